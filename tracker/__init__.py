@@ -1,0 +1,18 @@
+"""Token Tracker: records each AI call's token usage in your own Postgres, once, and says what it did."""
+
+from tracker.errors import DatabaseError, SettingError, TrackerError, UsageError, UsageTypeError
+from tracker.recording.outcome import Outcome
+from tracker.recording.tracker import Tracker, shared
+from tracker.usage import TokenUsage
+
+__all__ = [
+    "DatabaseError",
+    "Outcome",
+    "SettingError",
+    "TokenUsage",
+    "Tracker",
+    "TrackerError",
+    "UsageError",
+    "UsageTypeError",
+    "shared",
+]

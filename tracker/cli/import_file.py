@@ -1,0 +1,100 @@
+"""token-tracker import: load calls from a CSV file, each once however often the file is imported."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tracker.cli import common
+from tracker.errors import SettingError
+from tracker.recording.batch import BatchWriter
+from tracker.sources.csv_file import CsvPlan, Reject, read_calls
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("import", help="load calls from a CSV file")
+    parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="COLUMN=HEADER",
+        help="the file's header for a column of ours",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="one value for a column of every row",
+    )
+    parser.add_argument("--timezone", default="UTC", metavar="ZONE", help="of times without a zone (default UTC)")
+    parser.add_argument("--rejects", type=Path, metavar="FILE", help="where broken rows go (default NAME.rejects.csv)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    plan = CsvPlan(
+        mapping=_pairs("--map", arguments.map),
+        constants=_pairs("--set", arguments.set),
+        zone=common.zone(arguments.timezone),
+    )
+    with arguments.file.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        calls = read_calls(file, plan)
+        next(calls)  # reads the header: what is wrong with the call is said before anything is tried
+        database = common.database()
+        with closing(database.connect()) as connection:
+            writer = BatchWriter(connection, database.url.schema)
+            rejects = _store(calls, writer)
+    print(
+        f"{writer.count + len(rejects)} rows read: {writer.new} recorded, {writer.known} already there,"
+        f" {len(rejects)} rejected."
+    )
+    if rejects:
+        path = arguments.rejects or Path(f"{arguments.file.stem}.rejects.csv")
+        _write_rejects(path, rejects)
+        first = rejects[0]
+        print(
+            f"token-tracker: Rejected rows are in {path}; first, line {first.line}: {first.reason}",
+            file=sys.stderr,
+        )
+    return 1 if rejects else 0
+
+
+def _store(calls: Any, writer: BatchWriter) -> list[Reject]:
+    rejects: list[Reject] = []
+    progress = common.Progress("rows")
+    for call in calls:
+        if isinstance(call, Reject):
+            rejects.append(call)
+        else:
+            rejects += [Reject(source.line, reason, source.cells) for source, reason in writer.add(call.row, call)]
+            if writer.count % 1000 == 0:
+                progress.show(writer.count)
+    rejects += [Reject(source.line, reason, source.cells) for source, reason in writer.flush()]
+    progress.end()
+    return sorted(rejects, key=lambda reject: reject.line)
+
+
+def _pairs(option: str, texts: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        column, equals, value = text.partition("=")
+        if not equals or not column:
+            raise SettingError(f"{option} holds {text[:60]!r}; it may hold COLUMN=VALUE.")
+        if column in pairs:
+            raise SettingError(f"{option} names {column!r} twice.")
+        pairs[column] = value
+    return pairs
+
+
+def _write_rejects(path: Path, rejects: list[Reject]) -> None:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["line", "reason", "row"])
+        # The broken row goes back out as it came, as one CSV text in a cell of its own.
+        writer.writerows((reject.line, reject.reason, ",".join(reject.cells)) for reject in rejects)

@@ -1,0 +1,33 @@
+"""token-tracker migrate: create token_usage, or adopt the one that is there."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tracker.cli import common
+from tracker.database.migrate import migrate
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("migrate", help="create token_usage, or adopt the one that is there")
+    parser.add_argument("--dry-run", action="store_true", help="print the SQL and change nothing")
+    parser.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        help="what an adopted table's times without zone mean (IANA name; default UTC)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    zone = common.zone(arguments.timezone) if arguments.timezone else None
+    database = common.database()
+    done = migrate(database.connect, database.url.schema, dry_run=arguments.dry_run, timezone=zone)
+    if arguments.dry_run:
+        print("\n".join(done.statements) or "-- Nothing to do.")
+    else:
+        print("\n".join(f"Applied {name}." for name in done.applied) or "Nothing to do: the schema is up to date.")
+    for remark in done.remarks:
+        print(("-- " if arguments.dry_run else "Note: ") + remark)
+    return 0

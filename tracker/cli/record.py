@@ -1,0 +1,41 @@
+"""token-tracker record: record one call and print what became of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from tracker.cli import common
+from tracker.recording.tracker import Tracker
+from tracker.usage import TokenUsage
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("record", help="record one call and print the outcome as JSON")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--input-tokens", type=int, required=True, metavar="N", help="cached tokens included")
+    parser.add_argument("--output-tokens", type=int, required=True, metavar="N", help="reasoning tokens included")
+    parser.add_argument("--user-id", default="anonymous")
+    parser.add_argument("--operation", default="chat", help="such as summary_generation (default: chat)")
+    parser.add_argument("--test", action="store_true", help="a test recording, left out of every figure")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    usage = TokenUsage(
+        model=arguments.model,
+        input_tokens=arguments.input_tokens,
+        output_tokens=arguments.output_tokens,
+        user_id=arguments.user_id,
+        operation=arguments.operation,
+        is_test=arguments.test,
+    )
+    database = common.database()
+    with Tracker(database_url=database.url.with_password()) as recorder:
+        outcome = recorder.record(usage)
+    print(json.dumps(outcome.as_dict()))
+    if outcome.error:
+        print(f"token-tracker: {outcome.error}", file=sys.stderr)
+    return 0 if outcome.stored else 1

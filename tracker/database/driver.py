@@ -1,0 +1,137 @@
+"""The only module that knows psycopg2: connecting within a time, and what its errors mean."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import psycopg2.extensions
+
+from tracker.database.failures import explain_connect, explain_statement
+from tracker.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from tracker.database.url import DatabaseUrl
+
+Connection = psycopg2.extensions.connection
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+DriverError = psycopg2.Error
+
+# Ends a connection whose network drops: unsent data after tcp_user_timeout, silence after idle + interval × count.
+_NETWORK = {
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+
+
+def parse_url(url: str) -> dict[str, str]:
+    """A PostgreSQL URL's parts by libpq's names. Raises `ValueError` without the URL in it."""
+    try:
+        return dict(psycopg2.extensions.parse_dsn(url))
+    except psycopg2.ProgrammingError:
+        raise ValueError("not a PostgreSQL URL") from None
+
+
+def is_libpq_key(key: str) -> bool:
+    """Whether the installed libpq takes this connection parameter."""
+    if not key.isidentifier():
+        return False
+    try:
+        psycopg2.extensions.parse_dsn(f"{key}=1")
+    except psycopg2.ProgrammingError:
+        return False
+    return True
+
+
+def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str) -> Connection:
+    """Open an autocommit connection within `timeout_s`, whatever hangs: name service, network, TLS or login.
+
+    Raises `DatabaseError`. libpq bounds neither DNS nor the sum over several hosts, so the attempt runs in a thread
+    of its own; one that comes too late closes what it got.
+    """
+    attempt = _Attempt(_parameters(url, timeout_s, application_name))
+    attempt.start()
+    connection = attempt.result(timeout_s)
+    if connection is None:
+        raise explain_connect("timeout expired", url)
+    if isinstance(connection, psycopg2.Error):
+        raise explain_connect(str(connection), url) from None
+    return connection
+
+
+def _parameters(url: DatabaseUrl, timeout_s: float, application_name: str) -> Mapping[str, str]:
+    configured = int(url.params.get("connect_timeout") or 0)
+    seconds = max(1, round(timeout_s)) if not configured else min(configured, max(1, round(timeout_s)))
+    return {
+        **_NETWORK,
+        **url.params,
+        "connect_timeout": str(seconds),
+        "application_name": application_name,
+        "client_encoding": "UTF8",
+    }
+
+
+class _Attempt:
+    """One connection attempt in a daemon thread that its caller may stop waiting for."""
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self._parameters = parameters
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._abandoned = False
+        self._outcome: Connection | psycopg2.Error | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="tracker-connect", daemon=True).start()
+
+    def _run(self) -> None:
+        outcome: Connection | psycopg2.Error
+        try:
+            outcome = connected = psycopg2.connect(psycopg2.extensions.make_dsn(**self._parameters))
+            connected.autocommit = True
+        except psycopg2.Error as error:
+            outcome = error
+        with self._lock:
+            if self._abandoned and isinstance(outcome, Connection):
+                outcome.close()
+            else:
+                self._outcome = outcome
+            self._done.set()
+
+    def result(self, timeout_s: float) -> Connection | psycopg2.Error | None:
+        self._done.wait(timeout_s)
+        with self._lock:
+            self._abandoned = self._outcome is None
+            return self._outcome
+
+
+def translate(error: BaseException, connection: Connection | None = None) -> DatabaseError:
+    """What a driver's error means, as one of our own; anything that isn't a driver's error counts as unknown."""
+    broken = connection is not None and connection.closed != 0
+    if not isinstance(error, psycopg2.Error):
+        return explain_statement(None, None, broken=broken, name=type(error).__name__)
+    diag = error.diag
+    named = diag.constraint_name or diag.column_name or diag.table_name
+    lost = broken or (error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError))
+    return explain_statement(error.pgcode, named, broken=lost, name=type(error).__name__)
+
+
+def execute(connection: Connection, statement: str, parameters: Parameters = None) -> tuple[int, list[tuple[Any, ...]]]:
+    """Run one statement; the number of rows it touched and the rows it returned. Raises `DatabaseError`."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.rowcount, cursor.fetchall() if cursor.description else []
+    except psycopg2.Error as error:
+        raise translate(error, connection) from None
+
+
+def elapsed_ms(since: float) -> float:
+    """Milliseconds since a reading of `time.perf_counter()`, to the microsecond."""
+    return round((time.perf_counter() - since) * 1000, 3)

@@ -1,0 +1,60 @@
+"""Which database: the one DATABASE_URL names, or on a developer's machine the embedded one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracker.database import driver, embedded
+from tracker.database.migrate import migrate
+from tracker.database.url import DatabaseUrl, clean
+from tracker.errors import SettingError
+from tracker.runtime import Runtime
+from tracker.settings import Settings
+
+# PostgreSQL cuts an application_name at NAMEDATALEN - 1.
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database that commands and the dashboard use."""
+
+    url: DatabaseUrl
+    embedded: bool
+    settings: Settings
+
+    def connect(self, role: str = "token-tracker") -> driver.Connection:
+        """A new autocommit connection within the connect timeout. Raises `DatabaseError`."""
+        name = application_name(self.settings.runtime, role)
+        return driver.connect(self.url, timeout_s=self.settings.connect_timeout_s, application_name=name)
+
+
+def locate(settings: Settings) -> Database:
+    """The database of DATABASE_URL; without one, on a local runtime, the embedded one, started and migrated.
+
+    Raises `SettingError` where neither can be had, `DatabaseError` when the embedded one doesn't start.
+    """
+    if settings.database_url:
+        url = clean(settings.database_url, settings.database_url_variable)
+        return Database(url, embedded=False, settings=settings)
+    if settings.runtime.deployed:
+        raise SettingError(
+            f"DATABASE_URL is not set (platform {settings.runtime.platform}); set it to"
+            " postgresql://user:password@host:5432/database in the platform's settings. On a local machine"
+            " token-tracker[dashboard] brings a database of its own."
+        )
+    if not embedded.available():
+        raise SettingError(
+            "DATABASE_URL is not set; set it to postgresql://user:password@host:5432/database, or install"
+            " token-tracker[dashboard], which brings an embedded database."
+        )
+    database = Database(embedded.start(settings.embedded_dir), embedded=True, settings=settings)
+    migrate(database.connect)
+    return database
+
+
+def application_name(runtime: Runtime, role: str = "token-tracker") -> str:
+    """How our connections show in pg_stat_activity: role, platform, environment, deployment."""
+    parts = (role, runtime.platform, runtime.environment, runtime.deployment or "")
+    text = "/".join(part for part in parts if part)
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:_LONGEST_NAME]

@@ -1,0 +1,213 @@
+"""Bring a database to the present schema: additive, one transaction a step, safe to run twice and by two at once."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracker.database import adoption
+from tracker.database.driver import Connection, execute
+from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, read_table
+from tracker.errors import SettingError, SetupError, TransientError
+
+Connect = Callable[[], Connection]
+
+_FOLDER = Path(__file__).with_name("migrations")
+_LEDGER = """\
+CREATE TABLE IF NOT EXISTS token_tracker_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+_LOCK_TIMEOUT = "3s"
+_PATIENCE_S = 60
+# Index by the columns it begins with, as `Table.indexes` names them.
+_INDEXES = {
+    "created_at": "token_usage_created_at_idx",
+    "user_id,created_at": "token_usage_user_id_created_at_idx",
+}
+
+
+@dataclass(slots=True)
+class Migration:
+    """What a run did, or with `dry_run` would do."""
+
+    applied: list[str] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def migrate(
+    connect: Connect, schema: str | None = None, *, dry_run: bool = False, timezone: str | None = None
+) -> Migration:
+    """Create `token_usage` or adopt the one that is there; nothing of an old table is renamed, rewritten or removed.
+
+    `timezone` says what an adopted table's naive `created_at` means (IANA name, UTC unless told).
+    Raises `SetupError` when a table can't be adopted (nothing is changed then), other `DatabaseError`s as they come.
+    """
+    run = _Run(connect, schema or DEFAULT_SCHEMA, dry_run, timezone)
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+    # A lock somebody holds ends a try after _LOCK_TIMEOUT, so that nobody queues behind us for longer.
+    for attempt in Retrying(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_delay(_PATIENCE_S),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        reraise=True,
+    ):
+        with attempt:
+            run.result = Migration()
+            run.all()
+    return run.result
+
+
+class _Run:
+    def __init__(self, connect: Connect, schema: str, dry_run: bool, timezone: str | None) -> None:
+        self._connect = connect
+        self._schema = schema
+        self._dry_run = dry_run
+        self._timezone = timezone
+        self.result = Migration()
+
+    def all(self) -> None:
+        connection = self._connect()
+        try:
+            with self._locked(connection):
+                done = self._applied_versions(connection)
+                table = read_table(connection, self._schema)
+                if 1 not in done:
+                    self._step_table(connection, table)
+                    table = read_table(connection, self._schema)
+                self._keep_zone(connection, table)
+                self.result.remarks = adoption.remarks(table)
+            if 2 not in done:
+                self._step_indexes(table)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _locked(self, connection: Connection) -> Iterator[None]:
+        """One transaction under our advisory lock; both hold behind a transaction pooler too."""
+        execute(connection, "BEGIN")
+        try:
+            execute(connection, "SELECT set_config('search_path', %s, true)", (_quote(self._schema),))
+            execute(connection, "SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
+            execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_lock_key(self._schema),))
+            yield
+            execute(connection, "ROLLBACK" if self._dry_run else "COMMIT")
+        except BaseException:
+            if not connection.closed:
+                execute(connection, "ROLLBACK")
+            raise
+
+    def _applied_versions(self, connection: Connection) -> set[int]:
+        before = _tables(connection, self._schema)
+        if "token_tracker_migrations" not in before:
+            self._do(connection, _LEDGER)
+            self._protect(connection, before)
+        _, rows = execute(connection, "SELECT version FROM token_tracker_migrations")
+        return {version for (version,) in rows}
+
+    def _step_table(self, connection: Connection, table: Table) -> None:
+        if problems := adoption.objections(table) if table.exists else []:
+            raise SetupError(
+                "not_adoptable",
+                "The existing token_usage can't be adopted, and nothing was changed.",
+                " ".join(problems),
+            )
+        before = _tables(connection, self._schema)
+        if table.exists:
+            for statement in adoption.column_statements(table):
+                self._do(connection, statement)
+        else:
+            self._do(connection, (_FOLDER / "0001_token_usage.sql").read_text(encoding="utf-8"))
+        self._protect(connection, before)
+        self._done(connection, 1, "adopt_token_usage" if table.exists else "create_token_usage")
+
+    def _keep_zone(self, connection: Connection, table: Table) -> None:
+        """Store which zone a naive created_at means, in the column's comment: readable by every role."""
+        if not table.naive_created_at or ZONE_COMMENT in (table.created_at_comment or ""):
+            if self._timezone and self._timezone != (table.created_at_zone or self._timezone):
+                raise SettingError(
+                    f"created_at is known to mean {table.created_at_zone}; reading old rows as {self._timezone} would"
+                    " move them. Change the column's comment by hand if that is what you want."
+                )
+            return
+        note = ZONE_COMMENT + (self._timezone or "UTC")
+        comment = "\n".join(filter(None, (table.created_at_comment, note)))
+        self._do(connection, "COMMENT ON COLUMN token_usage.created_at IS " + _literal(comment))
+
+    def _step_indexes(self, table: Table) -> None:
+        """Build what is missing without blocking writers; an index left half-built by a dead run is made again."""
+        holder, worker = self._connect(), self._connect()
+        try:
+            with self._locked(holder):
+                target = f"{_quote(self._schema)}.token_usage"
+                for keys, name in _INDEXES.items():
+                    if keys not in table.indexes:
+                        self._build_index(worker, table, target, keys, name)
+                self._done(holder, 2, "index_token_usage")
+        finally:
+            worker.close()
+            holder.close()
+
+    def _build_index(self, worker: Connection, table: Table, target: str, keys: str, name: str) -> None:
+        columns = keys
+        if table.created_at_zone:
+            # Reports ask a naive column through its zone; only an index on the same expression serves them.
+            columns = keys.replace("created_at", f"(created_at AT TIME ZONE {_literal(table.created_at_zone)})")
+        # A partitioned table takes no CONCURRENTLY.
+        concurrently = "" if table.kind == "p" else "CONCURRENTLY "
+        self._do(worker, f"DROP INDEX {concurrently}IF EXISTS {_quote(self._schema)}.{name}")
+        self._do(worker, f"CREATE INDEX {concurrently}{name} ON {target} ({columns})")
+
+    def _protect(self, connection: Connection, before: set[str]) -> None:
+        """On Supabase a table in an exposed schema is public until row-level security is on: ours never is."""
+        if not read_table(connection, self._schema).supabase:
+            return
+        for name in sorted(_tables(connection, self._schema) - before):
+            self._do(connection, f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+            self._do(connection, f"REVOKE ALL ON {name} FROM anon, authenticated")
+
+    def _done(self, connection: Connection, version: int, name: str) -> None:
+        self.result.applied.append(f"{version:04} {name}")
+        execute(
+            connection,
+            "INSERT INTO token_tracker_migrations (version, name) VALUES (%s, %s)",
+            (version, name),
+        )
+
+    def _do(self, connection: Connection, statement: str) -> None:
+        self.result.statements.append(statement.strip().rstrip(";") + ";")
+        # In a dry run the transaction is rolled back; what can't stand in one is only listed.
+        if not (self._dry_run and "INDEX" in statement.split("(")[0]):
+            execute(connection, statement)
+
+
+def _tables(connection: Connection, schema: str) -> set[str]:
+    """The names of our own tables that exist in the schema."""
+    _, rows = execute(
+        connection,
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relkind IN ('r', 'p')"
+        " AND (c.relname = 'token_usage' OR c.relname LIKE 'token_tracker_%%')",
+        (schema,),
+    )
+    return {name for (name,) in rows}
+
+
+def _lock_key(schema: str) -> int:
+    return 0x746F6B << 32 | zlib.crc32(schema.encode())
+
+
+def _quote(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    if "\\" in text:
+        raise SettingError("The existing comment of created_at holds a backslash; remove it and migrate again.")
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,135 @@
+"""What `token_usage` looks like in this database: its columns, its key, and which zone a naive time means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.database.driver import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracker.database.driver import Connection
+
+TABLE = "token_usage"
+DEFAULT_SCHEMA = "public"
+_QUESTION = Path(__file__).with_name("table.sql").read_text(encoding="utf-8")
+ZONE_COMMENT = "token-tracker: times without zone are "
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of ours: its type and default, and the types under which an existing one works too."""
+
+    name: str
+    type: str
+    default: str | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        return (self.type, *self.also)
+
+
+_TEXT = ("character varying", "citext", "character")
+_INTEGER = ("bigint", "numeric", "smallint")
+_NUMBER = ("integer", "bigint", "numeric", "double precision", "real")
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "uuid", "gen_random_uuid()"),
+    Column("created_at", "timestamp with time zone", "now()", ("timestamp without time zone",)),
+    Column("recorded_at", "timestamp with time zone", "now()"),
+    Column("user_id", "text", "'anonymous'", _TEXT),
+    Column("session_id", "text", None, _TEXT),
+    Column("provider", "text", None, _TEXT),
+    Column("model", "text", None, _TEXT),
+    Column("operation", "text", "'chat'", _TEXT),
+    Column("input_tokens", "integer", None, _INTEGER),
+    Column("output_tokens", "integer", None, _INTEGER),
+    Column("total_tokens", "integer", None, _INTEGER),
+    Column("cache_read_input_tokens", "integer", "0", _INTEGER),
+    Column("cache_write_input_tokens", "integer", "0", _INTEGER),
+    Column("reasoning_output_tokens", "integer", "0", _INTEGER),
+    Column("cost", "numeric", None, ("double precision", "real")),
+    Column("cost_source", "text", None, _TEXT),
+    Column("processing_time", "integer", None, _NUMBER),
+    Column("success", "boolean", "true"),
+    Column("error_message", "text", None, _TEXT),
+    Column("environment", "text", None, _TEXT),
+    Column("platform", "text", None, _TEXT),
+    Column("region", "text", None, _TEXT),
+    Column("deployment", "text", None, _TEXT),
+    Column("connection_ms", "real", None, _NUMBER),
+    Column("retry_count", "smallint", None, _NUMBER),
+    Column("delivery", "text", None, _TEXT),
+    Column("instance_id", "uuid"),
+    Column("sequence", "integer", None, ("bigint",)),
+    Column("is_test", "boolean", "false"),
+    Column("metadata", "jsonb", "'{}'", ("json",)),
+)
+COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+# Without these no call can be told from another; the rest can be added to any table.
+ESSENTIAL = ("id", "created_at", "model", "input_tokens", "output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz."""
+
+    schema: str
+    kind: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    generated: tuple[str, ...] = ()
+    required_by_others: tuple[str, ...] = ()
+    unique_id: bool = False
+    naive_created_at: bool = False
+    created_at_comment: str | None = None
+    row_security: bool = False
+    is_owner: bool = False
+    supabase: bool = False
+    indexes: tuple[str, ...] = ()
+    estimated_rows: int = 0
+
+    @property
+    def exists(self) -> bool:
+        return self.kind is not None
+
+    @property
+    def missing_columns(self) -> tuple[str, ...]:
+        return tuple(name for name in COLUMN_NAMES if name not in self.columns)
+
+    @property
+    def created_at_zone(self) -> str | None:
+        if not self.naive_created_at:
+            return None
+        for line in (self.created_at_comment or "").splitlines():
+            if line.startswith(ZONE_COMMENT):
+                return line.removeprefix(ZONE_COMMENT).strip()
+        return "UTC"
+
+
+def read_table(connection: Connection, schema: str | None = None) -> Table:
+    """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`."""
+    _, rows = execute(connection, _QUESTION, {"schema": schema or DEFAULT_SCHEMA})
+    found = rows[0][0]
+    columns = {column["name"]: column["type"] for column in found["columns"]}
+    created_at: Mapping[str, str] = next((c for c in found["columns"] if c["name"] == "created_at"), {})
+    return Table(
+        schema=schema or DEFAULT_SCHEMA,
+        kind=found["kind"],
+        columns=columns,
+        generated=tuple(c["name"] for c in found["columns"] if c["generated"]),
+        required_by_others=tuple(
+            c["name"] for c in found["columns"] if c["required"] and c["name"] not in COLUMN_NAMES
+        ),
+        unique_id=found["unique_id"],
+        naive_created_at=created_at.get("type") == "timestamp without time zone",
+        created_at_comment=created_at.get("comment"),
+        row_security=found["row_security"],
+        is_owner=found["is_owner"],
+        supabase=found["supabase"],
+        indexes=tuple(found["indexes"]),
+        estimated_rows=int(found["estimated_rows"]),
+    )

@@ -1,0 +1,36 @@
+-- What does token_usage look like in this schema: columns, key, indexes, row-level security?
+SELECT json_build_object(
+    'kind', t.relkind,
+    'row_security', coalesce(t.relrowsecurity, false),
+    'is_owner', coalesce(pg_has_role(t.relowner, 'USAGE'), false),
+    'estimated_rows', coalesce(t.reltuples, 0),
+    'supabase', (SELECT count(*) = 2 FROM pg_roles WHERE rolname IN ('anon', 'authenticated')),
+    'unique_id', EXISTS (
+        SELECT 1
+        FROM pg_index i
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+          AND i.indnkeyatts = 1 AND a.attname = 'id'),
+    -- Each valid, complete index by the columns it begins with: "created_at", "user_id,created_at".
+    'indexes', coalesce((
+        SELECT json_agg(keys) FROM (
+            SELECT (SELECT string_agg(coalesce(a.attname, '(expression)'), ',' ORDER BY k.position)
+                    FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+                    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                    WHERE k.position <= i.indnkeyatts) AS keys
+            FROM pg_index i
+            JOIN pg_class c ON c.oid = i.indexrelid
+            JOIN pg_am m ON m.oid = c.relam
+            WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree') AS valid), '[]'),
+    'columns', coalesce((
+        SELECT json_agg(json_build_object(
+            'name', a.attname,
+            'type', regexp_replace(format_type(a.atttypid, NULL), '^"?\w+"?\.', ''),
+            'generated', a.attgenerated <> '' OR a.attidentity = 'a',
+            'required', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '',
+            'comment', col_description(t.oid, a.attnum)))
+        FROM pg_attribute a
+        WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'))
+FROM (SELECT 1) AS always
+LEFT JOIN pg_namespace n ON n.nspname = %(schema)s
+LEFT JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = 'token_usage' AND t.relkind IN ('r', 'p', 'v', 'm', 'f');

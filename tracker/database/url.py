@@ -1,0 +1,177 @@
+"""DATABASE_URL as found in the wild → what libpq takes, with a note on everything that was changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote
+
+from tracker.errors import SettingError
+
+_SCHEME = re.compile(r"(?:postgres|postgresql)(?:\+[a-z0-9_]+)?\Z", re.IGNORECASE)
+_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Other drivers' words for "encrypt, but don't check the certificate"; libpq's word for that is require.
+_NO_VERIFY = {"no-verify", "true", "1"}
+_SEARCH_PATH = re.compile(r"search_path(?:=|%3D)\"?([A-Za-z_][A-Za-z0-9_$]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl:
+    """A database's address as libpq's parameters; the password shows in none of its texts.
+
+    `schema` is the table's schema where it isn't `public`, `notes` has a sentence for each part of the original
+    that was dropped or read differently.
+    """
+
+    params: Mapping[str, str] = field(repr=False)
+    schema: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        return self.params.get("host", "localhost")
+
+    @property
+    def port(self) -> str:
+        return self.params.get("port", "5432")
+
+    @property
+    def user(self) -> str | None:
+        return self.params.get("user")
+
+    @property
+    def dbname(self) -> str:
+        return self.params.get("dbname") or self.user or "postgres"
+
+    @property
+    def label(self) -> str:
+        """Host and database, for people."""
+        return f"{self.host}/{self.dbname}"
+
+    @property
+    def password(self) -> str | None:
+        return self.params.get("password")
+
+    def with_password(self) -> str:
+        """The whole address as a URL, password and schema included: to hand on, never to show."""
+        params = dict(self.params)
+        dbname = params.pop("dbname", "")
+        if self.schema:
+            params["schema"] = self.schema
+        query = "&".join(f"{key}={quote(value, safe='')}" for key, value in params.items())
+        return f"postgresql:///{quote(dbname, safe='')}?{query}"
+
+
+def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
+    """Read a PostgreSQL URL as platforms and people write it.
+
+    Keys that libpq doesn't know (Prisma's `pgbouncer`, postgres.js's `pool_size`, …) are dropped and noted, a
+    `schema=` becomes the table's schema, quotes and white space around the URL go.
+    Raises `SettingError`, which names the variable and never shows the password.
+    """
+    notes: list[str] = []
+    bare = _unwrap(text, notes)
+    scheme, separator, rest = bare.partition("://")
+    if not separator or not _SCHEME.match(scheme):
+        shown = f"an address that starts with {scheme!r}" if separator and len(scheme) < 30 else "no URL"
+        raise SettingError(
+            f"{variable} holds {shown} (masked); it may hold a PostgreSQL URL such as"
+            " postgresql://user:password@host:5432/database."
+        )
+    place, query = _split_query(rest)
+    params, schema = _query_params(query, notes)
+    params = {**_parse("postgresql://" + _quote_credentials(place, notes), variable), **params}
+    _check_port(params.get("port", ""), variable)
+    return DatabaseUrl(params=params, schema=schema, notes=tuple(notes))
+
+
+def _unwrap(text: str, notes: list[str]) -> str:
+    bare = text.strip()
+    if bare != text:
+        notes.append("White space around the URL was removed.")
+    while len(bare) > 1 and bare[0] in "\"'`" and bare[-1] == bare[0]:
+        bare = bare[1:-1].strip()
+        notes.append("Quotes around the URL were removed.")
+    return bare
+
+
+def _split_query(rest: str) -> tuple[str, str]:
+    """Credentials, hosts and database before the query; a `?` inside the password doesn't begin it."""
+    head = rest.partition("?")[0]
+    at = head.rfind("@")
+    if at < 0 and "/" not in head:
+        at = rest.find("@", len(head))
+    place, _, query = rest[at + 1 :].partition("?")
+    return rest[: at + 1] + place, query.partition("#")[0]
+
+
+def _quote_credentials(place: str, notes: list[str]) -> str:
+    """An `@` in a password ends the credentials for libpq; no host holds one, so the last one is meant."""
+    credentials, at, hosts = place.rpartition("@")
+    if not at:
+        return place
+    user, colon, password = credentials.partition(":")
+    # Quoting what is already written %XX would change it: only the characters libpq stumbles over are quoted.
+    escaped = "".join(quote(char, safe="") if char in "@/?#: " else char for char in password)
+    if escaped != password:
+        notes.append("The password holds characters that a URL must write percent-encoded; they were taken as meant.")
+    return f"{quote(user, safe='%+.-_~!$&*=')}{colon}{escaped}@{hosts}"
+
+
+def _parse(url: str, variable: str) -> dict[str, str]:
+    from tracker.database.driver import parse_url
+
+    try:
+        return parse_url(url)
+    except ValueError:
+        reason = "is not a PostgreSQL URL that can be read"
+        if re.search(r"%(?![0-9A-Fa-f]{2})", url):
+            reason = "holds a % that no two hexadecimal digits follow; write % in a password as %25"
+        raise SettingError(
+            f"{variable} (masked) {reason}; it may hold postgresql://user:password@host:5432/database, with"
+            " special characters of the password percent-encoded."
+        ) from None
+
+
+def _check_port(ports: str, variable: str) -> None:
+    for port in filter(None, ports.split(",")):
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise SettingError(f"{variable} names the port {port!r}; a port may be a number from 1 to 65535.")
+
+
+def _query_params(query: str, notes: list[str]) -> tuple[dict[str, str], str | None]:
+    from tracker.database.driver import is_libpq_key
+
+    params: dict[str, str] = {}
+    schema: str | None = None
+    for key, value in parse_qsl(query, keep_blank_values=True, separator="&"):
+        if key in {"schema", "currentSchema"}:
+            schema = value if value not in {"", "public"} else None
+        elif key == "options":
+            schema = _schema_of_options(value) or schema
+            notes.append("options was dropped: transaction poolers refuse it.")
+        elif key in {"sslmode", "ssl"}:
+            _take_sslmode(key, value, params, notes)
+        elif key == "connect_timeout" and not value.isdigit():
+            notes.append("connect_timeout was dropped: it must be whole seconds.")
+        elif is_libpq_key(key):
+            params[key] = value
+        else:
+            notes.append(f"{key[:40]!r} was dropped: it belongs to another driver.")
+    return params, schema
+
+
+def _take_sslmode(key: str, value: str, params: dict[str, str], notes: list[str]) -> None:
+    if value in _SSLMODES:
+        params["sslmode"] = value
+    elif value in _NO_VERIFY:
+        params["sslmode"] = "require"
+        notes.append(f"{key}={value} was read as sslmode=require.")
+    else:
+        notes.append(f"{key} was dropped: it may be one of {', '.join(_SSLMODES)}.")
+
+
+def _schema_of_options(options: str) -> str | None:
+    found = _SEARCH_PATH.search(unquote(options))
+    return found[1] if found and found[1] != "public" else None

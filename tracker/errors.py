@@ -1,0 +1,58 @@
+"""Every error of this library, in one tree.
+
+    TrackerError
+    ├── UsageError (ValueError)       a value of a record can't be right: correct the caller
+    ├── UsageTypeError (TypeError)    a value of a record has the wrong type: correct the caller
+    ├── SettingError (ValueError)     a setting can't be read: correct the variable it names
+    └── DatabaseError                 the database said no, or nothing
+        ├── TransientError            passes by itself: tried again
+        ├── SetupError                passes when a person acts: table, right, password
+        └── RecordError               this record will never be accepted: correct the record
+
+`record` raises none of the database errors: it returns an outcome. Commands print the error's text as their one line.
+"""
+
+from __future__ import annotations
+
+
+class TrackerError(Exception):
+    """Anything this library says went wrong; its text is written for the person who reads it."""
+
+
+class UsageError(TrackerError, ValueError):
+    """A record holds a value that can't be right. Correct the call that made it."""
+
+
+class UsageTypeError(TrackerError, TypeError):
+    """A record holds a value of the wrong type. Correct the call that made it."""
+
+
+class SettingError(TrackerError, ValueError):
+    """A setting can't be read. The text names the variable, what it holds (masked if secret) and what it may hold."""
+
+
+class DatabaseError(TrackerError):
+    """The database refused or didn't answer: what happened, why, and what to do.
+
+    `code` is a stable word for programs ("password_wrong"), `sentence` says what happened, `remedy` what to do,
+    `sqlstate` is the server's code where it gave one. None of them holds the driver's text or a secret.
+    """
+
+    def __init__(self, code: str, sentence: str, remedy: str, sqlstate: str | None = None) -> None:
+        super().__init__(f"{sentence} {remedy}".strip())
+        self.code = code
+        self.sentence = sentence
+        self.remedy = remedy
+        self.sqlstate = sqlstate
+
+
+class TransientError(DatabaseError):
+    """Passes by itself: a cut connection, a restart, a full server. It is tried again within the deadline."""
+
+
+class SetupError(DatabaseError):
+    """Lasts until a person acts: a missing table, right or database, a wrong password. Trying again doesn't help."""
+
+
+class RecordError(DatabaseError):
+    """The database will never take this record: a constraint or a value it can't hold."""

@@ -1,0 +1,36 @@
+"""What became of a record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+Status = Literal["recorded", "duplicate", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to `record`.
+
+    *recorded*: committed in Postgres. *duplicate*: a row with that id was there already. *failed*: neither; the
+    whole record is one JSON line in the log. `retry_count` counts the attempts after the first, `connection_ms` is
+    the time to get a usable connection, `write_ms` that of the insert, both of the last attempt; None where it
+    didn't come to that. `error` says what went wrong and what to do, without the driver's text.
+    """
+
+    status: Status
+    id: UUID
+    retry_count: int = 0
+    connection_ms: float | None = None
+    write_ms: float | None = None
+    error: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether the record is in Postgres."""
+        return self.status in {"recorded", "duplicate"}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outcome as JSON types."""
+        return {**asdict(self), "id": str(self.id)}

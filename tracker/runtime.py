@@ -1,0 +1,139 @@
+"""Where is this running: platform, environment, region, deployment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+Platform = Literal[
+    "vercel",
+    "aws_lambda",
+    "cloud_run",
+    "azure_functions",
+    "netlify",
+    "render",
+    "railway",
+    "heroku",
+    "fly",
+    "server",
+    "local",
+]
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+SERVERLESS: frozenset[Platform] = frozenset({"vercel", "aws_lambda", "cloud_run", "azure_functions", "netlify"})
+
+# The variables that name the region and the deployment on each platform, first one set wins.
+# Sources: the platforms' pages on system environment variables.
+_REGION: dict[Platform, tuple[str, ...]] = {
+    "vercel": ("VERCEL_REGION",),
+    "aws_lambda": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "cloud_run": ("CLOUD_RUN_REGION", "GOOGLE_CLOUD_REGION"),
+    "azure_functions": ("REGION_NAME",),
+    "netlify": ("AWS_REGION",),
+    "render": ("RENDER_REGION",),
+    "railway": ("RAILWAY_REPLICA_REGION",),
+    "fly": ("FLY_REGION",),
+}
+_DEPLOYMENT: dict[Platform, tuple[str, ...]] = {
+    "vercel": ("VERCEL_GIT_COMMIT_SHA", "VERCEL_DEPLOYMENT_ID", "VERCEL_URL"),
+    "aws_lambda": ("AWS_LAMBDA_FUNCTION_VERSION",),
+    "cloud_run": ("K_REVISION", "CLOUD_RUN_EXECUTION"),
+    "azure_functions": ("WEBSITE_DEPLOYMENT_ID",),
+    "netlify": ("COMMIT_REF", "DEPLOY_ID"),
+    "render": ("RENDER_GIT_COMMIT",),
+    "railway": ("RAILWAY_GIT_COMMIT_SHA", "RAILWAY_DEPLOYMENT_ID"),
+    "heroku": ("HEROKU_SLUG_COMMIT", "HEROKU_RELEASE_VERSION"),
+    "fly": ("FLY_MACHINE_VERSION", "FLY_IMAGE_REF"),
+}
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The place a process runs in; the values are those of the table's columns of the same names."""
+
+    platform: Platform
+    environment: str
+    region: str | None = None
+    deployment: str | None = None
+
+    @property
+    def deployed(self) -> bool:
+        """True everywhere but on a developer's own machine."""
+        return self.platform != "local"
+
+    @property
+    def serverless(self) -> bool:
+        """True where the instance is frozen or ended once the response is out."""
+        return self.platform in SERVERLESS
+
+
+def detect(env: Mapping[str, str] = os.environ, platform: Platform | None = None) -> Runtime:
+    """Say where this process runs, from the platforms' own variables; `platform` overrides the guess."""
+    found = platform or _platform(env)
+    environment = _first(env, ("VERCEL_ENV",) if found == "vercel" else ())
+    environment = environment or _first(env, ("NODE_ENV", "APP_ENV", "ENVIRONMENT"))
+    return Runtime(
+        platform=found,
+        environment=environment or ("development" if found == "local" else "production"),
+        region=_first(env, _REGION.get(found, ())),
+        deployment=_shorten(_first(env, _DEPLOYMENT.get(found, ()))),
+    )
+
+
+def _platform(env: Mapping[str, str]) -> Platform:
+    def has(*names: str) -> bool:
+        return any(env.get(name, "").strip() for name in names)
+
+    # Vercel's functions run on Lambda and carry its variables too, so Vercel is asked first.
+    checks: tuple[tuple[Platform, bool], ...] = (
+        ("vercel", _is_vercel(env)),
+        ("netlify", has("NETLIFY")),
+        ("aws_lambda", has("AWS_LAMBDA_FUNCTION_NAME")),
+        ("cloud_run", has("K_SERVICE", "K_REVISION", "CLOUD_RUN_JOB")),
+        ("azure_functions", has("FUNCTIONS_WORKER_RUNTIME")),
+        ("render", has("RENDER")),
+        ("railway", has("RAILWAY_ENVIRONMENT")),
+        ("heroku", has("DYNO")),
+        ("fly", has("FLY_APP_NAME")),
+    )
+    return next((platform for platform, found in checks if found), "local")
+
+
+def _is_vercel(env: Mapping[str, str]) -> bool:
+    """`vercel dev` and `vercel env pull` set VERCEL on a laptop; only these signs mean a deployed function."""
+    if env.get("VERCEL_IPC_PATH"):
+        return True
+    return bool(
+        env.get("VERCEL")
+        and env.get("VERCEL_REGION", "").strip() not in {"", "dev1"}
+        and env.get("VERCEL_ENV") != "development"
+    )
+
+
+def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    return next((value for name in names if (value := env.get(name, "").strip())), None)
+
+
+def _shorten(deployment: str | None) -> str | None:
+    """A commit is named by its first seven digits, as everywhere else; other ids stay whole."""
+    return deployment[:7] if deployment and _COMMIT.match(deployment) else deployment
+
+
+def user_directory(kind: Literal["data", "state"], env: Mapping[str, str] = os.environ) -> Path:
+    """The user's own directory for this product's files (XDG base directories; Library on macOS)."""
+    import sys
+
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "token-tracker"
+    variable, default = {
+        "data": ("XDG_DATA_HOME", ".local/share"),
+        "state": ("XDG_STATE_HOME", ".local/state"),
+    }[kind]
+    configured = env.get(variable, "")
+    # The XDG specification says that a relative path is to be ignored.
+    base = Path(configured) if configured.startswith("/") else Path.home() / default
+    return base / "token-tracker"

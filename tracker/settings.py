@@ -1,0 +1,188 @@
+"""Environment variables and keyword arguments → Settings. Every variable stands in the README's table."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracker.errors import SettingError
+from tracker.runtime import PLATFORMS, Platform, Runtime, detect
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is in force in this process. Times are seconds; None as a lifetime means no limit."""
+
+    runtime: Runtime
+    database_url: str | None = field(repr=False)
+    database_url_variable: str
+    pool_size: int
+    connect_timeout_s: float
+    idle_timeout_s: float
+    max_lifetime_s: float | None
+    max_retries: int
+    deadline_s: float
+    log_records: bool
+    timezone: str | None
+    embedded_dir: str | None
+    problems: tuple[str, ...] = ()
+    """One sentence for each variable that couldn't be read and whose default is used instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One setting: where it comes from, how it is read, what it may hold."""
+
+    field: str
+    name: str
+    allowed: str
+    read: Callable[[str], Any]
+    serverless: Any = None
+    server: Any = None
+
+    def parse(self, text: str) -> Any:
+        try:
+            return self.read(text)
+        except (ValueError, OverflowError):
+            raise SettingError(f"{self.name} holds {_shown(text)}; it may hold {self.allowed}.") from None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = float(text)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError
+        return value
+
+    return read
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return read
+
+
+def _seconds_or_none(text: str) -> float | None:
+    return None if text.lower() == "none" else _number(1, 86_400)(text)
+
+
+def _switch(text: str) -> bool:
+    known = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if text.lower() not in known:
+        raise ValueError
+    return known[text.lower()]
+
+
+def _platform(text: str) -> Platform:
+    if text not in PLATFORMS:
+        raise ValueError
+    return text
+
+
+def _zone(text: str) -> str:
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(text).key
+    except (OSError, ValueError, KeyError):
+        raise ValueError from None
+
+
+# Pool, idle, connect and lifetime follow the connection policy of the design: few and short-lived connections
+# where many instances share one database, more and longer-lived ones where a server runs by itself.
+VARIABLES: tuple[Variable, ...] = (
+    Variable("pool_size", "TRACKER_POOL_SIZE", "a whole number from 1 to 100", _whole(1, 100), 5, 15),
+    Variable(
+        "connect_timeout_s",
+        "TRACKER_CONNECT_TIMEOUT_S",
+        "seconds from 0.1 to 300",
+        _number(0.1, 300),
+        15.0,
+        30.0,
+    ),
+    Variable(
+        "idle_timeout_s",
+        "TRACKER_IDLE_TIMEOUT_S",
+        "seconds from 0.1 to 86400",
+        _number(0.1, 86_400),
+        5.0,
+        10.0,
+    ),
+    Variable(
+        "max_lifetime_s",
+        "TRACKER_MAX_LIFETIME_S",
+        "seconds from 1 to 86400, or none",
+        _seconds_or_none,
+        600.0,
+        None,
+    ),
+    Variable("max_retries", "TRACKER_MAX_RETRIES", "a whole number from 0 to 100", _whole(0, 100), 5, 5),
+    Variable("deadline_s", "TRACKER_DEADLINE_S", "seconds from 0.1 to 900", _number(0.1, 900), 5.0, 10.0),
+    Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _switch, True, True),
+    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", _zone),
+    Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
+)
+PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _platform)
+DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")
+
+
+def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **overrides: Any) -> Settings:
+    """Read all settings; a keyword argument of a setting's name wins over its variable, None means unset.
+
+    Raises `SettingError` for an argument that can't be right, and, when `strict`, for a variable too. Otherwise
+    such a variable's default is used and the sentence about it is kept in `problems`: a library must not break
+    the app it lives in.
+    """
+    known = {variable.field for variable in VARIABLES} | {"platform", "database_url"}
+    if unknown := sorted(set(overrides) - known):
+        raise SettingError(f"There is no setting {unknown[0]!r}; there are: {', '.join(sorted(known))}.")
+    problems: list[str] = []
+
+    def value(variable: Variable, default: Any) -> Any:
+        if (given := overrides.get(variable.field)) is not None:
+            return variable.parse(str(given))
+        text = env.get(variable.name, "").strip()
+        if not text:
+            return default
+        try:
+            return variable.parse(text)
+        except SettingError as error:
+            if strict:
+                raise
+            problems.append(f"{error} Its default, {default}, is used.")
+            return default
+
+    runtime = detect(env, value(PLATFORM, None))
+    values = {v.field: value(v, v.serverless if runtime.serverless else v.server) for v in VARIABLES}
+    url, name = _database_url(env, overrides.get("database_url"))
+    return Settings(runtime=runtime, database_url=url, database_url_variable=name, problems=tuple(problems), **values)
+
+
+def _database_url(env: Mapping[str, str], given: str | None) -> tuple[str | None, str]:
+    if given:
+        return given, "database_url"
+    for name in DATABASE_URL_NAMES:
+        if env.get(name, "").strip():
+            return env[name], name
+    return None, DATABASE_URL_NAMES[0]

@@ -1,0 +1,224 @@
+"""TokenUsage: one AI call's usage, validated when it is made, with its id."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from tracker.errors import UsageError, UsageTypeError
+
+MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
+MAX_COST_USD = Decimal(10) ** 9
+
+_TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_output_tokens",
+)
+_REQUIRED_TEXT = ("model", "user_id", "operation")
+_OPTIONAL_TEXT = ("session_id", "provider", "error_message", "cost_source")
+# PostgreSQL's text holds neither NUL nor half of a surrogate pair.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def new_id() -> UUID:
+    """A new UUIDv7 (RFC 9562, 5.7): 48 bits of milliseconds, 12 bits of their fraction, 62 random bits."""
+    nanoseconds = time.time_ns()
+    milliseconds, rest = divmod(nanoseconds, 1_000_000)
+    fraction = rest * 4096 // 1_000_000
+    random = int.from_bytes(os.urandom(8)) >> 2
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=True)
+class TokenUsage:
+    """One AI call, as it will stand in `token_usage`; what comes out of here can be stored.
+
+    Tokens are counts as OpenTelemetry's GenAI conventions define them: input includes cached tokens, output
+    includes reasoning tokens, `total_tokens` is their sum unless given. `cost` is USD (Decimal, int, str, or float
+    read by its shortest form), None when unknown. `processing_time` is milliseconds of the AI call, `created_at`
+    its end (aware; now unless given). `id` is a UUIDv7 made here, before any attempt: the idempotency key.
+    NUL and lone surrogates in text become U+FFFD, since PostgreSQL can't hold them.
+
+    Raises `UsageError` (a ValueError) and `UsageTypeError` (a TypeError) for what can't be right.
+
+    >>> TokenUsage(model="gemini-2.5-flash", input_tokens=812, output_tokens=164).total_tokens
+    976
+    """
+
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = None  # type: ignore[assignment]  # None on the way in only: their sum
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    reasoning_output_tokens: int = 0
+    user_id: str = "anonymous"
+    session_id: str | None = None
+    provider: str | None = None
+    operation: str = "chat"
+    cost: Decimal | None = None
+    cost_source: str | None = None
+    processing_time: int | None = None
+    success: bool = True
+    error_message: str | None = None
+    created_at: datetime = field(default_factory=_now)
+    is_test: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    id: UUID = field(default_factory=new_id)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        for name in _REQUIRED_TEXT:
+            put(self, name, _text(name, getattr(self, name)))
+        for name in _OPTIONAL_TEXT:
+            if getattr(self, name) is not None:
+                put(self, name, _text(name, getattr(self, name)))
+        for name in _TOKENS:
+            put(self, name, _count(name, getattr(self, name)))
+        put(self, "total_tokens", self._total())
+        self._check_subsets()
+        if self.processing_time is not None:
+            put(self, "processing_time", _count("processing_time", self.processing_time))
+        for name in ("success", "is_test"):
+            _check_bool(name, getattr(self, name))
+        put(self, "cost", _cost(self.cost))
+        if self.cost is not None and self.cost_source is None:
+            put(self, "cost_source", "provided")
+        put(self, "created_at", _moment(self.created_at))
+        put(self, "metadata", _metadata(self.metadata))
+        put(self, "id", _uuid(self.id))
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def _total(self) -> int:
+        floor = self.input_tokens + self.output_tokens
+        total = floor if self.total_tokens is None else _count("total_tokens", self.total_tokens)
+        if total > MAX_INTEGER:
+            raise UsageError(f"total_tokens is {total}; the table's integer holds at most {MAX_INTEGER}.")
+        if total < floor:
+            raise UsageError(f"total_tokens is {total}, less than input_tokens + output_tokens = {floor}.")
+        return total
+
+    def _check_subsets(self) -> None:
+        cached = self.cache_read_input_tokens + self.cache_write_input_tokens
+        if cached > self.input_tokens:
+            raise UsageError(
+                f"cache_read_input_tokens + cache_write_input_tokens is {cached}, above input_tokens"
+                f" {self.input_tokens}, which includes them."
+            )
+        if self.reasoning_output_tokens > self.output_tokens:
+            raise UsageError(
+                f"reasoning_output_tokens is {self.reasoning_output_tokens}, above output_tokens"
+                f" {self.output_tokens}, which includes them."
+            )
+
+    def as_row(self) -> dict[str, Any]:
+        """The record's columns by name, as Python values."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+FIELDS: tuple[str, ...] = tuple(f.name for f in fields(TokenUsage))
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a str.")
+    if not value.strip() and name in _REQUIRED_TEXT:
+        raise UsageError(f"{name} is empty.")
+    return _UNSTORABLE.sub("\ufffd", value)
+
+
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:
+        raise UsageTypeError(f"{name} is a bool; it must be a whole number.")
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # takes NumPy's integers, refuses floats
+    except TypeError:
+        raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a whole number.") from None
+    if not 0 <= number <= MAX_INTEGER:
+        raise UsageError(f"{name} is {number}; it must be from 0 to {MAX_INTEGER}.")
+    return number
+
+
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise UsageTypeError(f"{name} is {type(value).__name__}; it must be True or False.")
+
+
+def _cost(value: object) -> Decimal | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | str | float):
+        raise UsageTypeError(f"cost is {type(value).__name__}; it must be a Decimal, or None when unknown.")
+    try:
+        cost = Decimal(str(value) if isinstance(value, float) else value)
+    except InvalidOperation:
+        raise UsageError("cost is not a number.") from None
+    if not cost.is_finite() or not 0 <= cost < MAX_COST_USD or cost.adjusted() < -30:
+        raise UsageError(f"cost is {cost}; it must be USD from 0 to {MAX_COST_USD:,}.")
+    return cost
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise UsageTypeError(f"created_at is {type(value).__name__}; it must be a datetime.")
+    if value.utcoffset() is None:
+        raise UsageError("created_at has no time zone; use datetime.now(UTC) or give it a tzinfo.")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise UsageError("created_at lies outside the years 1 to 9999.") from None
+
+
+def _metadata(value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageTypeError(f"metadata is {type(value).__name__}; it must be a mapping.")
+    if not value:
+        return {}
+    try:
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
+        copied: dict[str, Any] = _storable(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"metadata can't be stored as JSON: {error}.") from None
+    except TypeError as error:
+        raise UsageTypeError(f"metadata can't be stored as JSON: {error}.") from None
+    return copied
+
+
+def _storable(value: Any) -> Any:
+    """The JSON value with what jsonb can't hold replaced in every text, keys included."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
+
+
+def _uuid(value: object) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    if not isinstance(value, str):
+        raise UsageTypeError(f"id is {type(value).__name__}; it must be a UUID.")
+    try:
+        return UUID(value)
+    except ValueError:
+        raise UsageError("id is not a UUID.") from None
