@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+import secrets
 import shutil
+import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg2
 import pytest
+from faults import Proxy
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from support import connect, eventually, run, value, with_database, with_role
 
-from tracker import settings
-from tracker.database import embedded, locate
+from tracker import Tracker
+from tracker.database import embedded
 from tracker.database.migrate import migrate
 from tracker.database.url import clean
 from tracker.recording import tracker as tracker_module
 
 ROOT = Path(__file__).parent.parent
+# A shared machine makes any one example slow; what must hold doesn't depend on it.
+hypothesis_settings.register_profile(
+    "tracker", deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.load_profile("tracker")
 _numbers = itertools.count(1)
 # What a developer's shell or a CI service may have set, and what would change what is tested.
 _FOREIGN = (
@@ -28,6 +43,16 @@ _FOREIGN = (
     "VERCEL",
     "PG",
     "AWS_",
+    "K_",
+    "CLOUD_RUN",
+    "GOOGLE_CLOUD_REGION",
+    "FUNCTIONS_WORKER_RUNTIME",
+    "NETLIFY",
+    "RENDER",
+    "RAILWAY_",
+    "DYNO",
+    "HEROKU_",
+    "FLY_",
     "NODE_ENV",
     "APP_ENV",
     "ENVIRONMENT",
@@ -49,6 +74,9 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(_FOREIGN):
             monkeypatch.delenv(name)
     monkeypatch.setattr(tracker_module, "_warned", set())
+    monkeypatch.setattr(tracker_module, "_shared", None)
+    # A command run in this process silences the library's log for the rest of it.
+    logging.getLogger("tracker").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
@@ -58,25 +86,13 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield given
         return
     directory = Path(tempfile.mkdtemp(prefix="tracker-tests-"))
-    url = embedded.start(str(directory))
-    yield f"postgresql://postgres@/postgres?host={quote(url.host)}"
+    socket_dir = embedded.start(str(directory)).host
+    url = f"postgresql://postgres@/postgres?host={quote(socket_dir)}"
+    # What a test writes needn't outlive a power cut.
+    run(url, "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
+    yield url
     embedded.stop(str(directory))
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def with_database(url: str, name: str) -> str:
-    """The same server's URL for another database."""
-    place, _, query = url.partition("?")
-    return f"{place.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
-
-
-def run(url: str, *statements: str) -> None:
-    """Run statements one by one outside of any transaction."""
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
 
 
 @pytest.fixture(scope="session")
@@ -89,20 +105,35 @@ def template(server_url: str) -> Iterator[str]:
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-def connect(url: str) -> psycopg2.extensions.connection:
-    """A connection as the tracker makes them."""
-    database = locate.Database(clean(url), embedded=False, settings=settings.load({}))
-    return database.connect("tests")
+@pytest.fixture
+def new_role(server_url: str) -> Iterator[Callable[..., str]]:
+    """Makes roles that are gone after the test: from SQL options to a name; or makes one of a given name."""
+    made: list[str] = []
+
+    def make(options: str = "LOGIN", name: str = "") -> str:
+        name = name or f"tracker_role_{os.getpid()}_{next(_numbers)}"
+        run(server_url, f"CREATE ROLE {name} {options}")
+        made.append(name)
+        return name
+
+    yield make
+    run(server_url, *(f"DROP ROLE IF EXISTS {name}" for name in made))
+
+
+@pytest.fixture(scope="session")
+def copying(server_url: str) -> str:
+    """How a database is copied fastest; copying files takes checkpoints, which are cheap on our own server alone."""
+    return "STRATEGY file_copy" if value(server_url, "SHOW fsync") == "off" else ""
 
 
 @pytest.fixture
-def new_database(server_url: str) -> Iterator[Callable[[str], str]]:
+def new_database(server_url: str, copying: str, new_role: object) -> Iterator[Callable[[str], str]]:
     """Makes databases that are gone after the test: from the template's name to a URL."""
     made: list[str] = []
 
     def make(template: str = "template0") -> str:
         name = f"tracker_test_{os.getpid()}_{next(_numbers)}"
-        run(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+        run(server_url, f"CREATE DATABASE {name} TEMPLATE {template} {copying}")
         made.append(name)
         return with_database(server_url, name)
 
@@ -127,3 +158,122 @@ def connection(database_url: str) -> Iterator[psycopg2.extensions.connection]:
     """An autocommit connection to the fresh, migrated database."""
     with closing(connect(database_url)) as opened:
         yield opened
+
+
+@pytest.fixture
+def limited_url(database_url: str, new_role: Callable[..., str]) -> str:
+    """The fresh, migrated database as an ordinary role sees it that may read and insert."""
+    role = new_role()
+    run(database_url, f"GRANT SELECT, INSERT ON token_usage TO {role}")
+    return with_role(database_url, role)
+
+
+@pytest.fixture
+def new_tracker(database_url: str) -> Iterator[Callable[..., Tracker]]:
+    """Makes Trackers on the fresh, migrated database, or on `database_url=`; they are closed after the test."""
+    made: list[Tracker] = []
+
+    def make(**settings: Any) -> Tracker:
+        made.append(Tracker(**{"database_url": database_url, **settings}))
+        return made[-1]
+
+    yield make
+    for tracker in made:
+        tracker.close()
+
+
+@pytest.fixture
+def recorder(new_tracker: Callable[..., Tracker]) -> Tracker:
+    """A Tracker on the fresh, migrated database."""
+    return new_tracker()
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    """A network in front of the fresh, migrated database that fails when told to."""
+    with Proxy(database_url) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Clerk:
+    """A role that must give its password."""
+
+    name: str
+    password: str
+
+
+@pytest.fixture(scope="session")
+def clerk(server_url: str, request: pytest.FixtureRequest) -> Clerk:
+    """A role that must give its password; the embedded server trusts everybody else."""
+    if request.config.getoption("--database-url"):
+        pytest.skip("Changing pg_hba.conf needs a server of our own, not one of --database-url.")
+    role = Clerk(f"tracker_clerk_{os.getpid()}", "s3cr%t/" + secrets.token_urlsafe(9) + "@ß?#")
+    file = Path(value(server_url, "SHOW hba_file"))
+    file.write_text(f"local all {role.name} scram-sha-256\n" + file.read_text())
+    literal = role.password.replace("'", "''")
+    run(server_url, f"CREATE ROLE {role.name} LOGIN PASSWORD '{literal}'", "SELECT pg_reload_conf()")
+
+    def asks() -> bool:
+        try:
+            psycopg2.connect(with_role(server_url, role.name)).close()
+        except psycopg2.OperationalError:
+            return True
+        return False
+
+    eventually(asks)
+    return role
+
+
+@pytest.fixture
+def password_url(database_url: str, clerk: Clerk) -> str:
+    """The URL of a fresh, migrated database, of a role that may read and insert and must give its password."""
+    run(database_url, f"GRANT SELECT, INSERT ON token_usage TO {clerk.name}")
+    return with_role(database_url, clerk.name, clerk.password)
+
+
+@pytest.fixture(scope="session")
+def pooler(server_url: str) -> Iterator[Callable[[str], str]]:
+    """PgBouncer in transaction mode with five connections a database: from a database's URL to its URL there."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        reason = "PgBouncer is not installed: apt-get install pgbouncer, or brew install pgbouncer."
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    target = clean(server_url)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    directory = Path(tempfile.mkdtemp(prefix="tracker-pooler-"))
+    (directory / "users").write_text(f'"{target.user}" "{target.password or ""}"\n')
+    (directory / "pgbouncer.ini").write_text(f"""\
+[databases]
+* = host={target.host} port={target.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {directory}/users
+pool_mode = transaction
+default_pool_size = 5
+max_client_conn = 500
+""")
+    account = embedded._account() if os.geteuid() == 0 else {}
+    for path in (directory, *directory.iterdir()):
+        if account:
+            os.chown(path, account["user"], account["group"])
+    with (directory / "log").open("w") as log:
+        process = subprocess.Popen([program, str(directory / "pgbouncer.ini")], stdout=log, stderr=log, **account)
+
+    def through(url: str) -> str:
+        return f"postgresql://{target.user}@127.0.0.1:{port}/{clean(url).dbname}"
+
+    def answers() -> bool:
+        assert process.poll() is None, (directory / "log").read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    eventually(answers)
+    yield through
+    process.terminate()
+    process.wait(timeout=10)
+    shutil.rmtree(directory)

@@ -115,7 +115,9 @@ def _is_vercel(env: Mapping[str, str]) -> bool:
 
 
 def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    return next((value for name in names if (value := env.get(name, "").strip())), None)
+    found = next((value for name in names if (value := env.get(name, "").strip())), None)
+    # Bytes that are no UTF-8 arrive as lone surrogates, which no database takes.
+    return found and found.encode("utf-8", "replace").decode("utf-8")
 
 
 def _shorten(deployment: str | None) -> str | None:

@@ -18,6 +18,10 @@ from tracker.errors import UsageError, UsageTypeError
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
 MAX_COST_USD = Decimal(10) ** 9
+# Far more than arithmetic with Decimal makes, far fewer than PostgreSQL's numeric holds.
+_MAX_COST_DIGITS = 400
+# An entry of the index on user_id holds 2,704 bytes.
+_MAX_USER_ID_BYTES = 2000
 
 _TOKENS = (
     "input_tokens",
@@ -142,7 +146,10 @@ def _text(name: str, value: object) -> str:
         raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a str.")
     if not value.strip() and name in _REQUIRED_TEXT:
         raise UsageError(f"{name} is empty.")
-    return _UNSTORABLE.sub("\ufffd", value)
+    text = _UNSTORABLE.sub("\ufffd", value)
+    if name == "user_id" and len(text) * 4 > _MAX_USER_ID_BYTES < len(text.encode()):
+        raise UsageError(f"user_id is longer than {_MAX_USER_ID_BYTES} bytes, which the table's index can't hold.")
+    return text
 
 
 def _count(name: str, value: object) -> int:
@@ -153,7 +160,9 @@ def _count(name: str, value: object) -> int:
     except TypeError:
         raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a whole number.") from None
     if not 0 <= number <= MAX_INTEGER:
-        raise UsageError(f"{name} is {number}; it must be from 0 to {MAX_INTEGER}.")
+        # Python refuses to write out a number of some thousand digits.
+        shown = number if abs(number) < 10**20 else "out of range"
+        raise UsageError(f"{name} is {shown}; it must be from 0 to {MAX_INTEGER}.")
     return number
 
 
@@ -171,15 +180,23 @@ def _cost(value: object) -> Decimal | None:
         cost = Decimal(str(value) if isinstance(value, float) else value)
     except InvalidOperation:
         raise UsageError("cost is not a number.") from None
-    if not cost.is_finite() or not 0 <= cost < MAX_COST_USD or cost.adjusted() < -30:
-        raise UsageError(f"cost is {cost}; it must be USD from 0 to {MAX_COST_USD:,}.")
+    if not cost.is_finite() or not 0 <= cost < MAX_COST_USD:
+        raise UsageError(f"cost is {str(cost)[:40]}; it must be USD from 0 to {MAX_COST_USD:,}.")
+    if not cost:
+        return Decimal(0)
+    if int(cost.as_tuple().exponent) < -_MAX_COST_DIGITS:
+        raise UsageError(f"cost has more than {_MAX_COST_DIGITS} digits after the point.")
     return cost
 
 
 def _moment(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise UsageTypeError(f"created_at is {type(value).__name__}; it must be a datetime.")
-    if value.utcoffset() is None:
+    try:
+        offset = value.utcoffset()
+    except ValueError:  # pandas' NaT, which is a datetime
+        raise UsageError("created_at is not a time.") from None
+    if offset is None:
         raise UsageError("created_at has no time zone; use datetime.now(UTC) or give it a tzinfo.")
     try:
         return value.astimezone(UTC)

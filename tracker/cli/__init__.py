@@ -54,5 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    print("token-tracker: " + " ".join(str(error).split()), file=sys.stderr)
+    line = " ".join(str(error).split())
+    # What isn't UTF-8 in a file or an argument is shown as what it is.
+    print("token-tracker: " + line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
     return status

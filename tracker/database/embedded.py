@@ -45,9 +45,7 @@ def start(directory: str | None = None) -> DatabaseUrl:
     Raises `SetupError` with the reason.
     """
     base = _base(directory)
-    if base in _servers:
-        return _servers[base].url
-    server = _Server(base)
+    server = _servers.get(base) or _Server(base)
     try:
         server.join()
     except subprocess.SubprocessError as error:
@@ -96,16 +94,17 @@ class _Server:
         if os.geteuid() == 0:
             _check_reachable(self.base)
             self._as_account = _account()
-        # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
-        self._users = (self.base / "users.lock").open("w")
-        _flock(self._users, exclusive=False)
+        if self._users is None:
+            # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
+            self._users = (self.base / "users.lock").open("w")
+            _flock(self._users, exclusive=False)
+            atexit.register(self.leave)
         with _exclusive(self.base / "start.lock"):
             if os.geteuid() == 0:
                 self._program = self._reachable_program()
             self._init()
             if self._pg_ctl("status", check=False) != 0:
                 self._launch()
-        atexit.register(self.leave)
 
     def leave(self) -> None:
         """Stop the server if nobody else uses it."""

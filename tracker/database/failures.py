@@ -85,7 +85,7 @@ _CONNECT: tuple[Failure, ...] = (
     ),
     _f(
         "login_refused",
-        "permission denied for database|not permitted to log in",
+        "permission denied for database|not permitted to log in|authentication failed",
         "User {user} may not connect to database {dbname} on {server}.",
         "Grant it: GRANT CONNECT ON DATABASE …; ALTER ROLE … LOGIN.",
     ),
@@ -190,6 +190,8 @@ _RECORD: dict[str, str] = {"22": "value_refused", "23": "constraint_violated"}
 
 def explain_connect(text: str, url: DatabaseUrl) -> DatabaseError:
     """The error for what the driver said while connecting; its text is only matched, never shown."""
+    for host in url.host.split(","):
+        text = text.replace(f'"{host}"', '""')  # a host's name must not match a pattern
     failure = next((f for f in _CONNECT if f.pattern.search(text)), _CONNECT_OTHER)
     server = url.host if url.host.startswith("/") else f"{url.host}:{url.port}"
     sentence = failure.sentence.format(server=server, host=url.host, user=url.user or "(none)", dbname=url.dbname)

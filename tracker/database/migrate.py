@@ -49,11 +49,11 @@ def migrate(
     Raises `SetupError` when a table can't be adopted (nothing is changed then), other `DatabaseError`s as they come.
     """
     run = _Run(connect, schema or DEFAULT_SCHEMA, dry_run, timezone)
-    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
     # A lock somebody holds ends a try after _LOCK_TIMEOUT, so that nobody queues behind us for longer.
     for attempt in Retrying(
-        retry=retry_if_exception_type(TransientError),
+        retry=retry_if_exception(_worth_waiting_for),
         stop=stop_after_delay(_PATIENCE_S),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         reraise=True,
@@ -62,6 +62,12 @@ def migrate(
             run.result = Migration()
             run.all()
     return run.result
+
+
+def _worth_waiting_for(error: BaseException) -> bool:
+    """What passes by itself, but for a server that can't be reached: a mistake in the URL must show at once."""
+    reached = isinstance(error, TransientError) and (error.sqlstate or error.code in {"connection_lost", "starting"})
+    return bool(reached)
 
 
 class _Run:
@@ -82,6 +88,7 @@ class _Run:
                     self._step_table(connection, table)
                     table = read_table(connection, self._schema)
                 self._keep_zone(connection, table)
+                table = read_table(connection, self._schema)
                 self.result.remarks = adoption.remarks(table)
             if 2 not in done:
                 self._step_indexes(table)
@@ -108,8 +115,7 @@ class _Run:
         if "token_tracker_migrations" not in before:
             self._do(connection, _LEDGER)
             self._protect(connection, before)
-        _, rows = execute(connection, "SELECT version FROM token_tracker_migrations")
-        return {version for (version,) in rows}
+        return _versions(connection)
 
     def _step_table(self, connection: Connection, table: Table) -> None:
         if problems := adoption.objections(table) if table.exists else []:
@@ -145,6 +151,11 @@ class _Run:
         holder, worker = self._connect(), self._connect()
         try:
             with self._locked(holder):
+                if not self._dry_run:
+                    # Between the two transactions another run may have built them.
+                    if 2 in _versions(holder):
+                        return
+                    table = read_table(holder, self._schema)
                 target = f"{_quote(self._schema)}.token_usage"
                 for keys, name in _INDEXES.items():
                     if keys not in table.indexes:
@@ -174,6 +185,8 @@ class _Run:
 
     def _done(self, connection: Connection, version: int, name: str) -> None:
         self.result.applied.append(f"{version:04} {name}")
+        if self._dry_run:
+            return  # the ledger itself may have been rolled back
         execute(
             connection,
             "INSERT INTO token_tracker_migrations (version, name) VALUES (%s, %s)",
@@ -185,6 +198,12 @@ class _Run:
         # In a dry run the transaction is rolled back; what can't stand in one is only listed.
         if not (self._dry_run and "INDEX" in statement.split("(")[0]):
             execute(connection, statement)
+
+
+def _versions(connection: Connection) -> set[int]:
+    """The steps that the ledger says are done."""
+    _, rows = execute(connection, "SELECT version FROM token_tracker_migrations")
+    return {version for (version,) in rows}
 
 
 def _tables(connection: Connection, schema: str) -> set[str]:

@@ -110,9 +110,12 @@ class Table:
         return "UTC"
 
 
-def read_table(connection: Connection, schema: str | None = None) -> Table:
-    """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`."""
-    _, rows = execute(connection, _QUESTION, {"schema": schema or DEFAULT_SCHEMA})
+def read_table(connection: Connection, schema: str | None = None, prefix: str = "") -> Table:
+    """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`.
+
+    `prefix` holds statements of ours that put the session right first.
+    """
+    _, rows = execute(connection, prefix + _QUESTION, {"schema": schema or DEFAULT_SCHEMA})
     found = rows[0][0]
     columns = {column["name"]: column["type"] for column in found["columns"]}
     created_at: Mapping[str, str] = next((c for c in found["columns"] if c["name"] == "created_at"), {})

@@ -10,6 +10,7 @@ SELECT json_build_object(
         FROM pg_index i
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
         WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+          AND i.indimmediate  -- ON CONFLICT takes no deferrable key
           AND i.indnkeyatts = 1 AND a.attname = 'id'),
     -- Each valid, complete index by the columns it begins with: "created_at", "user_id,created_at".
     'indexes', coalesce((

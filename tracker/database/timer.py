@@ -60,7 +60,8 @@ class Timer:
                 if due:
                     return due
                 self._wakes_at = self._tasks[0][0] if self._tasks else now + _LINGER_S
-                notified = self._changed.wait(self._wakes_at - now)
+                # No lock waits for as long as a caller may name; waking for nothing once a minute is cheap.
+                notified = self._changed.wait(min(self._wakes_at - now, _LINGER_S))
                 if not notified and not self._tasks:
                     self._running = False
                     return None

@@ -137,7 +137,11 @@ def _parse(url: str, variable: str) -> dict[str, str]:
 def _check_port(ports: str, variable: str) -> None:
     for port in filter(None, ports.split(",")):
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-            raise SettingError(f"{variable} names the port {port!r}; a port may be a number from 1 to 65535.")
+            # Where the host was forgotten, what stands in the port's place is the password.
+            raise SettingError(
+                f"{variable} names a port (masked) that isn't one; a port may be a number from 1 to 65535, after"
+                " user:password@host."
+            )
 
 
 def _query_params(query: str, notes: list[str]) -> tuple[dict[str, str], str | None]:
@@ -145,21 +149,33 @@ def _query_params(query: str, notes: list[str]) -> tuple[dict[str, str], str | N
 
     params: dict[str, str] = {}
     schema: str | None = None
-    for key, value in parse_qsl(query, keep_blank_values=True, separator="&"):
-        if key in {"schema", "currentSchema"}:
+    # A plus is a plus in a PostgreSQL URL, not a form's space.
+    for key, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, separator="&"):
+        if not _sendable(value):
+            notes.append(f"{_named(key)} was dropped: it holds a character that can't be sent.")
+        elif key in {"schema", "currentSchema"}:
             schema = value if value not in {"", "public"} else None
         elif key == "options":
             schema = _schema_of_options(value) or schema
             notes.append("options was dropped: transaction poolers refuse it.")
         elif key in {"sslmode", "ssl"}:
             _take_sslmode(key, value, params, notes)
-        elif key == "connect_timeout" and not value.isdigit():
+        elif key == "connect_timeout" and not (value.isascii() and value.isdigit()):
             notes.append("connect_timeout was dropped: it must be whole seconds.")
         elif is_libpq_key(key):
             params[key] = value
         else:
-            notes.append(f"{key[:40]!r} was dropped: it belongs to another driver.")
+            notes.append(f"{_named(key)} was dropped: it belongs to another driver.")
     return params, schema
+
+
+def _sendable(value: str) -> bool:
+    return "\0" not in value and value == value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _named(key: str) -> str:
+    """A key, for a note; what is none may be the rest of a password that holds a question mark."""
+    return repr(key[:40]) if key.isidentifier() else "A part of the query (masked)"
 
 
 def _take_sslmode(key: str, value: str, params: dict[str, str], notes: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,7 +39,6 @@ class Delivery:
         self._schema = schema
         self._max_retries = max_retries
         self._target: Target | None = None
-        self._lock = threading.Lock()
 
     def deliver(self, row: Mapping[str, Any], deadline: float, attempts: Attempts) -> bool:
         """Store the row before `deadline` (`time.monotonic`); False when its id was there.
@@ -83,10 +81,11 @@ class Delivery:
         try:
             attempts.connection_ms = lease.connection_ms
             with lease.deadline(deadline):
-                target = self._target or self._learn(lease)
+                cure = _cure(attempts.error, deadline)
+                target = self._target or self._learn(lease, cure)
                 started = time.perf_counter()
                 filled = {**row, "connection_ms": lease.connection_ms, "retry_count": attempts.retry_count}
-                new = insert(lease.connection, target, filled, _cure(attempts.error, deadline))
+                new = insert(lease.connection, target, filled, cure)
             attempts.write_ms = elapsed_ms(started)
         except DatabaseError as error:
             attempts.error = _late() if lease.deadline.fired else error
@@ -97,10 +96,10 @@ class Delivery:
             self._pool.release(lease)
         return new
 
-    def _learn(self, lease: Lease) -> Target:
-        with self._lock:
-            self._target = self._target or Target.read(lease.connection, self._schema)
-            return self._target
+    def _learn(self, lease: Lease, cure: str) -> Target:
+        # Several threads may ask at first: cheaper than a lock, which a fork or a hanging server would leave held.
+        self._target = target = Target.read(lease.connection, self._schema, cure)
+        return target
 
 
 def _late() -> TransientError:

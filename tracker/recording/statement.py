@@ -30,9 +30,9 @@ class Target:
         return cls(f'"{schema}".token_usage', table.created_at_zone, frozenset(table.generated))
 
     @classmethod
-    def read(cls, connection: Connection, schema: str | None) -> Target:
+    def read(cls, connection: Connection, schema: str | None, prefix: str = "") -> Target:
         """Raises `DatabaseError`."""
-        return cls.of(read_table(connection, schema))
+        return cls.of(read_table(connection, schema, prefix))
 
     def columns(self, row: Row) -> tuple[str, ...]:
         return tuple(name for name in row if name not in self.omitted)

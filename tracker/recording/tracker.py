@@ -84,7 +84,7 @@ class Tracker:
         """
         if not isinstance(usage, TokenUsage):
             raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
-        deadline = time.monotonic() + (self.settings.deadline_s if deadline_s is None else deadline_s)
+        deadline = self._deadline(deadline_s)
         row = self._row(usage)
         attempts = Attempts()
         try:
@@ -98,6 +98,10 @@ class Tracker:
         if self.settings.log_records:
             log.recorded(row, outcome)
         return outcome
+
+    def _deadline(self, deadline_s: float | None) -> float:
+        """The moment on `time.monotonic`; nothing waits longer than a day, since no lock can wait endlessly."""
+        return time.monotonic() + min(self.settings.deadline_s if deadline_s is None else deadline_s, 86_400)
 
     def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts) -> bool:
         if self._delivery is None:
@@ -123,7 +127,7 @@ class Tracker:
 
     def record_many(self, usages: Iterable[TokenUsage], deadline_s: float | None = None) -> list[Outcome]:
         """Record several calls one after another, all within one deadline; an outcome each, in their order."""
-        deadline = time.monotonic() + (self.settings.deadline_s if deadline_s is None else deadline_s)
+        deadline = self._deadline(deadline_s)
         return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in usages]
 
     async def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TextIO
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -144,8 +144,9 @@ def _convert(column: str, text: str, zone: str) -> Any:
             return _moment(text, zone)
         if not text.isprintable():
             text.encode("utf-8")  # what wasn't UTF-8 came in as lone surrogates
+            text = text.replace("\0", "\ufffd")  # as TokenUsage does, for the columns it doesn't have
         return reader(text) if reader else text
-    except (ValueError, InvalidOperation):
+    except (ValueError, ArithmeticError, RecursionError):
         shown = repr(text[:60]) if text else "nothing"
         raise UsageError(f"{column} holds {shown}, which is not {_EXPECTED.get(column, 'UTF-8 text')}") from None
 
@@ -157,7 +158,8 @@ def _moment(text: str, zone: str) -> datetime:
 
 def _whole(text: str) -> int:
     number = Decimal(text)
-    if number != number.to_integral_value():
+    # int() of a large exponent would write out its digits for hours.
+    if not number.is_finite() or number.adjusted() > 20 or number != number.to_integral_value():
         raise ValueError
     return int(number)
 

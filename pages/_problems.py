@@ -1,0 +1,88 @@
+"""What went wrong, on the page: a sentence, a way out, and a page that recovers by itself."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+
+import streamlit as st
+
+from tracker.diagnostics.masking import mask
+from tracker.errors import DatabaseError, SettingError, TrackerError
+from tracker.reports import source
+
+log = logging.getLogger("tracker.dashboard")
+RETRY_S = 5
+
+_TITLES = {
+    "password_wrong": "The database refused the password",
+    "database_missing": "The database isn't there",
+    "table_missing": "The table isn't there yet",
+    "column_missing": "The table needs an update",
+    "right_missing": "A right is missing",
+    "statement_timeout": "The question took too long",
+}
+
+
+def guarded(draw: Callable[[], None]) -> None:
+    """Draw a page or a part of it; in trouble show a box that says what to do, and try again by itself."""
+    try:
+        draw()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets a sentence and not a traceback
+        show_any(error)
+        if isinstance(error, TrackerError):
+            _recover()
+
+
+def show_any(error: Exception) -> None:
+    """The box for any error; one that nobody foresaw gets a reference that the log has too."""
+    if isinstance(error, DatabaseError):
+        _box(_TITLES.get(error.code, "The database can't be used"), error.sentence, error.remedy)
+    elif isinstance(error, SettingError):
+        _box("A setting can't be used", str(error), "Correct it and start the dashboard again.")
+    else:
+        reference = secrets.token_hex(4)
+        text = "".join(traceback.format_exception(error))
+        log.error("Reference %s. %s", reference, mask(text))
+        _box(
+            "Something went wrong here",
+            "This part of the page couldn't be shown. The other pages are not affected.",
+            f"Reload the page. The log of the dashboard says more under the reference {reference}.",
+        )
+
+
+def _box(title: str, sentence: str, remedy: str) -> None:
+    """Sentence and remedy may hold a name out of the database's address: as text, never as Markdown."""
+    with st.container(border=True, gap="small"):
+        st.markdown(f":red[:material/error:] **{title}**")
+        st.text(sentence)
+        if remedy:
+            with st.container(gap="xxsmall"):
+                st.caption("What to do")
+                st.text(remedy)
+
+
+def _recover() -> None:
+    st.caption(f"Trying again every {RETRY_S} seconds; this page goes on by itself.")
+    st.session_state["failed_at"] = time.monotonic()
+    _try_again()
+
+
+@st.fragment(run_every=RETRY_S)
+def _try_again() -> None:
+    # The fragment's first run belongs to the page that has just failed; only its later ones ask again.
+    if time.monotonic() - st.session_state["failed_at"] > RETRY_S / 2 and _answers():
+        st.rerun()
+
+
+def _answers() -> bool:
+    try:
+        source.reader().check()
+    except TrackerError as error:
+        if isinstance(error, DatabaseError) and error.code == "refused":
+            source.leave()  # an embedded server that was stopped is started again
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""Pages under AppTest, and the dashboard as a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg2
+import pytest
+from dashboard_support import Execute, Server, start_server, texts
+from streamlit.testing.v1 import AppTest
+from support import ROOT
+
+from tracker.recording import tracker as tracker_module
+from tracker.reports import source
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test has its own Reader and its own shared Tracker."""
+    monkeypatch.setattr(tracker_module, "_shared", None)
+    yield
+    source.forget()
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """Opens a page on a database as a reader in Seoul does, and checks that nothing unforeseen happened."""
+
+    def open_it(url: str, page: str | None = None, **query: str) -> AppTest:
+        monkeypatch.setenv("DATABASE_URL", url)
+        app = AppTest.from_file(str(ROOT / "pages" / "shell.py"), default_timeout=30)
+        app.context = {"timezone": "Asia/Seoul", "locale": "en-US"}
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+        if page:
+            app.switch_page(page).run()
+        assert not app.exception
+        assert "Something went wrong here" not in texts(app)
+        return app
+
+    return open_it
+
+
+@pytest.fixture
+def call(connection: psycopg2.extensions.connection) -> Execute:
+    """Inserts a call; column names are the keywords."""
+
+    def insert(**columns: object) -> None:
+        row = {"model": "gemini-2.5-flash", "input_tokens": 100, "output_tokens": 20, **columns}
+        row.setdefault("total_tokens", int(str(row["input_tokens"])) + int(str(row["output_tokens"])))
+        names = ", ".join(row)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO token_usage ({names}) VALUES ({', '.join(['%s'] * len(row))})", list(row.values())
+            )
+
+    return insert
+
+
+@pytest.fixture
+def start_dashboard() -> Iterator[Callable[..., Server]]:
+    """Starts the dashboard on a database as a fresh process."""
+    started: list[Server] = []
+
+    def start(url: str, **env: str) -> Server:
+        started.append(start_server({"DATABASE_URL": url, **env}))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.process.terminate()
+        server.process.wait(timeout=20)

@@ -1,0 +1,74 @@
+"""What the dashboard's tests share: reading a page, and the dashboard as a process of its own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+
+from streamlit.testing.v1 import AppTest
+from support import ROOT, child_environment
+
+Execute = Callable[..., None]
+OpenPage = Callable[..., AppTest]
+
+
+def texts(app: AppTest) -> str:
+    """Everything that stands on the page as text or Markdown."""
+    kinds = ("text", "markdown", "caption", "subheader", "title", "success", "warning", "error", "code")
+    return "\n".join(str(getattr(element, "value", "")) for kind in kinds for element in app.get(kind))
+
+
+def figures(app: AppTest) -> dict[str, str]:
+    """The page's metrics by their labels."""
+    return {metric.label: metric.value for metric in app.metric}
+
+
+class Server:
+    """A dashboard process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, str]:
+        request = urllib.request.Request(self.url + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+def start_server(env: Mapping[str, str]) -> Server:
+    """Start `streamlit run dashboard.py` and wait until it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.port", str(port)],
+        cwd=ROOT,
+        env=child_environment(env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    server = Server(process, port)
+    _wait_until_up(server)
+    return server
+
+
+def _wait_until_up(server: Server) -> None:
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        assert server.process.poll() is None, "the dashboard ended by itself"
+        try:
+            if server.get("/_stcore/health")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the dashboard didn't come up in a minute")

@@ -1,0 +1,199 @@
+"""Every page: with calls, with none, without a table, without a database."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from dashboard_support import Execute, OpenPage, figures, texts
+from support import connect, run
+
+from tracker.database.migrate import migrate
+
+PAGES = ("overview.py", "connections.py", "performance.py", "environment.py", "recordings.py")
+
+
+def test_overview_shows_totals_of_the_range(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call(cost=Decimal("1.25"), user_id="a")
+    call(cost=Decimal("0.75"), user_id="b", success=False, input_tokens=97_000_000)
+    call(is_test=True)
+    shown = figures(open_page(database_url))
+    assert shown == {"Tokens": "97.0 M", "Cost": "$2.00", "Calls": "2", "Errors": "50 %", "Users": "2"}
+
+
+def test_overview_says_exactly_what_is_short_on_screen(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call(input_tokens=18_059_974, output_tokens=245_896)
+    tokens = next(metric for metric in open_page(database_url).metric if metric.label == "Tokens")
+    assert "18,305,870 tokens" in tokens.help
+
+
+def test_overview_counts_tests_when_asked(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call(is_test=True)
+    call()
+    assert figures(open_page(database_url))["Calls"] == "1"
+    assert figures(open_page(database_url, tests="true"))["Calls"] == "2"
+
+
+def test_overview_never_shows_an_unknown_price_as_zero(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call(model="my-finetune")
+    assert figures(open_page(database_url))["Cost"] == "unpriced"
+    call(cost=Decimal(3))
+    app = open_page(database_url)
+    assert figures(app)["Cost"] == "$3.00"
+    assert "leaves out 1 calls with 120 tokens" in texts(app)
+
+
+def test_overview_compares_with_the_days_before(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call()
+    call()
+    call(created_at=datetime.now(UTC) - timedelta(days=7, minutes=5))
+    calls = next(metric for metric in open_page(database_url, range="7d").metric if metric.label == "Calls")
+    assert calls.delta == "+100 %"
+
+
+def test_overview_of_a_quiet_range_leads_to_the_last_call(
+    open_page: OpenPage, database_url: str, call: Execute
+) -> None:
+    call(created_at=datetime(2023, 11, 16, 18, 15, tzinfo=UTC))
+    app = open_page(database_url)
+    assert "17 November 2023 at 03:15" in texts(app)
+    next(button for button in app.button if button.label == "Show that day").click().run()
+    assert not app.exception
+    assert figures(app)["Calls"] == "1"
+
+
+def test_an_empty_table_greets_with_two_ways_on(open_page: OpenPage, database_url: str) -> None:
+    app = open_page(database_url)
+    assert "Nothing recorded yet" in texts(app)
+    assert {button.label for button in app.button} >= {"Record a test call", "Load sample data"}
+
+
+def test_sample_data_comes_and_goes_with_one_click(open_page: OpenPage, database_url: str) -> None:
+    app = open_page(database_url)
+    app.button(key="greet_sample").click().run()
+    assert int(figures(app)["Calls"].replace(",", "")) > 1000
+    assert "Sample data." in texts(app)
+    app.button(key="remove_sample").click().run()
+    assert "Nothing recorded yet" in texts(app)
+
+
+def test_connections_says_how_much_room_there_is(open_page: OpenPage, database_url: str) -> None:
+    app = open_page(database_url, "connections.py")
+    shown = figures(app)
+    assert int(shown["Used"]) >= 1
+    assert int(shown["Free"]) + int(shown["Used"]) + int(shown["Reserved"]) == 100
+    assert "token-tracker dashboard/local/development" in set(app.dataframe[1].value["application_name"])
+
+
+def test_performance_judges_recorded_calls_only(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call()  # imported: nothing was recorded there and then
+    assert "No recordings in this range" in texts(open_page(database_url, "performance.py"))
+    call(delivery="direct", environment="production", connection_ms=4.0, retry_count=0)
+    call(delivery="direct", environment="production", connection_ms=6.0, retry_count=2)
+    app = open_page(database_url, "performance.py")
+    assert figures(app) == {
+        "Connection, p50": "5.0 ms",
+        "Connection, p95": "5.9 ms",
+        "Retried": "50 %",
+        "Worst delay": "0.0 ms",
+    }
+    assert "**2 records** arrived: 1 at the first try, 1 after a retry, none late" in texts(app)
+
+
+def test_environment_never_shows_a_secret(
+    open_page: OpenPage, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "AIza-very-secret")
+    monkeypatch.setenv("VERCEL_ENV", "preview")
+    app = open_page(database_url, "environment.py")
+    flags = dict(app.dataframe[0].value[["name", "value"]].to_numpy().tolist())
+    assert flags["GEMINI_API_KEY"] == "set"
+    assert flags["DATABASE_URL"] == "set"
+    assert flags["SUPABASE_SERVICE_ROLE_KEY"] == "not set"
+    assert flags["VERCEL_ENV"] == "preview"
+    assert "very-secret" not in texts(app) + str([frame.value for frame in app.dataframe])
+
+
+def test_environment_lists_what_the_url_lost(open_page: OpenPage, database_url: str) -> None:
+    app = open_page(f"{database_url}&pgbouncer=true", "environment.py")
+    assert "'pgbouncer' was dropped" in texts(app)
+
+
+@pytest.mark.parametrize(("key", "operation"), [("summary", "summary_generation"), ("tag", "tag_generation")])
+def test_recordings_records_and_reads_back(open_page: OpenPage, database_url: str, key: str, operation: str) -> None:
+    app = open_page(database_url, "recordings.py")
+    app.button(key=f"record_{key}").click().run()
+    assert figures(app)["Status"] == "recorded"
+    row = app.json[0].value
+    assert f'"operation": "{operation}"' in row
+    assert "synthetic, no AI was called" in row
+    app.button(key="remove_tests").click().run()
+    assert "1 test rows were removed." in texts(app)
+
+
+def test_recordings_are_limited_for_everybody_together(
+    open_page: OpenPage, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(database_url, "recordings.py")
+    recorder = sys.modules["_recorder"]
+    monkeypatch.setattr(recorder, "LIMIT", 1)
+    monkeypatch.setattr(recorder, "_recent", deque())
+    app.button(key="record_tag").click().run()
+    assert figures(app)["Status"] == "recorded"
+    other_reader = open_page(database_url, "recordings.py")
+    other_reader.button(key="record_tag").click().run()
+    assert "Too many test recordings" in texts(other_reader)
+    assert "Status" not in figures(other_reader)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_hostile_user_id_stays_text(open_page: OpenPage, database_url: str, call: Execute, page: str) -> None:
+    hostile = "![x](http://evil.example/x.png)"
+    call(user_id=hostile, model=hostile, operation=hostile, environment=hostile, delivery="direct", connection_ms=1)
+    app = open_page(database_url, page)
+    assert "evil.example" not in texts(app) + str(figures(app))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in {"environment.py", "connections.py"}])
+def test_a_missing_table_is_one_sentence(open_page: OpenPage, empty_database_url: str, page: str) -> None:
+    app = open_page(empty_database_url, page)
+    if page == "recordings.py":
+        app.button(key="record_tag").click().run()
+        assert figures(app)["Status"] == "failed"
+    else:
+        assert "The table token_usage isn't there." in texts(app)
+    assert "token-tracker migrate" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql://u:hunter2@127.0.0.1:1/app", "Nothing answers at 127.0.0.1:1."),
+        ("mysql://u:hunter2@127.0.0.1/app", "DATABASE_URL holds an address that starts with 'mysql'"),
+        ("{server}/no_such_database", "has no database no_such_database"),
+    ],
+)
+def test_an_unusable_database_is_one_sentence_without_the_password(
+    open_page: OpenPage, database_url: str, url: str, says: str
+) -> None:
+    place, _, query = database_url.partition("?")
+    app = open_page(url.replace("{server}", place.rsplit("/", 1)[0]) + (f"?{query}" if "{" in url else ""))
+    shown = texts(app)
+    assert says in shown
+    assert "hunter2" not in shown
+    assert "psycopg2" not in shown
+
+
+def test_a_page_recovers_once_the_table_is_there(
+    open_page: OpenPage, empty_database_url: str, database_url: str
+) -> None:
+    app = open_page(empty_database_url)
+    assert "The table token_usage isn't there." in texts(app)
+    run(empty_database_url, "CREATE TABLE token_usage (id int)")
+    assert "lacks: created_at" in texts(app.run())
+    run(empty_database_url, "DROP TABLE token_usage")
+    migrate(lambda: connect(empty_database_url))
+    assert "Nothing recorded yet" in texts(app.run())

@@ -1,0 +1,150 @@
+"""The dashboard as a process: its JSON routes, and a reader with a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from dashboard_support import Server
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
+from support import connect, eventually, run, value
+
+from tracker.database.migrate import migrate
+
+StartDashboard = Callable[..., Server]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+
+
+def test_health_follows_the_database(start_dashboard: StartDashboard, empty_database_url: str) -> None:
+    server = start_dashboard(empty_database_url)
+    status, body = server.get("/api/health")
+    assert (status, json.loads(body)) == (503, {"status": "unavailable", "reason": "table_missing"})
+    migrate(lambda: connect(empty_database_url))
+    eventually(lambda: server.get("/api/health") == (200, '{"status":"ok"}'))
+
+
+def test_health_tells_no_secret_when_nothing_answers(start_dashboard: StartDashboard) -> None:
+    server = start_dashboard("postgresql://someone:hunter2@127.0.0.1:1/app")
+    status, body = server.get("/api/health")
+    assert (status, json.loads(body)["reason"]) == (503, "refused")
+    assert not any(secret in body for secret in ("hunter2", "someone", "127.0.0.1"))
+
+
+def test_health_answers_in_seconds_when_the_database_never_does(start_dashboard: StartDashboard) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = start_dashboard(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/app?sslmode=disable")
+        began = time.monotonic()
+        status, body = server.get("/api/health")
+        assert time.monotonic() - began < 6
+        assert (status, json.loads(body)["reason"]) == (503, "timeout")
+
+
+def test_the_embedded_database_starts_with_the_dashboard_and_stops_with_it(
+    start_dashboard: StartDashboard, short_directory: Path
+) -> None:
+    server = start_dashboard("", TRACKER_EMBEDDED_DIR=str(short_directory))
+    assert server.get("/api/health") == (200, '{"status":"ok"}')
+    assert list(short_directory.rglob("postmaster.pid"))
+    server.process.terminate()
+    server.process.wait(timeout=20)
+    assert not list(short_directory.rglob("postmaster.pid"))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
+def test_an_unknown_api_path_is_a_json_404(start_dashboard: StartDashboard, database_url: str, method: str) -> None:
+    server = start_dashboard(database_url)
+    for path in ("/api/nothing/here", "/api/", "/api"):
+        status, body = server.get(path, method)
+        assert (status, json.loads(body)["error"]) == (404, "not found")
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """A directory whose path leaves room for the name of a socket."""
+    with tempfile.TemporaryDirectory(prefix="tracker-dashboard-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("the browser tests need Chromium, and CI must run them")
+        pytest.skip("the browser tests need Chromium, and there is none on the path")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.browser
+def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
+    start_dashboard: StartDashboard, database_url: str, browser: Browser, tmp_path: Path
+) -> None:
+    server = start_dashboard(database_url)
+    page = browser.new_page(timezone_id="Asia/Seoul", locale="en-US")
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
+
+    open_page(page, server.url + "/connections")
+    expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
+    expect(page.get_by_text("Asia/Seoul")).to_be_visible()
+
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Test recordings").click()
+    page.get_by_role("button", name="AI summary").click()
+    expect(metric(page, "Status")).to_contain_text("recorded")
+    assert value(database_url, "SELECT operation FROM token_usage WHERE is_test") == "summary_generation"
+
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Overview").click()
+    expect(page.get_by_text("Nothing recorded yet")).to_be_visible()
+    page.get_by_text("Include tests").click()
+    expect(metric(page, "Tokens")).to_contain_text("976")
+    expect(
+        page.locator('[data-testid="stVegaLiteChart"] svg, [data-testid="stVegaLiteChart"] canvas').first
+    ).to_be_visible()
+    assert "tests=true" in page.url
+    assert asked == {urlsplit(server.url).netloc}
+
+
+@pytest.mark.browser
+def test_an_open_page_says_that_the_table_is_gone_and_recovers_by_itself(
+    start_dashboard: StartDashboard, database_url: str, browser: Browser
+) -> None:
+    server = start_dashboard(database_url)
+    page = browser.new_page()
+    run(database_url, "ALTER TABLE token_usage RENAME TO hidden")
+    open_page(page, server.url)
+    expect(page.get_by_text("The table token_usage isn't there.")).to_be_visible()
+    run(database_url, "ALTER TABLE hidden RENAME TO token_usage")
+    expect(page.get_by_text("Nothing recorded yet")).to_be_visible(timeout=20_000)
+
+
+def open_page(page: Page, url: str) -> None:
+    """Open an address and wait until the page is drawn."""
+    with suppress(Error):
+        page.goto(url)
+    page.wait_for_selector(READY, timeout=60_000)
+
+
+def metric(page: Page, label: str) -> Locator:
+    return page.get_by_test_id("stMetric").filter(has_text=label)

@@ -1,0 +1,104 @@
+"""What the tests share: statements run on the side, waiting for a condition, a call to record."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+
+from tracker import TokenUsage, settings
+from tracker.database import locate
+from tracker.database.url import clean
+
+ROOT = Path(__file__).parent.parent
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server's URL for another database."""
+    place, _, query = url.partition("?")
+    return f"{place.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
+
+
+def with_role(url: str, role: str, password: str = "") -> str:
+    """The same database's URL for another role."""
+    scheme, _, rest = url.partition("://")
+    place = rest.rpartition("@")[2]
+    credentials = f"{role}:{quote(password, safe='')}" if password else role
+    return f"{scheme}://{credentials}@{place}"
+
+
+def run(url: str, *statements: str) -> None:
+    """Run statements one by one outside of any transaction."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+
+def rows(url: str, question: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    """The rows that answer a question."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(question, parameters)
+        return cursor.fetchall()
+
+
+def value(url: str, question: str, parameters: Any = None) -> Any:
+    """The one value that answers a question."""
+    return rows(url, question, parameters)[0][0]
+
+
+@contextmanager
+def locked(url: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[Callable[[], None]]:
+    """Somebody else's lock on token_usage; ends with the block, or when what it yields is called."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE token_usage IN {mode} MODE")
+        yield connection.rollback
+
+
+def connect(url: str) -> psycopg2.extensions.connection:
+    """A connection as the tracker makes them."""
+    database = locate.Database(clean(url), embedded=False, settings=settings.load({}))
+    return database.connect("tests")
+
+
+def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """Wait until a condition holds and return its value; fail when it doesn't within the time."""
+    end = time.monotonic() + within_s
+    while not (result := condition()):
+        assert time.monotonic() < end, f"not within {within_s} s"
+        time.sleep(0.01)
+    return result
+
+
+def a_call(**fields: Any) -> TokenUsage:
+    """A call to record."""
+    return TokenUsage(**{"model": "gemini-2.5-flash", "input_tokens": 812, "output_tokens": 164, **fields})
+
+
+def python(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with the work tree on its path, in the test's environment and `env`."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env=child_environment(env),
+        cwd=cwd,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a process that finds the work tree's modules."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
