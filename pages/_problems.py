@@ -83,6 +83,6 @@ def _answers() -> bool:
         source.reader().check()
     except TrackerError as error:
         if isinstance(error, DatabaseError) and error.code == "refused":
-            source.leave()  # an embedded server that was stopped is started again
+            source.forget()  # an embedded server that was stopped is started again
         return False
     return True

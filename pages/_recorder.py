@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from urllib.parse import urlencode
 
 import tracker
 from tracker.database.pool import PoolStats
@@ -39,8 +38,7 @@ def recorder(reader: Reader) -> tracker.Tracker:
     """The process's shared Tracker on the dashboard's database."""
     global _recorder
     database = reader.database
-    url = f"postgresql:///?{urlencode(database.url.params)}" if database.embedded else None
-    _recorder = tracker.shared(pool_size=2, database_url=url or database.settings.database_url)
+    _recorder = tracker.shared(pool_size=2, database_url=database.url.with_password())
     return _recorder
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support import ROOT, rows, run, value
+from support import rows, run, value
 
 from tracker.cli import main
 from tracker.recording.batch import BATCH_ROWS
