@@ -80,7 +80,12 @@ def lines(
         },
         "encoding": {
             "x": _time_axis("at", bucket, buckets),
-            "y": {"field": value, "type": "quantitative", "axis": _number_axis(number)},
+            "y": {
+                "field": value,
+                "type": "quantitative",
+                "axis": _number_axis(number),
+                "scale": _from_zero(frame[value]),
+            },
             "color": {"field": "name", "type": "nominal", "sort": present, "legend": _LEGEND, "title": None},
             "tooltip": [
                 {"field": "when", "title": "When"},
@@ -157,6 +162,11 @@ def _number_axis(number: str) -> dict[str, Any]:
         "ticks": False,
         "labelPadding": 8,
     }
+
+
+def _from_zero(values: pd.Series) -> dict[str, Any]:
+    """Begin at zero; where nothing but zeros are shown, they lie at the bottom."""
+    return {"zero": True} if values.max() > 0 else {"domain": [0, 1]}
 
 
 def _exact(number: str) -> str:

@@ -194,9 +194,9 @@ def last_records(data: pd.DataFrame, timezone: str) -> None:
         result=[_result(ok, test, made_up) for ok, test, made_up in data[["success", "is_test", "is_sample"]].values],
     )
     config: dict[str, Any] = {
-        "at": st.column_config.DatetimeColumn("When", format="distance"),
-        "model": st.column_config.TextColumn("Model"),
-        "operation": st.column_config.TextColumn("Operation"),
+        "at": st.column_config.DatetimeColumn("When", format="distance", width=130),
+        "model": st.column_config.TextColumn("Model", width=150),
+        "operation": st.column_config.TextColumn("Operation", width=150),
         "user_id": st.column_config.TextColumn("User"),
         "input_tokens": st.column_config.NumberColumn("In", format="localized"),
         "output_tokens": st.column_config.NumberColumn("Out", format="localized"),

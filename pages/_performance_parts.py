@@ -27,7 +27,8 @@ def verdict(found: Verdict, range_name: str) -> None:
     parts.append(f"{exact(found.retried_records)} after a retry")
     late = f"{exact(found.late_records)} late (worst {seconds(found.worst_lag_s)})"
     parts.append(late if found.late_records else "none late")
-    sentence = f"{_WHEN[range_name]} **{exact(found.records)} records** arrived: {', '.join(parts)}."
+    records = "1 record" if found.records == 1 else f"{exact(found.records)} records"
+    sentence = f"{_WHEN[range_name]} **{records}** arrived: {', '.join(parts)}."
     if found.late_records:
         st.warning(sentence, icon=":material/schedule:")
     else:
