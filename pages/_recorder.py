@@ -38,7 +38,7 @@ def recorder(reader: Reader) -> tracker.Tracker:
     """The process's shared Tracker on the dashboard's database."""
     global _recorder
     database = reader.database
-    _recorder = tracker.shared(pool_size=2, database_url=database.url.with_password())
+    _recorder = tracker.shared(mode="direct", pool_size=2, database_url=database.url.with_password())
     return _recorder
 
 

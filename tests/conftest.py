@@ -28,6 +28,7 @@ from tracker import Tracker
 from tracker.database import embedded
 from tracker.database.migrate import migrate
 from tracker.database.url import clean
+from tracker.recording import log
 from tracker.recording import tracker as tracker_module
 
 ROOT = Path(__file__).parent.parent
@@ -68,13 +69,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees a setting of the machine it runs on."""
     for name in os.environ:
         if name.startswith(_FOREIGN):
             monkeypatch.delenv(name)
-    monkeypatch.setattr(tracker_module, "_warned", set())
+    monkeypatch.setattr(log, "_warned", set())
     monkeypatch.setattr(tracker_module, "_shared", None)
+    # What a test queues is nobody else's, and nothing is left in the home of whoever runs it.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
     # A command run in this process silences the library's log for the rest of it.
     logging.getLogger("tracker").setLevel(logging.NOTSET)
 
@@ -170,11 +173,11 @@ def limited_url(database_url: str, new_role: Callable[..., str]) -> str:
 
 @pytest.fixture
 def new_tracker(database_url: str) -> Iterator[Callable[..., Tracker]]:
-    """Makes Trackers on the fresh, migrated database, or on `database_url=`; they are closed after the test."""
+    """Makes Trackers in direct mode on the fresh, migrated database, unless told; they are closed after the test."""
     made: list[Tracker] = []
 
     def make(**settings: Any) -> Tracker:
-        made.append(Tracker(**{"database_url": database_url, **settings}))
+        made.append(Tracker(**{"database_url": database_url, "mode": "direct", **settings}))
         return made[-1]
 
     yield make
@@ -184,7 +187,7 @@ def new_tracker(database_url: str) -> Iterator[Callable[..., Tracker]]:
 
 @pytest.fixture
 def recorder(new_tracker: Callable[..., Tracker]) -> Tracker:
-    """A Tracker on the fresh, migrated database."""
+    """A Tracker in direct mode on the fresh, migrated database."""
     return new_tracker()
 
 

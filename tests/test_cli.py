@@ -15,6 +15,7 @@ import pytest
 from support import ROOT, child_environment, eventually, locked, python, rows, run, value, with_database, with_role
 
 from tracker.cli import main
+from tracker.database.migrate import _FILES
 
 RECORD = ["record", "--model", "gemini-2.5-flash", "--input-tokens", "812", "--output-tokens", "164"]
 
@@ -52,6 +53,7 @@ def test_migrate_says_what_it_applied_and_then_that_nothing_is_to_do(at, empty_d
     assert main(["migrate"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Applied 0001 create_token_usage.",
+        *(f"Applied {version:04} {name}." for version, name in _FILES.items()),
         "Applied 0002 index_token_usage.",
     ]
     assert main(["migrate"]) == 0
@@ -244,11 +246,11 @@ def test_a_malformed_setting_is_exit_2(command, at, database_url, capsys, monkey
     assert "TRACKER_POOL_SIZE holds 'many'" in one_line(capsys.readouterr().err)
 
 
-def test_a_record_that_failed_prints_its_outcome_too(at, empty_database_url, capsys):
+def test_a_record_that_could_not_be_stored_prints_its_outcome_too(at, empty_database_url, capsys):
     at(empty_database_url)
     assert main(RECORD) == 1
     outcome = json.loads(capsys.readouterr().out)
-    assert outcome["status"] == "failed"
+    assert outcome["status"] == "queued"
     assert "token-tracker migrate" in outcome["error"]
 
 

@@ -4,6 +4,7 @@
     ├── UsageError (ValueError)       a value of a record can't be right: correct the caller
     ├── UsageTypeError (TypeError)    a value of a record has the wrong type: correct the caller
     ├── SettingError (ValueError)     a setting can't be read: correct the variable it names
+    ├── OutboxError                   the local outbox can't hold a record: disk full, read-only, damaged
     └── DatabaseError                 the database said no, or nothing
         ├── TransientError            passes by itself: tried again
         ├── SetupError                passes when a person acts: table, right, password
@@ -29,6 +30,14 @@ class UsageTypeError(TrackerError, TypeError):
 
 class SettingError(TrackerError, ValueError):
     """A setting can't be read. The text names the variable, what it holds (masked if secret) and what it may hold."""
+
+
+class OutboxError(TrackerError):
+    """The local outbox can't hold a record: what happened, why, and what to do. `code` is a stable word."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class DatabaseError(TrackerError):

@@ -25,6 +25,10 @@ class Settings:
     max_lifetime_s: float | None
     max_retries: int
     deadline_s: float
+    mode: str
+    outbox: str | None
+    outbox_max_mb: int
+    alert_urls: tuple[str, ...] = field(repr=False)
     log_records: bool
     timezone: str | None
     embedded_dir: str | None
@@ -42,12 +46,14 @@ class Variable:
     read: Callable[[str], Any]
     serverless: Any = None
     server: Any = None
+    secret: bool = False
 
     def parse(self, text: str) -> Any:
         try:
             return self.read(text)
         except (ValueError, OverflowError):
-            raise SettingError(f"{self.name} holds {_shown(text)}; it may hold {self.allowed}.") from None
+            shown = "something else (masked)" if self.secret else _shown(text)
+            raise SettingError(f"{self.name} holds {shown}; it may hold {self.allowed}.") from None
 
 
 def _shown(text: str) -> str:
@@ -92,6 +98,19 @@ def _switch(text: str) -> bool:
     if text.lower() not in known:
         raise ValueError
     return known[text.lower()]
+
+
+def _mode(text: str) -> str:
+    if text not in {"direct", "background"}:
+        raise ValueError
+    return text
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    urls = tuple(text.split())
+    if not all("://" in url and not url.startswith("://") for url in urls):
+        raise ValueError
+    return urls
 
 
 def _platform(text: str) -> Platform:
@@ -139,6 +158,19 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("max_retries", "TRACKER_MAX_RETRIES", "a whole number from 0 to 100", _whole(0, 100), 5, 5),
     Variable("deadline_s", "TRACKER_DEADLINE_S", "seconds from 0.1 to 900", _number(0.1, 900), 5.0, 10.0),
+    # What runs after a function's response is frozen with its instance: there a record is written before.
+    Variable("mode", "TRACKER_MODE", "direct or background", _mode, "direct", "background"),
+    Variable("outbox", "TRACKER_OUTBOX", "a file", str),
+    Variable("outbox_max_mb", "TRACKER_OUTBOX_MAX_MB", "megabytes from 1 to 100000", _whole(1, 100_000), 100, 1000),
+    Variable(
+        "alert_urls",
+        "TRACKER_ALERT_URLS",
+        "URLs separated by spaces, such as https://example.com/hook",
+        _urls,
+        (),
+        (),
+        secret=True,
+    ),
     Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _switch, True, True),
     Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", _zone),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
@@ -161,7 +193,7 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
 
     def value(variable: Variable, default: Any) -> Any:
         if (given := overrides.get(variable.field)) is not None:
-            return variable.parse(str(given))
+            return variable.parse(" ".join(given) if isinstance(given, list | tuple) else str(given))
         text = env.get(variable.name, "").strip()
         if not text:
             return default

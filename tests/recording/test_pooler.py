@@ -20,7 +20,7 @@ SETTINGS = (
 
 
 def test_fifty_threads_through_five_connections_lose_and_double_nothing(pooler, database_url):
-    with Tracker(database_url=pooler(database_url), pool_size=50, log_records=False) as recorder:
+    with Tracker(mode="direct", database_url=pooler(database_url), pool_size=50, log_records=False) as recorder:
 
         def work(_):
             return [recorder.record(a_call(), 60) for _ in range(6)]
@@ -34,7 +34,7 @@ def test_fifty_threads_through_five_connections_lose_and_double_nothing(pooler, 
 
 
 def test_the_server_sees_five_connections_at_most(pooler, database_url):
-    with Tracker(database_url=pooler(database_url), pool_size=20, log_records=False) as recorder:
+    with Tracker(mode="direct", database_url=pooler(database_url), pool_size=20, log_records=False) as recorder:
         with ThreadPoolExecutor(20) as pool:
             list(pool.map(lambda _: recorder.record(a_call(), 30), range(100)))
         question = (
@@ -45,7 +45,7 @@ def test_the_server_sees_five_connections_at_most(pooler, database_url):
 
 def test_a_record_is_found_through_the_pooler_by_every_client(pooler, database_url):
     through = pooler(database_url)
-    with Tracker(database_url=through) as one, Tracker(database_url=through) as other:
+    with Tracker(mode="direct", database_url=through) as one, Tracker(mode="direct", database_url=through) as other:
         usage = a_call()
         assert one.record(usage).status == "recorded"
         assert other.record(usage).status == "duplicate"
@@ -54,7 +54,10 @@ def test_a_record_is_found_through_the_pooler_by_every_client(pooler, database_u
 def test_recording_leaves_no_setting_in_the_poolers_connections(pooler, database_url):
     through = pooler(database_url)
     before = set(rows(through, SETTINGS))
-    with Tracker(database_url=through, pool_size=10, log_records=False) as recorder, ThreadPoolExecutor(10) as pool:
+    with (
+        Tracker(mode="direct", database_url=through, pool_size=10, log_records=False) as recorder,
+        ThreadPoolExecutor(10) as pool,
+    ):
         list(pool.map(lambda _: recorder.record(a_call(), 30), range(50)))
     with ThreadPoolExecutor(10) as pool:
         after = {row for part in pool.map(lambda _: rows(through, SETTINGS), range(20)) for row in part}
@@ -76,7 +79,7 @@ def leave_behind(through: str, setting: str) -> None:
 def test_what_another_client_left_in_a_shared_connection_loses_no_record(pooler, database_url, left_behind):
     through = pooler(database_url)
     leave_behind(through, left_behind)
-    with Tracker(database_url=through, log_records=False) as recorder:
+    with Tracker(mode="direct", database_url=through, log_records=False) as recorder:
         outcomes = [recorder.record(a_call(), 20) for _ in range(10)]
     assert {outcome.status for outcome in outcomes} == {"recorded"}, outcomes
 
@@ -84,12 +87,12 @@ def test_what_another_client_left_in_a_shared_connection_loses_no_record(pooler,
 def test_a_cure_does_not_leak_to_the_next_client(pooler, database_url):
     run(database_url, f"ALTER DATABASE {clean(database_url).dbname} SET default_transaction_read_only = on")
     through = pooler(database_url)
-    with Tracker(database_url=through) as recorder:
+    with Tracker(mode="direct", database_url=through) as recorder:
         assert recorder.record(a_call()).retry_count == 1
     assert rows(through, SETTINGS)[0][:2] == ("0", "on")
 
 
 def test_no_start_up_parameter_is_refused_by_the_pooler(pooler, database_url):
     url = f"{pooler(database_url)}?pgbouncer=true&connection_limit=1&options=-c%20search_path%3Dpublic"
-    with Tracker(database_url=url) as recorder:
+    with Tracker(mode="direct", database_url=url) as recorder:
         assert recorder.record(a_call()).error is None

@@ -13,10 +13,11 @@ from tracker.cli import common
 from tracker.errors import SettingError
 from tracker.recording.batch import BatchWriter
 from tracker.sources.csv_file import CsvPlan, Reject, read_calls
+from tracker.sources.log_lines import read_records
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("import", help="load calls from a CSV file")
+    parser = commands.add_parser("import", help="load calls from a CSV file, or replay a log")
     parser.add_argument("file", type=Path)
     parser.add_argument(
         "--map",
@@ -34,10 +35,42 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--timezone", default="UTC", metavar="ZONE", help="of times without a zone (default UTC)")
     parser.add_argument("--rejects", type=Path, metavar="FILE", help="where broken rows go (default NAME.rejects.csv)")
+    parser.add_argument(
+        "--profile",
+        choices=["tracker-log"],
+        help="what the file is, if not a CSV: tracker-log is a platform's log with records that couldn't be delivered",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    return _run_log(arguments) if arguments.profile else _run_csv(arguments)
+
+
+def _run_log(arguments: argparse.Namespace) -> int:
+    """Replay the records in a platform's log, each by its id."""
+    if arguments.map or arguments.set:
+        raise SettingError("--map and --set belong to CSV files; a log's records say everything themselves.")
+    problems: list[tuple[int, str]] = []
+    with arguments.file.open("r", encoding="utf-8-sig", errors="replace") as file:
+        database = common.database()
+        with closing(database.connect()) as connection:
+            writer = BatchWriter(connection, database.url.schema)
+            for line, found in read_records(file):
+                if isinstance(found, str):
+                    problems.append((line, found))
+                else:
+                    problems += writer.add(found, line)
+            problems += writer.flush()
+    print(
+        f"{writer.count} records read: {writer.new} recorded, {writer.known} already there, {len(problems)} rejected."
+    )
+    for line, reason in sorted(problems):
+        print(f"token-tracker: line {line}: {reason}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _run_csv(arguments: argparse.Namespace) -> int:
     plan = CsvPlan(
         mapping=_pairs("--map", arguments.map),
         constants=_pairs("--set", arguments.set),

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         is_test=arguments.test,
     )
     database = common.database()
-    with Tracker(database_url=database.url.with_password()) as recorder:
+    with Tracker(mode="direct", database_url=database.url.with_password()) as recorder:
         outcome = recorder.record(usage)
     print(json.dumps(outcome.as_dict()))
     if outcome.error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.database.table import COLUMNS, ESSENTIAL, Table
+from tracker.database.table import COLUMNS, ESSENTIAL, Table, quote
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 # Only a person can say what a generated value of these would mean.
@@ -20,7 +20,7 @@ def objections(table: Table) -> list[str]:
     found += [f"Its column {name} is generated, so that no insert may name it." for name in _generated(table)]
     found += [
         f"Its column {name} is NOT NULL without a default, so that every insert of ours would be refused:"
-        f" ALTER TABLE token_usage ALTER COLUMN {_quoted(name)} DROP NOT NULL, or give it a default."
+        f" ALTER TABLE token_usage ALTER COLUMN {quote(name)} DROP NOT NULL, or give it a default."
         for name in table.required_by_others
     ]
     return found
@@ -72,7 +72,3 @@ def column_statements(table: Table) -> list[str]:
             if column.default:
                 statements.append(f"ALTER TABLE token_usage ALTER COLUMN {column.name} SET DEFAULT {column.default}")
     return statements
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

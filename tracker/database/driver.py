@@ -56,7 +56,10 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str) -> Con
     of its own; one that comes too late closes what it got.
     """
     attempt = _Attempt(_parameters(url, timeout_s, application_name))
-    attempt.start()
+    try:
+        attempt.start()
+    except RuntimeError:  # no thread can be started while the interpreter ends
+        attempt.run()
     connection = attempt.result(timeout_s)
     if connection is None:
         raise explain_connect("timeout expired", url)
@@ -88,9 +91,9 @@ class _Attempt:
         self._outcome: Connection | psycopg2.Error | None = None
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="tracker-connect", daemon=True).start()
+        threading.Thread(target=self.run, name="tracker-connect", daemon=True).start()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         outcome: Connection | psycopg2.Error
         try:
             outcome = connected = psycopg2.connect(psycopg2.extensions.make_dsn(**self._parameters))

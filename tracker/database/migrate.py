@@ -10,12 +10,15 @@ from pathlib import Path
 
 from tracker.database import adoption
 from tracker.database.driver import Connection, execute
-from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, read_table
+from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, quote, read_table
 from tracker.errors import SettingError, SetupError, TransientError
 
 Connect = Callable[[], Connection]
 
 _FOLDER = Path(__file__).with_name("migrations")
+# The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
+_FILES = {3: "ledger_and_alerts"}
+VERSIONS = (1, 2, *_FILES)
 _LEDGER = """\
 CREATE TABLE IF NOT EXISTS token_tracker_migrations (
     version integer PRIMARY KEY,
@@ -90,6 +93,9 @@ class _Run:
                 self._keep_zone(connection, table)
                 table = read_table(connection, self._schema)
                 self.result.remarks = adoption.remarks(table)
+                for version, name in _FILES.items():
+                    if version not in done:
+                        self._step_file(connection, version, name)
             if 2 not in done:
                 self._step_indexes(table)
         finally:
@@ -100,7 +106,7 @@ class _Run:
         """One transaction under our advisory lock; both hold behind a transaction pooler too."""
         execute(connection, "BEGIN")
         try:
-            execute(connection, "SELECT set_config('search_path', %s, true)", (_quote(self._schema),))
+            execute(connection, "SELECT set_config('search_path', %s, true)", (quote(self._schema),))
             execute(connection, "SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
             execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_lock_key(self._schema),))
             yield
@@ -133,6 +139,12 @@ class _Run:
         self._protect(connection, before)
         self._done(connection, 1, "adopt_token_usage" if table.exists else "create_token_usage")
 
+    def _step_file(self, connection: Connection, version: int, name: str) -> None:
+        before = _tables(connection, self._schema)
+        self._do(connection, (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8"))
+        self._protect(connection, before)
+        self._done(connection, version, name)
+
     def _keep_zone(self, connection: Connection, table: Table) -> None:
         """Store which zone a naive created_at means, in the column's comment: readable by every role."""
         if not table.naive_created_at or ZONE_COMMENT in (table.created_at_comment or ""):
@@ -156,7 +168,7 @@ class _Run:
                     if 2 in _versions(holder):
                         return
                     table = read_table(holder, self._schema)
-                target = f"{_quote(self._schema)}.token_usage"
+                target = f"{quote(self._schema)}.token_usage"
                 for keys, name in _INDEXES.items():
                     if keys not in table.indexes:
                         self._build_index(worker, table, target, keys, name)
@@ -172,7 +184,7 @@ class _Run:
             columns = keys.replace("created_at", f"(created_at AT TIME ZONE {_literal(table.created_at_zone)})")
         # A partitioned table takes no CONCURRENTLY.
         concurrently = "" if table.kind == "p" else "CONCURRENTLY "
-        self._do(worker, f"DROP INDEX {concurrently}IF EXISTS {_quote(self._schema)}.{name}")
+        self._do(worker, f"DROP INDEX {concurrently}IF EXISTS {quote(self._schema)}.{name}")
         self._do(worker, f"CREATE INDEX {concurrently}{name} ON {target} ({columns})")
 
     def _protect(self, connection: Connection, before: set[str]) -> None:
@@ -220,10 +232,6 @@ def _tables(connection: Connection, schema: str) -> set[str]:
 
 def _lock_key(schema: str) -> int:
     return 0x746F6B << 32 | zlib.crc32(schema.encode())
-
-
-def _quote(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def _literal(text: str) -> str:

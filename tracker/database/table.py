@@ -91,6 +91,7 @@ class Table:
     supabase: bool = False
     indexes: tuple[str, ...] = ()
     estimated_rows: int = 0
+    takes_notes: bool = False
 
     @property
     def exists(self) -> bool:
@@ -108,6 +109,11 @@ class Table:
             if line.startswith(ZONE_COMMENT):
                 return line.removeprefix(ZONE_COMMENT).strip()
         return "UTC"
+
+
+def quote(identifier: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + identifier.replace('"', '""') + '"'
 
 
 def read_table(connection: Connection, schema: str | None = None, prefix: str = "") -> Table:
@@ -135,4 +141,5 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         supabase=found["supabase"],
         indexes=tuple(found["indexes"]),
         estimated_rows=int(found["estimated_rows"]),
+        takes_notes=bool(found["takes_notes"]),
     )

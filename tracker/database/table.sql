@@ -23,6 +23,11 @@ SELECT json_build_object(
             JOIN pg_class c ON c.oid = i.indexrelid
             JOIN pg_am m ON m.oid = c.relam
             WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree') AS valid), '[]'),
+    -- May this role tell the ledger and the table of alerts?
+    'takes_notes', (
+        SELECT count(*) = 2 AND bool_and(has_table_privilege(o.oid, 'INSERT'))
+        FROM pg_class o
+        WHERE o.relnamespace = n.oid AND o.relname IN ('token_tracker_ledger', 'token_tracker_alerts')),
     'columns', coalesce((
         SELECT json_agg(json_build_object(
             'name', a.attname,

@@ -39,8 +39,10 @@ class Timer:
         with self._changed:
             heapq.heappush(self._tasks, (when, next(self._numbers), action))
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="tracker-timer", daemon=True).start()
+                # While the interpreter ends no thread can be started, and nothing hangs for long.
+                with suppress(RuntimeError):
+                    threading.Thread(target=self._run, name="tracker-timer", daemon=True).start()
+                    self._running = True
             elif when < self._wakes_at:
                 self._changed.notify()
 

@@ -1,17 +1,18 @@
-"""One record's way into the database: attempts, each within what is left of one deadline."""
+"""Records' way into the database: attempts, each within what is left of one deadline."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from tracker.database.driver import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, SetupError, TransientError
-from tracker.recording.statement import Target, insert
+from tracker.recording.statement import Arrival, Target, insert, insert_waiting, is_stored
+
+T = TypeVar("T")
+Work = Callable[[Lease, Target, str], T]
 
 # Full jitter: each wait is drawn from zero to a bound that doubles.
 _FIRST_WAIT_S = 0.1
@@ -21,14 +22,16 @@ _LONGEST_WAIT_S = 2.0
 _CURABLE = {"25006", "57014"}
 
 
-@dataclass(slots=True)
 class Attempts:
     """What delivering one record took, filled in as it goes."""
 
-    retry_count: int = 0
-    connection_ms: float | None = None
-    write_ms: float | None = None
-    error: DatabaseError | None = None
+    __slots__ = ("connection_ms", "error", "retry_count", "write_ms")
+
+    def __init__(self) -> None:
+        self.retry_count = 0
+        self.connection_ms: float | None = None
+        self.write_ms: float | None = None
+        self.error: DatabaseError | None = None
 
 
 class Delivery:
@@ -40,21 +43,43 @@ class Delivery:
         self._max_retries = max_retries
         self._target: Target | None = None
 
-    def deliver(self, row: Mapping[str, Any], deadline: float, attempts: Attempts) -> bool:
-        """Store the row before `deadline` (`time.monotonic`); False when its id was there.
+    def deliver(self, row: Mapping[str, Any], deadline: float, attempts: Attempts, *, once: bool = False) -> bool:
+        """Store the row before `deadline` (`time.monotonic`); False when its id belongs to another record.
 
         Raises the `DatabaseError` of the last attempt. The first attempt stands alone: the retry library is
         imported only once something has gone wrong.
         """
-        try:
-            return self._attempt(row, deadline, attempts)
-        except TransientError as error:
-            attempts.error = error
-            if self._max_retries == 0:
-                raise
-        return self._again(lambda: self._attempt(row, deadline, attempts), deadline, attempts)
 
-    def _again(self, attempt: Callable[[], bool], deadline: float, attempts: Attempts) -> bool:
+        def write(lease: Lease, target: Target, cure: str) -> bool:
+            filled = {**row, "connection_ms": lease.connection_ms, "retry_count": attempts.retry_count}
+            if insert(lease.connection, target, filled, cure):
+                return True
+            # An attempt whose answer was lost may have stored it.
+            return attempts.retry_count > 0 and is_stored(lease.connection, target, row)
+
+        try:
+            return self._attempt(write, deadline, attempts)
+        except TransientError:
+            if once or self._max_retries == 0:
+                raise
+        return self._again(lambda: self._attempt(write, deadline, attempts), deadline, attempts)
+
+    def deliver_waiting(self, documents: Sequence[str], arrival: Arrival, deadline: float, attempts: Attempts) -> int:
+        """Store records that waited, in one statement and one attempt; how many were new. Raises `DatabaseError`."""
+
+        def write(lease: Lease, target: Target, cure: str) -> int:
+            timed = arrival._replace(connection_ms=lease.connection_ms)
+            return insert_waiting(lease.connection, target, documents, timed, cure)
+
+        return self._attempt(write, deadline, attempts)
+
+    def tell(self, work: Callable[[Any, Target], None], deadline: float) -> None:
+        """Do something else on one of the connections, once. Raises `DatabaseError`."""
+        self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, Attempts())
+
+    def _again(self, attempt: Callable[[], T], deadline: float, attempts: Attempts) -> T:
+        import random
+
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
         from tenacity.wait import wait_random_exponential
 
@@ -75,17 +100,20 @@ class Delivery:
                 return attempt()
         raise AssertionError("tenacity returns or raises")
 
-    def _attempt(self, row: Mapping[str, Any], deadline: float, attempts: Attempts) -> bool:
+    def _attempt(self, work: Work[T], deadline: float, attempts: Attempts) -> T:
         attempts.connection_ms = attempts.write_ms = None
-        lease = self._pool.acquire(deadline)
+        try:
+            lease = self._pool.acquire(deadline)
+        except DatabaseError as error:
+            attempts.error = error
+            raise
         try:
             attempts.connection_ms = lease.connection_ms
             with lease.deadline(deadline):
                 cure = _cure(attempts.error, deadline)
                 target = self._target or self._learn(lease, cure)
                 started = time.perf_counter()
-                filled = {**row, "connection_ms": lease.connection_ms, "retry_count": attempts.retry_count}
-                new = insert(lease.connection, target, filled, cure)
+                result = work(lease, target, cure)
             attempts.write_ms = elapsed_ms(started)
         except DatabaseError as error:
             attempts.error = _late() if lease.deadline.fired else error
@@ -94,7 +122,7 @@ class Delivery:
             raise attempts.error from None
         finally:
             self._pool.release(lease)
-        return new
+        return result
 
     def _learn(self, lease: Lease, cure: str) -> Target:
         # Several threads may ask at first: cheaper than a lock, which a fork or a hanging server would leave held.

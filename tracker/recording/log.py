@@ -1,4 +1,4 @@
-"""What recording writes to the log: a line a call, and the whole record where nothing else holds it."""
+"""What recording writes to the log: a line a call, and the whole record where nothing else may hold it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tracker.recording.instance import document
 from tracker.recording.outcome import Outcome
+from tracker.usage import TokenUsage
 
 logger = logging.getLogger("tracker")
 _ENVIRONMENT = ("NODE_ENV", "VERCEL", "VERCEL_ENV")
+_warned: set[str] = set()
 
 
-def recorded(row: Mapping[str, Any], outcome: Outcome) -> None:
-    """One INFO line for a call that is in the database."""
+def recorded(usage: TokenUsage, outcome: Outcome) -> None:
+    """One INFO line for a call that is in the database, or on its way."""
     if not logger.isEnabledFor(logging.INFO):
         return
     fields = {
         "id": str(outcome.id),
-        "operation": row["operation"],
-        "total_tokens": row["total_tokens"],
+        "operation": usage.operation,
+        "total_tokens": usage.total_tokens,
         **{name: os.environ.get(name) for name in _ENVIRONMENT},
         "retry_count": outcome.retry_count,
         "connection_ms": outcome.connection_ms,
@@ -30,16 +33,18 @@ def recorded(row: Mapping[str, Any], outcome: Outcome) -> None:
     logger.info("token_usage.%s %s", outcome.status, json.dumps(fields))
 
 
-def failed(row: Mapping[str, Any], outcome: Outcome) -> None:
-    """The last resort: the whole record as one JSON line, from which it can be recorded again with the same id."""
-    record = {
-        name: value if isinstance(value, bool | int | float | dict | None) else str(value)
-        for name, value in row.items()
-    }
-    event = {
-        "event": "token_usage.failed",
-        "error": outcome.error,
-        "retry_count": outcome.retry_count,
-        "record": record,
-    }
-    logger.error("%s", json.dumps(event, default=str))
+def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_count: int) -> None:
+    """The whole record as one JSON line, which `token-tracker import --profile tracker-log` replays by its id.
+
+    It is the last resort of a record that failed, and of a queued one where the disk dies with the instance.
+    """
+    event = {"event": f"token_usage.{status}", "error": error, "retry_count": retry_count}
+    line = f'{json.dumps(event)[:-1]}, "record": {document(row)}}}'
+    logger.log(logging.ERROR if status == "failed" else logging.WARNING, "%s", line)
+
+
+def warn_once(text: str) -> None:
+    """A warning that a process writes once."""
+    if text not in _warned:
+        _warned.add(text)
+        logger.warning("%s", text)

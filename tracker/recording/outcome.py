@@ -6,17 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-Status = Literal["recorded", "duplicate", "failed"]
+Status = Literal["recorded", "duplicate", "queued", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The answer to `record`.
 
-    *recorded*: committed in Postgres. *duplicate*: a row with that id was there already. *failed*: neither; the
-    whole record is one JSON line in the log. `retry_count` counts the attempts after the first, `connection_ms` is
-    the time to get a usable connection, `write_ms` that of the insert, both of the last attempt; None where it
-    didn't come to that. `error` says what went wrong and what to do, without the driver's text.
+    *recorded*: committed in Postgres. *duplicate*: a row with that id was there already. *queued*: durable in the
+    local outbox; delivery goes on by itself. *failed*: neither; the whole record is one JSON line in the log, and an
+    alert is out. `retry_count` counts the attempts after the first, `connection_ms` is the time to get a usable
+    connection, `write_ms` that of the insert, both of the last attempt; None where it didn't come to that. `error`
+    says what went wrong and what to do, without the driver's text.
     """
 
     status: Status

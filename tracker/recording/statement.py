@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from tracker.database.driver import Connection, execute
-from tracker.database.table import COLUMNS, Table, read_table
+from tracker.database.table import COLUMNS, DEFAULT_SCHEMA, Table, quote, read_table
 
 Row = Mapping[str, Any]
 _TYPES = {column.name: column.type for column in COLUMNS}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The table as an insert sees it; learnt once a process, since it costs a round trip."""
+class Target(NamedTuple):
+    """The table as an insert sees it; learnt once a process, since it costs a round trip.
 
-    name: str
+    `takes_notes` says whether this role may write into the ledger and the table of alerts.
+    """
+
+    schema: str
     zone: str | None = None
     omitted: frozenset[str] = frozenset()
+    takes_notes: bool = False
 
     @classmethod
     def of(cls, table: Table) -> Target:
-        schema = table.schema.replace('"', '""')
-        return cls(f'"{schema}".token_usage', table.created_at_zone, frozenset(table.generated))
+        return cls(table.schema, table.created_at_zone, frozenset(table.generated), table.takes_notes)
 
     @classmethod
     def read(cls, connection: Connection, schema: str | None, prefix: str = "") -> Target:
         """Raises `DatabaseError`."""
-        return cls.of(read_table(connection, schema, prefix))
+        return cls.of(read_table(connection, schema or DEFAULT_SCHEMA, prefix))
+
+    @property
+    def name(self) -> str:
+        return self.table("token_usage")
+
+    def table(self, name: str) -> str:
+        """A table's full name: behind a pooler nobody knows what search_path another client left."""
+        return f"{quote(self.schema)}.{name}"
 
     def columns(self, row: Row) -> tuple[str, ...]:
         return tuple(name for name in row if name not in self.omitted)
+
+
+class Arrival(NamedTuple):
+    """What the delivery itself adds to records that waited: whose they are, and what getting there took."""
+
+    own_instance: str | None
+    connection_ms: float
+    retry_count: int
 
 
 def insert(connection: Connection, target: Target, row: Row, prefix: str = "") -> bool:
@@ -61,6 +78,25 @@ def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> 
     return count
 
 
+def insert_waiting(
+    connection: Connection, target: Target, documents: Sequence[str], arrival: Arrival, prefix: str = ""
+) -> int:
+    """Insert records that waited, given as JSON objects, in one statement; how many were new.
+
+    Raises `DatabaseError`.
+    """
+    parameters = {**arrival._asdict(), "zone": target.zone, "documents": f"[{','.join(documents)}]"}
+    count, _ = execute(connection, prefix + _waiting(target), parameters)
+    return count
+
+
+def is_stored(connection: Connection, target: Target, row: Row) -> bool:
+    """Whether the row with this id is this very record and not another's with the same id. Raises `DatabaseError`."""
+    question = f"SELECT instance_id = %s AND sequence = %s FROM {target.name} WHERE id = %s"  # noqa: S608  our own name
+    _, rows = execute(connection, question, (str(row["instance_id"]), row["sequence"], str(row["id"])))
+    return bool(rows and rows[0][0])
+
+
 @cache
 def _single(table: str, columns: tuple[str, ...]) -> str:
     places = ", ".join(["%s"] * len(columns))
@@ -79,6 +115,23 @@ def _batch(target: Target, columns: tuple[str, ...]) -> str:
     return (
         f"INSERT INTO {target.name} ({names}) SELECT {names} FROM json_to_recordset(%s) AS record ({types})"  # noqa: S608
         " ON CONFLICT (id) DO NOTHING"
+    )
+
+
+@cache
+def _waiting(target: Target) -> str:
+    columns = [name for name in _TYPES if name not in target.omitted and name != "recorded_at"]
+    values = {
+        "created_at": "created_at AT TIME ZONE %(zone)s" if target.zone else "created_at",
+        "delivery": "CASE WHEN delivery = 'background' AND instance_id = %(own_instance)s THEN 'background'"
+        " ELSE 'outbox' END",
+        "connection_ms": "coalesce(connection_ms, %(connection_ms)s)",
+        "retry_count": "least(coalesce(retry_count, 0) + %(retry_count)s, 32767)",
+    }
+    types = ", ".join(f"{name} {_TYPES[name]}" for name in columns)
+    return (
+        f"INSERT INTO {target.name} ({', '.join(columns)}) SELECT {', '.join(values.get(c, c) for c in columns)}"  # noqa: S608
+        f" FROM json_to_recordset(%(documents)s) AS record ({types}) ON CONFLICT (id) DO NOTHING"
     )
 
 

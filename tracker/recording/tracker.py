@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
-import uuid
-import weakref
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tracker import settings as settings_module
 from tracker.database import driver
 from tracker.database.locate import application_name
 from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
-from tracker.errors import DatabaseError, SettingError, SetupError, UsageTypeError
-from tracker.recording import log
-from tracker.recording.delivery import Attempts, Delivery
+from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
+from tracker.recording import lifetime, log
+from tracker.recording.breaker import Breaker
+from tracker.recording.delivery import Delivery
+from tracker.recording.direct import DirectWriter
+from tracker.recording.instance import Instance
 from tracker.recording.outcome import Outcome
+from tracker.recording.places import exists, outbox_file, unassigned_file
 from tracker.usage import TokenUsage
 
-_warned: set[str] = set()
+if TYPE_CHECKING:
+    from tracker.recording.journal import Journal
+    from tracker.recording.outbox import Depth
+
+_REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
+_CLOSING_NOTE_S = 2.0
 
 
 class Tracker:
-    """Records token usage into Postgres: write through, try again what passes, and tell the caller.
+    """Records token usage into Postgres, each call once, and tells the caller what became of it.
 
-    Settings come from the environment (README, "Settings"); each is also a keyword argument, such as
+    In *direct* mode (default on serverless) `record` writes before it returns and tries again what passes; in
+    *background* mode it makes the record durable in the local outbox and returns, and a thread delivers. Settings
+    come from the environment (README, "Settings"); each is also a keyword argument, such as
     `Tracker(database_url=…, pool_size=2)`. A variable that can't be read is logged once and its default used; an
     argument that can't be right raises `SettingError`. Threads may share a Tracker, and it survives a fork.
 
     >>> from tracker import Tracker, TokenUsage
-    >>> with Tracker() as recorder:  # doctest: +SKIP
+    >>> with Tracker(mode="direct") as recorder:  # doctest: +SKIP
     ...     recorder.record(TokenUsage(model="gemini-2.5-flash", input_tokens=812, output_tokens=164)).status
     'recorded'
     """
@@ -41,89 +49,97 @@ class Tracker:
     def __init__(self, **settings: Any) -> None:
         self.settings = settings_module.load(strict=False, **settings)
         for problem in self.settings.problems:
-            _warn_once(problem)
-        self._trouble: DatabaseError | None = None
-        self._pool: ConnectionPool | None = None
-        self._delivery: Delivery | None = None
-        if (url := self._read_url()) is not None:
-            self._pool = ConnectionPool(self._connector(url), self._policy())
-            self._delivery = Delivery(self._pool, url.schema, self.settings.max_retries)
-        self._begin_instance()
-        _trackers.add(self)
+            log.warn_once(problem)
+        self._url, trouble = self._read_url()
+        self._pool = self._make_pool(self._url) if self._url else None
+        self._delivery = (
+            Delivery(self._pool, self._url.schema, self.settings.max_retries) if self._pool and self._url else None
+        )
+        runtime = self.settings.runtime
+        self._breaker = Breaker()
+        self._journal: Journal | None = None
+        self._instance = Instance(runtime)
+        self._making = threading.Lock()
+        self._direct = DirectWriter(
+            self._delivery, trouble, self._breaker, self._get_journal, disk_dies=runtime.serverless
+        )
+        self._adopt()
+        lifetime.watch(self)
 
-    def _begin_instance(self) -> None:
-        self.instance_id = uuid.uuid4()
-        self._sequence = itertools.count(1)
+    @property
+    def instance_id(self) -> Any:
+        """The id of this recording process, as its rows carry it."""
+        return self._instance.id
 
-    def _read_url(self) -> DatabaseUrl | None:
-        """The database's address; without a readable one every record will say why it failed."""
-        remedy = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
-        if not self.settings.database_url:
-            self._trouble = SetupError("database_url_missing", "DATABASE_URL is not set.", remedy)
-        else:
-            try:
-                return clean(self.settings.database_url, self.settings.database_url_variable)
-            except SettingError as error:
-                self._trouble = SetupError("database_url_malformed", str(error), "")
-        _warn_once(f"Token usage can't be recorded. {self._trouble}")
-        return None
+    def _read_url(self) -> tuple[DatabaseUrl | None, SetupError | None]:
+        """The database's address; without a readable one every record will say why it isn't recorded."""
+        try:
+            if self.settings.database_url:
+                return clean(self.settings.database_url, self.settings.database_url_variable), None
+            trouble = SetupError("database_url_missing", "DATABASE_URL is not set.", _REMEDY)
+        except SettingError as error:
+            trouble = SetupError("database_url_malformed", str(error), "")
+        log.warn_once(f"Token usage can't be recorded yet and waits in the outbox. {trouble}")
+        return None, trouble
 
-    def _connector(self, url: DatabaseUrl) -> Any:
-        name = application_name(self.settings.runtime)
-        return lambda timeout_s: driver.connect(url, timeout_s=timeout_s, application_name=name)
-
-    def _policy(self) -> PoolPolicy:
+    def _make_pool(self, url: DatabaseUrl) -> ConnectionPool:
         s = self.settings
-        return PoolPolicy(s.pool_size, s.connect_timeout_s, s.idle_timeout_s, s.max_lifetime_s)
+        name = application_name(s.runtime)
+        policy = PoolPolicy(s.pool_size, s.connect_timeout_s, s.idle_timeout_s, s.max_lifetime_s)
+        return ConnectionPool(lambda t: driver.connect(url, timeout_s=t, application_name=name), policy)
+
+    def _get_journal(self) -> Journal:
+        """The outbox and what belongs to it: made when first needed, since it costs a cold start."""
+        with self._making:
+            if self._journal is None:
+                from tracker.recording.journal import Journal
+
+                self._journal = Journal(self.settings, self._url, self._delivery, self._breaker, self._instance)
+                lifetime.hold(self)
+            return self._journal
+
+    def _adopt(self) -> None:
+        """See to what an earlier process left behind."""
+        if self._delivery is None:
+            return
+        if exists(outbox_file(self.settings, self._url)) or unassigned_file(self.settings, self._url):
+            self._direct.behind = True
+            self._get_journal().wake()
 
     def record(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
-        """Store one call and return what became of it, within `deadline_s` (the setting's unless given).
+        """Record one call and return what became of it, within `deadline_s` (the setting's unless given).
 
-        Never raises for trouble with the database or the network: that is an outcome. Raises `UsageTypeError` for
-        anything but a `TokenUsage`.
+        Never raises for trouble with the database, the network or the disk: that is an outcome. Raises
+        `UsageTypeError` for anything but a `TokenUsage`.
         """
         if not isinstance(usage, TokenUsage):
             raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
-        deadline = self._deadline(deadline_s)
-        row = self._row(usage)
-        attempts = Attempts()
-        try:
-            new = self._deliver(row, deadline, attempts)
-        except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
-            problem = error if isinstance(error, DatabaseError) else driver.translate(error)
-            outcome = self._outcome("failed", usage, attempts, str(problem))
-            log.failed(row, outcome)
-            return outcome
-        outcome = self._outcome("recorded" if new else "duplicate", usage, attempts)
-        if self.settings.log_records:
-            log.recorded(row, outcome)
+        if self.settings.mode == "background":
+            outcome = self._take(usage, deadline_s)
+        else:
+            outcome = self._write(usage, deadline_s)
+        if self.settings.log_records and outcome.status != "failed":
+            log.recorded(usage, outcome)
         return outcome
+
+    def _take(self, usage: TokenUsage, deadline_s: float | None) -> Outcome:
+        journal = self._journal or self._get_journal()
+        try:
+            journal.take(usage)
+        except OutboxError as error:
+            # Slower than promised, but not lost. The line in the log is for a process that ends meanwhile.
+            journal.alert(error.code, str(error), record_id=str(usage.id))
+            log.whole_record("unqueued", self._instance.row(usage, "direct"), str(error), 0)
+            return self._write(usage, deadline_s)
+        return Outcome("queued", usage.id)
+
+    def _write(self, usage: TokenUsage, deadline_s: float | None) -> Outcome:
+        row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
+        return self._direct.write(row, self._deadline(deadline_s))
 
     def _deadline(self, deadline_s: float | None) -> float:
         """The moment on `time.monotonic`; nothing waits longer than a day, since no lock can wait endlessly."""
         return time.monotonic() + min(self.settings.deadline_s if deadline_s is None else deadline_s, 86_400)
-
-    def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts) -> bool:
-        if self._delivery is None:
-            raise self._trouble or AssertionError("without an address there is a reason")
-        return self._delivery.deliver(row, deadline, attempts)
-
-    @staticmethod
-    def _outcome(status: Any, usage: TokenUsage, attempts: Attempts, error: str | None = None) -> Outcome:
-        return Outcome(status, usage.id, attempts.retry_count, attempts.connection_ms, attempts.write_ms, error)
-
-    def _row(self, usage: TokenUsage) -> dict[str, Any]:
-        runtime = self.settings.runtime
-        return {
-            **usage.as_row(),
-            "environment": runtime.environment,
-            "platform": runtime.platform,
-            "region": runtime.region,
-            "deployment": runtime.deployment,
-            "delivery": "direct",
-            "instance_id": self.instance_id,
-            "sequence": next(self._sequence),
-        }
 
     def record_many(self, usages: Iterable[TokenUsage], deadline_s: float | None = None) -> list[Outcome]:
         """Record several calls one after another, all within one deadline; an outcome each, in their order."""
@@ -136,14 +152,41 @@ class Tracker:
 
         return await asyncio.to_thread(self.record, usage, deadline_s)
 
+    def flush(self, timeout_s: float | None = None) -> int:
+        """Deliver what waits in the outbox, for so long (the record's deadline unless told); how many still wait."""
+        if self._journal is None and not self._direct.behind:
+            return 0
+        return self._get_journal().flush(self.settings.deadline_s if timeout_s is None else timeout_s)
+
+    def outbox_depth(self) -> Depth:
+        """How much waits in this Tracker's outbox, and how much was set aside."""
+        return self._get_journal().depth()
+
     def pool_stats(self) -> PoolStats | None:
         """This process's connections at this moment; None without a database address."""
         return self._pool.stats() if self._pool else None
 
     def close(self) -> None:
-        """Close the connections that are idle. The Tracker opens new ones if it is used again."""
+        """Deliver what waits, within the record's deadline, tell the ledger the last number, close the connections.
+
+        The Tracker opens again if it is used again.
+        """
+        if self._journal is not None:
+            self._journal.flush(self.settings.deadline_s, ending=True)
+        lifetime.tell_end(self._instance, self._delivery, self._get_journal, _CLOSING_NOTE_S)
+        if self._journal is not None:
+            self._journal.close(alerts_timeout_s=_CLOSING_NOTE_S)
         if self._pool:
             self._pool.close()
+        lifetime.let_go(self)
+
+    def _after_fork(self) -> None:
+        """A child is a recording process of its own: it numbers its records anew."""
+        self._making = threading.Lock()
+        self._instance = Instance(self.settings.runtime)
+        self._breaker.reset()
+        if self._journal is not None:
+            self._journal.after_fork(self._instance)
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +195,7 @@ class Tracker:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Tracker {self.settings.runtime.platform} instance {self.instance_id}>"
+        return f"<Tracker {self.settings.mode} {self.settings.runtime.platform} instance {self.instance_id}>"
 
 
 _shared: Tracker | None = None
@@ -168,21 +211,9 @@ def shared(**settings: Any) -> Tracker:
         return _shared
 
 
-def _warn_once(text: str) -> None:
-    if text not in _warned:
-        _warned.add(text)
-        log.logger.warning("%s", text)
-
-
-_trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()
-
-
 def _after_fork_in_child() -> None:
     global _shared_lock
     _shared_lock = threading.Lock()
-    for tracker in _trackers:
-        # A child is a recording process of its own: it numbers its records anew.
-        tracker._begin_instance()  # noqa: SLF001  the module's own class
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tracker import sample
-from tracker.database.driver import execute
-from tracker.database.table import DEFAULT_SCHEMA
+from tracker.recording.ledger import delete_and_note
+from tracker.recording.statement import Target
 from tracker.reports.engine import Reader
 
 
@@ -22,7 +22,6 @@ def remove_samples(reader: Reader) -> int:
 
 def remove_tests(reader: Reader) -> int:
     """Remove the test recordings; how many there were. Raises `DatabaseError`."""
-    schema = (reader.database.url.schema or DEFAULT_SCHEMA).replace('"', '""')
     with reader.borrow() as connection:
-        count, _ = execute(connection, f'DELETE FROM "{schema}".token_usage WHERE is_test')  # noqa: S608 - a quoted name
-        return count
+        target = Target.read(connection, reader.database.url.schema)
+        return delete_and_note(connection, target, "removed", "is_test")

@@ -1,0 +1,116 @@
+"""Alerts: recording failed, and somebody should know. Always in the log, and to each of TRACKER_ALERT_URLS."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker.recording.log import logger
+from tracker.runtime import Runtime
+
+TYPE = "token_tracking_failure"
+# An outage of an hour is one alert a minute and reason, with the number of those held back.
+QUIET_S = 60.0
+_LONGEST_QUEUE = 100
+_LINGER_S = 30.0
+
+
+class Alerts:
+    """Raises alerts: rate-limited by reason, sent by a thread of its own, so that none slows or fails a record.
+
+    `keep` is given each alert that goes out, for the database once it answers.
+    """
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        runtime: Runtime,
+        keep: Callable[[dict[str, Any]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._urls = urls
+        self._runtime = runtime
+        self._keep = keep
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, also in a forked child."""
+        self._changed = threading.Condition(threading.Lock())
+        self._sent_at: dict[str, float] = {}
+        self._held_back: dict[str, int] = {}
+        self._queue: deque[dict[str, Any]] = deque(maxlen=_LONGEST_QUEUE)
+        self._sending = False
+        self._running = False
+
+    def raise_alert(
+        self,
+        reason: str,
+        error: str,
+        *,
+        record_id: str | None = None,
+        attempts: int | None = None,
+        elapsed_ms: float | None = None,
+        depth: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Say that recording failed. `reason` is a stable word, `error` our own sentence, never the driver's text."""
+        with self._changed:
+            now = self._clock()
+            if now - self._sent_at.get(reason, -QUIET_S) < QUIET_S:
+                self._held_back[reason] = self._held_back.get(reason, 0) + 1
+                return
+            self._sent_at[reason] = now
+            held_back = self._held_back.pop(reason, 0)
+        runtime = self._runtime
+        alert = {
+            "type": TYPE,
+            "environment": runtime.environment,
+            "error": error,
+            "reason": reason,
+            "record_id": record_id,
+            "attempts": attempts,
+            "elapsed_ms": elapsed_ms,
+            "outbox_depth": depth(),
+            "held_back": held_back,
+            "platform": runtime.platform,
+            "region": runtime.region,
+            "deployment": runtime.deployment,
+            "raised_at": datetime.now(UTC).isoformat(),
+        }
+        logger.error("%s", json.dumps(alert, ensure_ascii=False))
+        self._keep(alert)
+        if self._urls:
+            self._enqueue(alert)
+
+    def _enqueue(self, alert: dict[str, Any]) -> None:
+        with self._changed:
+            self._queue.append(alert)
+            self._changed.notify_all()
+            start, self._running = not self._running, True
+        if start:
+            threading.Thread(target=self._run, name="tracker-alerts", daemon=True).start()
+
+    def _run(self) -> None:
+        from tracker.recording.channels import send
+
+        while True:
+            with self._changed:
+                self._sending = False
+                self._changed.notify_all()
+                if not self._queue and not self._changed.wait_for(lambda: self._queue, _LINGER_S):
+                    self._running = False
+                    return
+                alert = self._queue.popleft()
+                self._sending = True
+            for url in self._urls:
+                send(url, alert)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until what was raised is sent, for so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._queue or self._sending), timeout_s)

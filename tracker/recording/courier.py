@@ -1,0 +1,97 @@
+"""The thread that empties the outbox: wakes when something waits, slows down while the database doesn't answer."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+# Records that come in this time travel together; it also bounds how often the thread disturbs the others.
+GATHER_S = 0.05
+_LONGEST_WAIT_S = 5.0
+_LINGER_S = 60.0
+_BUSY_S = 0.25
+
+
+class Courier:
+    """Calls `round(deadline)` until nothing waits; an exception is told to `on_trouble` and followed by a pause."""
+
+    def __init__(
+        self,
+        deliver: Callable[[float], bool | None],
+        on_trouble: Callable[[Exception, float], None],
+        round_s: float,
+    ) -> None:
+        self._deliver = deliver
+        self._on_trouble = on_trouble
+        self._round_s = round_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, also in a forked child, where the thread is gone."""
+        self._changed = threading.Condition(threading.Lock())
+        self._thread: threading.Thread | None = None
+        self._awake = False
+        self._hurry = False
+        self._stopping = False
+        self._failing_since: float | None = None
+        self._pause_s = 0.0
+
+    def wake(self, *, now: bool = False) -> None:
+        """Something waits; `now` ends a pause."""
+        if self._awake and not now:
+            return
+        with self._changed:
+            self._awake = True
+            self._hurry = self._hurry or now
+            self._stopping = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tracker-delivery", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the thread after its present round."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while self._asleep():
+            self._wait(GATHER_S)
+            self._awake = False
+            while not self._stopping and self._once():
+                pass
+        # A stopped thread may be needed again by the time it ends.
+
+    def _asleep(self) -> bool:
+        """Wait for something to do; False when there was nothing for a while, or nothing is to be done any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._awake or self._stopping, _LINGER_S)
+            if self._stopping or not self._awake:
+                self._thread = None
+                self._awake = False
+                return False
+            return True
+
+    def _once(self) -> bool:
+        """One round; whether another is needed."""
+        try:
+            more = self._deliver(time.monotonic() + self._round_s)
+        except Exception as error:  # noqa: BLE001  the thread must outlive whatever happens
+            now = time.monotonic()
+            self._failing_since = now if self._failing_since is None else self._failing_since
+            self._on_trouble(error, now - self._failing_since)
+            self._pause_s = min(_LONGEST_WAIT_S, self._pause_s * 2 or 0.1)
+            self._wait(self._pause_s * random.uniform(0.5, 1))  # noqa: S311  jitter is no secret
+            return True
+        self._failing_since, self._pause_s = None, 0.0
+        if more is None:
+            self._wait(_BUSY_S)  # another process is at it; afterwards we look ourselves
+        return more is not False
+
+    def _wait(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._hurry or self._stopping, seconds)
+            self._hurry = False

@@ -1,0 +1,127 @@
+"""Direct mode: write through; what can't be written in time waits in the outbox."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tracker.database import driver
+from tracker.database.driver import elapsed_ms
+from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError
+from tracker.recording import log
+from tracker.recording.delivery import Attempts, Delivery
+from tracker.recording.outcome import Outcome
+
+if TYPE_CHECKING:
+    from tracker.recording.breaker import Breaker
+    from tracker.recording.journal import Journal
+
+# On serverless the outbox is emptied in the callers' own time: a batch in one round trip, while enough is left.
+_CATCH_UP_ROWS = 200
+_CATCH_UP_LEFT_S = 1.0
+
+
+class DirectWriter:
+    """Writes a row before it returns, and answers for it: recorded, duplicate, queued or failed."""
+
+    def __init__(
+        self,
+        delivery: Delivery | None,
+        trouble: SetupError | None,
+        breaker: Breaker,
+        journal: Callable[[], Journal],
+        *,
+        disk_dies: bool,
+    ) -> None:
+        self._delivery = delivery
+        self._trouble = trouble
+        self._breaker = breaker
+        self._journal = journal
+        self._disk_dies = disk_dies
+        self.behind = False
+        """Whether records may wait that a call of ours should deliver."""
+
+    def write(self, row: dict[str, Any], deadline: float) -> Outcome:
+        """Store a numbered row before `deadline` (`time.monotonic`), or see to it that it isn't lost."""
+        attempts = Attempts()
+        started = time.perf_counter()
+        down = self._breaker.error
+        try:
+            new = self._deliver(row, deadline, attempts, down)
+        except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
+            error = raised if isinstance(raised, DatabaseError) else driver.translate(raised)
+            return self._not_stored(row, deadline, attempts, error, started)
+        if down is not None:
+            self._breaker.closes()
+            self._journal().wake()
+        if not new:
+            self._note_duplicate(row, deadline)
+        if self.behind:
+            self._catch_up(deadline)
+        return _outcome("recorded" if new else "duplicate", row, attempts)
+
+    def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts, down: DatabaseError | None) -> bool:
+        if self._delivery is None:
+            raise self._trouble or AssertionError("without an address there is a reason")
+        if down is not None and not self._breaker.lets_pass():
+            raise SetupError(down.code, f"Not tried, since the last try failed. {down.sentence}", down.remedy)
+        # A probe tries once: the next one follows anyway.
+        return self._delivery.deliver(row, deadline, attempts, once=down is not None)
+
+    def _not_stored(
+        self, row: dict[str, Any], deadline: float, attempts: Attempts, error: DatabaseError, started: float
+    ) -> Outcome:
+        journal = self._journal()
+        details = {
+            "record_id": str(row["id"]),
+            "attempts": attempts.retry_count + 1,
+            "elapsed_ms": elapsed_ms(started),
+        }
+        if isinstance(error, RecordError):
+            journal.set_aside(row, error)
+            log.whole_record("failed", row, str(error), attempts.retry_count)
+            return _outcome("failed", row, attempts, str(error))
+        if attempts.error is not None and error.code != "pool_exhausted":
+            self._breaker.opens(error)
+        row = {**row, "connection_ms": attempts.connection_ms, "retry_count": attempts.retry_count}
+        try:
+            journal.keep(row, patience_s=max(0.05, min(1.0, (deadline - time.monotonic()) + 0.5)))
+        except OutboxError as unkept:
+            sentence = f"{error} {unkept}"
+            log.whole_record("failed", row, sentence, attempts.retry_count)
+            journal.alert(unkept.code, sentence, **details)
+            return _outcome("failed", row, attempts, sentence)
+        self.behind = True
+        if self._disk_dies:
+            log.whole_record("queued", row, str(error), attempts.retry_count)
+        journal.alert(error.code, str(error), **details)
+        return _outcome("queued", row, attempts, str(error))
+
+    def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:
+        """Tell the ledger at once or, if that fails, with the next delivery."""
+        from tracker.recording.instance import document
+        from tracker.recording.ledger import entry, note_duplicates
+
+        assert self._delivery is not None  # noqa: S101  for the type checker
+        try:
+            self._delivery.tell(
+                lambda connection, target: note_duplicates(connection, target, [document(row)]), deadline
+            )
+        except DatabaseError:
+            self._journal().note(entry("duplicate", row, row["sequence"]))
+            self.behind = True
+
+    def _catch_up(self, deadline: float) -> None:
+        journal = self._journal()
+        if journal.threaded:
+            self.behind = False  # its thread sees to it
+            with suppress(DatabaseError):
+                journal.note_waiting(deadline)
+        elif deadline - time.monotonic() >= _CATCH_UP_LEFT_S:
+            self.behind = journal.catch_up(deadline, _CATCH_UP_ROWS)
+
+
+def _outcome(status: Any, row: dict[str, Any], attempts: Attempts, error: str | None = None) -> Outcome:
+    return Outcome(status, row["id"], attempts.retry_count, attempts.connection_ms, attempts.write_ms, error)

@@ -1,0 +1,105 @@
+"""From the outbox into the database: in the order of ids, deleted after the commit, doubles harmless."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tracker.errors import DatabaseError, RecordError
+from tracker.recording.delivery import Attempts, Delivery
+from tracker.recording.ledger import entry, note_duplicates, write_alerts, write_entries
+from tracker.recording.outbox import Outbox, Waiting
+from tracker.recording.statement import Arrival
+
+BATCH = 500
+# One statement of a batch never needs longer; a server that hangs is left alone after it.
+ROUND_S = 30.0
+
+
+class Drainer:
+    """Delivers what waits in one outbox, a batch a round.
+
+    `on_set_aside` is told of each record that the database refuses: it stops nobody else's delivery.
+    """
+
+    def __init__(
+        self, outbox: Outbox, delivery: Delivery, on_set_aside: Callable[[Waiting, RecordError], None]
+    ) -> None:
+        self.outbox = outbox
+        self._delivery = delivery
+        self._on_set_aside = on_set_aside
+        self._failed_rounds = 0
+        self._last_error: DatabaseError | None = None
+        self.delivered = 0
+        """How many records arrived so far, those included that had arrived before."""
+
+    def round(self, own_instance: str | None, deadline: float, limit: int = BATCH) -> bool | None:
+        """Deliver one batch; True when more waits, False when nothing does, None when another process is at it.
+
+        Raises `DatabaseError` and `OutboxError`; then everything still waits.
+        """
+        with self.outbox.drainer() as mine:
+            if not mine:
+                return None
+            records = self.outbox.waiting(limit)
+            deadline = min(deadline, time.monotonic() + ROUND_S)
+            try:
+                if records:
+                    self._deliver(records, own_instance, deadline)
+                    self.outbox.remove(records)
+                if len(records) < limit:
+                    self._tell(deadline)
+            except DatabaseError as error:
+                self._failed_rounds += 1
+                self._last_error = error
+                raise
+            self._failed_rounds, self._last_error = 0, None
+            return not self.outbox.empty()
+
+    def _deliver(self, records: Sequence[Waiting], own_instance: str | None, deadline: float) -> None:
+        documents = [record.document for record in records]
+        attempts = Attempts()
+        attempts.error = self._last_error
+        try:
+            new = self._delivery.deliver_waiting(
+                documents, Arrival(own_instance, 0.0, self._failed_rounds), deadline, attempts
+            )
+        except RecordError as error:
+            self._divide(records, own_instance, deadline, error)
+            return
+        self.delivered += len(records)
+        if new < len(records):
+            self._delivery.tell(lambda connection, target: note_duplicates(connection, target, documents), deadline)
+
+    def _divide(
+        self, records: Sequence[Waiting], own_instance: str | None, deadline: float, error: RecordError
+    ) -> None:
+        """One of these is refused: halve the batch until it stands alone."""
+        if len(records) == 1:
+            self.outbox.set_aside(records[0], error.sentence)
+            self._on_set_aside(records[0], error)
+            return
+        middle = len(records) // 2
+        for half in (records[:middle], records[middle:]):
+            self._deliver(half, own_instance, deadline)
+
+    def _tell(self, deadline: float) -> None:
+        """Hand the ledger's lines and the alerts on; where this role may not write them, they are forgotten."""
+        notes = self.outbox.notes(BATCH)
+        if not notes:
+            return
+
+        def write(connection: Any, target: Any) -> None:
+            for kind, table in (("ledger", write_entries), ("alert", write_alerts)):
+                if target.takes_notes and (found := [json.loads(text) for _, sort, text in notes if sort == kind]):
+                    table(connection, target, found)
+
+        self._delivery.tell(write, deadline)
+        self.outbox.remove_notes([number for number, _, _ in notes])
+
+
+def set_aside_entry(record: Waiting) -> dict[str, Any]:
+    """The ledger's line for a record that was set aside."""
+    return entry("set_aside", json.loads(record.document), record.sequence)

@@ -1,0 +1,83 @@
+"""Empty outboxes by hand: until nothing waits, or time is up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from tracker.database import driver
+from tracker.database.pool import ConnectionPool, PoolPolicy
+from tracker.database.url import DatabaseUrl
+from tracker.errors import DatabaseError, OutboxError, TransientError
+from tracker.recording.delivery import Delivery
+from tracker.recording.drain import Drainer, set_aside_entry
+from tracker.recording.outbox import Outbox, Waiting
+from tracker.settings import Settings
+
+_PAUSE_S = 0.2
+
+
+class Emptied(NamedTuple):
+    """What is left, and why."""
+
+    delivered: int
+    waiting: int
+    set_aside: int
+    error: str | None
+
+
+def drain(
+    paths: Sequence[Path], url: DatabaseUrl, settings: Settings, name: str, timeout_s: float, again: bool
+) -> Emptied:
+    """Deliver what waits in these files, and with `again` what was set aside; raises nothing."""
+    end = time.monotonic() + timeout_s
+    policy = PoolPolicy(1, settings.connect_timeout_s, settings.idle_timeout_s, None)
+    total = Emptied(0, 0, 0, None)
+    with closing(ConnectionPool(lambda t: driver.connect(url, timeout_s=t, application_name=name), policy)) as pool:
+        delivery = Delivery(pool, url.schema, settings.max_retries)
+        for path in paths:
+            with closing(Outbox(path, settings.outbox_max_mb)) as outbox:
+                found = _one(outbox, delivery, end, again)
+            total = Emptied(
+                total.delivered + found.delivered,
+                total.waiting + found.waiting,
+                total.set_aside + found.set_aside,
+                total.error or found.error,
+            )
+    return total
+
+
+def _one(outbox: Outbox, delivery: Delivery, end: float, again: bool) -> Emptied:
+    def note(record: Waiting, _: Exception) -> None:
+        outbox.note("ledger", json.dumps(set_aside_entry(record)))
+
+    drainer = Drainer(outbox, delivery, note)
+    try:
+        if again:
+            outbox.take_back()
+        error = _until_empty(drainer, end)
+        depth = outbox.depth()
+        return Emptied(drainer.delivered, depth.waiting, depth.set_aside, error)
+    except OutboxError as trouble:
+        return Emptied(drainer.delivered, 0, 0, str(trouble))
+
+
+def _until_empty(drainer: Drainer, end: float) -> str | None:
+    """Round after round; what stood in the way of the last one."""
+    while True:
+        try:
+            more = drainer.round(None, end)
+            if more is False:
+                return None
+            error, pause = None, (_PAUSE_S if more is None else 0.0)
+        except TransientError as trouble:
+            error, pause = str(trouble), _PAUSE_S
+        except DatabaseError as trouble:
+            return str(trouble)
+        if time.monotonic() + pause >= end:
+            return error
+        time.sleep(pause)

@@ -1,0 +1,57 @@
+"""The recording process: its id, its running number, and what it writes beside a call's usage."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tracker.runtime import Runtime
+from tracker.usage import TokenUsage
+
+Row = Mapping[str, Any]
+
+
+class Instance:
+    """One process, from its start or its fork to its end. A gap in its numbers is a record that is missing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.id = uuid.uuid4()
+        self.name = str(self.id)
+        self._numbers = itertools.count(1)
+        self.last_sequence = 0
+        self.told_sequence = 0
+        self.place = {
+            "environment": runtime.environment,
+            "platform": runtime.platform,
+            "region": runtime.region,
+            "deployment": runtime.deployment,
+            "instance_id": self.id,
+        }
+
+    def next_sequence(self) -> int:
+        """The next record's number, counted from 1."""
+        self.last_sequence = number = next(self._numbers)
+        return number
+
+    def row(self, usage: TokenUsage, delivery: str) -> dict[str, Any]:
+        """The record's columns, all but its sequence."""
+        return {**usage.as_row(), **self.place, "delivery": delivery}
+
+
+def document(row: Row) -> str:
+    """A row as one JSON object, from which it can be recorded again with the same id."""
+    return _encode({name: _plain(value) for name, value in row.items()})
+
+
+# No key is sorted and nothing refers to itself: the plain encoder is the fastest one in the standard library.
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=str).encode
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | dict):
+        return value
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,70 @@
+"""The end of a process, and its fork: what every Tracker does then."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tracker.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from tracker.recording.delivery import Delivery
+    from tracker.recording.instance import Instance
+    from tracker.recording.journal import Journal
+    from tracker.recording.tracker import Tracker
+
+_trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()
+_held: set[Tracker] = set()
+
+
+def watch(tracker: Tracker) -> None:
+    """Close it when the process ends, and make it anew in a forked child."""
+    _trackers.add(tracker)
+
+
+def hold(tracker: Tracker) -> None:
+    """Keep it until it is closed, although nobody else may: records wait for its delivery."""
+    _held.add(tracker)
+
+
+def let_go(tracker: Tracker) -> None:
+    """Nothing waits in it any more."""
+    _held.discard(tracker)
+
+
+def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[], Journal], timeout_s: float) -> None:
+    """Tell the ledger an instance's last number: without it nobody knows whether later records are missing."""
+    if delivery is None or instance.told_sequence == instance.last_sequence:
+        return
+    from tracker.recording.ledger import entry, write_entries
+
+    line = entry("closed", instance.place, 1, instance.last_sequence)
+
+    def write(connection: Any, target: Any) -> None:
+        if target.takes_notes:
+            write_entries(connection, target, [line])
+
+    try:
+        delivery.tell(write, time.monotonic() + timeout_s)
+    except DatabaseError:
+        journal().note(line)
+    instance.told_sequence = instance.last_sequence
+
+
+def _at_exit() -> None:
+    for tracker in tuple(_trackers):
+        tracker.close()
+
+
+def _after_fork_in_child() -> None:
+    for tracker in tuple(_trackers):
+        tracker._after_fork()  # noqa: SLF001  the module's own class
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
