@@ -81,6 +81,7 @@ class DirectWriter:
         }
         if isinstance(error, RecordError):
             journal.set_aside(row, error)
+            self.behind = True
             log.whole_record("failed", row, str(error), attempts.retry_count)
             return _outcome("failed", row, attempts, str(error))
         if attempts.error is not None and error.code != "pool_exhausted":

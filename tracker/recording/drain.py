@@ -48,6 +48,8 @@ class Drainer:
             try:
                 if records:
                     self._deliver(records, own_instance, deadline)
+                    if len(records) == limit:
+                        self._note_overtaken(records, deadline)
                     self.outbox.remove(records)
                 if len(records) < limit:
                     self._tell(deadline)
@@ -84,6 +86,25 @@ class Drainer:
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):
             self._deliver(half, own_instance, deadline)
+
+    def _note_overtaken(self, records: Sequence[Waiting], deadline: float) -> None:
+        """Tell the ledger which earlier numbers still wait: ids needn't be in the order of numbers."""
+        latest: dict[str, Waiting] = {}
+        for record in records:
+            if record.instance not in latest or record.sequence > latest[record.instance].sequence:
+                latest[record.instance] = record
+        delivered = {(record.instance, record.sequence) for record in records}
+        entries = [
+            entry("waiting", json.loads(record.document), sequence)
+            for record in latest.values()
+            for sequence in self.outbox.earlier(record.instance, record.sequence)
+            if (record.instance, sequence) not in delivered
+        ]
+        if entries:
+            self._delivery.tell(
+                lambda connection, target: write_entries(connection, target, entries) if target.takes_notes else None,
+                deadline,
+            )
 
     def _tell(self, deadline: float) -> None:
         """Hand the ledger's lines and the alerts on; where this role may not write them, they are forgotten."""

@@ -89,6 +89,7 @@ class Journal:
         with suppress(OutboxError):
             self.outbox.set_aside(record, error.sentence)
         self._on_set_aside(record, error)
+        self.wake()
 
     # --- delivering ---
 

@@ -7,6 +7,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DatabaseError
@@ -37,7 +38,10 @@ def let_go(tracker: Tracker) -> None:
 
 
 def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[], Journal], timeout_s: float) -> None:
-    """Tell the ledger an instance's last number: without it nobody knows whether later records are missing."""
+    """Tell the ledger an instance's last number: without it nobody knows whether later records are missing.
+
+    With no time, as when records still wait, it is told after them.
+    """
     if delivery is None or instance.told_sequence == instance.last_sequence:
         return
     from tracker.recording.ledger import entry, write_entries
@@ -48,9 +52,12 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
         if target.takes_notes:
             write_entries(connection, target, [line])
 
-    try:
-        delivery.tell(write, time.monotonic() + timeout_s)
-    except DatabaseError:
+    told = False
+    if timeout_s:
+        with suppress(DatabaseError):
+            delivery.tell(write, time.monotonic() + timeout_s)
+            told = True
+    if not told:
         journal().note(line)
     instance.told_sequence = instance.last_sequence
 

@@ -92,6 +92,11 @@ class Outbox:
         question = "SELECT id, instance, sequence, document FROM records ORDER BY id LIMIT ?"
         return self._do(lambda database: [Waiting(*row) for row in database.execute(question, (limit,))])
 
+    def earlier(self, instance: str, sequence: int) -> list[int]:
+        """The numbers below this one that wait too."""
+        question = "SELECT sequence FROM records WHERE instance = ? AND sequence < ? ORDER BY sequence"
+        return self._do(lambda database: [row[0] for row in database.execute(question, (instance, sequence))])
+
     def remove(self, delivered: Iterable[Waiting]) -> None:
         """Forget records that the database has."""
         keys = [record.key for record in delivered]

@@ -171,9 +171,8 @@ class Tracker:
 
         The Tracker opens again if it is used again.
         """
-        if self._journal is not None:
-            self._journal.flush(self.settings.deadline_s, ending=True)
-        lifetime.tell_end(self._instance, self._delivery, self._get_journal, _CLOSING_NOTE_S)
+        left = self._journal.flush(self.settings.deadline_s, ending=True) if self._journal else 0
+        lifetime.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else _CLOSING_NOTE_S)
         if self._journal is not None:
             self._journal.close(alerts_timeout_s=_CLOSING_NOTE_S)
         if self._pool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from tracker.database.table import COLUMN_NAMES, DEFAULT_SCHEMA
+from tracker.database.table import COLUMN_NAMES, DEFAULT_SCHEMA, quote
 
 _MARKER = "FROM token_usage AS calls"
 
@@ -19,16 +19,18 @@ class Query:
 
     @property
     def reads_table(self) -> bool:
-        """Whether it asks the table of calls, or the server about itself."""
-        return _MARKER in self.text
+        """Whether it asks tables of ours, or the server about itself."""
+        return _MARKER in self.text or "FROM token_tracker_" in self.text
 
     def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
         """The SQL for a table in another schema, or one whose `created_at` has no zone (then also binds it)."""
-        table = f'"{(schema or DEFAULT_SCHEMA).replace(chr(34), chr(34) * 2)}".token_usage'
+        own = quote(schema or DEFAULT_SCHEMA)
+        table = f"{own}.token_usage"
+        text = self.text.replace("FROM token_tracker_", f"FROM {own}.token_tracker_")
         if created_at_zone is None:
-            return self.text.replace(_MARKER, f"FROM {table} AS calls")
+            return text.replace(_MARKER, f"FROM {table} AS calls")
         columns = ", ".join(name for name in COLUMN_NAMES if name != "created_at")
-        return self.text.replace(
+        return text.replace(
             _MARKER,
             f"FROM (SELECT {columns}, created_at AT TIME ZONE :created_at_zone AS created_at FROM {table}) AS calls",  # noqa: S608 - names of ours, the zone is bound
         )

@@ -1,0 +1,7 @@
+-- Which alerts about recording went out, the newest first?
+\ir defaults.sql
+SELECT raised_at, reason, error, record_id::text, attempts, outbox_depth, held_back, environment, platform, deployment
+FROM token_tracker_alerts AS alerts
+WHERE raised_at >= :start AND raised_at < :end
+ORDER BY raised_at DESC
+LIMIT 50;
