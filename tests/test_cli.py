@@ -220,8 +220,8 @@ def test_a_full_server_is_exit_1(command, fails, limited_url, database_url):
 
     from tracker.database.url import clean
 
-    run(database_url, f"ALTER DATABASE {clean(database_url).dbname} CONNECTION LIMIT 1")
     with closing(psycopg2.connect(limited_url)):
+        run(database_url, f"ALTER DATABASE {clean(database_url).dbname} CONNECTION LIMIT 1")
         assert "no connection left" in fails(command, limited_url, 1)
 
 

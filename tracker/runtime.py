@@ -48,6 +48,8 @@ _DEPLOYMENT: dict[Platform, tuple[str, ...]] = {
     "heroku": ("HEROKU_SLUG_COMMIT", "HEROKU_RELEASE_VERSION"),
     "fly": ("FLY_MACHINE_VERSION", "FLY_IMAGE_REF"),
 }
+# PostgreSQL cuts an application_name at NAMEDATALEN - 1.
+_LONGEST_NAME = 63
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
@@ -123,6 +125,13 @@ def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
 def _shorten(deployment: str | None) -> str | None:
     """A commit is named by its first seven digits, as everywhere else; other ids stay whole."""
     return deployment[:7] if deployment and _COMMIT.match(deployment) else deployment
+
+
+def application_name(runtime: Runtime, role: str = "token-tracker") -> str:
+    """How our connections show in pg_stat_activity: role, platform, environment, deployment."""
+    parts = (role, runtime.platform, runtime.environment, runtime.deployment or "")
+    text = "/".join(part for part in parts if part)
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:_LONGEST_NAME]
 
 
 def user_directory(kind: Literal["data", "state"], env: Mapping[str, str] = os.environ) -> Path:

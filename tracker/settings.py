@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracker.errors import SettingError
 from tracker.runtime import PLATFORMS, Platform, Runtime, detect
@@ -36,8 +36,7 @@ class Settings:
     """One sentence for each variable that couldn't be read and whose default is used instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """One setting: where it comes from, how it is read, what it may hold."""
 
     field: str

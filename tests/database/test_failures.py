@@ -174,7 +174,7 @@ def test_an_insert_only_role_is_told_to_grant_select_too(database_url, new_role)
     role = new_role()
     run(database_url, f"GRANT INSERT ON token_usage TO {role}")
     with closing(connect(with_role(database_url, role))) as connection, pytest.raises(DatabaseError) as caught:
-        insert(connection, Target('"public".token_usage'), TokenUsage(model="m").as_row())
+        insert(connection, Target("public"), TokenUsage(model="m").as_row())
     assert caught.value.code == "right_missing"
     assert "GRANT SELECT, INSERT" in caught.value.remedy
 

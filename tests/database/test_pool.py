@@ -221,7 +221,7 @@ import os, sys
 sys.path.insert(0, "tests")
 from support import a_call
 from tracker import Tracker
-recorder = Tracker(log_records=False)
+recorder = Tracker(mode="direct", log_records=False)
 assert recorder.record(a_call()).stored
 for generation in range(3):
     child = os.fork()
@@ -279,7 +279,7 @@ from faults import Proxy
 from support import a_call, eventually
 from tracker import Tracker
 with Proxy(os.environ["DATABASE_URL"]) as proxy:
-    recorder = Tracker(database_url=proxy.url, log_records=False)
+    recorder = Tracker(mode="direct", database_url=proxy.url, log_records=False)
     proxy.delay_to_client_ms = 100
     thread = threading.Thread(target=recorder.record, args=(a_call(),))
     thread.start()
@@ -287,7 +287,7 @@ with Proxy(os.environ["DATABASE_URL"]) as proxy:
     child = os.fork()
     if child == 0:
         signal.alarm(10)  # what hangs here would keep our output open
-        direct = Tracker(database_url=os.environ["DATABASE_URL"], log_records=False)
+        direct = Tracker(mode="direct", database_url=os.environ["DATABASE_URL"], log_records=False)
         recorder._pool._connect = direct._pool._connect
         os._exit(0 if recorder.record(a_call()).stored else 1)
     status = os.waitpid(child, 0)[1]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tracker import settings as settings_module
-from tracker.database.locate import application_name
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError
 from tracker.recording.outbox import Outbox
 from tracker.recording.places import exists, outbox_directory, outbox_file, outbox_files, unassigned_file
+from tracker.runtime import application_name
 from tracker.settings import Settings
 
 _TIMEOUT_S = 60.0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 
@@ -12,19 +11,18 @@ if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """One way to fail. `sentence` may hold {server}, {host}, {user}, {dbname}; `passes` means: try again."""
 
     code: str
-    pattern: re.Pattern[str]
+    pattern: str
     passes: bool
     sentence: str
     remedy: str
 
 
 def _f(code: str, pattern: str, sentence: str, remedy: str, *, passes: bool = False) -> Failure:
-    return Failure(code, re.compile(pattern, re.IGNORECASE), passes, sentence, remedy)
+    return Failure(code, pattern, passes, sentence, remedy)
 
 
 # Errors while connecting carry no SQLSTATE, so their text decides; the first match wins.
@@ -192,7 +190,7 @@ def explain_connect(text: str, url: DatabaseUrl) -> DatabaseError:
     """The error for what the driver said while connecting; its text is only matched, never shown."""
     for host in url.host.split(","):
         text = text.replace(f'"{host}"', '""')  # a host's name must not match a pattern
-    failure = next((f for f in _CONNECT if f.pattern.search(text)), _CONNECT_OTHER)
+    failure = next((f for f in _CONNECT if re.search(f.pattern, text, re.IGNORECASE)), _CONNECT_OTHER)
     server = url.host if url.host.startswith("/") else f"{url.host}:{url.port}"
     sentence = failure.sentence.format(server=server, host=url.host, user=url.user or "(none)", dbname=url.dbname)
     kind = TransientError if failure.passes else SetupError

@@ -8,11 +8,8 @@ from tracker.database import driver, embedded
 from tracker.database.migrate import migrate
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import SettingError
-from tracker.runtime import Runtime
+from tracker.runtime import application_name
 from tracker.settings import Settings
-
-# PostgreSQL cuts an application_name at NAMEDATALEN - 1.
-_LONGEST_NAME = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,3 @@ def locate(settings: Settings) -> Database:
     database = Database(embedded.start(settings.embedded_dir), embedded=True, settings=settings)
     migrate(database.connect)
     return database
-
-
-def application_name(runtime: Runtime, role: str = "token-tracker") -> str:
-    """How our connections show in pg_stat_activity: role, platform, environment, deployment."""
-    parts = (role, runtime.platform, runtime.environment, runtime.deployment or "")
-    text = "/".join(part for part in parts if part)
-    return "".join(char if " " <= char <= "~" else "?" for char in text)[:_LONGEST_NAME]

@@ -8,15 +8,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tracker.database.driver import Connection, elapsed_ms
 from tracker.database.timer import Deadline, timer
 from tracker.errors import TransientError
 
 
-@dataclass(frozen=True, slots=True)
-class PoolPolicy:
+class PoolPolicy(NamedTuple):
     """How many connections and for how long. Times are seconds, None means without limit."""
 
     size: int
@@ -25,8 +24,7 @@ class PoolPolicy:
     max_lifetime_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStats:
+class PoolStats(NamedTuple):
     """The pool by OpenTelemetry's names for `db.client.connection.*`; times are milliseconds."""
 
     max: int
@@ -39,15 +37,17 @@ class PoolStats:
     """Of the last connection made."""
 
 
-@dataclass(slots=True)
 class Lease:
     """A connection on loan, and what getting it cost."""
 
-    connection: Connection
-    made_at: float
-    deadline: Deadline
-    idle_since: float = 0.0
-    connection_ms: float = field(default=0.0)
+    __slots__ = ("connection", "connection_ms", "deadline", "idle_since", "made_at")
+
+    def __init__(self, connection: Connection, made_at: float, deadline: Deadline) -> None:
+        self.connection = connection
+        self.made_at = made_at
+        self.deadline = deadline
+        self.idle_since = 0.0
+        self.connection_ms = 0.0
 
 
 class ConnectionPool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.database.driver import execute
 
@@ -15,12 +16,10 @@ if TYPE_CHECKING:
 
 TABLE = "token_usage"
 DEFAULT_SCHEMA = "public"
-_QUESTION = Path(__file__).with_name("table.sql").read_text(encoding="utf-8")
 ZONE_COMMENT = "token-tracker: times without zone are "
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of ours: its type and default, and the types under which an existing one works too."""
 
     name: str
@@ -74,13 +73,12 @@ COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 ESSENTIAL = ("id", "created_at", "model", "input_tokens", "output_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz."""
 
     schema: str
     kind: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Any] = MappingProxyType({})
     generated: tuple[str, ...] = ()
     required_by_others: tuple[str, ...] = ()
     unique_id: bool = False
@@ -111,6 +109,11 @@ class Table:
         return "UTC"
 
 
+@cache
+def _question() -> str:
+    return Path(__file__).with_name("table.sql").read_text(encoding="utf-8")
+
+
 def quote(identifier: str) -> str:
     """A name as an SQL identifier."""
     return '"' + identifier.replace('"', '""') + '"'
@@ -121,7 +124,7 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
 
     `prefix` holds statements of ours that put the session right first.
     """
-    _, rows = execute(connection, prefix + _QUESTION, {"schema": schema or DEFAULT_SCHEMA})
+    _, rows = execute(connection, prefix + _question(), {"schema": schema or DEFAULT_SCHEMA})
     found = rows[0][0]
     columns = {column["name"]: column["type"] for column in found["columns"]}
     created_at: Mapping[str, str] = next((c for c in found["columns"] if c["name"] == "created_at"), {})

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote
 
 from tracker.errors import SettingError
 
-_SCHEME = re.compile(r"(?:postgres|postgresql)(?:\+[a-z0-9_]+)?\Z", re.IGNORECASE)
+_SCHEME = r"(?i)(?:postgres|postgresql)(?:\+[a-z0-9_]+)?\Z"
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Other drivers' words for "encrypt, but don't check the certificate"; libpq's word for that is require.
 _NO_VERIFY = {"no-verify", "true", "1"}
-_SEARCH_PATH = re.compile(r"search_path(?:=|%3D)\"?([A-Za-z_][A-Za-z0-9_$]*)")
+_SEARCH_PATH = r"search_path(?:=|%3D)\"?([A-Za-z_][A-Za-z0-9_$]*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,8 @@ class DatabaseUrl:
 
     def with_password(self) -> str:
         """The whole address as a URL, password and schema included: to hand on, never to show."""
+        from urllib.parse import quote
+
         params = dict(self.params)
         dbname = params.pop("dbname", "")
         if self.schema:
@@ -73,7 +74,7 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
     notes: list[str] = []
     bare = _unwrap(text, notes)
     scheme, separator, rest = bare.partition("://")
-    if not separator or not _SCHEME.match(scheme):
+    if not separator or not re.match(_SCHEME, scheme):
         shown = f"an address that starts with {scheme!r}" if separator and len(scheme) < 30 else "no URL"
         raise SettingError(
             f"{variable} holds {shown} (masked); it may hold a PostgreSQL URL such as"
@@ -109,8 +110,10 @@ def _split_query(rest: str) -> tuple[str, str]:
 def _quote_credentials(place: str, notes: list[str]) -> str:
     """An `@` in a password ends the credentials for libpq; no host holds one, so the last one is meant."""
     credentials, at, hosts = place.rpartition("@")
-    if not at:
+    if not at or credentials.replace(":", "", 1).isalnum():
         return place
+    from urllib.parse import quote  # not needed for the plainest addresses, and no part of the driver's own imports
+
     user, colon, password = credentials.partition(":")
     # Quoting what is already written %XX would change it: only the characters libpq stumbles over are quoted.
     escaped = "".join(quote(char, safe="") if char in "@/?#: " else char for char in password)
@@ -145,10 +148,14 @@ def _check_port(ports: str, variable: str) -> None:
 
 
 def _query_params(query: str, notes: list[str]) -> tuple[dict[str, str], str | None]:
-    from tracker.database.driver import is_libpq_key
-
     params: dict[str, str] = {}
     schema: str | None = None
+    if not query:
+        return params, schema
+    from urllib.parse import parse_qsl
+
+    from tracker.database.driver import is_libpq_key
+
     # A plus is a plus in a PostgreSQL URL, not a form's space.
     for key, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, separator="&"):
         if not _sendable(value):
@@ -189,5 +196,7 @@ def _take_sslmode(key: str, value: str, params: dict[str, str], notes: list[str]
 
 
 def _schema_of_options(options: str) -> str | None:
-    found = _SEARCH_PATH.search(unquote(options))
+    from urllib.parse import unquote
+
+    found = re.search(_SEARCH_PATH, unquote(options))
     return found[1] if found and found[1] != "public" else None

@@ -82,7 +82,7 @@ class Alerts:
             "deployment": runtime.deployment,
             "raised_at": datetime.now(UTC).isoformat(),
         }
-        logger.error("%s", json.dumps(alert, ensure_ascii=False))
+        logger().error("%s", json.dumps(alert, ensure_ascii=False))
         self._keep(alert)
         if self._urls:
             self._enqueue(alert)

@@ -25,7 +25,7 @@ def send(url: str, alert: Mapping[str, Any]) -> None:
         else:
             _notify(url, alert, parts.scheme)
     except Exception as error:  # noqa: BLE001  a channel that fails can't be allowed to fail anything else
-        logger.warning("An alert couldn't be sent to an alert URL (masked): %s.", type(error).__name__)
+        logger().warning("An alert couldn't be sent to an alert URL (masked): %s.", type(error).__name__)
 
 
 def _post(url: str, alert: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ def _post(url: str, alert: Mapping[str, Any]) -> None:
     finally:
         connection.close()
     if status >= 300:
-        logger.warning("An alert URL (masked) answered %d.", status)
+        logger().warning("An alert URL (masked) answered %d.", status)
 
 
 def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
@@ -63,4 +63,4 @@ def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
     lines = [f"{name}: {value}" for name, value in alert.items() if value is not None and name not in {"type", "error"}]
     body = "\n".join([str(alert["error"]), "", *lines])
     if not channel.notify(title=f"{alert['type']} ({alert['environment']})", body=body):
-        logger.warning("An alert couldn't be sent to an alert URL (masked) of the kind %s://.", scheme)
+        logger().warning("An alert couldn't be sent to an alert URL (masked) of the kind %s://.", scheme)

@@ -13,7 +13,7 @@ from tracker.recording.ledger import entry, note_duplicates, write_alerts, write
 from tracker.recording.outbox import Outbox, Waiting
 from tracker.recording.statement import Arrival
 
-BATCH = 500
+BATCH = 1000
 # One statement of a batch never needs longer; a server that hangs is left alone after it.
 ROUND_S = 30.0
 
@@ -32,6 +32,7 @@ class Drainer:
         self._on_set_aside = on_set_aside
         self._failed_rounds = 0
         self._last_error: DatabaseError | None = None
+        self._done_through: dict[str, int] = {}
         self.delivered = 0
         """How many records arrived so far, those included that had arrived before."""
 
@@ -89,17 +90,22 @@ class Drainer:
 
     def _note_overtaken(self, records: Sequence[Waiting], deadline: float) -> None:
         """Tell the ledger which earlier numbers still wait: ids needn't be in the order of numbers."""
-        latest: dict[str, Waiting] = {}
+        numbers: dict[str, set[int]] = {}
         for record in records:
-            if record.instance not in latest or record.sequence > latest[record.instance].sequence:
-                latest[record.instance] = record
-        delivered = {(record.instance, record.sequence) for record in records}
-        entries = [
-            entry("waiting", json.loads(record.document), sequence)
-            for record in latest.values()
-            for sequence in self.outbox.earlier(record.instance, record.sequence)
-            if (record.instance, sequence) not in delivered
-        ]
+            numbers.setdefault(record.instance, set()).add(record.sequence)
+        entries = []
+        for record in {record.instance: record for record in records}.values():
+            mine = numbers[record.instance]
+            done, last = self._done_through.get(record.instance, 0), max(mine)
+            self._done_through[record.instance] = last
+            if last - done == len(mine) and min(mine) == done + 1:
+                continue  # the usual case: the next numbers without a gap, nothing was overtaken
+            place = json.loads(record.document)
+            entries += [
+                entry("waiting", place, sequence)
+                for sequence in self.outbox.earlier(record.instance, last)
+                if sequence not in mine
+            ]
         if entries:
             self._delivery.tell(
                 lambda connection, target: write_entries(connection, target, entries) if target.takes_notes else None,

@@ -7,10 +7,13 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracker.runtime import Runtime
-from tracker.usage import TokenUsage
+from tracker.recording.statement import LEFT_OUT
+
+if TYPE_CHECKING:
+    from tracker.runtime import Runtime
+    from tracker.usage import TokenUsage
 
 Row = Mapping[str, Any]
 
@@ -45,6 +48,18 @@ class Instance:
 def document(row: Row) -> str:
     """A row as one JSON object, from which it can be recorded again with the same id."""
     return _encode({name: _plain(value) for name, value in row.items()})
+
+
+def compact_document(row: Row) -> str:
+    """A row for the outbox: without what is NULL or a column's usual value, which `insert_waiting` puts back."""
+    left_out = LEFT_OUT
+    return _encode(
+        {
+            name: _plain(value)
+            for name, value in row.items()
+            if value is not None and (name not in left_out or value != left_out[name])
+        }
+    )
 
 
 # No key is sorted and nothing refers to itself: the plain encoder is the fastest one in the standard library.

@@ -11,7 +11,7 @@ from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, 
 from tracker.recording.alerts import Alerts
 from tracker.recording.courier import Courier
 from tracker.recording.drain import Drainer, set_aside_entry
-from tracker.recording.instance import Instance, Row, document
+from tracker.recording.instance import Instance, Row, compact_document
 from tracker.recording.ledger import entry
 from tracker.recording.outbox import Depth, Outbox, Waiting
 from tracker.recording.places import outbox_file, unassigned_file
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _BUSY_PAUSE_S = 0.02
 _FAILED_PAUSE_S = 0.2
 _LAST_TRY_S = 2.0
+# Counting what waits costs a look at all of it; others may go on adding meanwhile.
+_COUNT_EVERY = 10
 
 
 class Journal:
@@ -66,7 +68,7 @@ class Journal:
     def take(self, usage: TokenUsage) -> Row:
         """Number a call and make it durable; the row that will be delivered. Raises `OutboxError`."""
         row = self._instance.row(usage, "background")
-        text = document(row)
+        text = compact_document(row)
         # Numbered under the lock, so that the end of the process can't leave a gap between two numbers.
         with self.outbox.lock:
             row["sequence"] = sequence = self._instance.next_sequence()
@@ -113,15 +115,20 @@ class Journal:
         """
         hopeless = ending and self._breaker.error is not None and not self._settings.runtime.serverless
         began, end = time.time(), time.monotonic() + (min(timeout_s, _LAST_TRY_S) if hopeless else timeout_s)
-        while self._drainers and (waiting := self.depth(began).waiting):
+        rounds = 0
+        while self._drainers and (rounds % _COUNT_EVERY or self.depth(began).waiting):
+            rounds += 1
             try:
-                pause = _BUSY_PAUSE_S if self._round(end) is None else 0.0
+                more = self._round(end)
+                if more is False:
+                    break
+                pause = _BUSY_PAUSE_S if more is None else 0.0
             except TransientError:
                 if hopeless:
-                    return waiting
+                    break
                 pause = _FAILED_PAUSE_S
             except (DatabaseError, OutboxError):
-                return waiting
+                break
             if time.monotonic() + pause >= end:
                 break
             time.sleep(pause)
@@ -220,7 +227,7 @@ class Journal:
 
 
 def _waiting(row: Row) -> Waiting:
-    return Waiting(str(row["id"]), str(row["instance_id"]), row["sequence"], document(row))
+    return Waiting(str(row["id"]), str(row["instance_id"]), row["sequence"], compact_document(row))
 
 
 def _runs(numbers: list[int]) -> list[tuple[int, int]]:

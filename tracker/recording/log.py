@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from tracker.recording.instance import document
-from tracker.recording.outcome import Outcome
-from tracker.usage import TokenUsage
+if TYPE_CHECKING:
+    import logging
 
-logger = logging.getLogger("tracker")
+    from tracker.recording.outcome import Outcome
+    from tracker.usage import TokenUsage
+
+_INFO = 20  # logging.INFO
 _ENVIRONMENT = ("NODE_ENV", "VERCEL", "VERCEL_ENV")
 _warned: set[str] = set()
 
 
+@cache
+def logger() -> logging.Logger:
+    """The library's logger; most apps have imported logging anyway, a cold function need not."""
+    import logging
+
+    return logging.getLogger("tracker")
+
+
 def recorded(usage: TokenUsage, outcome: Outcome) -> None:
     """One INFO line for a call that is in the database, or on its way."""
-    if not logger.isEnabledFor(logging.INFO):
+    if not logger().isEnabledFor(_INFO):
         return
     fields = {
         "id": str(outcome.id),
@@ -30,7 +40,7 @@ def recorded(usage: TokenUsage, outcome: Outcome) -> None:
         "connection_ms": outcome.connection_ms,
         "write_ms": outcome.write_ms,
     }
-    logger.info("token_usage.%s %s", outcome.status, json.dumps(fields))
+    logger().info("token_usage.%s %s", outcome.status, json.dumps(fields))
 
 
 def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_count: int) -> None:
@@ -38,13 +48,15 @@ def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_c
 
     It is the last resort of a record that failed, and of a queued one where the disk dies with the instance.
     """
+    from tracker.recording.instance import document
+
     event = {"event": f"token_usage.{status}", "error": error, "retry_count": retry_count}
     line = f'{json.dumps(event)[:-1]}, "record": {document(row)}}}'
-    logger.log(logging.ERROR if status == "failed" else logging.WARNING, "%s", line)
+    (logger().error if status == "failed" else logger().warning)("%s", line)
 
 
 def warn_once(text: str) -> None:
     """A warning that a process writes once."""
     if text not in _warned:
         _warned.add(text)
-        logger.warning("%s", text)
+        logger().warning("%s", text)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tracker import settings as settings_module
 from tracker.database import driver
-from tracker.database.locate import application_name
 from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
@@ -21,6 +20,7 @@ from tracker.recording.direct import DirectWriter
 from tracker.recording.instance import Instance
 from tracker.recording.outcome import Outcome
 from tracker.recording.places import exists, outbox_file, unassigned_file
+from tracker.runtime import application_name
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from sqlalchemy import exc
 from sqlalchemy.pool import QueuePool
 
 from tracker.database.driver import Connection, connect, translate
-from tracker.database.locate import Database, application_name
+from tracker.database.locate import Database
 from tracker.database.table import Table, read_table
 from tracker.database.timer import Deadline, timer
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.reports.queries import load
+from tracker.runtime import application_name
 
 T = TypeVar("T")
 
