@@ -215,24 +215,37 @@ class Outbox:
         self._reset()
 
     def _do(self, work: Callable[[sqlite3.Connection], T], patience_s: float = _PATIENCE_S) -> T:
-        with self.lock:
-            try:
-                return work(self._opened(patience_s))
-            except sqlite3.Error as error:
-                if not _is_damaged(error):
-                    raise self._explained(error) from None
-            try:
-                self._replace_damaged()
-                return work(self._opened(patience_s))
-            except sqlite3.Error as error:
+        if not self.lock.acquire(blocking=False):
+            # Another thread may be waiting for another process; both waits together are no longer than told.
+            end = time.monotonic() + patience_s
+            if not self.lock.acquire(timeout=patience_s):
+                raise self._busy()
+            patience_s = max(0.0, end - time.monotonic())
+        try:
+            return self._do_locked(work, patience_s)
+        except OSError as error:
+            raise _unwritable(self.path, error.strerror or type(error).__name__) from None
+        finally:
+            self.lock.release()
+
+    def _do_locked(self, work: Callable[[sqlite3.Connection], T], patience_s: float) -> T:
+        try:
+            return work(self._opened(patience_s))
+        except sqlite3.Error as error:
+            if not _is_damaged(error):
                 raise self._explained(error) from None
+        try:
+            self._replace_damaged()
+            return work(self._opened(patience_s))
+        except sqlite3.Error as error:
+            raise self._explained(error) from None
 
     def _opened(self, patience_s: float) -> sqlite3.Connection:
         if self._database is None or self._moved():
             self.close()
             self._database = self._open()
             self._patience_s = _PATIENCE_S
-        if patience_s != self._patience_s:
+        if patience_s != self._patience_s:  # changing it is a statement of its own
             self._database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
             self._patience_s = patience_s
         return self._database
@@ -292,6 +305,9 @@ class Outbox:
             return not _is_damaged(error)
         return answer == ("ok",)
 
+    def _busy(self) -> OutboxError:
+        return OutboxError("outbox_busy", f"The outbox {self.path} stayed locked by another process.")
+
     def _explained(self, error: sqlite3.Error) -> OutboxError:
         code = _primary_code(error)
         if code == _FULL:
@@ -301,7 +317,7 @@ class Outbox:
                 f" ({self._max_mb}). Mend what keeps the database from taking records, or make room.",
             )
         if code in {_BUSY, _LOCKED}:
-            return OutboxError("outbox_busy", f"The outbox {self.path} stayed locked by another process.")
+            return self._busy()
         if _is_damaged(error):
             return OutboxError(
                 "outbox_damaged", f"The outbox {self.path} is damaged. Move it away and look at the disk."
