@@ -255,7 +255,7 @@ def child():
     assert shared().record(a_call()).stored
 
 if __name__ == "__main__":
-    assert shared(log_records=False).record(a_call()).stored
+    assert shared(mode="direct", log_records=False).record(a_call()).stored
     context = multiprocessing.get_context("fork")
     children = [context.Process(target=child) for _ in range(4)]
     for one in children: one.start()

@@ -137,20 +137,24 @@ class Journal:
     def depth(self, before: float | None = None) -> Depth:
         """How much waits; nothing is known, and so nothing counted, where the outbox can't be read."""
         found = []
-        for drainer in self._drainers or [Drainer(self.outbox, None, self._on_set_aside)]:  # type: ignore[arg-type]
+        for outbox in self._outboxes():
             with suppress(OutboxError):
-                found.append(drainer.outbox.depth(before))
+                found.append(outbox.depth(before))
         oldest = [depth.oldest_at for depth in found if depth.oldest_at is not None]
         return Depth(
             sum(depth.waiting for depth in found), sum(depth.set_aside for depth in found), min(oldest, default=None)
         )
+
+    def _outboxes(self) -> list[Outbox]:
+        return [drainer.outbox for drainer in self._drainers] or [self.outbox]
 
     def _round(self, deadline: float, limit: int | None = None) -> bool | None:
         more: bool | None = False
         for drainer in tuple(self._drainers):
             left = drainer.round(self._instance.name, deadline, **({"limit": limit} if limit else {}))
             if left is False and drainer.outbox is not self.outbox:
-                self._drainers.remove(drainer)  # what was queued without an address is delivered
+                with suppress(ValueError):  # another thread was faster
+                    self._drainers.remove(drainer)  # what was queued without an address is delivered
                 drainer.outbox.close()
             more = left if more is False else more
         self._breaker.closes()
@@ -210,10 +214,8 @@ class Journal:
         """Begin anew in a forked child: its own thread, file and instance."""
         self._instance = instance
         self._unnoted = []
-        for drainer in self._drainers:
-            drainer.outbox.after_fork()
-        if not self._drainers:
-            self.outbox.after_fork()
+        for outbox in self._outboxes():
+            outbox.after_fork()
         self.alerts.reset()
         self._courier.reset()
 
@@ -221,9 +223,8 @@ class Journal:
         """End the thread and close the files; both begin again when a record waits."""
         self._courier.stop()
         self.alerts.wait(alerts_timeout_s)
-        for drainer in self._drainers:
-            drainer.outbox.close()
-        self.outbox.close()
+        for outbox in self._outboxes():
+            outbox.close()
 
 
 def _waiting(row: Row) -> Waiting:
