@@ -186,7 +186,9 @@ def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record(0))
     with outbox.drainer():
-        child = os.fork()
+        with ExitStack() as stack:
+            outbox.before_fork(stack)
+            child = os.fork()
         if child == 0:
             try:
                 outbox.after_fork()
@@ -202,6 +204,50 @@ def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
     assert outbox.depth().waiting == 200
     with outbox.drainer() as mine:
         assert mine
+
+
+def test_an_outbox_that_was_open_at_a_fork_is_refused_in_the_child(new_outbox):
+    outbox = new_outbox()
+    outbox.append(a_record(0))
+    child = os.fork()
+    if child == 0:
+        outbox.after_fork()
+        try:
+            outbox.append(a_record(1))
+        except OutboxError as error:
+            os._exit(0 if error.code == "outbox_inherited" else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    outbox.append(a_record(2))
+    assert new_outbox().waiting(10) == [a_record(0), a_record(2)]
+
+
+SEVERAL = """
+import os, sys
+from pathlib import Path
+from tracker.recording.outbox import Outbox, Waiting
+one, other = Outbox(Path(sys.argv[1])), Outbox(Path(sys.argv[1]))
+one.append(Waiting("1", "one", 1, "{}"))
+other.append(Waiting("2", "other", 1, "{}"))
+print("open", flush=True)
+sys.stdin.readline()
+one.append(Waiting("3", "one", 2, "{}"))
+print("appended", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_another_process_that_looks_in_takes_nothing_away_from_several_users_in_one(new_outbox, path):
+    child = start(SEVERAL, path)
+    assert child.stdout.readline() == "open\n"
+    with closing(Outbox(path)) as visitor:
+        assert visitor.depth().waiting == 2
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == "appended\n"
+    child.kill()
+    child.communicate(timeout=10)
+    assert [record.id for record in new_outbox().waiting(10)] == ["1", "2", "3"]
 
 
 # --- a disk that fails --------------------------------------------------------------------------------------------
