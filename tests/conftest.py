@@ -78,6 +78,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setattr(tracker_module, "_shared", None)
     # What a test queues is nobody else's, and nothing is left in the home of whoever runs it.
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
     # A command run in this process silences the library's log for the rest of it.
     logging.getLogger("tracker").setLevel(logging.NOTSET)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TransientError
 from tracker.recording.alerts import Alerts
@@ -204,7 +205,7 @@ class Journal:
 
     def _keep_alert(self, alert: dict[str, Any]) -> None:
         with suppress(OutboxError):
-            self.outbox.note("alert", json.dumps(alert), patience_s=_NOTE_PATIENCE_S)
+            self.outbox.note("alert", json.dumps({"id": str(uuid4()), **alert}), patience_s=_NOTE_PATIENCE_S)
 
     def note(self, line: dict[str, Any]) -> None:
         """A line for the ledger, written with the next delivery."""
