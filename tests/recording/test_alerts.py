@@ -99,7 +99,9 @@ def receiver(new_receiver: Callable[[], Receiver]) -> Receiver:
 @pytest.fixture
 def failing(new_tracker: Callable[..., Tracker]) -> Callable[..., Tracker]:
     """Makes Trackers whose database can't be reached."""
-    return lambda **given: new_tracker(**{"database_url": NOWHERE, "max_retries": 0, "log_records": False, **given})
+    return lambda **given: new_tracker(
+        **{"database_url": NOWHERE, "max_retries": 0, "log_records": False, "deadline_s": 1, **given}
+    )
 
 
 def logged(caplog) -> list[dict[str, Any]]:

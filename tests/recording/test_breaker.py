@@ -118,7 +118,7 @@ def test_on_serverless_a_probe_of_a_records_own_finds_the_database_back(new_trac
 
 
 def test_a_probe_tries_once(new_tracker):
-    recorder = new_tracker(database_url="postgresql://u@127.0.0.1:1/db", max_retries=3, platform="vercel")
+    recorder = new_tracker(database_url="postgresql://u@127.0.0.1:1/db", max_retries=3, platform="vercel", deadline_s=1)
     assert recorder.record(a_call()).retry_count == 3
     recorder._breaker._probe_at = 0.0
     assert recorder.record(a_call()).retry_count == 0
@@ -147,7 +147,7 @@ def test_a_busy_pool_closes_the_way_for_nobody(new_tracker, database_url):
 
 
 def test_a_round_in_which_nobody_asked_the_database_says_nothing_about_it(new_tracker, proxy):
-    recorder = new_tracker(database_url=proxy.url, platform="vercel")
+    recorder = new_tracker(database_url=proxy.url, platform="vercel", deadline_s=1)
     went_down(recorder, proxy)
     with Outbox(recorder._journal.outbox.path).drainer() as mine:
         assert mine
