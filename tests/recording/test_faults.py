@@ -83,7 +83,7 @@ def missing_by_the_ledger(url: str) -> int:
 
 
 @BOTH
-@scale(100, 1000)
+@scale(60, 1000)
 def test_connections_cut_before_or_after_the_commit(mode, much, proxy, database_url, new_recorder):
     recorder = new_recorder(mode, proxy.url)
     burst = Burst(deadline_s=10)
@@ -95,7 +95,7 @@ def test_connections_cut_before_or_after_the_commit(mode, much, proxy, database_
             cuts += 1
             (proxy.cut_before if cut < 0.15 else proxy.cut_after)()
         burst.record(recorder)
-        if mode == "background":
+        if mode == "background" and dice.random() < 0.5:
             recorder.flush(20)
     proxy.cut_before(0)
     proxy.cut_after(0)
@@ -104,7 +104,7 @@ def test_connections_cut_before_or_after_the_commit(mode, much, proxy, database_
 
 
 @BOTH
-@scale(2.0, 20.0)
+@scale(1.2, 20.0)
 def test_backends_terminated_again_and_again(mode, much, server, new_recorder):
     recorder = new_recorder(mode, server.url)
     burst = Burst(deadline_s=5)
@@ -147,7 +147,7 @@ def test_the_server_stopped_under_eight_threads(mode, much, server, new_recorder
 
 
 @BOTH
-@scale(2.0, 10.0)
+@scale(1.0, 10.0)
 def test_no_connection_left_and_no_retry_storm(mode, much, server, new_recorder):
     with Proxy(server.url) as proxy, ExitStack() as others:
         recorder = new_recorder(mode, proxy.url, max_retries=5)

@@ -134,7 +134,7 @@ class Journal:
                     break
                 pause = _BUSY_PAUSE_S if more is None else 0.0
             except TransientError:
-                if hopeless:
+                if hopeless or not self.depth(began).waiting:  # what only tells about records can wait for the next
                     break
                 pause = _FAILED_PAUSE_S
             except (DatabaseError, OutboxError):
