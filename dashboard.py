@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tracker.diagnostics.masking import MaskSecrets
+from tracker.masking import MaskSecrets
 from tracker.errors import TrackerError
 from tracker.reports import source
 from tracker.reports.health import HealthCheck

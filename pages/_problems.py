@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from tracker.diagnostics.masking import mask
+from tracker.masking import mask
 from tracker.errors import DatabaseError, SettingError, TrackerError
 from tracker.reports import source
 

@@ -9,7 +9,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tracker import settings as settings_module
 from tracker.database import driver
@@ -22,6 +22,10 @@ from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.outcome import Outcome
 from tracker.usage import TokenUsage
 
+if TYPE_CHECKING:
+    from tracker.recording.calls import Call
+
+ClientT = TypeVar("ClientT")
 _warned: set[str] = set()
 
 
@@ -135,6 +139,45 @@ class Tracker:
         import asyncio
 
         return await asyncio.to_thread(self.record, usage, deadline_s)
+
+    def record_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
+        """Store what a provider's answer used: an object or decoded JSON of google-genai, openai, anthropic or alike.
+
+        Of a stream give the list of its pieces. `fields` are those of `TokenUsage` but for the counts, such as
+        `operation` and `user_id`; None is as good as not given. Never raises for an answer: one that isn't understood
+        is recorded with model 'unknown' and 0 tokens, and `outcome.error` says so. Raises as `TokenUsage` does for a
+        field that can't be right.
+        """
+        from tracker.recording import calls
+
+        return calls.record_response(self, response, deadline_s, fields)
+
+    async def arecord_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
+        """`record_response`, without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.record_response, response, deadline_s, **fields)
+
+    def track(self, **fields: Any) -> Call:
+        """Time an AI call and record it, its failure too: `with recorder.track(user_id=…) as call:` (or `async with`).
+
+        Set `call.response` to the answer; read a stream from `call.response`. `call.outcome` then says what became of
+        it. Raises as `TokenUsage` does for a field that can't be right; what the block raises goes through unchanged.
+        """
+        from tracker.recording import calls
+
+        return calls.Call(self, calls.checked(fields))
+
+    def wrap(self, client: ClientT, **fields: Any) -> ClientT:
+        """Record every call of an official client (google-genai, openai, anthropic; async too), and return it.
+
+        `fields` hold for every call; a `track` block around a call adds its own. Results and exceptions go through
+        unchanged. Raises `UsageTypeError` for anything but such a client.
+        """
+        from tracker.recording import wrapping
+
+        wrapped: ClientT = wrapping.wrap(self, client, fields)
+        return wrapped
 
     def pool_stats(self) -> PoolStats | None:
         """This process's connections at this moment; None without a database address."""
