@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from tracker.sources.shapes import (
+    BATCHED,
     CHAT,
     CONTAINERS,
     COUNTS,
@@ -100,6 +101,7 @@ class AnswerReader:
             # An event or a batch line has an id of its own around the answer's.
             self._note_names(node, over=found)
             if found:
+                self._tier = "batch" if path in BATCHED else self._tier
                 return
 
     def _note_names(self, node: object, *, over: bool) -> None:
@@ -129,6 +131,7 @@ class AnswerReader:
             if self._shape is None and not _is(shape, usage):
                 continue
             self._shape = shape
+            self._tier = _text(usage, "service_tier") or self._tier
             for text in (*shape.counts.values(), *shape.details.values(), *_EXTRA.get(shape.name, ())):
                 for choice in rule(text):
                     for path in choice:
@@ -141,7 +144,7 @@ class AnswerReader:
         """What is known by now."""
         shape = self._shape
         model = _plain_model(self._model)
-        provider = (shape and shape.provider) or (model and provider_of(model)) or None
+        provider = (model and provider_of(model)) or (shape and shape.provider) or None
         if shape is None:
             problem = self._problem or (None if self._failure else _NO_STREAM_USAGE if streamed else _NO_USAGE)
             return Answer({}, provider, model, self._id, failure=self._failure, problem=problem)
@@ -271,8 +274,13 @@ def follow(node: object, path: Path) -> Any:
     for name in path:
         if node is None:
             return None
-        node = get(node, name)
+        node = _of_modality(node, name) if isinstance(node, list) else get(node, name)
     return node
+
+
+def _of_modality(items: list[Any], name: str) -> Any:
+    """Gemini lists its counts by modality: [{"modality": "AUDIO", "tokenCount": 150}, …]."""
+    return next((get(item, "token_count") for item in items if get(item, "modality") == name), None)
 
 
 def get(node: object, name: str) -> Any:

@@ -1,7 +1,7 @@
 """The table of answer shapes: where each provider keeps what, and what its counts include.
 
 A rule is text: terms joined by ` + ` are added, paths joined by `|` are alternatives of which the first present wins,
-dots go down. Names are snake_case; an answer's camelCase is found too.
+dots go down, and into Gemini's lists by modality. Names are snake_case; an answer's camelCase is found too.
 """
 
 from __future__ import annotations
@@ -62,6 +62,14 @@ GEMINI = Shape(
         "cache_read_input_tokens": "cached_content_token_count",
         "reasoning_output_tokens": "thoughts_token_count",
     },
+    details={
+        "input_audio_tokens": "prompt_tokens_details.AUDIO",
+        "input_image_tokens": "prompt_tokens_details.IMAGE",
+        "input_video_tokens": "prompt_tokens_details.VIDEO",
+        "cache_audio_read_tokens": "cache_tokens_details.AUDIO",
+        "output_audio_tokens": "candidates_tokens_details.AUDIO|response_tokens_details.AUDIO",
+        "output_image_tokens": "candidates_tokens_details.IMAGE",
+    },
 )
 
 # OpenAI's Chat Completions and all who speak it; embeddings too. Cached and reasoning tokens are included.
@@ -76,7 +84,8 @@ CHAT = Shape(
         "input_tokens": "prompt_tokens",
         "output_tokens": "completion_tokens",
         "total_tokens": "total_tokens",
-        "cache_read_input_tokens": "prompt_tokens_details.cached_tokens|prompt_cache_hit_tokens|cached_tokens",
+        "cache_read_input_tokens": "prompt_tokens_details.cached_tokens|prompt_cache_hit_tokens"
+        "|cached_tokens|cached_prompt_text_tokens",
         "cache_write_input_tokens": "prompt_tokens_details.cache_write_tokens",
         "reasoning_output_tokens": "completion_tokens_details.reasoning_tokens|reasoning_tokens",
     },
@@ -94,7 +103,7 @@ RESPONSES = Shape(
     name="responses",
     provider=None,
     usage="usage",
-    marks="total_tokens",
+    marks="total_tokens|input_tokens_details|input_token_details",
     counts={
         "input_tokens": "input_tokens",
         "output_tokens": "output_tokens",
@@ -128,7 +137,7 @@ MESSAGES = Shape(
     provider="anthropic",
     usage="usage",
     marks="input_tokens|output_tokens",
-    absent="total_tokens|prompt_tokens",
+    absent="total_tokens|prompt_tokens|input_tokens_details",
     counts={
         "input_tokens": "input_tokens + cache_read_input_tokens + cache_creation_input_tokens",
         "output_tokens": "output_tokens",
@@ -154,6 +163,8 @@ CONTAINERS: tuple[Path, ...] = (
     ("result", "message"),
     ("result",),
 )
+# Lines of a batch's output, which costs less.
+BATCHED: tuple[Path, ...] = (("response", "body"), ("result", "message"))
 
 # Which words at the start of a model's name say whose it is; the rest stays unknown rather than guessed.
 PROVIDERS: tuple[tuple[str, tuple[str, ...]], ...] = (
