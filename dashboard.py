@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tracker.masking import MaskSecrets
 from tracker.errors import TrackerError
+from tracker.masking import MaskSecrets
 from tracker.reports import source
 from tracker.reports.health import HealthCheck
 

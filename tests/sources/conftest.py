@@ -98,9 +98,9 @@ def stored(database_url: str) -> Any:
     """The rows, in the order they were recorded, as dicts."""
 
     def read() -> list[dict[str, Any]]:
-        with closing(connect(database_url)) as connection:
-            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-                cursor.execute("SELECT * FROM token_usage ORDER BY recorded_at, id")
-                return [dict(row) for row in cursor.fetchall()]
+        factory = psycopg2.extras.RealDictCursor
+        with closing(connect(database_url)) as connection, connection.cursor(cursor_factory=factory) as cursor:
+            cursor.execute("SELECT * FROM token_usage ORDER BY recorded_at, id")
+            return [dict(row) for row in cursor.fetchall()]
 
     return read

@@ -208,36 +208,38 @@ def test_an_object_that_raises_when_looked_at_is_a_problem():
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            [
-                "usage",
-                "usageMetadata",
-                "response",
-                "message",
-                "model",
-                "id",
-                "error",
-                "cost",
-                "prompt_tokens",
-                "completion_tokens",
-                "total_tokens",
-                "input_tokens",
-                "output_tokens",
-                "promptTokenCount",
-                "cached_tokens",
-                "prompt_tokens_details",
-                "cache_read_input_tokens",
-                "iterations",
-                "service_tier",
-                "promptTokensDetails",
-                "seconds",
-                "type",
-            ]
-        ),
-        inner,
-        max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "usage",
+                    "usageMetadata",
+                    "response",
+                    "message",
+                    "model",
+                    "id",
+                    "error",
+                    "cost",
+                    "prompt_tokens",
+                    "completion_tokens",
+                    "total_tokens",
+                    "input_tokens",
+                    "output_tokens",
+                    "promptTokenCount",
+                    "cached_tokens",
+                    "prompt_tokens_details",
+                    "cache_read_input_tokens",
+                    "iterations",
+                    "service_tier",
+                    "promptTokensDetails",
+                    "seconds",
+                    "type",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=30,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from typing import Any, Protocol
 
 
@@ -56,12 +56,15 @@ def watch_sync(pieces: Any, watcher: Watcher) -> Iterator[Any]:
     complete = False
     try:
         while True:
+            # While a piece is fetched, its call is the current one: a wrapped client beneath it reports to it.
+            token = current.set(watcher)
             try:
-                with _as_current(watcher):
-                    piece = next(inner)
+                piece = next(inner)
             except StopIteration:
                 complete = True
                 return
+            finally:
+                _reset(token)
             watcher.add(piece)
             yield piece
     except GeneratorExit:
@@ -83,12 +86,14 @@ async def watch_async(pieces: Any, watcher: Watcher) -> AsyncIterator[Any]:
     complete = False
     try:
         while True:
+            token = current.set(watcher)
             try:
-                with _as_current(watcher):
-                    piece = await anext(inner)
+                piece = await anext(inner)
             except StopAsyncIteration:
                 complete = True
                 return
+            finally:
+                _reset(token)
             watcher.add(piece)
             yield piece
     except GeneratorExit:
@@ -103,15 +108,9 @@ async def watch_async(pieces: Any, watcher: Watcher) -> AsyncIterator[Any]:
         await watcher.afinish(error, broken_off=not complete)
 
 
-@contextmanager
-def _as_current(watcher: Watcher) -> Iterator[None]:
-    """While a piece is fetched, the watching call is the current one: a wrapped client beneath it reports to it."""
-    token = current.set(watcher)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # closed from another context
-            current.reset(token)
+def _reset(token: Token[Any]) -> None:
+    with suppress(ValueError):  # closed from another context
+        current.reset(token)
 
 
 def _watch_close(stream: Any, watcher: Watcher, asynchronous: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from tracker.sources.shapes import (
@@ -13,6 +13,7 @@ from tracker.sources.shapes import (
     CONTAINERS,
     COUNTS,
     MESSAGES,
+    PLACES,
     SHAPES,
     Path,
     Rule,
@@ -93,13 +94,14 @@ class AnswerReader:
         if get(piece, "type") in _LAST_EVENTS:
             self._complete = True
         for path in CONTAINERS:
-            node = follow(piece, path)
+            node = piece if not path else follow(piece, path)
             if node is None or isinstance(node, str | int | float):
                 continue
             self._note_failure(node)
             found = self._note_usage(node)
             # An event or a batch line has an id of its own around the answer's.
-            self._note_names(node, over=found)
+            if found or self._model is None:
+                self._note_names(node, over=found)
             if found:
                 self._tier = "batch" if path in BATCHED else self._tier
                 return
@@ -124,21 +126,26 @@ class AnswerReader:
             self._failure = " ".join(dict.fromkeys(said))[:200]
 
     def _note_usage(self, node: object) -> bool:
-        for shape in (self._shape,) if self._shape else SHAPES:
-            usage = _first(node, rule(shape.usage)[0])
+        for place, shapes in PLACES:
+            usage = follow(node, place)
             if usage is None or isinstance(usage, str | int | float):
                 continue
-            if self._shape is None and not _is(shape, usage):
+            shape = self._shape or next((shape for shape in shapes if _is(shape, usage)), None)
+            if shape is None:
                 continue
             self._shape = shape
             self._tier = _text(usage, "service_tier") or self._tier
-            for text in (*shape.counts.values(), *shape.details.values(), *_EXTRA.get(shape.name, ())):
-                for choice in rule(text):
-                    for path in choice:
-                        if (value := follow(usage, path)) is not None:
-                            self._found[path] = value
+            self._find(usage, _paths(shape.name))
             return True
         return False
+
+    def _find(self, usage: object, paths: Mapping[str, tuple[Path, ...]]) -> None:
+        for head, below in paths.items():
+            if (node := get(usage, head)) is None:
+                continue
+            for path in below:
+                if (value := follow(node, path[1:]) if len(path) > 1 else node) is not None:
+                    self._found[path] = value
 
     def answer(self, *, streamed: bool = False) -> Answer:
         """What is known by now."""
@@ -170,6 +177,15 @@ class AnswerReader:
     def _detail(self, choices: Rule) -> Any:
         value = next((self._found[path] for path in choices[0] if path in self._found), None)
         return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+
+
+@cache
+def _paths(name: str) -> Mapping[str, tuple[Path, ...]]:
+    """Every path that a shape's rules and arithmetic look at, by its first step."""
+    shape = next(shape for shape in SHAPES if shape.name == name)
+    texts = (*shape.counts.values(), *shape.details.values(), *_EXTRA.get(name, ()))
+    paths = tuple(dict.fromkeys(path for text in texts for choice in rule(text) for path in choice))
+    return {head: tuple(path for path in paths if path[0] == head) for head, *_ in paths}
 
 
 _LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
@@ -283,18 +299,26 @@ def _of_modality(items: list[Any], name: str) -> Any:
     return next((get(item, "token_count") for item in items if get(item, "modality") == name), None)
 
 
-def get(node: object, name: str) -> Any:
+def get(node: Any, name: str) -> Any:
     """A field of an object, or of decoded JSON under its snake_case or camelCase name."""
-    if isinstance(node, Mapping):
+    kind = _kind(node.__class__)
+    if kind == "mapping":
         return node[name] if name in node else node.get(_camel(name))
-    fields = getattr(node, "__dict__", None)
-    if fields is not None and name in fields:
-        return fields[name]
-    if hasattr(type(node), "model_fields"):
-        # A pydantic object says slowly that it lacks something; what it doesn't declare lies in its extra fields.
+    if kind == "pydantic":
+        # Such an object says slowly that it lacks something; what it doesn't declare lies in its extra fields.
+        fields = node.__dict__
+        if name in fields:
+            return fields[name]
         extra = getattr(node, "__pydantic_extra__", None)
         return extra.get(name) if extra else None
     return getattr(node, name, None)
+
+
+@lru_cache(256)
+def _kind(kind: type) -> str:
+    if issubclass(kind, Mapping):
+        return "mapping"
+    return "pydantic" if hasattr(kind, "model_fields") else "object"
 
 
 def _text(node: object, name: str) -> str | None:

@@ -153,6 +153,12 @@ MESSAGES = Shape(
 
 SHAPES: tuple[Shape, ...] = (GEMINI, CHAT, RESPONSES, DURATION, MESSAGES)
 
+# Where usage lies in an answer, and whose habit that may be.
+PLACES: tuple[tuple[Path, tuple[Shape, ...]], ...] = tuple(
+    (place, tuple(shape for shape in SHAPES if place in rule(shape.usage)[0]))
+    for place in dict.fromkeys(place for shape in SHAPES for place in rule(shape.usage)[0])
+)
+
 # Where an answer may lie in what is handed over: itself, an event's or a batch line's inner answer.
 # Sources: the streaming and batch pages of the three providers.
 CONTAINERS: tuple[Path, ...] = (
