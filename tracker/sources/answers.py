@@ -175,8 +175,11 @@ class AnswerReader:
         )
 
     def _detail(self, choices: Rule) -> Any:
-        value = next((self._found[path] for path in choices[0] if path in self._found), None)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+        for path in choices[0]:
+            if path in self._found:
+                value = self._found[path]
+                return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+        return None
 
 
 @cache
@@ -221,12 +224,18 @@ def _normalise(shape: Shape, found: Mapping[Path, Any]) -> dict[str, int]:
 
 
 def _sum(choices: Rule, found: Mapping[Path, Any]) -> int | None:
-    values = [next((found[path] for path in choice if path in found), None) for choice in choices]
-    present = [_whole(value) for value in values if value is not None]
-    return sum(present) if present else None
+    total = None
+    for choice in choices:
+        for path in choice:
+            if path in found:
+                total = (total or 0) + _whole(found[path])
+                break
+    return total
 
 
 def _whole(value: object) -> int:
+    if type(value) is int and 0 <= value <= _MAX_COUNT:
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 Path = tuple[str, ...]
 Rule = tuple[tuple[Path, ...], ...]
@@ -188,6 +188,7 @@ PROVIDERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+@lru_cache(256)
 def provider_of(model: str) -> str | None:
     """The provider that a model's name belongs to; None when the name doesn't say."""
     name = model.lower()
