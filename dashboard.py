@@ -1,4 +1,4 @@
-"""The dashboard's server: the pages, two JSON routes, and what is made ready before the first answer.
+"""The dashboard's server: the pages, the JSON routes, OTLP's way in, and what is made ready before the first answer.
 
 streamlit run dashboard.py
 """
@@ -9,8 +9,8 @@ import asyncio
 import gc
 import importlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import streamlit as st
@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tracker.database.driver import Connection
 from tracker.errors import TrackerError
 from tracker.masking import MaskSecrets
 from tracker.reports import source
 from tracker.reports.health import HealthCheck
+from tracker.traces import TracesApp
 
 log = logging.getLogger("tracker.dashboard")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -33,6 +35,14 @@ async def health(_: Request) -> JSONResponse:
     """200 if the database answers and the required columns exist, else 503."""
     found = await check_health()
     return JSONResponse(found.as_dict(), found.status_code, headers={"Cache-Control": "no-store"})
+
+
+@contextmanager
+def _lend() -> Iterator[tuple[Connection, str | None]]:
+    """One of the readers' connections for what comes in by OTLP: the dashboard holds no more for it."""
+    reader = source.reader()
+    with reader.borrow() as connection:
+        yield connection, reader.database.url.schema
 
 
 async def unknown(request: Request) -> JSONResponse:
@@ -86,6 +96,7 @@ app = st.App(
     "pages/shell.py",
     routes=[
         Route("/api/health", health),
+        Route("/v1/traces", TracesApp(_lend, source.settings)),
         Route("/api", unknown, methods=_METHODS),
         Route("/api/{path:path}", unknown, methods=_METHODS),
     ],

@@ -34,6 +34,7 @@ LAYERS = (
     "sample",
     "reports",
     "diagnostics",
+    "traces",
     "cli",
 )
 
