@@ -107,7 +107,8 @@ class AnswerReader:
                 return
 
     def _note_names(self, node: object, *, over: bool) -> None:
-        if (model := _text(node, "model_version") or _text(node, "model")) and (over or self._model is None):
+        model = _text(node, "model_version") or _text(node, "model") or _langchain_model(node)
+        if model and (over or self._model is None):
             self._model = model
         if (response_id := _text(node, "response_id") or _text(node, "id")) and (over or self._id is None):
             self._id = response_id
@@ -328,6 +329,11 @@ def _kind(kind: type) -> str:
     if issubclass(kind, Mapping):
         return "mapping"
     return "pydantic" if hasattr(kind, "model_fields") else "object"
+
+
+def _langchain_model(node: object) -> str | None:
+    metadata = get(node, "response_metadata")
+    return None if metadata is None else _text(metadata, "model_name") or _text(metadata, "model")
 
 
 def _text(node: object, name: str) -> str | None:

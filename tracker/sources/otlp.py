@@ -17,7 +17,7 @@ from uuid import UUID
 
 from tracker.errors import UsageError
 from tracker.masking import mask
-from tracker.sources.shapes import provider_of
+from tracker.sources.shapes import provider_named, provider_of
 from tracker.sources.spans import Attributes, Span
 from tracker.usage import TokenUsage
 
@@ -74,20 +74,6 @@ _SESSION = (
 )
 # These sum up what their children used, or run no model.
 _PARENTS = frozenset({"invoke_agent", "execute_tool", "create_agent", "invoke_workflow"})
-# OpenTelemetry's and the AI SDK's names of providers → those of the table.
-_PROVIDERS = {
-    "gcp": "google",
-    "google": "google",
-    "vertex_ai": "google",
-    "az": "azure",
-    "azure": "azure",
-    "aws": "aws",
-    "amazon-bedrock": "aws",
-    "mistral_ai": "mistral",
-    "x_ai": "x-ai",
-    "xai": "x-ai",
-    "moonshot_ai": "moonshotai",
-}
 _PLATFORMS = {
     "aws_lambda": "aws_lambda",
     "gcp_cloud_run": "cloud_run",
@@ -231,12 +217,8 @@ def _text(attributes: Attributes, names: Sequence[str]) -> str | None:
 
 
 def _provider(attributes: Attributes, model: str) -> str | None:
-    """gcp.gemini, google.generative-ai, openai.responses: what stands before the point says whose it is."""
     name = _text(attributes, _PROVIDER)
-    if name is None:
-        return provider_of(model)
-    head = name.lower().partition(".")[0]
-    return _PROVIDERS.get(head, head)
+    return provider_of(model) if name is None else provider_named(name)
 
 
 def _operation(span: Span) -> str:

@@ -86,7 +86,8 @@ CHAT = Shape(
         "total_tokens": "total_tokens",
         "cache_read_input_tokens": "prompt_tokens_details.cached_tokens|prompt_cache_hit_tokens"
         "|cached_tokens|cached_prompt_text_tokens",
-        "cache_write_input_tokens": "prompt_tokens_details.cache_write_tokens",
+        "cache_write_input_tokens": "prompt_tokens_details.cache_write_tokens"
+        "|prompt_tokens_details.cache_creation_tokens",
         "reasoning_output_tokens": "completion_tokens_details.reasoning_tokens|reasoning_tokens",
     },
     details={
@@ -151,7 +152,28 @@ MESSAGES = Shape(
     },
 )
 
-SHAPES: tuple[Shape, ...] = (GEMINI, CHAT, RESPONSES, DURATION, MESSAGES)
+# LangChain's messages, whatever provider is behind them: both sides inclusive.
+# Source: langchain-core messages/ai.py, UsageMetadata.
+LANGCHAIN = Shape(
+    name="langchain",
+    provider=None,
+    usage="usage_metadata",
+    marks="input_tokens",
+    counts={
+        "input_tokens": "input_tokens",
+        "output_tokens": "output_tokens",
+        "total_tokens": "total_tokens",
+        "cache_read_input_tokens": "input_token_details.cache_read",
+        "cache_write_input_tokens": "input_token_details.cache_creation",
+        "reasoning_output_tokens": "output_token_details.reasoning",
+    },
+    details={
+        "input_audio_tokens": "input_token_details.audio",
+        "output_audio_tokens": "output_token_details.audio",
+    },
+)
+
+SHAPES: tuple[Shape, ...] = (GEMINI, LANGCHAIN, CHAT, RESPONSES, DURATION, MESSAGES)
 
 # Where usage lies in an answer, and whose habit that may be.
 PLACES: tuple[tuple[Path, tuple[Shape, ...]], ...] = tuple(
@@ -186,6 +208,39 @@ PROVIDERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("perplexity", ("sonar",)),
     ("moonshotai", ("kimi-", "moonshot-")),
 )
+
+
+# What others call a provider of ours.
+ALIASES = {
+    "gcp": "google",
+    "gemini": "google",
+    "google_genai": "google",
+    "google_vertexai": "google",
+    "vertex_ai": "google",
+    "az": "azure",
+    "azure_ai": "azure",
+    "azure_openai": "azure",
+    "amazon-bedrock": "aws",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "mistral_ai": "mistral",
+    "mistralai": "mistral",
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+    "moonshot": "moonshotai",
+    "moonshot_ai": "moonshotai",
+    "together_ai": "together",
+    "fireworks_ai": "fireworks",
+}
+
+
+def provider_named(name: str) -> str:
+    """A provider as OpenTelemetry, LiteLLM, LangChain or the AI SDK names it → the table's name.
+
+    gcp.gemini, google.generative-ai, openai.responses: what stands before the point says whose it is.
+    """
+    head = name.strip().lower().partition(".")[0]
+    return ALIASES.get(head, head)
 
 
 @lru_cache(256)
