@@ -21,7 +21,7 @@ from starlette.routing import Route
 from tracker.database.driver import Connection
 from tracker.errors import TrackerError
 from tracker.masking import MaskSecrets
-from tracker.reports import source
+from tracker.reports import pricing, source
 from tracker.reports.health import HealthCheck
 from tracker.traces import TracesApp
 
@@ -58,9 +58,18 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     # Streamlit collects all generations after every rerun; what was imported until here needn't be looked at again.
     gc.collect()
     gc.freeze()
+    task = asyncio.create_task(_price_new_calls())
     yield {}
+    task.cancel()
     # The server ends by the signal itself, so nothing registered with atexit would run.
     await asyncio.to_thread(source.leave)
+
+
+async def _price_new_calls() -> None:
+    """Give new calls their cost, every minute: a function that records has no time for prices."""
+    while True:
+        await asyncio.to_thread(pricing.price_new_calls)
+        await asyncio.sleep(60)
 
 
 def _mask_logs() -> None:

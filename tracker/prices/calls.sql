@@ -1,4 +1,4 @@
--- Which calls after this id have a cost that is ours to set, and what do prices need to know of them?
+-- Which calls after this one have a cost that is ours to set, and what do prices need to know of them?
 SELECT id::text AS id,
        created_at,
        coalesce(provider, '') AS provider,
@@ -12,8 +12,7 @@ SELECT id::text AS id,
        cost::text AS cost,
        cost_source
 FROM token_usage AS calls
-WHERE id > %(after)s
-  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s::timestamptz)
+WHERE (created_at, id) > (%(time)s::timestamptz, %(id)s::uuid)
   AND (cost IS NULL OR (%(again)s AND (cost_source LIKE 'genai-prices %%' OR cost_source = 'own prices')))
-ORDER BY id
+ORDER BY created_at, id
 LIMIT %(count)s

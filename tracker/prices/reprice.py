@@ -102,9 +102,9 @@ def _look(row: dict[str, Any], book: PriceBook, digits: int | None, found: Repri
 def _rows(connection: Connection, table: Table, since: datetime | None, again: bool) -> Iterator[dict[str, Any]]:
     question = _QUESTION.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
     names = ("id", "created_at", "provider", "model", *_COUNTS, "details", "cost", "cost_source")
-    after = str(UUID(int=0))
+    given: dict[str, Any] = {"again": again, "count": ROWS, "zone": table.created_at_zone}
+    given |= {"time": since.isoformat() if since else "-infinity", "id": str(UUID(int=0))}
     while True:
-        given = {"after": after, "since": since, "again": again, "count": ROWS, "zone": table.created_at_zone}
         _, rows = execute(connection, question, given)
         for values in rows:
             row = dict(zip(names, values, strict=True))
@@ -112,7 +112,7 @@ def _rows(connection: Connection, table: Table, since: datetime | None, again: b
             yield row
         if len(rows) < ROWS:
             return
-        after = rows[-1][0]
+        given |= {"id": rows[-1][0], "time": rows[-1][1].isoformat()}
 
 
 def _source(table: Table) -> str:
