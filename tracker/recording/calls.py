@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tracker.errors import UsageTypeError
 from tracker.recording import seen, streams
-from tracker.recording.log import logger
 from tracker.recording.outcome import Outcome
 from tracker.recording.streams import current
 from tracker.sources.answers import Answer, AnswerReader, read
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tracker.recording.tracker import Tracker
 
+log = logging.getLogger("tracker")
 _NOTHING = object()
 _NO_RESPONSE = "No answer was handed over (call.response = …); the call is recorded with 0 tokens."
 _UNREAD = (
@@ -124,7 +125,7 @@ class Call:
         try:
             return self._row(error, broken_off)
         except Exception as problem:  # noqa: BLE001  nothing of ours may reach the host's AI call
-            logger.warning("An AI call can't be recorded (%s: %s).", type(problem).__name__, problem)
+            log.warning("An AI call can't be recorded (%s: %s).", type(problem).__name__, problem)
             return None
 
     def _row(self, error: BaseException | None, broken_off: bool) -> TokenUsage | None:

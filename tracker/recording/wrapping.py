@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,13 @@ from uuid import UUID
 from tracker.errors import UsageTypeError
 from tracker.recording import seen
 from tracker.recording.calls import Call, checked
-from tracker.recording.log import logger
 from tracker.recording.streams import current
 from tracker.sources.answers import follow
 
 if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker
 
+log = logging.getLogger("tracker")
 # The requests that use tokens, by the end of their path, and their operation by OpenTelemetry's name.
 _ENDPOINTS = {
     "/chat/completions": "chat",
@@ -108,7 +109,7 @@ def _wrap_models(recorder: Tracker, models: Any, fields: Mapping[str, Any]) -> N
     for name, operation in _GEMINI.items():
         original = getattr(models, name, None)
         if original is None:
-            logger.warning("This google-genai has no models.%s; such calls are not recorded.", name)
+            log.warning("This google-genai has no models.%s; such calls are not recorded.", name)
             continue
         known = {"operation": operation, "provider": "google", **fields}
 
@@ -165,7 +166,7 @@ def _begin(recorder: Tracker, describe: Describe, args: Any, kwargs: Any) -> Cal
         outer = current.get()
         return Call(recorder, _joined({k: v for k, v in fields.items() if v is not None}, outer), outer)
     except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
-        logger.warning("An AI call can't be recorded (%s).", type(error).__name__)
+        log.warning("An AI call can't be recorded (%s).", type(error).__name__)
         return None
 
 
@@ -177,7 +178,7 @@ def _taken(call: Call, result: Any) -> Any:
         seen.remember(given, call.fields["id"])
         _last.set(call.fields["id"])
     except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
-        logger.warning("An AI call can't be recorded (%s).", type(error).__name__)
+        log.warning("An AI call can't be recorded (%s).", type(error).__name__)
         return result
     return given
 
