@@ -23,6 +23,11 @@ SELECT json_build_object(
             JOIN pg_class c ON c.oid = i.indexrelid
             JOIN pg_am m ON m.oid = c.relam
             WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree') AS valid), '[]'),
+    'late_index', EXISTS (
+        SELECT 1
+        FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = t.oid AND i.indisvalid AND c.relname = 'token_usage_late_idx'),
     'columns', coalesce((
         SELECT json_agg(json_build_object(
             'name', a.attname,
