@@ -15,6 +15,7 @@ import pytest
 from support import ROOT, child_environment, eventually, locked, python, rows, run, value, with_database, with_role
 
 from tracker.cli import main
+from tracker.database.migrate import _FILES
 
 RECORD = ["record", "--model", "gemini-2.5-flash", "--input-tokens", "812", "--output-tokens", "164"]
 
@@ -52,7 +53,9 @@ def test_migrate_says_what_it_applied_and_then_that_nothing_is_to_do(at, empty_d
     assert main(["migrate"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Applied 0001 create_token_usage.",
+        *(f"Applied {version:04} {name}." for version, name in _FILES.items()),
         "Applied 0002 index_token_usage.",
+        "Applied 0005 index_late_rows.",
     ]
     assert main(["migrate"]) == 0
     assert "Nothing to do" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from support import ROOT, child_environment, python, rows, value
 import tracker
 from tracker import settings
 from tracker.cli import parser
+from tracker.database.migrate import VERSIONS
 
 SOURCES = sorted((ROOT / "tracker").rglob("*.py"))
 README = ROOT / "README.md"
@@ -27,6 +28,7 @@ LAYERS = (
     "settings",
     "usage",
     "database",
+    "rollups",
     "recording",
     "sources",
     "sample",
@@ -245,7 +247,7 @@ def test_the_wheel_alone_migrates_records_and_imports(installed, empty_database_
         )
         assert done.returncode == 0, done.stderr
     assert rows(empty_database_url, "SELECT model FROM token_usage ORDER BY 1") == [("gpt",), ("m",)]
-    assert value(empty_database_url, "SELECT count(*) FROM token_tracker_migrations") == 2
+    assert value(empty_database_url, "SELECT count(*) FROM token_tracker_migrations") == len(VERSIONS)
 
 
 def test_the_wheel_says_that_it_is_typed(installed):

@@ -13,10 +13,12 @@ import pytest
 from support import a_call, connect, eventually, locked, rows, run, value, with_role
 
 from tracker import Tracker
+from tracker.database.migrate import _FILES, VERSIONS
 from tracker.database.migrate import migrate as migrate_with
 from tracker.database.table import COLUMNS, read_table
 from tracker.database.url import clean
 from tracker.errors import SettingError, SetupError
+from tracker.rollups import tables as rollup_tables
 
 # The table of the user's document, as their TypeScript app made it.
 OLD_TABLE = """
@@ -40,6 +42,12 @@ OLD_INSERT = (
     "INSERT INTO token_usage (user_id, note_id, model, operation, input_tokens, output_tokens, total_tokens, cost)"
     " VALUES (NULL, '0b0e0000-0000-4000-8000-000000000001', 'gemini-2.0-flash', NULL, 10, 5, 15, 0.000125)"
 )
+OTHER_STEPS = [
+    *(f"{version:04} {name}" for version, name in _FILES.items()),
+    "0002 index_token_usage",
+    "0005 index_late_rows",
+]
+OURS = ("token_tracker_migrations", *rollup_tables.ALL)
 COLUMN_FACTS = """
 SELECT a.attname, format_type(a.atttypid, NULL), pg_get_expr(d.adbin, d.adrelid)
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -74,7 +82,7 @@ def schema_of(url: str) -> list[tuple]:
 
 def test_a_fresh_database_gets_the_table(empty_database_url):
     done = migrate(empty_database_url)
-    assert done.applied == ["0001 create_token_usage", "0002 index_token_usage"]
+    assert done.applied == ["0001 create_token_usage", *OTHER_STEPS]
     assert value(empty_database_url, "SELECT count(*) FROM token_usage") == 0
 
 
@@ -111,6 +119,8 @@ def test_each_step_is_in_the_ledger_once(empty_database_url):
     assert rows(empty_database_url, "SELECT version, name FROM token_tracker_migrations ORDER BY 1") == [
         (1, "create_token_usage"),
         (2, "index_token_usage"),
+        *_FILES.items(),
+        (5, "index_late_rows"),
     ]
 
 
@@ -143,7 +153,7 @@ def test_two_runs_at_once_both_succeed(fixture, request):
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(one, range(4)))
-    assert sorted(name[:4] for result in done for name in result.applied) == ["0001", "0002"]
+    assert sorted(int(name[:4]) for result in done for name in result.applied) == sorted(VERSIONS)
     assert value(url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
 
 
@@ -153,7 +163,7 @@ def test_two_runs_at_once_behind_a_transaction_pooler_both_succeed(fixture, requ
     url = request.getfixturevalue(fixture)
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda _: migrate(pooler(url)), range(2)))
-    assert sorted(name[:4] for result in done for name in result.applied) == ["0001", "0002"]
+    assert sorted(int(name[:4]) for result in done for name in result.applied) == sorted(VERSIONS)
     with Tracker(database_url=url) as recorder:
         assert recorder.record(a_call()).status == "recorded"
 
@@ -387,7 +397,7 @@ def supabase_url(supabase, empty_database_url) -> str:
 
 def test_on_supabase_every_table_of_ours_has_row_level_security_and_no_public_rights(supabase_url):
     migrate(supabase_url)
-    assert ours(supabase_url) == [("token_tracker_migrations", True), ("token_usage", True)]
+    assert dict(ours(supabase_url)) == {**dict.fromkeys(OURS, True), "token_usage": True}
     for role in ("anon", "authenticated"):
         for table, _ in ours(supabase_url):
             right = "SELECT has_table_privilege(%s, %s, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')"
@@ -398,13 +408,13 @@ def test_on_supabase_an_adopted_table_without_row_level_security_is_a_warning_an
     run(supabase_url, OLD_TABLE)
     remarks = migrate(supabase_url).remarks
     assert any("ENABLE ROW LEVEL SECURITY" in remark and "REVOKE" in remark for remark in remarks)
-    assert ours(supabase_url) == [("token_tracker_migrations", True), ("token_usage", False)]
+    assert dict(ours(supabase_url)) == {**dict.fromkeys(OURS, True), "token_usage": False}
     assert value(supabase_url, "SELECT has_table_privilege('anon', 'token_usage', 'SELECT')") is True
 
 
 def test_elsewhere_row_level_security_is_not_touched(empty_database_url):
     assert migrate(empty_database_url).remarks == []
-    assert ours(empty_database_url) == [("token_tracker_migrations", False), ("token_usage", False)]
+    assert dict(ours(empty_database_url)) == {**dict.fromkeys(OURS, False), "token_usage": False}
 
 
 def test_a_role_that_row_level_security_leaves_blind_is_told_grant_and_policy(database_url, limited_url):
@@ -431,7 +441,7 @@ def test_a_lock_of_somebody_else_is_waited_for_in_short_tries_and_then_it_succee
         eventually(lambda: value(old_url, waiting) == 1)
         eventually(lambda: value(old_url, waiting) == 0)
         unlock()
-        assert running.result(timeout=30).applied == ["0001 adopt_token_usage", "0002 index_token_usage"]
+        assert running.result(timeout=30).applied == ["0001 adopt_token_usage", *OTHER_STEPS]
 
 
 def test_an_index_left_half_built_is_built_again(old_url):
@@ -456,7 +466,7 @@ def test_an_index_that_serves_already_is_not_built_a_second_time(empty_database_
         "CREATE INDEX by_user ON token_usage (user_id, created_at DESC)",
     )
     migrate(url)
-    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_pkey",)]
+    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_late_idx",), ("token_usage_pkey",)]
 
 
 def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url):
@@ -482,7 +492,7 @@ def test_a_later_run_leaves_no_second_index_on_a_naive_time(old_url):
 def test_another_schema_gets_the_table_and_public_gets_nothing(empty_database_url, schema):
     quoted = '"' + schema.replace('"', '""') + '"'
     run(empty_database_url, f"CREATE SCHEMA {quoted}")
-    assert len(migrate(empty_database_url, schema).applied) == 2
+    assert len(migrate(empty_database_url, schema).applied) == len(VERSIONS)
     assert migrate(empty_database_url, schema).applied == []
     places = "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename LIKE 'token%%'"
     assert rows(empty_database_url, places) == [(schema,)]

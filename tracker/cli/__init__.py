@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tracker.cli import import_file, migrate, record, sample_data
+from tracker.cli import import_file, migrate, prune, record, rollup, sample_data
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
-_COMMANDS = (migrate, record, import_file, sample_data)
+_COMMANDS = (migrate, record, import_file, rollup, prune, sample_data)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -24,8 +24,9 @@ CREATE TABLE IF NOT EXISTS token_tracker_migrations (
 )"""
 _LOCK_TIMEOUT = "3s"
 _PATIENCE_S = 60
-# Steps that are a file each, run in the first transaction, in this order.
-_FILES: dict[int, str] = {4: "rollups"}
+# The steps that are one file each; 1 creates or adopts token_usage, 2 and 5 build its indexes.
+_FILES = {4: "rollups"}
+VERSIONS = (1, 2, *_FILES, 5)
 # Index by the columns it begins with, as `Table.indexes` names them.
 _INDEXES = {
     "created_at": "token_usage_created_at_idx",
@@ -103,7 +104,6 @@ class _Run:
                 self._step_indexes(2, "index_token_usage", table, self._build_indexes)
             if 5 not in done:
                 self._step_indexes(5, "index_late_rows", table, self._build_late_index)
-            self.result.applied.sort()
         finally:
             connection.close()
 
@@ -164,9 +164,7 @@ class _Run:
         self._protect(connection, before)
         self._done(connection, version, name)
 
-    def _step_indexes(
-        self, version: int, name: str, table: Table, build: Callable[[Connection, Table], None]
-    ) -> None:
+    def _step_indexes(self, version: int, name: str, table: Table, build: Callable[[Connection, Table], None]) -> None:
         """Build what is missing without blocking writers; an index left half-built by a dead run is made again."""
         holder, worker = self._connect(), self._connect()
         try:

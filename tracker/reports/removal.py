@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tracker import sample
-from tracker.database.driver import execute
-from tracker.database.table import DEFAULT_SCHEMA
 from tracker.reports.engine import Reader
+from tracker.rollups.touched import change_and_mark
 
 
 def add_samples(reader: Reader, days: int = 30) -> int:
@@ -22,7 +21,5 @@ def remove_samples(reader: Reader) -> int:
 
 def remove_tests(reader: Reader) -> int:
     """Remove the test recordings; how many there were. Raises `DatabaseError`."""
-    schema = (reader.database.url.schema or DEFAULT_SCHEMA).replace('"', '""')
     with reader.borrow() as connection:
-        count, _ = execute(connection, f'DELETE FROM "{schema}".token_usage WHERE is_test')  # noqa: S608 - a quoted name
-        return count
+        return change_and_mark(connection, reader.database.url.schema, "DELETE FROM {table} AS calls WHERE is_test")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tracker.database.driver import Connection, execute
 from tracker.database.table import Table
@@ -17,6 +18,8 @@ from tracker.errors import TransientError
 from tracker.rollups.replace import quarters, replace
 from tracker.rollups.state import State, moments, read_state, text
 from tracker.rollups.tables import DAY_S, QUARTER_S, STATE, TOUCHED, USERS, qualified
+
+T = TypeVar("T")
 
 MOST_BUCKETS = 96
 CHUNK_ROWS = 50_000
@@ -120,7 +123,7 @@ def catch_up(connection: Connection, table: Table, progress: Progress = lambda _
     began = read_state(connection, table)
     for work in (refresh, cover, refresh):
         while True:
-            step = _patiently(work, connection, table)
+            step = patiently(lambda: work(connection, table))  # noqa: B023  called at once
             made += step.buckets
             progress(_done(connection, table, began))
             if not step.more:
@@ -128,11 +131,12 @@ def catch_up(connection: Connection, table: Table, progress: Progress = lambda _
     return made
 
 
-def _patiently(work: Callable[[Connection, Table], Step | None], connection: Connection, table: Table) -> Step:
+def patiently(work: Callable[[], T | None]) -> T:
+    """Do it again while somebody else is at the rollups. Raises `DatabaseError`."""
     end = time.monotonic() + _WAIT_S
     while True:
         try:
-            if (step := work(connection, table)) is not None:
+            if (step := work()) is not None:
                 return step
         except TransientError as error:
             if error.code not in {"conflict", "deadlock", "locked"} or time.monotonic() >= end:
@@ -150,7 +154,7 @@ def _done(connection: Connection, table: Table, began: State) -> float:
     first, last, covered = rows[0]
     if first is None or covered == float("-inf") or last <= first:
         return 1.0
-    return max(0.0, min(1.0, (last - covered) / (last - first)))
+    return float(max(0.0, min(1.0, (last - covered) / (last - first))))
 
 
 def rebuild(connection: Connection, table: Table, since: int | None = None, progress: Progress = lambda _: None) -> int:
@@ -159,20 +163,19 @@ def rebuild(connection: Connection, table: Table, since: int | None = None, prog
     `since` is a moment in seconds of the epoch; the day of UTC that it lies in is the first. A reader meanwhile sees
     each day as it was or as it is. Raises `DatabaseError`.
     """
-    _, rows = execute(
-        connection,
-        text("days", table),
-        {
-            "since": "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}"),
-            "created_at_zone": table.created_at_zone,
-        },
-    )
-    days = [day for (day,) in rows]
+    days = days_since(connection, table, since)
     for number, day in enumerate(days, 1):
-        _patiently(lambda connection, table, day=day: _rebuild_day(connection, table, day), connection, table)  # type: ignore[misc]
+        patiently(lambda: _rebuild_day(connection, table, day))  # noqa: B023  called at once
         progress(number / len(days))
     catch_up(connection, table)
     return len(days)
+
+
+def days_since(connection: Connection, table: Table, since: int | None) -> list[int]:
+    """The days of UTC that have rows or live figures, newest first, in seconds of the epoch. Raises `DatabaseError`."""
+    start = "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}")
+    given = {"since": start, "created_at_zone": table.created_at_zone}
+    return [day for (day,) in execute(connection, text("days", table), given)[1]]
 
 
 def _rebuild_day(connection: Connection, table: Table, day: int) -> Step | None:
@@ -193,7 +196,7 @@ def _rebuild_day(connection: Connection, table: Table, day: int) -> Step | None:
 def _mark(connection: Connection, table: Table, buckets: list[int]) -> None:
     execute(
         connection,
-        f"INSERT INTO {qualified(table, TOUCHED)} SELECT unnest(CAST(%s AS timestamptz[]))",  # noqa: S608
+        f"INSERT INTO {qualified(table, TOUCHED)} SELECT unnest(CAST(%s AS timestamptz[]))",
         (moments(buckets),),
     )
 

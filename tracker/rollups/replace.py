@@ -1,4 +1,4 @@
-"""Make the figures of some quarters of an hour anew, and those of their hours and days: idempotent, in one round trip."""
+"""Make the figures of some quarters of an hour anew, and of their hours and days: idempotent, in one round trip."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def _wholes(table: Table, rollup: Rollup) -> list[str]:
 def _whole(table: Table, rollup: Rollup, minutes: int, name: str, question: str) -> list[str]:
     target = qualified(table, rollup.table)
     # Two statements: in one, the INSERT would not see what the DELETE took away.
-    return [
+    delete = (
         f"DELETE FROM {target} WHERE minutes = {minutes} AND generation = %(generation)s"  # noqa: S608  our own names
-        f" AND bucket = ANY (CAST(%({name})s AS timestamptz[]))",
-        f"INSERT INTO {target} ({', '.join(rollup.columns)}) {question}",  # noqa: S608
-    ]
+        f" AND bucket = ANY (CAST(%({name})s AS timestamptz[]))"
+    )
+    return [delete, f"INSERT INTO {target} ({', '.join(rollup.columns)}) {question}"]
 
 
 def merge_users(table: Table, fresh: str) -> str:

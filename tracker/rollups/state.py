@@ -72,7 +72,8 @@ def read_state(connection: Connection, table: Table) -> State:
 def read_access(connection: Connection, table: Table) -> Access:
     """Raises `DatabaseError`."""
     _, rows = execute(connection, ACCESS.replace(":names", "%(names)s").replace(":schema", "%(schema)s"), names(table))
-    return Access(*rows[0], schema=table.schema)
+    exists, reads, writes, role = rows[0]
+    return Access(exists, reads, writes, role, table.schema)
 
 
 def usable(connection: Connection, table: Table) -> None:
