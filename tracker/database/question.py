@@ -11,6 +11,7 @@ from tracker.database.table import COLUMN_NAMES, DEFAULT_SCHEMA, Table
 
 _ROWS = re.compile(r"\b(FROM|JOIN) token_usage AS calls\b")
 _OURS = re.compile(r"\btoken_(?:usage|tracker_\w+)\b")
+_ADDED_UP = re.compile(r" *-- Added up already:.*?-- From the rows:\n", re.DOTALL)
 _BOUND = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 
@@ -24,6 +25,11 @@ class Question:
     def reads_table(self) -> bool:
         """Whether it asks the table of calls, or the server about itself."""
         return _ROWS.search(self.text) is not None
+
+    @property
+    def rows_only(self) -> Question:
+        """The question without its part about rollups, for who may not read those."""
+        return Question(_ADDED_UP.sub("", self.text))
 
     def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
         """The SQL for tables in a schema, and for a `created_at` without zone (which `:created_at_zone` names)."""

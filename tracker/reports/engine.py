@@ -117,7 +117,10 @@ class Reader:
         self, question: str, parameters: Mapping[str, object] | None = None
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """The answer's column names and rows."""
-        return self._ask(load(question), parameters)
+        query = load(question)
+        if query.rows_only != query and not self.access().reads:
+            query = query.rows_only
+        return self._ask(query, parameters)
 
     def _ask(
         self, query: Question, parameters: Mapping[str, object] | None = None

@@ -2,6 +2,7 @@
 \ir defaults.sql
 SELECT step, count(*) AS users
 FROM (
+    -- Added up already:
     SELECT stretch.step, user_id
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
@@ -18,6 +19,7 @@ FROM (
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
     UNION
+    -- From the rows:
     SELECT stretch.step, user_id
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS stretch (start, until, step)

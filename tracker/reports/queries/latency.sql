@@ -1,7 +1,8 @@
 -- How long did calls take in this range, by the columns asked for, and step by step if `step` is one of them?
 -- As a histogram: counts[n] calls took from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
 \ir defaults.sql
-WITH used AS (
+WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
+    -- Added up already:
     SELECT stretch.step, provider, model, calls, max_ms, slots, counts
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:steps AS integer[]), CAST(:generations AS integer[]))
@@ -17,6 +18,7 @@ WITH used AS (
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)
     UNION ALL
+    -- From the rows:
     SELECT stretch.step, provider, model, count(*), max(processing_time::float8),
            ARRAY[floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint], ARRAY[count(*)]
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))

@@ -2,7 +2,9 @@
 -- Imported and sample rows carry no delivery: nothing was recorded there and then, so they are not counted.
 -- The time to get a connection is a histogram: counts[n] records waited from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
 \ir defaults.sql
-WITH used AS (
+WITH used (step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
+           slots, counts) AS (
+    -- Added up already:
     SELECT stretch.step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            slots, counts
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
@@ -18,6 +20,7 @@ WITH used AS (
     WHERE (:include_tests OR is_test IS NOT TRUE)
       AND (:environment IS NULL OR environment = :environment)
     UNION ALL
+    -- From the rows:
     SELECT stretch.step, environment, count(*), count(*) FILTER (WHERE retry_count > 0),
            coalesce(sum(retry_count), 0)::bigint,
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)),

@@ -1,7 +1,10 @@
 -- What was used in this range, by the columns asked for, and step by step of time if `step` is one of them?
 -- Buckets that are added up already come from the rollup; what was touched since, and ragged ends, from the rows.
 \ir defaults.sql
-WITH used AS (
+WITH used (step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
+           total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
+           cost, unpriced_calls, unpriced_tokens, sample_calls) AS (
+    -- Added up already:
     SELECT stretch.step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls
@@ -21,6 +24,7 @@ WITH used AS (
       AND (:operation IS NULL OR operation = :operation)
       AND (:environment IS NULL OR environment = :environment)
     UNION ALL
+    -- From the rows:
     SELECT stretch.step, provider, model, operation, environment,
            1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
            coalesce(total_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,

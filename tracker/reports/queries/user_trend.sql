@@ -1,6 +1,7 @@
 -- How did the use of these users develop, step by step?
 \ir defaults.sql
 WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
+    -- Added up already:
     SELECT stretch.step, user_id, rollup.calls, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
@@ -31,6 +32,7 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
     WHERE NOT (stretch.first = 0 AND stretch.until_slot = 96) AND slot >= stretch.first AND slot < stretch.until_slot
       AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
+    -- From the rows:
     SELECT stretch.step, user_id, 1, coalesce(total_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS stretch (start, until, step)
