@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 from _formats import exact, seconds
 
-from tracker.reports.performance import LATE_S, Verdict
+from tracker.reports.performance import Verdict
+from tracker.rollups.tables import LATE_S
 
 _WHEN = {
     "24h": "In the last 24 h",
