@@ -92,3 +92,27 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
     if name == "metadata":
         return json.dumps(value, ensure_ascii=False)
     return str(value)
+
+
+def copied(row: Row, columns: Sequence[str], zone: str | None) -> str:
+    """A row as a line of COPY's text format (PostgreSQL, "COPY", File Formats)."""
+    cells = []
+    for name in columns:
+        value = row[name]
+        kind = type(value)
+        if kind is not str:
+            if value is None:
+                cells.append("\\N")
+                continue
+            if kind is int:
+                cells.append(str(value))
+                continue
+            if name == "metadata" and not value:
+                cells.append("{}")
+                continue
+            value = str(_value(name, value, zone))
+        cells.append(value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES))
+    return "\t".join(cells)
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
