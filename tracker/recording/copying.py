@@ -10,7 +10,7 @@ from typing import Any
 from tracker.database.driver import Connection, copy, execute
 from tracker.errors import DatabaseError, RecordError
 from tracker.recording.batch import BatchWriter, Refused
-from tracker.recording.statement import Row, Target, copied
+from tracker.recording.statement import Copied, Row, Target, copied
 
 CHUNK_ROWS = 10_000
 
@@ -55,19 +55,18 @@ class CopyWriter:
         refused = self._stored()
         if self._waiting:
             chunk, self._waiting = self._waiting, []
-            columns = self._target.columns(chunk[0][0])
             # Made here: the thread then only waits for the server, and takes no turns from the reading.
-            text = "\n".join([copied(row, columns, self._target.zone) for row, _ in chunk])
-            self._storing = self._thread.submit(self._store, chunk, columns, text + "\n")
+            rows = copied([row for row, _ in chunk], self._target)
+            self._storing = self._thread.submit(self._store, chunk, rows)
         return refused
 
     def _stored(self) -> Refused:
         storing, self._storing = self._storing, None
         return storing.result() if storing else []
 
-    def _store(self, chunk: list[tuple[Row, Any]], columns: tuple[str, ...], text: str) -> Refused:
+    def _store(self, chunk: list[tuple[Row, Any]], rows: Copied) -> Refused:
         try:
-            new = self._copy(columns, text)
+            new = self._copy(rows)
         except DatabaseError as error:
             # One row that is refused refuses its whole chunk; and not every role may make a temporary table.
             if not isinstance(error, RecordError) and error.code != "right_missing":
@@ -76,19 +75,22 @@ class CopyWriter:
         self._counted(len(chunk), new)
         return []
 
-    def _copy(self, columns: tuple[str, ...], text: str) -> int:
-        names = ", ".join(columns)
+    def _copy(self, rows: Copied) -> int:
+        names = ", ".join(rows.columns)
+        everywhere = "".join(f", {name}" for name in rows.constants)
+        places = ", %s" * len(rows.constants)
         try:
             execute(
                 self._connection,
                 "BEGIN; CREATE TEMPORARY TABLE token_tracker_import ON COMMIT DROP AS"  # noqa: S608  our own names
                 f" SELECT {names} FROM {self._target.name} WITH NO DATA",
             )
-            copy(self._connection, f"COPY pg_temp.token_tracker_import ({names}) FROM STDIN", io.StringIO(text))
+            copy(self._connection, f"COPY pg_temp.token_tracker_import ({names}) FROM STDIN", io.StringIO(rows.text))
             new, _ = execute(
                 self._connection,
-                f"INSERT INTO {self._target.name} ({names}) SELECT {names} FROM pg_temp.token_tracker_import"  # noqa: S608
-                " ON CONFLICT (id) DO NOTHING",
+                f"INSERT INTO {self._target.name} ({names}{everywhere}) SELECT {names}{places}"  # noqa: S608
+                " FROM pg_temp.token_tracker_import ON CONFLICT (id) DO NOTHING",
+                list(rows.constants.values()),
             )
             execute(self._connection, "COMMIT")
         except BaseException:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from tracker.database.driver import Connection, execute
@@ -94,25 +94,38 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
     return str(value)
 
 
-def copied(row: Row, columns: Sequence[str], zone: str | None) -> str:
-    """A row as a line of COPY's text format (PostgreSQL, "COPY", File Formats)."""
-    cells = []
-    for name in columns:
-        value = row[name]
-        kind = type(value)
-        if kind is not str:
-            if value is None:
-                cells.append("\\N")
-                continue
-            if kind is int:
-                cells.append(str(value))
-                continue
-            if name == "metadata" and not value:
-                cells.append("{}")
-                continue
-            value = str(_value(name, value, zone))
-        cells.append(value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES))
-    return "\t".join(cells)
+class Copied(NamedTuple):
+    """Rows as COPY's text format, column by column: what is the same in all of them stands apart, and once."""
+
+    columns: tuple[str, ...]
+    text: str
+    constants: Mapping[str, Any]
+
+
+def copied(rows: Sequence[Row], target: Target) -> Copied:
+    """Rows of the same columns for COPY (PostgreSQL, "COPY", File Formats)."""
+    columns, cells, constants = [], [], {}
+    for name in target.columns(rows[0]):
+        values = [row[name] for row in rows]
+        if values.count(values[0]) == len(values) and name != "id":
+            constants[name] = _value(name, values[0], target.zone)
+        else:
+            columns.append(name)
+            cells.append(_cells(name, values, target.zone))
+    text = "\n".join(map("\t".join, zip(*cells, strict=True))) + "\n"
+    return Copied(tuple(columns), text, constants)
+
+
+def _cells(name: str, values: Sequence[Any], zone: str | None) -> list[str]:
+    if name.endswith("_tokens"):
+        return list(map(str, values))
+    if name == "created_at":
+        return [_value(name, value, zone) for value in values]
+    texts = (value if type(value) is str or value is None else str(_value(name, value, zone)) for value in values)
+    return [
+        "\\N" if text is None else text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+        for text in texts
+    ]
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
