@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import psycopg2
 import psycopg2.extensions
@@ -131,6 +131,15 @@ def execute(connection: Connection, statement: str, parameters: Parameters = Non
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             return cursor.rowcount, cursor.fetchall() if cursor.description else []
+    except psycopg2.Error as error:
+        raise translate(error, connection) from None
+
+
+def copy(connection: Connection, statement: str, text: TextIO) -> None:
+    """Run a COPY … FROM STDIN. Raises `DatabaseError`."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.copy_expert(statement, text, 1 << 20)
     except psycopg2.Error as error:
         raise translate(error, connection) from None
 

@@ -159,3 +159,40 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
     if name == "metadata":
         return json.dumps(value, ensure_ascii=False)
     return str(value)
+
+
+class Copied(NamedTuple):
+    """Rows as COPY's text format, column by column: what is the same in all of them stands apart, and once."""
+
+    columns: tuple[str, ...]
+    text: str
+    constants: Mapping[str, Any]
+
+
+def copied(rows: Sequence[Row], target: Target) -> Copied:
+    """Rows of the same columns for COPY (PostgreSQL, "COPY", File Formats)."""
+    columns, cells, constants = [], [], {}
+    for name in target.columns(rows[0]):
+        values = [row[name] for row in rows]
+        if values.count(values[0]) == len(values) and name != "id":
+            constants[name] = _value(name, values[0], target.zone)
+        else:
+            columns.append(name)
+            cells.append(_cells(name, values, target.zone))
+    text = "\n".join(map("\t".join, zip(*cells, strict=True))) + "\n"
+    return Copied(tuple(columns), text, constants)
+
+
+def _cells(name: str, values: Sequence[Any], zone: str | None) -> list[str]:
+    if name.endswith("_tokens"):
+        return list(map(str, values))
+    if name == "created_at":
+        return [_value(name, value, zone) for value in values]
+    texts = (value if type(value) is str or value is None else str(_value(name, value, zone)) for value in values)
+    return [
+        "\\N" if text is None else text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+        for text in texts
+    ]
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
