@@ -24,7 +24,9 @@ def parent() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.mark.parametrize("name", ["d$(touch pwn)", "d`touch pwn`", 'd"; touch pwn; "', "back\\slash", "two\nlines", "caf\udce9"])
+@pytest.mark.parametrize(
+    "name", ["d$(touch pwn)", "d`touch pwn`", 'd"; touch pwn; "', "back\\slash", "two\nlines", "caf\udce9"]
+)
 def test_a_directory_that_a_shell_would_read_is_refused_by_the_settings_name(parent, name):
     (parent / name).mkdir()
     with pytest.raises(SettingError, match="TRACKER_EMBEDDED_DIR") as caught:

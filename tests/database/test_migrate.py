@@ -271,6 +271,20 @@ def test_a_zone_that_is_known_is_not_changed_by_a_later_run(old_url):
     assert migrate(old_url).applied == []
 
 
+def test_a_zone_that_the_server_does_not_know_is_refused_and_nothing_is_changed(old_url):
+    before = schema_of(old_url)
+    with pytest.raises(SettingError, match="localtime"):
+        migrate(old_url, timezone="localtime")
+    assert schema_of(old_url) == before
+
+
+def test_a_zone_for_times_that_have_one_is_said_to_do_nothing(empty_database_url):
+    assert any(
+        "Asia/Seoul did nothing" in remark for remark in migrate(empty_database_url, timezone="Asia/Seoul").remarks
+    )
+    assert migrate(empty_database_url).remarks == []
+
+
 @pytest.mark.parametrize(("zone", "stands"), [("UTC", "2026-03-01 03:00:00"), ("Asia/Seoul", "2026-03-01 12:00:00")])
 def test_a_naive_time_is_written_in_its_zone_whatever_the_sessions_is(old_url, new_tracker, zone, stands):
     migrate(old_url, timezone=zone)
@@ -470,6 +484,52 @@ def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url
     assert "'Asia/Seoul'" in value(old_url, question)
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        "CREATE INDEX ON token_usage USING brin (created_at)",
+        "CREATE INDEX token_usage_user_id_created_at_idx ON token_usage (user_id, created_at) WHERE success",
+        "CREATE INDEX token_usage_created_at_idx ON token_usage (created_at, note_id)",
+    ],
+)
+def test_an_index_of_the_users_own_that_bears_our_name_stays_and_ours_gets_another(old_url, own):
+    run(old_url, own)
+    before = rows(old_url, "SELECT indexrelid, indrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass")
+    migrate(old_url)
+    after = rows(old_url, "SELECT indexrelid, indrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass")
+    assert set(before) < set(after)
+    assert len(after) == len(before) + 2
+    assert migrate(old_url).applied == []
+
+
+def test_an_invalid_index_of_the_users_own_kind_is_not_dropped(old_url):
+    with locked(old_url, "ROW EXCLUSIVE"), closing(psycopg2.connect(old_url)) as builder, builder.cursor() as cursor:
+        builder.autocommit = True
+        cursor.execute("SET lock_timeout = 50")
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            cursor.execute(
+                "CREATE INDEX CONCURRENTLY token_usage_created_at_idx ON token_usage USING brin (created_at)"
+            )
+    migrate(old_url)
+    assert (
+        value(
+            old_url,
+            "SELECT amname FROM pg_am JOIN pg_class c ON c.relam = pg_am.oid"
+            " WHERE c.oid = 'token_usage_created_at_idx'::regclass",
+        )
+        == "brin"
+    )
+
+
+def test_an_index_on_the_bare_column_does_not_stand_for_the_one_on_a_naive_times_zone(old_url):
+    run(old_url, "CREATE INDEX by_time ON token_usage (created_at)")
+    migrate(old_url, timezone="Asia/Seoul")
+    assert "'Asia/Seoul'" in value(old_url, "SELECT pg_get_indexdef('token_usage_created_at_idx'::regclass)")
+    before = rows(old_url, INDEXES)
+    assert migrate(old_url).applied == []
+    assert rows(old_url, INDEXES) == before
+
+
 def test_a_later_run_leaves_no_second_index_on_a_naive_time(old_url):
     migrate(old_url)
     before = rows(old_url, "SELECT indexrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass ORDER BY 1")
@@ -477,6 +537,44 @@ def test_a_later_run_leaves_no_second_index_on_a_naive_time(old_url):
     migrate(old_url)
     after = rows(old_url, "SELECT indexrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass ORDER BY 1")
     assert len(after) == len(before)
+
+
+# --- what went missing since ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["token_usage", *OURS])
+def test_a_table_that_was_dropped_is_made_again(database_url, new_tracker, table):
+    run(database_url, f"DROP TABLE {table}")
+    done = migrate(database_url)
+    assert done.applied
+    assert value(database_url, "SELECT to_regclass(%s) IS NOT NULL", (table,))
+    assert migrate(database_url).applied == []
+    assert new_tracker().record(a_call()).status == "recorded"
+
+
+def test_a_dropped_column_comes_back_with_its_default_and_its_index(database_url, new_tracker):
+    run(database_url, "ALTER TABLE token_usage DROP COLUMN user_id, DROP COLUMN region, DROP COLUMN metadata")
+    before = rows(database_url, INDEXES)
+    migrate(database_url)
+    assert {name for (name,) in rows(database_url, INDEXES)} - {name for (name,) in before} == {
+        "token_usage_user_id_created_at_idx"
+    }
+    assert new_tracker().record(a_call(metadata={"a": 1})).status == "recorded"
+    assert migrate(database_url).applied == []
+
+
+def test_a_dry_run_lists_what_would_be_made_again_and_changes_nothing(database_url):
+    run(database_url, "DROP TABLE token_usage")
+    before = schema_of(database_url)
+    assert any(
+        "CREATE TABLE IF NOT EXISTS token_usage" in text for text in migrate(database_url, dry_run=True).statements
+    )
+    assert schema_of(database_url) == before
+
+
+def test_a_migrated_table_that_can_no_longer_be_written_is_named(database_url):
+    run(database_url, "ALTER TABLE token_usage ADD COLUMN note_id uuid NOT NULL")
+    assert any("note_id is NOT NULL" in remark for remark in migrate(database_url).remarks)
 
 
 # --- other schemas ------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.database.driver import execute
+from tracker.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,14 @@ COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 ESSENTIAL = ("id", "created_at", "model", "input_tokens", "output_tokens")
 
 
+class Index(NamedTuple):
+    """A complete b-tree index: its keys are columns' names, or expressions as PostgreSQL writes them."""
+
+    name: str
+    keys: tuple[str, ...]
+    valid: bool
+
+
 class Table(NamedTuple):
     """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz."""
 
@@ -87,7 +96,7 @@ class Table(NamedTuple):
     row_security: bool = False
     is_owner: bool = False
     supabase: bool = False
-    indexes: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
     estimated_rows: int = 0
     takes_notes: bool = False
 
@@ -119,6 +128,13 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A text as an SQL literal, for statements that take no parameters."""
+    if "\\" in text:
+        raise SettingError("The existing comment of created_at holds a backslash; remove it and migrate again.")
+    return "'" + text.replace("'", "''") + "'"
+
+
 def read_table(connection: Connection, schema: str | None = None, prefix: str = "") -> Table:
     """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`.
 
@@ -142,7 +158,7 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         row_security=found["row_security"],
         is_owner=found["is_owner"],
         supabase=found["supabase"],
-        indexes=tuple(found["indexes"]),
+        indexes=tuple(Index(i["name"], tuple(i["keys"]), i["valid"]) for i in found["indexes"]),
         estimated_rows=int(found["estimated_rows"]),
         takes_notes=bool(found["takes_notes"]),
     )
