@@ -225,6 +225,10 @@ def test_a_full_server_is_exit_1(command, fails, limited_url, database_url):
         assert "no connection left" in fails(command, limited_url, 1)
 
 
+def test_a_url_that_is_no_utf_8_is_exit_2(command, fails):
+    assert "UTF-8" in fails(command, "postgresql://caf\udce9:hunter2@host/db", 2)
+
+
 def test_a_missing_url_on_a_deployed_runtime_is_exit_2(command, capsys, monkeypatch):
     monkeypatch.setenv("TRACKER_PLATFORM", "vercel")
     assert main(command) == 2
@@ -294,6 +298,25 @@ def test_a_zone_that_there_is_not_is_exit_2(at, database_url, capsys):
     at(database_url)
     assert main(["migrate", "--timezone", "Asia/Soul"]) == 2
     assert "Asia/Soul" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("zone", ["localtime", "posixrules", "right/UTC"])
+def test_a_zone_that_only_this_machine_knows_is_exit_2(at, database_url, capsys, zone):
+    at(database_url)
+    assert main(["migrate", "--timezone", zone]) == 2
+    assert zone in one_line(capsys.readouterr().err)
+
+
+def test_without_data_about_zones_utc_works_in_every_command(empty_database_url):
+    run(
+        empty_database_url,
+        "CREATE TABLE token_usage (id uuid PRIMARY KEY, model text, input_tokens integer, output_tokens integer,"
+        " total_tokens integer, created_at timestamp)",
+    )
+    start = "import sys; sys.modules['tzdata'] = None; from tracker.cli import main; sys.exit(main(sys.argv[1:]))"
+    for command in (["migrate", "--timezone", "UTC"], RECORD, ["sample-data", "--days", "1", "--force"]):
+        done = python("-c", start, *command, env={"PYTHONTZPATH": "", "DATABASE_URL": empty_database_url})
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from zoneinfo import ZoneInfo
 
 from tracker import settings
 from tracker.database.locate import Database, locate
@@ -21,11 +20,12 @@ def database() -> Database:
 def zone(name: str) -> str:
     """An IANA time zone's name, checked. Raises `SettingError`."""
     try:
-        return ZoneInfo(name).key
-    except (OSError, ValueError, KeyError):
+        settings.zone(name)
+    except ValueError:
         raise SettingError(
             f"--timezone holds {name[:60]!r}; it may hold an IANA time zone such as Asia/Seoul."
         ) from None
+    return name
 
 
 class Progress:

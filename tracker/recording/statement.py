@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from tracker import settings
 from tracker.database.driver import Connection, execute
 from tracker.database.table import COLUMNS, DEFAULT_SCHEMA, Table, quote, read_table
 
@@ -152,9 +153,7 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
     if name == "created_at":
         # psycopg2 would cast it by the session's zone when the column has none.
         if zone:
-            from zoneinfo import ZoneInfo
-
-            value = value.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+            value = value.astimezone(settings.zone(zone)).replace(tzinfo=None)
         return value.isoformat()
     if name == "metadata":
         return json.dumps(value, ensure_ascii=False)
