@@ -132,6 +132,20 @@ def test_a_reader_that_goes_away_is_no_traceback(database_url):
     assert "Exception ignored" not in said
 
 
+def test_imported_rows_that_a_trigger_swallows_are_rejected(at, database_url, calls, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(
+        database_url,
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$",
+        "CREATE TRIGGER swallow BEFORE INSERT ON token_usage FOR EACH ROW EXECUTE FUNCTION swallow()",
+    )
+    at(database_url)
+    assert main(["import", calls]) == 1
+    printed = capsys.readouterr()
+    assert "0 recorded, 0 already there, 1 rejected" in printed.out
+    assert "trigger" in printed.err
+
+
 # --- what they say when it doesn't work ---------------------------------------------------------------------------
 
 

@@ -326,6 +326,56 @@ def test_a_table_of_other_but_fitting_types_is_adopted(empty_database_url, new_t
     assert rows(url, "SELECT cost, created_at FROM token_usage") == [(0.5, usage.created_at)]
 
 
+# --- columns of ours that take no NULL ----------------------------------------------------------------------------
+
+STRICT_TABLE = OLD_TABLE.replace("cost numeric(10,6)", "cost numeric(10,6) NOT NULL DEFAULT 0").replace(
+    "processing_time integer",
+    "processing_time integer NOT NULL DEFAULT -1, session_id text NOT NULL DEFAULT '', provider text NOT NULL"
+    " DEFAULT 'unknown', delivery text NOT NULL DEFAULT 'app', connection_ms real NOT NULL DEFAULT -1,"
+    " instance_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000', sequence integer NOT NULL DEFAULT 0",
+)
+STRICT = "SELECT cost::float, processing_time, session_id, provider FROM token_usage WHERE recorded_at IS NOT NULL"
+
+
+@pytest.fixture
+def strict_url(empty_database_url) -> str:
+    """A migrated table of the user's own whose columns take no NULL where a record may not know the value."""
+    run(empty_database_url, STRICT_TABLE)
+    assert any("cost is NOT NULL" in remark for remark in migrate(empty_database_url).remarks)
+    return empty_database_url
+
+
+def test_a_default_stands_in_where_a_column_takes_no_null(strict_url, new_tracker):
+    recorder = new_tracker(database_url=strict_url)
+    assert recorder.record(a_call()).status == "recorded"
+    assert recorder.record(a_call(cost="0.5", processing_time=7, session_id="s", provider="p")).status == "recorded"
+    assert set(rows(strict_url, STRICT)) == {(0, -1, "", "unknown"), (0.5, 7, "s", "p")}
+
+
+def test_a_default_stands_in_for_records_that_waited(strict_url):
+    with Tracker(mode="background", database_url=strict_url) as recorder:
+        for fields in ({}, {"cost": "0.5"}, {"session_id": "s"}, {}):
+            recorder.record(a_call(**fields))
+        assert recorder.flush(10) == 0
+        assert recorder.outbox_depth().set_aside == 0
+    assert sorted(rows(strict_url, STRICT)) == [
+        (0, -1, "", "unknown"),
+        (0, -1, "", "unknown"),
+        (0, -1, "s", "unknown"),
+        (0.5, -1, "", "unknown"),
+    ]
+    assert rows(strict_url, "SELECT DISTINCT delivery, connection_ms >= 0 FROM token_usage") == [("background", True)]
+
+
+def test_a_default_stands_in_for_rows_in_bulk(strict_url):
+    from tracker import sample
+
+    with closing(connect(strict_url)) as connection:
+        added = sample.add(connection, days=2)
+    assert value(strict_url, "SELECT count(*) FROM token_usage") == added
+    assert value(strict_url, "SELECT count(*) FROM token_usage WHERE cost = 0 AND model = 'my-finetune'") > 0
+
+
 # --- tables that can't be adopted ---------------------------------------------------------------------------------
 
 
@@ -342,6 +392,8 @@ def test_a_table_of_other_but_fitting_types_is_adopted(empty_database_url, new_t
         ([OLD_TABLE.replace("    model text NOT NULL,\n", "")], "no column model"),
         ([OLD_TABLE.replace("user_id text", "user_id integer")], "user_id is integer"),
         ([OLD_TABLE.replace("note_id uuid", "note_id uuid NOT NULL")], "note_id is NOT NULL"),
+        ([OLD_TABLE.replace("cost numeric(10,6)", "cost numeric(10,6) NOT NULL")], "cost is NOT NULL"),
+        ([OLD_TABLE.replace("note_id uuid", "recorded_at timestamptz NOT NULL")], "recorded_at is NOT NULL"),
         ([OLD_TABLE.replace("note_id uuid", '"note id" uuid NOT NULL')], '"note id" DROP NOT NULL'),
         (
             [OLD_TABLE.replace("input_tokens integer NOT NULL", "input_tokens integer GENERATED ALWAYS AS (7) STORED")],
