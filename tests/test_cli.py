@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -114,6 +115,18 @@ def test_a_command_as_a_process_prints_json_alone_on_standard_output(database_ur
     done = token_tracker(*RECORD, env={"DATABASE_URL": database_url})
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["status"] == "recorded"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_output_keeps_no_command_from_its_work(database_url, closed):
+    command = shlex.join([sys.executable, "-m", "tracker", *RECORD])
+    environment = child_environment({"DATABASE_URL": database_url})
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {closed}"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 1
+    assert done.stdout == "" if closed.startswith(("<", ">")) else json.loads(done.stdout)["status"] == "recorded"
 
 
 def test_a_reader_that_goes_away_is_no_traceback(database_url):
@@ -286,6 +299,8 @@ def test_a_locked_table_ends_a_record_at_its_deadline(at, database_url, capsys):
         ["frobnicate"],
         ["record"],
         ["record", "--model", "m", "--input-tokens", "many", "--output-tokens", "1"],
+        [*RECORD, "a\nb"],
+        ["frob\nnicate"],
         ["import"],
         ["migrate", "--no-such-option"],
         ["sample-data", "--days", "x"],

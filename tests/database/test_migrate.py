@@ -660,6 +660,7 @@ def test_a_role_without_the_right_to_create_is_told_so_at_once(empty_database_ur
     with pytest.raises(SetupError) as caught:
         migrate(with_role(empty_database_url, new_role()))
     assert caught.value.code == "right_missing"
+    assert "GRANT CREATE" in caught.value.remedy
 
 
 def test_the_ids_that_the_database_makes_are_uuids(database_url):

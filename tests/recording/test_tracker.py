@@ -74,6 +74,12 @@ def test_the_same_record_again_is_a_duplicate_and_a_success(recorder, database_u
     assert recorder.record(usage).stored
 
 
+def test_many_are_checked_before_the_first_is_recorded(recorder, database_url):
+    with pytest.raises(UsageTypeError, match="not str"):
+        recorder.record_many(iter([a_call(), "bad", a_call()]))
+    assert count(database_url) == 0
+
+
 SWALLOWS = (
     (
         "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS"
