@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 from _formats import ago
-from _range import show_day, zone
+from _range import charted, show_day, zone
 
+from tracker import settings
 from tracker.reports import Reader, removal
 
 
 def nothing_here(last_at: datetime) -> None:
     """There are calls, but none in this range: say when the last one was and offer to go there."""
-    local = last_at.astimezone(ZoneInfo(zone()))
+    local = charted(last_at).astimezone(settings.zone(zone()))
     with st.container(border=True, horizontal_alignment="center", gap="small"):
         st.space("small")
         st.markdown("**No calls in this range**", width="content")

@@ -80,9 +80,7 @@ def _try_again() -> None:
 
 def _answers() -> bool:
     try:
-        source.reader().check()
-    except TrackerError as error:
-        if isinstance(error, DatabaseError) and error.code == "refused":
-            source.forget()  # an embedded server that was stopped is started again
+        source.check()
+    except TrackerError:
         return False
     return True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, time, timedelta
 
 import streamlit as st
 
+from tracker import settings
 from tracker.reports import Filters, source
 from tracker.reports.usage import Extent
 
@@ -30,6 +30,7 @@ _BEFORE = {
     "custom": "vs days before",
 }
 DEFAULT = "30d"
+_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,17 @@ class Range:
 
 def zone() -> str:
     """The reader's time zone: TRACKER_TIMEZONE, else the browser's, else UTC."""
-    return source.settings().timezone or st.context.timezone or "UTC"
+    name = source.settings().timezone or st.context.timezone or "UTC"
+    try:
+        settings.zone(name)
+    except ValueError:  # a browser may know a newer one
+        return "UTC"
+    return name
 
 
 def now() -> datetime:
     """This moment on the reader's clock."""
-    return datetime.now(ZoneInfo(zone()))
+    return datetime.now(settings.zone(zone()))
 
 
 def pick(extent: Callable[[], Extent], *, include_tests: bool) -> Range:
@@ -122,7 +128,7 @@ def resolve(
     end = moment + timedelta(seconds=1)  # what was recorded in this very second counts
     if name == "all":
         covered = extent()
-        start, last = covered.first_at or midnight, covered.last_at or moment
+        start, last = charted(covered.first_at or midnight), charted(covered.last_at or moment)
         return Range(name, _filters(start, last + timedelta(seconds=1), moment, include_tests), None)
     if name == "custom" and days:
         start, end = _midnight(moment, days[0]), _midnight(moment, days[1] + timedelta(days=1))
@@ -141,6 +147,11 @@ def resolve(
     shown = _filters(start, end, moment, include_tests)
     # Shifted by whole days, so that a Tuesday morning is compared with Tuesday mornings.
     return Range(name, shown, replace(shown, start=start - shift, end=min(end - shift, start)))
+
+
+def charted(moment: datetime) -> datetime:
+    """A call's time within what clocks can show and charts draw: a table may hold infinity and the year 9999."""
+    return min(max(moment, _EARLIEST), _LATEST)
 
 
 def _midnight(moment: datetime, day: date) -> datetime:

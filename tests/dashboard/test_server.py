@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +73,30 @@ def test_the_embedded_database_starts_with_the_dashboard_and_stops_with_it(
     assert not list(short_directory.rglob("postmaster.pid"))
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
+def test_an_embedded_database_that_was_killed_is_started_again_without_a_page_open(
+    start_dashboard: StartDashboard, short_directory: Path
+) -> None:
+    server = start_dashboard("", TRACKER_EMBEDDED_DIR=str(short_directory))
+    assert server.get("/api/health")[0] == 200
+    (pid_file,) = short_directory.rglob("postmaster.pid")
+    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+    eventually(lambda: server.get("/api/health")[0] == 503)
+    eventually(lambda: server.get("/api/health")[0] == 200, within_s=30)
+
+
+def test_health_takes_no_other_method(start_dashboard: StartDashboard, database_url: str) -> None:
+    server = start_dashboard(database_url)
+    for method in ("POST", "DELETE", "OPTIONS", "FOO"):
+        request = urllib.request.Request(server.url + "/api/health", method=method)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=20)
+        with caught.value as answer:
+            assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
+            assert json.loads(answer.read()) == {"error": "method not allowed"}
+    assert server.get("/api/health", "HEAD") == (200, "")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "FOO"])
 def test_an_unknown_api_path_is_a_json_404(start_dashboard: StartDashboard, database_url: str, method: str) -> None:
     server = start_dashboard(database_url)
     for path in ("/api/nothing/here", "/api/", "/api"):

@@ -114,8 +114,7 @@ class Tracker:
         Never raises for trouble with the database, the network or the disk: that is an outcome. Raises
         `UsageTypeError` for anything but a `TokenUsage`.
         """
-        if not isinstance(usage, TokenUsage):
-            raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
+        _check(usage)
         if self.settings.mode == "background":
             outcome = self._take(usage, deadline_s)
         else:
@@ -144,9 +143,13 @@ class Tracker:
         return time.monotonic() + min(self.settings.deadline_s if deadline_s is None else deadline_s, 86_400)
 
     def record_many(self, usages: Iterable[TokenUsage], deadline_s: float | None = None) -> list[Outcome]:
-        """Record several calls one after another, all within one deadline; an outcome each, in their order."""
+        """Record several calls one after another, all within one deadline; an outcome each, in their order.
+
+        Raises `UsageTypeError`, before any is recorded, when one of them isn't a `TokenUsage`.
+        """
         deadline = self._deadline(deadline_s)
-        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in usages]
+        checked = [_check(usage) for usage in usages]
+        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in checked]
 
     async def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
         """`record`, without blocking the event loop."""
@@ -236,6 +239,12 @@ class Tracker:
 
     def __repr__(self) -> str:
         return f"<Tracker {self.settings.mode} {self.settings.runtime.platform} instance {self.instance_id}>"
+
+
+def _check(usage: TokenUsage) -> TokenUsage:
+    if not isinstance(usage, TokenUsage):
+        raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
+    return usage
 
 
 _shared: Tracker | None = None
