@@ -1,12 +1,14 @@
-"""What pages share: the head of a page, cards, and the database's name."""
+"""What pages share: the head of a page, cards, the database's name, and notes on the figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import streamlit as st
+from _range import zone
 
 from tracker.reports import Reader
 
@@ -39,3 +41,24 @@ def database_name(reader: Reader) -> str:
     if reader.database.embedded:
         return "Embedded database"
     return reader.database.url.label
+
+
+def standing_notes(reader: Reader, start: datetime) -> None:
+    """What a reader must know about the figures: that they can't be kept up to date, and where single records end."""
+    found = reader.standing()
+    if found.remedy:
+        since = f" since {_local(found.as_of):%d %B, %H:%M}" if found.as_of else ""
+        st.caption(
+            f":material/info: This database user can't keep the rollups up to date; what changed{since} is read from"
+            " the rows, which is slower. What to do:"
+        )
+        st.code(found.remedy, language=None)
+    if found.detail_from and start < found.detail_from:
+        st.caption(
+            f":material/inventory_2: Single records from before {_local(found.detail_from):%d %B %Y} were pruned:"
+            " figures and charts count them, but the list of records, and filters by user, begin there."
+        )
+
+
+def _local(moment: datetime) -> datetime:
+    return moment.astimezone(ZoneInfo(zone()))

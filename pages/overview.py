@@ -9,7 +9,7 @@ import streamlit as st
 from _charts import stacked
 from _empty import greet, nothing_here
 from _overview_parts import by_model, by_operation, figures, last_records, sample_notice, top_users
-from _parts import card, head, include_tests
+from _parts import card, head, include_tests, standing_notes
 from _range import now, pick
 
 from tracker.reports import source, usage
@@ -66,6 +66,7 @@ def main() -> None:
         top_users(usage.top_users(reader, shown.filters, count=6))
     with card("Last records"):
         last_records(usage.last_records(reader, shown.filters, count=12), shown.filters.timezone)
+    standing_notes(reader, shown.filters.start)
 
 
 main()

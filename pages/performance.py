@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 from _charts import lines
 from _formats import exact, milliseconds, seconds, share
-from _parts import card, head, include_tests
+from _parts import card, head, include_tests, standing_notes
 from _performance_parts import environments, no_recordings, verdict
 from _range import now, pick
 
@@ -67,6 +67,7 @@ def main() -> None:
         lines(over_time, "retries", number="count", label="Retries", alt="Retries over time", **axis)
     with card("Environments"):
         environments(quality)
+    standing_notes(reader, shown.filters.start)
 
 
 main()

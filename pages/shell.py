@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import streamlit as st
@@ -33,7 +35,17 @@ def main() -> None:
     )
     with st.sidebar:
         where()
-    guarded(page.run)
+    guarded(lambda: at_one_moment(page.run))
+
+
+def at_one_moment(run: Callable[[], None]) -> None:
+    """A page's figures are all of one state of the rollups, which is looked up once."""
+    try:
+        moment = source.reader().one_moment()
+    except TrackerError:  # the page says so, if it needs a database
+        moment = nullcontext()
+    with moment:
+        run()
 
 
 def where() -> None:

@@ -175,6 +175,8 @@ COMMANDS = {
     "migrate": ["migrate"],
     "record": RECORD,
     "import": ["import", "CALLS"],
+    "rollup": ["rollup"],
+    "prune": ["prune", "--older-than", "90d"],
     "sample-data": ["sample-data", "--days", "1"],
 }
 
@@ -230,7 +232,7 @@ def test_a_missing_role_is_exit_1(command, fails, database_url):
     assert "no user no_such_role" in fails(command, with_role(database_url, "no_such_role", "hunter2"), 1)
 
 
-@pytest.mark.parametrize("command", ["record", "import", "sample-data"], indirect=True)
+@pytest.mark.parametrize("command", ["record", "import", "rollup", "prune", "sample-data"], indirect=True)
 def test_a_missing_table_is_exit_1_and_names_migrate(command, fails, empty_database_url):
     assert "token-tracker migrate" in fails(command, empty_database_url, 1)
 
@@ -304,6 +306,8 @@ def test_a_locked_table_ends_a_record_at_its_deadline(at, database_url, capsys):
         ["import"],
         ["migrate", "--no-such-option"],
         ["sample-data", "--days", "x"],
+        ["prune"],
+        ["rollup", "--since"],
     ],
 )
 def test_a_call_that_cannot_be_understood_is_exit_2_and_one_line(arguments, capsys):

@@ -40,8 +40,8 @@ def calls_file(path: Path, rows: int) -> None:
             moment += timedelta(seconds=draw.random() * 5)
             given, made = draw.randrange(4000), draw.randrange(600)
             file.write(
-                f"{moment.isoformat()},user_{int(5000 * draw.random() ** 2)},google,gemini-2.5-flash,chat,{given},{made},"
-                f"{given + made},{given * 3e-7 + made * 2.5e-6:.8f},{draw.randrange(9000)},true\n"
+                f"{moment.isoformat()},user_{int(5000 * draw.random() ** 2)},google,gemini-2.5-flash,chat,"
+                f"{given},{made},{given + made},{given * 3e-7 + made * 2.5e-6:.8f},{draw.randrange(9000)},true\n"
             )
 
 

@@ -31,7 +31,8 @@ PLAIN = {
         sum(input_tokens), sum(output_tokens), sum(cost), count(*) FILTER (WHERE cost IS NULL)
         FROM token_usage WHERE {RANGE}""",
     "trend by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), count(*),
-        count(*) FILTER (WHERE success IS FALSE), count(DISTINCT user_id), sum(total_tokens), sum(cost) FROM token_usage WHERE {RANGE} GROUP BY 1""",
+        count(*) FILTER (WHERE success IS FALSE), count(DISTINCT user_id), sum(total_tokens), sum(cost)
+        FROM token_usage WHERE {RANGE} GROUP BY 1""",
     "models by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), model, count(*), sum(total_tokens),
         sum(input_tokens), sum(output_tokens), sum(cost), count(*) FILTER (WHERE cost IS NULL)
         FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
