@@ -6,13 +6,16 @@ A report may be one of ours, or what the app's own Next.js route answers: `envir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from tracker.diagnostics.rules import SLOW_MS
 
 Weight = Literal["error", "warning", "info", "same"]
 _ORDER = ("error", "warning", "info", "same")
 _GOOD = {"connected", "success", "successful", "ok", "healthy", "true"}
+_RUNTIME = ("platform", "region", "mode", "poolSize")
 UNKNOWN = "not reported"
 
 
@@ -49,23 +52,10 @@ def _flat(report: Mapping[str, Any]) -> dict[str, Any]:
     status = database.get("connectionStatus", database.get("connected"))
     if status is not None:
         found["database.connectionStatus"] = "connected" if _is_good(status) else _failure(database, status)
-    for name in ("tableExists", "insertAllowed", "serverVersion", "readOnly"):
-        if database.get(name) is not None:
-            found[f"database.{name}"] = database[name]
-    target = _part(database, "target")
-    for name in ("host", "port", "database", "schema", "user", "sslmode"):
-        if target.get(name) is not None:
-            found[f"database.{name}"] = str(target[name])
-    for name in ("columnsMissing", "rightsMissing", "migrationsPending"):
-        if isinstance(database.get(name), list):
-            found[f"database.{name}"] = ", ".join(map(str, database[name])) or "none"
-    if isinstance(database.get("latencyMs"), int | float):
-        found["database.latency"] = "slow" if database["latencyMs"] >= 60 else "fast"
+    found |= {f"database.{name}": text for name, text in _of_database(database)}
     if isinstance(usage.get("total"), int):
         found["tokenUsage.recorded"] = "some" if usage["total"] else "none"
-    for name in ("platform", "region", "mode", "poolSize"):
-        if name in runtime:
-            found[f"runtime.{name}"] = runtime[name]
+    found |= {f"runtime.{name}": runtime[name] for name in _RUNTIME if name in runtime}
     for shape in report.get("variables") or ():
         if isinstance(shape, Mapping) and shape.get("severity") in {"error", "warning"}:
             found[f"variables.{shape.get('name')}"] = str(shape.get("code"))
@@ -73,6 +63,21 @@ def _flat(report: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(waiting, int):
         found["outbox.waiting"] = "some" if waiting else "none"
     return found
+
+
+def _of_database(database: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in ("tableExists", "insertAllowed", "serverVersion", "readOnly"):
+        if database.get(name) is not None:
+            yield name, database[name]
+    target = _part(database, "target")
+    for name in ("host", "port", "database", "schema", "user", "sslmode"):
+        if target.get(name) is not None:
+            yield name, str(target[name])
+    for name in ("columnsMissing", "rightsMissing", "migrationsPending"):
+        if isinstance(database.get(name), list):
+            yield name, ", ".join(map(str, database[name])) or "none"
+    if isinstance(database.get("latencyMs"), int | float):
+        yield "latency", "slow" if database["latencyMs"] >= SLOW_MS else "fast"
 
 
 def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """The debug report as an ASGI app: it runs where the problem is, with the core install alone.
 
-`tracker.diagnostics.debug_api:app` drops into a Vercel Python function, mounts in FastAPI, or runs under any ASGI server.
+`tracker.diagnostics.debug_api:app` drops into a Vercel Python function, mounts in FastAPI, or runs under any server.
 docs/debugging.md has a file for each. Who may read it: `tracker.diagnostics.access`.
 """
 

@@ -48,6 +48,6 @@ def parse(text: str) -> dict[str, str]:
 
 
 def as_deployed(pulled: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """The environment that the file describes: its variables alone, on this machine's ways to find programs and files."""
+    """The environment that the file describes: its variables alone, with this machine's paths."""
     kept = {name: own[name] for name in ("HOME", "PATH", "TMPDIR", "XDG_STATE_HOME") if name in own}
     return {**kept, **pulled}

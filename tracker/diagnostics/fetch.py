@@ -9,7 +9,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -29,17 +28,17 @@ class FetchError(TrackerError):
 def fetch(url: str, token: str | None = None, *, private: bool = False, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """The report at an address, as JSON; without a path in it, the route's usual one is asked.
 
-    `private` allows addresses of this machine and its network, and http:// to them. The name is resolved once and that very
-    address is connected to, so that a name can't lead elsewhere between check and use. Redirects aren't followed:
-    they would carry the token along. Raises `FetchError`.
+    `private` allows addresses of this machine and its network, and http:// to them. The name is resolved once and
+    that very address is connected to, so that a name can't lead elsewhere between check and use. Redirects aren't
+    followed: they would carry the token along. Raises `FetchError`.
     """
     parts = _checked(url)
     deadline = time.monotonic() + timeout_s
     address = _resolve(parts, private, deadline)
     if parts.scheme == "http" and address.is_global:
         raise FetchError("The report's address begins with http://, which would show the token; use https://.")
-    status, headers, body = _get(parts, str(address), token, deadline)
-    return _understood(status, headers, body)
+    status, body = _get(parts, str(address), token, deadline)
+    return _understood(status, body)
 
 
 def names_this_network(url: str) -> bool:
@@ -101,7 +100,7 @@ def _port(parts: SplitResult) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -> tuple[int, Mapping[str, str], bytes]:
+def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -> tuple[int, bytes]:
     host = parts.hostname or ""
     connection = http.client.HTTPConnection(host, _port(parts))
     headers = {"Accept": "application/json", "User-Agent": "token-tracker", "Accept-Encoding": "identity"}
@@ -115,18 +114,19 @@ def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -
         connection.request("GET", path + (f"?{parts.query}" if parts.query else ""), headers=headers)
         response = connection.getresponse()
         body = response.read(MAX_BYTES + 1)
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        return response.status, dict(response.headers.items()), body
+        late = time.monotonic() >= deadline
     except ssl.SSLCertVerificationError:
         raise FetchError(f"The certificate of {host} couldn't be verified; nothing was sent.") from None
     except TimeoutError:
         raise FetchError(f"{host} didn't answer in time.") from None
     except (OSError, http.client.HTTPException, ValueError):
-        late = time.monotonic() >= deadline
-        raise FetchError(f"{host} {'didn’t answer in time' if late else 'couldn’t be reached'}.") from None
+        what = "didn't answer in time" if time.monotonic() >= deadline else "couldn't be reached"
+        raise FetchError(f"{host} {what}.") from None
     finally:
         connection.close()
+    if late:
+        raise FetchError(f"{host} didn't answer in time.")
+    return response.status, body
 
 
 def _connect(parts: SplitResult, address: str, deadline: float) -> socket.socket:
@@ -147,7 +147,7 @@ def _cut(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _understood(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+def _understood(status: int, body: bytes) -> dict[str, Any]:
     if 300 <= status < 400:
         raise FetchError(
             f"It answered {status}, a redirect, which isn't followed; give the address that it leads to, or switch off"

@@ -174,7 +174,7 @@ class Way:
     def _not_reached(self, addresses: list[Address], errors: list[OSError]) -> _Failed:
         if any(isinstance(error, ConnectionRefusedError) for error in errors):
             return _Failed("refused", f"Nothing answers at {self._server}.")
-        if all(family == socket.AF_INET6 for family, _ in addresses) and any(e.errno in _UNREACHABLE for e in errors):
+        if all(family == socket.AF_INET6 for family, _ in addresses):
             return _Failed("ipv6_only", f"{self.url.host} has an IPv6 address alone, which this network can't reach.")
         if all(error.errno in _UNREACHABLE for error in errors):
             return _Failed("unreachable", f"There is no way from this network to {self._server}.")
@@ -188,6 +188,8 @@ class Way:
             sock.sendall(_SSL_REQUEST)
             answer = sock.recv(1)
         except OSError as error:
+            if isinstance(error, TimeoutError) and _speaks_lines(sock):
+                raise _Failed("not_postgres", f"What answers at {self._server} isn't PostgreSQL.") from None
             code = "silent" if isinstance(error, TimeoutError) else "hung_up"
             raise _Failed(code, f"What answers at {self._server} took the connection and said nothing.") from None
         if answer == b"N":
@@ -236,3 +238,12 @@ class Way:
             context.load_verify_locations(file)
         except (OSError, ssl.SSLError):
             raise _Failed("root_certificate", "The root certificate that sslmode asks for can't be read.") from None
+
+
+def _speaks_lines(sock: socket.socket) -> bool:
+    """Whether the silent one only waits for the end of a line, as a web or mail server does and PostgreSQL never."""
+    with suppress(OSError):
+        sock.settimeout(0.5)
+        sock.sendall(b"\r\n\r\n")
+        return bool(sock.recv(1))
+    return False

@@ -18,9 +18,11 @@ Severity = Literal["error", "warning", "info"]
 
 _SECRETS = (*HIDDEN, "TRACKER_DEBUG_TOKEN", "TRACKER_ALERT_URLS")
 # Names that say "secret". Supabase's anonymous and publishable keys are made for the browser.
-_SECRET_NAME = re.compile(r"SECRET|SERVICE_ROLE|PASSWORD|DATABASE_URL|POSTGRES|PRIVATE|GEMINI|OPENAI|ANTHROPIC", re.I)
-_WITH_PASSWORD = re.compile(r"postgres(ql)?://[^\s:/@]*:[^\s@]+@", re.I)
-_PLACEHOLDER = re.compile(r"\[?YOUR[-_ ]?PASSWORD\]?|<password>|\[PASSWORD\]|\*{3,}@", re.I)
+_SECRET_NAME = re.compile(
+    r"SECRET|SERVICE_ROLE|PASSWORD|DATABASE_URL|POSTGRES|PRIVATE|GEMINI|OPENAI|ANTHROPIC", re.IGNORECASE
+)
+_WITH_PASSWORD = re.compile(r"postgres(ql)?://[^\s:/@]*:[^\s@]+@", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\[?YOUR[-_ ]?PASSWORD\]?|<password>|\[PASSWORD\]|\*{3,}@", re.IGNORECASE)
 _UNEXPANDED = re.compile(r"\$\{?[A-Za-z_]+\}?|\{\{.+\}\}")
 _QUOTES = "\"'`“”‘’"
 
@@ -54,7 +56,7 @@ def _addresses(env: Mapping[str, str]) -> Iterator[Shape]:
     names = [name for name in DATABASE_URL_NAMES if env.get(name)]
     for name in names:
         # The first one that holds something is used; a broken one behind it harms nobody yet.
-        used = name == next((n for n in names if env[n].strip()), None)
+        used = name == next((n for n in names if env[n].strip()), names[0])
         for shape in _address(name, env[name]):
             yield shape if used else Shape(name, shape.code, shape.sentence, "info")
     values = {env[name].strip() for name in names if env[name].strip()}
@@ -71,8 +73,11 @@ def _address(name: str, text: str) -> Iterator[Shape]:
     if not text.strip():
         yield Shape(name, "blank", f"{name} is set to nothing but white space.", "error")
         return
-    yield from _wrapping(name, text)
     bare = text.strip().strip(_QUOTES).strip()
+    if bare.lower().startswith("psql "):
+        yield Shape(name, "command", f"{name} holds a psql command; only the address in it belongs there.", "error")
+        return
+    yield from _wrapping(name, text)
     if _PLACEHOLDER.search(bare):
         yield Shape(name, "placeholder", f"{name} still holds the placeholder for the password.", "error")
         return
@@ -81,9 +86,6 @@ def _address(name: str, text: str) -> Iterator[Shape]:
         return
     if _UNEXPANDED.match(bare):
         yield Shape(name, "unexpanded", f"{name} holds a reference to another variable that nobody replaced.", "error")
-        return
-    if bare.lower().startswith("psql "):
-        yield Shape(name, "command", f"{name} holds a psql command; only the address in it belongs there.", "error")
         return
     try:
         clean(text, name)
@@ -95,8 +97,10 @@ def _address(name: str, text: str) -> Iterator[Shape]:
 
 def _wrapping(name: str, text: str) -> Iterator[Shape]:
     bare = text.strip()
-    if "\n" in text or "\r" in text or bare.endswith(("\\n", "\\r")):
-        yield Shape(name, "newline", f"The value of {name} ends with a line break, or holds one.", "warning")
+    written_out = bare.strip(_QUOTES).endswith(("\\n", "\\r"))
+    if "\n" in text or "\r" in text or written_out:
+        sentence = f"The value of {name} ends with a line break, or holds one."
+        yield Shape(name, "newline", sentence, "error" if written_out else "warning")
     elif bare != text:
         yield Shape(name, "white_space", f"There is white space around the value of {name}.", "warning")
     if bare[:1] in _QUOTES or bare[-1:] in _QUOTES:
