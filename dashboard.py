@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tracker.diagnostics.debug_api import DebugApp
+from tracker.diagnostics.here import here
 from tracker.diagnostics.masking import MaskSecrets
 from tracker.errors import TrackerError
 from tracker.reports import source
@@ -86,6 +88,7 @@ app = st.App(
     "pages/shell.py",
     routes=[
         Route("/api/health", health),
+        Route("/api/debug/token-tracking", DebugApp(here, source.settings)),
         Route("/api", unknown, methods=_METHODS),
         Route("/api/{path:path}", unknown, methods=_METHODS),
     ],

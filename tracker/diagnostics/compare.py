@@ -56,7 +56,7 @@ def _flat(report: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(usage.get("total"), int):
         found["tokenUsage.recorded"] = "some" if usage["total"] else "none"
     found |= {f"runtime.{name}": runtime[name] for name in _RUNTIME if name in runtime}
-    for shape in report.get("variables") or ():
+    for shape in _items(report, "variables"):
         if isinstance(shape, Mapping) and shape.get("severity") in {"error", "warning"}:
             found[f"variables.{shape.get('name')}"] = str(shape.get("code"))
     waiting = _part(report, "outbox").get("waiting")
@@ -83,6 +83,11 @@ def _of_database(database: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = report.get(name)
     return found if isinstance(found, Mapping) else {}
+
+
+def _items(report: Mapping[str, Any], name: str) -> list[Any]:
+    found = report.get(name)
+    return found[:100] if isinstance(found, list | tuple) else []
 
 
 def _is_plain(value: object) -> bool:
@@ -185,7 +190,7 @@ def _meaning(key: str, here: Any, there: Any) -> tuple[Weight, str]:
 def advice(report: Mapping[str, Any]) -> list[dict[str, str]]:
     """A report's recommendations; those of the app's own route are plain sentences."""
     found = []
-    for item in report.get("recommendations") or ():
+    for item in _items(report, "recommendations"):
         if isinstance(item, Mapping):
             names = ("code", "severity", "cause", "evidence", "remedy")
             found.append({name: str(item.get(name, ""))[:1000] for name in names})

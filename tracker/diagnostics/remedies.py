@@ -39,6 +39,6 @@ STEPS = {
     "certificate_expired": "Renew it at the server; until then sslmode=require encrypts without verifying.",
     "certificate_not_yet": "Set this machine's clock right.",
     "certificate_host": "Use the host name that the certificate is made for.",
-    "certificate_unknown": "Name the provider's root certificate with sslrootcert=; sslrootcert=system has the public ones.",
+    "certificate_unknown": "Name the provider's root certificate with sslrootcert=; system stands for the public ones.",
     "root_certificate": "Put the provider's root certificate where sslrootcert= says, and deploy it with the app.",
 }

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tracker.database.driver import elapsed_ms
-from tracker.database.pool import PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics import recommendations
 from tracker.diagnostics.flags import policy
@@ -24,6 +23,7 @@ from tracker.diagnostics.local import outbox_state
 from tracker.diagnostics.look import Found, Reserve, look, nothing_yet
 from tracker.diagnostics.variables import environment, hints, shapes
 from tracker.errors import SettingError
+from tracker.recording.tracker import shared_pool
 from tracker.runtime import application_name
 from tracker.settings import Settings, load
 
@@ -81,14 +81,13 @@ def build(
     *,
     url: DatabaseUrl | None = None,
     reserve: Reserve = nullcontext,
-    pool: PoolStats | None = None,
     clock: Callable[[], float] = time.time,
     limit_s: float = LIMIT_S,
 ) -> Report:
     """Look at everything and say what explains it; raises nothing for whatever is broken.
 
     `url` is a database that was found otherwise than through DATABASE_URL (the embedded one). `reserve` makes room
-    for the one connection that is opened, where connections are counted; `pool` is the recorder's own.
+    for the one connection that is opened, where connections are counted.
     """
     started, deadline = time.perf_counter(), time.monotonic() + limit_s
     settings = load(env, strict=False)
@@ -115,7 +114,7 @@ def build(
         ledger=found.ledger,
         alerts=tuple(found.alerts),
         outbox=outbox_state(settings, address, now=time.time()),
-        pool=pool._asdict() if pool else None,
+        pool=pool._asdict() if (pool := shared_pool()) else None,
     )
     return _judged(report, started)
 
