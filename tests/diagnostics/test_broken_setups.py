@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from asgi_support import get
 from broken_support import SETUPS, secret_forms
-from support import a_call, eventually, value
+from streamlit.testing.v1 import AppTest
+from support import ROOT, a_call, eventually, value
 
 from tracker import Tracker, settings
 from tracker.cli import main
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.report import build
+from tracker.reports import source
 
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
 
@@ -64,11 +66,20 @@ def test_the_true_cause_is_named_first_and_no_secret_is_told(prepared, place, se
             repr(settings.load(strict=False)),
         ]
     printed = capsys.readouterr()
+    shown.append(page())
     everything = "\n".join(
         [told, answer.body.decode(), printed.out, printed.err, caplog.text, *shown, process_title(), *alerts(place)]
     )
     for form in {*secret_forms(secret), *secret_forms(token), *odd_secrets()}:
         assert form not in everything
+
+
+def page() -> str:
+    """Everything on the Environment page, as it is in this process's environment."""
+    app = AppTest.from_file(str(ROOT / "pages" / "environment.py"), default_timeout=30).run()
+    source.forget()
+    assert not app.exception
+    return json.dumps([str(element) for element in app.main], ensure_ascii=False)
 
 
 def left_open(place) -> int:

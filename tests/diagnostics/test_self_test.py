@@ -91,12 +91,15 @@ def test_a_healthy_place_passes_seven_items_with_evidence(database_url):
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
 
-def test_the_logs_item_follows_the_log(database_url, caplog):
+def test_the_logs_item_follows_the_log(database_url, caplog, monkeypatch):
     caplog.set_level("INFO", logger="tracker")
     env = {"DATABASE_URL": database_url}
     items = list(Checklist(lambda: build(env), clean(database_url)).run())
-    assert items[6].status == "passed"
+    assert (items[6].status, "hides" in items[6].evidence) == ("passed", False)
     caplog.set_level("ERROR", logger="tracker")
+    items = list(Checklist(lambda: build(env), clean(database_url)).run())
+    assert (items[6].status, "hides" in items[6].evidence) == ("passed", True)
+    monkeypatch.setenv("TRACKER_LOG_RECORDS", "off")
     items = list(Checklist(lambda: build(env), clean(database_url)).run())
     assert items[6].status == "failed"
 

@@ -87,7 +87,7 @@ def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _items(report: Mapping[str, Any], name: str) -> list[Any]:
     found = report.get(name)
-    return found[:100] if isinstance(found, list | tuple) else []
+    return list(found[:100]) if isinstance(found, list | tuple) else []
 
 
 def _is_plain(value: object) -> bool:
