@@ -20,6 +20,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tracker.database.driver import Connection
+from tracker.diagnostics.debug_api import DebugApp
+from tracker.diagnostics.here import here
 from tracker.errors import TrackerError
 from tracker.masking import MaskSecrets
 from tracker.reports import pricing, source
@@ -123,6 +125,7 @@ app = st.App(
     routes=[
         Route("/api/health", health),
         Route("/api/health", MethodNotAllowed("GET", "HEAD")),
+        Route("/api/debug/token-tracking", DebugApp(here, source.settings)),
         Route("/v1/traces", TracesApp(_lend, source.settings)),
         Route("/api", Unknown()),
         Route("/api/{path:path}", Unknown()),

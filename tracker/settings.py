@@ -34,6 +34,7 @@ class Settings:
     outbox_max_mb: int
     alert_urls: tuple[str, ...] = field(repr=False)
     log_records: bool
+    slow_record_ms: float
     timezone: str | None
     embedded_dir: str | None
     prices: str | None
@@ -190,6 +191,14 @@ VARIABLES: tuple[Variable, ...] = (
         secret=True,
     ),
     Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _switch, True, True),
+    Variable(
+        "slow_record_ms",
+        "TRACKER_SLOW_RECORD_MS",
+        "milliseconds from 1 to 900000",
+        _number(1, 900_000),
+        1000.0,
+        1000.0,
+    ),
     Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", _zone),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
     Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),

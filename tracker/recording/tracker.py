@@ -115,12 +115,14 @@ class Tracker:
         `UsageTypeError` for anything but a `TokenUsage`.
         """
         _check(usage)
+        started = time.perf_counter()
         if self.settings.mode == "background":
             outcome = self._take(usage, deadline_s)
         else:
             outcome = self._write(usage, deadline_s)
         if self.settings.log_records and outcome.status != "failed":
             log.recorded(usage, outcome)
+        log.notable(usage, outcome, driver.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place)
         return outcome
 
     def _take(self, usage: TokenUsage, deadline_s: float | None) -> Outcome:
@@ -258,6 +260,11 @@ def shared(**settings: Any) -> Tracker:
         if _shared is None:
             _shared = Tracker(**settings)
         return _shared
+
+
+def shared_pool() -> PoolStats | None:
+    """The connections of the process's shared Tracker; None while there is none, and none is made."""
+    return _shared.pool_stats() if _shared is not None else None
 
 
 def _after_fork_in_child() -> None:

@@ -88,6 +88,16 @@ class Reader:
             yield cast("Connection", connection.connection.driver_connection)
 
     @contextmanager
+    def vacate(self) -> Iterator[None]:
+        """Leave one of the pool's places to a connection that isn't the pool's, so that together they stay as few."""
+        with self._open() as connection:
+            cast("Connection", connection.connection.driver_connection).close()
+            try:
+                yield
+            finally:
+                connection.invalidate()
+
+    @contextmanager
     def _open(self) -> Iterator[sqlalchemy.Connection]:
         with self._counted():
             try:
