@@ -14,6 +14,7 @@ from tracker.diagnostics import here as here_module
 from tracker.diagnostics.checklist import ITEMS, Checklist, Item
 from tracker.diagnostics.compare import Line, advice, compare
 from tracker.diagnostics.fetch import PATH, FetchError, fetch
+from tracker.diagnostics.rollup_check import rollup_check
 from tracker.reports import source, usage
 
 FRESH_S = 30.0
@@ -151,7 +152,9 @@ def _checks() -> Checklist:
         answer = fetch(address, source.settings().debug_token, private=True)
         return (200 if answer.get("healthy") else 503), answer
 
-    return Checklist(here_module.here, here_module.url(), shown=shown, ask=ask)
+    address = here_module.url()
+    rollup = rollup_check(address.schema) if address else None
+    return Checklist(here_module.here, address, shown=shown, ask=ask, rollup=rollup)
 
 
 def _item(title: str, item: Item | None) -> None:

@@ -11,6 +11,7 @@ from tracker import Tracker
 from tracker.database.url import clean
 from tracker.diagnostics.checklist import ITEMS, Checklist
 from tracker.diagnostics.report import build
+from tracker.diagnostics.rollup_check import rollup_check
 from tracker.diagnostics.self_test import self_test
 from tracker.errors import SetupError
 
@@ -60,6 +61,11 @@ def test_the_rollups_are_asked_while_the_row_is_there(database_url):
     assert not found.passed
     assert states(found)["rollup"] is False
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
+
+
+def test_the_real_rollups_count_a_canary(database_url):
+    found = self_test(clean(database_url), rollup=rollup_check(None))
+    assert states(found)["rollup"] is True, found
 
 
 def test_what_cannot_be_written_is_not_queued_for_later(database_url, new_role, monkeypatch, tmp_path):
