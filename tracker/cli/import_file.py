@@ -66,7 +66,8 @@ def _run_log(arguments: argparse.Namespace) -> int:
                     problems += writer.add(found, line)
             problems += writer.flush()
     print(
-        f"{writer.count} records read: {writer.new} recorded, {writer.known} already there, {len(problems)} rejected."
+        f"{writer.count + len(problems)} records read: {writer.new} recorded, {writer.known} already there,"
+        f" {len(problems)} rejected."
     )
     for line, reason in sorted(problems):
         print(f"token-tracker: line {line}: {reason}", file=sys.stderr)

@@ -199,7 +199,14 @@ _RIGHTS: tuple[tuple[str, str, str], ...] = (
     ("", "read {table}", "GRANT SELECT ON {table} TO the user" + _AND_POLICY),
 )
 _OUR_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z]+)\b")
-_RECORD: dict[str, str] = {"22": "value_refused", "23": "constraint_violated"}
+# 44: a view's check option, 54: a limit such as an index entry's size, P0001: a trigger of the table's owner raised it.
+_RECORD: dict[str, str] = {
+    "22": "value_refused",
+    "23": "constraint_violated",
+    "44": "constraint_violated",
+    "54": "value_refused",
+    "P0001": "constraint_violated",
+}
 
 
 def explain_connect(text: str, url: DatabaseUrl) -> DatabaseError:

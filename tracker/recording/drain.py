@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tracker.errors import DatabaseError, RecordError
@@ -35,6 +36,8 @@ class Drainer:
         self._done_through: dict[str, int] = {}
         self.delivered = 0
         """How many records arrived so far, those included that had arrived before."""
+        self.answers = 0
+        """How many rounds the database took part in."""
 
     def round(self, own_instance: str | None, deadline: float, limit: int = BATCH) -> bool | None:
         """Deliver one batch; True when more waits, False when nothing does, None when another process is at it.
@@ -59,6 +62,7 @@ class Drainer:
                 self._last_error = error
                 raise
             self._failed_rounds, self._last_error = 0, None
+            self.answers += bool(records)
             return not self.outbox.empty()
 
     def _deliver(self, records: Sequence[Waiting], own_instance: str | None, deadline: float) -> None:
@@ -136,10 +140,15 @@ class Drainer:
                 if target.takes_notes and (found := [json.loads(text) for _, sort, text in notes if sort == kind]):
                     table(connection, target, found)
 
-        self._delivery.tell(write, deadline)
+        with suppress(RecordError):  # what a damaged file made of a note can't be told
+            self._delivery.tell(write, deadline)
         self.outbox.remove_notes([number for number, _, _ in notes])
 
 
 def set_aside_entry(record: Waiting) -> dict[str, Any]:
     """The ledger's line for a record that was set aside."""
-    return entry("set_aside", json.loads(record.document), record.sequence)
+    try:
+        place = {**json.loads(record.document), "instance_id": record.instance}
+    except ValueError:  # which may be just why it was refused
+        place = {"instance_id": record.instance}
+    return entry("set_aside", place, record.sequence)
