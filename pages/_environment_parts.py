@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from _formats import exact
+from _recorder import TooMany, admit
 
 from tracker.diagnostics import here as here_module
 from tracker.diagnostics.checklist import ITEMS, Checklist, Item
@@ -126,12 +127,12 @@ def checklist() -> None:
     st.markdown("Two test recordings are made, read back, repeated and removed; nothing else is written.")
     place = st.container(gap="xsmall")
     if st.button("Run all", type="primary", icon=":material/play_arrow:", key="run_checklist"):
-        bar, items = st.progress(0.0, "Checking"), []
-        for item in _checks().run():
-            items.append(item)
-            bar.progress(len(items) / len(ITEMS), item.title)
-        bar.empty()
-        st.session_state["checklist"] = items
+        try:
+            admit()
+        except TooMany as refusal:
+            st.warning(f"Too many test recordings at the moment. Try again in {refusal.wait_s:.0f} s.")
+        else:
+            st.session_state["checklist"] = _run_all()
     found: list[Item] = st.session_state.get("checklist", [])
     with place:
         for number, title in enumerate(ITEMS):
@@ -139,6 +140,15 @@ def checklist() -> None:
         if found:
             passed = sum(item.status == "passed" for item in found)
             st.progress(passed / len(ITEMS), f"{passed} of {len(ITEMS)} passed")
+
+
+def _run_all() -> list[Item]:
+    bar, items = st.progress(0.0, "Checking"), []
+    for item in _checks().run():
+        items.append(item)
+        bar.progress(len(items) / len(ITEMS), item.title)
+    bar.empty()
+    return items
 
 
 def _checks() -> Checklist:
@@ -154,7 +164,7 @@ def _checks() -> Checklist:
 
     address = here_module.url()
     rollup = rollup_check(address.schema) if address else None
-    return Checklist(here_module.here, address, shown=shown, ask=ask, rollup=rollup)
+    return Checklist(here_module.here, address, shown=shown, ask=ask, reserve=here_module.two_places, rollup=rollup)
 
 
 def _item(title: str, item: Item | None) -> None:

@@ -30,7 +30,7 @@ class TooMany(Exception):  # noqa: N818 - a refusal, not an error
 
 def record_test(reader: Reader, kind: str) -> tracker.Outcome:
     """Record one synthetic call of a kind of `KINDS`, as an app would. Raises `TooMany`."""
-    _count()
+    admit()
     return recorder(reader).record(KINDS[kind]())
 
 
@@ -47,7 +47,8 @@ def recorder_pool() -> PoolStats | None:
     return _recorder.pool_stats() if _recorder else None
 
 
-def _count() -> None:
+def admit() -> None:
+    """Count one more test recording. Raises `TooMany`."""
     now = time.monotonic()
     with _lock:
         while _recent and now - _recent[0] >= WINDOW_S:

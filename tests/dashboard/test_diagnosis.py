@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import time
@@ -9,9 +10,13 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from urllib.parse import quote, urlsplit
 
 import psycopg2
 from dashboard_support import Server, texts
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from support import a_call, eventually, run, value, with_role
 from test_reports import reader_of
 
@@ -149,3 +154,38 @@ def test_the_row_of_an_app_is_counted_in_the_route(start_dashboard: StartDashboa
     status, body = start_dashboard(database_url).get(ROUTE)
     assert (status, json.loads(body)["tokenUsage"]["total"]) == (200, 1)
     assert "u_42" not in body
+
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=20)
+VALUES = st.text([chr(code) for code in (*range(32, 127), *range(161, 256))], max_size=100)
+
+
+def test_no_request_at_the_server_is_an_error_of_ours(start_dashboard: StartDashboard, database_url: str) -> None:
+    server = start_dashboard(database_url)
+    place = urlsplit(server.url)
+
+    @hypothesis_settings(max_examples=150)
+    @given(
+        method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"]),
+        path=st.sampled_from([ROUTE, ROUTE + "/", "/api/health", "/api/nothing", "/api/debug", "/api"]),
+        query=VALUES,
+        headers=st.dictionaries(NAMES.map(lambda name: f"x-{name}"), VALUES, max_size=8),
+        authorization=st.none() | VALUES,
+        host=st.none() | NAMES,
+        size=st.sampled_from([0, 1, 1000, 100_000]),
+    )
+    def ask(method, path, query, headers, authorization, host, size):
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=20)
+        with closing(connection):
+            given_headers = {**headers, "Content-Length": str(size)}
+            given_headers |= {"Authorization": authorization} if authorization is not None else {}
+            given_headers |= {"Host": host} if host else {}
+            connection.request(method, f"{path}?{quote(query)}", b"{" * size, given_headers)
+            response = connection.getresponse()
+            body = response.read()
+        assert response.status in {200, 307, 400, 401, 404, 405, 429}
+        assert b"Traceback" not in body
+        assert response.status != 401 or host
+
+    ask()
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from tracker.database.driver import elapsed_ms
 from tracker.database.url import DatabaseUrl
+from tracker.diagnostics.look import Reserve
 from tracker.diagnostics.report import Report
 from tracker.diagnostics.self_test import OPERATIONS, RollupCheck, SelfTest, self_test
 from tracker.errors import TrackerError
@@ -45,6 +47,7 @@ class Checklist:
 
     `report` makes a debug report; `shown` says whether the dashboard reads a row by its id; `ask` asks the debug route
     and returns its status and JSON; `rollup` looks for a canary in the rollups. What is None can't be checked here.
+    `reserve` makes room for the self-test's two connections, where connections are counted.
     """
 
     report: Callable[[], Report]
@@ -52,6 +55,7 @@ class Checklist:
     shown: Callable[[UUID], bool] | None = None
     ask: Callable[[], tuple[int, Mapping[str, Any]]] | None = None
     rollup: RollupCheck | None = None
+    reserve: Reserve = nullcontext
     _made: Report | None = field(default=None, init=False)
     _tests: list[SelfTest] = field(default_factory=list, init=False)
     _lines: list[str] = field(default_factory=list, init=False)
@@ -122,7 +126,8 @@ class Checklist:
         logger.setLevel(min(level, logging.INFO) if level else logging.INFO)
         try:
             for operation in OPERATIONS:
-                self._tests.append(self_test(self.url, operation, rollup=self.rollup, shown=self.shown))
+                with self.reserve():
+                    self._tests.append(self_test(self.url, operation, rollup=self.rollup, shown=self.shown))
         finally:
             logger.setLevel(level)
             logger.removeHandler(handler)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tracker.database.url import DatabaseUrl
 from tracker.diagnostics import report
 from tracker.diagnostics.report import Report
@@ -16,6 +19,14 @@ def here() -> Report:
     except TrackerError:
         return report.build()
     return report.build(url=reader.database.url, reserve=reader.vacate)
+
+
+@contextmanager
+def two_places() -> Iterator[None]:
+    """Room for the self-test's two connections among those of the pages. Raises `DatabaseError`, `SettingError`."""
+    reader = source.reader()
+    with reader.vacate(), reader.vacate():
+        yield
 
 
 def url() -> DatabaseUrl | None:

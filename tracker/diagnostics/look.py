@@ -134,7 +134,8 @@ def _questions(found: Found, server: Server, way: Way, settings: Settings, clock
         state["connectionStatus"] = "connected"
         _server_facts(state, facts, clock)
         _table_facts(state, server, settings, in_recovery=facts["in_recovery"], way=way, started=started)
-        _usage(found, server)
+        if way.failed is None or way.failed.code != "locked":  # each further question would wait for the same lock
+            _usage(found, server)
     finally:
         state["unanswered"] = dict(server.unanswered)
     way.steps.append(Step("query", True, elapsed_ms(started)))
