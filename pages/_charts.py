@@ -53,7 +53,7 @@ def stacked(
             "x": _time_axis("at", bucket, buckets),
             "x2": {"field": "until"},
             "y": {"field": value, "type": "quantitative", "stack": "zero", "axis": _number_axis(number)},
-            "color": _color("name", known, present),
+            "color": _color([_key(name) for name in known], [_key(name) for name in present]),
             "order": {"field": "order", "type": "quantitative"},
             "opacity": {"field": "running", "type": "nominal", "scale": _FADED, "legend": None},
             "tooltip": [
@@ -63,14 +63,14 @@ def stacked(
             ],
         },
     }
-    draw(data, spec, height=215 + 9 * (len(present) + 1), alt=alt)
+    draw(data.assign(key=data["name"].map(_key)), spec, height=215 + 9 * (len(present) + 1), alt=alt)
 
 
 def lines(
     frame: pd.DataFrame, value: str, *, buckets: pd.DatetimeIndex, bucket: str, number: str, label: str, alt: str
 ) -> None:
     """Lines over time, one for each `name`; needs the columns at (wall clock), name and `value`."""
-    present = sorted(frame["name"].unique())
+    present = [_key(name) for name in sorted(frame["name"].unique())]
     spec: dict[str, Any] = {
         "mark": {
             "type": "line",
@@ -86,7 +86,7 @@ def lines(
                 "axis": _number_axis(number),
                 "scale": _from_zero(frame[value]),
             },
-            "color": {"field": "name", "type": "nominal", "sort": present, "legend": _LEGEND, "title": None},
+            "color": {"field": "key", "type": "nominal", "sort": present, "legend": _LEGEND, "title": None},
             "tooltip": [
                 {"field": "when", "title": "When"},
                 {"field": "name", "title": "Environment"},
@@ -94,7 +94,7 @@ def lines(
             ],
         },
     }
-    draw(_with_labels(frame, bucket), spec, alt=alt)
+    draw(_with_labels(frame, bucket).assign(key=frame["name"].map(_key)), spec, alt=alt)
 
 
 # The bucket that is still running is paler: its bar is not lower, only not finished.
@@ -103,6 +103,7 @@ _LEGEND: dict[str, Any] = {
     "orient": "bottom",
     "direction": "horizontal",
     "title": None,
+    "labelExpr": "slice(datum.label, 1)",
     "symbolType": "circle",
     "symbolSize": 60,
     "columns": 2,
@@ -111,6 +112,11 @@ _LEGEND: dict[str, Any] = {
     "rowPadding": 4,
     "offset": 2,
 }
+
+
+def _key(name: str) -> str:
+    """A name as a key for Vega, which looks names up in plain objects: there `constructor` is already something."""
+    return f":{name}"
 
 
 def draw(data: pd.DataFrame, spec: dict[str, Any], *, alt: str, height: int = 250) -> None:
@@ -173,6 +179,6 @@ def _exact(number: str) -> str:
     return {"usd": "$,.4f", "ms": ",.1f"}.get(number, ",.0f")
 
 
-def _color(field: str, known: list[str], present: list[str]) -> dict[str, Any]:
+def _color(known: list[str], present: list[str]) -> dict[str, Any]:
     legend = {**_LEGEND, "values": present}
-    return {"field": field, "type": "nominal", "scale": {"domain": known}, "legend": legend, "title": None}
+    return {"field": "key", "type": "nominal", "scale": {"domain": known}, "legend": legend, "title": None}

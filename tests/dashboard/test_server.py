@@ -153,6 +153,29 @@ def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("path", ["/", "/performance"])
+def test_names_that_javascript_knows_already_break_no_chart(
+    start_dashboard: StartDashboard, database_url: str, browser: Browser, path: str
+) -> None:
+    for name in ("constructor", "__proto__", "toString", "gpt"):
+        insert = (
+            "INSERT INTO token_usage (model, environment, input_tokens, output_tokens, total_tokens, cost,"
+            " connection_ms, retry_count, delivery, instance_id, sequence)"
+            " VALUES ('{0}', '{0}', 1, 1, 2, 1, 3, 0, 'direct', gen_random_uuid(), 1)"
+        )
+        run(database_url, insert.format(name))
+    server = start_dashboard(database_url)
+    page = browser.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    open_page(page, server.url + path)
+    for chart in range(2):
+        drawn = page.get_by_test_id("stVegaLiteChart").nth(chart)
+        expect(drawn.locator("svg, canvas").first).to_be_visible()
+    assert broken == []
+
+
+@pytest.mark.browser
 def test_an_open_page_says_that_the_table_is_gone_and_recovers_by_itself(
     start_dashboard: StartDashboard, database_url: str, browser: Browser
 ) -> None:
