@@ -185,7 +185,7 @@ def test_slow_login_and_slow_answers_together_stay_below_the_limit(proxy, monkey
 TOKENS = st.text("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=30)
 
 
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=100)
 @given(
     method=st.one_of(st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"]), TOKENS),
     path=st.text(max_size=200),

@@ -227,7 +227,7 @@ def counted(keys: Any) -> dict[Any, int]:
     return dict(counts)
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(case=cases())
 def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Store, case: dict[str, Any]) -> None:
     store.empty()
@@ -242,7 +242,7 @@ def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Stor
     check(store, stored, case["filters"])
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(case=cases())
 def test_pruning_changes_no_figure_and_a_late_row_adds_to_it(store: Store, case: dict[str, Any]) -> None:
     store.empty()
@@ -288,7 +288,7 @@ def adopted(empty_database_url: str, new_store: Callable[[str], Store]) -> Store
     return new_store(empty_database_url)
 
 
-@settings(max_examples=20)
+@settings(max_examples=6)
 @given(moments_of_calls=st.lists(moments(DAYS[4]), max_size=8), covered=st.booleans())
 def test_an_adopted_table_says_the_same(adopted: Store, moments_of_calls: list[datetime], covered: bool) -> None:
     adopted.empty()
