@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,16 @@ def sample_notice(reader: Reader, totals: Totals) -> None:
             st.rerun()
 
 
-def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: Range) -> None:
+@dataclass(frozen=True, slots=True)
+class Users:
+    """How many users there were, in the period before, and in each bucket."""
+
+    now: int
+    before: int | None
+    over_time: pd.Series[float]
+
+
+def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataFrame, shown: Range) -> None:
     """Five figures, each with its change against the period before and how it developed."""
     # The bucket that is still running would draw a cliff at the end of every line.
     complete = trend.iloc[:-1] if len(trend) > 3 else trend
@@ -88,10 +98,10 @@ def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: R
         )
         metric(
             "Users",
-            count(totals.users),
-            change(totals.users, before.users) if before else None,
-            complete["users"],
-            f"{exact(totals.users)} users with at least one call",
+            count(users.now),
+            change(users.now, users.before) if users.before is not None else None,
+            users.over_time.iloc[: len(complete)],
+            f"{exact(users.now)} users with at least one call",
             "blue",
         )
     if totals.unpriced_calls and totals.cost_usd is not None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from _charts import stacked
 from _empty import greet, nothing_here
-from _overview_parts import by_model, by_operation, figures, last_records, sample_notice, top_users
+from _overview_parts import Users, by_model, by_operation, figures, last_records, sample_notice, top_users
 from _parts import card, head, include_tests, standing_notes
 from _range import now, pick
 
@@ -35,10 +35,15 @@ def main() -> None:
             greet(reader)
         return
     before = usage.totals(reader, shown.before) if shown.before else None
+    users = Users(
+        usage.users(reader, shown.filters),
+        usage.users(reader, shown.before) if shown.before else None,
+        usage.users_over_time(reader, shown.filters),
+    )
     models = usage.by_model_over_time(reader, shown.filters)
 
     sample_notice(reader, totals)
-    figures(totals, before, usage.trend(reader, shown.filters), shown)
+    figures(totals, before, users, usage.trend(reader, shown.filters), shown)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})
     bucket = shown.filters.bucket
     names = list(models.groupby("model")["total_tokens"].sum().sort_values(ascending=False).index)

@@ -13,7 +13,19 @@ import time
 from pathlib import Path
 
 import pytest
-from support import ROOT, child_environment, eventually, locked, python, rows, run, value, with_database, with_role
+from support import (
+    ROOT,
+    child_environment,
+    eventually,
+    locked,
+    python,
+    rows,
+    run,
+    value,
+    with_database,
+    with_parameters,
+    with_role,
+)
 
 from tracker.cli import main
 from tracker.database.migrate import _FILES
@@ -100,7 +112,7 @@ def test_record_test_marks_the_row(at, database_url):
 
 def test_record_works_with_every_form_of_url_that_the_library_reads(at, empty_database_url, capsys):
     run(empty_database_url, "CREATE SCHEMA tracking")
-    at(f" '{empty_database_url}&schema=tracking&pgbouncer=true' ")
+    at(f" '{with_parameters(empty_database_url, 'schema=tracking&pgbouncer=true')}' ")
     assert main(["migrate"]) == 0
     assert main(RECORD) == 0
     assert value(empty_database_url, "SELECT count(*) FROM tracking.token_usage") == 1

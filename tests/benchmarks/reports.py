@@ -27,16 +27,19 @@ from tracker.rollups import refresh, tables
 ZONE = "Asia/Kolkata"
 RANGE = "created_at >= %(start)s AND created_at < %(end)s AND is_test IS NOT TRUE"
 PLAIN = {
-    "totals": f"""SELECT count(*), count(*) FILTER (WHERE success IS FALSE), count(DISTINCT user_id), sum(total_tokens),
+    "totals": f"""SELECT count(*), count(*) FILTER (WHERE success IS FALSE), sum(total_tokens),
         sum(input_tokens), sum(output_tokens), sum(cost), count(*) FILTER (WHERE cost IS NULL)
         FROM token_usage WHERE {RANGE}""",
     "trend by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), count(*),
-        count(*) FILTER (WHERE success IS FALSE), count(DISTINCT user_id), sum(total_tokens), sum(cost)
+        count(*) FILTER (WHERE success IS FALSE), sum(total_tokens), sum(cost)
         FROM token_usage WHERE {RANGE} GROUP BY 1""",
     "models by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), model, count(*), sum(total_tokens),
         sum(input_tokens), sum(output_tokens), sum(cost), count(*) FILTER (WHERE cost IS NULL)
         FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
     "operations": f"""SELECT operation, count(*), sum(total_tokens), sum(cost), avg(cost)
+        FROM token_usage WHERE {RANGE} GROUP BY 1""",
+    "users": f"SELECT count(DISTINCT user_id) FROM token_usage WHERE {RANGE}",
+    "users by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), count(DISTINCT user_id)
         FROM token_usage WHERE {RANGE} GROUP BY 1""",
     "top users": f"""WITH spans AS (
             SELECT user_id, date_trunc('day', created_at, '{ZONE}') AS day, count(*) AS calls,
@@ -60,6 +63,8 @@ def questions(reader: Reader, asked: Filters) -> dict[str, Callable[[], Any]]:
         "trend by day": lambda: usage.trend(reader, asked),
         "models by day": lambda: usage.by_model_over_time(reader, asked),
         "operations": lambda: usage.by_operation(reader, asked),
+        "users": lambda: usage.users(reader, asked),
+        "users by day": lambda: usage.users_over_time(reader, asked),
         "top users": lambda: usage.top_users(reader, asked),
         "latency p50/p95/p99": lambda: latency.by_model(reader, asked),
         "connection p50/p95 by day": lambda: performance.connection_time(reader, asked),

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 from dashboard_support import Execute, OpenPage, figures, texts
-from support import connect, run
+from support import connect, run, with_parameters
 
 from tracker.database.migrate import migrate
 
@@ -130,7 +130,7 @@ def test_environment_never_shows_a_secret(
 
 
 def test_environment_lists_what_the_url_lost(open_page: OpenPage, database_url: str) -> None:
-    app = open_page(f"{database_url}&pgbouncer=true", "environment.py")
+    app = open_page(with_parameters(database_url, "pgbouncer=true"), "environment.py")
     assert "'pgbouncer' was dropped" in texts(app)
 
 

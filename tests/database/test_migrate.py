@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg2
 import pytest
-from support import a_call, connect, eventually, locked, rows, run, value, with_role
+from support import a_call, connect, eventually, locked, rows, run, value, with_parameters, with_role
 
 from tracker import Tracker
 from tracker.database.migrate import _FILES, VERSIONS
@@ -649,7 +649,7 @@ def test_another_schema_gets_the_table_and_public_gets_nothing(empty_database_ur
 def test_a_call_is_recorded_in_the_schema_of_the_url(empty_database_url, new_tracker):
     run(empty_database_url, "CREATE SCHEMA tracking")
     migrate(empty_database_url, "tracking")
-    outcome = new_tracker(database_url=f"{empty_database_url}&schema=tracking").record(a_call())
+    outcome = new_tracker(database_url=with_parameters(empty_database_url, "schema=tracking")).record(a_call())
     assert outcome.status == "recorded"
     assert value(empty_database_url, "SELECT id FROM tracking.token_usage") == str(outcome.id)
 

@@ -195,9 +195,11 @@ def test_a_refresh_that_is_killed_half_way_leaves_the_last_good_figures(
     settled(store)
     store.call(created_at=NOON)
     with closing(connect(store.url)) as doomed:
-        pid = doomed.get_backend_pid()
 
         def kill() -> None:
+            with doomed.cursor() as cursor:  # behind a pooler the server's process is not the connection's
+                cursor.execute("SELECT pg_backend_pid()")
+                (pid,) = cursor.fetchone()
             run(store.url, f"SELECT pg_terminate_backend({pid})")
             eventually(lambda: not value(store.url, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"))
 

@@ -179,13 +179,13 @@ def check_totals(store: Store, rows: list[dict[str, Any]], asked: Filters) -> No
         sum(row["input_tokens"] for row in rows),
     )
     assert (totals.cost_usd, totals.unpriced_calls) == (priced(rows), sum(row["cost"] is None for row in rows))
-    assert totals.users == len({row["user_id"] for row in rows})
+    assert usage.users(store.reader, asked) == len({row["user_id"] for row in rows})
     operations = usage.by_operation(store.reader, asked).set_index("operation")["calls"].to_dict()
     assert operations == counted(row["operation"] for row in rows)
 
 
 def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    trend = usage.trend(store.reader, asked)
+    trend = usage.trend(store.reader, asked).assign(users=usage.users_over_time(store.reader, asked))
     assert list(trend.index) == list(every_bucket(asked))
     by_bucket = defaultdict(list)
     for row in rows:

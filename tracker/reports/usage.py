@@ -20,7 +20,6 @@ class Totals:
 
     calls: int
     failed_calls: int
-    users: int
     total_tokens: int
     input_tokens: int
     output_tokens: int
@@ -45,12 +44,22 @@ class Extent:
 
 
 def totals(reader: Reader, filters: Filters) -> Totals:
-    """The range's figures; users are counted once, however often they called."""
+    """The range's figures; `users` has the users."""
     answer = figures(reader, "usage", filters)
-    users = user_figures(reader, "active_users", filters, steps=False)["users"]
     found = answer.iloc[0].to_dict() if len(answer) else {}
-    counts = {f.name: int(found.get(f.name) or 0) for f in fields(Totals) if f.name not in {"users", "cost_usd"}}
-    return Totals(**counts, users=int(users.sum()), cost_usd=found.get("cost_usd"))
+    counts = {f.name: int(found.get(f.name) or 0) for f in fields(Totals) if f.name != "cost_usd"}
+    return Totals(**counts, cost_usd=found.get("cost_usd"))
+
+
+def users(reader: Reader, filters: Filters) -> int:
+    """How many users had at least one call in the range, each counted once however often they called."""
+    return int(user_figures(reader, "active_users", filters, steps=False)["users"].sum())
+
+
+def users_over_time(reader: Reader, filters: Filters) -> pd.Series[float]:
+    """The same for every bucket of the range: users of two days are one in the range, and one in each day."""
+    answer = user_figures(reader, "active_users", filters, steps=True)
+    return answer.set_index("bucket")["users"].reindex(every_bucket(filters)).fillna(0.0).astype(float)
 
 
 def extent(reader: Reader, *, include_tests: bool = False) -> Extent:
@@ -65,11 +74,10 @@ def extent(reader: Reader, *, include_tests: bool = False) -> Extent:
 
 
 def trend(reader: Reader, filters: Filters) -> pd.DataFrame:
-    """calls, failed_calls, users, total_tokens, cost_usd for every bucket of the range, quiet ones as zero."""
+    """calls, failed_calls, total_tokens, cost_usd for every bucket of the range, quiet ones as zero."""
     answer = figures(reader, "usage", filters, by=("step",)).set_index("bucket")
     used = answer[["calls", "failed_calls", "total_tokens", "cost_usd"]].astype(float)
-    users = user_figures(reader, "active_users", filters, steps=True).set_index("bucket")["users"].astype(float)
-    return used.assign(users=users).reindex(every_bucket(filters)).fillna(0.0)
+    return used.reindex(every_bucket(filters)).fillna(0.0)
 
 
 def by_model_over_time(reader: Reader, filters: Filters) -> pd.DataFrame:

@@ -85,14 +85,26 @@ days AS (
            array_agg((extract(epoch FROM bucket - date_trunc('day', bucket, 'UTC')) / 900)::smallint) AS slots
     FROM unnest(CAST(%(buckets)s AS timestamptz[])) AS touched (bucket)
     GROUP BY 1
+), current AS MATERIALIZED (
+    SELECT old.day, slot, old.is_test, old.user_id, part.calls::bigint, tokens, part.cost, unpriced::bigint
+    FROM {target} AS old
+    JOIN days USING (day)
+    CROSS JOIN unnest(old.slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
+      AS part (slot, calls, tokens, cost, unpriced)
+    WHERE old.generation = %(generation)s AND old.slots && days.slots AND slot = ANY (days.slots)
+), changed AS MATERIALIZED (
+    -- Most users of a day did nothing in its last quarters: their rows stay untouched.
+    SELECT DISTINCT day, is_test, coalesce(user_id, '') AS name
+    FROM ((TABLE fresh EXCEPT ALL TABLE current) UNION ALL (TABLE current EXCEPT ALL TABLE fresh)) AS differing
 ), gone AS (
-    DELETE FROM {target} AS old USING days
-    WHERE old.day = days.day AND old.generation = %(generation)s
-      AND (old.slots && days.slots
-           OR (old.day, coalesce(old.user_id, '')) IN (SELECT day, coalesce(user_id, '') FROM fresh))
+    DELETE FROM {target} AS old
+    WHERE old.generation = %(generation)s AND old.day IN (SELECT day FROM days)
+      AND (old.day, old.is_test, coalesce(old.user_id, '')) IN (TABLE changed)
     RETURNING old.*
 ), slots AS (
-    SELECT day, slot, is_test, user_id, calls, total_tokens, cost, unpriced_calls FROM fresh
+    SELECT day, slot, is_test, user_id, calls, total_tokens, cost, unpriced_calls
+    FROM fresh
+    WHERE (day, is_test, coalesce(user_id, '')) IN (TABLE changed)
     UNION ALL
     SELECT day, slot, is_test, user_id, kept.calls, tokens, kept.cost, unpriced
     FROM gone
