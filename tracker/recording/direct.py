@@ -120,6 +120,7 @@ class DirectWriter:
             )
         except DatabaseError:
             self._journal().note(entry("duplicate", row, row["sequence"]))
+            self._journal().wake()
             self.behind = True
 
     def _catch_up(self, deadline: float) -> None:

@@ -126,7 +126,7 @@ class Journal:
         hopeless = ending and self._breaker.error is not None and not self._settings.runtime.serverless
         began, end = time.time(), time.monotonic() + (min(timeout_s, _LAST_TRY_S) if hopeless else timeout_s)
         rounds = 0
-        while self._drainers and (rounds % _COUNT_EVERY or self.depth(began).waiting):
+        while self._drainers and (rounds % _COUNT_EVERY or self.depth(began).waiting or self._notes_wait()):
             rounds += 1
             try:
                 more = self._round(end)
@@ -154,6 +154,12 @@ class Journal:
         return Depth(
             sum(depth.waiting for depth in found), sum(depth.set_aside for depth in found), min(oldest, default=None)
         )
+
+    def _notes_wait(self) -> bool:
+        try:
+            return any(outbox.notes(1) for outbox in self._outboxes())
+        except OutboxError:
+            return False
 
     def _outboxes(self) -> list[Outbox]:
         return [drainer.outbox for drainer in self._drainers] or [self.outbox]
