@@ -216,7 +216,9 @@ def _account() -> dict[str, Any]:
         entry = pwd.getpwnam(_ACCOUNT)
     except KeyError:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT]
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603  a fixed command
+        with _exclusive(Path(tempfile.gettempdir()) / f"{_ACCOUNT}-account.lock"):  # useradd refuses to wait
+            if _ACCOUNT not in {entry.pw_name for entry in pwd.getpwall()}:
+                subprocess.run(command, check=True, capture_output=True)  # noqa: S603  a fixed command
         entry = pwd.getpwnam(_ACCOUNT)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
