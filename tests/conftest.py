@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import bursts
 import psycopg2
 import pytest
 from faults import Proxy
@@ -66,6 +67,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--database-url", help="a superuser's URL of the server to test against, instead of the embedded one"
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if bursts.RESULTS and config.option.markexpr == "long":
+        terminalreporter.write_line("\n" + bursts.table())
 
 
 @pytest.fixture(autouse=True)

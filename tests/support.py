@@ -125,7 +125,7 @@ def small_disk(directory: Path, megabytes: int = 4) -> Iterator[Disk]:
     import pytest
 
     place = Disk(directory / "disk")
-    place.mkdir()
+    place.mkdir(parents=True)
     options = f"size={megabytes}m,mode=0700"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True)
     if mounted.returncode:
