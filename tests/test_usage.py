@@ -102,7 +102,7 @@ def test_a_value_that_cannot_be_right_raises_usage_error(fields):
         {"id": 7},
         {"id": None},
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_of_the_wrong_type_raises_usage_type_error(fields):
     with pytest.raises(UsageTypeError):

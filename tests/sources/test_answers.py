@@ -169,7 +169,7 @@ def test_litellm_reads_the_same_figures(name):
 @pytest.mark.parametrize(
     "thing",
     [None, "text", 7, object(), {}, [], {"usage": None}, {"usage": 3}, {"usage": {}}, {"model": "m"}, MagicMock()],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_understood_is_a_problem_and_no_guess(thing):
     answer = read(thing)
