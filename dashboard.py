@@ -1,4 +1,4 @@
-"""The dashboard's server: the pages, two JSON routes, and what is made ready before the first answer.
+"""The dashboard's server: the pages, the JSON routes, OTLP's way in, and what is made ready before the first answer.
 
 streamlit run dashboard.py
 """
@@ -9,8 +9,8 @@ import asyncio
 import gc
 import importlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import streamlit as st
@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tracker.diagnostics.masking import MaskSecrets
+from tracker.database.driver import Connection
 from tracker.errors import TrackerError
-from tracker.reports import source
+from tracker.masking import MaskSecrets
+from tracker.reports import pricing, source
 from tracker.reports.health import HealthCheck
+from tracker.traces import TracesApp
 
 log = logging.getLogger("tracker.dashboard")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -33,6 +35,14 @@ async def health(_: Request) -> JSONResponse:
     """200 if the database answers and the required columns exist, else 503."""
     found = await check_health()
     return JSONResponse(found.as_dict(), found.status_code, headers={"Cache-Control": "no-store"})
+
+
+@contextmanager
+def _lend() -> Iterator[tuple[Connection, str | None]]:
+    """One of the readers' connections for what comes in by OTLP: the dashboard holds no more for it."""
+    reader = source.reader()
+    with reader.borrow() as connection:
+        yield connection, reader.database.url.schema
 
 
 async def unknown(request: Request) -> JSONResponse:
@@ -48,9 +58,18 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     # Streamlit collects all generations after every rerun; what was imported until here needn't be looked at again.
     gc.collect()
     gc.freeze()
+    task = asyncio.create_task(_price_new_calls())
     yield {}
+    task.cancel()
     # The server ends by the signal itself, so nothing registered with atexit would run.
     await asyncio.to_thread(source.leave)
+
+
+async def _price_new_calls() -> None:
+    """Give new calls their cost, every minute: a function that records has no time for prices."""
+    while True:
+        await asyncio.to_thread(pricing.price_new_calls)
+        await asyncio.sleep(60)
 
 
 def _mask_logs() -> None:
@@ -86,6 +105,7 @@ app = st.App(
     "pages/shell.py",
     routes=[
         Route("/api/health", health),
+        Route("/v1/traces", TracesApp(_lend, source.settings)),
         Route("/api", unknown, methods=_METHODS),
         Route("/api/{path:path}", unknown, methods=_METHODS),
     ],

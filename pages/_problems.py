@@ -11,8 +11,8 @@ from collections.abc import Callable
 import streamlit as st
 from _words import _
 
-from tracker.diagnostics.masking import mask
 from tracker.errors import DatabaseError, SettingError, TrackerError
+from tracker.masking import mask
 from tracker.reports import source
 
 log = logging.getLogger("tracker.dashboard")

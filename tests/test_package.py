@@ -26,13 +26,16 @@ LAYERS = (
     "errors",
     "runtime",
     "settings",
+    "masking",
     "usage",
     "database",
-    "recording",
     "sources",
+    "prices",
+    "recording",
     "sample",
     "reports",
     "diagnostics",
+    "traces",
     "cli",
 )
 

@@ -33,6 +33,8 @@ class Settings:
     log_records: bool
     timezone: str | None
     embedded_dir: str | None
+    prices: str | None
+    debug_token: str | None = field(repr=False)
     problems: tuple[str, ...] = ()
     """One sentence for each variable that couldn't be read and whose default is used instead."""
 
@@ -187,6 +189,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _switch, True, True),
     Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", _zone),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
+    Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
+    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", str),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")

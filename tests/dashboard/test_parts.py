@@ -14,7 +14,7 @@ from support import ROOT
 
 from tracker import settings
 from tracker.diagnostics.flags import flags, policy, url_notes
-from tracker.diagnostics.masking import MaskSecrets, mask
+from tracker.masking import MaskSecrets, mask
 from tracker.reports.usage import Extent
 
 SEOUL = ZoneInfo("Asia/Seoul")

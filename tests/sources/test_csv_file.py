@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -377,8 +378,24 @@ def test_rows_are_read_one_by_one_and_not_kept(write):
     assert grown / 10_000 < 250  # bytes a row: the digests that tell equal rows apart
 
 
+@pytest.mark.parametrize("broken", ['2026-03-01T10:00:00Z,"gpt,10,5\n', '"2026-03-01T10:00:00Z,gpt,10,5\n', 'a"b,"\n'])
+@pytest.mark.parametrize("after", [3, 300])
+def test_a_stray_quote_costs_its_own_line_and_no_other(write, load, database_url, broken, after):
+    quoted = '2026-03-02T10:00:00Z,"g""p,\nt",10,5\n'
+    file = write(HEADER + GOOD + broken + GOOD * after + quoted + GOOD)
+    assert load(file) == 1
+    assert value(database_url, "SELECT count(*) FROM token_usage") == after + 3
+    assert [line[0] for line in rejects()[1:]] == ["3"]
+
+
+def test_a_line_without_an_end_is_not_read_into_memory(write, load, capsys):
+    file = write("x" * 3_000_000)
+    assert load(file, "--set=model=m") == 2
+    assert "longer than" in capsys.readouterr().err
+
+
 def test_reading_says_where_a_row_came_from():
-    lines = iter([HEADER, GOOD, "x\n"])
+    lines = io.StringIO(HEADER + GOOD + "x\n")
     nothing, call, reject = read_calls(lines, CsvPlan())
     assert nothing is None
     assert isinstance(call, Call)
@@ -387,7 +404,7 @@ def test_reading_says_where_a_row_came_from():
 
 
 def test_an_imported_rows_id_is_a_uuid_of_version_8_that_sorts_by_time():
-    lines = iter([HEADER, *(f"2026-03-01T10:00:{n:02}Z,gpt,1,1\n" for n in range(60))])
+    lines = io.StringIO(HEADER + "".join(f"2026-03-01T10:00:{n:02}Z,gpt,1,1\n" for n in range(60)))
     ids = [call.row["id"] for call in read_calls(lines, CsvPlan()) if call]
     assert {made.version for made in ids} == {8}
     assert {made.variant for made in ids} == {"specified in RFC 4122"}

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tracker import settings as settings_module
 from tracker.database import driver
@@ -24,9 +24,11 @@ from tracker.runtime import application_name
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
+    from tracker.recording.calls import Call
     from tracker.recording.journal import Journal
     from tracker.recording.outbox import Depth
 
+ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
 _CLOSING_NOTE_S = 2.0
 
@@ -161,6 +163,45 @@ class Tracker:
     def outbox_depth(self) -> Depth:
         """How much waits in this Tracker's outbox, and how much was set aside."""
         return self._get_journal().depth()
+
+    def record_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
+        """Store what a provider's answer used: an object or decoded JSON of google-genai, openai, anthropic or alike.
+
+        Of a stream give the list of its pieces. `fields` are those of `TokenUsage` but for the counts, such as
+        `operation` and `user_id`; None is as good as not given. Never raises for an answer: one that isn't understood
+        is recorded with model 'unknown' and 0 tokens, and `outcome.error` says so. Raises as `TokenUsage` does for a
+        field that can't be right.
+        """
+        from tracker.recording import calls
+
+        return calls.record_response(self, response, deadline_s, fields)
+
+    async def arecord_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
+        """`record_response`, without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.record_response, response, deadline_s, **fields)
+
+    def track(self, **fields: Any) -> Call:
+        """Time an AI call and record it, its failure too: `with recorder.track(user_id=…) as call:` (or `async with`).
+
+        Set `call.response` to the answer; read a stream from `call.response`. `call.outcome` then says what became of
+        it. Raises as `TokenUsage` does for a field that can't be right; what the block raises goes through unchanged.
+        """
+        from tracker.recording import calls
+
+        return calls.Call(self, calls.checked(fields))
+
+    def wrap(self, client: ClientT, **fields: Any) -> ClientT:
+        """Record every call of an official client (google-genai, openai, anthropic; async too), and return it.
+
+        `fields` hold for every call; a `track` block around a call adds its own. Results and exceptions go through
+        unchanged. Raises `UsageTypeError` for anything but such a client.
+        """
+        from tracker.recording import wrapping
+
+        wrapped: ClientT = wrapping.wrap(self, client, fields)
+        return wrapped
 
     def pool_stats(self) -> PoolStats | None:
         """This process's connections at this moment; None without a database address."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections import Counter
@@ -15,6 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError, TrackerError, UsageError
+from tracker.sources.csv_lines import CsvRecords
 from tracker.usage import FIELDS, TokenUsage
 
 _PLACE = ("environment", "platform", "region", "deployment")
@@ -73,27 +73,23 @@ def read_calls(file: TextIO, plan: CsvPlan) -> Iterator[Call | Reject | None]:
 
     The file's text is UTF-8 read with `surrogateescape`. Raises `SettingError` for what is wrong with the header.
     """
-    reader = csv.reader(file, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise SettingError(f"The file's first line can't be read as CSV: {error}.") from None
+    records = CsvRecords(file)
+    first = next(iter(records), None)
+    if first is not None and first.problem:
+        reason = first.problem.removeprefix("not readable as CSV: ")
+        raise SettingError(f"The file's first line can't be read as CSV: {reason}.")
+    header = [name.strip() for name in first.cells] if first else []
     if not any(header):
         raise SettingError("The file is empty; its first line must name the columns.")
+    records.width = len(header)
     places = plan.places(header)
     constants = {column: _convert(column, value, plan.zone) for column, value in plan.constants.items()}
     yield None
     seen: Counter[bytes] = Counter()
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Reject(line, f"not readable as CSV: {error}", [])
-            continue
-        if cells:
+    for line, cells, problem in records:
+        if problem:
+            yield Reject(line, problem, cells)
+        else:
             yield _read_row(line, cells, len(header), places, constants, plan.zone, seen)
 
 
