@@ -12,6 +12,7 @@ from _words import _, language
 
 # A scale looks its names up in a plain object, where "constructor" is found without being there.
 _GUARD = "\u2060"
+_MOST_BARS = 14
 _STEP = {"minute": "1min", "hour": "1h", "day": "1D", "week": "7D", "month": "31D"}
 
 
@@ -49,14 +50,14 @@ def stacked(
     now: pd.Timestamp,
     alt: str,
     name_label: str = "",
-    key: str | None = None,
-) -> Any:
+    colors: str = "model",
+) -> None:
     """Bars over all `buckets`, stacked by `name`; needs the columns at (wall clock), name and `value`.
 
-    `names` get their colours, largest first; charts side by side that share it keep their height. With a `key` a
-    click on a bar is the answer: `name` and `at` of what was clicked.
+    `names` get their colours, largest first; charts side by side that share it keep their height. `colors` is
+    what the names are names of.
     """
-    known = _colors.domain(names)
+    known = _colors.domain(names, colors)
     data = frame.assign(name=[_colors.fold(name, known) for name in frame["name"]])
     data = data.groupby(["at", "name"])[value].sum().reset_index()
     data = data[data[value] > 0]
@@ -68,8 +69,6 @@ def stacked(
         order=data["name"].map(known.index),
         running=data["at"] + step > now,
         name=[_safe(name) for name in data["name"]],
-        plain=data["name"],
-        bucket=data["at"].astype(str),
     )
     data["when"] = [f"{when}{_(', so far')}" if on else when for when, on in data[["when", "running"]].values]
     spec: dict[str, Any] = {
@@ -94,10 +93,8 @@ def stacked(
             ],
         },
     }
-    if key:
-        spec["params"] = [{"name": "click", "select": {"type": "point", "fields": ["plain", "bucket"]}}]
     legend_rows = len({_colors.fold(name, known) for name in names})
-    return draw(data, spec, height=215 + 9 * (legend_rows + 1), alt=alt, key=key)
+    draw(data, spec, height=215 + 9 * (legend_rows + 1), alt=alt)
 
 
 def lines(
@@ -144,6 +141,69 @@ def lines(
         },
     }
     draw(_with_labels(frame, bucket), spec, alt=alt)
+
+
+def bars(
+    frame: pd.DataFrame,
+    value: str,
+    *,
+    number: str,
+    labels: tuple[str, str, str],
+    colors: str,
+    key: str,
+    alt: str,
+) -> tuple[str, str] | None:
+    """Lying bars, one a row_name, told apart by column_name; the row and the column that were clicked.
+
+    `labels` are those of rows, columns and the value; `colors` names the column whose values have the colours.
+    """
+    sums = frame.groupby("row_name")[value].sum().sort_values(ascending=False, kind="stable")
+    rows = list(sums.index[:_MOST_BARS])
+    by = "column_name" if labels[1] else "row_name"
+    names = list(frame.groupby(by)[value].sum().sort_values(ascending=False, kind="stable").index)
+    known = _colors.domain(names, colors)
+    data = frame[frame["row_name"].isin(rows) & (frame[value] > 0)]
+    data = data.assign(
+        row=[_safe(name) for name in data["row_name"]],
+        color=[_safe(_colors.fold(name, known)) for name in data[by]],
+        order=[names.index(name) for name in data[by]],
+    )[["row_name", "column_name", "row", "color", "order", value]]
+    drawn = set(data["color"])
+    present = [name for name in known if _safe(name) in drawn]
+    color = _color("color", known, present)
+    if not labels[1]:
+        color["legend"] = None
+    columns = [{"field": "column_name", "title": labels[1]}] if labels[1] else []
+    spec: dict[str, Any] = {
+        "params": [{"name": "click", "select": {"type": "point", "fields": ["row_name", "column_name"]}}],
+        "mark": {"type": "bar", "cornerRadiusEnd": 2, "cursor": "pointer"},
+        "encoding": {
+            "y": {
+                "field": "row",
+                "type": "nominal",
+                "scale": {"domain": [_safe(name) for name in rows], "paddingInner": 0.25},
+                "axis": {**_PLAIN, "labelLimit": 150},
+            },
+            "x": {
+                "field": value,
+                "type": "quantitative",
+                "stack": "zero",
+                "axis": _number_axis(number),
+                "scale": _from_zero(data[value]),
+            },
+            "color": color,
+            "order": {"field": "order", "type": "quantitative"},
+            "opacity": {"condition": {"param": "click", "value": 1}, "value": 0.35},
+            "tooltip": [
+                {"field": "row_name", "title": labels[0]},
+                *columns,
+                {"field": value, "type": "quantitative", "title": labels[2], "format": _exact(number)},
+            ],
+        },
+    }
+    event = draw(data, spec, height=max(120, 30 * len(rows) + 40 + 12 * len(present)), alt=alt, key=key)
+    picked = event["selection"].get("click") or []
+    return (str(picked[0]["row_name"]), str(picked[0]["column_name"])) if picked else None
 
 
 def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:

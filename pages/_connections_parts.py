@@ -135,7 +135,7 @@ def slot_bar(slots: Slots) -> None:
 
 def states(sample: Sample) -> None:
     """Connections by state; every state that PostgreSQL knows has its line."""
-    counts = by_state(session for session in sample.held if not session.is_asking)
+    counts = by_state(sample.held)
     names = [state for state in (*STATES, "hidden") if state != "hidden" or counts["hidden"]]
     shown = pd.DataFrame({"name": names, "connections": [counts[name] for name in names]})
     _bars(shown, _("State"), alt=_("Connections by state"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import _link
 import pandas as pd
 import streamlit as st
+from _charts import stacked
 from _formats import calls, change, count, exact, points, share, usd
 from _range import Range
 from _words import _, plural
@@ -14,7 +16,6 @@ from tracker.reports.usage import Totals
 
 _ROW = 34
 _ROWS = 6
-ANONYMOUS = "anonymous"
 
 
 def _at_least() -> str:
@@ -113,6 +114,49 @@ def _cost_help(totals: Totals) -> str:
         return f"{_('None of these calls has a price.')} {source}"
     amount = _("{amount} US dollars.").format(amount=f"{totals.cost_usd:,.6f}")
     return f"{amount} {source}"
+
+
+def tokens(over_time: pd.DataFrame, shared: dict[str, Any]) -> None:
+    """Tokens over time, by model or by what they are."""
+    _link.prepare("tokens_by", "tokens", lambda text: "kind" if text == "kind" else "model")
+    words = {"model": _("by model"), "kind": _("by kind")}
+    chosen = st.segmented_control(
+        _("Tokens"),
+        list(words),
+        format_func=words.__getitem__,
+        required=True,
+        key="tokens_by",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    _link.put("tokens", None if chosen == "model" else chosen)
+    given: dict[str, Any] = {"number": "count", "label": _("Tokens"), **shared}
+    if chosen == "model":
+        stacked(over_time, "total_tokens", alt=_("Tokens over time by model"), **given)
+        return
+    kinds = _by_kind(over_time)
+    names = list(dict.fromkeys(kinds["name"]))
+    stacked(
+        kinds,
+        "tokens",
+        alt=_("Tokens over time by kind"),
+        colors="kind",
+        name_label=_("Kind"),
+        **(given | {"names": names}),
+    )
+
+
+def _by_kind(over_time: pd.DataFrame) -> pd.DataFrame:
+    """Input and output without those parts of them that have their own names: cached, and reasoning."""
+    cached, reasoning = over_time["cache_read_input_tokens"], over_time["reasoning_output_tokens"]
+    kinds = {
+        _("input"): (over_time["input_tokens"] - cached).clip(lower=0),
+        _("input, cached"): cached,
+        _("output"): (over_time["output_tokens"] - reasoning).clip(lower=0),
+        _("output, reasoning"): reasoning,
+    }
+    parts = [pd.DataFrame({"at": over_time["at"], "name": name, "tokens": values}) for name, values in kinds.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _bar(label: str, data: pd.DataFrame, column: str, help_text: str | None = None) -> Any:

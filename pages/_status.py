@@ -52,7 +52,7 @@ def show() -> None:
     """The dot with its word, why, and where to look."""
     status = judge(look())
     with st.container(gap="xxsmall", key="status"):
-        st.markdown(f":{status.color}[●] **{status.word}**")
+        st.markdown(f":{status.color}[:material/circle:] **{status.word}**")
         st.text(status.why)
         if status.page:
             st.page_link(status.page, label=_("Look closer"), icon=":material/arrow_forward:", width="content")

@@ -53,7 +53,7 @@ def draw() -> None:
     left, right = st.columns(2)
     with left, card(_("By state, the last hours")):
         history(prepared, zone())
-    with right, card(_("By state now"), _("without the one that asks")):
+    with right, card(_("By state now"), _("one of the active is this look itself")):
         states(sample)
     if sample.pools is not None or sample.pools_trouble:
         with card("PgBouncer", "SHOW POOLS"):

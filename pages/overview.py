@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 import streamlit as st
-from _charts import stacked
+from _charts import heat, stacked
 from _empty import nothing, sample_notice
 from _live import live, waiting
-from _overview_parts import by_model, by_operation, figures, last_records, top_users
+from _overview_parts import by_model, by_operation, figures, last_records, tokens, top_users
 from _parts import card, head, question, shown
 from _range import now
+from _shared import shared as kept
+from _unusual import unusual_today
 from _words import _
 
 from tracker.reports import source, usage
 from tracker.reports.frames import every_bucket
+from tracker.reports.hours import by_hour_and_weekday
 
 _EVERY_S = 15
+_HOURS_FRESH_S = 300.0
+_SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
 
 
 def main() -> None:
@@ -39,6 +46,7 @@ def draw() -> None:
         return
     sample_notice(reader, totals.sample_calls, totals.calls)
     figures(totals, before, usage.trend(reader, filters), found)
+    unusual_today(reader, filters)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})
     bucket = filters.bucket
     shared: dict[str, Any] = {
@@ -48,23 +56,26 @@ def draw() -> None:
         "now": pd.Timestamp(now().replace(tzinfo=None)),
     }
     left, right = st.columns(2)
-    with left, card(_("Tokens by model"), by(bucket)):
-        stacked(
-            over_time, "total_tokens", number="count", label=_("Tokens"), alt=_("Tokens over time by model"), **shared
-        )
-    with right, card(_("Cost by model"), f"{by(bucket)}, USD"):
+    with left, card(_("Tokens"), by(bucket)):
+        tokens(over_time, shared)
+    with right, card(_("Cost by model"), _("{step}, US dollars").format(step=by(bucket))):
         priced = over_time.dropna(subset=["cost_usd"])
         if len(priced):
             stacked(priced, "cost_usd", number="usd", label=_("Cost"), alt=_("Cost over time by model"), **shared)
         else:
             st.caption(_("No call in this range has a price."))
-    models_place, operations_place, users_place = st.columns([11, 13, 11])
-    with models_place, card(_("Models")):
+    left, right = st.columns(2)
+    with left, card(_("Models")):
         by_model(models)
-    with operations_place, card(_("Operations")):
+    with right, card(_("Operations")):
         by_operation(usage.by_operation(reader, filters, count=6))
-    with users_place, card(_("Top users")):
+    left, right = st.columns(2)
+    with left, card(_("Top users")):
         top_users(usage.top_users(reader, filters, count=6))
+    with right, card(_("When"), _("calls by hour and weekday")):
+        key = ("hours", id(reader), found.name, replace(filters, start=_SAME, end=_SAME), found.days)
+        hours = kept(key, _HOURS_FRESH_S, lambda: by_hour_and_weekday(reader, filters))
+        heat(hours, "calls", label=_("Calls"), alt=_("Calls by hour and weekday"))
     with card(_("Last records")):
         last_records(usage.last_records(reader, filters, count=12), filters.timezone)
 

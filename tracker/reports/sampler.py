@@ -139,7 +139,7 @@ class Sampler:
         limits = slots(self.reader, held)
         now = time.time()
         if not self._points or now - self._points[-1].at_s >= _POINTS_S:
-            self._points.append(Point(now, by_state(session for session in held if not session.is_asking)))
+            self._points.append(Point(now, by_state(held)))
         pools, pools_trouble = self._pools()
         return Sample(
             number=self._sample.number + 1 if self._sample else 1,

@@ -6,6 +6,8 @@ SELECT date_trunc(:bucket, created_at, :timezone) AS bucket,
        sum(total_tokens)::bigint AS total_tokens,
        sum(input_tokens)::bigint AS input_tokens,
        sum(output_tokens)::bigint AS output_tokens,
+       sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
+       sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
        sum(cost)::float8 AS cost_usd,
        count(*) FILTER (WHERE cost IS NULL) AS unpriced_calls,
        coalesce(sum(total_tokens) FILTER (WHERE cost IS NULL), 0)::bigint AS unpriced_tokens
