@@ -22,12 +22,13 @@ def _at_least() -> str:
     return _("≥ where some calls have no price: what they cost isn't known")
 
 
-def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: Range) -> None:
+def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: Range, *, anonymous: bool) -> None:
     """Five figures, each with its change against the period before and how it developed."""
     # The bucket that is still running would draw a cliff at the end of every line.
     complete = trend.iloc[:-1] if len(trend) > 3 else trend
     failed = (complete["failed_calls"] / complete["calls"].where(complete["calls"] > 0)).fillna(0)
     against = shown.against if before else None
+    users = totals.users - anonymous
 
     def metric(label: str, value: str, delta: str | int | None, line: Any, help_text: str, color: str = "off") -> None:
         st.metric(
@@ -78,12 +79,10 @@ def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: R
         )
         metric(
             _("Users"),
-            count(totals.users),
+            count(users),
             change(totals.users, before.users) if before else None,
             complete["users"],
-            plural("{n} user with at least one call", "{n} users with at least one call", totals.users).format(
-                n=exact(totals.users)
-            ),
+            _users_help(users, anonymous=anonymous),
             "blue",
         )
     if totals.unpriced_calls and totals.cost_usd is not None:
@@ -93,6 +92,11 @@ def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: R
                 calls=calls(totals.unpriced_calls), tokens=count(totals.unpriced_tokens)
             )
         )
+
+
+def _users_help(users: int, *, anonymous: bool) -> str:
+    text = plural("{n} user with at least one call", "{n} users with at least one call", users).format(n=exact(users))
+    return f"{text}. {_('Calls without a user_id are beside them.')}" if anonymous else text
 
 
 def _cost(totals: Totals) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -13,38 +11,34 @@ import pandas as pd
 import streamlit as st
 from _formats import exact, milliseconds, records, seconds, share
 from _range import Range
+from _shared import shared
 from _words import _, plural
 
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.arrivals import LATER
 from tracker.reports.ledger import Ledger, ledger
-from tracker.reports.performance import LATE_S, Verdict
+from tracker.reports.performance import Verdict
+from tracker.rollups.tables import LATE_S
 
 _ROW = 34
 _LEDGER_DAYS = 7
 _FRESH_S = 20.0
-
-_lock = threading.Lock()
-_books: dict[tuple[object, ...], tuple[float, Ledger | None]] = {}
 
 
 def book_of(reader: Reader, shown: Range) -> Ledger | None:
     """The loss ledger of the range, of its last seven days at most; asked once for all readers of the range."""
     end = shown.filters.end
     start = max(shown.filters.start, end - timedelta(days=_LEDGER_DAYS))
-    key = (id(reader), shown.name, shown.days, shown.filters.timezone)
-    with _lock:
-        asked_at, found = _books.get(key, (float("-inf"), None))
-        if time.monotonic() - asked_at > _FRESH_S:
-            try:
-                found = ledger(reader, Filters(start=start, end=end))
-            except DatabaseError:
-                found = None
-            if len(_books) > 50:
-                _books.clear()
-            _books[key] = time.monotonic(), found
-    return found
+    key = ("ledger", id(reader), shown.name, shown.days, shown.filters.timezone)
+
+    def ask() -> Ledger | None:
+        try:
+            return ledger(reader, Filters(start=start, end=end))
+        except DatabaseError:
+            return None
+
+    return shared(key, _FRESH_S, ask)
 
 
 def verdict(found: Verdict, book: Ledger | None, shown: Range) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import _link
+import pandas as pd
 import streamlit as st
 from _empty import nothing
 from _explorer_parts import asked, calls_table, chart, controls, downloads, measure_label, one_call, pivot, table
 from _filters import column_label
 from _live import live, waiting
 from _parts import card, head, question, shown
+from _range import Range
+from _shared import shared as kept
 from _words import _
 
 from tracker.reports import Filters, Reader, source
-from tracker.reports.explore import MOST_CALLS, calls_behind, explore
+from tracker.reports.explore import MOST_CALLS, calls_behind, explore, reads_rows
 
 _EVERY_S = 30
+_SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
 
 
 def main() -> None:
@@ -27,11 +33,12 @@ def main() -> None:
 
 def draw() -> None:
     reader = source.reader()
-    filters = shown(reader).filters
+    shown_now = shown(reader)
+    filters = shown_now.filters
     rows, columns, measure = asked()
     question(_("Show me exactly that: click a bar or select a row to see the calls behind it."))
     with waiting():
-        found = explore(reader, filters, rows, columns)
+        found = explored(reader, shown_now, rows, columns)
     if not len(found):
         nothing(reader)
         return
@@ -50,6 +57,14 @@ def draw() -> None:
         column = _link.text("column")
         chosen = {rows: row, **({columns: column} if columns and column is not None else {})}
         behind(reader, filters, chosen)
+
+
+def explored(reader: Reader, found: Range, rows: str, columns: str | None) -> pd.DataFrame:
+    """The answer; what has to be read from the rows is asked for all readers together."""
+    if not reads_rows(rows, columns):
+        return explore(reader, found.filters, rows, columns)
+    key = ("explore", id(reader), found.name, found.days, replace(found.filters, start=_SAME, end=_SAME), rows, columns)
+    return kept(key, _EVERY_S, lambda: explore(reader, found.filters, rows, columns))
 
 
 def _note(name: str, clicked: dict[str, str] | None) -> None:

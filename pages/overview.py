@@ -18,12 +18,13 @@ from _shared import shared as kept
 from _unusual import unusual_today
 from _words import _
 
-from tracker.reports import source, usage
+from tracker.reports import Reader, source, usage
 from tracker.reports.frames import every_bucket
 from tracker.reports.hours import by_hour_and_weekday
 
 _EVERY_S = 15
 _HOURS_FRESH_S = 300.0
+_ANONYMOUS_FRESH_S = 60.0
 _SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
 
 
@@ -34,6 +35,11 @@ def main() -> None:
 
 def draw() -> None:
     reader = source.reader()
+    with reader.one_moment():
+        _draw(reader)
+
+
+def _draw(reader: Reader) -> None:
     found = shown(reader)
     filters = found.filters
     question(_("What did we use, what did it cost?"))
@@ -45,7 +51,12 @@ def draw() -> None:
         nothing(reader)
         return
     sample_notice(reader, totals.sample_calls, totals.calls)
-    figures(totals, before, usage.trend(reader, filters), found)
+    anonymous = kept(
+        ("anonymous", id(reader), found.name, found.days, replace(filters, start=_SAME, end=_SAME)),
+        _ANONYMOUS_FRESH_S,
+        lambda: usage.has_anonymous(reader, filters),
+    )
+    figures(totals, before, usage.trend(reader, filters), found, anonymous=anonymous)
     unusual_today(reader, filters)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})
     bucket = filters.bucket

@@ -21,7 +21,7 @@ from _performance_parts import (
 )
 from _words import _
 
-from tracker.reports import performance, source
+from tracker.reports import Reader, performance, source
 from tracker.reports.arrivals import alerts, arrivals
 from tracker.reports.frames import every_bucket
 
@@ -35,6 +35,11 @@ def main() -> None:
 
 def draw() -> None:
     reader = source.reader()
+    with reader.one_moment():
+        _draw(reader)
+
+
+def _draw(reader: Reader) -> None:
     range_ = shown(reader)
     filters = range_.filters
     question(_("Does recording itself work, and what does it cost the caller?"))

@@ -55,6 +55,7 @@ def test_migrate_says_what_it_applied_and_then_that_nothing_is_to_do(at, empty_d
         "Applied 0001 create_token_usage.",
         *(f"Applied {version:04} {name}." for version, name in _FILES.items()),
         "Applied 0002 index_token_usage.",
+        "Applied 0005 index_late_rows.",
     ]
     assert main(["migrate"]) == 0
     assert "Nothing to do" in capsys.readouterr().out

@@ -29,6 +29,7 @@ LAYERS = (
     "masking",
     "usage",
     "database",
+    "rollups",
     "sources",
     "prices",
     "recording",

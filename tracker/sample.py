@@ -13,6 +13,7 @@ from typing import Any
 from tracker.database.driver import Connection, execute
 from tracker.recording.batch import BatchWriter
 from tracker.recording.statement import Target
+from tracker.rollups.touched import change_and_mark
 from tracker.usage import TokenUsage
 
 _CALLS_A_DAY = 240
@@ -59,9 +60,7 @@ def add(connection: Connection, schema: str | None = None, *, days: int = 30) ->
 
 def remove(connection: Connection, schema: str | None = None) -> int:
     """Remove every sample call; how many there were. Raises `DatabaseError`."""
-    table = Target.read(connection, schema).name
-    count, _ = execute(connection, f"DELETE FROM {table} WHERE metadata ->> 'sample' = 'true'")  # noqa: S608
-    return count
+    return change_and_mark(connection, schema, "DELETE FROM {table} AS calls WHERE metadata ->> 'sample' = 'true'")
 
 
 def has_real_calls(connection: Connection, schema: str | None = None) -> bool:

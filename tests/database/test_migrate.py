@@ -18,6 +18,7 @@ from tracker.database.migrate import migrate as migrate_with
 from tracker.database.table import COLUMNS, read_table
 from tracker.database.url import clean
 from tracker.errors import SettingError, SetupError
+from tracker.rollups import tables as rollup_tables
 
 # The table of the user's document, as their TypeScript app made it.
 OLD_TABLE = """
@@ -41,8 +42,12 @@ OLD_INSERT = (
     "INSERT INTO token_usage (user_id, note_id, model, operation, input_tokens, output_tokens, total_tokens, cost)"
     " VALUES (NULL, '0b0e0000-0000-4000-8000-000000000001', 'gemini-2.0-flash', NULL, 10, 5, 15, 0.000125)"
 )
-OTHER_STEPS = [*(f"{version:04} {name}" for version, name in _FILES.items()), "0002 index_token_usage"]
-OURS = ("token_tracker_migrations", "token_tracker_ledger", "token_tracker_alerts")
+OTHER_STEPS = [
+    *(f"{version:04} {name}" for version, name in _FILES.items()),
+    "0002 index_token_usage",
+    "0005 index_late_rows",
+]
+OURS = ("token_tracker_migrations", "token_tracker_ledger", "token_tracker_alerts", *rollup_tables.ALL)
 COLUMN_FACTS = """
 SELECT a.attname, format_type(a.atttypid, NULL), pg_get_expr(d.adbin, d.adrelid)
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -115,6 +120,7 @@ def test_each_step_is_in_the_ledger_once(empty_database_url):
         (1, "create_token_usage"),
         (2, "index_token_usage"),
         *_FILES.items(),
+        (5, "index_late_rows"),
     ]
 
 
@@ -460,7 +466,7 @@ def test_an_index_that_serves_already_is_not_built_a_second_time(empty_database_
         "CREATE INDEX by_user ON token_usage (user_id, created_at DESC)",
     )
     migrate(url)
-    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_pkey",)]
+    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_late_idx",), ("token_usage_pkey",)]
 
 
 def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url):

@@ -9,6 +9,7 @@ import pytest
 from support import a_call, rows, run
 
 from tracker.cli import main
+from tracker.errors import RecordError
 from tracker.prices.book import PriceBook
 from tracker.prices.reprice import fill
 from tracker.recording.batch import BatchWriter
@@ -121,18 +122,17 @@ def test_an_adopted_table_with_few_digits_and_naive_times_settles(command, empty
     assert "0 calls changed." in capsys.readouterr().out
 
 
-def test_fill_prices_new_calls_and_tells_which_times_it_touched(calls, connection):
-    touched = []
+def test_fill_prices_new_calls_and_marks_the_rollups_it_touched(calls, connection, database_url):
     since = datetime(2026, 1, 1, tzinfo=UTC)
-    assert fill(connection, None, PriceBook(), since, lambda _, moments: touched.extend(moments)) == 1
-    assert touched == [datetime(2026, 3, 1, tzinfo=UTC)]
-    assert fill(connection, None, PriceBook(), since, lambda *_: None) == 0
+    assert fill(connection, None, PriceBook(), since) == 1
+    assert rows(database_url, "SELECT bucket FROM token_tracker_rollup_touched") == [
+        (datetime(2026, 3, 1, tzinfo=UTC),)
+    ]
+    assert fill(connection, None, PriceBook(), since) == 0
 
 
 def test_what_fails_on_the_way_leaves_no_half_batch(calls, connection, database_url):
-    def fail(*_):
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fill(connection, None, PriceBook(), datetime(2026, 1, 1, tzinfo=UTC), fail)
+    run(database_url, "ALTER TABLE token_tracker_rollup_touched ADD CONSTRAINT none CHECK (false)")
+    with pytest.raises(RecordError):
+        fill(connection, None, PriceBook(), datetime(2026, 1, 1, tzinfo=UTC))
     assert costs(database_url)["gpt-4o"] == (None, None)

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tracker.cli import import_file, migrate, outbox, record, reprice, sample_data
+from tracker.cli import import_file, migrate, outbox, prune, record, reprice, rollup, sample_data
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
-_COMMANDS = (migrate, record, import_file, outbox, reprice, sample_data)
+_COMMANDS = (migrate, record, import_file, outbox, rollup, prune, reprice, sample_data)
 
 
 class _Parser(argparse.ArgumentParser):

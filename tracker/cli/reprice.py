@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             print(f"{found.changed:,} calls would change; nothing was written.")
             return 0
-        written = reprice.apply(connection, database.url.schema, found, reprice.mark_touched)
+        written = reprice.apply(connection, database.url.schema, found)
     print(f"{written:,} calls changed.")
     return 0
 

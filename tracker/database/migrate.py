@@ -16,9 +16,6 @@ from tracker.errors import SettingError, SetupError, TransientError
 Connect = Callable[[], Connection]
 
 _FOLDER = Path(__file__).with_name("migrations")
-# The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
-_FILES = {3: "ledger_and_alerts"}
-VERSIONS = (1, 2, *_FILES)
 _LEDGER = """\
 CREATE TABLE IF NOT EXISTS token_tracker_migrations (
     version integer PRIMARY KEY,
@@ -27,11 +24,18 @@ CREATE TABLE IF NOT EXISTS token_tracker_migrations (
 )"""
 _LOCK_TIMEOUT = "3s"
 _PATIENCE_S = 60
+# The steps that are one file each; 1 creates or adopts token_usage, 2 and 5 build its indexes.
+_FILES = {3: "ledger_and_alerts", 4: "rollups"}
+VERSIONS = (1, 2, *_FILES, 5)
 # Index by the columns it begins with, as `Table.indexes` names them.
 _INDEXES = {
     "created_at": "token_usage_created_at_idx",
     "user_id,created_at": "token_usage_user_id_created_at_idx",
 }
+
+
+# Rows that were recorded long after their call ended: rollups are made anew where they belong.
+_LATE_INDEX = "token_usage_late_idx"
 
 
 @dataclass(slots=True)
@@ -91,13 +95,15 @@ class _Run:
                     self._step_table(connection, table)
                     table = read_table(connection, self._schema)
                 self._keep_zone(connection, table)
-                table = read_table(connection, self._schema)
-                self.result.remarks = adoption.remarks(table)
                 for version, name in _FILES.items():
                     if version not in done:
                         self._step_file(connection, version, name)
+                table = read_table(connection, self._schema)
+                self.result.remarks = adoption.remarks(table)
             if 2 not in done:
-                self._step_indexes(table)
+                self._step_indexes(2, "index_token_usage", table, self._build_indexes)
+            if 5 not in done:
+                self._step_indexes(5, "index_late_rows", table, self._build_late_index)
         finally:
             connection.close()
 
@@ -139,12 +145,6 @@ class _Run:
         self._protect(connection, before)
         self._done(connection, 1, "adopt_token_usage" if table.exists else "create_token_usage")
 
-    def _step_file(self, connection: Connection, version: int, name: str) -> None:
-        before = _tables(connection, self._schema)
-        self._do(connection, (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8"))
-        self._protect(connection, before)
-        self._done(connection, version, name)
-
     def _keep_zone(self, connection: Connection, table: Table) -> None:
         """Store which zone a naive created_at means, in the column's comment: readable by every role."""
         if not table.naive_created_at or ZONE_COMMENT in (table.created_at_comment or ""):
@@ -158,34 +158,44 @@ class _Run:
         comment = "\n".join(filter(None, (table.created_at_comment, note)))
         self._do(connection, "COMMENT ON COLUMN token_usage.created_at IS " + _literal(comment))
 
-    def _step_indexes(self, table: Table) -> None:
+    def _step_file(self, connection: Connection, version: int, name: str) -> None:
+        before = _tables(connection, self._schema)
+        self._do(connection, (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8"))
+        self._protect(connection, before)
+        self._done(connection, version, name)
+
+    def _step_indexes(self, version: int, name: str, table: Table, build: Callable[[Connection, Table], None]) -> None:
         """Build what is missing without blocking writers; an index left half-built by a dead run is made again."""
         holder, worker = self._connect(), self._connect()
         try:
             with self._locked(holder):
                 if not self._dry_run:
                     # Between the two transactions another run may have built them.
-                    if 2 in _versions(holder):
+                    if version in _versions(holder):
                         return
                     table = read_table(holder, self._schema)
-                target = f"{quote(self._schema)}.token_usage"
-                for keys, name in _INDEXES.items():
-                    if keys not in table.indexes:
-                        self._build_index(worker, table, target, keys, name)
-                self._done(holder, 2, "index_token_usage")
+                build(worker, table)
+                self._done(holder, version, name)
         finally:
             worker.close()
             holder.close()
 
-    def _build_index(self, worker: Connection, table: Table, target: str, keys: str, name: str) -> None:
-        columns = keys
-        if table.created_at_zone:
-            # Reports ask a naive column through its zone; only an index on the same expression serves them.
-            columns = keys.replace("created_at", f"(created_at AT TIME ZONE {_literal(table.created_at_zone)})")
+    def _build_indexes(self, worker: Connection, table: Table) -> None:
+        for keys, name in _INDEXES.items():
+            if keys not in table.indexes:
+                self._build_index(worker, table, name, f"({keys.replace('created_at', _moment(table))})")
+
+    def _build_late_index(self, worker: Connection, table: Table) -> None:
+        if not table.late_index:
+            late = f"(recorded_at) WHERE recorded_at - {_moment(table)} > interval '15 minutes'"
+            self._build_index(worker, table, _LATE_INDEX, late)
+
+    def _build_index(self, worker: Connection, table: Table, name: str, keys: str) -> None:
         # A partitioned table takes no CONCURRENTLY.
         concurrently = "" if table.kind == "p" else "CONCURRENTLY "
-        self._do(worker, f"DROP INDEX {concurrently}IF EXISTS {quote(self._schema)}.{name}")
-        self._do(worker, f"CREATE INDEX {concurrently}{name} ON {target} ({columns})")
+        schema = quote(self._schema)
+        self._do(worker, f"DROP INDEX {concurrently}IF EXISTS {schema}.{name}")
+        self._do(worker, f"CREATE INDEX {concurrently}{name} ON {schema}.token_usage {keys}")
 
     def _protect(self, connection: Connection, before: set[str]) -> None:
         """On Supabase a table in an exposed schema is public until row-level security is on: ours never is."""
@@ -210,6 +220,12 @@ class _Run:
         # In a dry run the transaction is rolled back; what can't stand in one is only listed.
         if not (self._dry_run and "INDEX" in statement.split("(")[0]):
             execute(connection, statement)
+
+
+def _moment(table: Table) -> str:
+    """created_at as an index must have it: reports ask a naive column through its zone."""
+    zone = table.created_at_zone
+    return f"(created_at AT TIME ZONE {_literal(zone)})" if zone else "created_at"
 
 
 def _versions(connection: Connection) -> set[int]:

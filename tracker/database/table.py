@@ -88,6 +88,7 @@ class Table(NamedTuple):
     is_owner: bool = False
     supabase: bool = False
     indexes: tuple[str, ...] = ()
+    late_index: bool = False
     estimated_rows: int = 0
     takes_notes: bool = False
 
@@ -143,6 +144,7 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         is_owner=found["is_owner"],
         supabase=found["supabase"],
         indexes=tuple(found["indexes"]),
+        late_index=found["late_index"],
         estimated_rows=int(found["estimated_rows"]),
         takes_notes=bool(found["takes_notes"]),
     )

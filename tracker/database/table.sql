@@ -28,6 +28,11 @@ SELECT json_build_object(
         SELECT count(*) = 2 AND bool_and(has_table_privilege(o.oid, 'INSERT'))
         FROM pg_class o
         WHERE o.relnamespace = n.oid AND o.relname IN ('token_tracker_ledger', 'token_tracker_alerts')),
+    'late_index', EXISTS (
+        SELECT 1
+        FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = t.oid AND i.indisvalid AND c.relname = 'token_usage_late_idx'),
     'columns', coalesce((
         SELECT json_agg(json_build_object(
             'name', a.attname,

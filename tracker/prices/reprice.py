@@ -17,6 +17,7 @@ from tracker.database.driver import Connection, execute
 from tracker.database.table import Table, read_table
 from tracker.errors import SetupError
 from tracker.prices.book import PriceBook
+from tracker.rollups.touched import mark_touched
 
 ROWS = 2000
 _QUESTION = Path(__file__).with_name("calls.sql").read_text(encoding="utf-8")
@@ -27,7 +28,6 @@ _COUNTS = (
     "cache_write_input_tokens",
     "reasoning_output_tokens",
 )
-Touched = Callable[[Connection, Sequence[datetime]], None]
 
 
 @dataclass(slots=True)
@@ -124,10 +124,10 @@ def _source(table: Table) -> str:
     return f"(SELECT {columns}, created_at AT TIME ZONE %(zone)s AS created_at FROM {name})"  # noqa: S608  names of ours
 
 
-def apply(connection: Connection, schema: str | None, found: Repricing, touched: Touched) -> int:
+def apply(connection: Connection, schema: str | None, found: Repricing) -> int:
     """Write the changes, a transaction each 2,000; how many calls got another cost. Raises `DatabaseError`.
 
-    `touched` is called within each transaction with the times of the calls it changed, to mark what summarises them.
+    Each transaction marks the rollups of the calls it changed.
     """
     table = _usable(connection, schema)
     written = 0
@@ -136,7 +136,7 @@ def apply(connection: Connection, schema: str | None, found: Repricing, touched:
         execute(connection, "BEGIN")
         try:
             moments = _write(connection, table, lines)
-            touched(connection, moments)
+            mark_touched(connection, schema, moments)
             execute(connection, "COMMIT")
         except BaseException:
             if not connection.closed:
@@ -161,19 +161,14 @@ def _write(connection: Connection, table: Table, lines: Sequence[str]) -> list[d
     return [moment.astimezone(UTC) for (moment,) in rows]
 
 
-def fill(connection: Connection, schema: str | None, book: PriceBook, since: datetime, touched: Touched) -> int:
+def fill(connection: Connection, schema: str | None, book: PriceBook, since: datetime) -> int:
     """Give each call since then that has no cost the one it has by now; how many got one. Raises `DatabaseError`.
 
     For whatever runs beside the functions: the dashboard, the rollups' refresh, a recorder's own thread.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
         found = plan(connection, schema, book, changes, since=since, again=False)
-        return apply(connection, schema, found, touched) if found.changed else 0
-
-
-def mark_touched(connection: Connection, moments: Sequence[datetime]) -> None:
-    """The one place where rollups learn of changed costs, in the transaction that changed them."""
-    # Rollups mark their buckets here.
+        return apply(connection, schema, found) if found.changed else 0
 
 
 def _usable(connection: Connection, schema: str | None) -> Table:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from tracker.reports.ask import figures
 from tracker.reports.engine import Reader
 from tracker.reports.filters import Filters
 from tracker.reports.frames import frame
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment")
+_SUMMED = frozenset({"model", "provider", "operation", "environment"})
 MEASURES = (
     "total_tokens",
     "input_tokens",
@@ -28,8 +30,18 @@ MOST_CALLS = 500
 
 def explore(reader: Reader, filters: Filters, rows: str, columns: str | None = None) -> pd.DataFrame:
     """Every measure by `row_name` and `column_name` (of `COLUMNS`; empty without `columns`). Raises `DatabaseError`."""
-    answer = frame(reader, "explore", {**filters.parameters(), "rows_by": rows, "columns_by": columns or ""})
+    by = (rows, columns) if columns else (rows,)
+    if _SUMMED.issuperset(by):
+        answer = figures(reader, "usage", filters, by=by)
+        answer = answer.assign(row_name=answer[rows], column_name=answer[columns or rows])
+    else:
+        answer = frame(reader, "explore", {**filters.parameters(), "rows_by": rows, "columns_by": columns or ""})
     return _named(answer, columns)
+
+
+def reads_rows(rows: str, columns: str | None) -> bool:
+    """Whether this question has to be asked of the rows themselves, which takes longer the more there are."""
+    return not _SUMMED.issuperset((rows, columns or rows))
 
 
 def _named(answer: pd.DataFrame, columns: str | None) -> pd.DataFrame:

@@ -26,7 +26,7 @@ def price_new_calls() -> int:
         reader = source.reader()
         since = datetime.now(UTC) - (_LOOK_BACK if _looked else _FIRST_LOOK_BACK)
         with reader.borrow() as connection:
-            priced = reprice.fill(connection, reader.database.url.schema, book, since, reprice.mark_touched)
+            priced = reprice.fill(connection, reader.database.url.schema, book, since)
     except TrackerError as error:
         if str(error) not in _said:
             _said.add(str(error))
