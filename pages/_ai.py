@@ -54,9 +54,23 @@ def _installed() -> bool:
         return False
 
 
-def call(kind: str) -> tracker.TokenUsage:
-    """One call of a kind of `KINDS`, marked as a test; one that fails is a usage too, with its error."""
-    return _gemini(KINDS[kind]) if is_real() else synthetic(kind)
+def record(recorder: tracker.Tracker, kind: str) -> tracker.Outcome:
+    """Record one call of a kind of `KINDS`, marked as a test; an AI that refuses is recorded as a failed call."""
+    if not is_real():
+        return recorder.record(synthetic(kind))
+    asked = KINDS[kind]
+    began = time.perf_counter()
+    answer = _ask_gemini(asked.prompt)
+    return recorder.record_response(
+        answer,
+        model=MODEL,
+        provider="google",
+        operation=asked.operation,
+        user_id="dashboard",
+        processing_time=round((time.perf_counter() - began) * 1000),
+        is_test=True,
+        metadata={"note": REAL},
+    )
 
 
 def synthetic(kind: str, **metadata: Any) -> tracker.TokenUsage:
@@ -75,37 +89,13 @@ def synthetic(kind: str, **metadata: Any) -> tracker.TokenUsage:
     )
 
 
-def _gemini(kind: _Kind) -> tracker.TokenUsage:
+def _ask_gemini(prompt: str) -> object:
+    """The library's answer, or whatever it raised."""
     from google import genai
 
-    shared: dict[str, Any] = {
-        "model": MODEL,
-        "provider": "google",
-        "operation": kind.operation,
-        "user_id": "dashboard",
-        "is_test": True,
-        "metadata": {"note": REAL},
-    }
-    began = time.perf_counter()
     try:
         options = genai.types.HttpOptions(timeout=_TIMEOUT_MS)
         client = genai.Client(api_key=os.environ[KEY].strip(), http_options=options)
-        used: Any = client.models.generate_content(model=MODEL, contents=kind.prompt).usage_metadata
-    except Exception as error:  # noqa: BLE001 - whatever the library raises, the attempt is recorded
-        text = f"{type(error).__name__} {getattr(error, 'code', '') or ''}".strip()
-        return tracker.TokenUsage(
-            **shared, input_tokens=0, output_tokens=0, processing_time=_ms(began), success=False, error_message=text
-        )
-    thoughts = used.thoughts_token_count or 0
-    return tracker.TokenUsage(
-        **shared,
-        input_tokens=used.prompt_token_count or 0,
-        output_tokens=(used.candidates_token_count or 0) + thoughts,
-        reasoning_output_tokens=thoughts,
-        cache_read_input_tokens=used.cached_content_token_count or 0,
-        processing_time=_ms(began),
-    )
-
-
-def _ms(began: float) -> int:
-    return round((time.perf_counter() - began) * 1000)
+        return client.models.generate_content(model=MODEL, contents=prompt)
+    except Exception as error:  # noqa: BLE001 - the attempt is recorded, whatever became of it
+        return error

@@ -186,6 +186,7 @@ def history(prepared: Prepared, zone: str) -> None:
     data = prepared.history
     if data["at_s"].nunique() < 3:
         st.caption(_("The curve begins now: one point each 15 seconds while pages are open, for six hours."))
+        return
     local = pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None).dt.tz_localize("UTC")
     spec: dict[str, Any] = {
         "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.85},

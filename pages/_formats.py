@@ -86,6 +86,8 @@ def milliseconds(value: float | None) -> str:
         return seconds(value / 1000)
     if value >= 995:
         return _("{n} s").format(n=f"{value / 1000:.1f}")
+    if 0 < value < 0.05:
+        return "< 0.1 ms"
     return f"{value:.0f} ms" if value >= 9.95 else f"{value:.1f} ms"
 
 

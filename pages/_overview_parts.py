@@ -166,11 +166,11 @@ def _by_kind(over_time: pd.DataFrame) -> pd.DataFrame:
 def _bar(label: str, data: pd.DataFrame, column: str, help_text: str | None = None) -> Any:
     largest = float(data[column].max() or 0)
     return st.column_config.ProgressColumn(
-        label, format="compact", min_value=0, max_value=largest or 1.0, help=help_text, color="blue", width=74
+        label, format="compact", min_value=0, max_value=largest or 1.0, help=help_text, color="blue", width=70
     )
 
 
-def _money(label: str, help_text: str | None = None, width: int | None = 80) -> Any:
+def _money(label: str, help_text: str | None = None, width: int | None = 74) -> Any:
     return st.column_config.TextColumn(label, help=help_text, alignment="right", width=width)
 
 

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import _ai
+
 import tracker
 from tracker.database.pool import PoolStats
 from tracker.reports import Reader
@@ -42,14 +44,11 @@ class Busy(Exception):  # noqa: N818 - a refusal, not an error
     """Somebody's burst is running."""
 
 
-def record(reader: Reader, usage: tracker.TokenUsage) -> tracker.Outcome:
+def record(reader: Reader, kind: str) -> tracker.Outcome:
     """Record one call as an app would. Raises `TooMany`, `Busy`."""
+    count()
     with turn():
-        return keep(recorder(reader).record(usage))
-
-
-def keep(outcome: tracker.Outcome) -> tracker.Outcome:
-    """Note an outcome of this process for the Performance page."""
+        outcome = _ai.record(recorder(reader), kind)
     _own.append(outcome)
     return outcome
 

@@ -16,6 +16,7 @@ from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Reader, usage
 
+_THERE = {"recorded", "duplicate"}
 _LOOK = {
     "recorded": ("green", ":material/check_circle:"),
     "duplicate": ("blue", ":material/content_copy:"),
@@ -51,16 +52,16 @@ def show(reader: Reader, outcome: Outcome, note: str) -> None:
     color, icon = _LOOK[outcome.status]
     with st.container(border=True, gap="small", key="outcome"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(status_name(outcome.status), icon=icon, color=color)  # type: ignore[arg-type]
-            st.markdown(meaning(outcome.status), width="content")
+            st.markdown(f":{color}[{icon}] **{meaning(outcome.status)}**", width="stretch")
         if outcome.error:
             st.text(outcome.error)
-        if outcome.status in {"recorded", "duplicate"}:
-            with st.grid(4, min_column_width=140):
-                st.metric(_("Status"), status_name(outcome.status), border=True)
+        with st.grid(4, min_column_width=140):
+            st.metric(_("Status"), status_name(outcome.status), border=True)
+            if outcome.status in _THERE:
                 st.metric(_("Connection"), milliseconds(outcome.connection_ms), border=True)
                 st.metric(_("Write"), milliseconds(outcome.write_ms), border=True)
-                st.metric(_("Retries"), exact(outcome.retry_count), border=True)
+            st.metric(_("Retries"), exact(outcome.retry_count), border=True)
+        if outcome.status in _THERE:
             _row(reader, outcome)
         st.caption(f"id {outcome.id} · {note}")
 

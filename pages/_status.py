@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ from _words import _
 from tracker.errors import OutboxError, TrackerError
 from tracker.recording.outbox import Depth, Outbox
 from tracker.recording.places import exists, outbox_file
-from tracker.reports import Filters, Reader, source
+from tracker.reports import Filters, Reader, sampler, source
 from tracker.reports.ledger import Ledger, ledger
 
 ASK_EVERY_S = 15.0
@@ -51,8 +51,10 @@ _last: tuple[float, Found] | None = None
 def show() -> None:
     """The dot with its word, why, and where to look."""
     status = judge(look())
+    with suppress(TrackerError):
+        sampler.shared(source.reader()).touch()
     with st.container(gap="xxsmall", key="status"):
-        st.markdown(f":{status.color}[:material/circle:] **{status.word}**")
+        st.markdown(f":{status.color}[●] **{status.word}**")
         st.text(status.why)
         if status.page:
             st.page_link(status.page, label=_("Look closer"), icon=":material/arrow_forward:", width="content")

@@ -7,7 +7,7 @@ from typing import cast
 import _link
 import _recorder
 import streamlit as st
-from _ai import KEY, REAL, SYNTHETIC, call, is_real, library_missing
+from _ai import KEY, REAL, SYNTHETIC, is_real, library_missing
 from _burst import MOST, MOST_AT_ONCE, Burst, Mode
 from _formats import exact
 from _parts import card, head, question
@@ -52,10 +52,8 @@ def press(reader: Reader, kind: str) -> None:
     """Record one call and keep what became of it, or say that it is too soon."""
     st.session_state.pop("outcome", None)
     try:
-        _recorder.count()
         with st.spinner(_("Recording")):
-            usage = call(kind)
-            st.session_state["outcome"] = (_recorder.record(reader, usage), REAL if is_real() else SYNTHETIC)
+            st.session_state["outcome"] = (_recorder.record(reader, kind), REAL if is_real() else SYNTHETIC)
     except _recorder.TooMany as refusal:
         too_many(refusal)
     except _recorder.Busy:

@@ -23,6 +23,8 @@ _STATUS_EVERY_S = 20
 
 def main() -> None:
     st.set_page_config(page_title="Token Tracker", page_icon=str(HERE / "logo.svg"), layout="wide")
+    # On a phone a table's toolbar would cover what stands above it; the same is in its own menu.
+    st.html("<style>@media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }</style>")
     st.logo(str(HERE / "wordmark.svg"), size="large", icon_image=str(HERE / "logo.svg"))
     asked = st.query_params.get("lang") or _link.text("lang")
     speak(asked if asked in LANGUAGES else preferred(st.context.locale))

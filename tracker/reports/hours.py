@@ -28,9 +28,9 @@ def by_hour_and_weekday(reader: Reader, filters: Filters) -> pd.DataFrame:
     found = pd.concat([part for part in parts if len(part)] or parts)
     if not len(found):
         found = found.assign(bucket=pd.to_datetime([]))
-    grouped = found.groupby([found["bucket"].dt.weekday, found["bucket"].dt.hour])[["calls", "total_tokens"]].sum()
+    grouped = found.groupby([found["bucket"].dt.day_of_week, found["bucket"].dt.hour])[["calls", "total_tokens"]].sum()
     every = pd.MultiIndex.from_product([range(7), range(24)], names=["weekday", "hour"])
-    return grouped.reindex(every).fillna(0).astype("int64").reset_index()
+    return grouped.rename_axis(["weekday", "hour"]).reindex(every).fillna(0).astype("int64").reset_index()
 
 
 def _midnight_after(moment: datetime, timezone: str) -> datetime:

@@ -203,3 +203,12 @@ def shared(reader: Reader) -> Sampler:
                 _shared.stop()
             _shared = Sampler(reader)
         return _shared
+
+
+def forget() -> None:
+    """Stop the shared Sampler; the next `shared` makes a new one."""
+    global _shared
+    with _shared_lock:
+        if _shared is not None:
+            _shared.stop()
+        _shared = None

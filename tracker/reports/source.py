@@ -6,6 +6,7 @@ import threading
 
 from tracker.database import embedded
 from tracker.database.locate import locate
+from tracker.reports import sampler
 from tracker.reports.engine import Reader
 from tracker.settings import Settings, load
 
@@ -46,6 +47,7 @@ def leave() -> None:
 def forget() -> None:
     """Close what is open; the next `reader` finds the database anew."""
     global _reader, _key
+    sampler.forget()
     with _lock:
         if _reader is not None:
             _reader.close()

@@ -17,13 +17,15 @@ WEEKS = 4
 FACTOR = 2.0
 _SIGMAS = 3.0
 _WORTH = 0.05  # of the day's whole: an eightfold trifle is a trifle
+# Nobody is to be called for less: US dollars, tokens, failed calls.
+_LEAST: Mapping[str, float] = {"cost": 1.0, "tokens": 100_000.0, "errors": 5.0}
 _FEWEST_CALLS = 20
 Measure = Literal["cost", "tokens", "errors"]
 
 
 @dataclass(frozen=True, slots=True)
 class Unusual:
-    """A model's cost (US dollars) or tokens, or the failed calls of all, today and usually; who is behind most of it."""
+    """A model's cost (US dollars) or tokens, or all failed calls, today and usually; who is behind most of it."""
 
     measure: Measure
     model: str | None
@@ -77,7 +79,7 @@ def stands_out(
     found: list[Unusual] = []
     for (measure, model), value in today.items():
         usual = [day[measure, model] for day in before if (measure, model) in day]
-        if len(usual) < 2 or value < _WORTH * whole[measure] or (measure == "errors" and value < 5):
+        if len(usual) < 2 or value < max(_LEAST[measure], _WORTH * whole[measure]):
             continue
         mean, spread = statistics.fmean(usual), statistics.pstdev(usual)
         if mean > 0 and value >= FACTOR * mean and value > mean + _SIGMAS * spread:
