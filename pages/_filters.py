@@ -55,7 +55,7 @@ def column_label(column: str) -> str:
 def bar(reader: Reader) -> None:
     """Draw the pills and the switch for test recordings; what they say is in the link from here on."""
     shown = [*active().items()]
-    if any(_is_new(column) for column in COLUMNS) or _KEY not in st.session_state:
+    if any([_link.is_fresh(column) for column in COLUMNS]) or _KEY not in st.session_state:
         st.session_state[_KEY] = shown
     options = dict.fromkeys([*shown, *st.session_state[_KEY], *_choices(reader)])
     chosen = st.multiselect(
@@ -77,15 +77,6 @@ def bar(reader: Reader) -> None:
         _("Include tests"), key="tests", persist_state="session", help=_("Test recordings are in no figure otherwise.")
     )
     _link.put("tests", "true" if on else None)
-
-
-def _is_new(column: str) -> bool:
-    """Whether a link or a button set a column's filter since the pills were drawn."""
-    marker = f"filter_{column}"
-    _link.prepare(marker, column, lambda text: text)
-    new = bool(st.session_state.get(f"{marker}_drawn") != st.session_state[marker])
-    st.session_state[f"{marker}_drawn"] = st.session_state[marker]
-    return new
 
 
 def _pill(choice: Any) -> str:

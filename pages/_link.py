@@ -12,7 +12,12 @@ from typing import Any
 import streamlit as st
 
 LONGEST = 200
-_VIEW, _WRITTEN, _PAGE, _FRESH = "link_view", "link_written", "link_page", "link_fresh"
+NAMES = frozenset(
+    ("range", "tests", "tz", "lang", "model", "provider", "operation", "user", "environment")
+    + ("rows", "columns", "measure", "tokens")
+)
+"""Those that a widget shows."""
+_VIEW, _WRITTEN, _SEEN, _PAGE, _FRESH = "link_view", "link_written", "link_seen", "link_page", "link_fresh"
 
 
 def follow(page: str) -> None:
@@ -22,17 +27,24 @@ def follow(page: str) -> None:
     written: dict[str, str] = state.setdefault(_WRITTEN, {})
     given = {name: text[:LONGEST] for name, text in st.query_params.to_dict().items()}
     fresh: set[str] = state.setdefault(_FRESH, set())
+    # What the address said in the run before is old news: a button may have written since, and a run that it asked
+    # for itself still carries the address from before.
+    seen: dict[str, str] = state.get(_SEEN, {})
     for name, text in given.items():
-        if text != written.get(name):
+        if text not in {seen.get(name), written.get(name)}:
             view[name] = text
             fresh.add(name)
-    # The page's own address came without it: the reader went back. A change of page drops all of them, and means none.
+    # The page's own address lost it: the reader went back. A change of page drops all of them, and means none.
     if state.get(_PAGE) == page:
-        for name in written.keys() - given.keys():
+        for name in (seen.keys() & written.keys()) - given.keys():
             view.pop(name, None)
             fresh.add(name)
-    state[_PAGE] = page
-    state[_WRITTEN] = given
+    state[_WRITTEN] = dict(given)
+    if state.get(_PAGE) != page:
+        # A change of page empties the browser's address, whatever this run was told of it, and widgets forget.
+        state[_WRITTEN] = {}
+        fresh |= NAMES
+    state[_PAGE], state[_SEEN] = page, given
 
 
 def text(name: str) -> str | None:
@@ -77,7 +89,13 @@ def renew(name: str) -> None:
 
 def prepare(key: str, name: str, read: Callable[[str | None], Any]) -> None:
     """Give a widget its value, before it is drawn, where the address or a button said something new."""
-    fresh: set[str] = st.session_state.setdefault(_FRESH, set())
-    if name in fresh or key not in st.session_state:
+    if is_fresh(name) or key not in st.session_state:
         st.session_state[key] = read(text(name))
-        fresh.discard(name)
+
+
+def is_fresh(name: str) -> bool:
+    """Whether the address or a button said something new under a name since it was asked last."""
+    fresh: set[str] = st.session_state.setdefault(_FRESH, set())
+    found = name in fresh
+    fresh.discard(name)
+    return found

@@ -87,7 +87,9 @@ def label(name: str) -> str:
 
 def picker() -> None:
     """Draw the picker; what it says is in the link from here on."""
-    _link.prepare("range", "range", lambda text: read(text)[0])
+    if _link.is_fresh("range") or "range" not in st.session_state:
+        st.session_state["range"], days = read(_link.text("range"))
+        st.session_state["days"] = days or _last_days()
     name = st.segmented_control(
         _("Range"),
         NAMES,
@@ -99,10 +101,9 @@ def picker() -> None:
         label_visibility="collapsed",
     )
     if name == "custom":
-        _link.prepare("days", "range", lambda text: read(text)[1] or _last_days())
+        st.session_state.setdefault("days", _last_days())
         _link.put("range", write_days(_pick_days()))
     else:
-        st.session_state.pop("days", None)
         _link.put("range", None if name == DEFAULT else name)
 
 
