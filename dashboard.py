@@ -17,8 +17,11 @@ import streamlit as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tracker.database.driver import Connection
+from tracker.diagnostics.debug_api import DebugApp
+from tracker.diagnostics.here import here
 from tracker.errors import TrackerError
 from tracker.masking import MaskSecrets
 from tracker.reports import pricing, source
@@ -26,9 +29,8 @@ from tracker.reports.health import HealthCheck
 from tracker.traces import TracesApp
 
 log = logging.getLogger("tracker.dashboard")
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-check_health = HealthCheck(lambda: source.reader().check())
+check_health = HealthCheck(source.check)
 
 
 async def health(_: Request) -> JSONResponse:
@@ -45,9 +47,26 @@ def _lend() -> Iterator[tuple[Connection, str | None]]:
         yield connection, reader.database.url.schema
 
 
-async def unknown(request: Request) -> JSONResponse:
-    """A JSON 404: without it an unknown path under /api would answer with the page and 200."""
-    return JSONResponse({"error": "not found", "path": request.url.path}, 404)
+class Unknown:
+    """A JSON 404: without it an unknown path under /api would answer with the page and 200.
+
+    An ASGI app and not a function, to which Starlette would hand no method that it wasn't told of.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = JSONResponse({"error": "not found", "path": scope["path"]}, 404)
+        await answer(scope, receive, send)
+
+
+class MethodNotAllowed:
+    """A JSON 405 for a path that answers other methods."""
+
+    def __init__(self, *methods: str) -> None:
+        self._allowed = ", ".join(methods)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = JSONResponse({"error": "method not allowed"}, 405, headers={"Allow": self._allowed})
+        await answer(scope, receive, send)
 
 
 @asynccontextmanager
@@ -109,9 +128,11 @@ app = st.App(
     "pages/shell.py",
     routes=[
         Route("/api/health", health),
+        Route("/api/health", MethodNotAllowed("GET", "HEAD")),
+        Route("/api/debug/token-tracking", DebugApp(here, source.settings)),
         Route("/v1/traces", TracesApp(_lend, source.settings)),
-        Route("/api", unknown, methods=_METHODS),
-        Route("/api/{path:path}", unknown, methods=_METHODS),
+        Route("/api", Unknown()),
+        Route("/api/{path:path}", Unknown()),
     ],
     lifespan=lifespan,
     on_script_error=on_script_error,

@@ -46,7 +46,7 @@ class Burst:
 
     def start(self) -> None:
         """Run it. Raises `TooMany`, or `Busy` while another one runs."""
-        _recorder.count(burst=True)
+        _recorder.admit(burst=True)
         ready, refused = threading.Event(), threading.Event()
         threading.Thread(target=self._run, args=(ready, refused), name="burst", daemon=True).start()
         ready.wait()

@@ -263,9 +263,7 @@ _LEGEND: dict[str, Any] = {
 }
 
 
-def draw(
-    data: pd.DataFrame, spec: dict[str, Any], *, alt: str, height: int = 250, key: str | None = None
-) -> Any:
+def draw(data: pd.DataFrame, spec: dict[str, Any], *, alt: str, height: int = 250, key: str | None = None) -> Any:
     """Show a Vega-Lite chart in the theme's colours, as wide as its place; with a `key`, what was clicked."""
     config = {"view": {"stroke": None}, "axis": {"labelFlush": False}}
     whole = {**spec, "config": config, "padding": {"left": 2, "right": 8, "top": 2, "bottom": 2}}

@@ -28,7 +28,9 @@ def verdict(sample: Sample) -> None:
             st.text(sentence(found), width="stretch")
     if not sample.advice:
         free = sample.slots.free
-        text = plural("Enough room: {n} more connection can be opened.", "Enough room: {n} more connections can be opened.", free)
+        text = plural(
+            "Enough room: {n} more connection can be opened.", "Enough room: {n} more connections can be opened.", free
+        )
         st.success(text.format(n=exact(free)), icon=":material/check_circle:")
 
 
@@ -78,19 +80,38 @@ def slot_figures(sample: Sample) -> None:
     """Used, free and reserved slots, churn, and the oldest transactions."""
     slots, held = sample.slots, sample.held
     idle = max((s.state_s or 0.0 for s in held if s.idle_in_transaction), default=None)
-    longest = max((s.transaction_s or 0.0 for s in held if s.transaction_s is not None and not s.is_asking), default=None)
+    longest = max(
+        (s.transaction_s or 0.0 for s in held if s.transaction_s is not None and not s.is_asking), default=None
+    )
     churn = sample.opened_per_minute
     with st.grid(6, min_column_width=140):
-        st.metric(_("Used"), exact(slots.used), border=True, help=_("Client connections of all databases of this server, this page's own included"))
+        st.metric(
+            _("Used"),
+            exact(slots.used),
+            border=True,
+            help=_("Client connections of all databases of this server, this page's own included"),
+        )
         st.metric(_("Free"), exact(slots.free), border=True, help=_("What an ordinary role can still open"))
-        st.metric(_("Reserved"), exact(slots.reserved), border=True, help=_("Kept for superusers and pg_use_reserved_connections"))
+        st.metric(
+            _("Reserved"),
+            exact(slots.reserved),
+            border=True,
+            help=_("Kept for superusers and pg_use_reserved_connections"),
+        )
         st.metric(
             _("Opened"),
             "–" if churn is None else _("{n} / min").format(n=f"{churn:.0f}"),
             border=True,
-            help=_("Sessions opened a minute, from pg_stat_database. Many short ones cost the server more than a pool."),
+            help=_(
+                "Sessions opened a minute, from pg_stat_database. Many short ones cost the server more than a pool."
+            ),
         )
-        st.metric(_("Idle in transaction"), seconds(idle), border=True, help=_("The oldest open transaction that does nothing"))
+        st.metric(
+            _("Idle in transaction"),
+            seconds(idle),
+            border=True,
+            help=_("The oldest open transaction that does nothing"),
+        )
         st.metric(_("Longest transaction"), seconds(longest), border=True)
     limits = (
         (_("A limit of {n} connections holds for this role, whatever is free."), slots.role_limit),
@@ -126,9 +147,9 @@ def slot_bar(slots: Slots) -> None:
             "tooltip": [{"field": "part", "title": _("Slots")}, {"field": "slots", "title": _("Connections")}],
         },
     }
-    text = _("{used} used (solid), {free} free (pale), {reserved} reserved (half-tone) of max_connections = {max}").format(
-        used=slots.used, free=slots.free, reserved=slots.reserved, max=slots.max
-    )
+    text = _(
+        "{used} used (solid), {free} free (pale), {reserved} reserved (half-tone) of max_connections = {max}"
+    ).format(used=slots.used, free=slots.free, reserved=slots.reserved, max=slots.max)
     draw(data, spec, height=64, alt=text)
     st.caption(text)
 
@@ -187,17 +208,35 @@ def history(prepared: Prepared, zone: str) -> None:
     if data["at_s"].nunique() < 3:
         st.caption(_("The curve begins now: one point each 15 seconds while pages are open, for six hours."))
         return
-    local = pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None).dt.tz_localize("UTC")
+    local = (
+        pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None).dt.tz_localize("UTC")
+    )
     spec: dict[str, Any] = {
         "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.85},
         "encoding": {
-            "x": {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "axis": {"title": None, "grid": False, "format": "%H:%M", "tickCount": 6, "labelOverlap": "greedy"}},
-            "y": {"field": "connections", "type": "quantitative", "stack": "zero", "axis": {"title": None, "domain": False, "ticks": False, "tickCount": 4, "tickMinStep": 1}},
+            "x": {
+                "field": "at",
+                "type": "temporal",
+                "scale": {"type": "utc"},
+                "axis": {"title": None, "grid": False, "format": "%H:%M", "tickCount": 6, "labelOverlap": "greedy"},
+            },
+            "y": {
+                "field": "connections",
+                "type": "quantitative",
+                "stack": "zero",
+                "axis": {"title": None, "domain": False, "ticks": False, "tickCount": 4, "tickMinStep": 1},
+            },
             "color": {
                 "field": "state",
                 "type": "nominal",
                 "scale": {"domain": [*STATES, "hidden"]},
-                "legend": {"orient": "bottom", "title": None, "symbolType": "circle", "columns": 3, "values": list(dict.fromkeys(data["state"]))},
+                "legend": {
+                    "orient": "bottom",
+                    "title": None,
+                    "symbolType": "circle",
+                    "columns": 3,
+                    "values": list(dict.fromkeys(data["state"])),
+                },
             },
             "tooltip": [
                 {"field": "at", "type": "temporal", "title": _("When"), "format": "%H:%M:%S"},
@@ -213,7 +252,8 @@ def session_table(prepared: Prepared) -> Session | None:
     """Every session; the one that the reader selected."""
     data = prepared.session_frame
     data = data.assign(
-        since=[seconds(value) for value in data["state_s"]], transaction=[seconds(value) for value in data["transaction_s"]]
+        since=[seconds(value) for value in data["state_s"]],
+        transaction=[seconds(value) for value in data["transaction_s"]],
     )
     config: dict[str, Any] = {
         "pid": st.column_config.NumberColumn("pid", format="%d", width=70, pinned=True),
@@ -239,7 +279,7 @@ def session_table(prepared: Prepared) -> Session | None:
         selection_mode="single-row",
         alt=_("Sessions"),
     )
-    rows = chosen["selection"]["rows"]  # type: ignore[index]
+    rows = chosen["selection"]["rows"]
     return prepared.sessions[rows[0]] if rows and rows[0] < len(prepared.sessions) else None
 
 

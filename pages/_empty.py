@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import _filters
 import _link
 import streamlit as st
 from _formats import ago, calls, day
-from _range import write_days, zone
+from _range import charted, write_days, zone
 from _words import _
 
+from tracker import settings
 from tracker.reports import Reader, removal, usage
 from tracker.reports.choices import COLUMNS
 
@@ -36,7 +36,7 @@ def nothing_here(last_at: datetime) -> None:
             if st.button(_("Clear the filters"), type="primary", key="clear_filters"):
                 _link.change(**dict.fromkeys(COLUMNS))
             return
-        local = last_at.astimezone(ZoneInfo(zone()))
+        local = charted(last_at).astimezone(settings.zone(zone()))
         st.markdown(f"**{_('No calls in this range')}**", width="content")
         st.caption(
             _("The last one was on {day} at {time}, {ago}.").format(

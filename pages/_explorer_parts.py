@@ -52,9 +52,7 @@ def _pick(name: str, label: str, options: list[str], words: Callable[[str], str]
     _link.prepare(f"explore_{name}", name, lambda text: text if text in options else default)
     if st.session_state[f"explore_{name}"] not in options:
         st.session_state[f"explore_{name}"] = default
-    chosen = st.selectbox(
-        label, options, format_func=words, key=f"explore_{name}", persist_state="session", width=190
-    )
+    chosen = st.selectbox(label, options, format_func=words, key=f"explore_{name}", persist_state="session", width=190)
     _link.put(name, None if chosen in {None, default} else chosen)
     return chosen or default
 
@@ -99,7 +97,8 @@ def table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
     data = pd.DataFrame({"row": shown.index, "total": shown["total"].to_numpy()})
     for number, name in enumerate(names):
         data[f"column {number}"] = [
-            "" if value != value else text(value) for value in shown[name].astype(float)  # NaN: no such calls
+            "" if value != value else text(value)
+            for value in shown[name].astype(float)  # NaN: no such calls
         ]
     largest = float(data["total"].max() or 0)
     config: dict[str, Any] = {
@@ -131,7 +130,7 @@ def table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
     )
     if len(wide) > _MOST_ROWS:
         st.caption(_("The largest {n} of {all}; the download has them all.").format(n=_MOST_ROWS, all=exact(len(wide))))
-    picked = chosen["selection"]["rows"]  # type: ignore[index]
+    picked = chosen["selection"]["rows"]
     return str(data["row"].iloc[picked[0]]) if picked and picked[0] < len(data) else None
 
 
@@ -200,7 +199,7 @@ def calls_table(data: pd.DataFrame, timezone: str, most: int, key: str) -> str |
         selection_mode="single-row",
         alt=_("The calls behind the figure"),
     )
-    picked = chosen["selection"]["rows"]  # type: ignore[index]
+    picked = chosen["selection"]["rows"]
     return str(data["id"].iloc[picked[0]]) if picked and picked[0] < len(data) else None
 
 

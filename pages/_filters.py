@@ -55,7 +55,7 @@ def column_label(column: str) -> str:
 def bar(reader: Reader) -> None:
     """Draw the pills and the switch for test recordings; what they say is in the link from here on."""
     shown = [*active().items()]
-    if any([_link.is_fresh(column) for column in COLUMNS]) or _KEY not in st.session_state:
+    if {column for column in COLUMNS if _link.is_fresh(column)} or _KEY not in st.session_state:
         st.session_state[_KEY] = shown
     options = dict.fromkeys([*shown, *st.session_state[_KEY], *_choices(reader)])
     chosen = st.multiselect(

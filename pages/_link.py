@@ -12,10 +12,9 @@ from typing import Any
 import streamlit as st
 
 LONGEST = 200
-NAMES = frozenset(
-    ("range", "tests", "tz", "lang", "model", "provider", "operation", "user", "environment")
-    + ("rows", "columns", "measure", "tokens")
-)
+_READER = ("range", "tests", "tz", "lang")
+_FILTERS = ("model", "provider", "operation", "user", "environment")
+NAMES = frozenset((*_READER, *_FILTERS, "rows", "columns", "measure", "tokens"))
 """Those that a widget shows."""
 _VIEW, _WRITTEN, _SEEN, _PAGE, _FRESH = "link_view", "link_written", "link_seen", "link_page", "link_fresh"
 

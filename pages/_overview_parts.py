@@ -58,9 +58,7 @@ def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: R
             ),
             "blue",
         )
-        metric(
-            _("Cost"), _cost(totals), _cost_change(totals, before), complete["cost_usd"], _cost_help(totals), "blue"
-        )
+        metric(_("Cost"), _cost(totals), _cost_change(totals, before), complete["cost_usd"], _cost_help(totals), "blue")
         metric(
             _("Calls"),
             count(totals.calls),
@@ -100,7 +98,9 @@ def _users_help(users: int, *, anonymous: bool) -> str:
 
 
 def _cost(totals: Totals) -> str:
-    return f"≥ {usd(totals.cost_usd)}" if totals.unpriced_calls and totals.cost_usd is not None else usd(totals.cost_usd)
+    return (
+        f"≥ {usd(totals.cost_usd)}" if totals.unpriced_calls and totals.cost_usd is not None else usd(totals.cost_usd)
+    )
 
 
 def _cost_change(totals: Totals, before: Totals | None) -> str | int | None:

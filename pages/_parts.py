@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import _filters
 import _live
 import streamlit as st
-from _range import Range, picked, picker
+from _formats import day
+from _range import Range, picked, picker, zone
 from _words import _
 
+from tracker import settings
 from tracker.reports import Reader, usage
 
 
@@ -63,3 +66,28 @@ def database_name(reader: Reader) -> str:
     if reader.database.embedded:
         return _("Embedded database")
     return reader.database.url.label
+
+
+def standing_notes(reader: Reader, start: datetime) -> None:
+    """What a reader must know about the figures: that they can't be kept up to date, and where single records end."""
+    found = reader.standing()
+    if found.remedy:
+        text = _(
+            "This database user can't keep the rollups up to date; what changed since is read from the rows, which is"
+            " slower. What to do:"
+        )
+        if found.as_of:
+            moment = _local(found.as_of)
+            text = _("Rollups of {day}.").format(day=f"{day(moment)}, {moment:%H:%M}") + f" {text}"
+        st.caption(f":material/info: {text}")
+        st.code(found.remedy, language=None)
+    if found.detail_from and start < found.detail_from:
+        text = _(
+            "Single records from before {day} were pruned: figures and charts count them, but the list of records, and"
+            " filters by user, begin there."
+        )
+        st.caption(f":material/inventory_2: {text.format(day=day(_local(found.detail_from)))}")
+
+
+def _local(moment: datetime) -> datetime:
+    return moment.astimezone(settings.zone(zone()))

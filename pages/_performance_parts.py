@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from _range import Range
 from _shared import shared
 from _words import _, plural
 
+from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.arrivals import LATER
@@ -208,7 +210,9 @@ def deployments(book: Ledger | None) -> None:
 def alert_table(found: pd.DataFrame | None, timezone: str) -> None:
     """The alerts that went out."""
     if found is None:
-        st.caption(_("This role may not see the alerts: GRANT SELECT ON token_tracker_alerts, or token-tracker migrate."))
+        st.caption(
+            _("This role may not see the alerts: GRANT SELECT ON token_tracker_alerts, or token-tracker migrate.")
+        )
         return
     if found.empty:
         st.caption(_("None in this range."))
@@ -226,6 +230,12 @@ def alert_table(found: pd.DataFrame | None, timezone: str) -> None:
     _table(data, config, _("Alerts"))
 
 
+def _own_row(what: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    connection = statistics.median(outcome.connection_ms or 0.0 for outcome in outcomes)
+    write = statistics.median(outcome.write_ms or 0.0 for outcome in outcomes)
+    return {"what": what, "n": len(outcomes), "connection": milliseconds(connection), "write": milliseconds(write)}
+
+
 def own_writes() -> None:
     """What this very process's Tracker measured, at its test recordings."""
     found = _recorder.own_writes()
@@ -233,25 +243,10 @@ def own_writes() -> None:
         st.caption(_("This process has recorded nothing yet. A test recording shows its times here."))
         return
     first, rest = found[0], found[1:]
-    warm = sorted(outcome.write_ms or 0.0 for outcome in rest)
-    data = pd.DataFrame(
-        [
-            {
-                "what": _("first (cold)"),
-                "n": 1,
-                "connection": milliseconds(first.connection_ms),
-                "write": milliseconds(first.write_ms),
-            }
-        ]
-        + [
-            {
-                "what": _("all others, median"),
-                "n": len(rest),
-                "connection": milliseconds(sorted(outcome.connection_ms or 0.0 for outcome in rest)[len(rest) // 2]),
-                "write": milliseconds(warm[len(warm) // 2]),
-            }
-        ][: len(rest)]
-    )
+    rows = [_own_row(_("first (cold)"), [first])]
+    if rest:
+        rows.append(_own_row(_("all others, median"), rest))
+    data = pd.DataFrame(rows)
     config = {
         "what": st.column_config.TextColumn(_("Record")),
         "n": st.column_config.NumberColumn(_("Records"), width=70),

@@ -19,7 +19,6 @@ log = logging.getLogger("tracker.dashboard")
 RETRY_S = 5
 
 
-
 def _title(code: str) -> str:
     titles = {
         "password_wrong": _("The database refused the password"),
@@ -94,9 +93,7 @@ def _try_again() -> None:
 
 def _answers() -> bool:
     try:
-        source.reader().check()
-    except TrackerError as error:
-        if isinstance(error, DatabaseError) and error.code == "refused":
-            source.forget()  # an embedded server that was stopped is started again
+        source.check()
+    except TrackerError:
         return False
     return True

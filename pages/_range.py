@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import _link
 import streamlit as st
 from _words import _, plural
 
+from tracker import settings
 from tracker.reports import Filters, source
 from tracker.reports.usage import Extent
 
 NAMES = ("1h", "24h", "today", "7d", "30d", "month", "all", "custom")
 DEFAULT = "30d"
 _LONGEST_DAYS = 3660
+_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Days = tuple[date, date]
 
 
@@ -60,14 +61,15 @@ def home_zone() -> str:
 def known_zone(name: str | None) -> str | None:
     """The name, if it is one of a time zone."""
     try:
-        return ZoneInfo(name).key if name else None
-    except (OSError, ValueError, KeyError):
+        settings.zone(name or "")
+    except ValueError:
         return None
+    return name
 
 
 def now() -> datetime:
     """This moment on the reader's clock."""
-    return datetime.now(ZoneInfo(zone()))
+    return datetime.now(settings.zone(zone()))
 
 
 def label(name: str) -> str:
@@ -122,7 +124,7 @@ def read(text: str | None) -> tuple[str, Days | None]:
         days = date.fromisoformat(first), date.fromisoformat(last or first)
     except ValueError:
         return DEFAULT, None
-    sensible = date(1971, 1, 1) <= days[0] <= days[1] <= date(9998, 1, 1)
+    sensible = date(1971, 1, 1) <= days[0] <= days[1] <= date(2199, 12, 31)
     if not sensible or (days[1] - days[0]).days > _LONGEST_DAYS:
         return DEFAULT, None
     return "custom", days
@@ -143,7 +145,7 @@ def _pick_days() -> Days:
         _("Days"),
         key="days",
         min_value=date(1971, 1, 1),
-        max_value=date(9998, 1, 1),
+        max_value=date(2199, 12, 31),
         label_visibility="collapsed",
         width=230,
     )
@@ -162,9 +164,8 @@ def resolve(
     end = moment + timedelta(seconds=1)  # what was recorded in this very second counts
     if name == "all":
         covered = extent()
-        start, last = covered.first_at or _midnight(moment, moment.date()), covered.last_at or moment
-        # A call from the end of all time has no second after it.
-        last = min(last, datetime(9998, 1, 1, tzinfo=last.tzinfo)) + timedelta(seconds=1)
+        start = charted(covered.first_at or _midnight(moment, moment.date()))
+        last = charted(covered.last_at or moment) + timedelta(seconds=1)
         return Range(name, _filters(min(start, last), last, moment, columns), None)
     if name == "custom" and days:
         start = _midnight(moment, days[0])
@@ -192,6 +193,11 @@ def _named(name: str, moment: datetime) -> tuple[datetime, timedelta]:
         return start, start - _midnight(moment, (start - timedelta(days=1)).date().replace(day=1))
     length = {"today": 1, "7d": 7}.get(name, 30)
     return _midnight(moment, moment.date() - timedelta(days=length - 1)), timedelta(days=length)
+
+
+def charted(moment: datetime) -> datetime:
+    """A call's time within what clocks can show and charts draw: a table may hold infinity and the year 9999."""
+    return min(max(moment, _EARLIEST), _LATEST)
 
 
 def _midnight(moment: datetime, day: date) -> datetime:

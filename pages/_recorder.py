@@ -46,7 +46,7 @@ class Busy(Exception):  # noqa: N818 - a refusal, not an error
 
 def record(reader: Reader, kind: str) -> tracker.Outcome:
     """Record one call as an app would. Raises `TooMany`, `Busy`."""
-    count()
+    admit()
     with turn():
         outcome = _ai.record(recorder(reader), kind)
     _own.append(outcome)
@@ -89,7 +89,7 @@ def recorder_pool() -> PoolStats | None:
     return _recorder.pool_stats() if _recorder else None
 
 
-def count(*, burst: bool = False) -> None:
+def admit(*, burst: bool = False) -> None:
     """Count one press of a button of all readers. Raises `TooMany`."""
     recent, limit = (_recent_bursts, BURST_LIMIT) if burst else (_recent, LIMIT)
     now = time.monotonic()

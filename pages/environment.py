@@ -6,6 +6,7 @@ import os
 
 import pandas as pd
 import streamlit as st
+from _environment_parts import against, checklist, current_report, findings
 from _parts import card, head, question
 from _words import _
 
@@ -20,6 +21,13 @@ def main() -> None:
     question(_("What is set here, and what follows from it?"))
     runtime_figures(settings)
     problems(settings)
+    report = current_report()
+    with card("Findings", "the debug report of this process"):
+        findings(report)
+    with card("Here against there"):
+        against(report)
+    with card("Checklist"):
+        checklist()
     with card("Flags", "secrets show only whether they are set"):
         flag_table(flags(os.environ))
     with card("Connection policy", "in force in this process"):

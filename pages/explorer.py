@@ -46,7 +46,13 @@ def draw() -> None:
     # A click stays a widget's selection until the question changes; then the widgets begin anew.
     key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_turn', 0)}"
     left, right = st.columns([3, 2])
-    with left, card(f"{measure_label(measure)[:1].upper()}{measure_label(measure)[1:]}", _("by {rows}").format(rows=column_label(rows))):
+    with (
+        left,
+        card(
+            f"{measure_label(measure)[:1].upper()}{measure_label(measure)[1:]}",
+            _("by {rows}").format(rows=column_label(rows)),
+        ),
+    ):
         clicked = chart(found, measure, rows, columns, f"explore_chart_{key}")
     with right, card(_("Table")):
         selected = table(wide, measure, rows, f"explore_table_{key}")

@@ -12,7 +12,7 @@ from _charts import heat, stacked
 from _empty import nothing, sample_notice
 from _live import live, waiting
 from _overview_parts import by_model, by_operation, figures, last_records, tokens, top_users
-from _parts import card, head, question, shown
+from _parts import card, head, question, shown, standing_notes
 from _range import now
 from _shared import shared as kept
 from _unusual import unusual_today
@@ -89,6 +89,7 @@ def _draw(reader: Reader) -> None:
         heat(hours, "calls", label=_("Calls"), alt=_("Calls by hour and weekday"))
     with card(_("Last records")):
         last_records(usage.last_records(reader, filters, count=12), filters.timezone)
+    standing_notes(reader, filters.start)
 
 
 def by(bucket: str) -> str:

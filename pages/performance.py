@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 from _charts import lines
 from _live import live, waiting
-from _parts import card, head, question, shown
+from _parts import card, head, question, shown, standing_notes
 from _performance_parts import (
     alert_table,
     book_of,
@@ -72,6 +72,7 @@ def _draw(reader: Reader) -> None:
         alert_table(alerts(reader, filters), filters.timezone)
     with right, card(_("This process")):
         own_writes()
+    standing_notes(reader, filters.start)
 
 
 main()

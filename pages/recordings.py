@@ -72,7 +72,12 @@ def burst(reader: Reader) -> None:
         number = st.number_input(_("Records"), 1, MOST, 200, step=50, key="burst_n", width=150)
         at_once = st.number_input(_("At once"), 1, MOST_AT_ONCE, 10, key="burst_c", width=130)
         mode = st.segmented_control(
-            _("Mode"), ["direct", "background"], default="direct", required=True, format_func=mode_name, key="burst_mode"
+            _("Mode"),
+            ["direct", "background"],
+            default="direct",
+            required=True,
+            format_func=mode_name,
+            key="burst_mode",
         )
         if st.button(_("Start"), icon=":material/bolt:", key="start_burst"):
             started = Burst(reader, int(number), int(at_once), cast("Mode", mode))
@@ -97,7 +102,7 @@ def mode_name(mode: str) -> str:
 def follow() -> None:
     """The burst as it stands; once it is done the page stops looking."""
     running: Burst = st.session_state["burst"]
-    if running.done and not st.session_state.get("burst_seen") == id(running):
+    if running.done and st.session_state.get("burst_seen") != id(running):
         st.session_state["burst_seen"] = id(running)
         st.rerun()
     show_burst(running)

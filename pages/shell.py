@@ -76,21 +76,28 @@ def reader_settings() -> None:
     browsers = home_zone()
     zones = list(dict.fromkeys([browsers, zone(), "UTC", *_zones()]))
     _link.prepare("tz", "tz", lambda text: known_zone(text) or browsers)
-    chosen = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
-    _link.put("tz", chosen if chosen and chosen != browsers else None)
+    place = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
+    _link.put("tz", place if place and place != browsers else None)
     own = preferred(st.context.locale)
     _link.prepare("lang", "lang", lambda text: text if text in LANGUAGES else own)
     chosen = st.segmented_control(
-        _("Language"), list(LANGUAGES), format_func=LANGUAGES.__getitem__, required=True, key="lang", persist_state="session"
+        _("Language"),
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        required=True,
+        key="lang",
+        persist_state="session",
     )
-    if chosen != language():
+    if chosen is not None and chosen != language():
         _link.change(lang=None if chosen == own else chosen)
     _link.put("lang", None if chosen == own else chosen)
 
 
 @cache
 def _zones() -> list[str]:
-    return sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix", "right")))
+    return sorted(
+        name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix", "right"))
+    )
 
 
 main()

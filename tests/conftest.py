@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pytest
 from faults import Proxy
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from support import connect, eventually, run, value, with_database, with_role
+from support import connect, eventually, run, small_disk, value, with_database, with_role
 
 from tracker import Tracker
 from tracker.database import embedded
@@ -78,6 +78,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setattr(tracker_module, "_shared", None)
     # What a test queues is nobody else's, and nothing is left in the home of whoever runs it.
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
     # A command run in this process silences the library's log for the rest of it.
     logging.getLogger("tracker").setLevel(logging.NOTSET)
 
@@ -192,6 +193,38 @@ def recorder(new_tracker: Callable[..., Tracker]) -> Tracker:
 
 
 @pytest.fixture
+def as_ordinary_user() -> Callable[[], AbstractContextManager[None]]:
+    """A block in which file permissions count, also where the tests run as root."""
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return block
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A directory in which nobody can write, not even root."""
+    if os.geteuid() == 0:
+        with small_disk(tmp_path) as disk:
+            disk.remount("ro")
+            yield disk
+        return
+    directory = tmp_path / "read-only"
+    directory.mkdir(mode=0o555)
+    yield directory
+    directory.chmod(0o755)
+
+
+@pytest.fixture
 def proxy(database_url: str) -> Iterator[Proxy]:
     """A network in front of the fresh, migrated database that fails when told to."""
     with Proxy(database_url) as running:
@@ -255,6 +288,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = trust
+stats_users = {target.user}
 auth_file = {directory}/users
 pool_mode = transaction
 default_pool_size = 5

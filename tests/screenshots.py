@@ -18,10 +18,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "dashboard")]
 
-from dashboard_support import Server, open_page, open_browser, start_server
+from dashboard_support import Server, open_browser, open_page, start_server
 from playwright.sync_api import Browser, Page
 from support import ROOT, python
-
 
 PAGES = ("", "explorer", "connections", "performance", "environment", "recordings")
 WIDE, PHONE = (1440, 900), (390, 844)
@@ -102,7 +101,9 @@ def dashboard(data: Path | None) -> Iterator[Server]:
         else:
             mapping = ["created_at=TIMESTAMP", "input_tokens=ContextTokens", "output_tokens=GeneratedTokens"]
             maps = [word for pair in mapping for word in ("--map", pair)]
-            python("-m", "tracker", "import", str(data), *maps, "--set", "model=gpt-4", "--set", "operation=chat", env=env)
+            python(
+                "-m", "tracker", "import", str(data), *maps, "--set", "model=gpt-4", "--set", "operation=chat", env=env
+            )
         python("-c", _RECORD, env=env)
         yield server
     finally:

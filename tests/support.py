@@ -102,3 +102,27 @@ def python(
 def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a process that finds the work tree's modules."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+
+
+class Disk(type(Path())):
+    """A directory that is a file system of its own."""
+
+    def remount(self, how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self)], check=True, capture_output=True)
+
+
+@contextmanager
+def small_disk(directory: Path, megabytes: int = 4) -> Iterator[Disk]:
+    """A small file system in memory, to be filled or made read-only; only root may mount one."""
+    import pytest
+
+    place = Disk(directory / "disk")
+    place.mkdir()
+    options = f"size={megabytes}m,mode=0700"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("A small file system can't be mounted here: that takes root and the right to mount.")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)

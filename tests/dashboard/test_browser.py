@@ -19,7 +19,7 @@ from tracker.database.migrate import migrate
 
 pytestmark = pytest.mark.browser
 PATHS = ("", "explorer", "connections", "performance", "environment", "recordings")
-# Streamlit's own, which an app can't change: how it marks up its widgets' lists, its charts' images, its tables' canvas.
+# Streamlit's own, which an app can't change: how it marks up its lists, its charts' images, its tables' canvas.
 NOT_OURS = {"list", "listitem", "svg-img-alt", "aria-allowed-attr", "scrollable-region-focusable", "nested-interactive"}
 
 
@@ -113,7 +113,9 @@ def test_custom_days_stand_in_the_address(visit: Callable[..., Page]) -> None:
     expect(metric(again, "Calls")).to_be_visible()
 
 
-@pytest.mark.parametrize("range_", ["nonsense", "9999-12-31..9999-12-31", "custom", "2026-02-30", "2026-03-02..2026-03-01"])
+@pytest.mark.parametrize(
+    "range_", ["nonsense", "9999-12-31..9999-12-31", "custom", "2026-02-30", "2026-03-02..2026-03-01"]
+)
 def test_a_broken_link_shows_the_usual_view(visit: Callable[..., Page], range_: str) -> None:
     page = visit(f"?range={range_}&tz=Nowhere/At_all&lang=xx&rows=;drop&measure=none&row=x&call=not-an-id")
     expect(metric(page, "Tokens")).to_be_visible()
@@ -173,9 +175,7 @@ def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[.
         table = page.get_by_test_id("stDataFrame").filter(has_text="zz-stray").last
         table.scroll_into_view_if_needed()
         row = next(
-            number
-            for number, cells in enumerate(table.locator("tbody tr").all_inner_texts())
-            if "zz-stray" in cells
+            number for number, cells in enumerate(table.locator("tbody tr").all_inner_texts()) if "zz-stray" in cells
         )
         box = table.bounding_box()
         assert box
@@ -192,9 +192,7 @@ def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[.
 
 
 @pytest.mark.parametrize("mode", ["direct", "background"])
-def test_a_burst_proves_that_each_record_is_there_once(
-    visit: Callable[..., Page], sample_url: str, mode: str
-) -> None:
+def test_a_burst_proves_that_each_record_is_there_once(visit: Callable[..., Page], sample_url: str, mode: str) -> None:
     page = visit("recordings")
     page.get_by_label("Records", exact=True).fill("40")
     page.get_by_label("Records", exact=True).press("Enter")

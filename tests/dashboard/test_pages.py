@@ -66,6 +66,18 @@ def test_overview_of_a_quiet_range_leads_to_the_last_call(
     assert app.query_params["range"] == "2023-11-17"
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31 23:59:59+00", "infinity", "-infinity"])
+@pytest.mark.parametrize("page", ["overview.py", "performance.py"])
+def test_a_time_that_no_clock_shows_breaks_no_page(
+    open_page: OpenPage, database_url: str, call: Execute, page: str, moment: str
+) -> None:
+    call(created_at=moment)
+    open_page(database_url, page)
+    open_page(database_url, page, range="7d")
+    call()
+    open_page(database_url, page, range="all")
+
+
 def test_an_empty_table_greets_with_two_ways_on(open_page: OpenPage, database_url: str) -> None:
     app = open_page(database_url)
     assert "Nothing recorded yet" in texts(app)
@@ -101,7 +113,9 @@ def test_connections_says_how_much_room_there_is(open_page: OpenPage, database_u
     shown = figures(app)
     assert int(shown["Used"]) >= 1
     assert int(shown["Free"]) + int(shown["Used"]) + int(shown["Reserved"]) == 100
-    assert any("token-tracker dashboard/local/development" in set(frame.value.get("name", ())) for frame in app.dataframe)
+    assert any(
+        "token-tracker dashboard/local/development" in set(frame.value.get("name", ())) for frame in app.dataframe
+    )
 
 
 def test_performance_judges_recorded_calls_only(open_page: OpenPage, database_url: str, call: Execute) -> None:

@@ -95,6 +95,15 @@ def test_all_time_is_from_the_first_call_to_the_last() -> None:
     assert found.filters.bucket == "minute"
 
 
+@pytest.mark.parametrize("last", [datetime.max.replace(tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
+def test_all_time_ends_before_clocks_do(last: datetime) -> None:
+    from _range import resolve
+
+    covered = Extent(datetime.min.replace(tzinfo=UTC), last)
+    found = resolve("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
+    assert (found.filters.start.year, found.filters.end.year) == (1970, 2200)
+
+
 def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     import _colors
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from zoneinfo import ZoneInfo
 
 from tracker import settings
 from tracker.database.driver import Connection
@@ -20,14 +19,20 @@ def database() -> Database:
     return found
 
 
+def one_line(text: str) -> str:
+    """A text as one line; what isn't UTF-8 in a file or an argument is shown as what it is."""
+    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def zone(name: str) -> str:
     """An IANA time zone's name, checked. Raises `SettingError`."""
     try:
-        return ZoneInfo(name).key
-    except (OSError, ValueError, KeyError):
+        settings.zone(name)
+    except ValueError:
         raise SettingError(
             f"--timezone holds {name[:60]!r}; it may hold an IANA time zone such as Asia/Seoul."
         ) from None
+    return name
 
 
 def table(connection: Connection, schema: str | None) -> Table:

@@ -64,7 +64,7 @@ class ConnectionPool:
         _pools.add(self)
 
     def _reset(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()
         self._idle: list[Lease] = []
         self._open = 0
         self._pending = 0

@@ -28,7 +28,7 @@ class Timer:
         self._reset()
 
     def _reset(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._wakes_at = float("inf")
@@ -84,7 +84,7 @@ class Deadline:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._cut_at: float | None = None
         self._scheduled_for = float("inf")
         self.fired = False

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,7 +42,7 @@ class Alerts:
 
     def reset(self) -> None:
         """Begin anew, also in a forked child."""
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()
         self._sent_at: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
         self._queue: deque[dict[str, Any]] = deque(maxlen=_LONGEST_QUEUE)
@@ -91,9 +92,13 @@ class Alerts:
         with self._changed:
             self._queue.append(alert)
             self._changed.notify_all()
-            start, self._running = not self._running, True
-        if start:
-            threading.Thread(target=self._run, name="tracker-alerts", daemon=True).start()
+            self._start()
+
+    def _start(self) -> None:
+        if not self._running:
+            with suppress(RuntimeError):  # no thread can be started now: the next alert takes this one along
+                threading.Thread(target=self._run, name="tracker-alerts", daemon=True).start()
+                self._running = True
 
     def _run(self) -> None:
         from tracker.recording.channels import send
@@ -113,4 +118,6 @@ class Alerts:
     def wait(self, timeout_s: float) -> None:
         """Wait until what was raised is sent, for so long."""
         with self._changed:
-            self._changed.wait_for(lambda: not (self._queue or self._sending), timeout_s)
+            if self._queue:
+                self._start()
+            self._changed.wait_for(lambda: not (self._running and (self._queue or self._sending)), timeout_s)

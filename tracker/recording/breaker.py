@@ -24,7 +24,7 @@ class Breaker:
 
     def reset(self) -> None:
         """Begin anew, also in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._probe_at = 0.0
         self._step_s = 0.0
         self.error: DatabaseError | None = None

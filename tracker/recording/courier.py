@@ -30,7 +30,9 @@ class Courier:
 
     def reset(self) -> None:
         """Begin anew, also in a forked child, where the thread is gone."""
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = (
+            threading.Condition()
+        )  # its lock can be taken again: a signal handler may close us at any moment
         self._thread: threading.Thread | None = None
         self._awake = False
         self._hurry = False
@@ -40,16 +42,26 @@ class Courier:
 
     def wake(self, *, now: bool = False) -> None:
         """Something waits; `now` ends a pause."""
-        if self._awake and not now:
+        if self._awake and not now and not self._stopping:
             return
         with self._changed:
             self._awake = True
             self._hurry = self._hurry or now
             self._stopping = False
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tracker-delivery", daemon=True)
-                self._thread.start()
+                self._begin()
             self._changed.notify_all()
+
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._run, name="tracker-delivery", daemon=True)
+        try:
+            thread.start()
+        except (
+            RuntimeError
+        ):  # the host has no threads left, or ends: what waits lies safe, and the next wake tries again
+            self._awake = False
+        else:
+            self._thread = thread
 
     def stop(self) -> None:
         """End the thread after its present round."""

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 # On serverless the outbox is emptied in the callers' own time: a batch in one round trip, while enough is left.
 _CATCH_UP_ROWS = 200
 _CATCH_UP_LEFT_S = 1.0
+# A caller in such a hurry learns nothing about the database when it is too late.
+_TELLING_S = 0.25
+_TOO_LATE = {"deadline", "timeout"}
+# By how much of its deadline a record may be late when the outbox is locked too.
+_LATE_SHARE = 0.1
 
 
 class DirectWriter:
@@ -76,7 +81,7 @@ class DirectWriter:
         journal = self._journal()
         details = {
             "record_id": str(row["id"]),
-            "attempts": attempts.retry_count + 1,
+            "attempts": attempts.retry_count + (attempts.error is not None),
             "elapsed_ms": elapsed_ms(started),
         }
         if isinstance(error, RecordError):
@@ -84,11 +89,14 @@ class DirectWriter:
             self.behind = True
             log.whole_record("failed", row, str(error), attempts.retry_count)
             return _outcome("failed", row, attempts, str(error))
-        if attempts.error is not None and error.code != "pool_exhausted":
+        left_s = deadline - time.monotonic()
+        budget_s = time.perf_counter() - started + left_s
+        hurried = budget_s < _TELLING_S and error.code in _TOO_LATE
+        if attempts.error is not None and error.code != "pool_exhausted" and not hurried:
             self._breaker.opens(error)
         row = {**row, "connection_ms": attempts.connection_ms, "retry_count": attempts.retry_count}
         try:
-            journal.keep(row, patience_s=max(0.05, min(1.0, (deadline - time.monotonic()) + 0.5)))
+            journal.keep(row, left_s + budget_s * _LATE_SHARE)
         except OutboxError as unkept:
             sentence = f"{error} {unkept}"
             log.whole_record("failed", row, sentence, attempts.retry_count)

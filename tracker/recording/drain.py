@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tracker.errors import DatabaseError, RecordError
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.ledger import entry, note_duplicates, write_alerts, write_entries
 from tracker.recording.outbox import Outbox, Waiting
-from tracker.recording.statement import Arrival
+from tracker.recording.statement import Arrival, swallowed
 
 BATCH = 1000
 # One statement of a batch never needs longer; a server that hangs is left alone after it.
@@ -35,6 +36,8 @@ class Drainer:
         self._done_through: dict[str, int] = {}
         self.delivered = 0
         """How many records arrived so far, those included that had arrived before."""
+        self.answers = 0
+        """How many rounds the database took part in."""
 
     def round(self, own_instance: str | None, deadline: float, limit: int = BATCH) -> bool | None:
         """Deliver one batch; True when more waits, False when nothing does, None when another process is at it.
@@ -59,6 +62,7 @@ class Drainer:
                 self._last_error = error
                 raise
             self._failed_rounds, self._last_error = 0, None
+            self.answers += bool(records)
             return not self.outbox.empty()
 
     def _deliver(self, records: Sequence[Waiting], own_instance: str | None, deadline: float) -> None:
@@ -72,17 +76,30 @@ class Drainer:
         except RecordError as error:
             self._divide(records, own_instance, deadline, error)
             return
-        self.delivered += len(records)
         if new < len(records):
+            records = self._without_swallowed(records, deadline)
+            documents = [record.document for record in records]
             self._delivery.tell(lambda connection, target: note_duplicates(connection, target, documents), deadline)
+        self.delivered += len(records)
+
+    def _without_swallowed(self, records: Sequence[Waiting], deadline: float) -> list[Waiting]:
+        """Set those aside that the table took and didn't store; the others."""
+        gone = self._delivery.absent([record.id for record in records], deadline)
+        for record in records:
+            if record.id in gone:
+                self._set_aside(record, swallowed())
+        return [record for record in records if record.id not in gone]
+
+    def _set_aside(self, record: Waiting, error: RecordError) -> None:
+        self.outbox.set_aside(record, error.sentence)
+        self._on_set_aside(record, error)
 
     def _divide(
         self, records: Sequence[Waiting], own_instance: str | None, deadline: float, error: RecordError
     ) -> None:
         """One of these is refused: halve the batch until it stands alone."""
         if len(records) == 1:
-            self.outbox.set_aside(records[0], error.sentence)
-            self._on_set_aside(records[0], error)
+            self._set_aside(records[0], error)
             return
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):
@@ -123,10 +140,15 @@ class Drainer:
                 if target.takes_notes and (found := [json.loads(text) for _, sort, text in notes if sort == kind]):
                     table(connection, target, found)
 
-        self._delivery.tell(write, deadline)
+        with suppress(RecordError):  # what a damaged file made of a note can't be told
+            self._delivery.tell(write, deadline)
         self.outbox.remove_notes([number for number, _, _ in notes])
 
 
 def set_aside_entry(record: Waiting) -> dict[str, Any]:
     """The ledger's line for a record that was set aside."""
-    return entry("set_aside", json.loads(record.document), record.sequence)
+    try:
+        place = {**json.loads(record.document), "instance_id": record.instance}
+    except ValueError:  # which may be just why it was refused
+        place = {"instance_id": record.instance}
+    return entry("set_aside", place, record.sequence)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TransientError
 from tracker.recording.alerts import Alerts
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
     from tracker.recording.breaker import Breaker
     from tracker.recording.delivery import Delivery
     from tracker.settings import Settings
-    from tracker.usage import TokenUsage
 
 # Between a flush's rounds: while another process is at it, and after one that failed.
 _BUSY_PAUSE_S = 0.02
 _FAILED_PAUSE_S = 0.2
 _LAST_TRY_S = 2.0
+# How long a record waits for an outbox that another process holds locked; what only tells about one, hardly at all.
+_SHORTEST_PATIENCE_S, _LONGEST_PATIENCE_S = 0.1, 1.0
+_NOTE_PATIENCE_S = 0.05
 # Counting what waits costs a look at all of it; others may go on adding meanwhile.
 _COUNT_EVERY = 10
 
@@ -65,22 +69,28 @@ class Journal:
 
     # --- taking records ---
 
-    def take(self, usage: TokenUsage) -> Row:
-        """Number a call and make it durable; the row that will be delivered. Raises `OutboxError`."""
-        row = self._instance.row(usage, "background")
+    def take(self, row: dict[str, Any], deadline: float) -> None:
+        """Number a row and make it durable. Raises `OutboxError`; then it is numbered all the same."""
         text = compact_document(row)
+        patience_s = _patience((deadline - time.monotonic()) / 2)
+        lock = self.outbox.lock
         # Numbered under the lock, so that the end of the process can't leave a gap between two numbers.
-        with self.outbox.lock:
+        held = lock.acquire(timeout=patience_s)
+        try:
             row["sequence"] = sequence = self._instance.next_sequence()
-            key = (str(usage.id), self._instance.name, sequence)
-            self.outbox.append(Waiting(*key, f'{text[:-1]}, "sequence": {sequence}}}'))
+            if not held:
+                raise self.outbox.busy()
+            key = (str(row["id"]), self._instance.name, sequence)
+            self.outbox.append(Waiting(*key, f'{text[:-1]}, "sequence": {sequence}}}'), patience_s=patience_s)
+        finally:
+            if held:
+                lock.release()
         if self.threaded:
             self._courier.wake()
-        return row
 
     def keep(self, row: Row, patience_s: float) -> None:
         """Make a numbered record durable. Raises `OutboxError`."""
-        self.outbox.append(_waiting(row), patience_s=patience_s)
+        self.outbox.append(_waiting(row), patience_s=_patience(patience_s))
         self._unnoted.append(row["sequence"])
         if self.threaded:
             self._courier.wake()
@@ -150,6 +160,7 @@ class Journal:
 
     def _round(self, deadline: float, limit: int | None = None) -> bool | None:
         more: bool | None = False
+        before = self._answers()
         for drainer in tuple(self._drainers):
             left = drainer.round(self._instance.name, deadline, **({"limit": limit} if limit else {}))
             if left is False and drainer.outbox is not self.outbox:
@@ -157,8 +168,12 @@ class Journal:
                     self._drainers.remove(drainer)  # what was queued without an address is delivered
                 drainer.outbox.close()
             more = left if more is False else more
-        self._breaker.closes()
+        if self._answers() > before:  # a round without anything to do says nothing about the database
+            self._breaker.closes()
         return more
+
+    def _answers(self) -> int:
+        return sum(drainer.answers for drainer in self._drainers)
 
     def note_waiting(self, deadline: float) -> None:
         """Tell the ledger that earlier numbers wait, before later ones make them look lost."""
@@ -166,29 +181,36 @@ class Journal:
             return
         from tracker.recording.ledger import write_entries
 
-        entries = [entry("waiting", self._instance.place, first, last) for first, last in _runs(self._unnoted)]
+        numbers = tuple(self._unnoted)
+        entries = [entry("waiting", self._instance.place, first, last) for first, last in _runs(numbers)]
 
         def write(connection: Any, target: Any) -> None:
             if target.takes_notes:
                 write_entries(connection, target, entries)
 
         self._delivery.tell(write, deadline)
-        self._unnoted.clear()
+        del self._unnoted[: len(numbers)]  # others may have come meanwhile
 
     # --- telling ---
 
     def alert(self, reason: str, error: str, **details: Any) -> None:
         """Raise an alert with the outbox's depth."""
-        self.alerts.raise_alert(reason, error, depth=lambda: self.depth().waiting, **details)
+        self.alerts.raise_alert(reason, error, depth=self._known_depth, **details)
+
+    def _known_depth(self) -> int | None:
+        try:
+            return sum(outbox.depth(patience_s=_NOTE_PATIENCE_S).waiting for outbox in self._outboxes())
+        except OutboxError:
+            return None
 
     def _keep_alert(self, alert: dict[str, Any]) -> None:
         with suppress(OutboxError):
-            self.outbox.note("alert", json.dumps(alert))
+            self.outbox.note("alert", json.dumps({"id": str(uuid4()), **alert}), patience_s=_NOTE_PATIENCE_S)
 
     def note(self, line: dict[str, Any]) -> None:
         """A line for the ledger, written with the next delivery."""
         with suppress(OutboxError):
-            self.outbox.note("ledger", json.dumps(line))
+            self.outbox.note("ledger", json.dumps(line), patience_s=_NOTE_PATIENCE_S)
 
     def _on_set_aside(self, record: Waiting, error: RecordError) -> None:
         self.note(set_aside_entry(record))
@@ -210,6 +232,11 @@ class Journal:
 
     # --- beginning and ending ---
 
+    def before_fork(self, stack: ExitStack) -> None:
+        """Leave nothing of the outbox open or half done."""
+        for outbox in self._outboxes():
+            outbox.before_fork(stack)
+
     def after_fork(self, instance: Instance) -> None:
         """Begin anew in a forked child: its own thread, file and instance."""
         self._instance = instance
@@ -227,11 +254,15 @@ class Journal:
             outbox.close()
 
 
+def _patience(seconds: float) -> float:
+    return max(_SHORTEST_PATIENCE_S, min(_LONGEST_PATIENCE_S, seconds))
+
+
 def _waiting(row: Row) -> Waiting:
     return Waiting(str(row["id"]), str(row["instance_id"]), row["sequence"], compact_document(row))
 
 
-def _runs(numbers: list[int]) -> list[tuple[int, int]]:
+def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
     """Sorted numbers as ranges without gaps.
 
     >>> _runs([7, 1, 2, 3])

@@ -14,7 +14,7 @@ ALERTS = "token_tracker_alerts"
 
 _ENTRY = "instance_id uuid, kind text, first_sequence integer, last_sequence integer, environment text, deployment text"
 _ALERT = (
-    "raised_at timestamptz, reason text, error text, record_id uuid, attempts integer, elapsed_ms real,"
+    "id uuid, raised_at timestamptz, reason text, error text, record_id uuid, attempts integer, elapsed_ms real,"
     " outbox_depth integer, held_back integer, environment text, platform text, region text, deployment text"
 )
 
@@ -47,11 +47,12 @@ def write_entries(connection: Connection, target: Target, entries: Sequence[dict
 
 
 def write_alerts(connection: Connection, target: Target, alerts: Sequence[dict[str, Any]]) -> None:
-    """Keep alerts that went out. Raises `DatabaseError`."""
+    """Keep alerts that went out, each once. Raises `DatabaseError`."""
     names = _names(_ALERT)
     execute(
         connection,
-        f"INSERT INTO {target.table(ALERTS)} ({names}) SELECT {names} FROM json_to_recordset(%s) AS alert ({_ALERT})",  # noqa: S608
+        f"INSERT INTO {target.table(ALERTS)} ({names}) SELECT {names} FROM json_to_recordset(%s) AS alert ({_ALERT})"  # noqa: S608
+        " ON CONFLICT DO NOTHING",
         (json.dumps(alerts),),
     )
 

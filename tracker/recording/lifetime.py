@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DatabaseError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()
 _held: set[Tracker] = set()
+# What each forking thread holds meanwhile.
+_stilled: dict[int, ExitStack] = {}
 
 
 def watch(tracker: Tracker) -> None:
@@ -67,11 +70,22 @@ def _at_exit() -> None:
         tracker.close()
 
 
+def _before_fork() -> None:
+    stack = _stilled[threading.get_ident()] = ExitStack()
+    for tracker in tuple(_trackers):
+        tracker._before_fork(stack)  # noqa: SLF001  the module's own class
+
+
+def _after_fork_in_parent() -> None:
+    _stilled.pop(threading.get_ident()).close()
+
+
 def _after_fork_in_child() -> None:
+    _stilled.clear()
     for tracker in tuple(_trackers):
         tracker._after_fork()  # noqa: SLF001  the module's own class
 
 
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -11,12 +11,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from uuid import uuid4
 
 from tracker.errors import OutboxError
-from tracker.recording.places import make_directory
+from tracker.recording.places import exists, make_directory
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ _KEY = "id = ? AND instance = ? AND sequence = ?"
 # SQLite's primary result codes. A message could change, these can't.
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
 _PATIENCE_S = 1.0
+_FORK_PATIENCE_S = 5.0
 
 
 class Waiting(NamedTuple):
@@ -135,11 +137,11 @@ class Outbox:
 
         return self._do(move)
 
-    def depth(self, before: float | None = None) -> Depth:
+    def depth(self, before: float | None = None, patience_s: float = _PATIENCE_S) -> Depth:
         """How much waits (queued at `before` or earlier, where given), and how much is set aside."""
         limit = before if before is not None else 1e12
         question = "SELECT count(*), (SELECT count(*) FROM set_aside), min(queued_at) FROM records WHERE queued_at <= ?"
-        return self._do(lambda database: Depth(*database.execute(question, (limit,)).fetchone()))
+        return self._do(lambda database: Depth(*database.execute(question, (limit,)).fetchone()), patience_s)
 
     def empty(self) -> bool:
         """Whether nothing waits, neither a record nor a note."""
@@ -148,10 +150,11 @@ class Outbox:
 
     # --- notes: what the database is to know besides the records ---
 
-    def note(self, kind: str, document: str) -> None:
+    def note(self, kind: str, document: str, patience_s: float = _PATIENCE_S) -> None:
         """Keep an entry for the ledger or the table of alerts until the database has it."""
         self._do(
-            lambda database: database.execute("INSERT INTO notes (kind, document) VALUES (?, ?)", (kind, document))
+            lambda database: database.execute("INSERT INTO notes (kind, document) VALUES (?, ?)", (kind, document)),
+            patience_s,
         )
 
     def notes(self, limit: int) -> list[tuple[int, str, str]]:
@@ -207,35 +210,69 @@ class Outbox:
             if database is not None:
                 database.close()
 
+    def before_fork(self, stack: ExitStack) -> None:
+        """Close the file and keep every thread out until `stack` ends.
+
+        A child inherits what SQLite believes to be locked, without the locks themselves: somebody else's last close
+        would remove the journal that the child still writes to.
+        """
+        if self.lock.acquire(timeout=_FORK_PATIENCE_S):
+            stack.callback(self.lock.release)
+            with suppress(sqlite3.Error):
+                self.close()
+
     def after_fork(self) -> None:
-        """Begin anew in a forked child. SQLite forbids to use, and even to close, what was opened before a fork."""
+        """Begin anew in a forked child. What was open before can't be used there, nor even closed."""
         self._inherited.append(self._database)
         for file in self._lock_files:
             os.close(file)
         self._reset()
 
     def _do(self, work: Callable[[sqlite3.Connection], T], patience_s: float = _PATIENCE_S) -> T:
-        with self.lock:
-            try:
-                return work(self._opened(patience_s))
-            except sqlite3.Error as error:
-                if not _is_damaged(error):
-                    raise self._explained(error) from None
-            try:
-                self._replace_damaged()
-                return work(self._opened(patience_s))
-            except sqlite3.Error as error:
+        if not self.lock.acquire(blocking=False):
+            # Another thread may be waiting for another process; both waits together are no longer than told.
+            end = time.monotonic() + patience_s
+            if not self.lock.acquire(timeout=patience_s):
+                raise self.busy()
+            patience_s = max(0.0, end - time.monotonic())
+        try:
+            return self._do_locked(work, patience_s)
+        except OSError as error:
+            raise _unwritable(self.path, error.strerror or type(error).__name__) from None
+        finally:
+            self.lock.release()
+
+    def _do_locked(self, work: Callable[[sqlite3.Connection], T], patience_s: float, *, again: bool = True) -> T:
+        try:
+            return work(self._opened(patience_s))
+        except sqlite3.Error as error:
+            if again and isinstance(error, sqlite3.ProgrammingError):
+                # A signal handler of the host closed it between the two.
+                return self._do_locked(work, patience_s, again=False)
+            if not _is_damaged(error):
                 raise self._explained(error) from None
+        try:
+            self._replace_damaged()
+            return work(self._opened(patience_s))
+        except sqlite3.Error as error:
+            raise self._explained(error) from None
 
     def _opened(self, patience_s: float) -> sqlite3.Connection:
-        if self._database is None or self._moved():
+        if any(self._inherited):
+            raise OutboxError(
+                "outbox_inherited",
+                f"The outbox {self.path} was open when this process was forked without Python's own fork hooks;"
+                " make the Tracker after the fork.",
+            )
+        database = self._database
+        if database is None or self._moved():
             self.close()
-            self._database = self._open()
+            self._database = database = self._open()
             self._patience_s = _PATIENCE_S
-        if patience_s != self._patience_s:
-            self._database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
+        if patience_s != self._patience_s:  # changing it is a statement of its own
+            database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
             self._patience_s = patience_s
-        return self._database
+        return database
 
     def _moved(self) -> bool:
         """Whether somebody removed or replaced the file: what is written into a removed one is lost with us."""
@@ -246,11 +283,8 @@ class Outbox:
 
     def _open(self) -> sqlite3.Connection:
         make_directory(self.path)
-        try:
-            # Created by us first, so that nobody else can read it.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise _unwritable(self.path, error.strerror or type(error).__name__) from None
+        if not exists(self.path):
+            _create(self.path)
         database = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
             if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -292,6 +326,10 @@ class Outbox:
             return not _is_damaged(error)
         return answer == ("ok",)
 
+    def busy(self) -> OutboxError:
+        """The error for a lock that wasn't had in time."""
+        return OutboxError("outbox_busy", f"The outbox {self.path} stayed locked by another process or thread.")
+
     def _explained(self, error: sqlite3.Error) -> OutboxError:
         code = _primary_code(error)
         if code == _FULL:
@@ -301,13 +339,28 @@ class Outbox:
                 f" ({self._max_mb}). Mend what keeps the database from taking records, or make room.",
             )
         if code in {_BUSY, _LOCKED}:
-            return OutboxError("outbox_busy", f"The outbox {self.path} stayed locked by another process.")
+            return self.busy()
         if _is_damaged(error):
             return OutboxError(
                 "outbox_damaged", f"The outbox {self.path} is damaged. Move it away and look at the disk."
             )
         reason = "it is read-only" if code == _READONLY else "the disk refused"
         return _unwritable(self.path, reason)
+
+
+def _create(path: Path) -> None:
+    """An empty file that nobody else can read.
+
+    It is made beside and linked: closing any descriptor of a file drops all locks that this process holds on it
+    (sqlite.org, "How To Corrupt An SQLite Database File", 2.2), and another Tracker may have it open by now.
+    """
+    made = Path(f"{path}.{uuid4().hex}")
+    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink()
 
 
 @contextmanager

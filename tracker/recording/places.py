@@ -92,4 +92,4 @@ def _is_embedded(url: DatabaseUrl) -> bool:
     if not url.host.startswith("/"):
         return False
     socket_dir = Path(url.host)
-    return (socket_dir / "PG_VERSION").exists() or socket_dir.name.startswith("token-tracker")
+    return exists(socket_dir / "PG_VERSION") or socket_dir.name.startswith("token-tracker")

@@ -24,6 +24,8 @@ from tracker.runtime import application_name
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from tracker.recording.calls import Call
     from tracker.recording.journal import Journal
     from tracker.recording.outbox import Depth
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
 _CLOSING_NOTE_S = 2.0
+_MAKING_S = 5.0
 
 
 class Tracker:
@@ -61,7 +64,7 @@ class Tracker:
         self._breaker = Breaker()
         self._journal: Journal | None = None
         self._instance = Instance(runtime)
-        self._making = threading.Lock()
+        self._making = threading.RLock()
         self._direct = DirectWriter(
             self._delivery, trouble, self._breaker, self._get_journal, disk_dies=runtime.serverless
         )
@@ -114,39 +117,44 @@ class Tracker:
         Never raises for trouble with the database, the network or the disk: that is an outcome. Raises
         `UsageTypeError` for anything but a `TokenUsage`.
         """
-        if not isinstance(usage, TokenUsage):
-            raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
+        _check(usage)
+        started = time.perf_counter()
+        deadline = self._deadline(deadline_s)
         if self.settings.mode == "background":
-            outcome = self._take(usage, deadline_s)
+            outcome = self._take(usage, deadline)
         else:
-            outcome = self._write(usage, deadline_s)
+            row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
+            outcome = self._direct.write(row, deadline)
         if self.settings.log_records and outcome.status != "failed":
             log.recorded(usage, outcome)
+        log.notable(usage, outcome, driver.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place)
         return outcome
 
-    def _take(self, usage: TokenUsage, deadline_s: float | None) -> Outcome:
+    def _take(self, usage: TokenUsage, deadline: float) -> Outcome:
         journal = self._journal or self._get_journal()
+        row = self._instance.row(usage, "background")
         try:
-            journal.take(usage)
+            journal.take(row, deadline)
         except OutboxError as error:
             # Slower than promised, but not lost. The line in the log is for a process that ends meanwhile.
+            row["delivery"] = "direct"
             journal.alert(error.code, str(error), record_id=str(usage.id))
-            log.whole_record("unqueued", self._instance.row(usage, "direct"), str(error), 0)
-            return self._write(usage, deadline_s)
+            log.whole_record("unqueued", row, str(error), 0)
+            return self._direct.write(row, deadline)
         return Outcome("queued", usage.id)
-
-    def _write(self, usage: TokenUsage, deadline_s: float | None) -> Outcome:
-        row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
-        return self._direct.write(row, self._deadline(deadline_s))
 
     def _deadline(self, deadline_s: float | None) -> float:
         """The moment on `time.monotonic`; nothing waits longer than a day, since no lock can wait endlessly."""
         return time.monotonic() + min(self.settings.deadline_s if deadline_s is None else deadline_s, 86_400)
 
     def record_many(self, usages: Iterable[TokenUsage], deadline_s: float | None = None) -> list[Outcome]:
-        """Record several calls one after another, all within one deadline; an outcome each, in their order."""
+        """Record several calls one after another, all within one deadline; an outcome each, in their order.
+
+        Raises `UsageTypeError`, before any is recorded, when one of them isn't a `TokenUsage`.
+        """
         deadline = self._deadline(deadline_s)
-        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in usages]
+        checked = [_check(usage) for usage in usages]
+        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in checked]
 
     async def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
         """`record`, without blocking the event loop."""
@@ -220,9 +228,16 @@ class Tracker:
             self._pool.close()
         lifetime.let_go(self)
 
+    def _before_fork(self, stack: ExitStack) -> None:
+        """Let no other thread be halfway through something that the child would then wait for for ever."""
+        if self._making.acquire(timeout=_MAKING_S):
+            stack.callback(self._making.release)
+        if self._journal is not None:
+            self._journal.before_fork(stack)
+
     def _after_fork(self) -> None:
         """A child is a recording process of its own: it numbers its records anew."""
-        self._making = threading.Lock()
+        self._making = threading.RLock()
         self._instance = Instance(self.settings.runtime)
         self._breaker.reset()
         if self._journal is not None:
@@ -238,6 +253,12 @@ class Tracker:
         return f"<Tracker {self.settings.mode} {self.settings.runtime.platform} instance {self.instance_id}>"
 
 
+def _check(usage: TokenUsage) -> TokenUsage:
+    if not isinstance(usage, TokenUsage):
+        raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
+    return usage
+
+
 _shared: Tracker | None = None
 _shared_lock = threading.Lock()
 
@@ -249,6 +270,11 @@ def shared(**settings: Any) -> Tracker:
         if _shared is None:
             _shared = Tracker(**settings)
         return _shared
+
+
+def shared_pool() -> PoolStats | None:
+    """The connections of the process's shared Tracker; None while there is none, and none is made."""
+    return _shared.pool_stats() if _shared is not None else None
 
 
 def _after_fork_in_child() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from sqlalchemy.pool import QueuePool
 
 from tracker.database import question as questions
-from tracker.database.driver import Connection, connect, translate
+from tracker.database.driver import Connection, DriverError, connect, translate
 from tracker.database.locate import Database
 from tracker.database.question import Question
 from tracker.database.table import Table, read_table
@@ -88,6 +88,16 @@ class Reader:
             yield cast("Connection", connection.connection.driver_connection)
 
     @contextmanager
+    def vacate(self) -> Iterator[None]:
+        """Leave one of the pool's places to a connection that isn't the pool's, so that together they stay as few."""
+        with self._open() as connection:
+            cast("Connection", connection.connection.driver_connection).close()
+            try:
+                yield
+            finally:
+                connection.invalidate()
+
+    @contextmanager
     def _open(self) -> Iterator[sqlalchemy.Connection]:
         with self._counted():
             try:
@@ -96,6 +106,9 @@ class Reader:
                 raise TransientError(
                     "readers_busy", "All connections of the dashboard are busy.", "It passes by itself."
                 ) from None
+            except (exc.DBAPIError, DriverError) as error:
+                # A new connection's first statements are SQLAlchemy's own, and they can fail like any other.
+                raise translate(getattr(error, "orig", None) or error) from None
             with connection:
                 yield connection
 

@@ -52,9 +52,7 @@ def _named(answer: pd.DataFrame, columns: str | None) -> pd.DataFrame:
     )
 
 
-def calls_behind(
-    reader: Reader, filters: Filters, chosen: Mapping[str, str], count: int = MOST_CALLS
-) -> pd.DataFrame:
+def calls_behind(reader: Reader, filters: Filters, chosen: Mapping[str, str], count: int = MOST_CALLS) -> pd.DataFrame:
     """The newest calls whose columns are `chosen` (one or two of `COLUMNS`; `unknown` is NULL)."""
     (rows, row), (columns, column) = [*chosen.items(), ("", UNKNOWN), ("", UNKNOWN)][:2]
     given = {

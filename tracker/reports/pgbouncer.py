@@ -35,7 +35,10 @@ def pools(settings: Settings, name: str) -> tuple[Pool, ...] | None:
         return None
     url = clean(settings.pgbouncer_url, VARIABLE)
     # psycopg2 by itself, since the console speaks the simple protocol and nothing but SHOW.
-    with closing(connect(url, timeout_s=_TIMEOUT_S, application_name=name)) as connection, connection.cursor() as cursor:
+    with (
+        closing(connect(url, timeout_s=_TIMEOUT_S, application_name=name)) as connection,
+        connection.cursor() as cursor,
+    ):
         try:
             cursor.execute("SHOW POOLS")
         except DriverError:

@@ -6,6 +6,7 @@ import threading
 
 from tracker.database import embedded
 from tracker.database.locate import locate
+from tracker.errors import DatabaseError
 from tracker.reports import sampler
 from tracker.reports.engine import Reader
 from tracker.settings import Settings, load
@@ -35,6 +36,19 @@ def reader() -> Reader:
             _reader, _key = None, None
             _reader, _key = Reader(locate(now)), key
         return _reader
+
+
+def check() -> None:
+    """Ask the database for the table now; raises unless it answers and all columns are there.
+
+    Where nothing answers, the next question finds the database anew: an embedded server that died is started again.
+    """
+    try:
+        reader().check()
+    except DatabaseError as error:
+        if error.code == "refused":
+            forget()
+        raise
 
 
 def leave() -> None:

@@ -25,6 +25,7 @@ MOST_BUCKETS = 96
 CHUNK_ROWS = 50_000
 _BUSY = TransientError("refreshing", "Somebody else is refreshing the rollups.", "It passes by itself.")
 _WAIT_S = 120.0
+_SETTLE_S = 1.5
 
 Progress = Callable[[float], None]
 """Is told how much is done, 0 to 1."""
@@ -128,6 +129,15 @@ def catch_up(connection: Connection, table: Table, progress: Progress = lambda _
             progress(_done(connection, table, began))
             if not step.more:
                 break
+    return made + _settle(connection, table)
+
+
+def _settle(connection: Connection, table: Table) -> int:
+    """Let the moment pass in which rows just recorded may not be alone (horizon.sql), so that nothing is left over."""
+    made, end = 0, time.monotonic() + _SETTLE_S
+    while read_state(connection, table).touched and time.monotonic() < end:
+        time.sleep(0.1)
+        made = patiently(lambda: refresh(connection, table)).buckets
     return made
 
 

@@ -1,7 +1,8 @@
 """A platform's log → the records that recording wrote there as its last resort.
 
 A line may be ours as it is, begin with what a logger or a platform puts before it, or be the platform's own JSON
-with our line in one of its texts (Vercel, CloudWatch, Cloud Logging).
+with our line in one of its texts (Vercel, CloudWatch, Cloud Logging), a line of such JSON spread over several, or a
+row of a CSV export.
 """
 
 from __future__ import annotations
@@ -40,15 +41,24 @@ def _events(text: str, depth: int) -> Iterator[Mapping[str, Any]]:
     """The events in a text, at whatever depth of JSON within JSON they lie."""
     if depth == 0 or _MARK not in text:
         return
-    position = text.find("{")
+    for start, within in (("{", text), ('"', text), ("{", text.replace('""', '"'))):
+        found = [event for value in _values(within, start) for event in _within(value, depth)]
+        if found:
+            yield from found
+            return
+
+
+def _values(text: str, start: str) -> Iterator[Any]:
+    """The JSON values in a text that begin with this character."""
+    position = text.find(start)
     while position >= 0:
         try:
-            found, end = json.JSONDecoder().raw_decode(text, position)
-        except ValueError:
-            position = text.find("{", position + 1)
-            continue
-        yield from _within(found, depth)
-        position = text.find("{", end)
+            value, position = json.JSONDecoder().raw_decode(text, position)
+        except (ValueError, RecursionError):
+            position += 1
+        else:
+            yield value
+        position = text.find(start, position)
 
 
 def _within(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:

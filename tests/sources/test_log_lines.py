@@ -1,0 +1,160 @@
+"""A record in a platform's log is found, whatever the platform made of its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import a_call
+
+from tracker import TokenUsage, settings
+from tracker.recording import log
+from tracker.recording.instance import Instance
+from tracker.sources.log_lines import read_records
+
+
+class Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def line_of(usage: TokenUsage, status: str = "failed") -> str:
+    """What recording writes about it."""
+    instance = Instance(settings.load({"VERCEL": "1", "VERCEL_REGION": "icn1", "VERCEL_ENV": "preview"}).runtime)
+    row = {**instance.row(usage, "direct"), "sequence": instance.next_sequence()}
+    lines = Lines()
+    logging.getLogger("tracker").addHandler(lines)
+    try:
+        log.whole_record(status, row, 'The database said "no" {twice}.', 2)
+    finally:
+        logging.getLogger("tracker").removeHandler(lines)
+    (text,) = lines.texts
+    return text
+
+
+def records(*lines: str) -> list[dict[str, Any]]:
+    found = [record for _, record in read_records(lines)]
+    assert all(not isinstance(record, str) for record in found), found
+    return found
+
+
+def as_csv(*cells: str) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue()
+
+
+WRAPPED = {
+    "plain": lambda line: line,
+    "Python's basicConfig": lambda line: f"ERROR:tracker:{line}",
+    "a formatter": lambda line: f'2026-03-01 10:00:00,123 [worker {{7}}] ERROR tracker: "quoted" {line}',
+    "Lambda": lambda line: f"[ERROR]\t2026-03-01T10:00:00.123Z\t6f1c-…\t{line}\r\n",
+    "JSON formatter": lambda line: json.dumps({"level": "error", "logger": "tracker", "message": line}),
+    "Vercel": lambda line: json.dumps({"id": "1", "message": line, "timestampInMs": 1, "proxy": {"path": "/"}}),
+    "Cloud Logging's text": lambda line: json.dumps([{"textPayload": line}, {"textPayload": "other"}]),
+    "Cloud Logging's JSON": lambda line: json.dumps({"jsonPayload": json.loads(line), "severity": "ERROR"}),
+    "CloudWatch, one line": lambda line: json.dumps({"logEvents": [{"message": f"[ERROR]\t1\t{line}\n"}]}),
+    "CloudWatch, a line of many": lambda line: f'            "message": {json.dumps(line)},\n',
+    "twice wrapped": lambda line: json.dumps({"log": json.dumps({"message": f"ERROR {line}"}) + "\n"}),
+    "a CSV export": lambda line: as_csv("2026-03-01", line, 'a "b"'),
+    "Docker": lambda line: json.dumps({"log": line + "\n", "stream": "stderr"}),
+    "an emoji before it": lambda line: "\u274c {not json} " + line,
+}
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+@pytest.mark.parametrize("status", ["failed", "queued", "unqueued"])
+def test_a_record_is_found_in(how, status):
+    usage = a_call(user_id='u "1" {x}', metadata={"a": ['"', "{", "\\", "ü\n", ""]}, cost="0.0000001", session_id="")
+    (record,) = records(WRAPPED[how](line_of(usage, status)))
+    assert {name: record[name] for name in usage.as_row()} == usage.as_row()
+
+
+def test_a_record_comes_back_with_its_place_and_as_a_late_one():
+    usage = a_call(created_at=datetime(2026, 3, 1, 10, 0, 0, 123456, tzinfo=UTC))
+    (record,) = records(line_of(usage))
+    assert record["created_at"] == usage.created_at
+    assert (record["platform"], record["environment"], record["region"]) == ("vercel", "preview", "icn1")
+    assert (record["delivery"], record["sequence"]) == ("outbox", 1)
+    assert record["instance_id"]
+
+
+def test_several_in_one_line_are_several():
+    usages = [a_call() for _ in range(3)]
+    wrapped = json.dumps({"logEvents": [{"message": line_of(usage)} for usage in usages]})
+    assert [record["id"] for record in records(wrapped)] == [usage.id for usage in usages]
+    assert [record["id"] for record in records(" ".join(map(line_of, usages)))] == [usage.id for usage in usages]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "GET / 200",
+        '{"event": "something.else", "record": {}}',
+        'token_usage.recorded {"id": "x", "operation": "chat"}',
+        '{"event": "token_usage.failed"}',
+        '{"event": "token_usage.failed", "record": null}',
+        "token_usage.failed {" * 50,
+        '{"message": "token_usage. is a word"}',
+        '{"type": "token_tracking_failure", "error": "token_usage locks"}',
+    ],
+)
+def test_what_is_no_record_is_passed_over(line):
+    assert list(read_records([line])) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": None},
+        {"id": "no uuid"},
+        {"input_tokens": -1},
+        {"input_tokens": "many"},
+        {"created_at": "yesterday"},
+        {"model": ""},
+        {"metadata": [1]},
+        {"cost": "NaN"},
+    ],
+)
+def test_a_record_that_cannot_be_right_is_a_reason_and_stops_nobody(change):
+    event = json.loads(line_of(a_call()))
+    event["record"] |= change
+    good = a_call()
+    (number, reason), (_, record) = read_records([json.dumps(event), line_of(good)])
+    assert number == 1
+    assert isinstance(reason, str)
+    assert "can't be read" in reason
+    assert record["id"] == good.id
+
+
+def test_columns_of_a_later_version_are_passed_over():
+    event = json.loads(line_of(a_call()))
+    event["record"]["from_the_future"] = 1
+    (record,) = records(json.dumps(event))
+    assert "from_the_future" not in record
+
+
+def test_a_line_that_was_cut_is_passed_over_and_the_next_one_is_read():
+    whole = line_of(a_call())
+    assert len(records(whole[: len(whole) // 2], whole)) == 1
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(sorted(WRAPPED)))
+def test_no_text_hides_a_record_or_breaks_the_reading(user, note, how):
+    usage = a_call(user_id=user + "x", metadata={"note": note}, cost=Decimal("1.5"))
+    found = records(WRAPPED[how](line_of(usage)))
+    assert [record["id"] for record in found] == [usage.id]
+    assert found[0]["user_id"] == usage.user_id

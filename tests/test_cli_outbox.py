@@ -1,0 +1,269 @@
+"""`token-tracker outbox list|drain` and `import --profile tracker-log`: nothing that waits is out of reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from faults import Proxy
+from support import a_call, rows, run, value
+
+from tracker import Tracker
+from tracker.cli import main
+from tracker.recording.outbox import Outbox, Waiting
+from tracker.recording.places import outbox_directory
+
+
+def count(url: str) -> int:
+    return value(url, "SELECT count(*) FROM token_usage")
+
+
+@pytest.fixture
+def left_behind(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Queues records as a process does whose database can't be reached, and names their outbox."""
+
+    def leave(*usages, **settings) -> Path:
+        proxy.swallow = True
+        recorder = Tracker(
+            **{"database_url": proxy.url, "mode": "background", "deadline_s": 0.3, "log_records": False, **settings}
+        )
+        for usage in usages or (a_call(), a_call(), a_call()):
+            assert recorder.record(usage).status == "queued"
+        recorder.close()
+        proxy.swallow = False
+        monkeypatch.setenv("DATABASE_URL", proxy.url)
+        return recorder._journal.outbox.path
+
+    return leave
+
+
+# --- list ---------------------------------------------------------------------------------------------------------
+
+
+def test_list_says_where_nothing_waits(capsys):
+    assert main(["outbox", "list"]) == 0
+    assert capsys.readouterr().out.startswith("Nothing waits in ")
+
+
+def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, monkeypatch):
+    own = left_behind()
+    homeless = Tracker(mode="background", log_records=False, database_url="nonsense")
+    homeless.record(a_call())
+    homeless.close()
+    other = own.with_name("outbox-0123456789abcdef.db")
+    with closing(Outbox(other)) as outbox:
+        outbox.append(Waiting("1", "one", 1, "{}"), queued_at=time.time() - 3 * 86_400)
+        outbox.append(Waiting("2", "one", 2, "{}"))
+        outbox.set_aside(Waiting("2", "one", 2, "{}"), "The table refused the record (known): SQLSTATE 23514.")
+    with closing(Outbox(own.with_name("empty.db"))) as outbox:
+        outbox.append(Waiting("1", "one", 1, "{}"))
+        outbox.remove(outbox.waiting(1))
+    assert main(["outbox", "list"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{own} (of this DATABASE_URL)\n  3 waiting, the oldest for" in printed
+    assert f"{own.with_name('unassigned.db')} (queued while no database was named)\n  1 waiting" in printed
+    assert f"{other}\n  1 waiting, the oldest for 3 days; 1 set aside\n" in printed
+    assert "  set aside: 2: The table refused the record (known): SQLSTATE 23514." in printed
+    assert "empty.db" not in printed
+
+
+def test_list_takes_nothing_away(left_behind, database_url):
+    path = left_behind()
+    before = Outbox(path).depth()
+    assert main(["outbox", "list"]) == 0
+    assert Outbox(path).depth() == before
+    assert count(database_url) == 0
+
+
+def test_list_names_a_file_that_cannot_be_read_and_goes_on(left_behind, capsys):
+    path = left_behind()
+    path.with_name("another.db").symlink_to(path.parent / "nowhere" / "x.db")
+    path.with_name("broken.db").write_bytes(os.urandom(9000))
+    assert main(["outbox", "list"]) == 0
+    assert "3 waiting" in capsys.readouterr().out
+
+
+# --- drain --------------------------------------------------------------------------------------------------------
+
+
+def test_drain_delivers_what_waits_with_the_same_ids(left_behind, capsys, database_url):
+    usages = [a_call() for _ in range(3)]
+    path = left_behind(*usages)
+    assert main(["outbox", "drain"]) == 0
+    assert capsys.readouterr().out == "3 records delivered, 0 still waiting, 0 set aside.\n"
+    found = rows(database_url, "SELECT id, delivery FROM token_usage ORDER BY sequence")
+    assert found == [(str(usage.id), "outbox") for usage in usages]
+    assert Outbox(path).depth().waiting == 0
+    assert main(["outbox", "drain"]) == 0
+    assert capsys.readouterr().out == "0 records delivered, 0 still waiting, 0 set aside.\n"
+
+
+def test_drain_takes_what_was_queued_while_no_database_was_named(capsys, proxy, database_url, monkeypatch):
+    with Tracker(mode="background", log_records=False) as homeless:
+        homeless.record(a_call())
+    monkeypatch.setenv("DATABASE_URL", proxy.url)
+    assert main(["outbox", "drain"]) == 0
+    assert count(database_url) == 1
+
+
+def test_drain_without_a_database_is_exit_2_and_keeps_everything(left_behind, capsys, monkeypatch):
+    path = left_behind()
+    monkeypatch.delenv("DATABASE_URL")
+    assert main(["outbox", "drain"]) == 2
+    assert "DATABASE_URL" in capsys.readouterr().err
+    assert Outbox(path).depth().waiting == 3
+
+
+def test_drain_from_another_file(left_behind, database_url, capsys, tmp_path, monkeypatch):
+    path = left_behind(outbox=tmp_path / "elsewhere.db")
+    assert main(["outbox", "drain"]) == 0
+    assert count(database_url) == 0
+    assert main(["outbox", "drain", "--from", str(path)]) == 0
+    assert count(database_url) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--from", "/nowhere/outbox.db"], ["--timeout", "0"], ["--timeout", "nan"], ["--timeout", "soon"], ["--now"]],
+)
+def test_a_drain_that_cannot_be_understood_is_exit_2(arguments, left_behind, capsys):
+    left_behind()
+    try:
+        status = main(["outbox", "drain", *arguments])
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_drain_out_of_time_is_exit_1_and_says_why(left_behind, capsys, proxy):
+    path = left_behind()
+    proxy.swallow = True
+    started = time.monotonic()
+    assert main(["outbox", "drain", "--timeout", "1"]) == 1
+    assert time.monotonic() - started < 3
+    printed = capsys.readouterr()
+    assert printed.out == "0 records delivered, 3 still waiting, 0 set aside.\n"
+    assert "didn't answer" in printed.err
+    assert Outbox(path).depth().waiting == 3
+
+
+def test_drain_while_another_process_drains_waits_for_it(left_behind, capsys):
+    path = left_behind()
+    with Outbox(path).drainer():
+        assert main(["outbox", "drain", "--timeout", "0.5"]) == 1
+    assert "3 still waiting" in capsys.readouterr().out
+    assert main(["outbox", "drain"]) == 0
+
+
+def test_what_was_set_aside_is_tried_again_when_told(left_behind, capsys, database_url):
+    run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
+    left_behind(a_call(), a_call(model="gpt"), a_call())
+    assert main(["outbox", "drain"]) == 1
+    assert capsys.readouterr().out == "2 records delivered, 0 still waiting, 1 set aside.\n"
+    assert rows(database_url, "SELECT kind FROM token_tracker_ledger WHERE kind = 'set_aside'") == [("set_aside",)]
+    assert main(["outbox", "drain", "--set-aside"]) == 1
+    run(database_url, "ALTER TABLE token_usage DROP CONSTRAINT known")
+    assert main(["outbox", "drain", "--set-aside"]) == 0
+    assert rows(database_url, "SELECT sequence FROM token_usage ORDER BY 1") == [(1,), (2,), (3,)]
+
+
+def test_drain_of_a_damaged_file_is_no_traceback(left_behind, capsys):
+    path = left_behind()
+    path.write_bytes(os.urandom(9000))
+    assert main(["outbox", "drain"]) in {0, 1}
+    assert list(path.parent.glob("*damaged*"))
+
+
+# --- import --profile tracker-log ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(caplog, tmp_path, monkeypatch) -> Callable[..., list[str]]:
+    """The log's lines about calls that couldn't be kept anywhere."""
+
+    def write(*usages) -> list[str]:
+        recorder = Tracker(mode="direct", max_retries=0, database_url="postgresql://u@127.0.0.1:1/db", outbox=tmp_path)
+        assert {recorder.record(usage).status for usage in usages} == {"failed"}
+        recorder.close()
+        return [message for message in caplog.messages if "token_usage.failed" in message]
+
+    return write
+
+
+def test_a_log_is_replayed_by_id_and_twice_adds_nothing(lines, tmp_path, monkeypatch, database_url, capsys):
+    usages = [a_call(cost="0.0000001", metadata={"n": number}, user_id='u "1"') for number in range(5)]
+    plain, prefixed, wrapped, cloudwatch, vercel = lines(*usages)
+    log = tmp_path / "app.log"
+    log.write_text(
+        "\n".join(
+            [
+                "GET /api/chat 200 in 31ms",
+                plain,
+                f"ERROR:tracker:{prefixed}",
+                json.dumps({"level": "error", "message": wrapped}),
+                json.dumps({"logEvents": [{"message": f"[ERROR]\t2026-03-01T10:00:00Z\tid\t{cloudwatch}\n"}]}),
+                f'  "message": {json.dumps(vercel)},',
+                plain,
+            ]
+        )
+    )
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert main(["import", str(log), "--profile", "tracker-log"]) == 0
+    assert capsys.readouterr().out == "6 records read: 5 recorded, 1 already there, 0 rejected.\n"
+    question = "SELECT id, created_at, cost, metadata, user_id, delivery, sequence FROM token_usage ORDER BY sequence"
+    assert rows(database_url, question) == [
+        (str(usage.id), usage.created_at, usage.cost, dict(usage.metadata), usage.user_id, "outbox", number)
+        for number, usage in enumerate(usages, start=1)
+    ]
+    assert main(["import", str(log), "--profile", "tracker-log"]) == 0
+    assert capsys.readouterr().out == "6 records read: 0 recorded, 6 already there, 0 rejected.\n"
+    assert count(database_url) == 5
+
+
+def test_a_broken_record_in_a_log_is_named_and_the_others_go_on(lines, tmp_path, monkeypatch, database_url, capsys):
+    run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
+    first, refused, broken = lines(a_call(), a_call(model="gpt"), a_call())
+    log = tmp_path / "app.log"
+    log.write_text("\n".join([first, refused, broken.replace('"input_tokens": 812', '"input_tokens": -1')]))
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert main(["import", str(log), "--profile", "tracker-log"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "3 records read: 1 recorded, 0 already there, 2 rejected.\n"
+    assert "line 2: The table refused the record (known)" in printed.err
+    assert "line 3: The record in this line can't be read" in printed.err
+
+
+def test_a_log_takes_no_mapping(tmp_path, monkeypatch, database_url, capsys):
+    (tmp_path / "app.log").write_text("")
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    arguments = ["import", str(tmp_path / "app.log"), "--profile", "tracker-log", "--set", "model=x"]
+    assert main(arguments) == 2
+    assert "CSV" in capsys.readouterr().err
+
+
+def test_a_queued_record_on_serverless_can_be_replayed_from_the_log(caplog, tmp_path, monkeypatch, database_url):
+    usage = a_call()
+    recorder = Tracker(
+        mode="direct", platform="vercel", max_retries=0, database_url="postgresql://u@127.0.0.1:1/db", deadline_s=0.3
+    )
+    assert recorder.record(usage).status == "queued"
+    recorder.close()
+    log = tmp_path / "vercel.log"
+    log.write_text("\n".join(caplog.messages))
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert main(["import", str(log), "--profile", "tracker-log"]) == 0
+    assert rows(database_url, "SELECT id FROM token_usage") == [(str(usage.id),)]
+
+
+def test_the_default_directory_is_this_users_own(monkeypatch):
+    from tracker import settings
+
+    assert str(outbox_directory(settings.load({}).runtime)).startswith(os.environ["XDG_STATE_HOME"])
+    serverless = outbox_directory(settings.load({"TRACKER_PLATFORM": "aws_lambda"}).runtime)
+    assert serverless == Path(os.environ["TMPDIR"]) / f"token-tracker-{os.getuid()}"
