@@ -101,8 +101,12 @@ def _make_ready() -> None:
     for name in (
         "pandas",
         "pyarrow",
-        "tracker.reports.connections",
+        "tracker.reports.arrivals",
+        "tracker.reports.explore",
+        "tracker.reports.ledger",
         "tracker.reports.performance",
+        "tracker.reports.sampler",
+        "tracker.reports.unusual",
         "tracker.reports.usage",
     ):
         importlib.import_module(name)

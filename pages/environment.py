@@ -7,8 +7,8 @@ import os
 import pandas as pd
 import streamlit as st
 from _environment_parts import against, checklist, current_report, findings
-from _parts import card, head
-from _range import now
+from _parts import card, head, question
+from _words import _
 
 from tracker.diagnostics.flags import Flag, flags, policy, url_notes
 from tracker.reports import source
@@ -17,7 +17,8 @@ from tracker.settings import Settings
 
 def main() -> None:
     settings = source.settings()
-    head("Environment", "What is set here, and what follows from it?", now())
+    head(_("Environment"), live=False)
+    question(_("What is set here, and what follows from it?"))
     runtime_figures(settings)
     problems(settings)
     report = current_report()

@@ -299,6 +299,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = trust
+stats_users = {target.user}
 auth_file = {directory}/users
 pool_mode = transaction
 default_pool_size = 5

@@ -33,6 +33,7 @@ class Settings:
     outbox: str | None
     outbox_max_mb: int
     alert_urls: tuple[str, ...] = field(repr=False)
+    pgbouncer_url: str | None = field(repr=False)
     log_records: bool
     slow_record_ms: float
     timezone: str | None
@@ -119,6 +120,12 @@ def _urls(text: str) -> tuple[str, ...]:
     return urls
 
 
+def _postgres_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError
+    return text
+
+
 def _platform(text: str) -> Platform:
     if text not in PLATFORMS:
         raise ValueError
@@ -188,6 +195,13 @@ VARIABLES: tuple[Variable, ...] = (
         _urls,
         (),
         (),
+        secret=True,
+    ),
+    Variable(
+        "pgbouncer_url",
+        "TRACKER_PGBOUNCER_URL",
+        "the URL of PgBouncer's admin console, such as postgresql://stats:password@host:6432/pgbouncer",
+        _postgres_url,
         secret=True,
     ),
     Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _switch, True, True),

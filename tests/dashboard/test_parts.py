@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -106,7 +107,7 @@ def test_all_time_ends_before_clocks_do(last: datetime) -> None:
 def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     import _colors
 
-    monkeypatch.setattr(_colors, "_taken", [])
+    monkeypatch.setattr(_colors, "_taken", defaultdict(list))
     first = _colors.domain(["a", "b"]).index("b")
     assert _colors.domain(["c", "b"]).index("b") == first
     many = _colors.domain([f"model {number}" for number in range(30)])

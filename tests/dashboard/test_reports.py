@@ -155,7 +155,7 @@ def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None
     assert slots.used >= 2
     assert slots.free == slots.max - slots.reserved - slots.used
     assert slots.grant is None
-    assert "active" not in connections.by_state(held)["state"].tolist()
+    assert connections.by_state(held)["active"] >= 1
 
 
 def test_a_role_without_rights_sees_less_and_is_told_the_grant(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import tempfile
@@ -12,30 +11,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from dashboard_support import Server
-from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
+from dashboard_support import CHROMIUM, Server, metric, open_browser, open_page
+from playwright.sync_api import Browser, expect
 from support import connect, eventually, run, value
 
 from tracker.database.migrate import migrate
 
 StartDashboard = Callable[..., Server]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 
 
 def test_health_follows_the_database(start_dashboard: StartDashboard, empty_database_url: str) -> None:
@@ -117,10 +103,8 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail("the browser tests need Chromium, and CI must run them")
         pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.mark.browser
@@ -186,14 +170,3 @@ def test_an_open_page_says_that_the_table_is_gone_and_recovers_by_itself(
     expect(page.get_by_text("The table token_usage isn't there.")).to_be_visible()
     run(database_url, "ALTER TABLE hidden RENAME TO token_usage")
     expect(page.get_by_text("Nothing recorded yet")).to_be_visible(timeout=20_000)
-
-
-def open_page(page: Page, url: str) -> None:
-    """Open an address and wait until the page is drawn."""
-    with suppress(Error):
-        page.goto(url)
-    page.wait_for_selector(READY, timeout=60_000)
-
-
-def metric(page: Page, label: str) -> Locator:
-    return page.get_by_test_id("stMetric").filter(has_text=label)

@@ -7,6 +7,7 @@ import threading
 from tracker.database import embedded
 from tracker.database.locate import locate
 from tracker.errors import DatabaseError
+from tracker.reports import sampler
 from tracker.reports.engine import Reader
 from tracker.settings import Settings, load
 
@@ -60,6 +61,7 @@ def leave() -> None:
 def forget() -> None:
     """Close what is open; the next `reader` finds the database anew."""
     global _reader, _key
+    sampler.forget()
     with _lock:
         if _reader is not None:
             _reader.close()

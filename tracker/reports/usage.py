@@ -62,6 +62,11 @@ def users_over_time(reader: Reader, filters: Filters) -> pd.Series[float]:
     return answer.set_index("bucket")["users"].reindex(every_bucket(filters)).fillna(0.0).astype(float)
 
 
+def has_anonymous(reader: Reader, filters: Filters) -> bool:
+    """Whether calls of nobody in particular are among the range's: they count as one of its users."""
+    return bool(reader.rows("anonymous", filters.parameters())[0]["found"])
+
+
 def extent(reader: Reader, *, include_tests: bool = False) -> Extent:
     """The time that the table covers, pruned records included."""
     found = Extent(**reader.rows("extent", {"include_tests": include_tests})[0])
