@@ -1,4 +1,4 @@
-"""The dashboard's server: the pages, two JSON routes, and what is made ready before the first answer.
+"""The dashboard's server: the pages, the JSON routes, OTLP's way in, and what is made ready before the first answer.
 
 streamlit run dashboard.py
 """
@@ -9,24 +9,28 @@ import asyncio
 import gc
 import importlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import streamlit as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from tracker.diagnostics.masking import MaskSecrets
+from tracker.database.driver import Connection
+from tracker.diagnostics.debug_api import DebugApp
+from tracker.diagnostics.here import here
 from tracker.errors import TrackerError
-from tracker.reports import source
+from tracker.masking import MaskSecrets
+from tracker.reports import pricing, source
 from tracker.reports.health import HealthCheck
+from tracker.traces import TracesApp
 
 log = logging.getLogger("tracker.dashboard")
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-check_health = HealthCheck(lambda: source.reader().check())
+check_health = HealthCheck(source.check)
 
 
 async def health(_: Request) -> JSONResponse:
@@ -35,9 +39,34 @@ async def health(_: Request) -> JSONResponse:
     return JSONResponse(found.as_dict(), found.status_code, headers={"Cache-Control": "no-store"})
 
 
-async def unknown(request: Request) -> JSONResponse:
-    """A JSON 404: without it an unknown path under /api would answer with the page and 200."""
-    return JSONResponse({"error": "not found", "path": request.url.path}, 404)
+@contextmanager
+def _lend() -> Iterator[tuple[Connection, str | None]]:
+    """One of the readers' connections for what comes in by OTLP: the dashboard holds no more for it."""
+    reader = source.reader()
+    with reader.borrow() as connection:
+        yield connection, reader.database.url.schema
+
+
+class Unknown:
+    """A JSON 404: without it an unknown path under /api would answer with the page and 200.
+
+    An ASGI app and not a function, to which Starlette would hand no method that it wasn't told of.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = JSONResponse({"error": "not found", "path": scope["path"]}, 404)
+        await answer(scope, receive, send)
+
+
+class MethodNotAllowed:
+    """A JSON 405 for a path that answers other methods."""
+
+    def __init__(self, *methods: str) -> None:
+        self._allowed = ", ".join(methods)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = JSONResponse({"error": "method not allowed"}, 405, headers={"Allow": self._allowed})
+        await answer(scope, receive, send)
 
 
 @asynccontextmanager
@@ -48,9 +77,18 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     # Streamlit collects all generations after every rerun; what was imported until here needn't be looked at again.
     gc.collect()
     gc.freeze()
+    task = asyncio.create_task(_price_new_calls())
     yield {}
+    task.cancel()
     # The server ends by the signal itself, so nothing registered with atexit would run.
     await asyncio.to_thread(source.leave)
+
+
+async def _price_new_calls() -> None:
+    """Give new calls their cost, every minute: a function that records has no time for prices."""
+    while True:
+        await asyncio.to_thread(pricing.price_new_calls)
+        await asyncio.sleep(60)
 
 
 def _mask_logs() -> None:
@@ -63,8 +101,12 @@ def _make_ready() -> None:
     for name in (
         "pandas",
         "pyarrow",
-        "tracker.reports.connections",
+        "tracker.reports.arrivals",
+        "tracker.reports.explore",
+        "tracker.reports.ledger",
         "tracker.reports.performance",
+        "tracker.reports.sampler",
+        "tracker.reports.unusual",
         "tracker.reports.usage",
     ):
         importlib.import_module(name)
@@ -86,8 +128,11 @@ app = st.App(
     "pages/shell.py",
     routes=[
         Route("/api/health", health),
-        Route("/api", unknown, methods=_METHODS),
-        Route("/api/{path:path}", unknown, methods=_METHODS),
+        Route("/api/health", MethodNotAllowed("GET", "HEAD")),
+        Route("/api/debug/token-tracking", DebugApp(here, source.settings)),
+        Route("/v1/traces", TracesApp(_lend, source.settings)),
+        Route("/api", Unknown()),
+        Route("/api/{path:path}", Unknown()),
     ],
     lifespan=lifespan,
     on_script_error=on_script_error,

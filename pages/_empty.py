@@ -3,48 +3,124 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
+import _filters
+import _link
 import streamlit as st
-from _formats import ago
-from _range import show_day, zone
+from _formats import ago, calls, day
+from _range import charted, write_days, zone
+from _words import _
 
-from tracker.reports import Reader, removal
+from tracker import settings
+from tracker.reports import Reader, removal, usage
+from tracker.reports.choices import COLUMNS
+
+
+def nothing(reader: Reader) -> None:
+    """Nothing to show: because of the filters, of the range, of what counts, or since nothing is there at all."""
+    tests = _filters.tests_included()
+    last_at = usage.extent(reader, include_tests=tests).last_at
+    if last_at:
+        nothing_here(last_at)
+    elif not tests and usage.extent(reader, include_tests=True).last_at:
+        only_tests(reader)
+    else:
+        greet(reader)
 
 
 def nothing_here(last_at: datetime) -> None:
     """There are calls, but none in this range: say when the last one was and offer to go there."""
-    local = last_at.astimezone(ZoneInfo(zone()))
-    with st.container(border=True, horizontal_alignment="center", gap="small"):
-        st.space("small")
-        st.markdown("**No calls in this range**", width="content")
-        st.caption(f"The last one was on {local:%d %B %Y at %H:%M}, {ago(last_at)}.", width="content")
-        st.button("Show that day", type="primary", on_click=show_day, args=(local.date(),))
-        st.space("small")
+    with _box():
+        if _filters.active():
+            st.markdown(f"**{_('No calls in this range with these filters')}**", width="content")
+            if st.button(_("Clear the filters"), type="primary", key="clear_filters"):
+                _link.change(**dict.fromkeys(COLUMNS))
+            return
+        local = charted(last_at).astimezone(settings.zone(zone()))
+        st.markdown(f"**{_('No calls in this range')}**", width="content")
+        st.caption(
+            _("The last one was on {day} at {time}, {ago}.").format(
+                day=day(local), time=f"{local:%H:%M}", ago=ago(last_at)
+            ),
+            width="content",
+        )
+        if st.button(_("Show that day"), type="primary", key="show_day"):
+            _link.change(range=write_days((local.date(), local.date())))
+
+
+def only_tests(reader: Reader) -> None:
+    """There are test recordings and nothing else."""
+    with _box():
+        st.markdown(f"**{_('Only test recordings so far')}**", width="content")
+        st.caption(_("They are in no figure unless you ask for it."), width="content")
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if st.button(_("Include tests"), type="primary", key="show_tests"):
+                _link.change(tests="true")
+            _sample_button(reader)
+    snippet(reader)
 
 
 def greet(reader: Reader) -> None:
     """The table is empty: what this is, and two ways on."""
     with st.container(border=True, gap="medium"):
-        st.subheader("Nothing recorded yet", anchor=False)
+        st.subheader(_("Nothing recorded yet"), anchor=False)
         st.markdown(
-            "The database is reached and its table is ready. As soon as your app records its first AI call,"
-            " this page shows tokens, cost and users."
+            _(
+                "The database is reached and its table is ready. As soon as your app records its first AI call,"
+                " this page shows tokens, cost and users."
+            )
         )
+        with st.container(horizontal=True):
+            if st.button(_("Record a test call"), type="primary", icon=":material/science:", key="greet_test"):
+                st.switch_page("recordings.py")
+            _sample_button(reader)
+    snippet(reader)
+
+
+def _sample_button(reader: Reader) -> None:
+    if st.button(
+        _("Load sample data"),
+        icon=":material/dataset:",
+        key="greet_sample",
+        help=_("30 days of invented calls, marked as sample data. One click removes them again."),
+    ):
+        with st.spinner(_("Inventing calls")):
+            removal.add_samples(reader)
+        st.rerun()
+
+
+def snippet(reader: Reader) -> None:
+    """The first call of an app, as it works with this very database."""
+    with st.container(border=True, gap="small"):
+        st.markdown(f"**{_('From your app')}**")
+        if reader.database.embedded:
+            st.markdown(_("This database runs on this machine. An app here reaches it with:"))
+            st.code(f'export DATABASE_URL="{reader.database.url.with_password()}"', language="sh", wrap_lines=True)
+        else:
+            st.markdown(_("With the same `DATABASE_URL` as this dashboard's in its environment:"))
         st.code(
             "from tracker import Tracker, TokenUsage\n\n"
             'Tracker().record(TokenUsage(model="gemini-2.5-flash", input_tokens=812, output_tokens=164))',
             language="python",
         )
-        with st.container(horizontal=True):
-            if st.button("Record a test call", type="primary", icon=":material/science:", key="greet_test"):
-                st.switch_page("recordings.py")
-            if st.button(
-                "Load sample data",
-                icon=":material/dataset:",
-                key="greet_sample",
-                help="30 days of invented calls, marked as sample data. One click removes them again.",
-            ):
-                with st.spinner("Inventing calls"):
-                    removal.add_samples(reader)
-                st.rerun()
+
+
+def sample_notice(reader: Reader, sample_calls: int, all_calls: int) -> None:
+    """Whoever sees sample calls among the figures is told, and can remove them."""
+    if not sample_calls:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="sample_notice"):
+        if sample_calls == all_calls:
+            text = _("**Sample data.** All calls in this range are invented.")
+        else:
+            text = _("**Sample data.** {n} of {calls} in this range are invented.").format(
+                n=f"{sample_calls:,}", calls=calls(all_calls)
+            )
+        st.markdown(f":material/dataset: {text}", width="stretch")
+        if st.button(_("Remove sample data"), key="remove_sample"):
+            removal.remove_samples(reader)
+            st.rerun()
+
+
+def _box() -> st.delta_generator.DeltaGenerator:
+    return st.container(border=True, horizontal_alignment="center", gap="small", key="nothing")

@@ -1,20 +1,25 @@
-"""Numbers, money, times and changes as people read them; the one place that knows how."""
+"""Numbers, money, times and changes as people read them, in the reader's language; the one place that knows how."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
-_STEPS: tuple[tuple[float, str], ...] = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+from _words import _, language, plural
+
+_STEPS: dict[str, tuple[tuple[float, str], ...]] = {
+    "en": ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")),
+    "ko": ((1e12, "조"), (1e8, "억"), (1e4, "만")),
+}
 
 
 def count(value: float) -> str:
-    """A count, short on screen: 28,185 · 123 k · 97.2 M."""
+    """A count, short on screen: 28,185 · 123 k · 97.2 M; in Korean 9,721만."""
     if abs(value) < 100_000:
         return f"{value:,.0f}"
-    step, unit = next(found for found in _STEPS if abs(value) >= found[0])
+    step, unit = next(found for found in _STEPS[language()] if abs(value) >= found[0])
     scaled = value / step
-    return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:.1f} {unit}"
+    return f"{scaled:,.0f}{unit}" if abs(scaled) >= 100 else f"{scaled:.1f}{unit}"
 
 
 def exact(value: float) -> str:
@@ -22,15 +27,28 @@ def exact(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def records(value: float) -> str:
+    """1 record · 46,102 records."""
+    return plural("{n} record", "{n} records", value).format(n=exact(value))
+
+
+def calls(value: float) -> str:
+    """1 call · 46,102 calls."""
+    return plural("{n} call", "{n} calls", value).format(n=exact(value))
+
+
 def usd(value: Decimal | float | None) -> str:
     """Money, with as many decimals as matter: $4,610 · $50.78 · $0.0042. None is unpriced, never 0."""
     if value is None or value != value:  # NaN
-        return "unpriced"
+        return _("unpriced")
     amount = abs(float(value))
+    sign = "−" if value < 0 else ""
+    unit = "US$" if language() == "ko" else "$"
     if amount == 0:
-        return "$0"
-    decimals = 0 if amount >= 1000 else 2 if amount >= 0.1 else 4 if amount >= 0.001 else 6
-    return f"{'−' if value < 0 else ''}${amount:,.{decimals}f}"
+        return f"{unit}0"
+    if amount >= 0.01:
+        return f"{sign}{unit}{amount:,.{0 if amount >= 1000 else 2}f}"
+    return f"{sign}{unit}{amount:.{4 if amount >= 0.001 else 6}f}"
 
 
 def share(value: float | None) -> str:
@@ -48,7 +66,7 @@ def change(now: float, before: float) -> str | int | None:
     if abs(percent) < 0.5:
         return 0
     if percent >= 1000:
-        return f"{now / before:,.0f} × as much"
+        return _("{n} × as much").format(n=f"{now / before:,.0f}")
     return f"{percent:+.0f} %"
 
 
@@ -57,18 +75,20 @@ def points(now: float | None, before: float | None) -> str | int | None:
     if now is None or before is None:
         return None
     difference = (now - before) * 100
-    return 0 if abs(difference) < 0.05 else f"{difference:+.1f} pt"
+    return 0 if abs(difference) < 0.05 else _("{n} pt").format(n=f"{difference:+.1f}")
 
 
 def milliseconds(value: float | None) -> str:
-    """A duration given in ms: 3.4 ms · 380 ms · 1.8 s."""
+    """A duration given in ms: 3.4 ms · 380 ms · 1.8 s · 15 s."""
     if value is None or value != value:  # NaN
         return "–"
-    if value >= 10_000:
-        return f"{value / 1000:.0f} s"
-    if value >= 1000:
-        return f"{value / 1000:.1f} s"
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+    if value >= 9_950:
+        return seconds(value / 1000)
+    if value >= 995:
+        return _("{n} s").format(n=f"{value / 1000:.1f}")
+    if 0 < value < 0.05:
+        return "< 0.1 ms"
+    return f"{value:.0f} ms" if value >= 9.95 else f"{value:.1f} ms"
 
 
 def seconds(value: float | None) -> str:
@@ -78,18 +98,38 @@ def seconds(value: float | None) -> str:
     if value < 1:
         return milliseconds(value * 1000)
     steps = (
-        (730 * 86_400, 365.25 * 86_400, "years"),
-        (2 * 86_400, 86_400, "days"),
-        (2 * 3600, 3600, "h"),
-        (120, 60, "min"),
+        (730 * 86_400, 365.25 * 86_400, _("{n} years")),
+        (2 * 86_400, 86_400, _("{n} days")),
+        (2 * 3600, 3600, _("{n} h")),
+        (120, 60, _("{n} min")),
     )
-    for limit, step, unit in steps:
+    for limit, step, text in steps:
         if value >= limit:
-            return f"{value / step:.0f} {unit}"
-    return f"{value:.0f} s"
+            return text.format(n=f"{value / step:.0f}")
+    return _("{n} s").format(n=f"{value:.0f}")
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
     """How long ago: 3 s ago · 2 h ago · 5 days ago; what lies ahead (clock skew) is now."""
     passed = ((now or datetime.now(UTC)) - moment).total_seconds()
-    return "now" if passed < 1 else f"{seconds(passed)} ago"
+    return _("now") if passed < 1 else _("{time} ago").format(time=seconds(passed))
+
+
+def clock(moment: datetime) -> str:
+    """The time of the day, 24 hours."""
+    return f"{moment:%H:%M:%S}"
+
+
+def day(moment: date) -> str:
+    """17 November 2023 · 2023년 11월 17일."""
+    return f"{moment:{_('%d %B %Y')}}".lstrip("0")
+
+
+def short_day(moment: date) -> str:
+    """17 Nov 2023 · 2023. 11. 17."""
+    return f"{moment:{_('%d %b %Y')}}".lstrip("0")
+
+
+def plain(value: object) -> object:
+    """A value of a row as JSON knows it."""
+    return value if isinstance(value, str | int | float | bool | dict) else str(value)

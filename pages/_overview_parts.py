@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import _link
 import pandas as pd
 import streamlit as st
-from _formats import change, count, exact, points, share, usd
+from _charts import stacked
+from _formats import calls, change, count, exact, points, share, usd
 from _range import Range
+from _words import _, plural
 
-from tracker.reports import Reader, removal
 from tracker.reports.usage import Totals
 
 _ROW = 34
 _ROWS = 6
-_AT_LEAST = "≥ where some calls have no price"
 
 
-def sample_notice(reader: Reader, totals: Totals) -> None:
-    """Whoever sees sample calls among the figures is told, and can remove them."""
-    if not totals.sample_calls:
-        return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="sample_notice"):
-        part = (
-            "All" if totals.sample_calls == totals.calls else f"{exact(totals.sample_calls)} of {exact(totals.calls)}"
-        )
-        st.markdown(f":material/dataset: **Sample data.** {part} calls in this range are invented.", width="stretch")
-        if st.button("Remove sample data", key="remove_sample"):
-            removal.remove_samples(reader)
-            st.rerun()
+def _at_least() -> str:
+    return _("≥ where some calls have no price: what they cost isn't known")
 
 
-def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: Range) -> None:
+@dataclass(frozen=True, slots=True)
+class Users:
+    """How many users there were, in the period before, and in each bucket; `anonymous` is one of them, or nobody."""
+
+    now: int
+    before: int | None
+    over_time: pd.Series[float]
+    anonymous: bool
+
+
+def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataFrame, shown: Range) -> None:
     """Five figures, each with its change against the period before and how it developed."""
     # The bucket that is still running would draw a cliff at the end of every line.
     complete = trend.iloc[:-1] if len(trend) > 3 else trend
     failed = (complete["failed_calls"] / complete["calls"].where(complete["calls"] > 0)).fillna(0)
     against = shown.against if before else None
+    named = users.now - users.anonymous
 
     def metric(label: str, value: str, delta: str | int | None, line: Any, help_text: str, color: str = "off") -> None:
         st.metric(
@@ -46,59 +49,69 @@ def figures(totals: Totals, before: Totals | None, trend: pd.DataFrame, shown: R
             delta_color="blue" if delta is None else color if delta else "gray",  # type: ignore[arg-type]
             delta_description=against if delta is not None else None,
             chart_data=list(line) if len(line) > 1 and any(line) else None,
-            chart_type="area",
+            chart_type="bar",  # from zero; an area would begin at its smallest value
             border=True,
             height="stretch",
             help=help_text,
         )
 
-    with st.grid(5, min_column_width=190):
+    with st.grid(5, min_column_width=150):
         metric(
-            "Tokens",
+            _("Tokens"),
             count(totals.total_tokens),
             change(totals.total_tokens, before.total_tokens) if before else None,
             complete["total_tokens"],
-            f"{exact(totals.total_tokens)} tokens: {exact(totals.input_tokens)} in (of these"
-            f" {exact(totals.cache_read_input_tokens)} cached), {exact(totals.output_tokens)} out",
+            _("{all} tokens: {input} in (of these {cached} cached), {output} out").format(
+                all=exact(totals.total_tokens),
+                input=exact(totals.input_tokens),
+                cached=exact(totals.cache_read_input_tokens),
+                output=exact(totals.output_tokens),
+            ),
             "blue",
         )
+        metric(_("Cost"), _cost(totals), _cost_change(totals, before), complete["cost_usd"], _cost_help(totals), "blue")
         metric(
-            "Cost",
-            usd(totals.cost_usd),
-            _cost_change(totals, before),
-            complete["cost_usd"],
-            _cost_help(totals),
-            "blue",
-        )
-        metric(
-            "Calls",
+            _("Calls"),
             count(totals.calls),
             change(totals.calls, before.calls) if before else None,
             complete["calls"],
-            f"{exact(totals.calls)} calls",
+            calls(totals.calls),
             "blue",
         )
         metric(
-            "Errors",
+            _("Errors"),
             share(totals.failed_share),
             points(totals.failed_share, before.failed_share) if before else None,
             failed,
-            f"{exact(totals.failed_calls)} of {exact(totals.calls)} calls failed",
+            _("{failed} of {calls} failed").format(failed=exact(totals.failed_calls), calls=calls(totals.calls)),
             "inverse" if totals.failed_calls else "gray",
         )
         metric(
-            "Users",
-            count(totals.users),
-            change(totals.users, before.users) if before else None,
-            complete["users"],
-            f"{exact(totals.users)} users with at least one call",
+            _("Users"),
+            count(named),
+            change(users.now, users.before) if users.before is not None else None,
+            users.over_time.iloc[: len(complete)],
+            _users_help(named, anonymous=users.anonymous),
             "blue",
         )
     if totals.unpriced_calls and totals.cost_usd is not None:
         st.caption(
-            f":material/info: The cost leaves out {exact(totals.unpriced_calls)} calls with"
-            f" {count(totals.unpriced_tokens)} tokens that have no price."
+            ":material/info: "
+            + _("The cost leaves out {calls} with {tokens} tokens that have no price.").format(
+                calls=calls(totals.unpriced_calls), tokens=count(totals.unpriced_tokens)
+            )
         )
+
+
+def _users_help(users: int, *, anonymous: bool) -> str:
+    text = plural("{n} user with at least one call", "{n} users with at least one call", users).format(n=exact(users))
+    return f"{text}. {_('Calls without a user_id are beside them.')}" if anonymous else text
+
+
+def _cost(totals: Totals) -> str:
+    return (
+        f"≥ {usd(totals.cost_usd)}" if totals.unpriced_calls and totals.cost_usd is not None else usd(totals.cost_usd)
+    )
 
 
 def _cost_change(totals: Totals, before: Totals | None) -> str | int | None:
@@ -108,30 +121,78 @@ def _cost_change(totals: Totals, before: Totals | None) -> str | int | None:
 
 
 def _cost_help(totals: Totals) -> str:
+    source = _(
+        "A call's cost is what the app gave with it, or its tokens at the model's list price where the extra `prices`"
+        " is installed; `cost_source` says which."
+    )
     if totals.cost_usd is None:
-        return f"None of the {exact(totals.calls)} calls has a price."
-    unpriced = f"; {exact(totals.unpriced_calls)} calls have no price" if totals.unpriced_calls else ""
-    return f"{totals.cost_usd:,.6f} US dollars{unpriced}"
+        return f"{_('None of these calls has a price.')} {source}"
+    amount = _("{amount} US dollars.").format(amount=f"{totals.cost_usd:,.6f}")
+    return f"{amount} {source}"
+
+
+def tokens(over_time: pd.DataFrame, shared: dict[str, Any]) -> None:
+    """Tokens over time, by model or by what they are."""
+    _link.prepare("tokens_by", "tokens", lambda text: "kind" if text == "kind" else "model")
+    words = {"model": _("by model"), "kind": _("by kind")}
+    chosen = st.segmented_control(
+        _("Tokens"),
+        list(words),
+        format_func=words.__getitem__,
+        required=True,
+        key="tokens_by",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    _link.put("tokens", None if chosen == "model" else chosen)
+    given: dict[str, Any] = {"number": "count", "label": _("Tokens"), **shared}
+    if chosen == "model":
+        stacked(over_time, "total_tokens", alt=_("Tokens over time by model"), **given)
+        return
+    kinds = _by_kind(over_time)
+    names = list(dict.fromkeys(kinds["name"]))
+    stacked(
+        kinds,
+        "tokens",
+        alt=_("Tokens over time by kind"),
+        colors="kind",
+        name_label=_("Kind"),
+        **(given | {"names": names}),
+    )
+
+
+def _by_kind(over_time: pd.DataFrame) -> pd.DataFrame:
+    """Input and output without those parts of them that have their own names: cached, and reasoning."""
+    cached, reasoning = over_time["cache_read_input_tokens"], over_time["reasoning_output_tokens"]
+    kinds = {
+        _("input"): (over_time["input_tokens"] - cached).clip(lower=0),
+        _("input, cached"): cached,
+        _("output"): (over_time["output_tokens"] - reasoning).clip(lower=0),
+        _("output, reasoning"): reasoning,
+    }
+    parts = [pd.DataFrame({"at": over_time["at"], "name": name, "tokens": values}) for name, values in kinds.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _bar(label: str, data: pd.DataFrame, column: str, help_text: str | None = None) -> Any:
     largest = float(data[column].max() or 0)
     return st.column_config.ProgressColumn(
-        label, format="compact", min_value=0, max_value=largest or 1.0, help=help_text, color="blue", width=74
+        label, format="compact", min_value=0, max_value=largest or 1.0, help=help_text, color="blue", width=70
     )
 
 
-def _money(label: str, help_text: str | None = None, width: int | None = 76) -> Any:
+def _money(label: str, help_text: str | None = None, width: int | None = 74) -> Any:
     return st.column_config.TextColumn(label, help=help_text, alignment="right", width=width)
 
 
-def _costs(data: pd.DataFrame) -> list[str]:
+def costs(data: pd.DataFrame) -> list[str]:
     """Costs as text, marked where they leave calls without a price out."""
     pairs = zip(data["cost_usd"], data["unpriced_calls"], strict=True)
     return [f"≥ {usd(cost)}" if unpriced and not pd.isna(cost) else usd(cost) for cost, unpriced in pairs]
 
 
-def _table(data: pd.DataFrame, config: dict[str, Any], *, alt: str) -> None:
+def table(data: pd.DataFrame, config: dict[str, Any], *, alt: str) -> None:
+    """Rows of our look, as high as they are."""
     st.dataframe(
         data,
         column_config=config,
@@ -152,38 +213,38 @@ def by_model(models: pd.DataFrame) -> None:
         cost_usd=("cost_usd", lambda costs: costs.sum(min_count=1)),
         unpriced_calls=("unpriced_calls", "sum"),
     )
-    data = data.sort_values("total_tokens", ascending=False)
-    data = data.head(_ROWS).assign(cost=_costs(data.head(_ROWS)))
+    data = data.sort_values("total_tokens", ascending=False).head(_ROWS)
+    data = data.assign(cost=costs(data))
     config = {
-        "model": st.column_config.TextColumn("Model"),
-        "total_tokens": _bar("Tokens", data, "total_tokens"),
-        "cost": _money("Cost", _AT_LEAST),
+        "model": st.column_config.TextColumn(_("Model")),
+        "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
+        "cost": _money(_("Cost"), _at_least()),
     }
-    _table(data, config, alt="Tokens and cost by model")
+    table(data, config, alt=_("Tokens and cost by model"))
 
 
 def by_operation(data: pd.DataFrame) -> None:
     """Tokens, calls and the cost of one call, by operation."""
-    data = data.assign(cost=_costs(data), per_call=[usd(cost) for cost in data["cost_per_call_usd"]])
+    data = data.assign(cost=costs(data), per_call=[usd(cost) for cost in data["cost_per_call_usd"]])
     config = {
-        "operation": st.column_config.TextColumn("Operation", width=118),
-        "total_tokens": _bar("Tokens", data, "total_tokens"),
-        "cost": _money("Cost", _AT_LEAST),
-        "per_call": _money("Per call", "The mean cost of a call, of those that have a price"),
+        "operation": st.column_config.TextColumn(_("Operation")),
+        "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
+        "cost": _money(_("Cost"), _at_least()),
+        "per_call": _money(_("Per call"), _("The mean cost of a call, of those that have a price"), 72),
     }
-    _table(data, config, alt="Tokens and cost by operation")
+    table(data, config, alt=_("Tokens and cost by operation"))
 
 
 def top_users(data: pd.DataFrame) -> None:
     """Who used most, with each one's trend."""
-    data = data.assign(cost=_costs(data))
+    data = data.assign(cost=costs(data))
     config = {
-        "user_id": st.column_config.TextColumn("User"),
-        "total_tokens": _bar("Tokens", data, "total_tokens"),
-        "trend": st.column_config.AreaChartColumn("Trend", y_min=0, width=60),
-        "cost": _money("Cost", _AT_LEAST),
+        "user_id": st.column_config.TextColumn(_("User")),
+        "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
+        "trend": st.column_config.AreaChartColumn(_("Trend"), y_min=0, width=60),
+        "cost": _money(_("Cost"), _at_least()),
     }
-    _table(data, config, alt="The users with the most tokens")
+    table(data, config, alt=_("The users with the most tokens"))
 
 
 def last_records(data: pd.DataFrame, timezone: str) -> None:
@@ -192,25 +253,33 @@ def last_records(data: pd.DataFrame, timezone: str) -> None:
         at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
         cost=[usd(cost) for cost in data["cost_usd"]],
         result=[_result(ok, test, made_up) for ok, test, made_up in data[["success", "is_test", "is_sample"]].values],
+        arrived=[arrived(delivery) for delivery in data["delivery"]],
     )
     config: dict[str, Any] = {
-        "at": st.column_config.DatetimeColumn("When", format="distance", width=130),
-        "model": st.column_config.TextColumn("Model", width=150),
-        "operation": st.column_config.TextColumn("Operation", width=150),
-        "user_id": st.column_config.TextColumn("User"),
-        "input_tokens": st.column_config.NumberColumn("In", format="localized"),
-        "output_tokens": st.column_config.NumberColumn("Out", format="localized"),
-        "cost": _money("Cost", width=None),
-        "processing_time": st.column_config.NumberColumn("Took", format="%d ms"),
-        "result": st.column_config.TextColumn("Result"),
-        "delivery": st.column_config.TextColumn(
-            "Arrived", help="How the row got here; empty for imported and sample rows"
+        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
+        "model": st.column_config.TextColumn(_("Model"), width=140),
+        "operation": st.column_config.TextColumn(_("Operation"), width=140),
+        "user_id": st.column_config.TextColumn(_("User")),
+        "input_tokens": st.column_config.NumberColumn(_("In"), format="localized"),
+        "output_tokens": st.column_config.NumberColumn(_("Out"), format="localized"),
+        "cost": _money(_("Cost"), width=None),
+        "processing_time": st.column_config.NumberColumn(_("Took"), format="%d ms"),
+        "result": st.column_config.TextColumn(_("Result")),
+        "arrived": st.column_config.TextColumn(
+            _("Arrived"),
+            help=_("direct: written before record returned; background: by the app's own thread; outbox: queued first"),
         ),
     }
     if data["error_message"].notna().any():
-        config["error_message"] = st.column_config.TextColumn("Error")
-    _table(data, config, alt="The newest records")
+        config["error_message"] = st.column_config.TextColumn(_("Error"))
+    table(data, config, alt=_("The newest records"))
+
+
+def arrived(delivery: str | None) -> str:
+    """How a row got here, in words; what no Tracker recorded was brought by an import or as a sample."""
+    return delivery or _("imported")
 
 
 def _result(success: bool, is_test: bool, is_sample: bool) -> str:
-    return ("ok" if success else "failed") + (", test" if is_test else "") + (", sample" if is_sample else "")
+    parts = [_("ok") if success else _("failed"), _("test") if is_test else "", _("sample") if is_sample else ""]
+    return ", ".join(part for part in parts if part)

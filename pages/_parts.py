@@ -1,4 +1,4 @@
-"""What pages share: the head of a page, cards, and the database's name."""
+"""What pages share: the head of a page with its controls, cards, and the database's name."""
 
 from __future__ import annotations
 
@@ -6,16 +6,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+import _filters
+import _live
 import streamlit as st
+from _formats import day
+from _range import Range, picked, picker, zone
+from _words import _
 
-from tracker.reports import Reader
+from tracker import settings
+from tracker.reports import Reader, usage
 
 
-def head(title: str, question: str, moment: datetime) -> None:
-    """A page's title, the question that it answers, and the moment of its figures."""
-    with st.container(gap="xxsmall"):
-        st.title(title, anchor=False)
-        st.caption(f"{question} · as of {moment:%H:%M:%S}")
+def head(title: str, reader: Reader | None = None, *, live: bool = True) -> None:
+    """A page's title and its controls; with a reader also the range and the filters."""
+    if reader is None:
+        with st.container(horizontal=True, vertical_alignment="bottom", key="head"):
+            st.title(title, anchor=False, width="stretch")
+            if live:
+                _live.switch()
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", key="head"):
+        st.title(title, anchor=False, width="content")
+        st.space("stretch")
+        with st.container(
+            horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content", key="range_bar"
+        ):
+            picker()
+            _live.switch()
+    with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
+        _filters.bar(reader)
+
+
+def question(text: str) -> None:
+    """The question that the page answers, and when its answer was true."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", key="question", gap="small"):
+        st.caption(text, width="content")
+        _live.as_of()
+
+
+def shown(reader: Reader) -> Range:
+    """The range and the filters of this moment."""
+    columns = _filters.columns()
+    return picked(lambda: usage.extent(reader, include_tests=bool(columns["include_tests"])), **columns)
 
 
 @contextmanager
@@ -29,13 +61,33 @@ def card(title: str, note: str | None = None) -> Iterator[None]:
         yield
 
 
-def include_tests() -> bool:
-    """Whether test recordings count; the same switch on every page."""
-    return st.toggle("Include tests", key="tests", bind="query-params", help="Test recordings are in no figure else.")
-
-
 def database_name(reader: Reader) -> str:
     """Which database this is, in a line."""
     if reader.database.embedded:
-        return "Embedded database"
+        return _("Embedded database")
     return reader.database.url.label
+
+
+def standing_notes(reader: Reader, start: datetime) -> None:
+    """What a reader must know about the figures: that they can't be kept up to date, and where single records end."""
+    found = reader.standing()
+    if found.remedy:
+        text = _(
+            "This database user can't keep the rollups up to date; what changed since is read from the rows, which is"
+            " slower. What to do:"
+        )
+        if found.as_of:
+            moment = _local(found.as_of)
+            text = _("Rollups of {day}.").format(day=f"{day(moment)}, {moment:%H:%M}") + f" {text}"
+        st.caption(f":material/info: {text}")
+        st.code(found.remedy, language=None)
+    if found.detail_from and start < found.detail_from:
+        text = _(
+            "Single records from before {day} were pruned: figures and charts count them, but the list of records, and"
+            " filters by user, begin there."
+        )
+        st.caption(f":material/inventory_2: {text.format(day=day(_local(found.detail_from)))}")
+
+
+def _local(moment: datetime) -> datetime:
+    return moment.astimezone(settings.zone(zone()))

@@ -9,48 +9,61 @@ import traceback
 from collections.abc import Callable
 
 import streamlit as st
+from _words import _
 
-from tracker.diagnostics.masking import mask
 from tracker.errors import DatabaseError, SettingError, TrackerError
+from tracker.masking import mask
 from tracker.reports import source
 
 log = logging.getLogger("tracker.dashboard")
 RETRY_S = 5
 
-_TITLES = {
-    "password_wrong": "The database refused the password",
-    "database_missing": "The database isn't there",
-    "table_missing": "The table isn't there yet",
-    "column_missing": "The table needs an update",
-    "right_missing": "A right is missing",
-    "statement_timeout": "The question took too long",
-}
+
+def _title(code: str) -> str:
+    titles = {
+        "password_wrong": _("The database refused the password"),
+        "database_missing": _("The database isn't there"),
+        "table_missing": _("The table isn't there yet"),
+        "column_missing": _("The table needs an update"),
+        "right_missing": _("A right is missing"),
+        "statement_timeout": _("The question took too long"),
+    }
+    return titles.get(code, _("The database can't be used"))
 
 
-def guarded(draw: Callable[[], None]) -> None:
-    """Draw a page or a part of it; in trouble show a box that says what to do, and try again by itself."""
+def guarded(draw: Callable[[], None], *, recovers: bool = False) -> None:
+    """Draw a page or a part of it; in trouble show a box that says what to do, and try again by itself.
+
+    What is drawn anew by itself anyway `recovers` without asking.
+    """
     try:
         draw()
     except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets a sentence and not a traceback
         show_any(error)
         if isinstance(error, TrackerError):
-            _recover()
+            if recovers:
+                _answers()
+                st.caption(_("This page goes on by itself."))
+            else:
+                _recover()
 
 
 def show_any(error: Exception) -> None:
     """The box for any error; one that nobody foresaw gets a reference that the log has too."""
     if isinstance(error, DatabaseError):
-        _box(_TITLES.get(error.code, "The database can't be used"), error.sentence, error.remedy)
+        _box(_title(error.code), error.sentence, error.remedy)
     elif isinstance(error, SettingError):
-        _box("A setting can't be used", str(error), "Correct it and start the dashboard again.")
+        _box(_("A setting can't be used"), str(error), _("Correct it and start the dashboard again."))
     else:
         reference = secrets.token_hex(4)
         text = "".join(traceback.format_exception(error))
         log.error("Reference %s. %s", reference, mask(text))
         _box(
-            "Something went wrong here",
-            "This part of the page couldn't be shown. The other pages are not affected.",
-            f"Reload the page. The log of the dashboard says more under the reference {reference}.",
+            _("Something went wrong here"),
+            _("This part of the page couldn't be shown. The other pages are not affected."),
+            _("Reload the page. The log of the dashboard says more under the reference {reference}.").format(
+                reference=reference
+            ),
         )
 
 
@@ -61,12 +74,12 @@ def _box(title: str, sentence: str, remedy: str) -> None:
         st.text(sentence)
         if remedy:
             with st.container(gap="xxsmall"):
-                st.caption("What to do")
+                st.caption(_("What to do"))
                 st.text(remedy)
 
 
 def _recover() -> None:
-    st.caption(f"Trying again every {RETRY_S} seconds; this page goes on by itself.")
+    st.caption(_("Trying again every {n} seconds; this page goes on by itself.").format(n=RETRY_S))
     st.session_state["failed_at"] = time.monotonic()
     _try_again()
 
@@ -80,9 +93,7 @@ def _try_again() -> None:
 
 def _answers() -> bool:
     try:
-        source.reader().check()
-    except TrackerError as error:
-        if isinstance(error, DatabaseError) and error.code == "refused":
-            source.forget()  # an embedded server that was stopped is started again
+        source.check()
+    except TrackerError:
         return False
     return True

@@ -1,23 +1,35 @@
-"""Test recordings: the process's shared Tracker, what the two buttons record, and a limit for everybody together."""
+"""Test recordings: the process's shared Tracker, one call at a time or a burst, and a limit for everybody together.
+
+One recording runs at a time: the shared Tracker holds two connections, a burst in the background uses a Tracker of
+its own with two, and together with the three that read there are never more than five.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import _ai
 
 import tracker
 from tracker.database.pool import PoolStats
 from tracker.reports import Reader
 
 LIMIT = 30
+BURST_LIMIT = 4
 WINDOW_S = 60.0
-NOTE = "synthetic, no AI was called"
+POOL_SIZE = 2
 
 # Module globals on purpose: whoever can open the page can empty Streamlit's caches.
 _lock = threading.Lock()
+_busy = threading.Lock()
 _recent: deque[float] = deque()
+_recent_bursts: deque[float] = deque()
 _recorder: tracker.Tracker | None = None
+_own: deque[tracker.Outcome] = deque(maxlen=200)
 
 
 class TooMany(Exception):  # noqa: N818 - a refusal, not an error
@@ -28,18 +40,48 @@ class TooMany(Exception):  # noqa: N818 - a refusal, not an error
         self.wait_s = wait_s
 
 
-def record_test(reader: Reader, kind: str) -> tracker.Outcome:
-    """Record one synthetic call of a kind of `KINDS`, as an app would. Raises `TooMany`."""
-    _count()
-    return recorder(reader).record(KINDS[kind]())
+class Busy(Exception):  # noqa: N818 - a refusal, not an error
+    """Somebody's burst is running."""
+
+
+def record(reader: Reader, kind: str) -> tracker.Outcome:
+    """Record one call as an app would. Raises `TooMany`, `Busy`."""
+    admit()
+    with turn():
+        outcome = _ai.record(recorder(reader), kind)
+    _own.append(outcome)
+    return outcome
+
+
+def own_writes() -> list[tracker.Outcome]:
+    """The newest outcomes of this process, in their order."""
+    return [outcome for outcome in _own if outcome.write_ms is not None]
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One's turn to record. Raises `Busy` while a burst runs."""
+    if not _busy.acquire(timeout=2.0):
+        raise Busy
+    try:
+        yield
+    finally:
+        _busy.release()
 
 
 def recorder(reader: Reader) -> tracker.Tracker:
     """The process's shared Tracker on the dashboard's database."""
     global _recorder
     database = reader.database
-    _recorder = tracker.shared(mode="direct", pool_size=2, database_url=database.url.with_password())
+    _recorder = tracker.shared(mode="direct", pool_size=POOL_SIZE, database_url=database.url.with_password())
     return _recorder
+
+
+def background(reader: Reader) -> tracker.Tracker:
+    """A Tracker in background mode for a burst; the shared one gives its connections up for it."""
+    recorder(reader).close()
+    url = reader.database.url.with_password()
+    return tracker.Tracker(mode="background", pool_size=POOL_SIZE, database_url=url)
 
 
 def recorder_pool() -> PoolStats | None:
@@ -47,36 +89,13 @@ def recorder_pool() -> PoolStats | None:
     return _recorder.pool_stats() if _recorder else None
 
 
-def _count() -> None:
+def admit(*, burst: bool = False) -> None:
+    """Count one press of a button of all readers. Raises `TooMany`."""
+    recent, limit = (_recent_bursts, BURST_LIMIT) if burst else (_recent, LIMIT)
     now = time.monotonic()
     with _lock:
-        while _recent and now - _recent[0] >= WINDOW_S:
-            _recent.popleft()
-        if len(_recent) >= LIMIT:
-            raise TooMany(WINDOW_S - (now - _recent[0]))
-        _recent.append(now)
-
-
-def _summary() -> tracker.TokenUsage:
-    return _synthetic("summary_generation", input_tokens=812, output_tokens=164, processing_time=1240)
-
-
-def _tag() -> tracker.TokenUsage:
-    return _synthetic("tag_generation", input_tokens=356, output_tokens=24, processing_time=410)
-
-
-def _synthetic(operation: str, *, input_tokens: int, output_tokens: int, processing_time: int) -> tracker.TokenUsage:
-    return tracker.TokenUsage(
-        model="gemini-2.5-flash",
-        provider="google",
-        operation=operation,
-        user_id="dashboard",
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        processing_time=processing_time,
-        is_test=True,
-        metadata={"note": NOTE},
-    )
-
-
-KINDS = {"summary": _summary, "tag": _tag}
+        while recent and now - recent[0] >= WINDOW_S:
+            recent.popleft()
+        if len(recent) >= limit:
+            raise TooMany(WINDOW_S - (now - recent[0]))
+        recent.append(now)

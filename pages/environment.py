@@ -6,8 +6,9 @@ import os
 
 import pandas as pd
 import streamlit as st
-from _parts import card, head
-from _range import now
+from _environment_parts import against, checklist, current_report, findings
+from _parts import card, head, question
+from _words import _
 
 from tracker.diagnostics.flags import Flag, flags, policy, url_notes
 from tracker.reports import source
@@ -16,9 +17,17 @@ from tracker.settings import Settings
 
 def main() -> None:
     settings = source.settings()
-    head("Environment", "What is set here, and what follows from it?", now())
+    head(_("Environment"), live=False)
+    question(_("What is set here, and what follows from it?"))
     runtime_figures(settings)
     problems(settings)
+    report = current_report()
+    with card("Findings", "the debug report of this process"):
+        findings(report)
+    with card("Here against there"):
+        against(report)
+    with card("Checklist"):
+        checklist()
     with card("Flags", "secrets show only whether they are set"):
         flag_table(flags(os.environ))
     with card("Connection policy", "in force in this process"):

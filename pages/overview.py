@@ -2,70 +2,112 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 import streamlit as st
-from _charts import stacked
-from _empty import greet, nothing_here
-from _overview_parts import by_model, by_operation, figures, last_records, sample_notice, top_users
-from _parts import card, head, include_tests
-from _range import now, pick
+from _charts import heat, stacked
+from _empty import nothing, sample_notice
+from _live import live, waiting
+from _overview_parts import Users, by_model, by_operation, figures, last_records, tokens, top_users
+from _parts import card, head, question, shown, standing_notes
+from _range import now
+from _shared import shared as kept
+from _unusual import unusual_today
+from _words import _
 
-from tracker.reports import source, usage
+from tracker.reports import Reader, source, usage
 from tracker.reports.frames import every_bucket
+from tracker.reports.hours import by_hour_and_weekday
+
+_EVERY_S = 15
+_HOURS_FRESH_S = 300.0
+_ANONYMOUS_FRESH_S = 60.0
+_SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
 
 
 def main() -> None:
+    head(_("Overview"), source.reader())
+    live(draw, _EVERY_S, "overview")
+
+
+def draw() -> None:
     reader = source.reader()
-    moment = now()
-    title, controls = st.columns([2, 3], vertical_alignment="bottom")
-    with title:
-        head("Overview", "What did we use, what did it cost?", moment)
-    with controls, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        tests = include_tests()
-        shown = pick(lambda: usage.extent(reader, include_tests=tests), include_tests=tests)
+    with reader.one_moment():
+        _draw(reader)
 
-    totals = usage.totals(reader, shown.filters)
+
+def _draw(reader: Reader) -> None:
+    found = shown(reader)
+    filters = found.filters
+    question(_("What did we use, what did it cost?"))
+    with waiting():
+        totals = usage.totals(reader, filters)
+        before = usage.totals(reader, found.before) if found.before and totals.calls else None
+        models = usage.by_model_over_time(reader, filters) if totals.calls else pd.DataFrame()
     if not totals.calls:
-        last_at = usage.extent(reader, include_tests=tests).last_at
-        if last_at:
-            nothing_here(last_at)
-        else:
-            greet(reader)
+        nothing(reader)
         return
-    before = usage.totals(reader, shown.before) if shown.before else None
-    models = usage.by_model_over_time(reader, shown.filters)
-
-    sample_notice(reader, totals)
-    figures(totals, before, usage.trend(reader, shown.filters), shown)
+    sample_notice(reader, totals.sample_calls, totals.calls)
+    anonymous = kept(
+        ("anonymous", id(reader), found.name, found.days, replace(filters, start=_SAME, end=_SAME)),
+        _ANONYMOUS_FRESH_S,
+        lambda: usage.has_anonymous(reader, filters),
+    )
+    users = Users(
+        usage.users(reader, filters),
+        usage.users(reader, found.before) if found.before else None,
+        usage.users_over_time(reader, filters),
+        anonymous,
+    )
+    figures(totals, before, users, usage.trend(reader, filters), found)
+    unusual_today(reader, filters)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})
-    bucket = shown.filters.bucket
-    names = list(models.groupby("model")["total_tokens"].sum().sort_values(ascending=False).index)
+    bucket = filters.bucket
     shared: dict[str, Any] = {
-        "names": names,
-        "buckets": every_bucket(shown.filters),
+        "names": list(models.groupby("model")["total_tokens"].sum().sort_values(ascending=False).index),
+        "buckets": every_bucket(filters),
         "bucket": bucket,
-        "now": pd.Timestamp(moment.replace(tzinfo=None)),
+        "now": pd.Timestamp(now().replace(tzinfo=None)),
     }
     left, right = st.columns(2)
-    with left, card("Tokens by model", f"by {bucket}"):
-        stacked(over_time, "total_tokens", number="count", label="Tokens", alt="Tokens over time by model", **shared)
-    with right, card("Cost by model", f"by {bucket}, USD"):
+    with left, card(_("Tokens"), by(bucket)):
+        tokens(over_time, shared)
+    with right, card(_("Cost by model"), _("{step}, US dollars").format(step=by(bucket))):
         priced = over_time.dropna(subset=["cost_usd"])
         if len(priced):
-            stacked(priced, "cost_usd", number="usd", label="Cost", alt="Cost over time by model", **shared)
+            stacked(priced, "cost_usd", number="usd", label=_("Cost"), alt=_("Cost over time by model"), **shared)
         else:
-            st.caption("No call in this range has a price.")
-    models_place, operations_place, users_place = st.columns([11, 13, 11])
-    with models_place, card("Models"):
+            st.caption(_("No call in this range has a price."))
+    left, right = st.columns(2)
+    with left, card(_("Models")):
         by_model(models)
-    with operations_place, card("Operations"):
-        by_operation(usage.by_operation(reader, shown.filters, count=6))
-    with users_place, card("Top users"):
-        top_users(usage.top_users(reader, shown.filters, count=6))
-    with card("Last records"):
-        last_records(usage.last_records(reader, shown.filters, count=12), shown.filters.timezone)
+    with right, card(_("Operations")):
+        by_operation(usage.by_operation(reader, filters, count=6))
+    left, right = st.columns(2)
+    with left, card(_("Top users")):
+        top_users(usage.top_users(reader, filters, count=6))
+    with right, card(_("When"), _("calls by hour and weekday")):
+        key = ("hours", id(reader), found.name, replace(filters, start=_SAME, end=_SAME), found.days)
+        hours = kept(key, _HOURS_FRESH_S, lambda: by_hour_and_weekday(reader, filters))
+        heat(hours, "calls", label=_("Calls"), alt=_("Calls by hour and weekday"))
+    with card(_("Last records")):
+        last_records(usage.last_records(reader, filters, count=12), filters.timezone)
+    standing_notes(reader, filters.start)
+
+
+def by(bucket: str) -> str:
+    """The step of a chart, in words."""
+    words = {
+        "minute": _("by minute"),
+        "hour": _("by hour"),
+        "day": _("by day"),
+        "week": _("by week"),
+        "month": _("by month"),
+    }
+    return words[bucket]
 
 
 main()

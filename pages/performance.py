@@ -6,67 +6,73 @@ from typing import Any
 
 import streamlit as st
 from _charts import lines
-from _formats import exact, milliseconds, seconds, share
-from _parts import card, head, include_tests
-from _performance_parts import environments, no_recordings, verdict
-from _range import now, pick
+from _live import live, waiting
+from _parts import card, head, question, shown, standing_notes
+from _performance_parts import (
+    alert_table,
+    book_of,
+    deployments,
+    environments,
+    figures,
+    lateness,
+    no_recordings,
+    own_writes,
+    verdict,
+)
+from _words import _
 
-from tracker.reports import performance, source, usage
+from tracker.reports import Reader, performance, source
+from tracker.reports.arrivals import alerts, arrivals
 from tracker.reports.frames import every_bucket
+
+_EVERY_S = 15
 
 
 def main() -> None:
-    reader = source.reader()
-    title, controls = st.columns([2, 3], vertical_alignment="bottom")
-    with title:
-        head("Performance", "Does recording work, and what does it cost the caller?", now())
-    with controls, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        tests = include_tests()
-        shown = pick(lambda: usage.extent(reader, include_tests=tests), include_tests=tests)
+    head(_("Performance"), source.reader())
+    live(draw, _EVERY_S, "performance")
 
-    quality = performance.by_environment(reader, shown.filters)
-    found = performance.verdict(quality)
+
+def draw() -> None:
+    reader = source.reader()
+    with reader.one_moment():
+        _draw(reader)
+
+
+def _draw(reader: Reader) -> None:
+    range_ = shown(reader)
+    filters = range_.filters
+    question(_("Does recording itself work, and what does it cost the caller?"))
+    with waiting():
+        quality = performance.by_environment(reader, filters)
+        found = performance.verdict(quality)
     if not found.records:
         no_recordings()
         return
-    verdict(found, shown.name)
-    main_environment = quality.iloc[0]
-    with st.grid(4, min_column_width=170):
-        st.metric(
-            "Connection, p50",
-            milliseconds(main_environment["connection_p50_ms"]),
-            border=True,
-            help="Half of the records of the busiest environment had a usable connection in this time",
-        )
-        st.metric(
-            "Connection, p95",
-            milliseconds(main_environment["connection_p95_ms"]),
-            border=True,
-            help="19 of 20 records of the busiest environment had one in this time; the rest are cold starts, mostly",
-        )
-        st.metric(
-            "Retried",
-            share(found.retried_records / found.records),
-            border=True,
-            help=f"{exact(found.retried_records)} records needed {exact(found.retries)} attempts after the first",
-        )
-        st.metric(
-            "Worst delay",
-            seconds(found.worst_lag_s),
-            border=True,
-            help="From the end of an AI call to its row in the database",
-        )
-    trend = performance.connection_time(reader, shown.filters)
-    bucket = shown.filters.bucket
-    over_time = trend.rename(columns={"bucket": "at", "environment": "name"})
-    axis: dict[str, Any] = {"buckets": every_bucket(shown.filters), "bucket": bucket}
+    book = book_of(reader, range_)
+    lag = arrivals(reader, filters)
+    verdict(found, book, range_)
+    figures(reader, found, quality.iloc[0], lag)
+    over_time = performance.connection_time(reader, filters).rename(columns={"bucket": "at", "environment": "name"})
+    axis: dict[str, Any] = {"buckets": every_bucket(filters), "bucket": filters.bucket}
     left, right = st.columns(2)
-    with left, card("Connection time, p95", f"by {bucket} and environment"):
-        lines(over_time, "connection_p95_ms", number="ms", label="p95", alt="Connection time p95 over time", **axis)
-    with right, card("Retries", f"by {bucket} and environment"):
-        lines(over_time, "retries", number="count", label="Retries", alt="Retries over time", **axis)
-    with card("Environments"):
-        environments(quality)
+    with left, card(_("Connection time, p95"), _("by environment")):
+        lines(over_time, "connection_p95_ms", number="ms", label="p95", alt=_("Connection time p95 over time"), **axis)
+    with right, card(_("Retries"), _("by environment")):
+        lines(over_time, "retries", number="count", label=_("Retries"), alt=_("Retries over time"), **axis)
+    with card(_("Environments"), _("connection time, and lag from the call to its row")):
+        environments(quality, lag)
+    left, right = st.columns([3, 2])
+    with left, card(_("Loss ledger"), _("by deployment, seven days at most")):
+        deployments(book)
+    with right, card(_("How late"), _("the newest 20,000 records")):
+        lateness(lag)
+    left, right = st.columns([3, 2])
+    with left, card(_("Alerts")):
+        alert_table(alerts(reader, filters), filters.timezone)
+    with right, card(_("This process")):
+        own_writes()
+    standing_notes(reader, filters.start)
 
 
 main()

@@ -2,69 +2,128 @@
 
 from __future__ import annotations
 
-import streamlit as st
-from _formats import exact, milliseconds
-from _parts import card, head
-from _range import now
-from _recorder import NOTE, TooMany, record_test
+from typing import cast
 
-from tracker import Outcome
-from tracker.reports import Reader, removal, source, usage
+import _link
+import _recorder
+import streamlit as st
+from _ai import KEY, REAL, SYNTHETIC, is_real, library_missing
+from _burst import MOST, MOST_AT_ONCE, Burst, Mode
+from _formats import exact
+from _parts import card, head, question
+from _recordings_parts import show, show_burst
+from _words import _, plural, spoken
+
+from tracker.reports import Reader, removal, source
 
 
 def main() -> None:
     reader = source.reader()
-    head("Test recordings", "Does recording work, right now, from here?", now())
-    with card("Record a call", NOTE):
-        st.markdown("A button makes one call's usage up and records it through the same tracker that an app uses.")
-        with st.container(horizontal=True):
-            for kind, label, icon in (
-                ("summary", "AI summary", ":material/summarize:"),
-                ("tag", "AI tag", ":material/sell:"),
-            ):
-                if st.button(label, type="primary", icon=icon, key=f"record_{kind}", width=220):
-                    press(reader, kind)
+    head(_("Test recordings"), live=False)
+    question(_("Does recording work, right now, from here?"))
+    with card(_("Record a call"), _("a real call to Gemini") if is_real() else _("synthetic, no AI is called")):
+        one(reader)
     if (outcome := st.session_state.get("outcome")) is not None:
-        show(reader, outcome)
-    with card("Clean up"):
-        st.markdown("Test rows are in no figure unless *Include tests* is on. Nothing else is removed.")
-        if (removed := st.session_state.pop("removed", None)) is not None:
-            st.text(f"{exact(removed)} test rows were removed.")
-        if st.button("Remove all test rows", icon=":material/delete:", key="remove_tests"):
-            st.session_state["removed"] = removal.remove_tests(reader)
-            st.session_state.pop("outcome", None)
-            st.rerun()
+        show(reader, *outcome)
+    with card(_("Burst"), _("many at once, each checked in the table afterwards")):
+        burst(reader)
+    with card(_("Clean up")):
+        clean_up(reader)
+
+
+def one(reader: Reader) -> None:
+    """Two buttons that record one call each."""
+    if is_real():
+        st.markdown(_("A button asks Gemini, and records the call through the same tracker that an app uses."))
+    else:
+        st.markdown(_("A button makes one call's usage up and records it through the same tracker that an app uses."))
+    if library_missing():
+        st.caption(_("`{key}` is set: with `pip install google-genai` the calls would be real.").format(key=KEY))
+    with st.container(horizontal=True):
+        for kind, label, icon in (
+            ("summary", _("AI summary"), ":material/summarize:"),
+            ("tag", _("AI tag"), ":material/sell:"),
+        ):
+            if st.button(label, type="primary", icon=icon, key=f"record_{kind}", width=220):
+                press(reader, kind)
 
 
 def press(reader: Reader, kind: str) -> None:
     """Record one call and keep what became of it, or say that it is too soon."""
+    st.session_state.pop("outcome", None)
     try:
-        st.session_state["outcome"] = record_test(reader, kind)
-    except TooMany as refusal:
-        st.warning(f"Too many test recordings at the moment. The next one can be made in {refusal.wait_s:.0f} s.")
+        with st.spinner(_("Recording")):
+            st.session_state["outcome"] = (_recorder.record(reader, kind), REAL if is_real() else SYNTHETIC)
+    except _recorder.TooMany as refusal:
+        too_many(refusal)
+    except _recorder.Busy:
+        st.warning(_("Somebody's burst is running. Try again in a moment."))
 
 
-def show(reader: Reader, outcome: Outcome) -> None:
-    """The outcome, and the row as it stands in the table."""
-    with card("Outcome"):
-        with st.grid(4, min_column_width=150):
-            st.metric("Status", outcome.status, border=True)
-            st.metric("Connection", milliseconds(outcome.connection_ms), border=True)
-            st.metric("Write", milliseconds(outcome.write_ms), border=True)
-            st.metric("Retries", exact(outcome.retry_count), border=True)
-        if outcome.error:
-            st.text(outcome.error)
-        st.text(f"id {outcome.id}")
-    row = usage.record(reader, outcome.id)
-    with card("The row, read back"):
-        if row is None:
-            st.markdown("There is no row with that id in the table.")
-        else:
-            st.json({name: _plain(value) for name, value in row.items() if value is not None}, expanded=True)
+def too_many(refusal: _recorder.TooMany) -> None:
+    """The limit is reached."""
+    text = _("Too many test recordings at the moment. The next one can be made in {n} s.")
+    st.warning(text.format(n=f"{refusal.wait_s:.0f}"))
 
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float | bool | dict) else str(value)
+def burst(reader: Reader) -> None:
+    """The burst's form, and how it goes."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        number = st.number_input(_("Records"), 1, MOST, 200, step=50, key="burst_n", width=150)
+        at_once = st.number_input(_("At once"), 1, MOST_AT_ONCE, 10, key="burst_c", width=130)
+        mode = st.segmented_control(
+            _("Mode"),
+            ["direct", "background"],
+            default="direct",
+            required=True,
+            format_func=mode_name,
+            key="burst_mode",
+        )
+        if st.button(_("Start"), icon=":material/bolt:", key="start_burst"):
+            started = Burst(reader, int(number), int(at_once), cast("Mode", mode))
+            try:
+                started.start()
+                st.session_state["burst"] = started
+            except _recorder.TooMany as refusal:
+                too_many(refusal)
+            except _recorder.Busy:
+                st.warning(_("Somebody's burst is running. Try again in a moment."))
+    running: Burst | None = st.session_state.get("burst")
+    if running is not None:
+        every = None if running.done else 0.4
+        st.fragment(spoken(follow), run_every=every, key="burst_progress")()
+
+
+def mode_name(mode: str) -> str:
+    """A mode in words."""
+    return {"direct": _("direct"), "background": _("background")}[mode]
+
+
+def follow() -> None:
+    """The burst as it stands; once it is done the page stops looking."""
+    running: Burst = st.session_state["burst"]
+    if running.done and st.session_state.get("burst_seen") != id(running):
+        st.session_state["burst_seen"] = id(running)
+        st.rerun()
+    show_burst(running)
+
+
+def clean_up(reader: Reader) -> None:
+    """Where the test rows show, and how they go."""
+    st.markdown(_("Test rows are in no figure unless *Include tests* is on. Nothing else is removed."))
+    if (removed := st.session_state.pop("removed", None)) is not None:
+        text = plural("{n} test row was removed.", "{n} test rows were removed.", removed)
+        st.text(text.format(n=exact(removed)))
+    with st.container(horizontal=True):
+        if st.button(_("See them in the Overview"), icon=":material/monitoring:", key="see_tests"):
+            _link.put("tests", "true")
+            _link.renew("tests")
+            st.switch_page("overview.py")
+        if st.button(_("Remove all test rows"), icon=":material/delete:", key="remove_tests"):
+            st.session_state["removed"] = removal.remove_tests(reader)
+            for name in ("outcome", "burst"):
+                st.session_state.pop(name, None)
+            st.rerun()
 
 
 main()

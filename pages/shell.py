@@ -1,56 +1,103 @@
-"""The frame of every page: navigation, which database this is, the reader's time zone."""
+"""The frame of every page: navigation, which database this is, whether recording works, time zone and language."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from zoneinfo import available_timezones
 
+import _link
+import _status
 import streamlit as st
 from _parts import database_name
 from _problems import guarded
-from _range import zone
+from _range import home_zone, known_zone, zone
+from _words import LANGUAGES, _, language, preferred, speak, spoken
 
 from tracker.errors import TrackerError
 from tracker.reports import source
 
 HERE = Path(__file__).parent
+_STATUS_EVERY_S = 20
 
 
 def main() -> None:
     st.set_page_config(page_title="Token Tracker", page_icon=str(HERE / "logo.svg"), layout="wide")
+    # On a phone a table's toolbar would cover what stands above it; the same is in its own menu.
+    st.html("<style>@media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }</style>")
     st.logo(str(HERE / "wordmark.svg"), size="large", icon_image=str(HERE / "logo.svg"))
+    asked = st.query_params.get("lang") or _link.text("lang")
+    speak(asked if asked in LANGUAGES else preferred(st.context.locale))
     page = st.navigation(
         {
-            "Usage": [st.Page("overview.py", title="Overview", icon=":material/monitoring:", default=True)],
-            "Live": [
-                st.Page("connections.py", title="Connections", icon=":material/cable:", url_path="connections"),
-                st.Page("performance.py", title="Performance", icon=":material/speed:", url_path="performance"),
+            _("Usage"): [
+                st.Page("overview.py", title=_("Overview"), icon=":material/monitoring:", default=True),
+                st.Page("explorer.py", title=_("Explorer"), icon=":material/table_chart:", url_path="explorer"),
             ],
-            "Setup": [
-                st.Page("environment.py", title="Environment", icon=":material/checklist:", url_path="environment"),
-                st.Page("recordings.py", title="Test recordings", icon=":material/science:", url_path="recordings"),
+            _("Live"): [
+                st.Page("connections.py", title=_("Connections"), icon=":material/cable:", url_path="connections"),
+                st.Page("performance.py", title=_("Performance"), icon=":material/speed:", url_path="performance"),
+            ],
+            _("Setup"): [
+                st.Page("environment.py", title=_("Environment"), icon=":material/checklist:", url_path="environment"),
+                st.Page("recordings.py", title=_("Test recordings"), icon=":material/science:", url_path="recordings"),
             ],
         }
     )
+    _link.follow(page.url_path)
     with st.sidebar:
         where()
+        status()
+        reader_settings()
     guarded(page.run)
 
 
 def where() -> None:
-    """Which database the figures come from, and in whose days they are counted."""
+    """Which database the figures come from."""
     with st.container(gap="xxsmall"):
-        st.caption("Database")
+        st.caption(_("Database"))
         try:
             reader = source.reader()
         except TrackerError:
-            st.text("None that can be used")
+            st.text(_("None that can be used"))
         else:
             st.text(database_name(reader))
             if reader.database.embedded:
-                st.caption("Your data stays on this machine.")
-    with st.container(gap="xxsmall"):
-        st.caption("Time zone")
-        st.text(zone())
+                st.caption(_("Your data stays on this machine."))
+
+
+def status() -> None:
+    """Whether recording works; kept true while the page is open."""
+    st.fragment(spoken(_status.show), run_every=_STATUS_EVERY_S)()
+
+
+def reader_settings() -> None:
+    """In whose days the figures are counted, and in which words."""
+    browsers = home_zone()
+    zones = list(dict.fromkeys([browsers, zone(), "UTC", *_zones()]))
+    _link.prepare("tz", "tz", lambda text: known_zone(text) or browsers)
+    place = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
+    _link.put("tz", place if place and place != browsers else None)
+    own = preferred(st.context.locale)
+    _link.prepare("lang", "lang", lambda text: text if text in LANGUAGES else own)
+    chosen = st.segmented_control(
+        _("Language"),
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        required=True,
+        key="lang",
+        persist_state="session",
+    )
+    if chosen is not None and chosen != language():
+        _link.change(lang=None if chosen == own else chosen)
+    _link.put("lang", None if chosen == own else chosen)
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(
+        name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix", "right"))
+    )
 
 
 main()

@@ -23,7 +23,7 @@ import pytest
 from faults import Proxy
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from support import connect, eventually, run, small_disk, value, with_database, with_role
+from support import ROLE_PASSWORD, connect, eventually, run, small_disk, value, with_database, with_role
 
 from tracker import Tracker
 from tracker.database import embedded
@@ -122,8 +122,13 @@ def new_role(server_url: str) -> Iterator[Callable[..., str]]:
 
     def make(options: str = "LOGIN", name: str = "") -> str:
         name = name or f"tracker_role_{os.getpid()}_{next(_numbers)}"
-        run(server_url, f"CREATE ROLE {name} {options}")
+        run(server_url, f"CREATE ROLE {name} {options} PASSWORD '{ROLE_PASSWORD}'")
         made.append(name)
+        if "LOGIN" in options.split():
+            try:
+                psycopg2.connect(with_role(server_url, name)).close()
+            except psycopg2.OperationalError:
+                pytest.skip("A new role can't log in here: the pooler or pg_hba.conf knows only its own.")
         return name
 
     yield make
@@ -294,6 +299,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = trust
+stats_users = {target.user}
 auth_file = {directory}/users
 pool_mode = transaction
 default_pool_size = 5

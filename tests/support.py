@@ -27,8 +27,16 @@ def with_database(url: str, name: str) -> str:
     return f"{place.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
 
 
-def with_role(url: str, role: str, password: str = "") -> str:
-    """The same database's URL for another role."""
+ROLE_PASSWORD = "tracker-tests"
+
+
+def with_parameters(url: str, text: str) -> str:
+    """The same database's URL with more parameters."""
+    return f"{url}{'&' if '?' in url else '?'}{text}"
+
+
+def with_role(url: str, role: str, password: str = ROLE_PASSWORD) -> str:
+    """The same database's URL for another role; its password is that of the roles that tests make."""
     scheme, _, rest = url.partition("://")
     place = rest.rpartition("@")[2]
     credentials = f"{role}:{quote(password, safe='')}" if password else role

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,7 +13,19 @@ import time
 from pathlib import Path
 
 import pytest
-from support import ROOT, child_environment, eventually, locked, python, rows, run, value, with_database, with_role
+from support import (
+    ROOT,
+    child_environment,
+    eventually,
+    locked,
+    python,
+    rows,
+    run,
+    value,
+    with_database,
+    with_parameters,
+    with_role,
+)
 
 from tracker.cli import main
 from tracker.database.migrate import _FILES
@@ -99,7 +112,7 @@ def test_record_test_marks_the_row(at, database_url):
 
 def test_record_works_with_every_form_of_url_that_the_library_reads(at, empty_database_url, capsys):
     run(empty_database_url, "CREATE SCHEMA tracking")
-    at(f" '{empty_database_url}&schema=tracking&pgbouncer=true' ")
+    at(f" '{with_parameters(empty_database_url, 'schema=tracking&pgbouncer=true')}' ")
     assert main(["migrate"]) == 0
     assert main(RECORD) == 0
     assert value(empty_database_url, "SELECT count(*) FROM tracking.token_usage") == 1
@@ -114,6 +127,18 @@ def test_a_command_as_a_process_prints_json_alone_on_standard_output(database_ur
     done = token_tracker(*RECORD, env={"DATABASE_URL": database_url})
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["status"] == "recorded"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_output_keeps_no_command_from_its_work(database_url, closed):
+    command = shlex.join([sys.executable, "-m", "tracker", *RECORD])
+    environment = child_environment({"DATABASE_URL": database_url})
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {closed}"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 1
+    assert done.stdout == "" if closed.startswith(("<", ">")) else json.loads(done.stdout)["status"] == "recorded"
 
 
 def test_a_reader_that_goes_away_is_no_traceback(database_url):
@@ -132,6 +157,20 @@ def test_a_reader_that_goes_away_is_no_traceback(database_url):
     assert "Exception ignored" not in said
 
 
+def test_imported_rows_that_a_trigger_swallows_are_rejected(at, database_url, calls, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(
+        database_url,
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$",
+        "CREATE TRIGGER swallow BEFORE INSERT ON token_usage FOR EACH ROW EXECUTE FUNCTION swallow()",
+    )
+    at(database_url)
+    assert main(["import", calls]) == 1
+    printed = capsys.readouterr()
+    assert "0 recorded, 0 already there, 1 rejected" in printed.out
+    assert "trigger" in printed.err
+
+
 # --- what they say when it doesn't work ---------------------------------------------------------------------------
 
 
@@ -148,6 +187,8 @@ COMMANDS = {
     "migrate": ["migrate"],
     "record": RECORD,
     "import": ["import", "CALLS"],
+    "rollup": ["rollup"],
+    "prune": ["prune", "--older-than", "90d"],
     "sample-data": ["sample-data", "--days", "1"],
 }
 
@@ -203,7 +244,7 @@ def test_a_missing_role_is_exit_1(command, fails, database_url):
     assert "no user no_such_role" in fails(command, with_role(database_url, "no_such_role", "hunter2"), 1)
 
 
-@pytest.mark.parametrize("command", ["record", "import", "sample-data"], indirect=True)
+@pytest.mark.parametrize("command", ["record", "import", "rollup", "prune", "sample-data"], indirect=True)
 def test_a_missing_table_is_exit_1_and_names_migrate(command, fails, empty_database_url):
     assert "token-tracker migrate" in fails(command, empty_database_url, 1)
 
@@ -223,6 +264,10 @@ def test_a_full_server_is_exit_1(command, fails, limited_url, database_url):
     with closing(psycopg2.connect(limited_url)):
         run(database_url, f"ALTER DATABASE {clean(database_url).dbname} CONNECTION LIMIT 1")
         assert "no connection left" in fails(command, limited_url, 1)
+
+
+def test_a_url_that_is_no_utf_8_is_exit_2(command, fails):
+    assert "UTF-8" in fails(command, "postgresql://caf\udce9:hunter2@host/db", 2)
 
 
 def test_a_missing_url_on_a_deployed_runtime_is_exit_2(command, capsys, monkeypatch):
@@ -268,9 +313,13 @@ def test_a_locked_table_ends_a_record_at_its_deadline(at, database_url, capsys):
         ["frobnicate"],
         ["record"],
         ["record", "--model", "m", "--input-tokens", "many", "--output-tokens", "1"],
+        [*RECORD, "a\nb"],
+        ["frob\nnicate"],
         ["import"],
         ["migrate", "--no-such-option"],
         ["sample-data", "--days", "x"],
+        ["prune"],
+        ["rollup", "--since"],
     ],
 )
 def test_a_call_that_cannot_be_understood_is_exit_2_and_one_line(arguments, capsys):
@@ -294,6 +343,25 @@ def test_a_zone_that_there_is_not_is_exit_2(at, database_url, capsys):
     at(database_url)
     assert main(["migrate", "--timezone", "Asia/Soul"]) == 2
     assert "Asia/Soul" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("zone", ["localtime", "posixrules", "right/UTC"])
+def test_a_zone_that_only_this_machine_knows_is_exit_2(at, database_url, capsys, zone):
+    at(database_url)
+    assert main(["migrate", "--timezone", zone]) == 2
+    assert zone in one_line(capsys.readouterr().err)
+
+
+def test_without_data_about_zones_utc_works_in_every_command(empty_database_url):
+    run(
+        empty_database_url,
+        "CREATE TABLE token_usage (id uuid PRIMARY KEY, model text, input_tokens integer, output_tokens integer,"
+        " total_tokens integer, created_at timestamp)",
+    )
+    start = "import sys; sys.modules['tzdata'] = None; from tracker.cli import main; sys.exit(main(sys.argv[1:]))"
+    for command in (["migrate", "--timezone", "UTC"], RECORD, ["sample-data", "--days", "1", "--force"]):
+        done = python("-c", start, *command, env={"PYTHONTZPATH": "", "DATABASE_URL": empty_database_url})
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])

@@ -26,13 +26,17 @@ LAYERS = (
     "errors",
     "runtime",
     "settings",
+    "masking",
     "usage",
     "database",
-    "recording",
+    "rollups",
     "sources",
+    "prices",
+    "recording",
     "sample",
     "reports",
     "diagnostics",
+    "traces",
     "cli",
 )
 

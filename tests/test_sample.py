@@ -56,7 +56,10 @@ def test_adding_again_replaces_the_earlier_ones(connection, database_url):
 
 
 def test_removing_leaves_every_real_call_as_it_was(connection, database_url, recorder):
-    kept = [a_call(metadata=held) for held in ({}, {"sample": False}, {"sample": "yes"}, {"note": "sample"})]
+    kept = [
+        a_call(metadata=held)
+        for held in ({}, {"sample": True}, {"sample": False}, {"sample": "yes"}, {"note": "sample"})
+    ]
     for usage in kept:
         assert recorder.record(usage).stored
     before = rows(database_url, "SELECT * FROM token_usage ORDER BY id")
@@ -82,6 +85,11 @@ def test_where_real_calls_are_it_takes_force(capsys, database_url, recorder):
     assert main(["sample-data", "--days", "1", "--force"]) == 0
 
 
+def test_a_recorded_call_that_an_app_marks_so_is_a_real_one(recorder):
+    recorder.record(a_call(metadata={"sample": True}))
+    assert main(["sample-data", "--days", "1"]) == 1
+
+
 def test_a_test_recording_is_no_real_call(recorder):
     recorder.record(a_call(is_test=True))
     assert main(["sample-data", "--days", "1"]) == 0
@@ -90,6 +98,12 @@ def test_a_test_recording_is_no_real_call(recorder):
 def test_earlier_samples_are_no_real_calls():
     assert main(["sample-data", "--days", "1"]) == 0
     assert main(["sample-data", "--days", "1"]) == 0
+
+
+def test_a_role_that_may_not_delete_is_told_the_right_it_lacks(limited_url, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", limited_url)
+    assert main(["sample-data", "--remove"]) == 1
+    assert "GRANT SELECT, DELETE ON token_usage" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("days", ["0", "367", "-1"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
+from support import python
 
-from tracker import SettingError, Tracker
+from tracker import SettingError, TokenUsage, Tracker
 from tracker.runtime import PLATFORMS
 from tracker.settings import PLATFORM, VARIABLES, load
 
@@ -32,6 +33,8 @@ MALFORMED = [
     ("TRACKER_TIMEZONE", "Korea/Seoul"),
     ("TRACKER_TIMEZONE", "../../etc/passwd"),
     ("TRACKER_TIMEZONE", "+09:00"),
+    ("TRACKER_TIMEZONE", "localtime"),
+    ("TRACKER_TIMEZONE", "posix/Asia/Seoul"),
     ("TRACKER_PLATFORM", "Vercel"),
     ("TRACKER_PLATFORM", "laptop"),
 ]
@@ -143,6 +146,30 @@ def test_an_argument_that_cannot_be_right_raises_also_in_lenient_reading():
 def test_an_unknown_argument_names_the_settings_there_are():
     with pytest.raises(SettingError, match=r"no setting 'poolsize'.*pool_size"):
         load({}, poolsize=3)
+
+
+@pytest.mark.parametrize("given", [5, b"postgresql://u:hunter2@h/d", 0, ["postgresql://u:hunter2@h/d"]])
+def test_a_database_url_that_is_no_text_is_a_setting_error(given):
+    with pytest.raises(SettingError, match=f"database_url is {type(given).__name__}") as caught:
+        Tracker(database_url=given)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_database_url_that_is_no_utf_8_is_an_outcome_and_no_exception(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://caf\udce9:hunter2@host/db")
+    with Tracker(mode="direct") as recorder:
+        outcome = recorder.record(TokenUsage(model="m"))
+    assert outcome.status == "queued"
+    assert "UTF-8" in outcome.error
+    assert "hunter2" not in outcome.error
+
+
+def test_utc_needs_no_data_about_zones():
+    """Windows and slim images have none; only the package tzdata would bring it."""
+    without = "import sys; sys.modules['tzdata'] = None; from tracker.settings import load, zone;"
+    show = "print(load().timezone, zone('UTC'))"
+    done = python("-c", without + show, env={"PYTHONTZPATH": "", "TRACKER_TIMEZONE": "UTC"})
+    assert done.stdout.split() == ["UTC", "UTC"], done.stderr
 
 
 def test_every_platform_may_be_set():

@@ -102,7 +102,7 @@ def test_a_value_that_cannot_be_right_raises_usage_error(fields):
         {"id": 7},
         {"id": None},
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_of_the_wrong_type_raises_usage_type_error(fields):
     with pytest.raises(UsageTypeError):
@@ -371,9 +371,11 @@ def test_a_pandas_timestamp_comes_back_to_the_microsecond(recorder, connection):
     assert abs(_stored(connection, usage)["created_at"] - written) <= timedelta(microseconds=1)
 
 
-def test_the_log_line_of_a_lost_record_is_json_whatever_it_holds(caplog):
+def test_the_log_line_of_a_lost_record_is_json_whatever_it_holds(caplog, tmp_path):
     from tracker import Tracker
 
     usage = a_call(model="a\x00\n\u2028b", cost=1e-9, metadata={"k": ["\ud800"]})
-    assert Tracker(database_url="nothing of the kind").record(usage).status == "failed"
-    assert json.loads(caplog.messages[-1])["record"]["model"] == "a\ufffd\n\u2028b"
+    recorder = Tracker(database_url="nothing of the kind", mode="direct", outbox=tmp_path)  # a directory is no file
+    assert recorder.record(usage).status == "failed"
+    (line,) = [line for line in caplog.messages if "token_usage.failed" in line]
+    assert json.loads(line)["record"]["model"] == "a\ufffd\n\u2028b"

@@ -1,4 +1,7 @@
-"""Sample calls that look like an app's: marked in `metadata.sample`, and removed by that mark alone."""
+"""Sample calls that look like an app's: marked in `metadata.sample`, and removed by that mark.
+
+An app may mark its own calls so too; but what a Tracker recorded has an instance and a delivery, and a sample has none.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from typing import Any
 from tracker.database.driver import Connection, execute
 from tracker.recording.batch import BatchWriter
 from tracker.recording.statement import Target
+from tracker.rollups.touched import change_and_mark
 from tracker.usage import TokenUsage
 
+_IS_SAMPLE = "metadata ->> 'sample' = 'true' AND instance_id IS NULL AND delivery IS NULL"
 _CALLS_A_DAY = 240
 _USERS = 60
 _OPERATIONS = (("summary_generation", 5, 2400, 350), ("tag_generation", 4, 900, 40), ("chat", 3, 1500, 420))
@@ -59,9 +64,7 @@ def add(connection: Connection, schema: str | None = None, *, days: int = 30) ->
 
 def remove(connection: Connection, schema: str | None = None) -> int:
     """Remove every sample call; how many there were. Raises `DatabaseError`."""
-    table = Target.read(connection, schema).name
-    count, _ = execute(connection, f"DELETE FROM {table} WHERE metadata ->> 'sample' = 'true'")  # noqa: S608
-    return count
+    return change_and_mark(connection, schema, f"DELETE FROM {{table}} AS calls WHERE {_IS_SAMPLE}")  # noqa: S608
 
 
 def has_real_calls(connection: Connection, schema: str | None = None) -> bool:
@@ -69,8 +72,7 @@ def has_real_calls(connection: Connection, schema: str | None = None) -> bool:
     table = Target.read(connection, schema).name
     _, rows = execute(
         connection,
-        f"SELECT EXISTS (SELECT 1 FROM {table} WHERE metadata ->> 'sample' IS DISTINCT FROM 'true'"  # noqa: S608
-        " AND is_test IS NOT TRUE)",
+        f"SELECT EXISTS (SELECT 1 FROM {table} WHERE ({_IS_SAMPLE}) IS NOT TRUE AND is_test IS NOT TRUE)",  # noqa: S608
     )
     return bool(rows[0][0])
 

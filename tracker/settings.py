@@ -6,10 +6,14 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from tracker.errors import SettingError
 from tracker.runtime import PLATFORMS, Platform, Runtime, detect
+
+# What a system's directory of zones holds besides: this machine's own, and copies that PostgreSQL doesn't have.
+_NOT_IANA = ("localtime", "posixrules", "posix/", "right/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,13 @@ class Settings:
     outbox: str | None
     outbox_max_mb: int
     alert_urls: tuple[str, ...] = field(repr=False)
+    pgbouncer_url: str | None = field(repr=False)
     log_records: bool
+    slow_record_ms: float
     timezone: str | None
     embedded_dir: str | None
+    prices: str | None
+    debug_token: str | None = field(repr=False)
     problems: tuple[str, ...] = ()
     """One sentence for each variable that couldn't be read and whose default is used instead."""
 
@@ -112,6 +120,12 @@ def _urls(text: str) -> tuple[str, ...]:
     return urls
 
 
+def _postgres_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError
+    return text
+
+
 def _platform(text: str) -> Platform:
     if text not in PLATFORMS:
         raise ValueError
@@ -119,12 +133,25 @@ def _platform(text: str) -> Platform:
 
 
 def _zone(text: str) -> str:
+    zone(text)
+    return text
+
+
+def zone(name: str) -> tzinfo:
+    """The time zone of an IANA name, one that PostgreSQL may know too. Raises `ValueError` where there is none.
+
+    UTC needs no data, and so works where none is installed: on Windows and in slim images.
+    """
+    if name == "UTC":
+        return UTC
+    if name.startswith(_NOT_IANA):
+        raise ValueError(name)
     from zoneinfo import ZoneInfo
 
     try:
-        return ZoneInfo(text).key
-    except (OSError, ValueError, KeyError):
-        raise ValueError from None
+        return ZoneInfo(name)
+    except (OSError, KeyError) as error:  # a directory, a file of another kind; no such zone
+        raise ValueError(name) from error
 
 
 # Pool, idle, connect and lifetime follow the connection policy of the design: few and short-lived connections
@@ -170,9 +197,26 @@ VARIABLES: tuple[Variable, ...] = (
         (),
         secret=True,
     ),
+    Variable(
+        "pgbouncer_url",
+        "TRACKER_PGBOUNCER_URL",
+        "the URL of PgBouncer's admin console, such as postgresql://stats:password@host:6432/pgbouncer",
+        _postgres_url,
+        secret=True,
+    ),
     Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _switch, True, True),
+    Variable(
+        "slow_record_ms",
+        "TRACKER_SLOW_RECORD_MS",
+        "milliseconds from 1 to 900000",
+        _number(1, 900_000),
+        1000.0,
+        1000.0,
+    ),
     Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", _zone),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
+    Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
+    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", str),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")
@@ -210,7 +254,12 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
     return Settings(runtime=runtime, database_url=url, database_url_variable=name, problems=tuple(problems), **values)
 
 
-def _database_url(env: Mapping[str, str], given: str | None) -> tuple[str | None, str]:
+def _database_url(env: Mapping[str, str], given: object) -> tuple[str | None, str]:
+    if given is not None and not isinstance(given, str):
+        raise SettingError(
+            f"database_url is {type(given).__name__}; it may hold text such as"
+            " postgresql://user:password@host:5432/database."
+        )
     if given:
         return given, "database_url"
     for name in DATABASE_URL_NAMES:

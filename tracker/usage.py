@@ -7,10 +7,11 @@ import operator
 import os
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -87,51 +88,11 @@ class TokenUsage:
     id: UUID = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        for name in _REQUIRED_TEXT:
-            put(self, name, _text(name, getattr(self, name)))
-        for name in _OPTIONAL_TEXT:
-            if getattr(self, name) is not None:
-                put(self, name, _text(name, getattr(self, name)))
-        for name in _TOKENS:
-            put(self, name, _count(name, getattr(self, name)))
-        put(self, "total_tokens", self._total())
-        self._check_subsets()
-        if self.processing_time is not None:
-            put(self, "processing_time", _count("processing_time", self.processing_time))
-        for name in ("success", "is_test"):
-            _check_bool(name, getattr(self, name))
-        put(self, "cost", _cost(self.cost))
-        if self.cost is not None and self.cost_source is None:
-            put(self, "cost_source", "provided")
-        put(self, "created_at", _moment(self.created_at))
-        put(self, "metadata", _metadata(self.metadata))
-        put(self, "id", _uuid(self.id))
+        for name, value in normalized({name: getattr(self, name) for name in FIELDS}).items():
+            object.__setattr__(self, name, value)
 
     def __hash__(self) -> int:
         return hash(self.id)
-
-    def _total(self) -> int:
-        floor = self.input_tokens + self.output_tokens
-        total = floor if self.total_tokens is None else _count("total_tokens", self.total_tokens)
-        if total > MAX_INTEGER:
-            raise UsageError(f"total_tokens is {total}; the table's integer holds at most {MAX_INTEGER}.")
-        if total < floor:
-            raise UsageError(f"total_tokens is {total}, less than input_tokens + output_tokens = {floor}.")
-        return total
-
-    def _check_subsets(self) -> None:
-        cached = self.cache_read_input_tokens + self.cache_write_input_tokens
-        if cached > self.input_tokens:
-            raise UsageError(
-                f"cache_read_input_tokens + cache_write_input_tokens is {cached}, above input_tokens"
-                f" {self.input_tokens}, which includes them."
-            )
-        if self.reasoning_output_tokens > self.output_tokens:
-            raise UsageError(
-                f"reasoning_output_tokens is {self.reasoning_output_tokens}, above output_tokens"
-                f" {self.output_tokens}, which includes them."
-            )
 
     def as_row(self) -> dict[str, Any]:
         """The record's columns by name, as Python values."""
@@ -139,9 +100,59 @@ class TokenUsage:
 
 
 FIELDS: tuple[str, ...] = tuple(f.name for f in fields(TokenUsage))
+# What stands in a field that isn't given; an id and a time have to be.
+DEFAULTS: dict[str, Any] = {f.name: None if f.default is MISSING else f.default for f in fields(TokenUsage)}
+DEFAULTS["metadata"] = {}
+
+
+def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's columns as `TokenUsage` holds them, checked; `id` and `created_at` have to be given.
+
+    Raises `UsageError` and `UsageTypeError`.
+    """
+    row = {**DEFAULTS, **given}
+    for name, check in CHECKS.items():
+        row[name] = check(row[name])
+    return completed(row)
+
+
+def completed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what follows from its fields, each of which passed its check, and what must fit together."""
+    row["total_tokens"] = _total(row)
+    _check_subsets(row)
+    if row["cost"] is not None and row["cost_source"] is None:
+        row["cost_source"] = "provided"
+    return row
+
+
+def _total(row: Mapping[str, Any]) -> int:
+    floor: int = row["input_tokens"] + row["output_tokens"]
+    total: int = floor if row["total_tokens"] is None else row["total_tokens"]
+    if total > MAX_INTEGER:
+        raise UsageError(f"total_tokens is {total}; the table's integer holds at most {MAX_INTEGER}.")
+    if total < floor:
+        raise UsageError(f"total_tokens is {total}, less than input_tokens + output_tokens = {floor}.")
+    return total
+
+
+def _check_subsets(row: Mapping[str, Any]) -> None:
+    cached = row["cache_read_input_tokens"] + row["cache_write_input_tokens"]
+    if cached > row["input_tokens"]:
+        raise UsageError(
+            f"cache_read_input_tokens + cache_write_input_tokens is {cached}, above input_tokens"
+            f" {row['input_tokens']}, which includes them."
+        )
+    if row["reasoning_output_tokens"] > row["output_tokens"]:
+        raise UsageError(
+            f"reasoning_output_tokens is {row['reasoning_output_tokens']}, above output_tokens"
+            f" {row['output_tokens']}, which includes them."
+        )
 
 
 def _text(name: str, value: object) -> str:
+    # What nearly every record holds is known to be right at a glance; an import reads millions.
+    if type(value) is str and value.isprintable() and len(value) < 200 and not value.isspace() and value:
+        return value
     if not isinstance(value, str):
         raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a str.")
     if not value.strip() and name in _REQUIRED_TEXT:
@@ -153,6 +164,8 @@ def _text(name: str, value: object) -> str:
 
 
 def _count(name: str, value: object) -> int:
+    if type(value) is int and 0 <= value <= MAX_INTEGER:
+        return value
     if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:
         raise UsageTypeError(f"{name} is a bool; it must be a whole number.")
     try:
@@ -166,9 +179,14 @@ def _count(name: str, value: object) -> int:
     return number
 
 
-def _check_bool(name: str, value: object) -> None:
+def _bool(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageTypeError(f"{name} is {type(value).__name__}; it must be True or False.")
+    return value
+
+
+def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
 
 
 def _cost(value: object) -> Decimal | None:
@@ -239,3 +257,19 @@ def _uuid(value: object) -> UUID:
         return UUID(value)
     except ValueError:
         raise UsageError("id is not a UUID.") from None
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    **{name: partial(_text, name) for name in _REQUIRED_TEXT},
+    **{name: _optional(partial(_text, name)) for name in _OPTIONAL_TEXT},
+    **{name: partial(_count, name) for name in _TOKENS},
+    "total_tokens": _optional(partial(_count, "total_tokens")),
+    "processing_time": _optional(partial(_count, "processing_time")),
+    "success": partial(_bool, "success"),
+    "is_test": partial(_bool, "is_test"),
+    "cost": _cost,
+    "created_at": _moment,
+    "metadata": _metadata,
+    "id": _uuid,
+}
+"""What each field's value must pass; it comes out as it is stored. An import asks once for each text that it meets."""

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 from support import ROOT, child_environment
 
 Execute = Callable[..., None]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 OpenPage = Callable[..., AppTest]
 
 
@@ -72,3 +87,24 @@ def _wait_until_up(server: Server) -> None:
         except OSError:
             time.sleep(0.2)
     raise AssertionError("the dashboard didn't come up in a minute")
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+def open_page(page: Page, url: str) -> None:
+    """Open an address and wait until the page is drawn."""
+    with suppress(Error):
+        page.goto(url)
+    page.wait_for_selector(READY, timeout=60_000)
+
+
+def metric(page: Page, label: str) -> Locator:
+    """A figure by its label."""
+    return page.get_by_test_id("stMetric").filter(has_text=label)

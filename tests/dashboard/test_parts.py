@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from support import ROOT
 
 from tracker import settings
 from tracker.diagnostics.flags import flags, policy, url_notes
-from tracker.diagnostics.masking import MaskSecrets, mask
+from tracker.masking import MaskSecrets, mask
 from tracker.reports.usage import Extent
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -94,10 +95,19 @@ def test_all_time_is_from_the_first_call_to_the_last() -> None:
     assert found.filters.bucket == "minute"
 
 
+@pytest.mark.parametrize("last", [datetime.max.replace(tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
+def test_all_time_ends_before_clocks_do(last: datetime) -> None:
+    from _range import resolve
+
+    covered = Extent(datetime.min.replace(tzinfo=UTC), last)
+    found = resolve("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
+    assert (found.filters.start.year, found.filters.end.year) == (1970, 2200)
+
+
 def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     import _colors
 
-    monkeypatch.setattr(_colors, "_taken", [])
+    monkeypatch.setattr(_colors, "_taken", defaultdict(list))
     first = _colors.domain(["a", "b"]).index("b")
     assert _colors.domain(["c", "b"]).index("b") == first
     many = _colors.domain([f"model {number}" for number in range(30)])

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import psycopg2
 import pytest
 from dashboard_support import Execute
-from support import connect, eventually, run, value
+from support import connect, eventually, run, value, with_parameters
 
 from tracker import settings
 from tracker.database.locate import Database
@@ -134,7 +134,7 @@ def test_an_adopted_table_reads_its_naive_times_in_its_own_zone(empty_database_u
 
 
 def test_a_table_in_another_schema_is_read_there(empty_database_url: str) -> None:
-    url = f"{empty_database_url}&schema=app"
+    url = with_parameters(empty_database_url, "schema=app")
     run(empty_database_url, "CREATE SCHEMA app")
     migrate(lambda: connect(url), "app")
     run(
@@ -155,7 +155,7 @@ def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None
     assert slots.used >= 2
     assert slots.free == slots.max - slots.reserved - slots.used
     assert slots.grant is None
-    assert "active" not in connections.by_state(held)["state"].tolist()
+    assert connections.by_state(held)["active"] >= 1
 
 
 def test_a_role_without_rights_sees_less_and_is_told_the_grant(

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import signal
 import socket
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from dashboard_support import Server
-from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
+from dashboard_support import CHROMIUM, Server, metric, open_browser, open_page
+from playwright.sync_api import Browser, expect
 from support import connect, eventually, run, value
 
 from tracker.database.migrate import migrate
 
 StartDashboard = Callable[..., Server]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 
 
 def test_health_follows_the_database(start_dashboard: StartDashboard, empty_database_url: str) -> None:
@@ -70,7 +59,30 @@ def test_the_embedded_database_starts_with_the_dashboard_and_stops_with_it(
     assert not list(short_directory.rglob("postmaster.pid"))
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
+def test_an_embedded_database_that_was_killed_is_started_again_without_a_page_open(
+    start_dashboard: StartDashboard, short_directory: Path
+) -> None:
+    server = start_dashboard("", TRACKER_EMBEDDED_DIR=str(short_directory))
+    assert server.get("/api/health")[0] == 200
+    (pid_file,) = short_directory.rglob("postmaster.pid")
+    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+    eventually(lambda: server.get("/api/health")[0] == 503)
+    eventually(lambda: server.get("/api/health")[0] == 200, within_s=30)
+
+
+def test_health_takes_no_other_method(start_dashboard: StartDashboard, database_url: str) -> None:
+    server = start_dashboard(database_url)
+    for method in ("POST", "DELETE", "OPTIONS", "FOO"):
+        request = urllib.request.Request(server.url + "/api/health", method=method)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=20)
+        with caught.value as answer:
+            assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
+            assert json.loads(answer.read()) == {"error": "method not allowed"}
+    assert server.get("/api/health", "HEAD") == (200, "")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "FOO"])
 def test_an_unknown_api_path_is_a_json_404(start_dashboard: StartDashboard, database_url: str, method: str) -> None:
     server = start_dashboard(database_url)
     for path in ("/api/nothing/here", "/api/", "/api"):
@@ -91,10 +103,8 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail("the browser tests need Chromium, and CI must run them")
         pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.mark.browser
@@ -127,6 +137,29 @@ def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("path", ["/", "/performance"])
+def test_names_that_javascript_knows_already_break_no_chart(
+    start_dashboard: StartDashboard, database_url: str, browser: Browser, path: str
+) -> None:
+    for name in ("constructor", "__proto__", "toString", "gpt"):
+        insert = (
+            "INSERT INTO token_usage (model, environment, input_tokens, output_tokens, total_tokens, cost,"
+            " connection_ms, retry_count, delivery, instance_id, sequence)"
+            " VALUES ('{0}', '{0}', 1, 1, 2, 1, 3, 0, 'direct', gen_random_uuid(), 1)"
+        )
+        run(database_url, insert.format(name))
+    server = start_dashboard(database_url)
+    page = browser.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    open_page(page, server.url + path)
+    for chart in range(2):
+        drawn = page.get_by_test_id("stVegaLiteChart").nth(chart)
+        expect(drawn.locator("svg, canvas").first).to_be_visible()
+    assert broken == []
+
+
+@pytest.mark.browser
 def test_an_open_page_says_that_the_table_is_gone_and_recovers_by_itself(
     start_dashboard: StartDashboard, database_url: str, browser: Browser
 ) -> None:
@@ -137,14 +170,3 @@ def test_an_open_page_says_that_the_table_is_gone_and_recovers_by_itself(
     expect(page.get_by_text("The table token_usage isn't there.")).to_be_visible()
     run(database_url, "ALTER TABLE hidden RENAME TO token_usage")
     expect(page.get_by_text("Nothing recorded yet")).to_be_visible(timeout=20_000)
-
-
-def open_page(page: Page, url: str) -> None:
-    """Open an address and wait until the page is drawn."""
-    with suppress(Error):
-        page.goto(url)
-    page.wait_for_selector(READY, timeout=60_000)
-
-
-def metric(page: Page, label: str) -> Locator:
-    return page.get_by_test_id("stMetric").filter(has_text=label)

@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 
 import pytest
-from support import eventually, value, with_role
+from support import eventually, value, with_parameters, with_role
 
 from tracker.database import driver
 from tracker.database.timer import Deadline
@@ -67,7 +67,7 @@ def test_a_connection_bears_its_application_name(database_url):
 
 
 def test_an_application_name_in_the_url_does_not_hide_ours(database_url):
-    with closing(connect(f"{database_url}&application_name=app", name="ours")) as connection:
+    with closing(connect(with_parameters(database_url, "application_name=app"), name="ours")) as connection:
         assert driver.execute(connection, "SELECT current_setting('application_name')")[1] == [("ours",)]
 
 

@@ -117,8 +117,8 @@ def test_a_role_that_may_not_connect_to_the_database(database_url, new_role):
 
 
 def test_a_database_whose_connection_limit_is_reached(limited_url, database_url):
-    run(database_url, f"ALTER DATABASE {clean(database_url).dbname} CONNECTION LIMIT 1")
     with closing(connect(limited_url)):
+        run(database_url, f"ALTER DATABASE {clean(database_url).dbname} CONNECTION LIMIT 1")
         error = refusal(limited_url)
     assert (error.code, type(error)) == ("too_many_connections", TransientError)
     assert "no connection left" in error.sentence
@@ -168,6 +168,29 @@ def test_a_missing_right(database_url, new_role):
     error = statement_refusal(url, "INSERT INTO token_usage (model) VALUES ('m')")
     assert (error.code, error.sqlstate, type(error)) == ("right_missing", "42501", SetupError)
     assert "GRANT SELECT, INSERT" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("statement", "remedy"),
+    [
+        ("SELECT count(*) FROM public.token_usage", "GRANT SELECT ON token_usage"),
+        ("DELETE FROM public.token_usage", "GRANT SELECT, DELETE ON token_usage"),
+        ("INSERT INTO public.token_tracker_ledger (kind) VALUES ('x')", "GRANT SELECT, INSERT ON token_tracker_ledger"),
+        ("ALTER TABLE token_usage ADD COLUMN x text", "Migrate as its owner"),
+        ("CREATE INDEX ON token_usage (model)", "Migrate as its owner"),
+        ("CREATE TABLE token_tracker_new (x text)", "GRANT CREATE, USAGE ON SCHEMA"),
+    ],
+)
+def test_the_right_and_the_object_that_are_missing_are_named(database_url, new_role, statement, remedy):
+    error = statement_refusal(with_role(database_url, new_role()), statement)
+    assert (error.code, error.sqlstate) == ("right_missing", "42501")
+    assert remedy in error.remedy
+
+
+def test_a_schema_that_is_closed_to_the_role_is_named_as_the_cause(database_url, new_role):
+    run(database_url, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    error = statement_refusal(with_role(database_url, new_role()), "SELECT count(*) FROM public.token_usage")
+    assert "GRANT USAGE ON SCHEMA" in error.remedy
 
 
 def test_an_insert_only_role_is_told_to_grant_select_too(database_url, new_role):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg2
 import pytest
-from support import a_call, connect, eventually, locked, rows, run, value, with_role
+from support import a_call, connect, eventually, locked, rows, run, value, with_parameters, with_role
 
 from tracker import Tracker
 from tracker.database.migrate import _FILES, VERSIONS
@@ -18,6 +18,7 @@ from tracker.database.migrate import migrate as migrate_with
 from tracker.database.table import COLUMNS, read_table
 from tracker.database.url import clean
 from tracker.errors import SettingError, SetupError
+from tracker.rollups import tables as rollup_tables
 
 # The table of the user's document, as their TypeScript app made it.
 OLD_TABLE = """
@@ -41,8 +42,11 @@ OLD_INSERT = (
     "INSERT INTO token_usage (user_id, note_id, model, operation, input_tokens, output_tokens, total_tokens, cost)"
     " VALUES (NULL, '0b0e0000-0000-4000-8000-000000000001', 'gemini-2.0-flash', NULL, 10, 5, 15, 0.000125)"
 )
-OTHER_STEPS = [*(f"{version:04} {name}" for version, name in _FILES.items()), "0002 index_token_usage"]
-OURS = ("token_tracker_migrations", "token_tracker_ledger", "token_tracker_alerts")
+OTHER_STEPS = [
+    *(f"{version:04} {name}" for version, name in _FILES.items()),
+    "0002 index_token_usage",
+]
+OURS = ("token_tracker_migrations", "token_tracker_ledger", "token_tracker_alerts", *rollup_tables.ALL)
 COLUMN_FACTS = """
 SELECT a.attname, format_type(a.atttypid, NULL), pg_get_expr(d.adbin, d.adrelid)
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -271,6 +275,20 @@ def test_a_zone_that_is_known_is_not_changed_by_a_later_run(old_url):
     assert migrate(old_url).applied == []
 
 
+def test_a_zone_that_the_server_does_not_know_is_refused_and_nothing_is_changed(old_url):
+    before = schema_of(old_url)
+    with pytest.raises(SettingError, match="localtime"):
+        migrate(old_url, timezone="localtime")
+    assert schema_of(old_url) == before
+
+
+def test_a_zone_for_times_that_have_one_is_said_to_do_nothing(empty_database_url):
+    assert any(
+        "Asia/Seoul did nothing" in remark for remark in migrate(empty_database_url, timezone="Asia/Seoul").remarks
+    )
+    assert migrate(empty_database_url).remarks == []
+
+
 @pytest.mark.parametrize(("zone", "stands"), [("UTC", "2026-03-01 03:00:00"), ("Asia/Seoul", "2026-03-01 12:00:00")])
 def test_a_naive_time_is_written_in_its_zone_whatever_the_sessions_is(old_url, new_tracker, zone, stands):
     migrate(old_url, timezone=zone)
@@ -312,6 +330,56 @@ def test_a_table_of_other_but_fitting_types_is_adopted(empty_database_url, new_t
     assert rows(url, "SELECT cost, created_at FROM token_usage") == [(0.5, usage.created_at)]
 
 
+# --- columns of ours that take no NULL ----------------------------------------------------------------------------
+
+STRICT_TABLE = OLD_TABLE.replace("cost numeric(10,6)", "cost numeric(10,6) NOT NULL DEFAULT 0").replace(
+    "processing_time integer",
+    "processing_time integer NOT NULL DEFAULT -1, session_id text NOT NULL DEFAULT '', provider text NOT NULL"
+    " DEFAULT 'unknown', delivery text NOT NULL DEFAULT 'app', connection_ms real NOT NULL DEFAULT -1,"
+    " instance_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000', sequence integer NOT NULL DEFAULT 0",
+)
+STRICT = "SELECT cost::float, processing_time, session_id, provider FROM token_usage WHERE recorded_at IS NOT NULL"
+
+
+@pytest.fixture
+def strict_url(empty_database_url) -> str:
+    """A migrated table of the user's own whose columns take no NULL where a record may not know the value."""
+    run(empty_database_url, STRICT_TABLE)
+    assert any("cost is NOT NULL" in remark for remark in migrate(empty_database_url).remarks)
+    return empty_database_url
+
+
+def test_a_default_stands_in_where_a_column_takes_no_null(strict_url, new_tracker):
+    recorder = new_tracker(database_url=strict_url)
+    assert recorder.record(a_call()).status == "recorded"
+    assert recorder.record(a_call(cost="0.5", processing_time=7, session_id="s", provider="p")).status == "recorded"
+    assert set(rows(strict_url, STRICT)) == {(0, -1, "", "unknown"), (0.5, 7, "s", "p")}
+
+
+def test_a_default_stands_in_for_records_that_waited(strict_url):
+    with Tracker(mode="background", database_url=strict_url) as recorder:
+        for fields in ({}, {"cost": "0.5"}, {"session_id": "s"}, {}):
+            recorder.record(a_call(**fields))
+        assert recorder.flush(10) == 0
+        assert recorder.outbox_depth().set_aside == 0
+    assert sorted(rows(strict_url, STRICT)) == [
+        (0, -1, "", "unknown"),
+        (0, -1, "", "unknown"),
+        (0, -1, "s", "unknown"),
+        (0.5, -1, "", "unknown"),
+    ]
+    assert rows(strict_url, "SELECT DISTINCT delivery, connection_ms >= 0 FROM token_usage") == [("background", True)]
+
+
+def test_a_default_stands_in_for_rows_in_bulk(strict_url):
+    from tracker import sample
+
+    with closing(connect(strict_url)) as connection:
+        added = sample.add(connection, days=2)
+    assert value(strict_url, "SELECT count(*) FROM token_usage") == added
+    assert value(strict_url, "SELECT count(*) FROM token_usage WHERE cost = 0 AND model = 'my-finetune'") > 0
+
+
 # --- tables that can't be adopted ---------------------------------------------------------------------------------
 
 
@@ -328,6 +396,8 @@ def test_a_table_of_other_but_fitting_types_is_adopted(empty_database_url, new_t
         ([OLD_TABLE.replace("    model text NOT NULL,\n", "")], "no column model"),
         ([OLD_TABLE.replace("user_id text", "user_id integer")], "user_id is integer"),
         ([OLD_TABLE.replace("note_id uuid", "note_id uuid NOT NULL")], "note_id is NOT NULL"),
+        ([OLD_TABLE.replace("cost numeric(10,6)", "cost numeric(10,6) NOT NULL")], "cost is NOT NULL"),
+        ([OLD_TABLE.replace("note_id uuid", "recorded_at timestamptz NOT NULL")], "recorded_at is NOT NULL"),
         ([OLD_TABLE.replace("note_id uuid", '"note id" uuid NOT NULL')], '"note id" DROP NOT NULL'),
         (
             [OLD_TABLE.replace("input_tokens integer NOT NULL", "input_tokens integer GENERATED ALWAYS AS (7) STORED")],
@@ -460,7 +530,7 @@ def test_an_index_that_serves_already_is_not_built_a_second_time(empty_database_
         "CREATE INDEX by_user ON token_usage (user_id, created_at DESC)",
     )
     migrate(url)
-    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_pkey",)]
+    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_late_idx",), ("token_usage_pkey",)]
 
 
 def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url):
@@ -470,6 +540,52 @@ def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url
     assert "'Asia/Seoul'" in value(old_url, question)
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        "CREATE INDEX ON token_usage USING brin (created_at)",
+        "CREATE INDEX token_usage_user_id_created_at_idx ON token_usage (user_id, created_at) WHERE success",
+        "CREATE INDEX token_usage_created_at_idx ON token_usage (created_at, note_id)",
+    ],
+)
+def test_an_index_of_the_users_own_that_bears_our_name_stays_and_ours_gets_another(old_url, own):
+    run(old_url, own)
+    before = rows(old_url, "SELECT indexrelid, indrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass")
+    migrate(old_url)
+    after = rows(old_url, "SELECT indexrelid, indrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass")
+    assert set(before) < set(after)
+    assert len(after) == len(before) + 3
+    assert migrate(old_url).applied == []
+
+
+def test_an_invalid_index_of_the_users_own_kind_is_not_dropped(old_url):
+    with locked(old_url, "ROW EXCLUSIVE"), closing(psycopg2.connect(old_url)) as builder, builder.cursor() as cursor:
+        builder.autocommit = True
+        cursor.execute("SET lock_timeout = 50")
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            cursor.execute(
+                "CREATE INDEX CONCURRENTLY token_usage_created_at_idx ON token_usage USING brin (created_at)"
+            )
+    migrate(old_url)
+    assert (
+        value(
+            old_url,
+            "SELECT amname FROM pg_am JOIN pg_class c ON c.relam = pg_am.oid"
+            " WHERE c.oid = 'token_usage_created_at_idx'::regclass",
+        )
+        == "brin"
+    )
+
+
+def test_an_index_on_the_bare_column_does_not_stand_for_the_one_on_a_naive_times_zone(old_url):
+    run(old_url, "CREATE INDEX by_time ON token_usage (created_at)")
+    migrate(old_url, timezone="Asia/Seoul")
+    assert "'Asia/Seoul'" in value(old_url, "SELECT pg_get_indexdef('token_usage_created_at_idx'::regclass)")
+    before = rows(old_url, INDEXES)
+    assert migrate(old_url).applied == []
+    assert rows(old_url, INDEXES) == before
+
+
 def test_a_later_run_leaves_no_second_index_on_a_naive_time(old_url):
     migrate(old_url)
     before = rows(old_url, "SELECT indexrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass ORDER BY 1")
@@ -477,6 +593,44 @@ def test_a_later_run_leaves_no_second_index_on_a_naive_time(old_url):
     migrate(old_url)
     after = rows(old_url, "SELECT indexrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass ORDER BY 1")
     assert len(after) == len(before)
+
+
+# --- what went missing since ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["token_usage", *OURS])
+def test_a_table_that_was_dropped_is_made_again(database_url, new_tracker, table):
+    run(database_url, f"DROP TABLE {table}")
+    done = migrate(database_url)
+    assert done.applied
+    assert value(database_url, "SELECT to_regclass(%s) IS NOT NULL", (table,))
+    assert migrate(database_url).applied == []
+    assert new_tracker().record(a_call()).status == "recorded"
+
+
+def test_a_dropped_column_comes_back_with_its_default_and_its_index(database_url, new_tracker):
+    run(database_url, "ALTER TABLE token_usage DROP COLUMN user_id, DROP COLUMN region, DROP COLUMN metadata")
+    before = rows(database_url, INDEXES)
+    migrate(database_url)
+    assert {name for (name,) in rows(database_url, INDEXES)} - {name for (name,) in before} == {
+        "token_usage_user_id_created_at_idx"
+    }
+    assert new_tracker().record(a_call(metadata={"a": 1})).status == "recorded"
+    assert migrate(database_url).applied == []
+
+
+def test_a_dry_run_lists_what_would_be_made_again_and_changes_nothing(database_url):
+    run(database_url, "DROP TABLE token_usage")
+    before = schema_of(database_url)
+    assert any(
+        "CREATE TABLE IF NOT EXISTS token_usage" in text for text in migrate(database_url, dry_run=True).statements
+    )
+    assert schema_of(database_url) == before
+
+
+def test_a_migrated_table_that_can_no_longer_be_written_is_named(database_url):
+    run(database_url, "ALTER TABLE token_usage ADD COLUMN note_id uuid NOT NULL")
+    assert any("note_id is NOT NULL" in remark for remark in migrate(database_url).remarks)
 
 
 # --- other schemas ------------------------------------------------------------------------------------------------
@@ -495,7 +649,7 @@ def test_another_schema_gets_the_table_and_public_gets_nothing(empty_database_ur
 def test_a_call_is_recorded_in_the_schema_of_the_url(empty_database_url, new_tracker):
     run(empty_database_url, "CREATE SCHEMA tracking")
     migrate(empty_database_url, "tracking")
-    outcome = new_tracker(database_url=f"{empty_database_url}&schema=tracking").record(a_call())
+    outcome = new_tracker(database_url=with_parameters(empty_database_url, "schema=tracking")).record(a_call())
     assert outcome.status == "recorded"
     assert value(empty_database_url, "SELECT id FROM tracking.token_usage") == str(outcome.id)
 
@@ -510,6 +664,7 @@ def test_a_role_without_the_right_to_create_is_told_so_at_once(empty_database_ur
     with pytest.raises(SetupError) as caught:
         migrate(with_role(empty_database_url, new_role()))
     assert caught.value.code == "right_missing"
+    assert "GRANT CREATE" in caught.value.remedy
 
 
 def test_the_ids_that_the_database_makes_are_uuids(database_url):

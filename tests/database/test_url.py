@@ -225,6 +225,62 @@ def test_the_rest_of_a_password_with_a_question_mark_is_not_taken_for_a_keys_nam
     assert "hunter2" not in " ".join(clean("postgresql://u:p@a?hunter2@host/db").notes)
 
 
+# --- an @ after a ? --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "host"),
+    [
+        ("postgresql://u:hun@ter2?word@127.0.0.1/db", "hun@ter2?word", "127.0.0.1"),
+        ("postgresql://u:hun@ter2/w?or#d@host/db", "hun@ter2/w?or#d", "host"),
+        ("postgresql://u:hun?ter2@host/db?application_name=x&sslmode=require", "hun?ter2", "host"),
+        ("postgresql://127.0.0.1:1?user=u&password=p@hunter2", "p@hunter2", "127.0.0.1"),
+        ("postgresql://127.0.0.1:1?user=u&password=p@hunter2&pgbouncer=true", "p@hunter2", "127.0.0.1"),
+        ("postgresql://u:hunter2@host/db?application_name=a@b", "hunter2", "host"),
+    ],
+)
+def test_a_password_with_both_an_at_and_a_question_mark_is_taken_as_meant(url, password, host):
+    assert (clean(url).password, clean(url).host) == (password, host)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p@hunter2?x=1@host/db",
+        "postgresql://u:p@hunter2?x=1@host/db?y=1&sslmode=require",
+        "postgresql://127.0.0.1:1?user=u&password=a&b@hunter2",
+        "postgresql://u:1?x=hunter2@host/db",
+    ],
+)
+def test_where_nobody_can_tell_the_password_from_the_host_neither_is_shown(url):
+    with pytest.raises(SettingError, match="%3F") as caught:
+        clean(url)
+    assert "hunter2" not in str(caught.value)
+
+
+_odd = st.sampled_from(["@", "/", "?", "#", ":", "&", "=", "hunter2", "x", "sslmode"])
+
+
+@given(st.lists(_odd, min_size=1, max_size=12).map("".join))
+@example("x@hunter2?sslmode=")
+def test_no_part_of_a_password_is_ever_taken_for_the_host_whatever_stands_in_it(password):
+    try:
+        url = clean(f"postgresql://u:{password}@host:5432/db?sslmode=require")
+    except SettingError as error:
+        assert "hunter2" not in str(error)
+    else:
+        assert (url.password, url.host, url.dbname) == (password, "host", "db")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://caf\udce9:hunter2@host/db", "postgresql://u:hunter2@host/\udce9", "\udce9"]
+)
+def test_a_url_that_is_no_utf_8_is_a_setting_error(url):
+    with pytest.raises(SettingError, match="UTF-8") as caught:
+        clean(url)
+    assert "hunter2" not in str(caught.value)
+
+
 # --- never shown --------------------------------------------------------------------------------------------------
 
 

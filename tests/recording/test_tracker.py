@@ -74,6 +74,58 @@ def test_the_same_record_again_is_a_duplicate_and_a_success(recorder, database_u
     assert recorder.record(usage).stored
 
 
+def test_many_are_checked_before_the_first_is_recorded(recorder, database_url):
+    with pytest.raises(UsageTypeError, match="not str"):
+        recorder.record_many(iter([a_call(), "bad", a_call()]))
+    assert count(database_url) == 0
+
+
+SWALLOWS = (
+    (
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN IF NEW.model = 'hidden' THEN RETURN NULL; END IF; RETURN NEW; END$$"
+    ),
+    "CREATE TRIGGER swallow BEFORE INSERT ON token_usage FOR EACH ROW EXECUTE FUNCTION swallow()",
+)
+
+
+def test_a_row_that_a_trigger_swallows_is_a_failure_and_not_a_duplicate(recorder, database_url, caplog):
+    run(database_url, *SWALLOWS)
+    outcome = recorder.record(a_call(model="hidden"))
+    assert (outcome.status, outcome.retry_count) == ("failed", 0)
+    assert "trigger" in outcome.error
+    assert len(failures(caplog)) == 1
+    assert recorder.outbox_depth().set_aside == 1
+    usage = a_call()
+    assert [recorder.record(usage).status for _ in range(2)] == ["recorded", "duplicate"]
+
+
+def test_waiting_rows_that_a_trigger_swallows_are_set_aside_and_the_others_arrive(new_tracker, database_url):
+    run(database_url, *SWALLOWS)
+    with Tracker(mode="background", database_url=database_url) as recorder:
+        for model in ("a", "hidden", "b", "hidden"):
+            recorder.record(a_call(model=model))
+        recorder.flush(10)
+        assert recorder.outbox_depth()[:2] == (0, 2)
+        eventually(
+            lambda: value(database_url, "SELECT count(*) FROM token_tracker_ledger WHERE kind = 'set_aside'") == 2
+        )
+    assert rows(database_url, "SELECT model FROM token_usage ORDER BY 1") == [("a",), ("b",)]
+    assert value(database_url, "SELECT count(*) FROM token_tracker_ledger WHERE kind = 'duplicate'") == 0
+
+
+def test_rows_that_a_trigger_puts_elsewhere_itself_are_recorded(recorder, database_url):
+    """How tables were partitioned before PostgreSQL 10."""
+    run(
+        database_url,
+        "CREATE TABLE calls_2026 () INHERITS (token_usage)",
+        "CREATE FUNCTION route() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN INSERT INTO calls_2026 SELECT NEW.*; RETURN NULL; END$$",
+        "CREATE TRIGGER route BEFORE INSERT ON token_usage FOR EACH ROW EXECUTE FUNCTION route()",
+    )
+    assert recorder.record(a_call()).status == "recorded"
+
+
 def test_a_clash_on_another_unique_index_is_a_failure_and_not_a_duplicate(recorder, database_url, caplog):
     run(database_url, "CREATE UNIQUE INDEX one_a_session ON token_usage (session_id)")
     assert recorder.record(a_call(session_id="s")).status == "recorded"

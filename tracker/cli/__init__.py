@@ -9,16 +9,16 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tracker.cli import import_file, migrate, outbox, record, sample_data
+from tracker.cli import common, doctor, import_file, migrate, outbox, prune, record, reprice, rollup, sample_data
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
-_COMMANDS = (migrate, record, import_file, outbox, sample_data)
+_COMMANDS = (migrate, record, import_file, outbox, rollup, prune, reprice, doctor, sample_data)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line and exit 2, as for everything found wrong before anything was tried."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, common.one_line(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +32,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 = fine, 1 = what was done isn't fine, 2 = found wrong before anything was tried."""
+    # Closed by the caller (>&-): what we say then goes nowhere, and the command does its work.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  open until the end
     arguments = parser().parse_args(argv)
     # A command says in one line what went wrong; the library's own log lines are for apps.
     logging.getLogger("tracker").setLevel(logging.CRITICAL)
@@ -54,7 +58,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    line = " ".join(str(error).split())
-    # What isn't UTF-8 in a file or an argument is shown as what it is.
-    print("token-tracker: " + line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)
+    print(common.one_line(f"token-tracker: {error}"), file=sys.stderr)
     return status

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from zoneinfo import ZoneInfo
 
 from tracker import settings
+from tracker.database.driver import Connection
 from tracker.database.locate import Database, locate
-from tracker.errors import SettingError
+from tracker.database.table import Table, read_table
+from tracker.errors import SettingError, SetupError
 
 
 def database() -> Database:
@@ -18,14 +19,54 @@ def database() -> Database:
     return found
 
 
+def one_line(text: str) -> str:
+    """A text as one line; what isn't UTF-8 in a file or an argument is shown as what it is."""
+    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def zone(name: str) -> str:
     """An IANA time zone's name, checked. Raises `SettingError`."""
     try:
-        return ZoneInfo(name).key
-    except (OSError, ValueError, KeyError):
+        settings.zone(name)
+    except ValueError:
         raise SettingError(
             f"--timezone holds {name[:60]!r}; it may hold an IANA time zone such as Asia/Seoul."
         ) from None
+    return name
+
+
+def table(connection: Connection, schema: str | None) -> Table:
+    """The table to work on. Raises `DatabaseError`, `SetupError` when it isn't there or lacks columns."""
+    found = read_table(connection, schema)
+    if not found.exists:
+        raise SetupError("table_missing", "The table token_usage isn't there.", "Create it: token-tracker migrate.")
+    if found.missing_columns:
+        names = ", ".join(found.missing_columns)
+        raise SetupError("column_missing", f"The table token_usage lacks: {names}.", "Add it: token-tracker migrate.")
+    return found
+
+
+class Bar:
+    """A bar that fills on a terminal, and nothing elsewhere."""
+
+    _WIDTH = 40
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = sys.stderr.isatty()
+        self._drawn = False
+
+    def show(self, share: float) -> None:
+        """`share` is what is done, 0 to 1."""
+        if self._shown:
+            filled = round(share * self._WIDTH)
+            bar = "█" * filled + "░" * (self._WIDTH - filled)
+            print(f"\r{bar} {share:4.0%} {self._what}", end="", file=sys.stderr, flush=True)
+            self._drawn = True
+
+    def end(self) -> None:
+        if self._drawn:
+            print(file=sys.stderr)
 
 
 class Progress:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import os
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 from tracker.cli import common
 from tracker.errors import SettingError
 from tracker.recording.batch import BatchWriter
+from tracker.recording.copying import CopyWriter
 from tracker.sources.csv_file import CsvPlan, Reject, read_calls
 from tracker.sources.log_lines import read_records
+from tracker.sources.rejects import RejectsFile
 
 
 def add_parser(commands: Any) -> None:
@@ -81,37 +84,46 @@ def _run_csv(arguments: argparse.Namespace) -> int:
         calls = read_calls(file, plan)
         next(calls)  # reads the header: what is wrong with the call is said before anything is tried
         database = common.database()
-        with closing(database.connect()) as connection:
-            writer = BatchWriter(connection, database.url.schema)
-            rejects = _store(calls, writer)
-    print(
-        f"{writer.count + len(rejects)} rows read: {writer.new} recorded, {writer.known} already there,"
-        f" {len(rejects)} rejected."
-    )
-    if rejects:
         path = arguments.rejects or Path(f"{arguments.file.stem}.rejects.csv")
-        _write_rejects(path, rejects)
-        first = rejects[0]
+        with (
+            closing(database.connect()) as connection,
+            RejectsFile(path) as rejects,
+            CopyWriter(connection, database.url.schema) as writer,
+        ):
+            try:
+                _store(calls, writer, rejects, lambda: file.buffer.tell() / max(1, os.fstat(file.fileno()).st_size))
+            except KeyboardInterrupt:
+                print(
+                    f"token-tracker: Interrupted; {writer.new} rows are recorded. The same command adds the rest.",
+                    file=sys.stderr,
+                )
+                return 130
+    print(
+        f"{writer.count + rejects.count} rows read: {writer.new} recorded, {writer.known} already there,"
+        f" {rejects.count} rejected."
+    )
+    if rejects.first:
+        first = rejects.first
         print(
             f"token-tracker: Rejected rows are in {path}; first, line {first.line}: {first.reason}",
             file=sys.stderr,
         )
-    return 1 if rejects else 0
+    return 1 if rejects.count else 0
 
 
-def _store(calls: Any, writer: BatchWriter) -> list[Reject]:
-    rejects: list[Reject] = []
-    progress = common.Progress("rows")
-    for call in calls:
+def _store(calls: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:
+    bar = common.Bar("read")
+    for number, call in enumerate(calls, 1):
         if isinstance(call, Reject):
-            rejects.append(call)
+            rejects.add(call)
         else:
-            rejects += [Reject(source.line, reason, source.cells) for source, reason in writer.add(call.row, call)]
-            if writer.count % 1000 == 0:
-                progress.show(writer.count)
-    rejects += [Reject(source.line, reason, source.cells) for source, reason in writer.flush()]
-    progress.end()
-    return sorted(rejects, key=lambda reject: reject.line)
+            for source, reason in writer.add(call.row, call):
+                rejects.add(Reject(source.line, reason, source.cells))
+        if number % 5000 == 0:
+            bar.show(share())
+    for source, reason in writer.flush():
+        rejects.add(Reject(source.line, reason, source.cells))
+    bar.end()
 
 
 def _pairs(option: str, texts: list[str]) -> dict[str, str]:
@@ -124,11 +136,3 @@ def _pairs(option: str, texts: list[str]) -> dict[str, str]:
             raise SettingError(f"{option} names {column!r} twice.")
         pairs[column] = value
     return pairs
-
-
-def _write_rejects(path: Path, rejects: list[Reject]) -> None:
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["line", "reason", "row"])
-        # The broken row goes back out as it came, as one CSV text in a cell of its own.
-        writer.writerows((reject.line, reject.reason, ",".join(reject.cells)) for reject in rejects)

@@ -37,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = recorder.record(usage)
     print(json.dumps(outcome.as_dict()))
     if outcome.error:
-        print(f"token-tracker: {outcome.error}", file=sys.stderr)
+        print(common.one_line(f"token-tracker: {outcome.error}"), file=sys.stderr)
     return 0 if outcome.stored else 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import psycopg2
 import psycopg2.extensions
 
-from tracker.database.failures import explain_connect, explain_statement
+from tracker.database.failures import MISSING_RIGHT, explain_connect, explain_right, explain_statement
 from tracker.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -114,12 +114,20 @@ class _Attempt:
             return self._outcome
 
 
-def translate(error: BaseException, connection: Connection | None = None) -> DatabaseError:
-    """What a driver's error means, as one of our own; anything that isn't a driver's error counts as unknown."""
+def translate(
+    error: BaseException, connection: Connection | None = None, statement: str | None = None
+) -> DatabaseError:
+    """What a driver's error means, as one of our own; anything that isn't a driver's error counts as unknown.
+
+    Where a right is missing, the statement (our own text) says which.
+    """
     broken = connection is not None and connection.closed != 0
     if not isinstance(error, psycopg2.Error):
         return explain_statement(None, None, broken=broken, name=type(error).__name__)
     diag = error.diag
+    if error.pgcode == MISSING_RIGHT and statement:
+        # As everywhere the driver's text is only matched; in another language it tells nothing.
+        return explain_right(statement, schema_closed="for schema" in (diag.message_primary or ""))
     named = diag.constraint_name or diag.column_name or diag.table_name
     lost = broken or (error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError))
     return explain_statement(error.pgcode, named, broken=lost, name=type(error).__name__)
@@ -131,6 +139,15 @@ def execute(connection: Connection, statement: str, parameters: Parameters = Non
         with connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             return cursor.rowcount, cursor.fetchall() if cursor.description else []
+    except psycopg2.Error as error:
+        raise translate(error, connection, statement) from None
+
+
+def copy(connection: Connection, statement: str, text: TextIO) -> None:
+    """Run a COPY … FROM STDIN. Raises `DatabaseError`."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.copy_expert(statement, text, 1 << 20)
     except psycopg2.Error as error:
         raise translate(error, connection) from None
 

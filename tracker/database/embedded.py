@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,10 @@ _ACCOUNT = "token-tracker"
 _ROOT_BASE = Path("/var/lib/token-tracker")
 # A socket's path must fit into sockaddr_un: 104 bytes on macOS, 108 on Linux.
 _LONGEST_SOCKET_DIR = 103 - len("/.s.PGSQL.5432")
+# pg_ctl and initdb put paths between double quotes and hand them to a shell.
+# What isn't UTF-8 arrives as lone surrogates, and initdb refuses it.
+_UNUSABLE = re.compile('["$`\\\\\x00-\x1f\x7f\ud800-\udfff]')
+_MAKING = "initdb-"
 _servers: dict[Path, _Server] = {}
 
 
@@ -42,9 +48,14 @@ def start(directory: str | None = None) -> DatabaseUrl:
     """Start the embedded server, or join the one that another process started, and return its address.
 
     The last process to end stops it; one that was killed doesn't count, since the kernel drops its lock.
-    Raises `SetupError` with the reason.
+    Raises `SettingError` for a directory whose name can't be used, `SetupError` with the reason for all else.
     """
     base = _base(directory)
+    if _UNUSABLE.search(str(base)):
+        raise SettingError(
+            f"TRACKER_EMBEDDED_DIR means {str(base)!r}; it may hold a directory whose path is UTF-8 and has none of"
+            " \" $ ` \\ and no control character, since PostgreSQL's own programs hand it to a shell."
+        )
     server = _servers.get(base) or _Server(base)
     try:
         server.join()
@@ -117,13 +128,21 @@ class _Server:
         self._users = None
 
     def _init(self) -> None:
+        """Make the data directory, whole or not at all: whatever ends this half way, the next start begins anew."""
+        for left in self.base.glob(_MAKING + "*"):
+            shutil.rmtree(left, ignore_errors=True)
         if (self.data / "PG_VERSION").exists():
             return
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(mode=0o700)
-        self._give(self.data)
-        # Trust is safe on a socket that lies in a directory only this user can enter.
-        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
+        making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.base))
+        try:
+            self._give(making)
+            # Trust is safe on a socket that lies in a directory only this user can enter.
+            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(making))
+            shutil.rmtree(self.data, ignore_errors=True)
+            making.rename(self.data)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
 
     def _launch(self) -> None:
         sockets = self._socket_dir()
@@ -132,11 +151,13 @@ class _Server:
         log = self.base / "log"
         log.touch(mode=0o600)
         self._give(log)
-        options = f"-c listen_addresses='' -c unix_socket_directories='{sockets}'"
+        # What follows -o is read by a shell.
+        options = shlex.join(["-c", "listen_addresses=", "-c", f"unix_socket_directories={sockets}"])
         self._pg_ctl("-w", "-t", "60", "-l", str(log), "-o", options, "start")
 
     def _socket_dir(self) -> Path:
-        if len(os.fsencode(self.data)) <= _LONGEST_SOCKET_DIR:
+        # A comma separates hosts for libpq, and directories for the server.
+        if len(os.fsencode(self.data)) <= _LONGEST_SOCKET_DIR and "," not in str(self.data):
             return self.data
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"token-tracker-{os.geteuid()}-{digest}"
@@ -195,7 +216,9 @@ def _account() -> dict[str, Any]:
         entry = pwd.getpwnam(_ACCOUNT)
     except KeyError:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT]
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603  a fixed command
+        with _exclusive(Path(tempfile.gettempdir()) / f"{_ACCOUNT}-account.lock"):  # useradd refuses to wait
+            if _ACCOUNT not in {entry.pw_name for entry in pwd.getpwall()}:
+                subprocess.run(command, check=True, capture_output=True)  # noqa: S603  a fixed command
         entry = pwd.getpwnam(_ACCOUNT)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 

@@ -183,6 +183,22 @@ _SETUP: dict[str, tuple[str, str, str]] = {
         "Correct the name at the end of DATABASE_URL.",
     ),
 }
+MISSING_RIGHT = "42501"
+_IN_SCHEMA = "SCHEMA public TO the user, or on the schema that DATABASE_URL names"
+_AND_POLICY = "; with row-level security also CREATE POLICY."
+# What a statement of ours needs: the first words that are in it, what can't be done, the remedy.
+_RIGHTS: tuple[tuple[str, str, str], ...] = (
+    ("CREATE TABLE", "create a table in the schema", f"GRANT CREATE, USAGE ON {_IN_SCHEMA}."),
+    (
+        "ALTER TABLE|COMMENT ON|(CREATE|DROP) INDEX",
+        "change {table}: only its owner may",
+        "Migrate as its owner, or ALTER TABLE {table} OWNER TO the user.",
+    ),
+    ("DELETE FROM", "delete from {table}", "GRANT SELECT, DELETE ON {table} TO the user" + _AND_POLICY),
+    ("INSERT INTO", "insert into {table}", "GRANT SELECT, INSERT ON {table} TO the user" + _AND_POLICY),
+    ("", "read {table}", "GRANT SELECT ON {table} TO the user" + _AND_POLICY),
+)
+_OUR_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z]+)\b")
 # 44: a view's check option, 54: a limit such as an index entry's size, P0001: a trigger of the table's owner raised it.
 _RECORD: dict[str, str] = {
     "22": "value_refused",
@@ -202,6 +218,21 @@ def explain_connect(text: str, url: DatabaseUrl) -> DatabaseError:
     sentence = failure.sentence.format(server=server, host=url.host, user=url.user or "(none)", dbname=url.dbname)
     kind = TransientError if failure.passes else SetupError
     return kind(failure.code, sentence, failure.remedy)
+
+
+def explain_right(statement: str, *, schema_closed: bool = False) -> SetupError:
+    """The error for a statement of ours that the role has no right to: which one, and on what."""
+    found = _OUR_TABLE.search(statement)
+    table = found[1] if found else "token_usage"
+    _, what, remedy = next(right for right in _RIGHTS if re.search(right[0], statement))
+    if schema_closed and "CREATE" not in statement:
+        what, remedy = "enter the schema of {table}", f"GRANT USAGE ON {_IN_SCHEMA}."
+    return SetupError(
+        "right_missing",
+        f"The database user may not {what.format(table=table)}.",
+        "As an owner: " * remedy.startswith("GRANT") + remedy.format(table=table),
+        MISSING_RIGHT,
+    )
 
 
 def explain_statement(

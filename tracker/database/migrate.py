@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracker.database import adoption
+from tracker.database import adoption, indexes
 from tracker.database.driver import Connection, execute
-from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, quote, read_table
+from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.errors import SettingError, SetupError, TransientError
 
 Connect = Callable[[], Connection]
 
 _FOLDER = Path(__file__).with_name("migrations")
 # The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
-_FILES = {3: "ledger_and_alerts"}
+_FILES = {3: "ledger_and_alerts", 4: "rollups"}
 VERSIONS = (1, 2, *_FILES)
 _LEDGER = """\
 CREATE TABLE IF NOT EXISTS token_tracker_migrations (
@@ -27,11 +28,6 @@ CREATE TABLE IF NOT EXISTS token_tracker_migrations (
 )"""
 _LOCK_TIMEOUT = "3s"
 _PATIENCE_S = 60
-# Index by the columns it begins with, as `Table.indexes` names them.
-_INDEXES = {
-    "created_at": "token_usage_created_at_idx",
-    "user_id,created_at": "token_usage_user_id_created_at_idx",
-}
 
 
 @dataclass(slots=True)
@@ -48,6 +44,7 @@ def migrate(
 ) -> Migration:
     """Create `token_usage` or adopt the one that is there; nothing of an old table is renamed, rewritten or removed.
 
+    A table, column or index of ours that went missing since an earlier run is made again.
     `timezone` says what an adopted table's naive `created_at` means (IANA name, UTC unless told).
     Raises `SetupError` when a table can't be adopted (nothing is changed then), other `DatabaseError`s as they come.
     """
@@ -62,7 +59,6 @@ def migrate(
         reraise=True,
     ):
         with attempt:
-            run.result = Migration()
             run.all()
     return run.result
 
@@ -85,25 +81,29 @@ class _Run:
         connection = self._connect()
         try:
             with self._locked(connection):
+                self._check_zone(connection)
                 done = self._applied_versions(connection)
                 table = read_table(connection, self._schema)
-                if 1 not in done:
+                # The ledger says what ran; only the catalog says what is still there.
+                if 1 not in done or not table.exists or table.missing_columns:
                     self._step_table(connection, table)
                     table = read_table(connection, self._schema)
                 self._keep_zone(connection, table)
                 table = read_table(connection, self._schema)
-                self.result.remarks = adoption.remarks(table)
+                self.result.remarks = [*adoption.objections(table), *adoption.remarks(table), *self._zone_remark(table)]
                 for version, name in _FILES.items():
-                    if version not in done:
+                    if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
                         self._step_file(connection, version, name)
-            if 2 not in done:
-                self._step_indexes(table)
+                complete = 2 in done and not any(indexes.missing(connection, table))
+            if not complete:
+                self._step_indexes(table, done)
         finally:
             connection.close()
 
     @contextmanager
     def _locked(self, connection: Connection) -> Iterator[None]:
         """One transaction under our advisory lock; both hold behind a transaction pooler too."""
+        applied, statements = len(self.result.applied), len(self.result.statements)
         execute(connection, "BEGIN")
         try:
             execute(connection, "SELECT set_config('search_path', %s, true)", (quote(self._schema),))
@@ -112,9 +112,27 @@ class _Run:
             yield
             execute(connection, "ROLLBACK" if self._dry_run else "COMMIT")
         except BaseException:
+            # A later try does it again; what an earlier transaction did stays done and told.
+            del self.result.applied[applied:], self.result.statements[statements:]
             if not connection.closed:
                 execute(connection, "ROLLBACK")
             raise
+
+    def _check_zone(self, connection: Connection) -> None:
+        """Python may know a zone that the server doesn't, and both convert."""
+        if self._timezone is None:
+            return
+        known = "SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE lower(name) = lower(%s))"
+        if not execute(connection, known, (self._timezone,))[1][0][0]:
+            raise SettingError(
+                f"--timezone holds {self._timezone[:60]!r}, which this server doesn't know; it may hold an IANA time"
+                " zone such as Asia/Seoul."
+            )
+
+    def _zone_remark(self, table: Table) -> list[str]:
+        if self._timezone is None or table.naive_created_at:
+            return []
+        return [f"created_at has a time zone of its own, so --timezone {self._timezone} did nothing."]
 
     def _applied_versions(self, connection: Connection) -> set[int]:
         before = _tables(connection, self._schema)
@@ -141,7 +159,7 @@ class _Run:
 
     def _step_file(self, connection: Connection, version: int, name: str) -> None:
         before = _tables(connection, self._schema)
-        self._do(connection, (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8"))
+        self._do(connection, _text(version, name))
         self._protect(connection, before)
         self._done(connection, version, name)
 
@@ -156,36 +174,25 @@ class _Run:
             return
         note = ZONE_COMMENT + (self._timezone or "UTC")
         comment = "\n".join(filter(None, (table.created_at_comment, note)))
-        self._do(connection, "COMMENT ON COLUMN token_usage.created_at IS " + _literal(comment))
+        self._do(connection, "COMMENT ON COLUMN token_usage.created_at IS " + literal(comment))
 
-    def _step_indexes(self, table: Table) -> None:
+    def _step_indexes(self, table: Table, done: set[int]) -> None:
         """Build what is missing without blocking writers; an index left half-built by a dead run is made again."""
         holder, worker = self._connect(), self._connect()
         try:
             with self._locked(holder):
                 if not self._dry_run:
                     # Between the two transactions another run may have built them.
-                    if 2 in _versions(holder):
-                        return
-                    table = read_table(holder, self._schema)
-                target = f"{quote(self._schema)}.token_usage"
-                for keys, name in _INDEXES.items():
-                    if keys not in table.indexes:
-                        self._build_index(worker, table, target, keys, name)
-                self._done(holder, 2, "index_token_usage")
+                    table, done = read_table(holder, self._schema), _versions(holder)
+                found = list(indexes.missing(holder, table))
+                for index in found:
+                    for statement in indexes.statements(table, index):
+                        self._do(worker, statement)
+                if found or 2 not in done:
+                    self._done(holder, 2, "index_token_usage")
         finally:
             worker.close()
             holder.close()
-
-    def _build_index(self, worker: Connection, table: Table, target: str, keys: str, name: str) -> None:
-        columns = keys
-        if table.created_at_zone:
-            # Reports ask a naive column through its zone; only an index on the same expression serves them.
-            columns = keys.replace("created_at", f"(created_at AT TIME ZONE {_literal(table.created_at_zone)})")
-        # A partitioned table takes no CONCURRENTLY.
-        concurrently = "" if table.kind == "p" else "CONCURRENTLY "
-        self._do(worker, f"DROP INDEX {concurrently}IF EXISTS {quote(self._schema)}.{name}")
-        self._do(worker, f"CREATE INDEX {concurrently}{name} ON {target} ({columns})")
 
     def _protect(self, connection: Connection, before: set[str]) -> None:
         """On Supabase a table in an exposed schema is public until row-level security is on: ours never is."""
@@ -201,7 +208,8 @@ class _Run:
             return  # the ledger itself may have been rolled back
         execute(
             connection,
-            "INSERT INTO token_tracker_migrations (version, name) VALUES (%s, %s)",
+            "INSERT INTO token_tracker_migrations (version, name) VALUES (%s, %s)"
+            " ON CONFLICT (version) DO UPDATE SET name = excluded.name, applied_at = now()",
             (version, name),
         )
 
@@ -210,6 +218,15 @@ class _Run:
         # In a dry run the transaction is rolled back; what can't stand in one is only listed.
         if not (self._dry_run and "INDEX" in statement.split("(")[0]):
             execute(connection, statement)
+
+
+def _text(version: int, name: str) -> str:
+    return (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8")
+
+
+def _makes(version: int, name: str) -> set[str]:
+    """The tables that a step's file creates."""
+    return set(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", _text(version, name)))
 
 
 def _versions(connection: Connection) -> set[int]:
@@ -232,9 +249,3 @@ def _tables(connection: Connection, schema: str) -> set[str]:
 
 def _lock_key(schema: str) -> int:
     return 0x746F6B << 32 | zlib.crc32(schema.encode())
-
-
-def _literal(text: str) -> str:
-    if "\\" in text:
-        raise SettingError("The existing comment of created_at holds a backslash; remove it and migrate again.")
-    return "'" + text.replace("'", "''") + "'"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.database.driver import execute
+from tracker.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,23 +72,58 @@ COLUMNS: tuple[Column, ...] = (
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 # Without these no call can be told from another; the rest can be added to any table.
 ESSENTIAL = ("id", "created_at", "model", "input_tokens", "output_tokens")
+# What a record may not know. Where such a column is NOT NULL, its default must stand in.
+SOMETIMES_NULL = (
+    "session_id",
+    "provider",
+    "cost",
+    "cost_source",
+    "processing_time",
+    "error_message",
+    "environment",
+    "platform",
+    "region",
+    "deployment",
+    "connection_ms",
+    "retry_count",
+    "delivery",
+    "instance_id",
+    "sequence",
+)
+
+# `recorded_at` is the database's own to fill.
+_ALWAYS_FILLED = {*COLUMN_NAMES} - {*SOMETIMES_NULL, "recorded_at"}
+
+
+class Index(NamedTuple):
+    """A complete b-tree index: its keys are columns' names, or expressions as PostgreSQL writes them."""
+
+    name: str
+    keys: tuple[str, ...]
+    valid: bool
 
 
 class Table(NamedTuple):
-    """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz."""
+    """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz.
+
+    `required` are the NOT NULL columns without a default that an insert of ours may leave without a value,
+    `defaulted` those of ours whose default must stand in for NULL.
+    """
 
     schema: str
     kind: str | None = None
     columns: Mapping[str, Any] = MappingProxyType({})
     generated: tuple[str, ...] = ()
-    required_by_others: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    defaulted: tuple[str, ...] = ()
     unique_id: bool = False
     naive_created_at: bool = False
     created_at_comment: str | None = None
     row_security: bool = False
     is_owner: bool = False
     supabase: bool = False
-    indexes: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    late_index: bool = False
     estimated_rows: int = 0
     takes_notes: bool = False
 
@@ -119,6 +155,13 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A text as an SQL literal, for statements that take no parameters."""
+    if "\\" in text:
+        raise SettingError("The existing comment of created_at holds a backslash; remove it and migrate again.")
+    return "'" + text.replace("'", "''") + "'"
+
+
 def read_table(connection: Connection, schema: str | None = None, prefix: str = "") -> Table:
     """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`.
 
@@ -133,8 +176,11 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         kind=found["kind"],
         columns=columns,
         generated=tuple(c["name"] for c in found["columns"] if c["generated"]),
-        required_by_others=tuple(
-            c["name"] for c in found["columns"] if c["required"] and c["name"] not in COLUMN_NAMES
+        required=tuple(c["name"] for c in found["columns"] if c["required"] and c["name"] not in _ALWAYS_FILLED),
+        defaulted=tuple(
+            c["name"]
+            for c in found["columns"]
+            if c["not_null"] and not c["required"] and not c["generated"] and c["name"] in SOMETIMES_NULL
         ),
         unique_id=found["unique_id"],
         naive_created_at=created_at.get("type") == "timestamp without time zone",
@@ -142,7 +188,8 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         row_security=found["row_security"],
         is_owner=found["is_owner"],
         supabase=found["supabase"],
-        indexes=tuple(found["indexes"]),
+        indexes=tuple(Index(i["name"], tuple(i["keys"]), i["valid"]) for i in found["indexes"]),
+        late_index=found["late_index"],
         estimated_rows=int(found["estimated_rows"]),
         takes_notes=bool(found["takes_notes"]),
     )

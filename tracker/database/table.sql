@@ -12,27 +12,36 @@ SELECT json_build_object(
         WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
           AND i.indimmediate  -- ON CONFLICT takes no deferrable key
           AND i.indnkeyatts = 1 AND a.attname = 'id'),
-    -- Each valid, complete index by the columns it begins with: "created_at", "user_id,created_at".
+    -- Each complete b-tree with its keys in order: a column by its name, an expression as PostgreSQL writes it.
     'indexes', coalesce((
-        SELECT json_agg(keys) FROM (
-            SELECT (SELECT string_agg(coalesce(a.attname, '(expression)'), ',' ORDER BY k.position)
-                    FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
-                    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                    WHERE k.position <= i.indnkeyatts) AS keys
-            FROM pg_index i
-            JOIN pg_class c ON c.oid = i.indexrelid
-            JOIN pg_am m ON m.oid = c.relam
-            WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree') AS valid), '[]'),
+        SELECT json_agg(json_build_object(
+            'name', c.relname,
+            'valid', i.indisvalid,
+            'keys', (SELECT json_agg(coalesce(a.attname, pg_get_indexdef(i.indexrelid, k.position::integer, true))
+                                     ORDER BY k.position)
+                     FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+                     LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                     WHERE k.position <= i.indnkeyatts)) ORDER BY c.relname)
+        FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_am m ON m.oid = c.relam
+        WHERE i.indrelid = t.oid AND i.indpred IS NULL AND m.amname = 'btree'), '[]'),
     -- May this role tell the ledger and the table of alerts?
     'takes_notes', (
         SELECT count(*) = 2 AND bool_and(has_table_privilege(o.oid, 'INSERT'))
         FROM pg_class o
         WHERE o.relnamespace = n.oid AND o.relname IN ('token_tracker_ledger', 'token_tracker_alerts')),
+    'late_index', EXISTS (
+        SELECT 1
+        FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = t.oid AND i.indisvalid AND c.relname = 'token_usage_late_idx'),
     'columns', coalesce((
         SELECT json_agg(json_build_object(
             'name', a.attname,
             'type', regexp_replace(format_type(a.atttypid, NULL), '^"?\w+"?\.', ''),
             'generated', a.attgenerated <> '' OR a.attidentity = 'a',
+            'not_null', a.attnotnull,
             'required', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '',
             'comment', col_description(t.oid, a.attnum)))
         FROM pg_attribute a

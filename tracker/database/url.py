@@ -12,6 +12,8 @@ _SCHEME = r"(?i)(?:postgres|postgresql)(?:\+[a-z0-9_]+)?\Z"
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Other drivers' words for "encrypt, but don't check the certificate"; libpq's word for that is require.
 _NO_VERIFY = {"no-verify", "true", "1"}
+_SCHEMA_KEYS = {"schema", "currentSchema"}
+_MAY_HOLD_AN_AT = {"user", "password", "dbname", "application_name", "options"}
 _SEARCH_PATH = r"search_path(?:=|%3D)\"?([A-Za-z_][A-Za-z0-9_$]*)"
 
 
@@ -71,6 +73,11 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
     `schema=` becomes the table's schema, quotes and white space around the URL go.
     Raises `SettingError`, which names the variable and never shows the password.
     """
+    if not _sendable(text):
+        raise SettingError(
+            f"{variable} (masked) holds a character that can't be sent: NUL, or bytes that are no UTF-8; it may hold"
+            " postgresql://user:password@host:5432/database, with such characters percent-encoded."
+        )
     notes: list[str] = []
     bare = _unwrap(text, notes)
     scheme, separator, rest = bare.partition("://")
@@ -80,7 +87,7 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
             f"{variable} holds {shown} (masked); it may hold a PostgreSQL URL such as"
             " postgresql://user:password@host:5432/database."
         )
-    place, query = _split_query(rest)
+    place, query = _split_query(rest, variable)
     params, schema = _query_params(query, notes)
     params = {**_parse("postgresql://" + _quote_credentials(place, notes), variable), **params}
     _check_port(params.get("port", ""), variable)
@@ -97,14 +104,28 @@ def _unwrap(text: str, notes: list[str]) -> str:
     return bare
 
 
-def _split_query(rest: str) -> tuple[str, str]:
-    """Credentials, hosts and database before the query; a `?` inside the password doesn't begin it."""
-    head = rest.partition("?")[0]
-    at = head.rfind("@")
-    if at < 0 and "/" not in head:
-        at = rest.find("@", len(head))
-    place, _, query = rest[at + 1 :].partition("?")
-    return rest[: at + 1] + place, query.partition("#")[0]
+def _split_query(rest: str, variable: str) -> tuple[str, str]:
+    """Credentials, hosts and database before the query; a `?` inside the password doesn't begin it.
+
+    Where an `@` follows, a wrong guess would take a part of the password for the host, and show it: then only what
+    reads as a query is one.
+    """
+    for mark in (found.start() for found in re.finditer(r"\?", rest)):
+        query = rest[mark + 1 :]
+        if "@" not in query or _reads_as_query(query):
+            return rest[:mark], query.partition("#")[0]
+        if query.lstrip("&").partition("=")[0].isidentifier():
+            raise SettingError(
+                f"{variable} (masked) holds an @ after a ?, and nobody can tell where its password ends; write ? in a"
+                " password as %3F, and @ anywhere but before the host as %40."
+            )
+    return rest, ""
+
+
+def _reads_as_query(query: str) -> bool:
+    """Whether it is key=value&…, and each value with an @ is one that may hold it."""
+    parts = [part.partition("=") for part in query.split("&")]
+    return all(key in _MAY_HOLD_AN_AT for key, _, value in parts if "@" in key + value)
 
 
 def _quote_credentials(place: str, notes: list[str]) -> str:
@@ -160,7 +181,7 @@ def _query_params(query: str, notes: list[str]) -> tuple[dict[str, str], str | N
     for key, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, separator="&"):
         if not _sendable(value):
             notes.append(f"{_named(key)} was dropped: it holds a character that can't be sent.")
-        elif key in {"schema", "currentSchema"}:
+        elif key in _SCHEMA_KEYS:
             schema = value if value not in {"", "public"} else None
         elif key == "options":
             schema = _schema_of_options(value) or schema

@@ -6,7 +6,7 @@ from typing import Any
 
 from tracker.database.driver import Connection
 from tracker.errors import RecordError
-from tracker.recording.statement import Row, Target, insert, insert_many
+from tracker.recording.statement import Row, Target, absent, insert, insert_many, swallowed
 
 BATCH_ROWS = 1000
 Refused = list[tuple[Any, str]]
@@ -40,18 +40,31 @@ class BatchWriter:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return []
+        alike: dict[tuple[str, ...], list[tuple[Row, Any]]] = {}
+        for row, source in waiting:
+            alike.setdefault(self._target.columns(row), []).append((row, source))
+        return [one for rows in alike.values() for one in self._store(rows)]
+
+    def _store(self, waiting: list[tuple[Row, Any]]) -> Refused:
         try:
             new = insert_many(self._connection, self._target, [row for row, _ in waiting])
         except RecordError:
             return self._one_by_one(waiting)
-        self._counted(len(waiting), new)
-        return []
+        refused = []
+        if new < len(waiting):
+            gone = absent(self._connection, self._target, [str(row["id"]) for row, _ in waiting])
+            refused = [(source, swallowed().sentence) for row, source in waiting if str(row["id"]) in gone]
+        self._counted(len(waiting) - len(refused), new)
+        return refused
 
     def _one_by_one(self, waiting: list[tuple[Row, Any]]) -> Refused:
         refused = []
         for row, source in waiting:
             try:
-                self._counted(1, int(insert(self._connection, self._target, row)))
+                new = insert(self._connection, self._target, row)
+                if not new and absent(self._connection, self._target, [str(row["id"])]):
+                    raise swallowed()
+                self._counted(1, int(new))
             except RecordError as error:
                 refused.append((source, error.sentence))
         return refused

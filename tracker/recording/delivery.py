@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from tracker.database.driver import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, SetupError, TransientError
-from tracker.recording.statement import Arrival, Target, insert, insert_waiting, is_stored
+from tracker.recording.statement import Arrival, Target, absent, insert, insert_waiting, is_stored
 
 T = TypeVar("T")
 Work = Callable[[Lease, Target, str], T]
@@ -54,8 +54,8 @@ class Delivery:
             filled = {**row, "connection_ms": lease.connection_ms, "retry_count": attempts.retry_count}
             if insert(lease.connection, target, filled, cure):
                 return True
-            # An attempt whose answer was lost may have stored it.
-            return attempts.retry_count > 0 and is_stored(lease.connection, target, row)
+            # An attempt whose answer was lost may have stored it, or the table's own trigger; or nobody did.
+            return is_stored(lease.connection, target, row)
 
         try:
             return self._attempt(write, deadline, attempts)
@@ -72,6 +72,10 @@ class Delivery:
             return insert_waiting(lease.connection, target, documents, timed, cure)
 
         return self._attempt(write, deadline, attempts)
+
+    def absent(self, ids: Sequence[str], deadline: float) -> set[str]:
+        """Which of these ids have no row, though their inserts were taken. Raises `DatabaseError`."""
+        return self._attempt(lambda lease, target, _: absent(lease.connection, target, ids), deadline, Attempts())
 
     def tell(self, work: Callable[[Any, Target], None], deadline: float) -> None:
         """Do something else on one of the connections, once. Raises `DatabaseError`."""

@@ -12,7 +12,7 @@ from tracker.errors import DatabaseError, RecordError
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.ledger import entry, note_duplicates, write_alerts, write_entries
 from tracker.recording.outbox import Outbox, Waiting
-from tracker.recording.statement import Arrival
+from tracker.recording.statement import Arrival, swallowed
 
 BATCH = 1000
 # One statement of a batch never needs longer; a server that hangs is left alone after it.
@@ -76,17 +76,30 @@ class Drainer:
         except RecordError as error:
             self._divide(records, own_instance, deadline, error)
             return
-        self.delivered += len(records)
         if new < len(records):
+            records = self._without_swallowed(records, deadline)
+            documents = [record.document for record in records]
             self._delivery.tell(lambda connection, target: note_duplicates(connection, target, documents), deadline)
+        self.delivered += len(records)
+
+    def _without_swallowed(self, records: Sequence[Waiting], deadline: float) -> list[Waiting]:
+        """Set those aside that the table took and didn't store; the others."""
+        gone = self._delivery.absent([record.id for record in records], deadline)
+        for record in records:
+            if record.id in gone:
+                self._set_aside(record, swallowed())
+        return [record for record in records if record.id not in gone]
+
+    def _set_aside(self, record: Waiting, error: RecordError) -> None:
+        self.outbox.set_aside(record, error.sentence)
+        self._on_set_aside(record, error)
 
     def _divide(
         self, records: Sequence[Waiting], own_instance: str | None, deadline: float, error: RecordError
     ) -> None:
         """One of these is refused: halve the batch until it stands alone."""
         if len(records) == 1:
-            self.outbox.set_aside(records[0], error.sentence)
-            self._on_set_aside(records[0], error)
+            self._set_aside(records[0], error)
             return
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):

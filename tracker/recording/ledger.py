@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tracker.database.driver import Connection, execute
+from tracker.database.ledger import LEDGER
 from tracker.recording.statement import Target
 
-LEDGER = "token_tracker_ledger"
 ALERTS = "token_tracker_alerts"
 
 _ENTRY = "instance_id uuid, kind text, first_sequence integer, last_sequence integer, environment text, deployment text"
@@ -75,28 +75,6 @@ def note_duplicates(connection: Connection, target: Target, documents: Iterable[
         " AND instance_id IS NOT NULL AND sequence IS NOT NULL ON CONFLICT DO NOTHING",
         (f"[{','.join(documents)}]",),
     )
-
-
-def delete_and_note(connection: Connection, target: Target, kind: str, condition: str) -> int:
-    """Delete the rows that a condition of ours names and enter their numbers, in one statement; how many there were.
-
-    Raises `DatabaseError`.
-    """
-    deletion = f"DELETE FROM {target.name} WHERE {condition}"  # noqa: S608  our own names and condition
-    if not target.takes_notes:
-        return execute(connection, deletion)[0]
-    _, rows = execute(
-        connection,
-        f"WITH gone AS ({deletion} RETURNING instance_id, sequence, environment, deployment),"  # noqa: S608
-        " numbered AS (SELECT *, sequence - row_number() OVER (PARTITION BY instance_id ORDER BY sequence) AS run"
-        " FROM gone WHERE instance_id IS NOT NULL AND sequence IS NOT NULL),"
-        f" noted AS (INSERT INTO {target.table(LEDGER)} (instance_id, kind, first_sequence, last_sequence,"
-        " environment, deployment) SELECT instance_id, %s, min(sequence), max(sequence), min(environment),"
-        " min(deployment) FROM numbered GROUP BY instance_id, run ON CONFLICT DO NOTHING)"
-        " SELECT count(*) FROM gone",
-        (kind,),
-    )
-    return int(rows[0][0])
 
 
 def _names(declaration: str) -> str:

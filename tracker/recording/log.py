@@ -43,6 +43,45 @@ def recorded(usage: TokenUsage, outcome: Outcome) -> None:
     logger().info("token_usage.%s %s", outcome.status, json.dumps(fields))
 
 
+def notable(usage: TokenUsage, outcome: Outcome, elapsed_ms: float, slow_ms: float, place: Mapping[str, Any]) -> None:
+    """One JSON line for a call that couldn't be recorded at once, or that took long; names are OpenTelemetry's.
+
+    Source: opentelemetry.io/docs/specs/semconv, "Database" and "Generative AI". No user, no address, no secret.
+    """
+    slow = elapsed_ms >= slow_ms
+    if not (slow or outcome.error):
+        return
+    event = {
+        "event": "tracker.record_failed" if outcome.error else "tracker.record_slow",
+        "error.type": outcome.status if outcome.error else None,
+        "error.message": outcome.error,
+        "db.system.name": "postgresql",
+        "db.operation.name": "INSERT",
+        "db.collection.name": "token_usage",
+        "db.client.operation.duration": round(elapsed_ms / 1000, 6),
+        "db.client.connection.wait_time": _seconds(outcome.connection_ms),
+        "gen_ai.provider.name": usage.provider,
+        "gen_ai.operation.name": usage.operation,
+        "gen_ai.request.model": usage.model,
+        "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+        "deployment.environment.name": place.get("environment"),
+        "cloud.platform": place.get("platform"),
+        "cloud.region": place.get("region"),
+        "service.version": place.get("deployment"),
+        "tracker.record.id": str(outcome.id),
+        "tracker.record.status": outcome.status,
+        "tracker.retry_count": outcome.retry_count,
+        "tracker.slow": slow,
+    }
+    kept = {name: value for name, value in event.items() if value is not None}
+    (logger().error if outcome.status == "failed" else logger().warning)("%s", json.dumps(kept, ensure_ascii=False))
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds / 1000, 6)
+
+
 def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_count: int) -> None:
     """The whole record as one JSON line, which `token-tracker import --profile tracker-log` replays by its id.
 

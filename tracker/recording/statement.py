@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from tracker import settings
 from tracker.database.driver import Connection, execute
 from tracker.database.table import COLUMNS, DEFAULT_SCHEMA, Table, quote, read_table
+from tracker.errors import RecordError
 
 Row = Mapping[str, Any]
 _TYPES = {column.name: column.type for column in COLUMNS}
@@ -24,20 +26,31 @@ LEFT_OUT: dict[str, Any] = {
 }
 
 
+_FILLED_ON_DELIVERY = {"connection_ms", "retry_count", "delivery"}
+
+
 class Target(NamedTuple):
     """The table as an insert sees it; learnt once a process, since it costs a round trip.
 
-    `takes_notes` says whether this role may write into the ledger and the table of alerts.
+    `takes_notes` says whether this role may write into the ledger and the table of alerts; `defaulted` are the
+    columns that take no NULL, so that an insert without a value must leave them out.
     """
 
     schema: str
     zone: str | None = None
     omitted: frozenset[str] = frozenset()
     takes_notes: bool = False
+    defaulted: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, table: Table) -> Target:
-        return cls(table.schema, table.created_at_zone, frozenset(table.generated), table.takes_notes)
+        return cls(
+            table.schema,
+            table.created_at_zone,
+            frozenset(table.generated),
+            table.takes_notes,
+            frozenset(table.defaulted),
+        )
 
     @classmethod
     def read(cls, connection: Connection, schema: str | None, prefix: str = "") -> Target:
@@ -53,7 +66,15 @@ class Target(NamedTuple):
         return f"{quote(self.schema)}.{name}"
 
     def columns(self, row: Row) -> tuple[str, ...]:
-        return tuple(name for name in row if name not in self.omitted)
+        return tuple(
+            name
+            for name, value in row.items()
+            if name not in self.omitted and not (value is None and name in self.defaulted)
+        )
+
+    def left_out(self, row: Row) -> frozenset[str]:
+        """The columns whose default stands in for what this row doesn't know."""
+        return frozenset(name for name in self.defaulted if row.get(name) is None)
 
 
 class Arrival(NamedTuple):
@@ -76,7 +97,7 @@ def insert(connection: Connection, target: Target, row: Row, prefix: str = "") -
 
 
 def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> int:
-    """Insert records with the same columns in one statement; how many were new. Raises `DatabaseError`."""
+    """Insert records with the same `Target.columns` in one statement; how many were new. Raises `DatabaseError`."""
     columns = target.columns(rows[0])
     # In a JSON document metadata stands as it is; as text it would become a JSON string.
     document = [
@@ -92,18 +113,49 @@ def insert_waiting(
 ) -> int:
     """Insert records that waited, given as JSON objects, in one statement; how many were new.
 
-    Raises `DatabaseError`.
+    Where columns take no NULL, one statement for each set of columns that must be left out. Raises `DatabaseError`.
     """
-    parameters = {**arrival._asdict(), "zone": target.zone, "documents": f"[{','.join(documents)}]"}
-    count, _ = execute(connection, prefix + _waiting(target), parameters)
+    alike: dict[frozenset[str], list[str]] = {frozenset(): list(documents)}
+    if target.defaulted:
+        alike = {}
+        for document in documents:
+            missing = target.left_out(json.loads(document)) - _FILLED_ON_DELIVERY
+            alike.setdefault(missing, []).append(document)
+    count = 0
+    for missing, texts in alike.items():
+        parameters = {**arrival._asdict(), "zone": target.zone, "documents": f"[{','.join(texts)}]"}
+        count += execute(connection, prefix + _waiting(target, missing), parameters)[0]
     return count
 
 
 def is_stored(connection: Connection, target: Target, row: Row) -> bool:
-    """Whether the row with this id is this very record and not another's with the same id. Raises `DatabaseError`."""
+    """Whether the row with this id is this very record and not another's with the same id.
+
+    Raises `RecordError` when there is no such row though the insert was taken, other `DatabaseError`s as they come.
+    """
     question = f"SELECT instance_id = %s AND sequence = %s FROM {target.name} WHERE id = %s"  # noqa: S608  our own name
     _, rows = execute(connection, question, (str(row["instance_id"]), row["sequence"], str(row["id"])))
-    return bool(rows and rows[0][0])
+    if not rows:
+        raise swallowed()
+    return bool(rows[0][0])
+
+
+def absent(connection: Connection, target: Target, ids: Sequence[str]) -> set[str]:
+    """Which of these ids have no row. Raises `DatabaseError`."""
+    known = f"SELECT 1 FROM {target.name} AS stored WHERE stored.id = given.id::uuid"  # noqa: S608  our own name
+    question = f"SELECT id FROM json_array_elements_text(%s) AS given (id) WHERE NOT EXISTS ({known})"  # noqa: S608
+    _, rows = execute(connection, question, (json.dumps(ids),))
+    return {found for (found,) in rows}
+
+
+def swallowed() -> RecordError:
+    """The error for a record whose insert was taken and added no row, though its id wasn't there."""
+    return RecordError(
+        "row_swallowed",
+        "The table took the record and stored nothing: a trigger or rule of its own dropped the row, or row-level"
+        " security hides it.",
+        "Correct the trigger, rule or policy on token_usage.",
+    )
 
 
 @cache
@@ -128,8 +180,9 @@ def _batch(target: Target, columns: tuple[str, ...]) -> str:
 
 
 @cache
-def _waiting(target: Target) -> str:
-    columns = [name for name in _TYPES if name not in target.omitted and name != "recorded_at"]
+def _waiting(target: Target, missing: frozenset[str]) -> str:
+    left_out = {*target.omitted, *missing, "recorded_at"}
+    columns = [name for name in _TYPES if name not in left_out]
     values = {
         "created_at": "created_at AT TIME ZONE %(zone)s" if target.zone else "created_at",
         "delivery": "CASE WHEN delivery = 'background' AND instance_id = %(own_instance)s THEN 'background'"
@@ -152,10 +205,45 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
     if name == "created_at":
         # psycopg2 would cast it by the session's zone when the column has none.
         if zone:
-            from zoneinfo import ZoneInfo
-
-            value = value.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+            value = value.astimezone(settings.zone(zone)).replace(tzinfo=None)
         return value.isoformat()
     if name == "metadata":
         return json.dumps(value, ensure_ascii=False)
     return str(value)
+
+
+class Copied(NamedTuple):
+    """Rows as COPY's text format, column by column: what is the same in all of them stands apart, and once."""
+
+    columns: tuple[str, ...]
+    text: str
+    constants: Mapping[str, Any]
+
+
+def copied(rows: Sequence[Row], target: Target) -> Copied:
+    """Rows of the same columns for COPY (PostgreSQL, "COPY", File Formats)."""
+    columns, cells, constants = [], [], {}
+    for name in target.columns(rows[0]):
+        values = [row[name] for row in rows]
+        if values.count(values[0]) == len(values) and name != "id":
+            constants[name] = _value(name, values[0], target.zone)
+        else:
+            columns.append(name)
+            cells.append(_cells(name, values, target.zone))
+    text = "\n".join(map("\t".join, zip(*cells, strict=True))) + "\n"
+    return Copied(tuple(columns), text, constants)
+
+
+def _cells(name: str, values: Sequence[Any], zone: str | None) -> list[str]:
+    if name.endswith("_tokens"):
+        return list(map(str, values))
+    if name == "created_at":
+        return [_value(name, value, zone) for value in values]
+    texts = (value if type(value) is str or value is None else str(_value(name, value, zone)) for value in values)
+    return [
+        "\\N" if text is None else text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+        for text in texts
+    ]
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tracker import settings as settings_module
 from tracker.database import driver
@@ -26,9 +26,11 @@ from tracker.usage import TokenUsage
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
+    from tracker.recording.calls import Call
     from tracker.recording.journal import Journal
     from tracker.recording.outbox import Depth
 
+ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
 _CLOSING_NOTE_S = 2.0
 _MAKING_S = 5.0
@@ -115,8 +117,8 @@ class Tracker:
         Never raises for trouble with the database, the network or the disk: that is an outcome. Raises
         `UsageTypeError` for anything but a `TokenUsage`.
         """
-        if not isinstance(usage, TokenUsage):
-            raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
+        _check(usage)
+        started = time.perf_counter()
         deadline = self._deadline(deadline_s)
         if self.settings.mode == "background":
             outcome = self._take(usage, deadline)
@@ -125,6 +127,7 @@ class Tracker:
             outcome = self._direct.write(row, deadline)
         if self.settings.log_records and outcome.status != "failed":
             log.recorded(usage, outcome)
+        log.notable(usage, outcome, driver.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place)
         return outcome
 
     def _take(self, usage: TokenUsage, deadline: float) -> Outcome:
@@ -145,9 +148,13 @@ class Tracker:
         return time.monotonic() + min(self.settings.deadline_s if deadline_s is None else deadline_s, 86_400)
 
     def record_many(self, usages: Iterable[TokenUsage], deadline_s: float | None = None) -> list[Outcome]:
-        """Record several calls one after another, all within one deadline; an outcome each, in their order."""
+        """Record several calls one after another, all within one deadline; an outcome each, in their order.
+
+        Raises `UsageTypeError`, before any is recorded, when one of them isn't a `TokenUsage`.
+        """
         deadline = self._deadline(deadline_s)
-        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in usages]
+        checked = [_check(usage) for usage in usages]
+        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in checked]
 
     async def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
         """`record`, without blocking the event loop."""
@@ -164,6 +171,45 @@ class Tracker:
     def outbox_depth(self) -> Depth:
         """How much waits in this Tracker's outbox, and how much was set aside."""
         return self._get_journal().depth()
+
+    def record_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
+        """Store what a provider's answer used: an object or decoded JSON of google-genai, openai, anthropic or alike.
+
+        Of a stream give the list of its pieces. `fields` are those of `TokenUsage` but for the counts, such as
+        `operation` and `user_id`; None is as good as not given. Never raises for an answer: one that isn't understood
+        is recorded with model 'unknown' and 0 tokens, and `outcome.error` says so. Raises as `TokenUsage` does for a
+        field that can't be right.
+        """
+        from tracker.recording import calls
+
+        return calls.record_response(self, response, deadline_s, fields)
+
+    async def arecord_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
+        """`record_response`, without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.record_response, response, deadline_s, **fields)
+
+    def track(self, **fields: Any) -> Call:
+        """Time an AI call and record it, its failure too: `with recorder.track(user_id=…) as call:` (or `async with`).
+
+        Set `call.response` to the answer; read a stream from `call.response`. `call.outcome` then says what became of
+        it. Raises as `TokenUsage` does for a field that can't be right; what the block raises goes through unchanged.
+        """
+        from tracker.recording import calls
+
+        return calls.Call(self, calls.checked(fields))
+
+    def wrap(self, client: ClientT, **fields: Any) -> ClientT:
+        """Record every call of an official client (google-genai, openai, anthropic; async too), and return it.
+
+        `fields` hold for every call; a `track` block around a call adds its own. Results and exceptions go through
+        unchanged. Raises `UsageTypeError` for anything but such a client.
+        """
+        from tracker.recording import wrapping
+
+        wrapped: ClientT = wrapping.wrap(self, client, fields)
+        return wrapped
 
     def pool_stats(self) -> PoolStats | None:
         """This process's connections at this moment; None without a database address."""
@@ -207,6 +253,12 @@ class Tracker:
         return f"<Tracker {self.settings.mode} {self.settings.runtime.platform} instance {self.instance_id}>"
 
 
+def _check(usage: TokenUsage) -> TokenUsage:
+    if not isinstance(usage, TokenUsage):
+        raise UsageTypeError(f"record takes a TokenUsage, not {type(usage).__name__}.")
+    return usage
+
+
 _shared: Tracker | None = None
 _shared_lock = threading.Lock()
 
@@ -218,6 +270,11 @@ def shared(**settings: Any) -> Tracker:
         if _shared is None:
             _shared = Tracker(**settings)
         return _shared
+
+
+def shared_pool() -> PoolStats | None:
+    """The connections of the process's shared Tracker; None while there is none, and none is made."""
+    return _shared.pool_stats() if _shared is not None else None
 
 
 def _after_fork_in_child() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -13,12 +13,16 @@ import sqlalchemy
 from sqlalchemy import exc
 from sqlalchemy.pool import QueuePool
 
-from tracker.database.driver import Connection, connect, translate
+from tracker.database import question as questions
+from tracker.database.driver import Connection, DriverError, connect, translate
 from tracker.database.locate import Database
+from tracker.database.question import Question
 from tracker.database.table import Table, read_table
 from tracker.database.timer import Deadline, timer
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.reports.queries import load
+from tracker.reports.standing import ACCESS_S, Moment, Refresher, Standing, standing
+from tracker.rollups.state import ACCESS, QUERIES, Access, State, names
 from tracker.runtime import application_name
 
 T = TypeVar("T")
@@ -30,8 +34,8 @@ STATEMENT_TIMEOUT_MS = 15_000
 HANG_S = 20.0
 
 # Under AUTOCOMMIT both statements travel as one simple query and share one implicit transaction, so the limit ends
-# with it and leaks to nobody, behind a transaction pooler too.
-_LIMIT = "SET LOCAL statement_timeout = :statement_timeout_ms;\n"
+# with it and leaks to nobody, behind a transaction pooler too. Compiling takes longer than these questions do.
+_LIMIT = "SET LOCAL statement_timeout = :statement_timeout_ms;\nSET LOCAL jit = off;\nSET LOCAL work_mem = '32MB';\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class Reader:
         self._last_use = time.monotonic()
         self._reaping = False
         self._table: Table | None = None
+        self._access: tuple[float, Access] | None = None
+        self._moment = Moment()
+        self._refresher = Refresher(self.borrow)
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg2://",
             creator=self._connect,
@@ -81,6 +88,16 @@ class Reader:
             yield cast("Connection", connection.connection.driver_connection)
 
     @contextmanager
+    def vacate(self) -> Iterator[None]:
+        """Leave one of the pool's places to a connection that isn't the pool's, so that together they stay as few."""
+        with self._open() as connection:
+            cast("Connection", connection.connection.driver_connection).close()
+            try:
+                yield
+            finally:
+                connection.invalidate()
+
+    @contextmanager
     def _open(self) -> Iterator[sqlalchemy.Connection]:
         with self._counted():
             try:
@@ -89,6 +106,9 @@ class Reader:
                 raise TransientError(
                     "readers_busy", "All connections of the dashboard are busy.", "It passes by itself."
                 ) from None
+            except (exc.DBAPIError, DriverError) as error:
+                # A new connection's first statements are SQLAlchemy's own, and they can fail like any other.
+                raise translate(getattr(error, "orig", None) or error) from None
             with connection:
                 yield connection
 
@@ -112,6 +132,13 @@ class Reader:
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """The answer's column names and rows."""
         query = load(question)
+        if query.rows_only != query and not self.access().reads:
+            query = query.rows_only
+        return self._ask(query, parameters)
+
+    def _ask(
+        self, query: Question, parameters: Mapping[str, object] | None = None
+    ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         given = dict(parameters or {})
         if query.reads_table:
             table = self.table()
@@ -127,6 +154,40 @@ class Reader:
             return list(result.keys()), [tuple(row) for row in result]
 
         return self._with_retry(ask)
+
+    def rollups(self) -> State | None:
+        """How far the rollups reach now, for `pieces.cut`; None where this role can't read them.
+
+        Starts a refresh beside the reading when there is something to do and this role may.
+        """
+        return self._moment.state(self._read_rollups)
+
+    def _read_rollups(self) -> State | None:
+        access = self.access()
+        if not access.reads:
+            return None
+        _, found = self._ask(questions.load(QUERIES, "state"))
+        state = State(*found[0]) if found else None
+        if state and access.writes:
+            self._refresher.start(self.table(), state)
+        return state
+
+    def access(self) -> Access:
+        """What this role may do with the rollups; asked again once a minute."""
+        if self._access is None or time.monotonic() - self._access[0] > ACCESS_S:
+            table = self.table()
+            _, found = self._ask(Question(ACCESS), names(table))
+            exists, reads, writes, role = found[0]
+            self._access = time.monotonic(), Access(exists, reads, writes, role, table.schema)
+        return self._access[1]
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Within it, all questions of a thread see the rollups as the first one found them: a page's figures agree."""
+        return self._moment.kept()
+
+    def standing(self) -> Standing:
+        """What a page may say about its figures: as of when, and from when on there are single records."""
+        return standing(self.access(), self.rollups())
 
     def _read_table(self, connection: sqlalchemy.Connection) -> Table:
         driver_connection = cast("Connection", connection.connection.driver_connection)
@@ -158,7 +219,7 @@ class Reader:
             return ask(connection)
 
     def _translated(self, error: exc.DBAPIError) -> DatabaseError:
-        self._table = None  # it may have been dropped or migrated
+        self._table = self._access = None  # it may have been dropped or migrated
         return translate(error.orig or error)
 
     @contextmanager
@@ -192,7 +253,8 @@ class Reader:
         return PoolUse(used=pool.checkedout(), idle=pool.checkedin(), max=POOL_SIZE)
 
     def close(self) -> None:
-        """Close the idle connections; a question that is being asked ends first."""
+        """End the refresh and close the idle connections; a question that is being asked ends first."""
+        self._refresher.stop()
         self._engine.dispose()
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
+
+from tracker.errors import SettingError
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
 
@@ -13,7 +16,8 @@ Bucket = Literal["minute", "hour", "day", "week", "month"]
 class Filters:
     """The calls from `start` up to, not including, `end` (aware datetimes); days are those of `timezone` (IANA).
 
-    None leaves a column unfiltered. Test recordings count only with `include_tests`.
+    None leaves a column unfiltered. Test recordings count only with `include_tests`. Raises `SettingError` (a
+    ValueError) for an unknown time zone, a time without one, or an end before the start.
     """
 
     start: datetime
@@ -28,9 +32,15 @@ class Filters:
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise ValueError("a report's range needs aware datetimes")
+            raise SettingError("A report's range needs times with a zone; give its start and end a tzinfo.")
         if self.end < self.start:
-            raise ValueError("a report's range must not end before it starts")
+            raise SettingError("A report's range must not end before it starts; exchange the two.")
+        try:
+            ZoneInfo(self.timezone)
+        except (OSError, ValueError, KeyError):
+            raise SettingError(
+                f"There is no time zone {self.timezone[:60]!r}; use an IANA name such as Asia/Seoul."
+            ) from None
 
     @property
     def bucket(self) -> Bucket:
@@ -44,13 +54,16 @@ class Filters:
         )
         return next((bucket for limit, bucket in steps if hours <= limit), "month")
 
+    def only(self, *columns: str) -> bool:
+        """Whether no other column is filtered: what a rollup doesn't tell apart has to come from the rows."""
+        filtered = {"model", "provider", "operation", "user", "environment"} - set(columns)
+        return all(getattr(self, column) is None for column in filtered)
+
     def parameters(self) -> dict[str, object]:
         """The bound parameters of the questions."""
         return {
             "start": self.start,
             "end": self.end,
-            "timezone": self.timezone,
-            "bucket": self.bucket,
             "model": self.model,
             "provider": self.provider,
             "operation": self.operation,

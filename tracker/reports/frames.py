@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tracker.reports.engine import Reader
 from tracker.reports.filters import Filters
+
+if TYPE_CHECKING:
+    from tracker.reports.engine import Reader
 
 
 def frame(reader: Reader, question: str, parameters: Mapping[str, object]) -> pd.DataFrame:
     """A question's answer; its columns are there when it has no rows, too."""
     columns, rows = reader.answer(question, parameters)
     return pd.DataFrame(rows, columns=list(columns))
-
-
-def with_local_time(answer: pd.DataFrame, column: str, timezone: str) -> pd.DataFrame:
-    """The frame with `column` as the reader's wall clock (without a zone, as charts draw it)."""
-    local = pd.to_datetime(answer[column], utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
-    return answer.assign(**{column: local})
 
 
 def every_bucket(filters: Filters) -> pd.DatetimeIndex:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from tracker.reports.ask import figures
 from tracker.reports.engine import Reader
 from tracker.reports.filters import Filters
-from tracker.reports.frames import frame, with_local_time
-
-LATE_S = 10
-"""A record is late when it reached the database this many seconds after its call ended: a direct write's deadline."""
+from tracker.reports.percentiles import with_percentiles
+from tracker.rollups.tables import LATE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,9 @@ class Verdict:
 
 def by_environment(reader: Reader, filters: Filters) -> pd.DataFrame:
     """Records, retries, lateness and connection-time percentiles (ms) of each environment, largest first."""
-    return frame(reader, "recording_quality", {**filters.parameters(), "late_s": LATE_S})
+    answer = figures(reader, "recording", filters, more={"late_s": LATE_S})
+    answer = _with_connection_times(reader, filters, answer, ())
+    return answer.sort_values(["records", "environment"], ascending=[False, True], ignore_index=True)
 
 
 def verdict(quality: pd.DataFrame) -> Verdict:
@@ -44,4 +46,12 @@ def verdict(quality: pd.DataFrame) -> Verdict:
 
 def connection_time(reader: Reader, filters: Filters) -> pd.DataFrame:
     """p50 and p95 of the time to get a connection (ms) by bucket and environment, on the reader's wall clock."""
-    return with_local_time(frame(reader, "connection_time_trend", filters.parameters()), "bucket", filters.timezone)
+    answer = figures(reader, "recording", filters, by=("step",), more={"late_s": LATE_S})
+    return _with_connection_times(reader, filters, answer, ("step",))
+
+
+def _with_connection_times(reader: Reader, filters: Filters, answer: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    shown = with_percentiles(
+        reader, filters, answer, by, question="recording_exact", key="environment", name="connection"
+    )
+    return shown.assign(environment=shown["environment"].fillna("unknown"))

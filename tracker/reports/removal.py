@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tracker import sample
-from tracker.recording.ledger import delete_and_note
-from tracker.recording.statement import Target
 from tracker.reports.engine import Reader
+from tracker.rollups.touched import change_and_mark
 
 
 def add_samples(reader: Reader, days: int = 30) -> int:
@@ -23,5 +22,5 @@ def remove_samples(reader: Reader) -> int:
 def remove_tests(reader: Reader) -> int:
     """Remove the test recordings; how many there were. Raises `DatabaseError`."""
     with reader.borrow() as connection:
-        target = Target.read(connection, reader.database.url.schema)
-        return delete_and_note(connection, target, "removed", "is_test")
+        deletion = "DELETE FROM {table} AS calls WHERE is_test"
+        return change_and_mark(connection, reader.database.url.schema, deletion, explained_as="removed")

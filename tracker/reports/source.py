@@ -6,6 +6,8 @@ import threading
 
 from tracker.database import embedded
 from tracker.database.locate import locate
+from tracker.errors import DatabaseError
+from tracker.reports import sampler
 from tracker.reports.engine import Reader
 from tracker.settings import Settings, load
 
@@ -36,6 +38,19 @@ def reader() -> Reader:
         return _reader
 
 
+def check() -> None:
+    """Ask the database for the table now; raises unless it answers and all columns are there.
+
+    Where nothing answers, the next question finds the database anew: an embedded server that died is started again.
+    """
+    try:
+        reader().check()
+    except DatabaseError as error:
+        if error.code == "refused":
+            forget()
+        raise
+
+
 def leave() -> None:
     """Close what is open and leave the embedded server; the next `reader` finds or starts it again."""
     forget()
@@ -46,6 +61,7 @@ def leave() -> None:
 def forget() -> None:
     """Close what is open; the next `reader` finds the database anew."""
     global _reader, _key
+    sampler.forget()
     with _lock:
         if _reader is not None:
             _reader.close()

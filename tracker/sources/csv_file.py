@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,10 +14,12 @@ from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError, TrackerError, UsageError
 from tracker.sources.csv_lines import CsvRecords
-from tracker.usage import FIELDS, TokenUsage
+from tracker.sources.occurrences import Occurrences
+from tracker.usage import CHECKS, DEFAULTS, FIELDS, completed
 
 _PLACE = ("environment", "platform", "region", "deployment")
 IMPORTABLE: tuple[str, ...] = (*FIELDS, *_PLACE)
+_encode = json.encoder.encode_basestring_ascii
 _REQUIRED = ("created_at", "model", "input_tokens", "output_tokens")
 
 
@@ -82,59 +83,91 @@ def read_calls(file: TextIO, plan: CsvPlan) -> Iterator[Call | Reject | None]:
     if not any(header):
         raise SettingError("The file is empty; its first line must name the columns.")
     records.width = len(header)
-    places = plan.places(header)
-    constants = {column: _convert(column, value, plan.zone) for column, value in plan.constants.items()}
+    reading = _Reading(plan, header)
     yield None
-    seen: Counter[bytes] = Counter()
     for line, cells, problem in records:
-        if problem:
-            yield Reject(line, problem, cells)
-        else:
-            yield _read_row(line, cells, len(header), places, constants, plan.zone, seen)
+        yield Reject(line, problem, cells) if problem else reading.row(line, cells)
 
 
-def _read_row(
-    line: int,
-    cells: list[str],
-    width: int,
-    places: Mapping[str, int],
-    constants: Mapping[str, Any],
-    zone: str,
-    seen: Counter[bytes],
-) -> Call | Reject:
-    if len(cells) != width:
-        return Reject(line, f"{len(cells)} cells where the header has {width}", cells)
-    try:
-        given = dict(constants)
-        for column, place in places.items():
-            if (text := cells[place].strip()) or column in _REQUIRED:
-                given[column] = _convert(column, text, zone)
-        usage = TokenUsage(**{name: value for name, value in given.items() if name not in _PLACE})
-    except (TrackerError, ValueError) as error:
-        return Reject(line, str(error), cells)
-    row = usage.as_row() | {name: given.get(name) for name in _PLACE}
-    if "id" not in given:
-        row["id"] = _content_id({name: row[name] for name in given}, usage.created_at, seen)
-    return Call(line, row, cells)
+class _Reading:
+    """How a file's cells become rows, worked out once; every step here is done for each of millions of rows."""
+
+    def __init__(self, plan: CsvPlan, header: list[str]) -> None:
+        places = plan.places(header)
+        self._width = len(header)
+        constants = {name: _Cells(name, plan.zone).read(text) for name, text in plan.constants.items()}
+        # In the order of their names, as a content is written; a constant has no place.
+        self._columns = [
+            (name, places.get(name), _Cells(name, plan.zone), constants.get(name))
+            for name in sorted({*places, *constants})
+        ]
+        self._fresh = {**DEFAULTS, **dict.fromkeys(_PLACE), "id": None}
+        self._has_id = "id" in places or "id" in constants
+        self._occurrences = Occurrences()
+
+    def row(self, line: int, cells: list[str]) -> Call | Reject:
+        if len(cells) != self._width:
+            return Reject(line, f"{len(cells)} cells where the header has {self._width}", cells)
+        row = self._fresh.copy()
+        content = []
+        try:
+            for name, place, known, constant in self._columns:
+                if place is None:
+                    found = constant
+                else:
+                    text = cells[place].strip()
+                    found = known.read(text) if text or name in _REQUIRED else constant
+                if found:
+                    row[name], written = found
+                    content.append(written)
+            completed(row)
+        except (TrackerError, ValueError) as error:
+            return Reject(line, str(error), cells)
+        if not self._has_id or row["id"] is None:
+            row["id"] = _content_id(f"{{{', '.join(content)}}}", row["created_at"], self._occurrences)
+        return Call(line, row, cells)
 
 
-def _content_id(content: Mapping[str, Any], created_at: datetime, seen: Counter[bytes]) -> UUID:
+class _Cells:
+    """A column's texts as values. What was read and checked once is remembered: most columns hold few texts."""
+
+    _MOST = 20_000
+
+    def __init__(self, column: str, zone: str) -> None:
+        self._column = column
+        self._zone = zone
+        self._known: dict[str, tuple[Any, str]] = {}
+        self._check: Callable[[Any], Any] = CHECKS.get(column, lambda value: value)
+
+    def read(self, text: str) -> tuple[Any, str]:
+        """The value, and how it stands in the row's content. Raises `UsageError`."""
+        if (found := self._known.get(text)) is not None:
+            return found
+        value = self._check(_convert(self._column, text, self._zone))
+        found = value, f"{_encode(self._column)}: {_encode(str(value))}"
+        if len(self._known) < self._MOST and not isinstance(value, dict):
+            self._known[text] = found
+        return found
+
+
+def _content_id(content: str, created_at: datetime, occurrences: Occurrences) -> UUID:
     """A UUIDv8 (RFC 9562, 5.8): the call's milliseconds, then a digest of its content and its occurrence number.
 
-    The same file twice makes the same ids; equal rows in one file make different ones. The time in front keeps
-    neighbours in time neighbours in the key's index.
+    `content` is a JSON object of the given columns' values as texts, by name. The same file twice makes the same ids;
+    equal rows in one file make different ones. The time in front keeps neighbours in time neighbours in the index.
     """
-    text = json.dumps({name: str(value) for name, value in content.items()}, sort_keys=True)
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    seen[digest] += 1
-    number = int.from_bytes(hashlib.sha256(digest + seen[digest].to_bytes(8)).digest()[:10])
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()
     milliseconds = max(0, int(created_at.timestamp() * 1000)) & (2**48 - 1)
+    number = occurrences.count(milliseconds, digest)
+    number = int.from_bytes(hashlib.sha256(digest + number.to_bytes(8)).digest()[:10])
     return UUID(int=milliseconds << 80 | 0x8 << 76 | (number >> 68) << 64 | 0b10 << 62 | number & (2**62 - 1))
 
 
 def _convert(column: str, text: str, zone: str) -> Any:
     """A cell's text as the column's type. Raises `UsageError` with the column and what it holds."""
     reader = _READERS.get(column)
+    if reader is None and text.isprintable() and column != "created_at":
+        return text
     try:
         if column == "created_at":
             return _moment(text, zone)
@@ -153,6 +186,8 @@ def _moment(text: str, zone: str) -> datetime:
 
 
 def _whole(text: str) -> int:
+    if text.isdecimal() and len(text) < 20:
+        return int(text)
     number = Decimal(text)
     # int() of a large exponent would write out its digits for hours.
     if not number.is_finite() or number.adjusted() > 20 or number != number.to_integral_value():

@@ -35,16 +35,18 @@ class CsvRecords:
         self.width: int | None = None
 
     def __iter__(self) -> Iterator[Record]:
+        reader = csv.reader(self._lines(), strict=True)
         while True:
-            self._taken = []
+            self._taken.clear()
             first = self._line + 1
             try:
-                cells = next(csv.reader(self._lines(), strict=True))
+                cells = next(reader)
             except StopIteration:
                 return
             except (csv.Error, _Open) as error:
                 reason = str(error) or "a quote stays open"
                 yield self._only_the_first(first, f"not readable as CSV: {reason}")
+                reader = csv.reader(self._lines(), strict=True)
                 continue
             if len(self._taken) > 1 and self.width is not None and len(cells) != self.width:
                 yield self._only_the_first(first, "not readable as CSV: a quote joins it to the lines after it")

@@ -1,29 +1,65 @@
--- Who used most, and how did each one's use develop?
+-- Who used most in this range?
 \ir defaults.sql
-WITH spans AS (
-    SELECT coalesce(user_id, 'unknown') AS user_id,
-           date_trunc(:bucket, created_at, :timezone) AS bucket,
-           count(*) AS calls,
-           sum(total_tokens)::bigint AS total_tokens,
-           sum(cost)::numeric AS cost_usd,
-           count(*) FILTER (WHERE cost IS NULL) AS unpriced_calls
+WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
+    -- Added up already:
+    SELECT user_id, rollup.calls, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
+    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
+                CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
+      AS stretch (start, until, first, until_slot, step, generation)
+    CROSS JOIN LATERAL (
+        SELECT user_id, is_test, calls, total_tokens, cost, unpriced_calls
+        FROM token_tracker_user_rollup AS rollup
+        WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
+        OFFSET 0
+    ) AS rollup
+    WHERE stretch.first = 0 AND stretch.until_slot = 96 AND (:include_tests OR is_test IS NOT TRUE)
+    UNION ALL
+    SELECT user_id, part.calls, tokens, part.cost, unpriced
+    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
+                CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
+      AS stretch (start, until, first, until_slot, step, generation)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM token_tracker_user_rollup AS rollup
+        WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
+          AND first_slot < stretch.until_slot AND last_slot >= stretch.first
+        OFFSET 0
+    ) AS rollup
+    CROSS JOIN unnest(slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
+      AS part (slot, calls, tokens, cost, unpriced)
+    WHERE NOT (stretch.first = 0 AND stretch.until_slot = 96) AND slot >= stretch.first AND slot < stretch.until_slot
+      AND (:include_tests OR is_test IS NOT TRUE)
+    UNION ALL
+    -- From the rows:
+    SELECT user_id, 1, coalesce(total_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
+      AS stretch (start, until, step)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM token_usage AS calls
+        WHERE created_at >= stretch.start AND created_at < stretch.until
+        OFFSET 0
+    ) AS calls
+    WHERE (:include_tests OR is_test IS NOT TRUE)
+      AND (:model IS NULL OR model = :model)
+      AND (:provider IS NULL OR provider = :provider)
+      AND (:operation IS NULL OR operation = :operation)
+      AND (:user IS NULL OR user_id = :user)
+      AND (:environment IS NULL OR environment = :environment)
+    UNION ALL
+    SELECT user_id, 1, coalesce(total_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
     FROM token_usage AS calls
-    WHERE created_at >= :start AND created_at < :end
+    WHERE created_at >= :rows_start AND created_at < :rows_until
       AND (:include_tests OR is_test IS NOT TRUE)
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)
       AND (:operation IS NULL OR operation = :operation)
       AND (:user IS NULL OR user_id = :user)
       AND (:environment IS NULL OR environment = :environment)
-    GROUP BY 1, 2
 )
-SELECT user_id,
-       sum(calls)::bigint AS calls,
-       sum(total_tokens)::bigint AS total_tokens,
-       sum(cost_usd)::float8 AS cost_usd,
-       sum(unpriced_calls)::bigint AS unpriced_calls,
-       jsonb_object_agg(extract(epoch FROM bucket)::bigint, total_tokens) AS tokens_by_bucket
-FROM spans
-GROUP BY 1
-ORDER BY total_tokens DESC NULLS LAST, user_id
+SELECT user_id, sum(calls)::bigint AS calls, sum(total_tokens)::bigint AS total_tokens, sum(cost) AS cost_usd,
+       sum(unpriced_calls)::bigint AS unpriced_calls
+FROM used
+GROUP BY user_id
+ORDER BY total_tokens DESC, user_id
 LIMIT :count;

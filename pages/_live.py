@@ -1,0 +1,57 @@
+"""Pages that stay true while they are open: drawn anew by themselves, until the reader pauses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import streamlit as st
+from _formats import clock
+from _problems import guarded
+from _range import now
+from _words import _, spoken
+
+_refreshing: ContextVar[bool] = ContextVar("refreshing", default=False)
+
+
+def live(draw: Callable[[], None], every_s: float, key: str) -> None:
+    """Draw a part of the page now, and every so often unless it is paused; trouble stays within it and passes."""
+    drawn: list[bool] = []
+
+    def part() -> None:
+        _refreshing.set(bool(drawn))
+        drawn[:] = [True]
+        guarded(draw, recovers=not paused())
+
+    st.fragment(spoken(part), run_every=None if paused() else every_s, key=key)()
+
+
+def switch() -> None:
+    """The switch that pauses the page."""
+    st.toggle(_("Live"), value=True, key="live", persist_state="session", help=_("Draws this page anew by itself"))
+
+
+def paused() -> bool:
+    """Whether the reader wants the figures to stand still."""
+    return not st.session_state.get("live", True)
+
+
+def as_of() -> None:
+    """When these figures were true."""
+    moment = clock(now())
+    st.caption(_("as of {time}, paused").format(time=moment) if paused() else _("as of {time}").format(time=moment))
+
+
+@contextmanager
+def waiting(height: int = 320) -> Iterator[None]:
+    """A skeleton while the page's first figures are asked for; a refresh keeps the old ones on screen instead."""
+    if _refreshing.get():
+        yield
+        return
+    place = st.empty()
+    place.skeleton(height=height)
+    try:
+        yield
+    finally:
+        place.empty()

@@ -1,0 +1,160 @@
+"""The Test recordings page: one outcome step by step, and a burst while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from _burst import Burst
+from _charts import draw
+from _formats import exact, milliseconds, plain, records, seconds
+from _words import _, plural
+
+from tracker import Outcome
+from tracker.errors import DatabaseError
+from tracker.reports import Reader, usage
+
+_THERE = {"recorded", "duplicate"}
+_LOOK = {
+    "recorded": ("green", ":material/check_circle:"),
+    "duplicate": ("blue", ":material/content_copy:"),
+    "queued": ("orange", ":material/schedule:"),
+    "failed": ("red", ":material/error:"),
+}
+
+
+def status_name(status: str) -> str:
+    """An outcome's status in words."""
+    words = {
+        "recorded": _("recorded"),
+        "duplicate": _("duplicate"),
+        "queued": _("queued"),
+        "failed": _("failed"),
+    }
+    return words[status]
+
+
+def meaning(status: str) -> str:
+    """What a status means for the record."""
+    words = {
+        "recorded": _("The record is committed in Postgres."),
+        "duplicate": _("The record was there already and was not stored again."),
+        "queued": _("The record waits in the local outbox and is delivered by itself."),
+        "failed": _("The record is neither stored nor queued; it is one line in the log of the dashboard."),
+    }
+    return words[status]
+
+
+def show(reader: Reader, outcome: Outcome, note: str) -> None:
+    """The outcome, what it cost, and the row as it stands in the table."""
+    color, icon = _LOOK[outcome.status]
+    with st.container(border=True, gap="small", key="outcome"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f":{color}[{icon}] **{meaning(outcome.status)}**", width="stretch")
+        if outcome.error:
+            st.text(outcome.error)
+        with st.grid(4, min_column_width=140):
+            st.metric(_("Status"), status_name(outcome.status), border=True)
+            if outcome.status in _THERE:
+                st.metric(_("Connection"), milliseconds(outcome.connection_ms), border=True)
+                st.metric(_("Write"), milliseconds(outcome.write_ms), border=True)
+            st.metric(_("Retries"), exact(outcome.retry_count), border=True)
+        if outcome.status in _THERE:
+            _row(reader, outcome)
+        st.caption(f"id {outcome.id} · {note}")
+
+
+def _row(reader: Reader, outcome: Outcome) -> None:
+    try:
+        row = usage.record(reader, outcome.id)
+    except DatabaseError as error:
+        st.text(error.sentence)
+        return
+    if row is None:
+        st.markdown(f":red[:material/error:] {_('There is no row with that id in the table.')}")
+        return
+    st.markdown(f":green[:material/check:] {_('Read back from the table:')}")
+    st.json({name: plain(value) for name, value in row.items() if value is not None}, expanded=True)
+
+
+def show_burst(burst: Burst) -> None:
+    """A burst's progress while it runs, and what it proved when it is done."""
+    if not burst.done:
+        st.progress(
+            burst.progress,
+            _("{n} of {records}").format(n=exact(len(burst.outcomes)), records=records(burst.records)),
+        )
+        return
+    if burst.trouble is not None:
+        st.markdown(f":red[:material/error:] **{_('The check could not be made.')}**")
+        st.text(str(burst.trouble))
+        return
+    if burst.exactly_once:
+        text = plural(
+            "{n} record was acknowledged and can be read exactly once.",
+            "{n} records were acknowledged, and each can be read exactly once.",
+            burst.records,
+        )
+        st.success(text.format(n=exact(burst.records)), icon=":material/check_circle:")
+    else:
+        text = _("Of {n} records, {rows} can be read now and {waiting} still wait in the outbox.")
+        st.error(
+            text.format(n=exact(burst.records), rows=exact(burst.ids or 0), waiting=exact(burst.undelivered)),
+            icon=":material/error:",
+        )
+    with st.grid(5, min_column_width=130):
+        per_second = burst.records / max(burst.done_s or 0.0, 1e-3)
+        st.metric(_("Records a second"), exact(per_second), border=True, help=_("Delivered and committed"))
+        st.metric(_("In all"), seconds(burst.done_s), border=True)
+        for part in (0.5, 0.95, 0.99):
+            st.metric(
+                f"p{part * 100:.0f}",
+                milliseconds(burst.percentile(part)),
+                border=True,
+                help=_("So long the caller waited for record, with {n} at once").format(n=burst.at_once),
+            )
+    _outcomes(burst)
+    _distribution(burst)
+
+
+def _outcomes(burst: Burst) -> None:
+    with st.container(horizontal=True):
+        for status, number in sorted(burst.statuses().items()):
+            color, icon = _LOOK[status]
+            st.badge(f"{status_name(status)} {exact(number)}", icon=icon, color=color)  # type: ignore[arg-type]
+    first = next((outcome.error for outcome in burst.outcomes if outcome.error), None)
+    if first:
+        st.text(first)
+
+
+def _distribution(burst: Burst) -> None:
+    times = np.array(burst.took_ms)
+    low, high = max(times.min(), 0.001), max(times.max(), 0.002)
+    edges = np.geomspace(low, high * 1.001, 25)
+    counts, _edges = np.histogram(times, edges)
+    data = pd.DataFrame({"from": edges[:-1], "until": edges[1:], "records": counts})
+    spec: dict[str, Any] = {
+        "mark": {"type": "bar"},
+        "encoding": {
+            "x": {
+                "field": "from",
+                "type": "quantitative",
+                "scale": {"type": "log"},
+                "axis": {"title": "ms", "grid": False, "format": "~g", "tickCount": 6},
+            },
+            "x2": {"field": "until"},
+            "y": {
+                "field": "records",
+                "type": "quantitative",
+                "axis": {"title": None, "domain": False, "ticks": False, "tickMinStep": 1, "tickCount": 4},
+            },
+            "tooltip": [
+                {"field": "from", "title": _("from, ms"), "format": ".3~f"},
+                {"field": "until", "title": _("to, ms"), "format": ".3~f"},
+                {"field": "records", "title": _("Records")},
+            ],
+        },
+    }
+    draw(data, spec, height=190, alt=_("How long the caller waited, in milliseconds"))

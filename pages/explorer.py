@@ -1,0 +1,117 @@
+"""Explorer: show me exactly that."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import _link
+import pandas as pd
+import streamlit as st
+from _empty import nothing
+from _explorer_parts import asked, calls_table, chart, controls, downloads, measure_label, one_call, pivot, table
+from _filters import column_label
+from _live import live, waiting
+from _parts import card, head, question, shown
+from _range import Range
+from _shared import shared as kept
+from _words import _
+
+from tracker.reports import Filters, Reader, source
+from tracker.reports.explore import MOST_CALLS, calls_behind, explore, reads_rows
+
+_EVERY_S = 30
+_SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
+
+
+def main() -> None:
+    head(_("Explorer"), source.reader())
+    controls()
+    live(draw, _EVERY_S, "explorer")
+
+
+def draw() -> None:
+    reader = source.reader()
+    shown_now = shown(reader)
+    filters = shown_now.filters
+    rows, columns, measure = asked()
+    question(_("Show me exactly that: click a bar or select a row to see the calls behind it."))
+    with waiting():
+        found = explored(reader, shown_now, rows, columns)
+    if not len(found):
+        nothing(reader)
+        return
+    wide = pivot(found, measure)
+    # A click stays a widget's selection until the question changes; then the widgets begin anew.
+    key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_turn', 0)}"
+    left, right = st.columns([3, 2])
+    with (
+        left,
+        card(
+            f"{measure_label(measure)[:1].upper()}{measure_label(measure)[1:]}",
+            _("by {rows}").format(rows=column_label(rows)),
+        ),
+    ):
+        clicked = chart(found, measure, rows, columns, f"explore_chart_{key}")
+    with right, card(_("Table")):
+        selected = table(wide, measure, rows, f"explore_table_{key}")
+        downloads(wide.reset_index().rename(columns={"row_name": rows, "": measure}), "explorer", "explore")
+    _note("click_chart", clicked)
+    _note("click_table", {"row": selected} if selected is not None else None)
+    if (row := _link.text("row")) is not None:
+        column = _link.text("column")
+        chosen = {rows: row, **({columns: column} if columns and column is not None else {})}
+        behind(reader, filters, chosen)
+
+
+def explored(reader: Reader, found: Range, rows: str, columns: str | None) -> pd.DataFrame:
+    """The answer; what has to be read from the rows is asked for all readers together."""
+    if not reads_rows(rows, columns):
+        return explore(reader, found.filters, rows, columns)
+    key = ("explore", id(reader), found.name, found.days, replace(found.filters, start=_SAME, end=_SAME), rows, columns)
+    return kept(key, _EVERY_S, lambda: explore(reader, found.filters, rows, columns))
+
+
+def _note(name: str, clicked: dict[str, str] | None) -> None:
+    """Put a new click into the link; an old one that still stands says nothing new."""
+    if clicked != st.session_state.get(name):
+        st.session_state[name] = clicked
+        if clicked:
+            _link.put("row", clicked["row"])
+            _link.put("column", clicked.get("column"))
+            _link.put("call", None)
+
+
+def behind(reader: Reader, filters: Filters, chosen: dict[str, str]) -> None:
+    """The calls behind a figure, and one of them whole."""
+    found = calls_behind(reader, filters, chosen)
+    left, right = st.columns([3, 2])
+    with left, card(_("The calls behind it")):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            for column, value in chosen.items():
+                st.badge(f"{column_label(column)}: {value}")
+            st.space("stretch")
+            if st.button(_("Close"), icon=":material/close:", key="close_calls"):
+                st.session_state["explore_turn"] = st.session_state.get("explore_turn", 0) + 1
+                _link.change(row=None, column=None, call=None)
+        picked = calls_table(found, filters.timezone, MOST_CALLS, f"calls_{'_'.join(chosen.values())}")
+        downloads(found, "calls", "calls")
+    if picked is not None:
+        _link.put("call", picked)
+    with right, card(_("One call")):
+        if (record_id := _link.text("call")) is not None and _is_id(record_id):
+            one_call(reader, record_id)
+        else:
+            st.caption(_("Select a call to see its whole record."))
+
+
+def _is_id(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+main()

@@ -1,0 +1,145 @@
+"""How fast are the reports at 1 M and 5 M rows, beside the same question asked of the rows in plain SQL?
+
+    python -m tests.benchmarks.reports [--rows 1000000 5000000] [--database-url URL]
+
+Medians of five warm calls, the last 30 of 90 days, days of Asia/Kolkata, on an embedded server with PostgreSQL's own
+settings. Each call is a report's whole time: looking the rollups up, asking, and making the frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.benchmarks.servers import database, server, timed_ms, warm_ms
+from tracker.database.driver import Connection, execute
+from tracker.database.locate import Database
+from tracker.database.table import read_table
+from tracker.reports import Filters, Reader, latency, performance, usage
+from tracker.rollups import refresh, tables
+
+ZONE = "Asia/Kolkata"
+RANGE = "created_at >= %(start)s AND created_at < %(end)s AND is_test IS NOT TRUE"
+PLAIN = {
+    "totals": f"""SELECT count(*), count(*) FILTER (WHERE success IS FALSE), sum(total_tokens),
+        sum(input_tokens), sum(output_tokens), sum(cost), count(*) FILTER (WHERE cost IS NULL)
+        FROM token_usage WHERE {RANGE}""",
+    "trend by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), count(*),
+        count(*) FILTER (WHERE success IS FALSE), sum(total_tokens), sum(cost)
+        FROM token_usage WHERE {RANGE} GROUP BY 1""",
+    "models by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), model, count(*), sum(total_tokens),
+        sum(input_tokens), sum(output_tokens), sum(cost), count(*) FILTER (WHERE cost IS NULL)
+        FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
+    "operations": f"""SELECT operation, count(*), sum(total_tokens), sum(cost), avg(cost)
+        FROM token_usage WHERE {RANGE} GROUP BY 1""",
+    "users": f"SELECT count(DISTINCT user_id) FROM token_usage WHERE {RANGE}",
+    "users by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), count(DISTINCT user_id)
+        FROM token_usage WHERE {RANGE} GROUP BY 1""",
+    "top users": f"""WITH spans AS (
+            SELECT user_id, date_trunc('day', created_at, '{ZONE}') AS day, count(*) AS calls,
+                   sum(total_tokens) AS tokens, sum(cost) AS cost
+            FROM token_usage WHERE {RANGE} GROUP BY 1, 2)
+        SELECT user_id, sum(calls), sum(tokens), sum(cost), jsonb_object_agg(day, tokens)
+        FROM spans GROUP BY 1 ORDER BY 3 DESC LIMIT 8""",
+    "latency p50/p95/p99": f"""SELECT model, percentile_cont(ARRAY[0.5, 0.95, 0.99])
+        WITHIN GROUP (ORDER BY processing_time) FROM token_usage WHERE {RANGE} GROUP BY 1""",
+    "connection p50/p95 by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), environment,
+        percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY connection_ms), sum(retry_count)
+        FROM token_usage WHERE {RANGE} AND delivery IS NOT NULL GROUP BY 1, 2""",
+}
+
+
+def questions(reader: Reader, asked: Filters) -> dict[str, Callable[[], Any]]:
+    """The reports, and what only rows can answer, from an index."""
+    one_user = Filters(start=asked.start, end=asked.end, timezone=ZONE, user="user_2048")
+    return {
+        "totals": lambda: usage.totals(reader, asked),
+        "trend by day": lambda: usage.trend(reader, asked),
+        "models by day": lambda: usage.by_model_over_time(reader, asked),
+        "operations": lambda: usage.by_operation(reader, asked),
+        "users": lambda: usage.users(reader, asked),
+        "users by day": lambda: usage.users_over_time(reader, asked),
+        "top users": lambda: usage.top_users(reader, asked),
+        "latency p50/p95/p99": lambda: latency.by_model(reader, asked),
+        "connection p50/p95 by day": lambda: performance.connection_time(reader, asked),
+        "last 50 records": lambda: usage.last_records(reader, asked, 50),
+        "one user, models by day": lambda: usage.by_model_over_time(reader, one_user),
+    }
+
+
+def measure(found: Database, rows: int) -> dict[str, tuple[float, float | None]]:
+    """Milliseconds of each report, and of the plain SQL; prints refresh, rebuild and disk on the way."""
+    with closing(found.connect()) as connection:
+        question = (Path(__file__).parent / "calls.sql").read_text(encoding="utf-8")
+        execute(connection, question.replace(":rows", str(rows)))
+        execute(connection, "VACUUM ANALYZE token_usage")
+        table = read_table(connection)
+        build_ms = timed_ms(lambda: refresh.catch_up(connection, table))
+        for name in tables.ALL:
+            execute(connection, f"VACUUM ANALYZE {name}")
+        reader = Reader(found)
+        reader._refresher._stopped = True  # each answer stands for itself
+        today = datetime.now(ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
+        asked = Filters(start=today - timedelta(days=29), end=today + timedelta(days=1), timezone=ZONE)
+        times: dict[str, tuple[float, float | None]] = {}
+        bound = {"start": asked.start, "end": asked.end}
+        for name, ask in questions(reader, asked).items():
+            plain = warm_ms(partial(execute, connection, PLAIN[name], bound)) if name in PLAIN else None
+            times[name] = warm_ms(ask), plain
+        reader.close()
+        _maintenance(connection, table, rows, build_ms)
+        return times
+
+
+def _maintenance(connection: Connection, table: Any, rows: int, build_ms: float) -> None:
+    refreshes = []
+    for _ in range(5):
+        execute(
+            connection,
+            "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at, user_id)"
+            " SELECT 'gemini-2.5-flash', 1, 2, 3, now() - n * interval '10 s', 'user_' || n"
+            " FROM generate_series(1, 1000) AS n",
+        )
+        refreshes.append(timed_ms(lambda: refresh.refresh(connection, table)))
+    middle = sorted(refreshes)[2]
+    print(
+        f"{rows:,} rows: full build {build_ms:,.0f} ms; refresh after 1,000 calls of the last 3 hours {middle:.0f} ms"
+    )
+    _, sizes = execute(
+        connection,
+        "SELECT CASE WHEN relname = 'token_usage' THEN 'rows' ELSE 'rollups' END, sum(pg_table_size(oid))::bigint,"
+        " sum(pg_indexes_size(oid))::bigint FROM pg_class WHERE relkind = 'r'"
+        " AND (relname = 'token_usage' OR relname = ANY (%s)) GROUP BY 1 ORDER BY 1 DESC",
+        (list(tables.ALL),),
+    )
+    for what, table_bytes, index_bytes in sizes:
+        print(f"  bytes a row, {what}: table {table_bytes / rows:.0f}, indexes {index_bytes / rows:.0f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 5_000_000])
+    parser.add_argument("--database-url")
+    arguments = parser.parse_args()
+    results = []
+    with server(arguments.database_url) as url:
+        for rows in arguments.rows:
+            with database(url, f"reports_{rows}") as found:
+                results.append(measure(found, rows))
+    last = results[-1]
+    heads = " | ".join(f"{rows:,} rows, ms" for rows in arguments.rows)
+    print(f"\n| question | {heads} | plain SQL, ms | ratio |\n|---|{'---:|' * (len(results) + 2)}")
+    for name, (_, plain) in last.items():
+        own = " | ".join(f"{result[name][0]:.1f}" for result in results)
+        ratio = f"1/{plain / last[name][0]:.0f}" if plain else "–"
+        print(f"| {name} | {own} | {f'{plain:,.0f}' if plain else '–'} | {ratio} |")
+
+
+if __name__ == "__main__":
+    main()

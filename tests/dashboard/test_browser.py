@@ -1,0 +1,292 @@
+"""The pages in a real browser: each one's main action, links, looks, languages, and what a screen reader meets."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from dashboard_support import CHROMIUM, READY, Server, metric, open_browser, open_page, start_server
+from playwright.sync_api import Browser, Page, expect
+from support import connect, eventually, python, run, value, with_database
+
+from tracker.database.migrate import migrate
+
+pytestmark = pytest.mark.browser
+PATHS = ("", "explorer", "connections", "performance", "environment", "recordings")
+# Streamlit's own, which an app can't change: how it marks up its lists, its charts' images, its tables' canvas.
+NOT_OURS = {"list", "listitem", "svg-img-alt", "aria-allowed-attr", "scrollable-region-focusable", "nested-interactive"}
+
+
+@pytest.fixture(scope="module")
+def sample_url(server_url: str) -> Iterator[str]:
+    """A database with sample calls and a few recordings, for every test of this module."""
+    name = f"tracker_browser_{os.getpid()}"
+    run(server_url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    url = with_database(server_url, name)
+    migrate(lambda: connect(url))
+    assert python("-m", "tracker", "sample-data", "--days", "10", env={"DATABASE_URL": url}).returncode == 0
+    yield url
+    run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def server(sample_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    env = {"DATABASE_URL": sample_url, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("home"))}
+    started = start_server({**env, "GEMINI_API_KEY": "", "VERCEL": "", "NODE_ENV": ""})
+    yield started
+    started.process.terminate()
+    started.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("the browser tests need Chromium, and CI must run them")
+        pytest.skip("the browser tests need Chromium, and there is none on the path")
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a path as a reader in Seoul who reads English, unless told."""
+    opened: list[Page] = []
+
+    def open_it(path: str = "", **context: object) -> Page:
+        given = {"timezone_id": "Asia/Seoul", "locale": "en-US", **context}
+        page = browser.new_page(**given)  # type: ignore[arg-type]
+        opened.append(page)
+        open_page(page, f"{server.url}/{path}")
+        return page
+
+    yield open_it
+    for page in opened:
+        page.close()
+
+
+def query(page: Page) -> dict[str, str]:
+    """What the address bar says."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def settled(page: Page) -> None:
+    page.wait_for_selector(READY, timeout=30_000)
+
+
+def go(page: Page, name: str) -> None:
+    """To another page, by the sidebar."""
+    page.get_by_test_id("stSidebarNavLink").filter(has_text=name).click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    settled(page)
+
+
+def test_a_link_shows_the_same_view_and_every_page_keeps_it(visit: Callable[..., Page]) -> None:
+    page = visit("?range=7d&model=gemini-2.5-pro&tests=true")
+    expect(page.get_by_text("model: gemini-2.5-pro")).to_be_visible()
+    tokens = metric(page, "Tokens").inner_text()
+    go(page, "Explorer")
+    eventually(lambda: query(page) == {"range": "7d", "model": "gemini-2.5-pro", "tests": "true"})
+    expect(page.get_by_text("model: gemini-2.5-pro")).to_be_visible()
+    go(page, "Overview")
+    assert metric(page, "Tokens").inner_text() == tokens
+    page.get_by_role("button", name="24 h", exact=True).or_(page.get_by_role("radio", name="24 h", exact=True)).click()
+    eventually(lambda: query(page).get("range") == "24h")
+    again = visit(f"?{urlsplit(page.url).query}")
+    expect(again.get_by_text("model: gemini-2.5-pro")).to_be_visible()
+
+
+def test_custom_days_stand_in_the_address(visit: Callable[..., Page]) -> None:
+    page = visit("?range=2023-11-16..2023-11-17")
+    expect(page.get_by_text("No calls in this range")).to_be_visible()
+    page.get_by_role("button", name="Show that day").click()
+    expect(metric(page, "Calls")).to_be_visible()
+    shown = query(page)["range"]
+    assert len(shown) == len("2026-11-24")
+    again = visit(f"?range={shown}")
+    expect(metric(again, "Calls")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "range_", ["nonsense", "9999-12-31..9999-12-31", "custom", "2026-02-30", "2026-03-02..2026-03-01"]
+)
+def test_a_broken_link_shows_the_usual_view(visit: Callable[..., Page], range_: str) -> None:
+    page = visit(f"?range={range_}&tz=Nowhere/At_all&lang=xx&rows=;drop&measure=none&row=x&call=not-an-id")
+    expect(metric(page, "Tokens")).to_be_visible()
+    expect(page.get_by_text("Something went wrong")).to_have_count(0)
+
+
+def test_explorer_drills_down_to_one_call_and_the_link_says_so(visit: Callable[..., Page]) -> None:
+    page = visit("explorer?rows=operation&columns=model&row=chat")
+    expect(page.get_by_text("operation: chat")).to_be_visible()
+    table = page.get_by_test_id("stDataFrame").nth(1)
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 14, box["y"] + 52)  # the first row's check box, on the table's canvas
+    eventually(lambda: "call" in query(page), within_s=20)
+    expect(page.get_by_test_id("stJson")).to_contain_text("chat")
+    again = visit(f"explorer?{urlsplit(page.url).query}")
+    expect(again.get_by_test_id("stJson")).to_contain_text(query(page)["call"])
+    again.get_by_role("button", name="Close").click()
+    expect(again.get_by_test_id("stJson")).to_have_count(0)
+    assert "row" not in query(again)
+
+
+def test_a_click_on_a_bar_opens_the_calls_behind_it(visit: Callable[..., Page]) -> None:
+    page = visit("explorer?rows=operation")
+    chart = page.get_by_test_id("stVegaLiteChart").first
+    chart.locator("canvas, svg").first.wait_for()
+    box = chart.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] * 0.45, box["y"] + 30)
+    eventually(lambda: "row" in query(page), within_s=20)
+    expect(page.get_by_text("The calls behind it")).to_be_visible()
+
+
+def test_what_is_on_screen_can_be_downloaded(visit: Callable[..., Page], sample_url: str) -> None:
+    page = visit("explorer?range=all&measure=calls")
+    frames = []
+    for label, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label).click()
+        frames.append(read(io.BytesIO(Path(download.value.path()).read_bytes())))
+    expected = value(sample_url, "SELECT count(*) FROM token_usage WHERE NOT is_test")
+    assert [int(frame["total"].sum()) for frame in frames] == [expected, expected]
+
+
+def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[..., Page], sample_url: str) -> None:
+    role = f"tracker_stray_{os.getpid()}"
+    run(sample_url, f"CREATE ROLE {role} LOGIN")
+    import psycopg2
+    from support import with_role
+
+    stray = psycopg2.connect(with_role(sample_url, role), application_name="zz-stray")
+    try:
+        page = visit("connections")
+        expect(page.get_by_text("Enough room")).to_be_visible()
+        assert int(metric(page, "Used").inner_text().split()[-1]) >= 2
+        table = page.get_by_test_id("stDataFrame").filter(has_text="zz-stray").last
+        table.scroll_into_view_if_needed()
+        row = next(
+            number for number, cells in enumerate(table.locator("tbody tr").all_inner_texts()) if "zz-stray" in cells
+        )
+        box = table.bounding_box()
+        assert box
+        page.mouse.click(box["x"] + 14, box["y"] + 34 + 34 * row + 17)
+        page.get_by_role("button", name="Terminate the session").click()
+        assert value(sample_url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'zz-stray'") == 1
+        page.get_by_role("button", name="Terminate", exact=True).click()
+        expect(page.get_by_text("Done: pid")).to_be_visible()
+        gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'zz-stray'"
+        eventually(lambda: value(sample_url, gone))
+    finally:
+        stray.close()
+        run(sample_url, f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("mode", ["direct", "background"])
+def test_a_burst_proves_that_each_record_is_there_once(visit: Callable[..., Page], sample_url: str, mode: str) -> None:
+    page = visit("recordings")
+    page.get_by_label("Records", exact=True).fill("40")
+    page.get_by_label("Records", exact=True).press("Enter")
+    page.get_by_role("radio", name=mode).or_(page.get_by_role("button", name=mode, exact=True)).click()
+    settled(page)
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("40 records were acknowledged, and each can be read exactly once.")).to_be_visible(
+        timeout=30_000
+    )
+    expect(metric(page, "p95")).to_be_visible()
+    assert value(sample_url, "SELECT count(*) FROM token_usage WHERE is_test") == 40
+    page.get_by_role("button", name="Remove all test rows").click()
+    expect(page.get_by_text("40 test rows were removed.")).to_be_visible()
+
+
+def test_a_test_call_leads_to_where_it_shows(visit: Callable[..., Page]) -> None:
+    page = visit("recordings")
+    page.get_by_role("button", name="AI tag").click()
+    expect(metric(page, "Status")).to_contain_text("recorded")
+    page.get_by_role("button", name="See them in the Overview").click()
+    expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
+    eventually(lambda: query(page).get("tests") == "true")
+    go(page, "Performance")
+    expect(page.get_by_text("0 missing")).to_be_visible()
+
+
+def test_an_open_page_says_that_the_database_is_gone_and_goes_on(visit: Callable[..., Page], sample_url: str) -> None:
+    page = visit("connections")
+    everybody = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'token-tracker%'"
+    server, _, database = sample_url.partition("?")[0].rpartition("/")
+    maintenance = with_database(sample_url, "postgres")
+    assert server
+    run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false", everybody)
+    expect(page.get_by_text("This page goes on by itself.")).to_be_visible(timeout=30_000)
+    run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    expect(page.get_by_text("Enough room")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("This page goes on by itself.")).to_have_count(0)
+
+
+def test_a_page_refreshes_by_itself_until_it_is_paused(visit: Callable[..., Page]) -> None:
+    page = visit("connections")
+    as_of = page.get_by_text("as of ")
+    first = as_of.inner_text()
+    eventually(lambda: as_of.inner_text() != first, within_s=20)
+    page.get_by_text("Live", exact=True).last.click()
+    expect(page.get_by_text("paused")).to_be_visible()
+    stands = as_of.inner_text()
+    page.wait_for_timeout(7_000)
+    assert as_of.inner_text() == stands
+
+
+def test_the_reader_changes_language_and_time_zone(visit: Callable[..., Page]) -> None:
+    page = visit("", locale="ko-KR")
+    expect(page.get_by_role("heading", name="개요", exact=True)).to_be_visible()
+    expect(metric(page, "토큰")).to_contain_text("만")
+    page.get_by_role("radio", name="English").or_(page.get_by_role("button", name="English")).click()
+    expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
+    eventually(lambda: query(page).get("lang") == "en")
+    other = visit("?lang=ko&tz=America/New_York")
+    expect(other.get_by_role("heading", name="개요", exact=True)).to_be_visible()
+    expect(other.get_by_text("America/New_York")).to_be_visible()
+
+
+def test_a_model_of_any_name_has_its_bar(visit: Callable[..., Page], sample_url: str) -> None:
+    for name in ("constructor", "__proto__", "toString"):
+        run(
+            sample_url,
+            "INSERT INTO token_usage (created_at, model, input_tokens, output_tokens, total_tokens) VALUES"
+            f" ('2024-05-05 12:00+00', '{name}', 10, 10, 20)",
+        )
+    try:
+        page = visit("?range=2024-05-05")
+        chart = page.get_by_test_id("stVegaLiteChart").first
+        chart.locator("canvas, svg").first.wait_for()
+        assert metric(page, "Calls").inner_text().split()[-1] == "3"
+        page.wait_for_timeout(500)
+        png = chart.screenshot()
+        assert len(set(pd.Series(list(png)))) > 50  # drawn, not blank
+    finally:
+        run(sample_url, "DELETE FROM token_usage WHERE created_at = '2024-05-05 12:00+00'")
+
+
+@pytest.mark.parametrize(("theme", "locale"), [("light", "en-US"), ("dark", "ko-KR")])
+@pytest.mark.parametrize("path", PATHS)
+def test_axe_finds_nothing_of_ours(visit: Callable[..., Page], path: str, theme: str, locale: str) -> None:
+    page = visit(path, color_scheme=theme, locale=locale)
+    settled(page)
+    found = Axe().run(page).response["violations"]
+    ours = {one["id"]: [node["html"][:160] for node in one["nodes"][:3]] for one in found if one["id"] not in NOT_OURS}
+    assert ours == {}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_phone_shows_no_page_wider_than_itself(visit: Callable[..., Page], path: str) -> None:
+    page = visit(path, viewport={"width": 390, "height": 844})
+    settled(page)
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390

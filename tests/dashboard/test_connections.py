@@ -1,0 +1,145 @@
+"""Who holds the connections, what is wrong with that, and who may be ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import psycopg2
+import pytest
+from support import eventually, value, with_role
+from test_reports import reader_of
+
+from tracker import settings
+from tracker.database.url import clean
+from tracker.reports import connections, pgbouncer
+from tracker.reports.advice import Instances, advise
+from tracker.reports.connections import Session, Slots, deployment, end, may_end, sessions
+from tracker.reports.sampler import Sampler
+
+URL = clean("postgresql://u@h/d")
+
+
+def a_session(**changes: object) -> Session:
+    given: dict[str, object] = {
+        "pid": 1,
+        "application_name": "psql",
+        "user_name": "u",
+        "database_name": "d",
+        "state": "idle",
+        "backend_start": None,
+        "state_s": 1.0,
+        "transaction_s": None,
+        "waits_for": "",
+        "blocked_by": (),
+        "query": "",
+        "is_asking": False,
+        "is_superuser": False,
+        "may_signal": True,
+    }
+    return Session(**(given | changes))  # type: ignore[arg-type]
+
+
+def slots_of(used: int) -> Slots:
+    return Slots(used, 3, 100, None, None, "d", "r", sees_all=True)
+
+
+def test_a_quiet_server_needs_no_advice() -> None:
+    assert advise([a_session()], slots_of(1), [], URL) == ()
+
+
+@pytest.mark.parametrize(
+    ("held", "used", "kind"),
+    [
+        ([a_session()] * 90, 90, "crowded_idle"),
+        ([a_session(state="active")] * 90, 90, "crowded_busy"),
+        ([a_session(state="idle in transaction", state_s=61.0)], 1, "idle_in_transaction"),
+        ([a_session(state="active", blocked_by=(7,))], 1, "blocked"),
+        ([a_session(state="active", transaction_s=301.0)], 1, "long_transaction"),
+        ([a_session(application_name="token-tracker/vercel/production/abc", state_s=40.0)] * 5, 5, "hoarding"),
+    ],
+)
+def test_what_is_wrong_is_found(held: list[Session], used: int, kind: str) -> None:
+    assert [advice.kind for advice in advise(held, slots_of(used), [], URL)] == [kind]
+
+
+def test_more_instances_than_the_server_has_room_for() -> None:
+    found = advise([], slots_of(0), [Instances("vercel", 20, 5)], URL)
+    assert [(one.kind, one.number, one.of) for one in found] == [("too_many_instances", 20, 100)]
+
+
+def test_functions_on_a_session_pooler() -> None:
+    held = [a_session(application_name="token-tracker/vercel/production")]
+    pooled = clean("postgresql://u.x@aws-0-eu.pooler.supabase.com:5432/postgres")
+    assert [one.kind for one in advise(held, slots_of(1), [], pooled)] == ["session_pooler"]
+
+
+def test_a_name_says_which_deployment_it_is() -> None:
+    found = deployment("token-tracker/vercel/production/a1b2c3d")
+    assert found
+    assert (found.platform, found.environment, found.deployment) == ("vercel", "production", "a1b2c3d")
+    assert deployment("psql") is None
+
+
+def test_who_blocks_is_seen_and_a_stranger_can_be_ended(
+    database_url: str, new_role: Callable[..., str], connection: psycopg2.extensions.connection
+) -> None:
+    reader = reader_of(database_url)
+    role = new_role()
+    with closing(psycopg2.connect(with_role(database_url, role), application_name="stray")) as stray:
+        found = next(one for one in sessions(reader) if one.application_name == "stray")
+        assert may_end(reader, found)
+        assert end(reader, found, terminate=True)
+        eventually(
+            lambda: value(database_url, "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'stray'")
+        )
+        assert not end(reader, found, terminate=True)
+        assert stray is not None
+
+
+def test_our_own_and_a_superusers_sessions_are_never_ended(database_url: str) -> None:
+    reader = reader_of(database_url)
+    with closing(psycopg2.connect(database_url, application_name="boss")):
+        held = sessions(reader)
+        boss = next(one for one in held if one.application_name == "boss")
+        own = next(one for one in held if one.is_asking)
+        assert not may_end(reader, boss)
+        assert not may_end(reader, own)
+        assert not end(reader, boss, terminate=True)
+
+
+def test_a_role_without_rights_sees_less_and_may_end_nobody_elses(limited_url: str, database_url: str) -> None:
+    reader = reader_of(limited_url)
+    with closing(psycopg2.connect(database_url, application_name="boss")):
+        held = sessions(reader)
+        boss = next(one for one in held if one.application_name == "boss")
+        assert boss.state == "hidden"
+        assert not may_end(reader, boss)
+        limits = connections.slots(reader, held)
+        assert limits.grant
+        assert limits.signal_grant.startswith("GRANT pg_signal_backend TO")
+
+
+def test_all_readers_share_one_look(database_url: str) -> None:
+    sampler = Sampler(reader_of(database_url))
+    try:
+        assert sampler.look() is sampler.look()
+        assert sampler.look().slots.used >= 1
+    finally:
+        sampler.stop()
+
+
+@pytest.mark.pooler
+def test_pgbouncers_own_pools(database_url: str, pooler: Callable[[str], str]) -> None:
+    through = pooler(database_url)
+    with closing(psycopg2.connect(through)) as client, client.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        console = through.rsplit("/", 1)[0] + "/pgbouncer"
+        found = pgbouncer.pools(settings.load({"TRACKER_PGBOUNCER_URL": console}), "tests")
+    assert found
+    assert {pool.pool_mode for pool in found} == {"transaction"}
+    assert sum(pool.cl_active for pool in found) >= 1
+
+
+def test_without_its_url_pgbouncer_is_not_asked() -> None:
+    assert pgbouncer.pools(settings.load({}), "tests") is None

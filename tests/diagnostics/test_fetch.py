@@ -1,0 +1,193 @@
+"""Fetching a deployed report: with its token, in time, and nowhere but where it was sent."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tracker.diagnostics.fetch import MAX_BYTES, PATH, FetchError, fetch, names_this_network
+
+REPORT = {"environment": {"NODE_ENV": "production"}, "database": {}, "tokenUsage": {}, "recommendations": []}
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable]:
+    """Starts a server whose every answer a function writes; yields its port and what it was asked."""
+    running = []
+
+    def start(answer: Callable, context: ssl.SSLContext | None = None) -> tuple[int, list]:
+        asked: list = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append((self.path, dict(self.headers)))
+                answer(self)
+
+            def log_message(self, *_) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.handle_error = lambda *_: None
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        return server.server_port, asked
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def json_answer(body: object, status: int = 200) -> Callable:
+    def answer(handler) -> None:
+        data = json.dumps(body).encode() if not isinstance(body, bytes) else body
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+def test_the_token_travels_in_the_header_and_the_path_is_filled_in(serve):
+    port, asked = serve(json_answer(REPORT))
+    assert fetch(f"http://127.0.0.1:{port}", "t0ken", private=True) == REPORT
+    path, headers = asked[0]
+    assert (path, headers["Authorization"]) == (PATH, "Bearer t0ken")
+
+
+def test_an_unhealthy_report_is_a_report(serve):
+    port, _ = serve(json_answer({**REPORT, "healthy": False}, 503))
+    assert fetch(f"http://127.0.0.1:{port}/api/route?x=1", private=True)["healthy"] is False
+
+
+def test_a_redirect_is_not_followed(serve):
+    target, asked = serve(json_answer(REPORT))
+
+    def redirect(handler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", f"http://127.0.0.1:{target}/")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    port, _ = serve(redirect)
+    with pytest.raises(FetchError, match="redirect"):
+        fetch(f"http://127.0.0.1:{port}", "t0ken", private=True)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254", "10.0.0.1"]
+)
+def test_private_addresses_only_when_asked_for(serve, host):
+    port, asked = serve(json_answer(REPORT))
+    with pytest.raises(FetchError, match="only when asked for"):
+        fetch(f"http://{host}:{port}", "t0ken")
+    assert asked == []
+
+
+def test_a_name_that_leads_here_is_refused_and_resolved_once(serve, monkeypatch):
+    port, asked = serve(json_answer(REPORT))
+    real, answers = socket.getaddrinfo, ["93.184.216.34", "127.0.0.1"]
+    resolved = []
+
+    def rebinding(host, *arguments, **options):
+        if host != "report.example.com":
+            return real(host, *arguments, **options)
+        resolved.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers[len(resolved) - 1], port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    with pytest.raises(FetchError):
+        fetch(f"https://report.example.com:{port}", "t0ken", timeout_s=0.5)
+    assert len(resolved) == 1
+    assert asked == []
+    with pytest.raises(FetchError, match="only when asked for"):
+        fetch(f"https://report.example.com:{port}", "t0ken")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://x.example/", "x.example", "", "https://", "https://u:s3cret@x.example/", "https://x.example:99999/",
+     "https://x.example/a b", "https://x.example/\n", "http://[::1/", "https://x.example:s3cret/"],
+)  # fmt: skip
+def test_an_address_that_cannot_be_right_is_a_sentence(url):
+    with pytest.raises(FetchError) as caught:
+        fetch(url, "t0ken")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_token_is_never_sent_in_the_clear_over_the_internet(monkeypatch):
+    public = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: public)
+    with pytest.raises(FetchError, match="https://"):
+        fetch("http://report.example.com", "t0ken")
+
+
+def test_a_server_that_drips_is_cut_at_the_limit(serve):
+    def drip(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        for _ in range(100):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.1)
+
+    port, _ = serve(drip)
+    started = time.monotonic()
+    with pytest.raises(FetchError):
+        fetch(f"http://127.0.0.1:{port}", private=True, timeout_s=1)
+    assert time.monotonic() - started < 3
+
+
+def test_a_server_that_never_answers_is_left(serve):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(FetchError, match="in time"):
+            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}", private=True, timeout_s=0.5)
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (json_answer({"error": "unauthorized"}, 401), "TRACKER_DEBUG_TOKEN"),
+        (json_answer(b"<html>Authentication Required</html>", 401), "Deployment Protection"),
+        (json_answer(b"<html>", 404), "not with a debug report"),
+        (json_answer([1]), "not with a debug report"),
+        (json_answer({"environment": 1}), "not with a debug report"),
+        (json_answer(b" " * (MAX_BYTES + 10)), "larger than"),
+        (json_answer(b"\xff\xfe"), "not with a debug report"),
+    ],
+)
+def test_what_is_no_report_is_a_sentence(serve, answer, words):
+    port, _ = serve(answer)
+    with pytest.raises(FetchError, match=words):
+        fetch(f"http://127.0.0.1:{port}", "t0ken", private=True)
+
+
+def test_a_certificate_that_nobody_signed_gets_no_token(serve, certificates):
+    key, certificate = certificates("localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    port, asked = serve(json_answer(REPORT), context)
+    with pytest.raises(FetchError, match="certificate"):
+        fetch(f"https://localhost:{port}", "t0ken", private=True)
+    assert asked == []
+
+
+def test_an_address_names_this_network_only_when_it_says_so():
+    assert names_this_network("http://localhost:3000") and names_this_network("http://[::1]/")
+    assert not names_this_network("https://your-app.vercel.app")

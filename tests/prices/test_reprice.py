@@ -1,0 +1,138 @@
+"""token-tracker reprice: what would change first, then the change; what was given stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from support import a_call, rows, run
+
+from tracker.cli import main
+from tracker.errors import RecordError
+from tracker.prices.book import PriceBook
+from tracker.prices.reprice import fill
+from tracker.recording.batch import BatchWriter
+
+
+@pytest.fixture
+def command(monkeypatch, database_url):
+    """Runs the command on the test's database; its exit code."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return lambda *arguments: main(["reprice", *arguments])
+
+
+def costs(url):
+    return {
+        model: (cost, source) for model, cost, source in rows(url, "SELECT model, cost, cost_source FROM token_usage")
+    }
+
+
+@pytest.fixture
+def calls(connection):
+    """One call each: without a cost, with a given one, with an old list's, with an app's own, of an unknown model."""
+    writer = BatchWriter(connection, None)
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    for given in (
+        {"model": "gpt-4o", "provider": "openai"},
+        {"model": "gpt-4.1", "provider": "openai", "cost": "9"},
+        {"model": "gpt-4.1-mini", "provider": "openai", "cost": "9", "cost_source": "genai-prices 0.0.1"},
+        {"model": "my-finetune", "provider": "own"},
+        {"model": "gpt-4.1-nano", "metadata": {"usage_problem": "no usage"}},
+    ):
+        row = a_call(created_at=day, input_tokens=1_000_000, output_tokens=0, **given).as_row()
+        writer.add(row, None)
+    writer.flush()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO token_usage (model, provider, input_tokens, output_tokens, total_tokens, cost, created_at)"
+            " VALUES ('o3', 'openai', 1000000, 0, 1000000, 7, '2025-06-01')"
+        )
+
+
+def test_a_dry_run_shows_the_sums_and_writes_nothing(command, calls, database_url, capsys):
+    before = costs(database_url)
+    assert command("--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "openai/gpt-4o" in out
+    assert "2.500000" in out
+    assert "1 without a price" in out
+    assert "2 calls would change; nothing was written." in out
+    assert costs(database_url) == before
+
+
+def test_only_costs_that_nobody_gave_change(command, calls, database_url, capsys):
+    assert command() == 0
+    assert "2 calls changed." in capsys.readouterr().out
+    found = costs(database_url)
+    assert found["gpt-4o"][0] == Decimal("2.5")
+    assert found["gpt-4o"][1].startswith("genai-prices ")
+    assert found["gpt-4.1"] == (9, "provided")
+    assert found["gpt-4.1-mini"][0] == Decimal("0.4")
+    assert found["my-finetune"] == (None, None)
+    assert found["gpt-4.1-nano"] == (None, None)
+    assert found["o3"] == (7, None)
+
+
+def test_a_second_run_changes_nothing(command, calls, capsys):
+    command()
+    capsys.readouterr()
+    assert command() == 0
+    assert "0 calls changed." in capsys.readouterr().out
+
+
+def test_since_leaves_earlier_calls_alone(command, calls, database_url):
+    assert command("--since", "2026-03-02") == 0
+    assert costs(database_url)["gpt-4o"] == (None, None)
+
+
+def test_own_prices_are_used(command, calls, database_url, monkeypatch, tmp_path):
+    (tmp_path / "p.toml").write_text('[[price]]\nmodel = "my-finetune"\ninput = 0.123456789\noutput = 0')
+    monkeypatch.setenv("TRACKER_PRICES", str(tmp_path / "p.toml"))
+    assert command() == 0
+    assert costs(database_url)["my-finetune"] == (Decimal("0.123456789"), "own prices")
+
+
+@pytest.mark.parametrize("arguments", [["--since", "yesterday"]])
+def test_a_day_that_cannot_be_read_is_exit_2(command, arguments, capsys):
+    assert command(*arguments) == 2
+    assert "--since" in capsys.readouterr().err
+
+
+def test_a_broken_file_of_prices_is_exit_2(command, monkeypatch, capsys):
+    monkeypatch.setenv("TRACKER_PRICES", "/nowhere/p.toml")
+    assert command() == 2
+    assert "TRACKER_PRICES" in capsys.readouterr().err
+
+
+def test_an_adopted_table_with_few_digits_and_naive_times_settles(command, empty_database_url, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    run(
+        empty_database_url,
+        "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), created_at timestamp DEFAULT now(),"
+        " user_id text, model text, input_tokens int, output_tokens int, total_tokens int, cost numeric(10,6),"
+        ' "weird name" text)',
+        "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens) VALUES ('gpt-4.1-mini', 1, 1, 2)",
+    )
+    assert main(["migrate"]) == 0
+    assert command() == 0
+    assert "1 calls changed." in capsys.readouterr().out
+    assert rows(empty_database_url, "SELECT cost FROM token_usage") == [(Decimal("0.000002"),)]
+    assert command() == 0
+    assert "0 calls changed." in capsys.readouterr().out
+
+
+def test_fill_prices_new_calls_and_marks_the_rollups_it_touched(calls, connection, database_url):
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    assert fill(connection, None, PriceBook(), since) == 1
+    assert rows(database_url, "SELECT bucket FROM token_tracker_rollup_touched") == [
+        (datetime(2026, 3, 1, tzinfo=UTC),)
+    ]
+    assert fill(connection, None, PriceBook(), since) == 0
+
+
+def test_what_fails_on_the_way_leaves_no_half_batch(calls, connection, database_url):
+    run(database_url, "ALTER TABLE token_tracker_rollup_touched ADD CONSTRAINT none CHECK (false)")
+    with pytest.raises(RecordError):
+        fill(connection, None, PriceBook(), datetime(2026, 1, 1, tzinfo=UTC))
+    assert costs(database_url)["gpt-4o"] == (None, None)

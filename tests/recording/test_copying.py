@@ -1,0 +1,155 @@
+"""Rows by COPY: everything that INSERT takes, once, and a refused row stops nobody else's."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from support import ROOT, a_call, child_environment, connect, eventually, rows, run, value
+
+from tracker.cli import main
+from tracker.database.url import clean
+from tracker.recording import copying
+from tracker.recording.copying import CopyWriter
+from tracker.sources.occurrences import Occurrences
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def copy_all(url: str, calls, **place):
+    with closing(connect(url)) as connection, CopyWriter(connection, None) as writer:
+        refused = [refusal for call in calls for refusal in writer.add(call.as_row() | place, call)]
+        refused += writer.flush()
+        return writer, refused
+
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+
+
+@hypothesis_settings(max_examples=40)
+@given(
+    name=text,
+    note=st.dictionaries(text, text, max_size=2),
+    cost=st.one_of(st.none(), st.decimals(0, 100, places=12)),
+    at=st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001
+)
+def test_whatever_a_record_holds_comes_out_as_it_went_in(database_url, name, note, cost, at):
+    call = a_call(model=name, user_id=name[:100], metadata=note, cost=cost, created_at=at.replace(tzinfo=UTC))
+    writer, refused = copy_all(database_url, [call])
+    assert (writer.new, refused) == (1, [])
+    (found,) = rows(
+        database_url,
+        "SELECT model, user_id, metadata, cost, created_at, is_test, session_id FROM token_usage WHERE id = %s",
+        (str(call.id),),
+    )
+    assert found == (call.model, call.user_id, call.metadata, cost, call.created_at, False, None)
+
+
+def test_what_is_there_already_is_counted_as_known(database_url):
+    calls = [a_call() for _ in range(5)]
+    copy_all(database_url, calls[:3])
+    writer, _ = copy_all(database_url, calls)
+    assert (writer.new, writer.known, writer.count) == (2, 3, 5)
+
+
+def test_a_refused_row_stops_nobody_elses(database_url, monkeypatch):
+    monkeypatch.setattr(copying, "CHUNK_ROWS", 4)
+    run(database_url, "ALTER TABLE token_usage ADD CHECK (model <> 'bad')")
+    calls = [a_call(model="bad" if number % 4 == 1 else "good") for number in range(11)]
+    writer, refused = copy_all(database_url, calls)
+    assert [source for source, _ in refused] == [call for call in calls if call.model == "bad"]
+    assert writer.new == value(database_url, "SELECT count(*) FROM token_usage") == 8
+
+
+def test_a_role_that_may_make_no_temporary_table_stores_them_too(database_url, limited_url):
+    run(database_url, f"REVOKE TEMPORARY ON DATABASE {clean(database_url).dbname} FROM PUBLIC")
+    writer, refused = copy_all(limited_url, [a_call() for _ in range(3)])
+    assert (writer.new, refused) == (3, [])
+
+
+@pytest.mark.pooler
+def test_it_works_behind_a_transaction_pooler(database_url, pooler, monkeypatch):
+    monkeypatch.setattr(copying, "CHUNK_ROWS", 2)
+    writer, _ = copy_all(pooler(database_url), [a_call() for _ in range(9)])
+    assert writer.new == 9
+
+
+def test_a_naive_and_generated_table_takes_them(empty_database_url):
+    from tracker.database.migrate import migrate
+
+    run(
+        empty_database_url,
+        "CREATE TABLE token_usage (id uuid PRIMARY KEY, model text, input_tokens integer, output_tokens integer,"
+        " total_tokens integer GENERATED ALWAYS AS (input_tokens + output_tokens) STORED, created_at timestamp)",
+    )
+    migrate(lambda: connect(empty_database_url), timezone="Asia/Seoul")
+    run(empty_database_url, "ALTER DATABASE " + clean(empty_database_url).dbname + " SET timezone = 'America/New_York'")
+    copy_all(empty_database_url, [a_call(created_at=NOON, cost=Decimal("0.1"))])
+    assert rows(empty_database_url, "SELECT created_at::text, total_tokens FROM token_usage") == [
+        ("2026-03-10 21:00:00", 976)
+    ]
+
+
+# --- the command --------------------------------------------------------------------------------------------------
+
+
+def test_equal_rows_far_apart_are_counted_in_constant_memory():
+    seen = Occurrences(window=10)
+    numbers = [seen.count(number % 37, bytes([number % 37])) for number in range(37 * 5)]
+    assert numbers == [1 + number // 37 for number in range(37 * 5)]
+    assert len(seen._recent) < 10
+
+
+def big_file(path, count: int) -> None:
+    lines = [f"{(NOON + timedelta(seconds=number)).isoformat()},gpt,{number % 97},5\n" for number in range(count)]
+    path.write_text("created_at,model,input_tokens,output_tokens\n" + "".join(lines))
+
+
+def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
+    big_file(tmp_path / "calls.csv", 120_000)
+    command = [sys.executable, "-m", "tracker", "import", str(tmp_path / "calls.csv")]
+    environment = child_environment({"DATABASE_URL": database_url})
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
+        eventually(lambda: value(database_url, "SELECT count(*) FROM token_usage") > 0, 60)
+        process.send_signal(signal.SIGKILL)
+    stored = value(database_url, "SELECT count(*) FROM token_usage")
+    assert 0 < stored < 120_000
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == f"120000 rows read: {120_000 - stored} recorded, {stored} already there, 0 rejected.\n"
+
+
+def test_a_file_with_mistakes_gives_back_each_broken_row(database_url, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setattr(copying, "CHUNK_ROWS", 3)
+    monkeypatch.chdir(tmp_path)
+    run(database_url, "ALTER TABLE token_usage ADD CHECK (input_tokens <> 6)")
+    big_file(tmp_path / "calls.csv", 10)
+    with (tmp_path / "calls.csv").open("a") as file:
+        file.write("yesterday,gpt,1,1\n2026-03-10,gpt,-1,1\n")
+    assert main(["import", "calls.csv"]) == 1
+    assert "12 rows read: 9 recorded, 0 already there, 3 rejected." in capsys.readouterr().out
+    lines = (tmp_path / "calls.rejects.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["line", "8", "12", "13"]
+
+
+def test_ids_are_what_they_were(database_url, tmp_path, monkeypatch, capsys):
+    """An id is made of the content: a file that was imported by an earlier version must add nothing."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    (tmp_path / "calls.csv").write_text(
+        "created_at,model,input_tokens,output_tokens,user_id\n" + "2026-03-01T10:00:00Z,gpt,10,5,é\n" * 2
+    )
+    assert main(["import", str(tmp_path / "calls.csv"), "--set", "operation=chat"]) == 0
+    found = sorted(UUID(id_) for (id_,) in rows(database_url, "SELECT id FROM token_usage"))
+    assert [str(id_) for id_ in found] == IDS
+
+
+IDS = ["019ca8d7-2d00-8c83-a8c8-dbe0d6c9022e", "019ca8d7-2d00-8d75-9c77-3debb5a95de0"]

@@ -1,0 +1,71 @@
+"""A database with calls in it, its rollups and its Reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import execute_values
+from support import rows
+
+from tracker import settings
+from tracker.database.locate import Database
+from tracker.database.table import read_table
+from tracker.database.url import clean
+from tracker.reports import Reader
+from tracker.rollups import refresh, tables
+from tracker.rollups.state import State, read_state
+from tracker.rollups.verify import verify
+
+CALL: dict[str, Any] = {"model": "gpt", "input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
+
+
+class Store:
+    """Calls, rollups and a Reader that refreshes nothing by itself, so that a test says when."""
+
+    def __init__(self, url: str, connection: psycopg2.extensions.connection) -> None:
+        self.url = url
+        self.connection = connection
+        self.table = read_table(connection, clean(url).schema)
+        self.reader = Reader(Database(clean(url), embedded=False, settings=settings.load({})))
+        self.reader._refresher._stopped = True
+
+    def add(self, calls: Iterable[Mapping[str, Any]]) -> None:
+        """Insert calls, all with the same columns; what they leave out is that of `CALL`."""
+        given = [{**CALL, **call} for call in calls]
+        if given:
+            names = list(given[0])
+            with self.connection.cursor() as cursor:
+                execute_values(
+                    cursor,
+                    f"INSERT INTO token_usage ({', '.join(names)}) VALUES %s",
+                    [[call[name] for name in names] for call in given],
+                )
+
+    def call(self, **columns: Any) -> None:
+        self.add([columns])
+
+    def catch_up(self) -> int:
+        return refresh.catch_up(self.connection, self.table)
+
+    def refresh(self) -> refresh.Step | None:
+        return refresh.refresh(self.connection, self.table)
+
+    def state(self) -> State:
+        return read_state(self.connection, self.table)
+
+    def differences(self) -> list[str]:
+        return [str(difference) for difference in verify(self.connection, self.table)]
+
+    def empty(self) -> None:
+        """Back to a database that was just migrated."""
+        with self.connection.cursor() as cursor:
+            names = ", ".join(name for name in tables.ALL if name != tables.STATE)
+            cursor.execute(
+                f"TRUNCATE token_usage, {names}; UPDATE {tables.STATE} SET covered_from = 'infinity',"
+                " seen_until = '-infinity', refreshed_at = NULL, generation = 0, pruned_until = NULL"
+            )
+
+    def count(self, table: str, condition: str = "true") -> int:
+        return int(rows(self.url, f"SELECT count(*) FROM {table} WHERE {condition}")[0][0])

@@ -1,0 +1,381 @@
+"""The refresh finds every change, whoever makes it and whatever happens to the refresh itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import psycopg2
+import pytest
+from rollups_support import Store
+from support import a_call, connect, eventually, run, value, with_role
+
+from tracker import Tracker, sample
+from tracker.database.url import clean
+from tracker.errors import DatabaseError, SetupError
+from tracker.reports import Filters, removal, usage
+from tracker.rollups import refresh as refreshing
+from tracker.rollups import replace as replacing
+from tracker.rollups.touched import change_and_mark, mark_touched
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+ASKED = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3), timezone="Asia/Kolkata")
+KEPT = "minutes = 15 AND generation = 0"
+
+
+def calls(store: Store) -> int:
+    return usage.totals(store.reader, ASKED).calls
+
+
+def settled(store: Store) -> None:
+    """Bring everything up to date, and let the second pass in which a row may still be on its way."""
+    store.catch_up()
+    assert not store.state().touched
+
+
+def test_a_covered_day_is_read_from_the_rollup(store: Store) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    run(store.url, "UPDATE token_tracker_usage_rollup SET calls = 41")
+    assert calls(store) == 41
+
+
+def test_nothing_is_made_anew_when_nothing_changed(store: Store) -> None:
+    store.add({"created_at": NOON + timedelta(hours=hour)} for hour in range(9))
+    settled(store)
+    before = store.count("token_tracker_usage_rollup")
+    assert store.refresh() == refreshing.Step(0, more=False)
+    assert store.count("token_tracker_usage_rollup") == before
+
+
+def test_a_row_of_an_old_application_with_an_old_time_is_found(store: Store) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    run(
+        store.url,
+        "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at)"
+        " VALUES ('old', 1, 2, 3, '2026-03-09 01:02:03Z')",
+    )
+    assert calls(store) == 2
+    assert store.refresh() == refreshing.Step(1, more=False)
+    assert store.count("token_tracker_usage_rollup", KEPT) == 2
+    assert store.differences() == []
+
+
+def test_a_row_whose_transaction_began_before_a_refresh_and_ended_after_it_is_found(store: Store) -> None:
+    settled(store)
+    with closing(psycopg2.connect(store.url)) as slow, slow.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        began = cursor.fetchone()
+        eventually(lambda: value(store.url, "SELECT clock_timestamp() - %s > '3 s'", began))
+        cursor.execute(
+            "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at)"
+            " VALUES ('slow', 1, 2, 3, %s)",
+            (NOON,),
+        )
+        store.refresh()
+        slow.commit()
+    assert calls(store) == 1
+    settled(store)
+    assert store.count("token_tracker_usage_rollup", KEPT) == 1
+    assert store.differences() == []
+
+
+def test_a_role_that_cannot_see_others_transactions_looks_back_an_hour(store: Store, limited_url: str) -> None:
+    role = clean(limited_url).user
+    run(store.url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+    with closing(connect(limited_url)) as own:
+        step = refreshing.catch_up(own, store.table)
+    assert step == 0
+    seen = "SELECT now() - seen_until BETWEEN '59 min' AND '62 min' FROM token_tracker_rollup_state"
+    assert value(store.url, seen)
+
+
+def test_a_call_in_the_future_is_counted_like_any_other(store: Store) -> None:
+    settled(store)
+    later = datetime.now(UTC) + timedelta(days=40)
+    store.call(created_at=later)
+    settled(store)
+    asked = Filters(start=later - timedelta(days=1), end=later + timedelta(days=1))
+    assert usage.totals(store.reader, asked).calls == 1
+    assert store.differences() == []
+
+
+def test_removed_samples_and_tests_are_gone_at_once(store: Store) -> None:
+    store.call(created_at=NOON)
+    sample.add(store.connection, days=2)
+    store.call(created_at=NOON, is_test=True)
+    settled(store)
+    asked = Filters(start=NOON - timedelta(days=3), end=datetime.now(UTC), include_tests=True)
+    assert usage.totals(store.reader, asked).calls > 3
+    removal.remove_samples(store.reader)
+    removal.remove_tests(store.reader)
+    assert usage.totals(store.reader, asked).calls == 1
+    settled(store)
+    assert usage.totals(store.reader, asked).calls == 1
+    assert store.differences() == []
+
+
+def test_a_change_that_is_marked_in_its_transaction_is_never_seen_half(store: Store) -> None:
+    store.call(created_at=NOON, cost=1)
+    settled(store)
+    with store.connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE token_usage SET cost = 2")
+        mark_touched(store.connection, None, [NOON])
+        assert usage.totals(store.reader, ASKED).cost_usd == 1
+        cursor.execute("COMMIT")
+    assert usage.totals(store.reader, ASKED).cost_usd == 2
+    assert change_and_mark(store.connection, None, "UPDATE {table} AS calls SET cost = %(c)s", {"c": 3}) == 1
+    assert usage.totals(store.reader, ASKED).cost_usd == 3
+
+
+def test_a_mark_that_commits_during_a_refresh_is_kept(store: Store) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    with closing(psycopg2.connect(store.url)) as other, other.cursor() as cursor:
+        cursor.execute("DELETE FROM token_usage")
+        mark_touched(other, None, [NOON])
+        store.refresh()
+        other.commit()
+    assert calls(store) == 0
+    settled(store)
+    assert calls(store) == 0
+    assert store.differences() == []
+
+
+def test_more_changes_than_one_step_takes_are_all_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(store)
+    monkeypatch.setattr(refreshing, "MOST_BUCKETS", 3)
+    store.add({"created_at": NOON + timedelta(minutes=20 * number)} for number in range(10))
+    assert store.refresh() == refreshing.Step(3, more=True)
+    assert calls(store) == 10
+    settled(store)
+    assert calls(store) == 10
+    assert store.differences() == []
+
+
+def test_the_past_is_covered_in_chunks_and_every_reader_is_right_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshing, "CHUNK_ROWS", 3)
+    store.add({"created_at": NOON + timedelta(hours=7 * number)} for number in range(-10, 10))
+    steps = 0
+    while (step := refreshing.cover(store.connection, store.table)) and step.more:
+        steps += 1
+        assert calls(store) == 20
+    assert steps > 3
+    assert store.state().complete
+
+
+# --- faults -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def halfway(monkeypatch: pytest.MonkeyPatch, what: Callable[[], None]) -> Iterator[None]:
+    """Something happens to a refresh after it has replaced its buckets and before it commits."""
+    original = replacing.replace
+
+    def interrupted(*arguments: object) -> None:
+        original(*arguments)  # type: ignore[arg-type]
+        what()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refreshing, "replace", interrupted)
+        yield
+
+
+def test_a_refresh_that_is_killed_half_way_leaves_the_last_good_figures(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    store.call(created_at=NOON)
+    with closing(connect(store.url)) as doomed:
+
+        def kill() -> None:
+            with doomed.cursor() as cursor:  # behind a pooler the server's process is not the connection's
+                cursor.execute("SELECT pg_backend_pid()")
+                (pid,) = cursor.fetchone()
+            run(store.url, f"SELECT pg_terminate_backend({pid})")
+            eventually(lambda: not value(store.url, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"))
+
+        with halfway(monkeypatch, kill), pytest.raises(DatabaseError):
+            refreshing.refresh(doomed, store.table)
+    assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {KEPT}") == 1
+    assert calls(store) == 2
+    assert store.refresh() == refreshing.Step(1, more=False)
+    assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {KEPT}") == 2
+
+
+@pytest.mark.parametrize("pooled", [False, pytest.param(True, marks=pytest.mark.pooler)])
+def test_only_one_refreshes_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, pooled: bool
+) -> None:
+    url = request.getfixturevalue("pooler")(store.url) if pooled else store.url
+    store.call(created_at=NOON)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        inside.set()
+        assert go_on.wait(20)
+
+    with closing(connect(url)) as first, closing(connect(url)) as second, ThreadPoolExecutor(1) as pool:
+        with halfway(monkeypatch, wait):
+            running = pool.submit(refreshing.cover, first, store.table)
+            assert inside.wait(20)
+        assert refreshing.cover(second, store.table) is None
+        assert refreshing.refresh(second, store.table) is None
+        assert calls(store) == 1
+        go_on.set()
+        assert running.result(20)
+    assert calls(store) == 1
+    assert store.differences() == []
+
+
+@pytest.mark.pooler
+def test_many_writers_and_refreshers_behind_a_transaction_pooler_lose_nothing(
+    store: Store, pooler: Callable[[str], str]
+) -> None:
+    through = pooler(store.url)
+    settled(store)
+
+    def write(number: int) -> None:
+        with Tracker(mode="direct", database_url=through, log_records=False) as recorder:
+            for call in range(15):
+                at = NOON + timedelta(minutes=call + 10 * number) if call % 3 else datetime.now(UTC)
+                assert recorder.record(a_call(created_at=at), 30).stored
+
+    def refresh(_: int) -> None:
+        with closing(connect(through)) as connection:
+            for _ in range(10):
+                refreshing.refresh(connection, store.table)
+
+    with ThreadPoolExecutor(7) as pool:
+        work = [pool.submit(write, number) for number in range(4)] + [pool.submit(refresh, n) for n in range(3)]
+        for done in work:
+            done.result(60)
+    asked = Filters(start=NOON - timedelta(days=1), end=datetime.now(UTC) + timedelta(hours=1))
+    assert usage.totals(store.reader, asked).calls == 60
+    settled(store)
+    assert usage.totals(store.reader, asked).calls == 60
+    assert store.differences() == []
+
+
+# --- the reader ---------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_refreshes_beside_its_reading(store: Store) -> None:
+    store.call(created_at=NOON)
+    store.reader._refresher._stopped = False
+    assert calls(store) == 1
+    eventually(lambda: store.state().complete)
+    eventually(lambda: store.reader.standing().complete)
+
+
+def test_within_one_moment_the_rollups_are_looked_up_once(store: Store) -> None:
+    with store.reader.one_moment():
+        first = store.reader.rollups()
+        store.catch_up()
+        assert store.reader.rollups() is first
+        assert calls(store) == 0
+    assert store.reader.rollups() != first
+
+
+def test_a_role_that_may_not_write_reads_rollups_and_rows_and_is_told_the_grant(
+    store: Store, limited_url: str, new_store: Callable[[str], Store]
+) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    run(store.url, "UPDATE token_tracker_usage_rollup SET calls = 41")
+    role = clean(limited_url).user
+    run(store.url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    limited = new_store(limited_url)
+    assert calls(limited) == 41
+    store.call(created_at=NOON + timedelta(hours=1))
+    assert calls(limited) == 42
+    found = limited.reader.standing()
+    assert found.as_of is not None
+    assert found.remedy is not None
+    run(store.url, found.remedy)
+    assert new_store(limited_url).reader.standing().remedy is None
+
+
+def test_a_role_without_any_right_on_the_rollups_reads_the_rows(
+    store: Store, limited_url: str, new_store: Callable[[str], Store]
+) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    limited = new_store(limited_url)
+    assert calls(limited) == 1
+    assert str(limited.reader.standing().remedy).startswith("GRANT SELECT")
+    with pytest.raises(SetupError) as refused:
+        from tracker.rollups.state import usable
+
+        usable(limited.connection, limited.table)
+    assert "GRANT" in refused.value.remedy
+
+
+def test_a_database_that_was_not_migrated_to_rollups_is_read_from_its_rows(store: Store) -> None:
+    store.call(created_at=NOON)
+    from tracker.rollups import tables
+
+    run(store.url, f"DROP TABLE {', '.join(tables.ALL)}")
+    assert calls(store) == 1
+    assert store.reader.standing().remedy == "token-tracker migrate"
+    assert sample.remove(store.connection) == 0
+
+
+def test_a_role_that_row_level_security_keeps_from_the_rollups_reads_the_rows(
+    store: Store, new_role: Callable[..., str], new_store: Callable[[str], Store]
+) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    role = new_role()
+    run(store.url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    run(store.url, "ALTER TABLE token_tracker_usage_rollup ENABLE ROW LEVEL SECURITY")
+    assert calls(new_store(with_role(store.url, role))) == 1
+
+
+# --- by hand ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_deleted_by_hand_are_named_by_verify_and_mended_by_rebuild(store: Store) -> None:
+    store.add({"created_at": NOON + timedelta(days=day), "model": "gpt-4"} for day in range(3))
+    settled(store)
+    run(store.url, "DELETE FROM token_usage WHERE created_at < '2026-03-11'")
+    named = store.differences()
+    assert any("2026-03-10 12:00Z" in line and "gpt-4" in line and "usage" in line for line in named), named
+    refreshing.rebuild(store.connection, store.table)
+    assert store.differences() == []
+    assert calls(store) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE token_tracker_usage_rollup SET cost = 7 WHERE minutes = 1440",
+        "DELETE FROM token_tracker_latency_rollup WHERE minutes = 60",
+        "INSERT INTO token_tracker_recording_rollup SELECT * FROM token_tracker_recording_rollup",
+        "UPDATE token_tracker_user_rollup SET total_tokens = 1",
+        "UPDATE token_tracker_user_rollup SET day = day - interval '9 days'",
+    ],
+)
+def test_whatever_is_wrong_in_a_rollup_is_named_and_mended(store: Store, change: str) -> None:
+    store.call(created_at=NOON, processing_time=12, delivery="direct", connection_ms=3)
+    settled(store)
+    run(store.url, change)
+    assert store.differences() != []
+    refreshing.rebuild(store.connection, store.table, int((NOON - timedelta(days=20)).timestamp()))
+    assert store.differences() == []
+
+
+def test_since_leaves_earlier_days_as_they_are(store: Store) -> None:
+    store.add({"created_at": NOON + timedelta(days=day)} for day in range(3))
+    settled(store)
+    run(store.url, "UPDATE token_tracker_usage_rollup SET calls = 9")
+    assert refreshing.rebuild(store.connection, store.table, int((NOON + timedelta(days=2)).timestamp())) == 1
+    assert calls(store) == 19

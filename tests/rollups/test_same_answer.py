@@ -1,0 +1,312 @@
+"""Whatever the rows, the range, the time zone and the state of the rollups: every report says what the rows say."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rollups_support import Store
+from support import connect, run
+
+from tracker.database.migrate import migrate
+from tracker.reports import Filters, latency, performance, usage
+from tracker.reports.frames import every_bucket
+from tracker.rollups import prune as pruning
+from tracker.rollups.refresh import cover, refresh
+
+ZONES = [
+    "UTC",
+    "Asia/Seoul",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "America/Havana",
+    "Pacific/Apia",
+]
+# Around these the clocks change: Berlin, New York, Lord Howe, Havana, and an ordinary day.
+DAYS = [
+    datetime(2026, 3, 29, tzinfo=UTC),
+    datetime(2026, 10, 25, tzinfo=UTC),
+    datetime(2026, 11, 1, tzinfo=UTC),
+    datetime(2026, 4, 5, tzinfo=UTC),
+    datetime(2026, 6, 10, tzinfo=UTC),
+]
+LENGTHS = [
+    timedelta(minutes=40),
+    timedelta(hours=7),
+    timedelta(hours=24),
+    timedelta(hours=79),
+    timedelta(days=6),
+    timedelta(days=140),
+    timedelta(days=1000),
+]
+
+
+def moments(around: datetime) -> st.SearchStrategy[datetime]:
+    """Quarters of an hour, a microsecond beside them, and anything else."""
+    quarters = st.integers(-96 * 5, 96 * 5).map(lambda quarter: around + timedelta(minutes=15 * quarter))
+    beside = st.sampled_from([timedelta(0), timedelta(microseconds=-1), timedelta(microseconds=1)])
+    anywhere = st.integers(-5 * 86_400_000, 5 * 86_400_000).map(lambda ms: around + timedelta(milliseconds=ms))
+    return st.one_of(st.tuples(quarters, beside).map(sum_of), anywhere)
+
+
+def sum_of(pair: tuple[datetime, timedelta]) -> datetime:
+    return pair[0] + pair[1]
+
+
+def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
+    some = st.fixed_dictionaries(
+        {
+            "created_at": moments(around),
+            "user_id": st.sampled_from(["u1", "u2", "u3"]),
+            "model": st.sampled_from(["gpt", "gemini"]),
+            "provider": st.sampled_from(["openai", "google", None, ""]),
+            "operation": st.sampled_from(["chat", "tags"]),
+            "environment": st.sampled_from(["production", None]),
+            "input_tokens": st.integers(0, 5),
+            "total_tokens": st.integers(10, 2**31 - 1),
+            "cost": st.one_of(st.none(), st.decimals("0", "1", places=9)),
+            "success": st.booleans(),
+            "is_test": st.sampled_from([False, False, True]),
+            "processing_time": st.one_of(st.none(), st.integers(0, 100_000)),
+            "connection_ms": st.one_of(st.none(), st.floats(0, 10_000, width=32)),
+            "retry_count": st.sampled_from([None, 0, 2]),
+            "delivery": st.sampled_from(["direct", "outbox", None]),
+        }
+    )
+    return st.lists(some, max_size=12)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> dict[str, Any]:
+    around = draw(st.sampled_from(DAYS))
+    zone = ZoneInfo(draw(st.sampled_from(ZONES)))
+    start = draw(st.one_of(moments(around), moments(around).map(lambda at: midnight(at, zone))))
+    end = start + draw(st.sampled_from(LENGTHS)) + draw(st.sampled_from([timedelta(0), timedelta(seconds=1)]))
+    filtered = draw(st.sampled_from(["", "", "model", "provider", "operation", "environment", "user"]))
+    values = {"model": "gpt", "provider": "google", "operation": "chat", "environment": "production", "user": "u1"}
+    return {
+        "rounds": [draw(calls(around)) for _ in range(3)],
+        "steps": [draw(st.sampled_from(["nothing", "refresh", "cover", "both"])) for _ in range(3)],
+        "prune": draw(st.sampled_from([None, None, around, around + timedelta(days=2)])),
+        "filters": Filters(
+            start=start,
+            end=end,
+            timezone=zone.key,
+            include_tests=draw(st.booleans()),
+            **({filtered: values[filtered]} if filtered else {}),
+        ),
+    }
+
+
+def midnight(moment: datetime, zone: ZoneInfo) -> datetime:
+    return moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def work(store: Store, step: str) -> None:
+    if step in {"refresh", "both"}:
+        refresh(store.connection, store.table)
+    if step in {"cover", "both"}:
+        cover(store.connection, store.table)
+
+
+def chosen(rows: list[dict[str, Any]], asked: Filters) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in rows
+        if asked.start <= row["created_at"] < asked.end
+        and (asked.include_tests or not row["is_test"])
+        and all(
+            getattr(asked, name) in {None, row[column]}
+            for name, column in (
+                ("model", "model"),
+                ("provider", "provider"),
+                ("operation", "operation"),
+                ("environment", "environment"),
+                ("user", "user_id"),
+            )
+        )
+    ]
+
+
+def label(moment: datetime, asked: Filters) -> pd.Timestamp:
+    """The bucket of a call as its reader's wall clock shows it."""
+    wall = pd.Timestamp(moment.astimezone(ZoneInfo(asked.timezone)).replace(tzinfo=None))
+    if asked.bucket == "week":
+        return wall.normalize() - pd.Timedelta(days=wall.weekday())
+    if asked.bucket == "month":
+        return wall.normalize().replace(day=1)
+    return wall.floor({"minute": "min", "hour": "h", "day": "D"}[asked.bucket])
+
+
+def priced(rows: list[dict[str, Any]]) -> Decimal | None:
+    costs = [row["cost"] for row in rows if row["cost"] is not None]
+    return sum(costs, Decimal(0)) if costs else None
+
+
+def check(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+    """Each report against the rows as Python counts them."""
+    rows = chosen(rows, asked)
+    check_totals(store, rows, asked)
+    check_over_time(store, rows, asked)
+    check_users(store, rows, asked)
+    check_performance(store, rows, asked)
+    timed = [row["processing_time"] for row in rows if row["processing_time"] is not None]
+    found = latency.by_model(store.reader, asked)
+    assert int(found["calls"].sum()) == len(timed)
+    assert (float(found["max_ms"].max()) if timed else None) == (float(max(timed)) if timed else None)
+    if timed:
+        low, high = latency.overall(store.reader, asked).iloc[0][["latency_p50_ms", "latency_p99_ms"]]
+        assert low <= high <= max(timed)
+
+
+def check_totals(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+    totals = usage.totals(store.reader, asked)
+    assert (totals.calls, totals.failed_calls) == (len(rows), sum(not row["success"] for row in rows))
+    assert (totals.total_tokens, totals.input_tokens) == (
+        sum(row["total_tokens"] for row in rows),
+        sum(row["input_tokens"] for row in rows),
+    )
+    assert (totals.cost_usd, totals.unpriced_calls) == (priced(rows), sum(row["cost"] is None for row in rows))
+    assert usage.users(store.reader, asked) == len({row["user_id"] for row in rows})
+    operations = usage.by_operation(store.reader, asked).set_index("operation")["calls"].to_dict()
+    assert operations == counted(row["operation"] for row in rows)
+
+
+def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+    trend = usage.trend(store.reader, asked).assign(users=usage.users_over_time(store.reader, asked))
+    assert list(trend.index) == list(every_bucket(asked))
+    by_bucket = defaultdict(list)
+    for row in rows:
+        by_bucket[label(row["created_at"], asked)].append(row)
+    quiet = trend.drop(index=list(by_bucket))
+    assert not quiet.to_numpy().any()
+    for bucket, members in by_bucket.items():
+        found = trend.loc[bucket]
+        assert (found["calls"], found["users"]) == (len(members), len({row["user_id"] for row in members}))
+        assert found["total_tokens"] == float(sum(row["total_tokens"] for row in members))
+    models = usage.by_model_over_time(store.reader, asked)
+    found = {(row["bucket"], row["model"]): row["calls"] for row in models.to_dict("records")}
+    assert found == counted((label(row["created_at"], asked), row["model"]) for row in rows)
+
+
+def check_users(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+    tokens: dict[str, int] = defaultdict(int)
+    for row in rows:
+        tokens[row["user_id"]] += row["total_tokens"]
+    top = usage.top_users(store.reader, asked)
+    assert dict(zip(top["user_id"], top["total_tokens"], strict=True)) == tokens
+    assert all(sum(trend) == total for trend, total in zip(top["trend"], top["total_tokens"], strict=True))
+
+
+def check_performance(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+    recorded = [row for row in rows if row["delivery"]]
+    quality = performance.by_environment(store.reader, asked)
+    found = dict(zip(quality["environment"], quality["records"], strict=True))
+    assert found == counted(row["environment"] or "unknown" for row in recorded)
+    assert int(quality["retries"].sum()) == sum(row["retry_count"] or 0 for row in recorded)
+    over_time = performance.connection_time(store.reader, asked)
+    assert int(over_time["records"].sum()) == len(recorded)
+
+
+def counted(keys: Any) -> dict[Any, int]:
+    counts: dict[Any, int] = defaultdict(int)
+    for key in keys:
+        counts[key] += 1
+    return dict(counts)
+
+
+@settings(max_examples=12)
+@given(case=cases())
+def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Store, case: dict[str, Any]) -> None:
+    store.empty()
+    stored: list[dict[str, Any]] = []
+    for calls, step in zip(case["rounds"], case["steps"], strict=True):
+        store.add(calls)
+        stored += calls
+        work(store, step)
+        check(store, stored, case["filters"])
+    store.catch_up()
+    assert store.differences() == []
+    check(store, stored, case["filters"])
+
+
+@settings(max_examples=12)
+@given(case=cases())
+def test_pruning_changes_no_figure_and_a_late_row_adds_to_it(store: Store, case: dict[str, Any]) -> None:
+    store.empty()
+    asked: Filters = case["filters"]
+    if not asked.only("model", "provider", "operation", "environment"):
+        return  # single users are told apart by rows alone
+    quarter = timedelta(minutes=15)
+    whole = Filters(
+        start=floor(asked.start, quarter), end=floor(asked.end, quarter), timezone=asked.timezone, include_tests=True
+    )
+    first, second, late = case["rounds"]
+    store.add([*first, *second] if first or second else [])
+    store.catch_up()
+    until = int((case["prune"] or DAYS[0]).timestamp())
+    removed = pruning.prune(store.connection, store.table, until)
+    old = [row for row in [*first, *second] if row["created_at"].timestamp() < until]
+    assert (removed, store.count("token_usage")) == (len(old), len(first) + len(second) - len(old))
+    check(store, [*first, *second], whole)
+    store.add(late)
+    check(store, [*first, *second, *late], whole)
+    store.catch_up()
+    check(store, [*first, *second, *late], whole)
+    pruning.prune(store.connection, store.table, until)
+    check(store, [*first, *second, *late], whole)
+    assert store.differences() == []
+
+
+def floor(moment: datetime, step: timedelta) -> datetime:
+    return moment - (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) % step
+
+
+@pytest.fixture
+def adopted(empty_database_url: str, new_store: Callable[[str], Store]) -> Store:
+    """A table that was there before: naive times of Seoul, NULLs, a generated sum."""
+    run(
+        empty_database_url,
+        "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id text, model text,"
+        " provider text, operation text, input_tokens integer, output_tokens integer,"
+        " total_tokens integer GENERATED ALWAYS AS (input_tokens + output_tokens) STORED, cost double precision,"
+        " created_at timestamp DEFAULT now())",
+    )
+    migrate(lambda: connect(empty_database_url), timezone="Asia/Seoul")
+    return new_store(empty_database_url)
+
+
+@settings(max_examples=6)
+@given(moments_of_calls=st.lists(moments(DAYS[4]), max_size=8), covered=st.booleans())
+def test_an_adopted_table_says_the_same(adopted: Store, moments_of_calls: list[datetime], covered: bool) -> None:
+    adopted.empty()
+    asked = Filters(start=DAYS[4] - timedelta(days=2), end=DAYS[4] + timedelta(days=1), timezone="Asia/Kathmandu")
+    if covered:
+        adopted.catch_up()
+    with adopted.connection.cursor() as cursor:
+        for number, moment in enumerate(moments_of_calls):
+            naive = moment.astimezone(ZoneInfo("Asia/Seoul")).replace(tzinfo=None)
+            cursor.execute(
+                "INSERT INTO token_usage (created_at, input_tokens, output_tokens, cost, user_id, is_test)"
+                " VALUES (%s, 3, 4, %s, %s, NULL)",
+                (naive, 0.1 if number % 2 else None, "u" if number % 3 else None),
+            )
+    expected = [moment for moment in moments_of_calls if asked.start <= moment < asked.end]
+    for _ in range(2):
+        assert usage.totals(adopted.reader, asked).calls == len(expected)
+        assert usage.totals(adopted.reader, asked).total_tokens == 7 * len(expected)
+        assert usage.trend(adopted.reader, asked)["calls"].sum() == len(expected)
+        adopted.catch_up()
+    assert adopted.differences() == []

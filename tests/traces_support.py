@@ -1,0 +1,82 @@
+"""What the tests of the traces' route share: a request to the ASGI app, and spans to send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+TRACE = "5b8efff798038103d269b633813fc60c"
+END_NS = 1_767_225_600_000_000_000
+GENAI = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4.1",
+    "gen_ai.response.model": "gpt-4.1-2025-04-14",
+    "gen_ai.usage.input_tokens": 100,
+    "gen_ai.usage.output_tokens": 20,
+}
+
+
+def post(
+    app: Any,
+    body: Any,
+    headers: Mapping[str, str] | None = None,
+    *,
+    method: str = "POST",
+    client: tuple[str, int] | None = ("127.0.0.1", 5000),
+) -> tuple[int, dict[str, str], bytes]:
+    """Send one request; its status, headers and body."""
+    payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    given = {"content-type": "application/json", "host": "127.0.0.1:8501", **(headers or {})}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/v1/traces",
+        "client": client,
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": payload, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], found, sent[1]["body"]
+
+
+def span(number: int, attributes: Mapping[str, Any], parent: int | None = None, **fields: Any) -> dict[str, Any]:
+    """A span as OTLP's JSON has it."""
+    return {
+        "traceId": TRACE,
+        "spanId": f"{number:016x}",
+        "parentSpanId": "" if parent is None else f"{parent:016x}",
+        "name": "chat gpt-4.1",
+        "startTimeUnixNano": str(END_NS - 1_500_000_000),
+        "endTimeUnixNano": str(END_NS),
+        "attributes": [{"key": key, "value": _value(value)} for key, value in attributes.items()],
+        **fields,
+    }
+
+
+def export(*spans: Mapping[str, Any], **resource: Any) -> dict[str, Any]:
+    """An export of these spans; keywords are the resource's attributes, with _ for the point."""
+    attributes = [{"key": key.replace("_", "."), "value": _value(value)} for key, value in resource.items()]
+    return {
+        "resourceSpans": [
+            {"resource": {"attributes": attributes}, "scopeSpans": [{"scope": {"name": "t"}, "spans": list(spans)}]}
+        ]
+    }
+
+
+def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    return {"doubleValue": value} if isinstance(value, float) else {"stringValue": value}

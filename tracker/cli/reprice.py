@@ -1,0 +1,62 @@
+"""token-tracker reprice: set the costs of calls anew, by today's knowledge of the prices of their day."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker import settings
+from tracker.cli import common
+from tracker.errors import SettingError
+from tracker.prices import own, reprice
+from tracker.prices.book import PriceBook
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("reprice", help="set the costs of calls anew; costs that were given stay")
+    parser.add_argument("--since", metavar="DATE", help="only calls from this day on (UTC), such as 2026-01-31")
+    parser.add_argument("--dry-run", action="store_true", help="print what would change and change nothing")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    since = _day(arguments.since) if arguments.since else None
+    book = PriceBook(own.load(settings.load().prices))
+    database = common.database()
+    with closing(database.connect()) as connection, tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
+        progress = common.Progress("calls")
+        found = reprice.plan(connection, database.url.schema, book, changes, since=since, progress=progress.show)
+        progress.end()
+        _show(found)
+        if arguments.dry_run:
+            print(f"{found.changed:,} calls would change; nothing was written.")
+            return 0
+        written = reprice.apply(connection, database.url.schema, found)
+    print(f"{written:,} calls changed.")
+    return 0
+
+
+def _show(found: reprice.Repricing) -> None:
+    """A line a model: sums before and after, and what has no price."""
+    print(f"{'model':<44} {'calls':>10} {'changed':>10} {'old USD':>16} {'new USD':>16}")
+    for (provider, model), sums in sorted(found.sums.items(), key=lambda item: (-item[1].new, item[0])):
+        name = _shown(f"{provider}/{model}" if provider else model)
+        note = f"  {sums.unpriced:,} without a price" if sums.unpriced else ""
+        print(f"{name:<44} {sums.calls:>10,} {sums.changed:>10,} {sums.old:>16,.6f} {sums.new:>16,.6f}{note}")
+
+
+def _shown(name: str) -> str:
+    """A database's text for a terminal: one line, no control signs."""
+    plain = "".join(char if char.isprintable() else "?" for char in name)
+    return plain if len(plain) <= 44 else plain[:43] + "…"
+
+
+def _day(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingError(f"--since holds {text[:60]!r}; it may hold a day such as 2026-01-31.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

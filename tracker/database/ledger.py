@@ -1,0 +1,18 @@
+"""How a deletion on purpose tells the ledger: its numbers had a row, so they aren't missing."""
+
+from __future__ import annotations
+
+LEDGER = "token_tracker_ledger"
+RETURNED = "instance_id, sequence, environment, deployment"
+
+
+def noting(ledger: str) -> str:
+    """Parts of a WITH statement that enter the numbers of `gone` (rows of `RETURNED`) as ranges of `%(kind)s`."""
+    return (
+        " numbered AS (SELECT instance_id, sequence, environment, deployment,"  # noqa: S608  our own names
+        " sequence - row_number() OVER (PARTITION BY instance_id ORDER BY sequence) AS run"
+        " FROM gone WHERE instance_id IS NOT NULL AND sequence IS NOT NULL),"
+        f" noted AS (INSERT INTO {ledger} (instance_id, kind, first_sequence, last_sequence, environment, deployment)"
+        " SELECT instance_id, %(kind)s, min(sequence), max(sequence), min(environment), min(deployment)"
+        " FROM numbered GROUP BY instance_id, run ON CONFLICT DO NOTHING)"
+    )

@@ -1,0 +1,99 @@
+-- What token_usage adds up to, in buckets of 15, 60 and 1440 minutes of UTC; docs/rollups.md has the design.
+-- Generation 0 is made of the rows that are there; a later one of rows that were pruned, and is never made again.
+CREATE TABLE IF NOT EXISTS token_tracker_usage_rollup (
+    minutes smallint NOT NULL,
+    bucket timestamptz NOT NULL,
+    generation integer NOT NULL DEFAULT 0,
+    is_test boolean NOT NULL,
+    provider text,
+    model text,
+    operation text,
+    environment text,
+    calls bigint NOT NULL,
+    failed_calls bigint NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    total_tokens bigint NOT NULL,
+    cache_read_input_tokens bigint NOT NULL,
+    cache_write_input_tokens bigint NOT NULL,
+    reasoning_output_tokens bigint NOT NULL,
+    cost numeric,
+    unpriced_calls bigint NOT NULL,
+    unpriced_tokens bigint NOT NULL,
+    sample_calls bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS token_tracker_usage_rollup_idx ON token_tracker_usage_rollup (minutes, bucket);
+
+-- slots and counts are a histogram: counts[n] calls took as long as slot slots[n] says (8 slots an octave).
+CREATE TABLE IF NOT EXISTS token_tracker_latency_rollup (
+    minutes smallint NOT NULL,
+    bucket timestamptz NOT NULL,
+    generation integer NOT NULL DEFAULT 0,
+    is_test boolean NOT NULL,
+    provider text,
+    model text,
+    calls bigint NOT NULL,
+    max_ms double precision NOT NULL,
+    slots smallint[] NOT NULL,
+    counts bigint[] NOT NULL
+);
+CREATE INDEX IF NOT EXISTS token_tracker_latency_rollup_idx ON token_tracker_latency_rollup (minutes, bucket);
+
+CREATE TABLE IF NOT EXISTS token_tracker_recording_rollup (
+    minutes smallint NOT NULL,
+    bucket timestamptz NOT NULL,
+    generation integer NOT NULL DEFAULT 0,
+    is_test boolean NOT NULL,
+    environment text,
+    records bigint NOT NULL,
+    retried_records bigint NOT NULL,
+    retries bigint NOT NULL,
+    late_records bigint NOT NULL,
+    worst_lag_s double precision,
+    connection_max_ms double precision,
+    slots smallint[] NOT NULL,
+    counts bigint[] NOT NULL
+);
+CREATE INDEX IF NOT EXISTS token_tracker_recording_rollup_idx ON token_tracker_recording_rollup (minutes, bucket);
+
+-- One row a user and day of UTC; the arrays hold the day's quarters of an hour (slots 0 to 95) in which there were calls.
+CREATE TABLE IF NOT EXISTS token_tracker_user_rollup (
+    day timestamptz NOT NULL,
+    generation integer NOT NULL DEFAULT 0,
+    is_test boolean NOT NULL,
+    first_slot smallint NOT NULL,
+    last_slot smallint NOT NULL,
+    user_id text,
+    calls bigint NOT NULL,
+    total_tokens bigint NOT NULL,
+    cost numeric,
+    unpriced_calls bigint NOT NULL,
+    slots smallint[] NOT NULL,
+    slot_calls integer[] NOT NULL,
+    slot_tokens bigint[] NOT NULL,
+    slot_costs numeric[] NOT NULL,
+    slot_unpriced integer[] NOT NULL
+);
+CREATE INDEX IF NOT EXISTS token_tracker_user_rollup_day_idx ON token_tracker_user_rollup (day);
+CREATE INDEX IF NOT EXISTS token_tracker_user_rollup_user_idx ON token_tracker_user_rollup (user_id, day);
+
+-- Quarters of an hour whose rows were changed or deleted since they were added up. No key: two transactions that
+-- touch the same bucket must not wait for each other.
+CREATE TABLE IF NOT EXISTS token_tracker_rollup_touched (
+    bucket timestamptz NOT NULL
+);
+
+-- One row: whoever locks it may refresh.
+CREATE TABLE IF NOT EXISTS token_tracker_rollup_state (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    covered_from timestamptz NOT NULL DEFAULT 'infinity',
+    seen_until timestamptz NOT NULL DEFAULT '-infinity',
+    refreshed_at timestamptz,
+    generation integer NOT NULL DEFAULT 0,
+    pruned_until timestamptz
+);
+COMMENT ON COLUMN token_tracker_rollup_state.covered_from IS 'Rollups hold every whole day from here on';
+COMMENT ON COLUMN token_tracker_rollup_state.seen_until IS 'Every row with an earlier recorded_at has been seen';
+COMMENT ON COLUMN token_tracker_rollup_state.generation IS 'The last prune''s number';
+COMMENT ON COLUMN token_tracker_rollup_state.pruned_until IS 'Single rows from before are gone';
+INSERT INTO token_tracker_rollup_state DEFAULT VALUES ON CONFLICT DO NOTHING;

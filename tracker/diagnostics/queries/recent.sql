@@ -1,0 +1,6 @@
+-- Which calls came in last? Test recordings are left out.
+SELECT created_at, model, operation, total_tokens, environment
+FROM token_usage
+WHERE is_test IS NOT TRUE
+ORDER BY created_at DESC
+LIMIT 10;

@@ -1,0 +1,139 @@
+"""What the database says about itself, the table and its use, each question under a time limit of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tracker.database import adoption
+from tracker.database.driver import Connection, elapsed_ms, execute
+from tracker.database.migrate import VERSIONS
+from tracker.database.table import DEFAULT_SCHEMA, Table, quote, read_table
+from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.recording.instance import Instance
+from tracker.recording.statement import Target, insert
+from tracker.runtime import Runtime
+from tracker.usage import TokenUsage
+
+QUESTION_MS = 1500
+LOCK_MS = 1000
+_LEAST_S = 0.2
+
+
+@cache
+def _text(question: str) -> str:
+    return (Path(__file__).parent / "queries" / f"{question}.sql").read_text(encoding="utf-8")
+
+
+class Server:
+    """Asks one connection, until `deadline` (`time.monotonic`). Every method raises `DatabaseError`."""
+
+    def __init__(self, connection: Connection, schema: str | None, deadline: float) -> None:
+        self._connection = connection
+        self._schema = schema or DEFAULT_SCHEMA
+        self._deadline = deadline
+        self.unanswered: dict[str, str] = {}
+        """Questions that stayed open: each with the sentence that says why."""
+
+    def _limit(self) -> str:
+        left = self._deadline - time.monotonic()
+        if left < _LEAST_S:
+            raise TransientError("out_of_time", "The time for the report was used up.", "Ask again.")
+        timeout_ms = min(QUESTION_MS, int(left * 1000))
+        # One simple query under AUTOCOMMIT: the settings end with it, behind a transaction pooler too.
+        return (
+            f"SET LOCAL statement_timeout = {timeout_ms}; SET LOCAL lock_timeout = {min(LOCK_MS, timeout_ms)};"
+            f" SET LOCAL search_path = {quote(self._schema)}, pg_catalog; "
+        )
+
+    def rows(self, question: str) -> list[dict[str, Any]]:
+        """The answer to `queries/<question>.sql`, a dict a row."""
+        wrapped = f"SELECT to_json(answer)::text FROM ({_text(question).rstrip().removesuffix(';')}\n) AS answer"  # noqa: S608
+        import json
+
+        _, rows = execute(self._connection, self._limit() + wrapped)
+        return [json.loads(row[0]) for row in rows]
+
+    def ask(self, question: str) -> list[dict[str, Any]] | None:
+        """The same, or None where the question can't be answered now; the reason is kept."""
+        try:
+            return self.rows(question)
+        except DatabaseError as error:
+            self.unanswered[question] = error.sentence
+            if self._connection.closed:
+                raise
+            return None
+
+    def latency_ms(self) -> float:
+        """One round trip."""
+        started = time.perf_counter()
+        execute(self._connection, "SELECT 1")
+        return elapsed_ms(started)
+
+    def table(self) -> Table:
+        """The table as the catalog has it; needs no right on it."""
+        return read_table(self._connection, self._schema, self._limit())
+
+    def pending_migrations(self) -> list[int] | None:
+        """The steps of `migrate` that this database lacks; None where the role may not read which were taken."""
+        try:
+            question = self._limit() + "SELECT version FROM token_tracker_migrations"  # noqa: S608  our own text
+            _, rows = execute(self._connection, question)
+        except SetupError as error:
+            return list(VERSIONS) if error.code == "table_missing" else None
+        return sorted(set(VERSIONS) - {version for (version,) in rows})
+
+    def try_insert(self, table: Table, runtime: Runtime) -> DatabaseError | None:
+        """Insert a test recording as the recorder does, and take it back; why that isn't possible, or None.
+
+        Only this finds what no catalog tells: triggers, constraints, policies, locks. The row is never committed.
+        """
+        usage = TokenUsage(model="token-tracker-probe", operation="diagnosis", is_test=True)
+        row = {**Instance(runtime).row(usage, "direct"), "sequence": None}
+        known = {name: value for name, value in row.items() if name in table.columns}
+        try:
+            prefix = "BEGIN; " + self._limit() + "SET TRANSACTION READ WRITE; "
+            insert(self._connection, Target.of(table), known, prefix)
+        except DatabaseError as error:
+            return error
+        finally:
+            with suppress(DatabaseError):
+                execute(self._connection, "ROLLBACK")
+        return None
+
+
+def objections(table: Table) -> list[str]:
+    """Why records can't be stored in this table, as `migrate` would say it."""
+    return adoption.objections(table)
+
+
+def moment(text: str | None, zone: str | None = None) -> str | None:
+    """A time of the database as ISO 8601 in UTC; `zone` is what a time without one means."""
+    if text is None:
+        return None
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=ZoneInfo(zone or "UTC"))
+    return found.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def missing_rights(found: Mapping[str, Any] | None, schema: str) -> list[str]:
+    """What a recorder needs and this role lacks, as GRANT names it."""
+    if not found:
+        return []
+    rights = []
+    if not found["usage_on_schema"]:
+        rights.append(f"USAGE ON SCHEMA {schema}")
+    if not found["may_select"]:
+        rights.append("SELECT")
+    if not found["may_insert"]:
+        rights.append("INSERT")
+    if found["row_security_active"] and not found["policy_inserts"]:
+        rights.append("a row-level security policy for INSERT")
+    return rights

@@ -1,0 +1,108 @@
+"""Prices of one's own: a small TOML file for own, renamed and negotiated models. docs/prices.md shows one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import SettingError
+
+_RATES = ("input", "output", "cache_read", "cache_write", "reasoning")
+_KEYS = {"model", "provider", "from", "same_as", "same_provider", *_RATES}
+_MILLION = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPrice:
+    """One `[[price]]`: USD for a million tokens, or the name of a model that costs the same."""
+
+    model: str
+    provider: str | None
+    since: datetime
+    rates: Mapping[str, Decimal]
+    same_as: str | None
+    same_provider: str | None
+
+    def fits(self, provider: str, model: str, moment: datetime) -> bool:
+        """Whether it is the price of this model at this moment; `model` may end in * for any ending."""
+        named = model.startswith(self.model[:-1]) if self.model.endswith("*") else model == self.model
+        return named and self.provider in {None, provider} and moment >= self.since
+
+    def cost(self, counts: Mapping[str, int]) -> Decimal:
+        """USD of a call, exact. What has no rate of its own costs as input or output does."""
+        read, write = counts["cache_read_input_tokens"], counts["cache_write_input_tokens"]
+        reasoning = counts["reasoning_output_tokens"]
+        rate = self.rates
+        return (
+            rate["input"] * (counts["input_tokens"] - read - write)
+            + rate.get("cache_read", rate["input"]) * read
+            + rate.get("cache_write", rate["input"]) * write
+            + rate["output"] * (counts["output_tokens"] - reasoning)
+            + rate.get("reasoning", rate["output"]) * reasoning
+        ) / _MILLION
+
+
+def load(path: str | None) -> tuple[OwnPrice, ...]:
+    """The file's prices, later ones of a model first. Raises `SettingError` for what can't be read."""
+    if not path:
+        return ()
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise SettingError(f"TRACKER_PRICES names a file that can't be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"The file of TRACKER_PRICES is no TOML: {error}.") from None
+    entries = document.get("price", [])
+    if not isinstance(entries, list) or set(document) - {"price"}:
+        raise SettingError("The file of TRACKER_PRICES may hold only [[price]] tables.")
+    prices = [_price(entry, number) for number, entry in enumerate(entries, 1)]
+    # The longest name is the closest; among equals the latest day counts.
+    return tuple(sorted(prices, key=lambda price: (not price.model.endswith("*"), len(price.model), price.since))[::-1])
+
+
+def _price(entry: Any, number: int) -> OwnPrice:
+    def wrong(why: str) -> SettingError:
+        return SettingError(f"[[price]] number {number} in the file of TRACKER_PRICES {why}.")
+
+    if not isinstance(entry, dict):
+        raise wrong("is no table")
+    if unknown := sorted(set(entry) - _KEYS):
+        raise wrong(f"holds {unknown[0]!r}; it may hold {', '.join(sorted(_KEYS))}")
+    for name in ("model", "provider", "same_as", "same_provider"):
+        if name in entry and (not isinstance(entry[name], str) or not entry[name].strip()):
+            raise wrong(f"holds a {name} that is no text")
+    if "model" not in entry:
+        raise wrong("names no model")
+    rates = {name: _rate(entry[name], wrong, name) for name in _RATES if name in entry}
+    if ("same_as" in entry) == bool(rates) or (rates and not {"input", "output"} <= set(rates)):
+        raise wrong("must hold either same_as, or input and output in USD per million tokens")
+    return OwnPrice(
+        model=entry["model"],
+        provider=entry.get("provider"),
+        since=_day(entry.get("from"), wrong),
+        rates=rates,
+        same_as=entry.get("same_as"),
+        same_provider=entry.get("same_provider"),
+    )
+
+
+def _rate(value: object, wrong: Any, name: str) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise wrong(f"holds a {name} that is no number")
+    rate = Decimal(value)
+    if not rate.is_finite() or not 0 <= rate <= 10**6 or int(rate.as_tuple().exponent) < -12:
+        raise wrong(f"holds a {name} outside 0 to 1,000,000 USD, or with more than 12 digits after the point")
+    return rate
+
+
+def _day(value: object, wrong: Any) -> datetime:
+    if value is None:
+        return datetime.min.replace(tzinfo=UTC)
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise wrong("holds a from that is no day such as 2026-01-01")
+    return datetime.combine(value, time(), UTC)

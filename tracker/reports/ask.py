@@ -1,0 +1,59 @@
+"""Asking a question of rollups and rows together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from tracker.reports import user_pieces
+from tracker.reports.engine import Reader
+from tracker.reports.filters import Filters
+from tracker.reports.frames import every_bucket, frame
+from tracker.reports.pieces import Pieces, cut
+from tracker.reports.steps import segments, whole
+
+_FILTERS = {
+    "usage": ("model", "provider", "operation", "environment"),
+    "latency": ("model", "provider"),
+    "recording": ("environment",),
+}
+"""The columns that each question's rollup tells apart; the users' one tells none apart."""
+
+
+def figures(
+    reader: Reader, question: str, filters: Filters, by: Sequence[str] = (), more: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """A question's answer by columns; with `step` among them, `bucket` is its beginning on the reader's wall clock."""
+    pieces = _pieces(reader, filters, _FILTERS[question], steps="step" in by)
+    given = {**filters.parameters(), **pieces.parameters(), "by": list(by), **(more or {})}
+    return _with_bucket(frame(reader, question, given), filters)
+
+
+def user_figures(
+    reader: Reader, question: str, filters: Filters, *, steps: bool, more: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """A question about users, over the range or step by step."""
+    pieces = _pieces(reader, filters, (), steps=steps)
+    given = {**filters.parameters(), **user_pieces.parameters(pieces), **(more or {})}
+    return _with_bucket(frame(reader, question, given), filters)
+
+
+def rows_figures(reader: Reader, question: str, filters: Filters, by: Sequence[str] = ()) -> pd.DataFrame:
+    """A question that only the rows can answer."""
+    pieces = cut(segments(filters) if "step" in by else whole(filters), None)
+    given = {**filters.parameters(), **pieces.parameters(), "by": list(by)}
+    return _with_bucket(frame(reader, question, given), filters)
+
+
+def _pieces(reader: Reader, filters: Filters, told_apart: Sequence[str], *, steps: bool) -> Pieces:
+    state = reader.rollups() if filters.only(*told_apart) else None
+    return cut(segments(filters) if steps else whole(filters), state)
+
+
+def _with_bucket(answer: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+    if "step" not in answer or answer["step"].isna().any():
+        return answer
+    buckets = every_bucket(filters)
+    return answer.assign(bucket=buckets[answer["step"].to_numpy(dtype=int)]).drop(columns="step")

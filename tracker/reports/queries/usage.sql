@@ -1,0 +1,84 @@
+-- What was used in this range, by the columns asked for, and step by step of time if `step` is one of them?
+-- Buckets that are added up already come from the rollup; what was touched since, and ragged ends, from the rows.
+\ir defaults.sql
+WITH used (step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
+           total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
+           cost, unpriced_calls, unpriced_tokens, sample_calls) AS (
+    -- Added up already:
+    SELECT stretch.step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
+           total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
+           cost, unpriced_calls, unpriced_tokens, sample_calls
+    FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
+                CAST(:steps AS integer[]), CAST(:generations AS integer[]))
+      AS stretch (minutes, start, until, step, generation)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM token_tracker_usage_rollup AS rollup
+        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
+          AND rollup.generation >= stretch.generation
+        OFFSET 0
+    ) AS rollup
+    WHERE (:include_tests OR is_test IS NOT TRUE)
+      AND (:model IS NULL OR model = :model)
+      AND (:provider IS NULL OR provider = :provider)
+      AND (:operation IS NULL OR operation = :operation)
+      AND (:environment IS NULL OR environment = :environment)
+    UNION ALL
+    -- From the rows:
+    SELECT stretch.step, provider, model, operation, environment,
+           1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
+           coalesce(total_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
+           coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
+           cost::numeric, (cost IS NULL)::int, CASE WHEN cost IS NULL THEN coalesce(total_tokens, 0)::bigint ELSE 0 END,
+           ((metadata ->> 'sample' = 'true') IS TRUE)::int
+    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
+      AS stretch (start, until, step)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM token_usage AS calls
+        WHERE created_at >= stretch.start AND created_at < stretch.until
+        OFFSET 0
+    ) AS calls
+    WHERE (:include_tests OR is_test IS NOT TRUE)
+      AND (:model IS NULL OR model = :model)
+      AND (:provider IS NULL OR provider = :provider)
+      AND (:operation IS NULL OR operation = :operation)
+      AND (:user IS NULL OR user_id = :user)
+      AND (:environment IS NULL OR environment = :environment)
+    UNION ALL
+    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
+           provider, model, operation, environment,
+           1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
+           coalesce(total_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
+           coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
+           cost::numeric, (cost IS NULL)::int, CASE WHEN cost IS NULL THEN coalesce(total_tokens, 0)::bigint ELSE 0 END,
+           ((metadata ->> 'sample' = 'true') IS TRUE)::int
+    FROM token_usage AS calls
+    WHERE created_at >= :rows_start AND created_at < :rows_until
+      AND (:include_tests OR is_test IS NOT TRUE)
+      AND (:model IS NULL OR model = :model)
+      AND (:provider IS NULL OR provider = :provider)
+      AND (:operation IS NULL OR operation = :operation)
+      AND (:user IS NULL OR user_id = :user)
+      AND (:environment IS NULL OR environment = :environment)
+)
+SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS step,
+       CASE WHEN 'provider' = ANY (CAST(:by AS text[])) THEN provider END AS provider,
+       CASE WHEN 'model' = ANY (CAST(:by AS text[])) THEN model END AS model,
+       CASE WHEN 'operation' = ANY (CAST(:by AS text[])) THEN operation END AS operation,
+       CASE WHEN 'environment' = ANY (CAST(:by AS text[])) THEN environment END AS environment,
+       sum(calls)::bigint AS calls,
+       sum(failed_calls)::bigint AS failed_calls,
+       sum(input_tokens)::bigint AS input_tokens,
+       sum(output_tokens)::bigint AS output_tokens,
+       sum(total_tokens)::bigint AS total_tokens,
+       sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
+       sum(cache_write_input_tokens)::bigint AS cache_write_input_tokens,
+       sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
+       sum(cost) AS cost_usd,
+       sum(unpriced_calls)::bigint AS unpriced_calls,
+       sum(unpriced_tokens)::bigint AS unpriced_tokens,
+       sum(sample_calls)::bigint AS sample_calls
+FROM used
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, total_tokens DESC;

@@ -1,0 +1,118 @@
+"""How the rollups stand for a Reader: what it may take from them, and their refresh beside the reading.
+
+No answer depends on a refresh: what it hasn't reached is read from the rows. So the refresh runs in a thread of its
+own, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tracker.database.driver import Connection
+from tracker.database.table import Table
+from tracker.errors import DatabaseError
+from tracker.reports.steps import EPOCH
+from tracker.rollups import refresh
+from tracker.rollups.state import Access, State
+
+log = logging.getLogger("tracker.dashboard")
+
+REFRESH_S = 5.0
+ACCESS_S = 60.0
+Borrow = Callable[[], AbstractContextManager[Connection]]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a page may say about its figures.
+
+    `as_of` is when the rollups were refreshed last (None: never); what changed since is read from the rows. `remedy`
+    lets this role refresh them (None: it may). Single records from before `detail_from` were pruned.
+    """
+
+    as_of: datetime | None = None
+    remedy: str | None = None
+    complete: bool = False
+    detail_from: datetime | None = None
+
+
+def standing(access: Access, state: State | None) -> Standing:
+    """What a state and a role's rights mean to a reader."""
+    if state is None:
+        return Standing(remedy=access.remedy)
+    return Standing(_moment(state.refreshed_at), access.remedy, state.complete, _moment(state.pruned_until))
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else (EPOCH + timedelta(seconds=seconds)).astimezone(UTC)
+
+
+class Moment:
+    """Within `with moment.kept():` everything a thread asks sees the rollups as its first question found them."""
+
+    def __init__(self) -> None:
+        self._found: ContextVar[list[State | None] | None] = ContextVar("found", default=None)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        token = self._found.set([])
+        try:
+            yield
+        finally:
+            self._found.reset(token)
+
+    def state(self, read: Callable[[], State | None]) -> State | None:
+        """The state of this moment."""
+        found = self._found.get()
+        if found is None:
+            return read()
+        if not found:
+            found.append(read())
+        return found[0]
+
+
+class Refresher:
+    """Refreshes in a daemon thread, one at a time; ends by itself when nothing is left to do, or when told."""
+
+    def __init__(self, borrow: Borrow) -> None:
+        self._borrow = borrow
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._last = float("-inf")
+        self._stopped = False
+
+    def start(self, table: Table, state: State) -> None:
+        """Begin if something is to be done and the last time is some seconds ago."""
+        if state.complete and not state.touched:
+            return
+        with self._lock:
+            running = self._thread is not None and self._thread.is_alive()
+            if self._stopped or running or time.monotonic() - self._last < REFRESH_S:
+                return
+            self._last = time.monotonic()
+            self._thread = threading.Thread(target=self._run, args=(table,), name="tracker-rollups", daemon=True)
+            self._thread.start()
+
+    def _run(self, table: Table) -> None:
+        try:
+            with self._borrow() as connection:
+                for work in (refresh.refresh, refresh.cover):
+                    # None: another process is at it, and does the same.
+                    while not self._stopped and (step := work(connection, table)) and step.more:
+                        pass
+        except DatabaseError as error:
+            log.debug("The rollups weren't refreshed. %s", error)
+
+    def stop(self) -> None:
+        """Let a chunk that is being worked on end, and begin no other."""
+        self._stopped = True
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout=5)

@@ -1,0 +1,15 @@
+-- What do the latency histograms of these hours' or days' parts add up to?
+\ir defaults.sql
+SELECT CAST(:minutes AS smallint) AS minutes, bucket, generation, is_test, provider, model,
+       sum(calls)::bigint AS calls, max(max_ms) AS max_ms,
+       array_agg(slot ORDER BY slot) AS slots, array_agg(calls ORDER BY slot) AS counts
+FROM (
+    SELECT whole.bucket, generation, is_test, provider, model, slot, sum(count)::bigint AS calls, max(max_ms) AS max_ms
+    FROM unnest(CAST(:wholes AS timestamptz[])) AS whole (bucket)
+    JOIN token_tracker_latency_rollup AS part
+      ON part.minutes = :part_minutes AND part.generation = :generation
+     AND part.bucket >= whole.bucket AND part.bucket < whole.bucket + make_interval(mins => :minutes)
+    CROSS JOIN unnest(slots, counts) AS histogram (slot, count)
+    GROUP BY 1, 2, 3, 4, 5, 6
+) AS slots
+GROUP BY bucket, generation, is_test, provider, model;

@@ -1,0 +1,24 @@
+-- How far do the rollups reach, and which quarters of an hour changed since they were refreshed? (Seconds of the epoch.)
+-- A row that was recorded within 15 minutes is found by when its call ended, a later one by an index of the late ones.
+SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
+       extract(epoch FROM refreshed_at)::float8 AS refreshed_at,
+       extract(epoch FROM pruned_until)::float8 AS pruned_until,
+       generation,
+       ARRAY(
+           SELECT extract(epoch FROM bucket)::bigint
+           FROM token_tracker_rollup_touched AS touched
+           WHERE bucket >= covered_from
+           UNION
+           SELECT extract(epoch FROM date_bin('15 minutes', created_at, 'epoch'))::bigint
+           FROM token_usage AS calls
+           -- The upper end tells the planner that this is a short stretch; without it, it reads the whole table.
+           WHERE created_at >= greatest(seen_until - interval '15 minutes', covered_from) AND created_at < '9999-12-30 00:00Z'
+             AND created_at >= '0001-01-02 00:00Z' AND recorded_at >= seen_until
+           UNION
+           SELECT extract(epoch FROM date_bin('15 minutes', created_at, 'epoch'))::bigint
+           FROM token_usage AS calls
+           WHERE recorded_at >= seen_until AND recorded_at < 'infinity'
+             AND recorded_at - created_at > interval '15 minutes' AND created_at >= covered_from
+             AND created_at >= '0001-01-02 00:00Z'
+       ) AS touched
+FROM token_tracker_rollup_state AS state;

@@ -1,0 +1,23 @@
+-- What do the calls of these quarters of an hour add up to, by model, operation and environment?
+\ir defaults.sql
+SELECT 15 AS minutes, touched.bucket, 0 AS generation, is_test IS TRUE AS is_test, provider, model, operation, environment,
+       count(*) AS calls,
+       count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
+       coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
+       coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+       coalesce(sum(total_tokens), 0)::bigint AS total_tokens,
+       coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens,
+       coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens,
+       coalesce(sum(reasoning_output_tokens), 0)::bigint AS reasoning_output_tokens,
+       sum(cost::numeric) AS cost,
+       count(*) FILTER (WHERE cost IS NULL) AS unpriced_calls,
+       coalesce(sum(total_tokens) FILTER (WHERE cost IS NULL), 0)::bigint AS unpriced_tokens,
+       count(*) FILTER (WHERE metadata ->> 'sample' = 'true') AS sample_calls
+FROM unnest(CAST(:buckets AS timestamptz[])) AS touched (bucket)
+-- Each bucket by itself (OFFSET keeps it so): joined by a range, the planner would read the whole table for each.
+CROSS JOIN LATERAL (
+    SELECT * FROM token_usage AS calls
+    WHERE created_at >= touched.bucket AND created_at < touched.bucket + interval '15 minutes'
+    OFFSET 0
+) AS calls
+GROUP BY touched.bucket, is_test IS TRUE, provider, model, operation, environment;

@@ -1,0 +1,20 @@
+-- What do the parts of these hours or days add up to, by model, operation and environment?
+\ir defaults.sql
+SELECT CAST(:minutes AS smallint) AS minutes, whole.bucket, generation, is_test, provider, model, operation, environment,
+       sum(calls)::bigint AS calls,
+       sum(failed_calls)::bigint AS failed_calls,
+       sum(input_tokens)::bigint AS input_tokens,
+       sum(output_tokens)::bigint AS output_tokens,
+       sum(total_tokens)::bigint AS total_tokens,
+       sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
+       sum(cache_write_input_tokens)::bigint AS cache_write_input_tokens,
+       sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
+       sum(cost) AS cost,
+       sum(unpriced_calls)::bigint AS unpriced_calls,
+       sum(unpriced_tokens)::bigint AS unpriced_tokens,
+       sum(sample_calls)::bigint AS sample_calls
+FROM unnest(CAST(:wholes AS timestamptz[])) AS whole (bucket)
+JOIN token_tracker_usage_rollup AS part
+  ON part.minutes = :part_minutes AND part.generation = :generation
+ AND part.bucket >= whole.bucket AND part.bucket < whole.bucket + make_interval(mins => :minutes)
+GROUP BY whole.bucket, generation, is_test, provider, model, operation, environment;

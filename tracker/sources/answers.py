@@ -1,0 +1,347 @@
+"""A provider's answer, whole or in pieces, as an object or as JSON → what it used, who answered, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import Any
+
+from tracker.sources.shapes import (
+    BATCHED,
+    CHAT,
+    CONTAINERS,
+    COUNTS,
+    MESSAGES,
+    PLACES,
+    SHAPES,
+    Path,
+    Rule,
+    Shape,
+    provider_of,
+    rule,
+)
+
+_MAX_COUNT = 2**31 - 1  # PostgreSQL's integer
+_MAX_COST_USD = 10**6
+_NO_USAGE = "The answer holds no usage that is known here; it is recorded with 0 tokens."
+_NO_STREAM_USAGE = (
+    "The stream held no usage, so it is recorded with 0 tokens."
+    ' OpenAI\'s chat streams have it only with stream_options={"include_usage": True}.'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer says: counts by the table's names, input with cached and output with reasoning tokens.
+
+    `details` are counts that prices need, by genai-prices' names, and the tier the call was served in. `failure` is
+    the error that the answer itself reports, `problem` what couldn't be read from it.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    provider: str | None = None
+    model: str | None = None
+    response_id: str | None = None
+    cost: float | int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    failure: str | None = None
+    problem: str | None = None
+
+
+def read(response: object) -> Answer:
+    """Read a whole answer, or a list of a stream's pieces. Never raises: what isn't understood is a `problem`."""
+    reader = AnswerReader()
+    if isinstance(response, list | tuple):
+        for piece in response:
+            reader.add(piece)
+        return reader.answer(streamed=True)
+    reader.add(response)
+    return reader.answer()
+
+
+class AnswerReader:
+    """Puts an answer together from its pieces; a later piece's figures replace an earlier one's, as they are meant.
+
+    Gemini repeats its counts with each piece, Anthropic sends them first and again with the last, OpenAI once.
+    """
+
+    __slots__ = ("_complete", "_failure", "_found", "_id", "_model", "_problem", "_shape", "_tier")
+
+    def __init__(self) -> None:
+        self._complete = False
+        self._shape: Shape | None = None
+        self._found: dict[Path, Any] = {}
+        self._model: str | None = None
+        self._id: str | None = None
+        self._tier: str | None = None
+        self._failure: str | None = None
+        self._problem: str | None = None
+
+    def add(self, piece: object) -> None:
+        """Take one piece, or the whole."""
+        try:
+            self._add(piece)
+        except Exception as error:  # noqa: BLE001  a provider's object may do anything when it is looked at
+            self._problem = f"The answer couldn't be read ({type(error).__name__})."
+
+    @property
+    def complete(self) -> bool:
+        """Whether a stream's last event has come, where the provider sends one."""
+        return self._complete
+
+    def _add(self, piece: object) -> None:
+        if get(piece, "type") in _LAST_EVENTS:
+            self._complete = True
+        for path in CONTAINERS:
+            node = piece if not path else follow(piece, path)
+            if node is None or isinstance(node, str | int | float):
+                continue
+            self._note_failure(node)
+            found = self._note_usage(node)
+            # An event or a batch line has an id of its own around the answer's.
+            if found or self._model is None:
+                self._note_names(node, over=found)
+            if found:
+                self._tier = "batch" if path in BATCHED else self._tier
+                return
+
+    def _note_names(self, node: object, *, over: bool) -> None:
+        model = _text(node, "model_version") or _text(node, "model") or _langchain_model(node)
+        if model and (over or self._model is None):
+            self._model = model
+        if (response_id := _text(node, "response_id") or _text(node, "id")) and (over or self._id is None):
+            self._id = response_id
+        if tier := _text(node, "service_tier"):
+            self._tier = tier
+
+    def _note_failure(self, node: object) -> None:
+        error = get(node, "error")
+        if error is None or isinstance(error, str | int | float):
+            return
+        inner = get(error, "error")
+        error = error if inner is None or isinstance(inner, str | int | float) else inner
+        words = [get(error, name) for name in ("status", "type", "code")]
+        said = [str(word) for word in words if isinstance(word, str | int) and not isinstance(word, bool) and word]
+        if said:
+            self._failure = " ".join(dict.fromkeys(said))[:200]
+
+    def _note_usage(self, node: object) -> bool:
+        for place, shapes in PLACES:
+            usage = follow(node, place)
+            if usage is None or isinstance(usage, str | int | float):
+                continue
+            shape = self._shape or next((shape for shape in shapes if _is(shape, usage)), None)
+            if shape is None:
+                continue
+            self._shape = shape
+            self._tier = _text(usage, "service_tier") or self._tier
+            self._find(usage, _paths(shape.name))
+            return True
+        return False
+
+    def _find(self, usage: object, paths: Mapping[str, tuple[Path, ...]]) -> None:
+        for head, below in paths.items():
+            if (node := get(usage, head)) is None:
+                continue
+            for path in below:
+                if (value := follow(node, path[1:]) if len(path) > 1 else node) is not None:
+                    self._found[path] = value
+
+    def answer(self, *, streamed: bool = False) -> Answer:
+        """What is known by now."""
+        shape = self._shape
+        model = _plain_model(self._model)
+        provider = (model and provider_of(model)) or (shape and shape.provider) or None
+        if shape is None:
+            problem = self._problem or (None if self._failure else _NO_STREAM_USAGE if streamed else _NO_USAGE)
+            return Answer({}, provider, model, self._id, failure=self._failure, problem=problem)
+        try:
+            counts = _normalise(shape, self._found)
+        except ValueError as error:
+            return Answer({}, provider, model, self._id, failure=self._failure, problem=str(error))
+        details = {name: value for name, text in shape.details.items() if (value := self._detail(rule(text)))}
+        if self._tier and self._tier not in {"standard", "default", "auto"}:
+            details["service_tier"] = self._tier
+        cost = self._found.get(("cost",))
+        return Answer(
+            counts=counts,
+            provider=provider,
+            model=model,
+            response_id=self._id,
+            cost=_cost(cost),
+            details=details,
+            failure=self._failure,
+            problem=self._problem,
+        )
+
+    def _detail(self, choices: Rule) -> Any:
+        for path in choices[0]:
+            if path in self._found:
+                value = self._found[path]
+                return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+        return None
+
+
+@cache
+def _paths(name: str) -> Mapping[str, tuple[Path, ...]]:
+    """Every path that a shape's rules and arithmetic look at, by its first step."""
+    shape = next(shape for shape in SHAPES if shape.name == name)
+    texts = (*shape.counts.values(), *shape.details.values(), *_EXTRA.get(name, ()))
+    paths = tuple(dict.fromkeys(path for text in texts for choice in rule(text) for path in choice))
+    return {head: tuple(path for path in paths if path[0] == head) for head, *_ in paths}
+
+
+_LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+
+
+def _cost(value: object) -> float | int | None:
+    """What the provider says the call cost in USD: OpenRouter's number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < _MAX_COST_USD else None
+
+
+# What a shape's own arithmetic needs beyond its rules.
+_EXTRA: Mapping[str, tuple[str, ...]] = {"chat": ("cost",), "messages": ("iterations",)}
+
+
+def _is(shape: Shape, usage: object) -> bool:
+    return _first(usage, rule(shape.marks)[0]) is not None and not (
+        shape.absent and _first(usage, rule(shape.absent)[0]) is not None
+    )
+
+
+def _normalise(shape: Shape, found: Mapping[Path, Any]) -> dict[str, int]:
+    """The table's counts from what was found. Raises `ValueError` with a sentence for what can't be right."""
+    counts = {name: _sum(rule(shape.counts[name]), found) for name in COUNTS if name in shape.counts}
+    given = {name: count for name, count in counts.items() if count is not None}
+    if shape is MESSAGES:
+        _add_compactions(given, found.get(("iterations",)))
+    if shape is CHAT:
+        _add_what_output_leaves_out(given, found)
+    _check(given)
+    return given
+
+
+def _sum(choices: Rule, found: Mapping[Path, Any]) -> int | None:
+    total = None
+    for choice in choices:
+        for path in choice:
+            if path in found:
+                total = (total or 0) + _whole(found[path])
+                break
+    return total
+
+
+def _whole(value: object) -> int:
+    if type(value) is int and 0 <= value <= _MAX_COUNT:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
+        raise ValueError("The answer's usage holds a count that is no whole number; it is recorded with 0 tokens.")
+    return value
+
+
+def _add_compactions(counts: dict[str, int], iterations: object) -> None:
+    """Anthropic: the tokens of a compaction are billed and not in the totals above."""
+    for entry in iterations if isinstance(iterations, list | tuple) else ():
+        if get(entry, "type") == "compaction":
+            found = {path: value for path in _MESSAGE_PATHS if (value := follow(entry, path)) is not None}
+            for name, text in MESSAGES.counts.items():
+                if (more := _sum(rule(text), found)) is not None:
+                    counts[name] = counts.get(name, 0) + more
+
+
+_MESSAGE_PATHS = tuple(path for text in MESSAGES.counts.values() for choice in rule(text) for path in choice)
+
+
+def _add_what_output_leaves_out(counts: dict[str, int], found: Mapping[Path, Any]) -> None:
+    """xAI counts reasoning beside the output, as its total shows; Perplexity's deep research bills it so too."""
+    reasoning = counts.get("reasoning_output_tokens", 0)
+    output, total = counts.get("output_tokens", 0), counts.get("total_tokens", 0)
+    citations = found.get(("citation_tokens",))
+    if citations is not None:
+        extra = _whole(citations) + reasoning
+        counts["output_tokens"] = output + extra
+        counts.pop("total_tokens", None)
+    elif reasoning and (reasoning > output or total == counts.get("input_tokens", 0) + output + reasoning):
+        counts["output_tokens"] = output + reasoning
+
+
+def _check(counts: dict[str, int]) -> None:
+    """What contradicts itself is put right only where one reading is possible."""
+    floor = counts.get("input_tokens", 0) + counts.get("output_tokens", 0)
+    if counts.get("total_tokens", floor) < floor:
+        del counts["total_tokens"]
+    cached = counts.get("cache_read_input_tokens", 0) + counts.get("cache_write_input_tokens", 0)
+    if cached > counts.get("input_tokens", 0) or counts.get("reasoning_output_tokens", 0) > counts.get(
+        "output_tokens", 0
+    ):
+        raise ValueError("The answer's usage contradicts itself: a part is above its whole; recorded with 0 tokens.")
+    if floor > _MAX_COUNT:
+        raise ValueError("The answer's usage is above what the table holds; it is recorded with 0 tokens.")
+
+
+def _plain_model(model: str | None) -> str | None:
+    """Gemini names a model by its resource: models/gemini-2.5-flash, publishers/google/models/…"""
+    if model and ("models/" in model):
+        return model.rpartition("models/")[2] or model
+    return model
+
+
+def _first(node: object, choices: tuple[Path, ...]) -> Any:
+    return next((value for path in choices if (value := follow(node, path)) is not None), None)
+
+
+def follow(node: object, path: Path) -> Any:
+    """What lies at a path of names, in objects or decoded JSON; None where a step is missing."""
+    for name in path:
+        if node is None:
+            return None
+        node = _of_modality(node, name) if isinstance(node, list) else get(node, name)
+    return node
+
+
+def _of_modality(items: list[Any], name: str) -> Any:
+    """Gemini lists its counts by modality: [{"modality": "AUDIO", "tokenCount": 150}, …]."""
+    return next((get(item, "token_count") for item in items if get(item, "modality") == name), None)
+
+
+def get(node: Any, name: str) -> Any:
+    """A field of an object, or of decoded JSON under its snake_case or camelCase name."""
+    kind = _kind(node.__class__)
+    if kind == "mapping":
+        return node[name] if name in node else node.get(_camel(name))
+    if kind == "pydantic":
+        # Such an object says slowly that it lacks something; what it doesn't declare lies in its extra fields.
+        fields = node.__dict__
+        if name in fields:
+            return fields[name]
+        extra = getattr(node, "__pydantic_extra__", None)
+        return extra.get(name) if extra else None
+    return getattr(node, name, None)
+
+
+@lru_cache(256)
+def _kind(kind: type) -> str:
+    if issubclass(kind, Mapping):
+        return "mapping"
+    return "pydantic" if hasattr(kind, "model_fields") else "object"
+
+
+def _langchain_model(node: object) -> str | None:
+    metadata = get(node, "response_metadata")
+    return None if metadata is None else _text(metadata, "model_name") or _text(metadata, "model")
+
+
+def _text(node: object, name: str) -> str | None:
+    value = get(node, name)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+@cache
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)

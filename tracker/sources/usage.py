@@ -1,0 +1,56 @@
+"""An answer and what its caller says of it → the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields as fields_of
+from typing import Any
+
+from tracker.masking import mask
+from tracker.sources.answers import Answer
+from tracker.usage import TokenUsage
+
+# What a caller may say of a call; its counts are the answer's.
+CALL_FIELDS = frozenset(field.name for field in fields_of(TokenUsage) if not field.name.endswith("_tokens"))
+BROKEN_OFF = "The stream was broken off; the tokens are those known until then."
+_LONGEST_FAILURE = 300
+
+
+def usage_of(
+    answer: Answer, fields: Mapping[str, Any], *, failure: str | None = None, broken_off: bool = False
+) -> TokenUsage:
+    """The record of a call: the answer's figures, the caller's words.
+
+    The model is the one that answered; another one that was asked for stands in `metadata.request_model`. What only
+    prices need stands in `metadata.usage`.
+    """
+    said = failure or answer.failure or (BROKEN_OFF if broken_off else None)
+    ours: dict[str, Any] = {
+        "response_id": answer.response_id,
+        "request_model": fields.get("model") if answer.model and fields.get("model") != answer.model else None,
+        "usage": dict(answer.details) or None,
+        "stream": "broken_off" if broken_off else None,
+        "usage_problem": answer.problem,
+    }
+    metadata = {name: value for name, value in ours.items() if value is not None} | dict(fields.get("metadata", {}))
+    given = {name: value for name, value in fields.items() if name not in {"model", "metadata"}}
+    drawn: dict[str, Any] = {
+        **answer.counts,
+        "model": answer.model or fields.get("model") or "unknown",
+        "provider": answer.provider,
+        "cost": answer.cost,
+        "metadata": metadata,
+    }
+    if said is not None:
+        drawn |= {"success": False, "error_message": said}
+    return TokenUsage(**(drawn | given))
+
+
+def failure_text(error: BaseException) -> str:
+    """The error's type and the first line of what it says, without secrets."""
+    try:
+        text = next(iter(str(error).strip().splitlines()), "")
+    except Exception:  # noqa: BLE001  somebody else's __str__
+        text = ""
+    name = type(error).__name__
+    return mask(f"{name}: {text}" if text else name)[:_LONGEST_FAILURE]
