@@ -43,6 +43,8 @@ def follow(page: str) -> None:
         # A change of page empties the browser's address, whatever this run was told of it, and widgets forget.
         state[_WRITTEN] = {}
         fresh |= NAMES
+        for name in view.keys() - NAMES - given.keys():
+            del view[name]  # what was open on another page
     state[_PAGE], state[_SEEN] = page, given
 
 
@@ -64,7 +66,7 @@ def put(name: str, value: str | None) -> None:
 
 def _write(name: str, value: str | None) -> None:
     written: dict[str, str] = st.session_state.setdefault(_WRITTEN, {})
-    if written.get(name) == value:
+    if written.get(name) == value and (value is not None or name not in st.query_params):
         return
     if value is None:
         st.query_params.pop(name, None)
