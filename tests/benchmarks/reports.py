@@ -9,15 +9,16 @@ settings. Each call is a report's whole time: looking the rollups up, asking, an
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.benchmarks.servers import database, server, timed_ms, warm_ms
+from tests.benchmarks.servers import database, server, timed_ms
 from tracker.database.driver import Connection, execute
 from tracker.database.locate import Database
 from tracker.database.table import read_table
@@ -73,8 +74,8 @@ def questions(reader: Reader, asked: Filters) -> dict[str, Callable[[], Any]]:
     }
 
 
-def measure(found: Database, rows: int) -> dict[str, tuple[float, float | None]]:
-    """Milliseconds of each report, and of the plain SQL; prints refresh, rebuild and disk on the way."""
+def prepare(found: Database, rows: int) -> None:
+    """Fill a database; prints what refresh, rebuild and disk cost."""
     with closing(found.connect()) as connection:
         question = (Path(__file__).parent / "calls.sql").read_text(encoding="utf-8")
         execute(connection, question.replace(":rows", str(rows)))
@@ -83,18 +84,30 @@ def measure(found: Database, rows: int) -> dict[str, tuple[float, float | None]]
         build_ms = timed_ms(lambda: refresh.catch_up(connection, table))
         for name in tables.ALL:
             execute(connection, f"VACUUM ANALYZE {name}")
-        reader = Reader(found)
-        reader._refresher._stopped = True  # each answer stands for itself
-        today = datetime.now(ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
-        asked = Filters(start=today - timedelta(days=29), end=today + timedelta(days=1), timezone=ZONE)
-        times: dict[str, tuple[float, float | None]] = {}
-        bound = {"start": asked.start, "end": asked.end}
-        for name, ask in questions(reader, asked).items():
-            plain = warm_ms(partial(execute, connection, PLAIN[name], bound)) if name in PLAIN else None
-            times[name] = warm_ms(ask), plain
-        reader.close()
         _maintenance(connection, table, rows, build_ms)
-        return times
+
+
+def measure(databases: Sequence[Database], rounds: int = 5) -> dict[str, list[float]]:
+    """Milliseconds of each report in each database, then of the plain SQL in the last.
+
+    One after the other, question by question, so that what else the machine does hits neighbours alike.
+    """
+    today = datetime.now(ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
+    asked = Filters(start=today - timedelta(days=29), end=today + timedelta(days=1), timezone=ZONE)
+    readers = [Reader(found) for found in databases]
+    for reader in readers:
+        reader._refresher._stopped = True  # each answer stands for itself
+    times: dict[str, list[float]] = {}
+    with closing(databases[-1].connect()) as connection:
+        for name in questions(readers[0], asked):
+            work: list[Callable[[], Any]] = [questions(reader, asked)[name] for reader in readers]
+            if name in PLAIN:
+                work.append(partial(execute, connection, PLAIN[name], {"start": asked.start, "end": asked.end}))
+            # The first call warms up: PostgreSQL's own cache is smaller than the table.
+            times[name] = [median([timed_ms(one) for _ in range(rounds + 1)][1:]) for one in work]
+    for reader in readers:
+        reader.close()
+    return times
 
 
 def _maintenance(connection: Connection, table: Any, rows: int, build_ms: float) -> None:
@@ -127,18 +140,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 5_000_000])
     parser.add_argument("--database-url")
     arguments = parser.parse_args()
-    results = []
-    with server(arguments.database_url) as url:
-        for rows in arguments.rows:
-            with database(url, f"reports_{rows}") as found:
-                results.append(measure(found, rows))
-    last = results[-1]
+    with server(arguments.database_url) as url, ExitStack() as stack:
+        databases = [stack.enter_context(database(url, f"reports_{rows}")) for rows in arguments.rows]
+        for found, rows in zip(databases, arguments.rows, strict=True):
+            prepare(found, rows)
+        times = measure(databases)
     heads = " | ".join(f"{rows:,} rows, ms" for rows in arguments.rows)
-    print(f"\n| question | {heads} | plain SQL, ms | ratio |\n|---|{'---:|' * (len(results) + 2)}")
-    for name, (_, plain) in last.items():
-        own = " | ".join(f"{result[name][0]:.1f}" for result in results)
-        ratio = f"1/{plain / last[name][0]:.0f}" if plain else "–"
-        print(f"| {name} | {own} | {f'{plain:,.0f}' if plain else '–'} | {ratio} |")
+    print(f"\n| question | {heads} | plain SQL, ms | ratio |\n|---|{'---:|' * (len(databases) + 2)}")
+    for name, found_ms in times.items():
+        own, plain = found_ms[: len(databases)], found_ms[len(databases) :]
+        shown = " | ".join(f"{value:.1f}" for value in own)
+        ratio = f"1/{plain[0] / own[-1]:.0f}" if plain else "–"
+        print(f"| {name} | {shown} | {f'{plain[0]:,.0f}' if plain else '–'} | {ratio} |")
 
 
 if __name__ == "__main__":

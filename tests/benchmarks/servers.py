@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from statistics import median
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
@@ -65,9 +64,3 @@ def timed_ms(work: Any) -> float:
     started = perf_counter()
     work()
     return (perf_counter() - started) * 1000
-
-
-def warm_ms(work: Any, times: int = 5) -> float:
-    """The median of some calls after one that warms up."""
-    work()
-    return median(timed_ms(work) for _ in range(times))

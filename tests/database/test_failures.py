@@ -81,7 +81,7 @@ def test_a_wrong_password(password_url, clerk):
 
 
 def test_a_missing_password(password_url, clerk):
-    assert refusal(with_role(password_url, clerk.name)).code == "password_missing"
+    assert refusal(with_role(password_url, clerk.name, "")).code == "password_missing"
 
 
 def test_the_right_password_however_odd_lets_in(password_url, clerk):
