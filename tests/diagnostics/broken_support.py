@@ -268,7 +268,7 @@ def wrong_password(place):
 
 @causes("password_missing")
 def no_password(place):
-    return url(with_role(place.plain_url, place.fixture("clerk").name))
+    return url(with_role(place.plain_url, place.fixture("clerk").name, ""))
 
 
 @causes("role_missing")
