@@ -118,7 +118,6 @@ def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
 
     open_page(page, server.url + "/connections")
     expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
-    expect(page.get_by_text("Asia/Seoul")).to_be_visible()
 
     page.get_by_test_id("stSidebarNavLink").filter(has_text="Test recordings").click()
     page.get_by_role("button", name="AI summary").click()
@@ -126,8 +125,8 @@ def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
     assert value(database_url, "SELECT operation FROM token_usage WHERE is_test") == "summary_generation"
 
     page.get_by_test_id("stSidebarNavLink").filter(has_text="Overview").click()
-    expect(page.get_by_text("Nothing recorded yet")).to_be_visible()
-    page.get_by_text("Include tests").click()
+    expect(page.get_by_text("Only test recordings so far")).to_be_visible()
+    page.get_by_test_id("stMain").get_by_role("button", name="Include tests", exact=True).click()
     expect(metric(page, "Tokens")).to_contain_text("976")
     expect(
         page.locator('[data-testid="stVegaLiteChart"] svg, [data-testid="stVegaLiteChart"] canvas').first
