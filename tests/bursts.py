@@ -134,10 +134,10 @@ class Recording:
     """A process of its own that records until it is killed, and says each number whose `record` has returned."""
 
     _CODE = """
-import os, sys
+import itertools, os, sys
 from tracker import Tracker, TokenUsage
 recorder = Tracker(mode=sys.argv[1], log_records=False)
-for number in range(int(sys.argv[2]), 10_000_000):
+for number in itertools.count(int(sys.argv[2])):
     usage = TokenUsage(model="gemini-2.5-flash", input_tokens=812, output_tokens=164, session_id=str(number))
     if recorder.record(usage).status != "failed":
         os.write(1, b"%d\\n" % number)
@@ -155,7 +155,10 @@ for number in range(int(sys.argv[2]), 10_000_000):
 
     def said(self, records: int) -> list[int]:
         """Wait for so many records to return; their numbers."""
-        return [int(self._process.stdout.readline()) for _ in range(records)]
+        lines = [self._process.stdout.readline() for _ in range(records)]
+        if not lines[-1]:
+            raise AssertionError(self._process.communicate(timeout=30)[1].decode())
+        return [int(line) for line in lines]
 
     def killed_after(self, records: int) -> list[int]:
         """SIGKILL it once so many more records have returned; the numbers of all that had."""

@@ -166,20 +166,19 @@ class Journal:
 
     def _round(self, deadline: float, limit: int | None = None) -> bool | None:
         more: bool | None = False
-        before = self._answers()
+        answered = False
         for drainer in tuple(self._drainers):
+            before = drainer.answers
             left = drainer.round(self._instance.name, deadline, **({"limit": limit} if limit else {}))
+            answered = answered or drainer.answers > before
             if left is False and drainer.outbox is not self.outbox:
                 with suppress(ValueError):  # another thread was faster
                     self._drainers.remove(drainer)  # what was queued without an address is delivered
                 drainer.outbox.close()
             more = left if more is False else more
-        if self._answers() > before:  # a round without anything to do says nothing about the database
+        if answered:  # a round without anything to do says nothing about the database
             self._breaker.closes()
         return more
-
-    def _answers(self) -> int:
-        return sum(drainer.answers for drainer in self._drainers)
 
     def note_waiting(self, deadline: float) -> None:
         """Tell the ledger that earlier numbers wait, before later ones make them look lost."""
