@@ -1,7 +1,7 @@
 """Every fault that recording must survive, by real means: nothing lost, nothing doubled, every caller answered in time.
 
 Each has a short form, which belongs to the suite, and a long one with the numbers that are promised:
-`pytest -m long -s` runs those and prints the table that stands in docs/faults.md.
+`pytest -m long -s` runs those and prints their table.
 """
 
 from __future__ import annotations
