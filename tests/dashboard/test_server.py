@@ -166,6 +166,7 @@ def test_an_open_page_says_that_the_table_is_gone_and_recovers_by_itself(
     page = browser.new_page()
     run(database_url, "ALTER TABLE token_usage RENAME TO hidden")
     open_page(page, server.url)
-    expect(page.get_by_text("The table token_usage isn't there.")).to_be_visible()
+    main = page.get_by_test_id("stMain")  # the sidebar says it too
+    expect(main.get_by_text("The table token_usage isn't there.")).to_be_visible()
     run(database_url, "ALTER TABLE hidden RENAME TO token_usage")
-    expect(page.get_by_text("Nothing recorded yet")).to_be_visible(timeout=20_000)
+    expect(main.get_by_text("Nothing recorded yet")).to_be_visible(timeout=30_000)
