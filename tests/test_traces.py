@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import pytest
+from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -174,6 +175,59 @@ def test_of_the_ai_sdks_own_spans_only_the_do_ones_count(app, database_url):
     assert stored(database_url) == [("gemini-2.5-flash", "google", "summary", 9, 2)]
 
 
+# --- odd values ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["120", 120, 120.0])
+def test_a_count_may_be_text_or_a_double(app, database_url, count):
+    post(app, export(span(1, {**GENAI, "gen_ai.usage.input_tokens": count})))
+    assert stored(database_url, "input_tokens") == [(120,)]
+
+
+@pytest.mark.parametrize("count", [-1, "-1", 2**31, 2**63 - 1, -(2**63), "9223372036854775808", 1e300, -1e300])
+def test_a_count_that_no_call_can_have_is_rejected_with_its_name(app, database_url, count):
+    _, _, answer = post(app, export(span(1, {**GENAI, "gen_ai.usage.input_tokens": count})))
+    partial = json.loads(answer)["partialSuccess"]
+    assert partial["rejectedSpans"] == "1"
+    assert "gen_ai.usage.input_tokens" in partial["errorMessage"]
+    assert stored(database_url) == []
+
+
+@pytest.mark.parametrize("count", ["many", "", "1e3", "0x10", "12 ", True, 0.5, float("nan"), float("inf")])
+def test_what_is_no_count_is_as_good_as_not_said(app, database_url, count):
+    post(app, export(span(1, {**GENAI, "gen_ai.usage.input_tokens": count})))
+    (row,) = stored(database_url, "input_tokens, output_tokens, metadata ->> 'usage_problem'")
+    assert row == (0, 20, "The span doesn't say its input tokens.")
+
+
+def test_what_postgres_cannot_hold_is_replaced(app, database_url):
+    texts = dict.fromkeys(["gen_ai.response.model", "gen_ai.operation.name", "user.id", "session.id"], "a\0b")
+    status = {"code": 2, "message": "no\0"}
+    post(app, export(span(1, {**GENAI, **texts}, status=status), service_name="s\0", env="e\0"))
+    columns = "model, operation, user_id, session_id, error_message, environment, metadata ->> 'service'"
+    assert stored(database_url, columns) == [(*["a\ufffdb"] * 4, "no\ufffd", "e\ufffd", "s\ufffd")]
+
+
+@pytest.mark.parametrize("start", [END_NS + 1, 0, 2**64 - 1, -5])
+def test_a_duration_that_no_call_can_have_is_unknown(app, database_url, start):
+    post(app, export(span(1, GENAI, startTimeUnixNano=str(start))))
+    assert stored(database_url, "processing_time") == [(None,)]
+
+
+@pytest.mark.parametrize("end", ["0", "-1", "x", None, str(2**64 - 1)])
+def test_an_end_that_is_none_is_rejected(app, database_url, end):
+    _, _, answer = post(app, export(span(1, GENAI, endTimeUnixNano=end)))
+    latest = end == str(2**64 - 1)  # the year 2554: a clock that is wrong, and counted like any other
+    assert json.loads(answer) == {} if latest else "no end" in json.loads(answer)["partialSuccess"]["errorMessage"]
+    assert len(stored(database_url)) == latest
+
+
+def test_a_huge_batch_is_stored_whole(app, database_url):
+    spans = [span(number, GENAI, parent=number // 3 or None) for number in range(1, 5001)]
+    assert post(app, export(*spans))[0] == 200
+    assert len(stored(database_url)) == 5000 - 5000 // 3
+
+
 # --- the protocol -------------------------------------------------------------------------------------------------
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -241,7 +295,7 @@ def test_spans_that_cannot_be_stored_are_rejected_and_the_rest_is_stored(app, da
         (b"{}", {"content-type": "text/plain"}, 415),
         (b"x" * (MAX_BODY_BYTES + 1), {}, 413),
         (b"{}", {"content-length": "9" * 30}, 413),
-        (gzip.compress(b" " * (40 * 2**20)), {"content-encoding": "gzip"}, 413),
+        (gzip.compress(b" " * (MAX_BODY_BYTES + 1)), {"content-encoding": "gzip"}, 413),
     ],
 )
 def test_what_is_no_export_is_answered_in_a_sentence(app, database_url, body, headers, status):
@@ -250,6 +304,53 @@ def test_what_is_no_export_is_answered_in_a_sentence(app, database_url, body, he
     assert b"Traceback" not in answer
     if headers.get("content-type") != "application/x-protobuf":
         assert json.loads(answer)["message"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-protobuf"])
+@pytest.mark.parametrize("given", ["{}", "{}; charset=utf-8", "{} ;charset=UTF-8"])
+def test_an_empty_request_is_a_success_in_its_own_type(app, kind, given):
+    status, headers, _ = post(app, b"", {"content-type": given.format(kind)})
+    assert (status, headers["content-type"]) == (200, kind)
+
+
+def test_unknown_fields_are_ignored_and_ids_are_hex_of_either_case(app, database_url):
+    post(app, export(span(1, GENAI)))
+    known = {**span(1, GENAI), "traceId": TRACE.upper(), "flags": 257, "entityRefs": [{"x": 1}], "events": 3}
+    body = {**export(known), "newInVersion9": {"deep": [1]}}
+    assert post(app, body) == (200, {"content-type": "application/json", **_sized(b"{}")}, b"{}")
+    assert len(stored(database_url)) == 1
+
+
+def _sized(body):
+    return {"content-length": str(len(body)), "cache-control": "no-store"}
+
+
+@pytest.mark.parametrize("moment", [str(END_NS), END_NS, float(END_NS)])
+def test_64_bit_numbers_are_text_or_numbers(app, database_url, moment):
+    post(app, export(span(1, GENAI, endTimeUnixNano=moment)))
+    assert stored(database_url, "created_at") == [(datetime.fromtimestamp(END_NS / 1e9, UTC),)]
+
+
+@pytest.mark.parametrize(
+    ("body", "env", "status"),
+    [
+        (b"\xff\xff", {}, 400),
+        (b"x" * (MAX_BODY_BYTES + 1), {}, 413),
+        (b"", {"TRACKER_DEBUG_TOKEN": "t"}, 401),
+        (protobuf(), {"url": "postgresql://u@127.0.0.1:1/db"}, 503),
+    ],
+)
+def test_a_failure_of_a_protobuf_request_is_a_status_message(make_app, body, env, status):
+    found, headers, answer = post(make_app(**env), body, PROTOBUF)
+    assert (found, headers["content-type"]) == (status, "application/x-protobuf")
+    assert Status.FromString(answer).message.endswith(".")
+
+
+def test_a_mistake_of_ours_is_a_500_with_a_sentence(app, monkeypatch, caplog):
+    monkeypatch.setattr("tracker.sources.spans.from_json", lambda _: [None])
+    status, _, answer = post(app, export(span(1, GENAI)))
+    assert (status, json.loads(answer)["message"]) == (500, "Something here went wrong; the log says what.")
+    assert "AttributeError" in caplog.text
 
 
 def test_other_methods_are_405(app):
@@ -340,7 +441,7 @@ SPAN = st.fixed_dictionaries(
         "parentSpanId": st.integers(1, 5).map(lambda number: f"{number:016x}") | VALUES,
         "startTimeUnixNano": VALUES,
         "name": VALUES,
-        "status": VALUES,
+        "status": VALUES | st.dictionaries(st.sampled_from(["code", "message"]), VALUES),
     },
 )
 EXPORT = st.lists(SPAN, max_size=4).map(lambda spans: export(*spans)) | VALUES

@@ -19,17 +19,18 @@ from tracker.database.driver import Connection
 from tracker.database.locate import locate
 from tracker.diagnostics.access import allowed
 from tracker.errors import DatabaseError, SettingError, UsageError
-from tracker.recording.batch import BatchWriter
+from tracker.recording import exports
 from tracker.settings import Settings, load
 from tracker.sources import otlp, spans
+from tracker.sources.tree import Key, Node
 
 log = logging.getLogger("tracker.traces")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Borrow = Callable[[], AbstractContextManager[tuple[Connection, str | None]]]
 
-MAX_BODY_BYTES = 8 * 2**20
-MAX_UNPACKED_BYTES = 32 * 2**20
+# The limit that the specification recommends, before and after unpacking: a smaller one would lose batches for good.
+MAX_BODY_BYTES = MAX_UNPACKED_BYTES = 20 * 2**20
 MAX_AT_ONCE = 4
 # zlib's window bits for each; the specification asks for gzip, Python's exporter can send deflate too.
 _PACKED = {"gzip": 31, "deflate": 15}
@@ -47,7 +48,10 @@ class _Refused(Exception):  # noqa: N818  an answer, not a mistake of ours
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What became of an export's spans: how many of them couldn't be stored, and why the first couldn't."""
+    """What became of an export's spans: how many of them couldn't be stored, and why the first couldn't.
+
+    With none of them a reason is a warning, as the specification has it.
+    """
 
     rejected: int = 0
     reason: str = ""
@@ -59,7 +63,8 @@ class TracesApp:
     def __init__(self, borrow: Borrow, settings: Callable[[], Settings]) -> None:
         self._borrow = borrow
         self._settings = settings
-        self._leaves = otlp.Leaves()
+        self._memory = exports.Memory()
+        self._forgetting = exports.Forgetting()
         self._at_once = 0
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -71,6 +76,9 @@ class TracesApp:
             taken = await self._take(scope, headers, kind, receive)
         except _Refused as refused:
             await _answer(send, refused.status, _status(kind, str(refused)), kind, refused.headers)
+        except Exception:
+            log.exception("An export of spans met a mistake of ours.")
+            await _answer(send, 500, _status(kind, "Something here went wrong; the log says what."), kind, {})
         else:
             await _answer(send, 200, _success(kind, taken), kind, {})
 
@@ -96,26 +104,32 @@ class TracesApp:
             self._at_once -= 1
 
     def _store(self, body: bytes, encoding: str, kind: str) -> _Taken:
-        found = _decoded(_unpacked(body, encoding), kind)
-        rejected: list[str] = []
-        records = []
-        for span in self._leaves.of(found):
-            try:
-                records.append(otlp.record_of(span))
-            except UsageError as error:
-                rejected.append(str(error))
-        if records:
-            rejected += self._write(records)
-        return _Taken(len(rejected), rejected[0] if rejected else "")
+        found = {(span.trace_id, span.span_id): span for span in _decoded(_unpacked(body, encoding), kind)}
+        rows: dict[Key, Mapping[str, Any]] = {}
+        wrong: dict[Key, str] = {}
+        nodes = []
+        for key, span in found.items():
+            record = None
+            if otlp.counts(span):
+                try:
+                    record = otlp.record_of(span)
+                    rows[key] = record.as_row()
+                except UsageError as error:
+                    wrong[key] = str(error)
+            if node := otlp.node_of(span, record):
+                nodes.append(node)
+        result = self._write(nodes, rows) if nodes else exports.Result([], set(), None)
+        rejected = [sentence for key, sentence in wrong.items() if key not in result.repeating] + result.refused
+        return _Taken(len(rejected), rejected[0] if rejected else result.remark or "")
 
-    def _write(self, records: list[otlp.SpanRecord]) -> list[str]:
+    def _write(self, nodes: list[Node], rows: Mapping[Key, Mapping[str, Any]]) -> exports.Result:
         try:
             with self._borrow() as (connection, schema):
-                writer = BatchWriter(connection, schema)
-                refused = [reason for record in records for _, reason in writer.add(record.as_row(), record)]
-                return refused + [reason for _, reason in writer.flush()]
+                result = exports.store(connection, schema, nodes, rows, self._memory)
+                self._forgetting.run(connection, schema)
+                return result
         except (DatabaseError, SettingError) as error:
-            log.warning("An export of %s spans wasn't stored. %s", len(records), error)
+            log.warning("An export of %s spans wasn't stored. %s", len(nodes), error)
             sentence = error.sentence if isinstance(error, DatabaseError) else "The database isn't set up."
             raise _Refused(503, f"{sentence} Send it again later.", retry_after="5") from None
 
@@ -170,15 +184,15 @@ def _decoded(body: bytes, kind: str) -> list[spans.Span]:
 
 
 def _success(kind: str, taken: _Taken) -> bytes:
-    """ExportTraceServiceResponse; `partial_success` only where spans were rejected."""
+    """ExportTraceServiceResponse; `partial_success` only where spans were rejected, or to warn."""
     reason = taken.reason[:300]
     if kind != _PROTOBUF:
-        partial = {"rejectedSpans": str(taken.rejected), "errorMessage": reason} if taken.rejected else None
+        partial = {"rejectedSpans": str(taken.rejected), "errorMessage": reason} if reason else None
         return json.dumps({"partialSuccess": partial} if partial else {}).encode()
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
 
     answer = service.ExportTraceServiceResponse()
-    if taken.rejected:
+    if reason:
         answer.partial_success.rejected_spans = taken.rejected
         answer.partial_success.error_message = reason
     packed: bytes = answer.SerializeToString()

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from tracker.database.driver import Connection
-from tracker.errors import RecordError
+from tracker.database.driver import Connection, execute
+from tracker.errors import DatabaseError, RecordError
 from tracker.recording.statement import Row, Target, absent, insert, insert_many, swallowed
 
 BATCH_ROWS = 1000
 Refused = list[tuple[Any, str]]
+Step = Callable[[Connection], AbstractContextManager[None]]
+
+
+def _plainly(_: Connection) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """A part of a transaction that may fail by itself, so that the rest goes on."""
+    execute(connection, "SAVEPOINT tracker")
+    try:
+        yield
+    except DatabaseError:
+        if not connection.closed:
+            execute(connection, "ROLLBACK TO SAVEPOINT tracker")
+        raise
+    execute(connection, "RELEASE SAVEPOINT tracker")
 
 
 class BatchWriter:
     """Stores rows as they come; counts what was new, what was there already, and hands back what was refused."""
 
-    def __init__(self, connection: Connection, schema: str | None) -> None:
-        """Raises `DatabaseError`, as do the other methods; what was stored until then stays."""
+    def __init__(self, connection: Connection, schema: str | None, step: Step = _plainly) -> None:
+        """Raises `DatabaseError`, as do the other methods; what was stored until then stays.
+
+        `step` is what each statement runs in: `savepoint` inside a transaction of the caller's.
+        """
         self._connection = connection
+        self._step = step
         self._target = Target.read(connection, schema)
         self._waiting: list[tuple[Row, Any]] = []
         self.new = 0
@@ -47,7 +71,8 @@ class BatchWriter:
 
     def _store(self, waiting: list[tuple[Row, Any]]) -> Refused:
         try:
-            new = insert_many(self._connection, self._target, [row for row, _ in waiting])
+            with self._step(self._connection):
+                new = insert_many(self._connection, self._target, [row for row, _ in waiting])
         except RecordError:
             return self._one_by_one(waiting)
         refused = []
@@ -61,7 +86,8 @@ class BatchWriter:
         refused = []
         for row, source in waiting:
             try:
-                new = insert(self._connection, self._target, row)
+                with self._step(self._connection):
+                    new = insert(self._connection, self._target, row)
                 if not new and absent(self._connection, self._target, [str(row["id"])]):
                     raise swallowed()
                 self._counted(1, int(new))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,12 +18,13 @@ from tracker.errors import UsageError
 from tracker.masking import mask
 from tracker.sources.shapes import provider_named, provider_of
 from tracker.sources.spans import Attributes, Span
+from tracker.sources.tree import Node
 from tracker.usage import TokenUsage
 
 _MAX = 2**31 - 1
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = re.compile(r"(?!0+/)[0-9a-f]{32}/(?!0+\Z)[0-9a-f]{16}\Z")
+_PARENT = re.compile(r"(?!0+\Z)[0-9a-f]{16}\Z")
 _NAMES: dict[str, tuple[str, ...]] = {
     "input_tokens": (
         "gen_ai.usage.input_tokens",
@@ -105,52 +105,15 @@ def counts(span: Span) -> bool:
 
 
 def _says(span: Span, count: str) -> bool:
-    values = (span.attributes.get(name) for name in _NAMES[count])
-    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return any(_whole(span.attributes.get(name)) is not None for name in _NAMES[count])
 
 
-class Leaves:
-    """Tells leaf spans from parents that repeat their children's usage, also when they come in later exports.
-
-    It remembers which spans have usage below them, the last 100,000: children end, and are sent, before parents.
-    """
-
-    _KEPT = 100_000
-
-    def __init__(self) -> None:
-        self._above: OrderedDict[tuple[str, str], None] = OrderedDict()
-
-    def of(self, spans: Sequence[Span]) -> list[Span]:
-        """The spans that count, each AI call once."""
-        found = []
-        for span in _children_first(spans):
-            key = (span.trace_id, span.span_id)
-            below = key in self._above
-            usage = counts(span)
-            if usage and not below:
-                found.append(span)
-            if (usage or below) and span.parent_id:
-                self._above[span.trace_id, span.parent_id] = None
-        while len(self._above) > self._KEPT:
-            self._above.popitem(last=False)
-        return found
-
-
-def _children_first(spans: Iterable[Span]) -> list[Span]:
-    by_id = {(span.trace_id, span.span_id): span for span in spans}
-    depths: dict[tuple[str, str], int] = {}
-
-    def depth(span: Span) -> int:
-        chain: dict[tuple[str, str], None] = {}
-        key = (span.trace_id, span.span_id)
-        while key in by_id and key not in depths and key not in chain:  # a broken export may go round in circles
-            chain[key] = None
-            key = (span.trace_id, by_id[key].parent_id)
-        start = depths.get(key, -1) + 1
-        depths.update({link: start + number for number, link in enumerate(reversed(chain))})
-        return depths[span.trace_id, span.span_id]
-
-    return sorted(by_id.values(), key=depth, reverse=True)
+def node_of(span: Span, record: SpanRecord | None) -> Node | None:
+    """The span's place in its trace; None where that can say nothing about any other span."""
+    if not (record or span.parent_id) or not _IDS.match(f"{span.trace_id}/{span.span_id}"):
+        return None
+    parent = span.parent_id if _PARENT.match(span.parent_id) else ""
+    return Node(span.trace_id, span.span_id, parent, str(record.usage.id) if record else None)
 
 
 def record_of(span: Span) -> SpanRecord:
@@ -189,14 +152,20 @@ def record_of(span: Span) -> SpanRecord:
 
 def _number(attributes: Attributes, names: Sequence[str]) -> int | None:
     for name in names:
-        value = attributes.get(name)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if (value := _whole(attributes.get(name))) is not None:
             if not 0 <= value <= _MAX:
                 raise UsageError(f"{name} is outside 0 to {_MAX}.")
             return value
     return None
+
+
+def _whole(value: object) -> int | None:
+    """A count as senders write it: a whole number, also as a double or as text; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _include_parts(tokens: dict[str, Any]) -> None:

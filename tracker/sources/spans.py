@@ -74,9 +74,9 @@ def _of_messages(pairs: Iterable[Any]) -> dict[str, Any]:
 
 
 def from_json(body: bytes) -> list[Span]:
-    """Raises `ValueError` for a body that is no export."""
+    """Raises `ValueError` for a body that is no export; an empty one is one without spans, as in protobuf."""
     try:
-        document = json.loads(body)
+        document = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise ValueError("The body is no JSON.") from None
     return [
@@ -85,9 +85,9 @@ def from_json(body: bytes) -> list[Span]:
             span_id=_hex(span, "spanId"),
             parent_id=_hex(span, "parentSpanId"),
             name=_string(span.get("name")),
-            start_ns=_whole(span.get("startTimeUnixNano")),
-            end_ns=_whole(span.get("endTimeUnixNano")),
-            failed=_object(span, "status").get("code") in {2, "STATUS_CODE_ERROR"},
+            start_ns=_time(span.get("startTimeUnixNano")),
+            end_ns=_time(span.get("endTimeUnixNano")),
+            failed=_object(span, "status").get("code") in (2, "STATUS_CODE_ERROR"),
             message=_string(_object(span, "status").get("message")),
             attributes=_of_pairs(span),
             resource=_of_pairs(_object(resource_spans, "resource")),
@@ -106,8 +106,8 @@ def _of_pairs(holder: Any) -> dict[str, Any]:
             raise ValueError("An attribute has no key.")  # noqa: TRY004  one kind of error for the caller
         if isinstance(text := value.get("stringValue"), str):
             found[key] = text
-        elif "intValue" in value:
-            found[key] = _whole(value["intValue"])
+        elif (whole := _whole(value.get("intValue"))) is not None:
+            found[key] = whole
         elif isinstance(number := value.get("doubleValue"), int | float):
             found[key] = number
         elif isinstance(flag := value.get("boolValue"), bool):
@@ -141,12 +141,14 @@ def _hex(span: Any, name: str) -> str:
     return _string(span.get(name)).lower()
 
 
-def _whole(value: object) -> int:
-    """A 64-bit number, which JSON writes as text; 0 where it is none."""
-    if isinstance(value, bool):
-        return 0
+def _time(value: object) -> int:
+    return _whole(value) or 0
+
+
+def _whole(value: object) -> int | None:
+    """A 64-bit number, which JSON writes as text or as a number; None where it is none."""
     if isinstance(value, str) and len(value) <= 20 and value.removeprefix("-").isdecimal() and value.isascii():
         return int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         return int(value)
-    return value if isinstance(value, int) and abs(value) < 2**64 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64 else None
