@@ -32,6 +32,7 @@ LAYERS = (
     "rollups",
     "sources",
     "prices",
+    "budgets",
     "recording",
     "sample",
     "reports",

@@ -70,6 +70,21 @@ def test_a_refused_row_stops_nobody_elses(database_url, monkeypatch):
     assert writer.new == value(database_url, "SELECT count(*) FROM token_usage") == 8
 
 
+def test_a_row_that_a_trigger_swallows_is_refused_and_what_is_there_is_known(database_url, monkeypatch):
+    monkeypatch.setattr(copying, "CHUNK_ROWS", 4)
+    calls = [a_call(model="bad" if number % 3 == 1 else "good") for number in range(11)]
+    copy_all(database_url, calls[:1])
+    run(
+        database_url,
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$",
+        "CREATE TRIGGER swallow BEFORE INSERT ON token_usage FOR EACH ROW WHEN (NEW.model = 'bad')"
+        " EXECUTE FUNCTION swallow()",
+    )
+    writer, refused = copy_all(database_url, calls)
+    assert [source for source, _ in refused] == [call for call in calls if call.model == "bad"]
+    assert (writer.new, writer.known, writer.count) == (6, 1, 7)
+
+
 def test_a_role_that_may_make_no_temporary_table_stores_them_too(database_url, limited_url):
     run(database_url, f"REVOKE TEMPORARY ON DATABASE {clean(database_url).dbname} FROM PUBLIC")
     writer, refused = copy_all(limited_url, [a_call() for _ in range(3)])

@@ -291,6 +291,37 @@ def test_without_a_broken_row_there_is_no_rejects_file(write, load):
     assert not Path("calls.rejects.csv").exists()
 
 
+@pytest.mark.parametrize("link", [None, "symlink", "hardlink"])
+def test_rejects_never_overwrite_the_file_they_come_from(write, load, database_url, capsys, link):
+    text = HEADER + GOOD + "broken,gpt,1,1\n"
+    file = write(text)
+    other = Path("other.csv") if link else Path(file)
+    if link:
+        getattr(other, f"{link}_to")(Path(file).resolve())
+    assert load(file, f"--rejects={other}") == 2
+    assert "overwrite" in capsys.readouterr().err
+    assert Path(file).read_text() == text
+    assert sums(database_url)[0] == 0
+
+
+def test_the_usual_rejects_file_may_be_a_link_to_the_file_too(write, load, capsys):
+    file = write(HEADER + "broken,gpt,1,1\n")
+    Path("calls.rejects.csv").symlink_to(file)
+    assert load(file) == 2
+    assert "overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", [".", "nowhere/rejects.csv", "calls.csv/rejects.csv", "{read_only}/rejects.csv"])
+def test_a_rejects_file_that_cannot_be_written_is_exit_2_and_nothing_is_stored(
+    write, load, database_url, capsys, read_only, path
+):
+    assert load(write(HEADER + GOOD), f"--rejects={path.format(read_only=read_only)}") == 2
+    said = capsys.readouterr().err
+    assert "--rejects" in said
+    assert len(said.splitlines()) == 1
+    assert sums(database_url)[0] == 0
+
+
 def test_a_corrected_rejects_row_adds_itself_alone(write, load, database_url):
     load(write(HEADER + GOOD + "broken,gpt,1,1\n"))
     assert load(write(HEADER + GOOD + "2026-03-02T10:00:00Z,gpt,1,1\n")) == 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from tracker import settings
+from tracker.budgets.check import Checked, check
 from tracker.database.driver import Connection
 from tracker.database.locate import Database, locate
 from tracker.database.table import Table, read_table
 from tracker.errors import SettingError, SetupError
+from tracker.recording.channels import send
 
 
 def database() -> Database:
@@ -44,6 +47,16 @@ def table(connection: Connection, schema: str | None) -> Table:
         names = ", ".join(found.missing_columns)
         raise SetupError("column_missing", f"The table token_usage lacks: {names}.", "Add it: token-tracker migrate.")
     return found
+
+
+def check_budgets(connection: Connection, database: Database) -> Checked:
+    """Look at the budgets; each alert that nobody sent yet goes out before this returns. Raises `DatabaseError`."""
+
+    def tell(alert: dict[str, Any]) -> None:
+        for url in database.settings.alert_urls:
+            send(url, alert)
+
+    return check(connection, database.url.schema, database.settings.runtime, tell)
 
 
 class Bar:

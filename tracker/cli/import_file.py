@@ -16,7 +16,7 @@ from tracker.recording.batch import BatchWriter
 from tracker.recording.copying import CopyWriter
 from tracker.sources.csv_file import CsvPlan, Reject, read_calls
 from tracker.sources.log_lines import read_records
-from tracker.sources.rejects import RejectsFile
+from tracker.sources.rejects import RejectsFile, checked
 
 
 def add_parser(commands: Any) -> None:
@@ -81,10 +81,10 @@ def _run_csv(arguments: argparse.Namespace) -> int:
         zone=common.zone(arguments.timezone),
     )
     with arguments.file.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        path = checked(arguments.rejects, arguments.file)
         calls = read_calls(file, plan)
         next(calls)  # reads the header: what is wrong with the call is said before anything is tried
         database = common.database()
-        path = arguments.rejects or Path(f"{arguments.file.stem}.rejects.csv")
         with (
             closing(database.connect()) as connection,
             RejectsFile(path) as rejects,

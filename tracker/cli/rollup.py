@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
 from tracker.cli import common
 from tracker.database.driver import Connection
 from tracker.database.table import Table
-from tracker.errors import SettingError
+from tracker.errors import DatabaseError, SettingError
 from tracker.rollups import refresh
 from tracker.rollups.state import usable
 from tracker.rollups.verify import verify
@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
             made = refresh.catch_up(connection, table, bar.show)
             bar.end()
             print(f"Up to date: {made} buckets made anew.")
+        with suppress(DatabaseError):  # what is asked for here are the sums
+            common.check_budgets(connection, database)
         return _verify(connection, table, since) if arguments.verify else 0
 
 

@@ -85,6 +85,15 @@ class Alerts:
         }
         logger().error("%s", json.dumps(alert, ensure_ascii=False))
         self._keep(alert)
+        self.send(alert)
+
+    def tell(self, alert: dict[str, Any]) -> None:
+        """An alert about something else than recording, made and counted elsewhere: into the log and to the URLs."""
+        logger().warning("%s", json.dumps(alert, ensure_ascii=False))
+        self.send(alert)
+
+    def send(self, alert: dict[str, Any]) -> None:
+        """To the URLs, by the thread."""
         if self._urls:
             self._enqueue(alert)
 

@@ -10,7 +10,7 @@ from typing import Any
 from tracker.database.driver import Connection, copy, execute
 from tracker.errors import DatabaseError, RecordError
 from tracker.recording.batch import BatchWriter, Refused
-from tracker.recording.statement import Copied, Row, Target, copied
+from tracker.recording.statement import Copied, Row, Target, absent, copied, swallowed
 
 CHUNK_ROWS = 10_000
 
@@ -72,8 +72,14 @@ class CopyWriter:
             if not isinstance(error, RecordError) and error.code != "right_missing":
                 raise
             return self._insert(chunk)
-        self._counted(len(chunk), new)
-        return []
+        refused = self._swallowed(chunk) if new < len(chunk) else []
+        self._counted(len(chunk) - len(refused), new)
+        return refused
+
+    def _swallowed(self, chunk: list[tuple[Row, Any]]) -> Refused:
+        """The rows that were taken and yet aren't there; asked only where fewer were new than were given."""
+        gone = absent(self._connection, self._target, [str(row["id"]) for row, _ in chunk])
+        return [(source, swallowed().sentence) for row, source in chunk if str(row["id"]) in gone]
 
     def _copy(self, rows: Copied) -> int:
         names = ", ".join(rows.columns)

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TransientError
 from tracker.recording.alerts import Alerts
+from tracker.recording.budget_watch import BudgetWatch
 from tracker.recording.courier import Courier
 from tracker.recording.drain import Drainer, set_aside_entry
 from tracker.recording.instance import Instance, Row, compact_document
@@ -60,7 +61,8 @@ class Journal:
         if delivery and (unassigned := unassigned_file(settings, url)):
             self._drainers.append(self._drainer(Outbox(unassigned, settings.outbox_max_mb)))
         self.threaded = delivery is not None and (settings.mode == "background" or not settings.runtime.serverless)
-        self._courier = Courier(self._round, self._on_trouble, settings.deadline_s)
+        self._courier = Courier(self._round_and_look, self._on_trouble, settings.deadline_s)
+        self._budgets = BudgetWatch(delivery, settings.runtime, self.alerts, self.wake)
         self._unnoted: list[int] = []
 
     def _drainer(self, outbox: Outbox) -> Drainer:
@@ -164,6 +166,11 @@ class Journal:
     def _outboxes(self) -> list[Outbox]:
         return [drainer.outbox for drainer in self._drainers] or [self.outbox]
 
+    def _round_and_look(self, deadline: float) -> bool | None:
+        more = self._round(deadline)
+        self._budgets.look()
+        return more
+
     def _round(self, deadline: float, limit: int | None = None) -> bool | None:
         more: bool | None = False
         answered = False
@@ -178,6 +185,7 @@ class Journal:
             more = left if more is False else more
         if answered:  # a round without anything to do says nothing about the database
             self._breaker.closes()
+            self._budgets.delivered()
         return more
 
     def note_waiting(self, deadline: float) -> None:
@@ -249,11 +257,14 @@ class Journal:
         for outbox in self._outboxes():
             outbox.after_fork()
         self.alerts.reset()
+        self._budgets.reset()
         self._courier.reset()
 
     def close(self, alerts_timeout_s: float) -> None:
         """End the thread and close the files; both begin again when a record waits."""
         self._courier.stop()
+        if self.threaded:
+            self._budgets.look(ending=True)
         self.alerts.wait(alerts_timeout_s)
         for outbox in self._outboxes():
             outbox.close()

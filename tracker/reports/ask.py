@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from tracker.reports import user_pieces
 from tracker.reports.engine import Reader
 from tracker.reports.filters import Filters
 from tracker.reports.frames import every_bucket, frame
-from tracker.reports.pieces import Pieces, cut
 from tracker.reports.steps import segments, whole
+from tracker.rollups import user_pieces
+from tracker.rollups.pieces import Pieces, cut
 
 _FILTERS = {
     "usage": ("model", "provider", "operation", "environment"),

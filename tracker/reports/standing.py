@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 from tracker.database.driver import Connection
 from tracker.database.table import Table
 from tracker.errors import DatabaseError
-from tracker.reports.steps import EPOCH
 from tracker.rollups import refresh
+from tracker.rollups.pieces import EPOCH
 from tracker.rollups.state import Access, State
 
 log = logging.getLogger("tracker.dashboard")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,23 +10,7 @@ import pandas as pd
 
 from tracker.reports.filters import Filters
 from tracker.reports.frames import every_bucket
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of time, in microseconds of the epoch, that belongs to one step. A clock set back gives a step two."""
-
-    start: int
-    until: int
-    step: int
-
-
-def microseconds(moment: datetime) -> int:
-    """A moment as microseconds of the epoch, exactly."""
-    return (moment - EPOCH) // _MICROSECOND
+from tracker.rollups.pieces import EPOCH, Segment, microseconds
 
 
 def whole(filters: Filters) -> list[Segment]:

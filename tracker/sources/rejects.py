@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from tracker.errors import SettingError
 from tracker.sources.csv_file import Reject
 
 _HELD = 10_000
+
+
+def checked(given: Path | None, source: Path) -> Path:
+    """Where the rejects of `source` go: NAME.rejects.csv unless told.
+
+    Raises `SettingError` for the file that is being read, whatever its name there, and for a named path at which
+    nothing can be written: found before the first row is stored.
+    """
+    path = given or Path(f"{source.stem}.rejects.csv")
+    if path.exists() and path.samefile(source):
+        raise SettingError(f"The rejects would overwrite the file that is imported, {source}: name another --rejects.")
+    if given and (why := _unwritable(given)):
+        raise SettingError(f"--rejects names {str(given)[:200]!r}, {why}.")
+    return path
+
+
+def _unwritable(path: Path) -> str | None:
+    if path.is_dir():
+        return "which is a directory"
+    if not path.exists():
+        if not path.parent.is_dir():
+            return "whose directory isn't there"
+        return None if os.access(path.parent, os.W_OK | os.X_OK) else "in whose directory nothing can be written"
+    return None if os.access(path, os.W_OK) else "which can't be written"
 
 
 class RejectsFile:

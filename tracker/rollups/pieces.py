@@ -9,17 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tracker.reports.steps import EPOCH, Segment
 from tracker.rollups.state import State
 from tracker.rollups.tables import DAY_S, GRAINS_MINUTES, QUARTER_S
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
 _QUARTER = QUARTER_S * _SECOND
 _DAY = DAY_S * _SECOND
 _GRAINS = tuple(minutes * 60 * _SECOND for minutes in reversed(GRAINS_MINUTES))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of time, in microseconds of the epoch, that belongs to one step. A clock set back gives a step two."""
+
+    start: int
+    until: int
+    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,11 @@ class Pieces:
             "edges": _moments(segment.start for segment in self.segments),
             "edge_steps": _array(segment.step for segment in self.segments),
         }
+
+
+def microseconds(moment: datetime) -> int:
+    """A moment as microseconds of the epoch, exactly."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def cut(segments: Sequence[Segment], state: State | None) -> Pieces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.reports.pieces import _DAY, _QUARTER, Pieces, Stretch, _array, _moments
+from tracker.rollups.pieces import _DAY, _QUARTER, Pieces, Stretch, _array, _moments
 
 
 def parameters(pieces: Pieces) -> dict[str, Any]:

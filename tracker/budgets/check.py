@@ -1,0 +1,127 @@
+"""Look at every budget, and tell once what was reached: by whoever is first to enter it in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker.budgets import store
+from tracker.budgets.budget import FULL
+from tracker.budgets.spent import snapshot, spent
+from tracker.budgets.state import BudgetState, sentence
+from tracker.database.driver import Connection, execute
+from tracker.database.table import quote, read_table
+from tracker.masking import mask
+from tracker.runtime import Runtime
+
+TYPE = "token_budget_reached"
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How the budgets stand, the fullest first, and what kept others from being looked at."""
+
+    states: list[BudgetState]
+    remarks: list[str]
+    told: int = 0
+
+
+def states(connection: Connection, schema: str | None, now: datetime | None = None) -> Checked:
+    """How all budgets stand, without telling anybody. Raises `DatabaseError`."""
+    access = store.read_access(connection, schema)
+    return _states(connection, access, now or datetime.now(UTC))
+
+
+def _states(connection: Connection, access: store.Access, now: datetime) -> Checked:
+    found = store.read(connection, access)
+    if not found.budgets:
+        return Checked([], found.remarks)
+    table = read_table(connection, access.schema)
+    asked = [(budget, budget.window(now)) for budget in found.budgets]
+    with snapshot(connection):
+        used = spent(connection, table, asked)
+    states = [BudgetState(budget, window, what, now) for (budget, window), what in zip(asked, used, strict=True)]
+    return Checked(sorted(states, key=lambda state: -state.share), found.remarks)
+
+
+def check(
+    connection: Connection,
+    schema: str | None,
+    runtime: Runtime,
+    tell: Tell,
+    now: datetime | None = None,
+    *,
+    claimers_only: bool = False,
+) -> Checked:
+    """Look at all budgets and `tell` each alert that nobody has told yet. Raises `DatabaseError`.
+
+    An alert is told at most once a window and threshold: a process that ends between entering and telling it takes it
+    along. A role that may not enter it tells nothing, since others may have; with `claimers_only` it doesn't look.
+    """
+    access = store.read_access(connection, schema)
+    if claimers_only and not access.claims:
+        return Checked([], [])
+    checked = _states(connection, access, now or datetime.now(UTC))
+    if not access.claims:
+        remarks = [f"No alert can go out from here: {remedy}" for remedy in access.remedies]
+        return Checked(checked.states, checked.remarks + remarks)
+    told = 0
+    for state in checked.states:
+        if (reached := state.reached) is not None and _claim(connection, access.schema, state, reached):
+            tell(alert(state, reached, runtime))
+            told += 1
+    return Checked(checked.states, checked.remarks, told)
+
+
+def _claim(connection: Connection, schema: str, state: BudgetState, reached: int) -> bool:
+    """Enter what is reached; whether the highest of it is ours to tell. The lower ones needn't be told any more."""
+    mine = False
+    for percent in state.budget.thresholds:
+        if percent > reached:
+            continue
+        count, _ = execute(
+            connection,
+            f"INSERT INTO {quote(schema)}.{store.ALERTS} (budget, period, window_start, percent, amount, used)"  # noqa: S608
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (
+                state.budget.name,
+                state.budget.period,
+                state.window.start.isoformat(),
+                percent,
+                state.budget.amount,
+                state.used,
+            ),
+        )
+        if percent == reached:
+            mine = count == 1
+            if not mine:
+                return False
+    return mine
+
+
+def alert(state: BudgetState, percent: int, runtime: Runtime) -> dict[str, Any]:
+    """What is told, in the form of the alerts about recording; amounts as text, since money is exact."""
+    budget = state.budget
+    return {
+        "type": TYPE,
+        "environment": runtime.environment,
+        "error": mask(sentence(state)),
+        "reason": "budget_used_up" if percent >= FULL else "budget_warning",
+        "budget": mask(budget.name),
+        "scope": budget.scope,
+        "subject": mask(budget.subject) if budget.subject else None,
+        "period": budget.period,
+        "measure": budget.measure,
+        "used": format(state.used, "f"),
+        "limit": format(budget.amount, "f"),
+        "percent": percent,
+        "window_start": state.window.start.isoformat(),
+        "window_end": state.window.end.isoformat(),
+        "platform": runtime.platform,
+        "region": runtime.region,
+        "deployment": runtime.deployment,
+        "raised_at": state.at.isoformat(),
+    }
