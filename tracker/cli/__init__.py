@@ -9,10 +9,22 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tracker.cli import common, doctor, import_file, migrate, outbox, prune, record, reprice, rollup, sample_data
+from tracker.cli import (
+    common,
+    doctor,
+    import_file,
+    migrate,
+    outbox,
+    password,
+    prune,
+    record,
+    reprice,
+    rollup,
+    sample_data,
+)
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
-_COMMANDS = (migrate, record, import_file, outbox, rollup, prune, reprice, doctor, sample_data)
+_COMMANDS = (migrate, record, import_file, outbox, rollup, prune, reprice, doctor, password, sample_data)
 
 
 class _Parser(argparse.ArgumentParser):
