@@ -48,7 +48,7 @@ def admitted() -> bool:
     if scope is None:  # no browser: the pages' own tests
         return True
     if found.kind != "login":
-        if found.refuses(scope) is None and found.lets_in(scope):
+        if not (found.misnamed(scope) or found.foreign(scope)) and found.lets_in(scope):
             return True
         _centred(_("This dashboard is closed"), _("Reload the page. Its server must run dashboard.py."))
         return False

@@ -69,7 +69,7 @@ class Door:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         policy = self._policy()
-        if policy.refuses(scope) or not policy.lets_in(scope):
+        if policy.misnamed(scope) or policy.foreign(scope) or not policy.lets_in(scope):
             await send({"type": "websocket.close", "code": 1008})
             return
         session, sessions = policy.session(scope), policy.sessions
@@ -86,12 +86,14 @@ class Door:
             await self._app(scope, receive, send)
             return
         own_route = _is_own_route(scope["path"])
-        if refusal := policy.refuses(scope):
-            # A token is no other page's to send, and the way to a proxy's name may be shown to who comes by it.
-            with_token = own_route and "authorization" in headers(scope)
-            if not with_token and (own_route or policy.kind != "local"):
-                await send_json(send, 421 if "answer to" in refusal else 403, "refused", refusal, head=head)
-                return
+        if foreign := policy.foreign(scope):
+            await send_json(send, 403, "refused", foreign, head=head)
+            return
+        # A token is no other page's to send; and who comes by a proxy is shown how to set up a door.
+        named_by_right = "authorization" in headers(scope) if own_route else policy.kind == "local"
+        if not named_by_right and (misnamed := policy.misnamed(scope)):
+            await send_json(send, 421, "refused", misnamed, head=head)
+            return
         if own_route or (policy.lets_in(scope) and not (policy.kind == "login" and path.startswith(_KEPT))):
             await self._pass(policy, path, scope, receive, send)
         elif policy.kind == "password":

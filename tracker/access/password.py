@@ -42,6 +42,8 @@ def hash_password(password: str) -> PasswordHash:
         raise SettingError(f"The password has {len(password)} characters; take {SHORTEST} or more, such as four words.")
     if len(password) > LONGEST:
         raise SettingError(f"The password has {len(password)} characters; it may have {LONGEST}.")
+    if any("\ud800" <= char <= "\udfff" for char in password):
+        raise SettingError("The password holds bytes that are no UTF-8 text.")
     salt = secrets.token_bytes(_SALT_BYTES)
     return PasswordHash(_LOG_N, _R, _P, salt, _derive(password, _LOG_N, _R, _P, salt))
 

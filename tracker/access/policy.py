@@ -53,21 +53,24 @@ class Policy:
             return self.session(scope) is not None
         return self.kind in {"open", "login"}
 
-    def refuses(self, scope: Mapping[str, Any]) -> str | None:
-        """Why a request isn't answered at all, whoever sends it; None where it may go on."""
+    def misnamed(self, scope: Mapping[str, Any]) -> str | None:
+        """What to say to a request for a name that isn't this dashboard's; None where the name is one of its own."""
         host = headers(scope).get("host", "")
-        if not self._knows(host):
-            name = host_name(host) or "an empty name"
-            return (
-                f"This dashboard doesn't answer to {name!r}. If that is its own name, set it: server.allowedHosts in"
-                " .streamlit/config.toml."
-            )
-        if not self.any_origin and is_of_another_site(scope, self.origins):
-            return (
-                "This request comes from another site's page. If a proxy stands in front, it must pass the Host header"
-                " on as it came."
-            )
-        return None
+        if self._knows(host):
+            return None
+        return (
+            f"This dashboard doesn't answer to {host_name(host)[:100]!r}. If that is its own name, set it:"
+            " server.allowedHosts in .streamlit/config.toml."
+        )
+
+    def foreign(self, scope: Mapping[str, Any]) -> str | None:
+        """What to say to a request of another site's page; None where it is none."""
+        if self.any_origin or not is_of_another_site(scope, self.origins):
+            return None
+        return (
+            "This request comes from another site's page. If a proxy stands in front, it must pass the Host header on"
+            " as it came."
+        )
 
     def _knows(self, host: str) -> bool:
         """A name that nobody set may have been made to lead here; behind a real door it gets as far as the door."""
