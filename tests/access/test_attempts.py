@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.access.attempts import PER_PEER, TOGETHER, WINDOW_S, Attempts
+from tracker.access.attempts import PASSWORD_WINDOW_S, PER_PEER, TOGETHER, Attempts
 
 
 class Clock:
@@ -18,9 +18,9 @@ def test_a_peer_waits_after_its_tries_and_others_do_not():
     for _ in range(PER_PEER):
         assert attempts.wait_s("192.0.2.1") == 0
         attempts.count("192.0.2.1")
-    assert attempts.wait_s("192.0.2.1") == WINDOW_S
+    assert attempts.wait_s("192.0.2.1") == PASSWORD_WINDOW_S
     assert attempts.wait_s("192.0.2.2") == 0
-    clock.now += WINDOW_S
+    clock.now += PASSWORD_WINDOW_S
     assert attempts.wait_s("192.0.2.1") == 0
 
 

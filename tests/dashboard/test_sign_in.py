@@ -176,6 +176,24 @@ def test_the_password_guards_pages_files_and_websockets_alike(start: Start) -> N
     assert shown_to(server, cookie=cookie) is None
 
 
+def test_the_secrets_of_streamlit_are_read_too(start: Start, tmp_path: Path) -> None:
+    """What Streamlit Community Cloud calls its secrets: names at the top of a secrets.toml are variables as well."""
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(f'TRACKER_PLATFORM = "server"\nTRACKER_DASHBOARD_PASSWORD_HASH = "{PASSWORD_HASH}"\n')
+    server = start("--secrets.files", str(secrets))
+    assert ask(server, "/", accept="text/html")[0] == 401
+    assert signed_in(server)
+
+
+def test_secrets_that_cannot_be_read_let_nobody_in(start: Start, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text("[auth\nclient_id = ")
+    server = start("--secrets.files", str(secrets))
+    status, page = ask(server, "/", accept="text/html")
+    assert (status, "nobody is let in" in page) == (403, True)
+    assert shown_to(server) is None
+
+
 def test_a_session_outlives_the_process(start: Start) -> None:
     cookie = signed_in(start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH))
     again = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
@@ -186,7 +204,7 @@ def test_a_session_outlives_the_process(start: Start) -> None:
 @pytest.mark.browser
 def test_a_reader_signs_in_at_a_cold_deep_link_reloads_and_signs_out(start: Start, browser: Browser) -> None:
     server = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
-    page = browser.new_page(locale="en-US")
+    page = browser.new_context(locale="en-US").new_page()
     page.goto(server.url + "/connections?range=7d")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     sign_in(page, "wrong password")

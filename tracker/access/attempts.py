@@ -7,7 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-PER_PEER, TOGETHER, WINDOW_S = 10, 100, 300.0
+# Passwords: a person's are guessable, so that tries are few. Tokens: a program's aren't, so that answers are.
+PER_PEER, TOGETHER, PASSWORD_WINDOW_S = 10, 100, 300.0
+REFUSALS, WINDOW_S = 30, 60.0
 _MOST_PEERS = 10_000
 
 
@@ -45,7 +47,7 @@ class Attempts:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._together = Window(TOGETHER, WINDOW_S, clock)
+        self._together = Window(TOGETHER, PASSWORD_WINDOW_S, clock)
         self._peers: dict[str, Window] = {}
 
     def wait_s(self, peer: str) -> float:
@@ -57,7 +59,7 @@ class Attempts:
         if len(self._peers) >= _MOST_PEERS:
             self._peers = {name: window for name, window in self._peers.items() if window.wait_s() > 0}
         self._together.add()
-        self._peers.setdefault(_network(peer), Window(PER_PEER, WINDOW_S, self._clock)).add()
+        self._peers.setdefault(_network(peer), Window(PER_PEER, PASSWORD_WINDOW_S, self._clock)).add()
 
     def take_back(self, peer: str) -> None:
         """The try was the right password: it doesn't count."""
