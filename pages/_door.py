@@ -19,7 +19,8 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8ebf2; --soft: #a7b0c0; --back: #12161f; --card: #181d28;
   --line: #3a455a; --main: #8ab4ff; --on: #12161f; --bad: #ff8080 } }
 * { box-sizing: border-box }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--back); color: var(--ink);
+body { margin: 0; min-height: 100vh; display: grid; grid-template-columns: minmax(0, 1fr); place-items: center;
+  word-break: keep-all; overflow-wrap: anywhere; background: var(--back); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; padding: 1rem }
 main { width: min(34rem, 100%); background: var(--card); border: 1px solid var(--line); border-radius: 12px;
   padding: 2rem }
@@ -35,7 +36,7 @@ button { margin-top: 1rem; background: var(--main); border-color: var(--main); c
   cursor: pointer }
 input:focus-visible, button:focus-visible { outline: 2px solid var(--main); outline-offset: 2px }
 pre { background: var(--back); border: 1px solid var(--line); border-radius: 8px; padding: .6rem .7rem; margin: .4rem 0;
-  overflow-x: auto; font-size: .85rem }
+  white-space: pre-wrap; font-size: .85rem }
 """
 _CSP = (
     "default-src 'none'; style-src 'sha256-"

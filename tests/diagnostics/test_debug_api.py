@@ -115,6 +115,16 @@ def test_tokens_cannot_be_tried_fast_and_the_right_one_passes_all_the_same(app, 
     assert get(app, {"authorization": "Bearer t0ken"}).status == 200
 
 
+@pytest.mark.parametrize(
+    ("token", "told"), [("t0ken", True), ("0123456789abcde ", True), ("0" * 16, False), ("", False)]
+)
+def test_a_token_that_can_be_guessed_is_named_without_being_told(token, told):
+    report = build({"TRACKER_DEBUG_TOKEN": token})
+    found = {shape["code"]: shape["sentence"] for shape in report.as_dict()["variables"]}
+    assert ("token_short" in found) is told
+    assert not token or token.strip() not in found.get("token_short", "")
+
+
 # --- time and connections -----------------------------------------------------------------------------------------
 
 
