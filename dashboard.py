@@ -6,19 +6,27 @@ streamlit run dashboard.py
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
+import hashlib
 import importlib
 import logging
+import re
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tracker.access.answers import pages_csp
+from tracker.access.door import Door
 from tracker.database.driver import Connection
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.here import here
@@ -29,6 +37,12 @@ from tracker.reports.health import HealthCheck
 from tracker.traces import TracesApp
 
 log = logging.getLogger("tracker.dashboard")
+
+# Streamlit puts the pages' directory on the path only while a page runs; the door is older than any page.
+sys.path.insert(0, str(Path(__file__).parent / "pages"))
+
+from _door import draw  # noqa: E402
+from _gate import base_path, policy  # noqa: E402
 
 check_health = HealthCheck(source.check)
 
@@ -116,6 +130,13 @@ def _make_ready() -> None:
         log.warning("The dashboard starts without a usable database. %s", error)
 
 
+def _inline_scripts() -> list[str]:
+    """The hashes of the scripts that stand in Streamlit's own page: the policy lets those run, and no other."""
+    page = Path(st.__file__).parent / "static" / "index.html"
+    found = re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
+
+
 def on_script_error(error: Exception) -> bool:
     """Show what went wrong as a sentence with a reference; the traceback stays in the log."""
     from _problems import show_any
@@ -134,6 +155,7 @@ app = st.App(
         Route("/api", Unknown()),
         Route("/api/{path:path}", Unknown()),
     ],
+    middleware=[Middleware(Door, policy=policy, draw=draw, csp=pages_csp(_inline_scripts()), base=base_path)],
     lifespan=lifespan,
     on_script_error=on_script_error,
 )

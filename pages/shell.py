@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import available_timezones
 
+import _gate
 import _link
 import _status
 import streamlit as st
@@ -28,6 +29,8 @@ def main() -> None:
     st.logo(str(HERE / "wordmark.svg"), size="large", icon_image=str(HERE / "logo.svg"))
     asked = st.query_params.get("lang") or _link.text("lang")
     speak(asked if asked in LANGUAGES else preferred(st.context.locale))
+    if not _gate.admitted():
+        return
     page = st.navigation(
         {
             _("Usage"): [
@@ -49,6 +52,7 @@ def main() -> None:
         where()
         status()
         reader_settings()
+        _gate.leaving()
     guarded(page.run)
 
 

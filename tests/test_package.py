@@ -27,6 +27,7 @@ LAYERS = (
     "runtime",
     "settings",
     "masking",
+    "access",
     "usage",
     "database",
     "rollups",

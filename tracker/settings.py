@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -40,6 +41,9 @@ class Settings:
     embedded_dir: str | None
     prices: str | None
     debug_token: str | None = field(repr=False)
+    dashboard_password_hash: str | None = field(repr=False)
+    dashboard_users: tuple[str, ...]
+    dashboard_open: bool
     problems: tuple[str, ...] = ()
     """One sentence for each variable that couldn't be read and whose default is used instead."""
 
@@ -118,6 +122,13 @@ def _urls(text: str) -> tuple[str, ...]:
     if not all("://" in url and not url.startswith("://") for url in urls):
         raise ValueError
     return urls
+
+
+def _users(text: str) -> tuple[str, ...]:
+    users = tuple(text.lower().replace(",", " ").split())
+    if not users or not all(re.fullmatch(r"[^@\s]*@[^@\s]+", user) for user in users):
+        raise ValueError
+    return users
 
 
 def _postgres_url(text: str) -> str:
@@ -217,6 +228,23 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
     Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", str),
+    # Read by tracker.access, where a hash that can't be read lets nobody in instead of everybody.
+    Variable(
+        "dashboard_password_hash",
+        "TRACKER_DASHBOARD_PASSWORD_HASH",
+        "what token-tracker password printed",
+        str,
+        secret=True,
+    ),
+    Variable(
+        "dashboard_users",
+        "TRACKER_DASHBOARD_USERS",
+        "addresses or domains, such as ann@example.com @example.org",
+        _users,
+        (),
+        (),
+    ),
+    Variable("dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _switch, False, False),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tracker.access.attempts import REFUSALS, WINDOW_S, Window
 from tracker.database.driver import Connection
 from tracker.database.locate import locate
 from tracker.diagnostics.access import allowed
@@ -66,6 +67,7 @@ class TracesApp:
         self._memory = exports.Memory()
         self._forgetting = exports.Forgetting()
         self._at_once = 0
+        self._refused = Window(REFUSALS, WINDOW_S)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,6 +88,9 @@ class TracesApp:
         if scope["method"] != "POST":
             raise _Refused(405, "Send traces with POST.", allow="POST")
         if not allowed(scope, self._settings()):
+            if wait_s := self._refused.wait_s():
+                raise _Refused(429, "Too many requests without the right token.", retry_after=str(int(wait_s) + 1))
+            self._refused.add()
             raise _Refused(
                 401,
                 "Send the token of TRACKER_DEBUG_TOKEN as Authorization: Bearer …; without one set, only this machine"

@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-sync",
 ]
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+PAGES = ("", "explorer", "connections", "performance", "environment", "recordings")
 OpenPage = Callable[..., AppTest]
 
 
@@ -60,13 +61,20 @@ class Server:
                 return error.code, error.read().decode()
 
 
-def start_server(env: Mapping[str, str]) -> Server:
-    """Start `streamlit run dashboard.py` and wait until it answers."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def start_server(env: Mapping[str, str], *arguments: str) -> Server:
+    """Start `streamlit run dashboard.py` and wait until it answers; `_PORT` and `_SCRIPT` stand for others."""
+    env = dict(env)
+    port = int(env.pop("_PORT", 0)) or free_port()
+    script = env.pop("_SCRIPT", "dashboard.py")
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.port", str(port)],
+        [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments],
         cwd=ROOT,
         env=child_environment(env),
         stdout=subprocess.DEVNULL,

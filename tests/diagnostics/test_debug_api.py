@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from support import a_call, eventually, python, rows, run, value
 
 from tracker import Tracker
-from tracker.diagnostics.debug_api import REFUSALS, DebugApp
+from tracker.access.attempts import REFUSALS
+from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.report import LIMIT_S, build
 
 KEYS = {"environment", "database", "tokenUsage", "recommendations"}
@@ -112,6 +113,16 @@ def test_tokens_cannot_be_tried_fast_and_the_right_one_passes_all_the_same(app, 
     wrong = [get(app, {"authorization": f"Bearer {number}"}).status for number in range(REFUSALS + 5)]
     assert wrong == [401] * REFUSALS + [429] * 5
     assert get(app, {"authorization": "Bearer t0ken"}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "told"), [("t0ken", True), ("0123456789abcde ", True), ("0" * 16, False), ("", False)]
+)
+def test_a_token_that_can_be_guessed_is_named_without_being_told(token, told):
+    report = build({"TRACKER_DEBUG_TOKEN": token})
+    found = {shape["code"]: shape["sentence"] for shape in report.as_dict()["variables"]}
+    assert ("token_short" in found) is told
+    assert not token or token.strip() not in found.get("token_short", "")
 
 
 # --- time and connections -----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tracker.cli import (
     import_file,
     migrate,
     outbox,
+    password,
     prune,
     record,
     reprice,
@@ -24,7 +25,7 @@ from tracker.cli import (
 )
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
-_COMMANDS = (migrate, record, import_file, outbox, rollup, prune, reprice, budget, doctor, sample_data)
+_COMMANDS = (migrate, record, import_file, outbox, rollup, prune, reprice, budget, doctor, password, sample_data)
 
 
 class _Parser(argparse.ArgumentParser):

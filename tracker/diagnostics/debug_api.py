@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from tracker.access.attempts import REFUSALS, WINDOW_S, Window
 from tracker.diagnostics import report as report_module
 from tracker.diagnostics.access import allowed
 from tracker.diagnostics.report import Report
@@ -26,8 +27,6 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 # A report is made by one thread at a time and serves everybody who asks meanwhile and for this long.
 CACHE_S = 2.0
 ANSWER_S = 9.8
-REFUSALS = 30
-WINDOW_S = 60.0
 _HEADERS = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
@@ -59,9 +58,8 @@ class DebugApp:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._clock = clock
         self._shared = _Shared(build, clock)
-        self._refused_at: list[float] = []
+        self._refused = Window(REFUSALS, WINDOW_S, clock)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -90,13 +88,11 @@ class DebugApp:
 
     async def _refuse(self, send: Send, *, head: bool) -> None:
         """401; after many of them 429, so that nobody can try tokens fast. The right token passes all the same."""
-        now = self._clock()
-        self._refused_at = [at for at in self._refused_at if now - at < WINDOW_S][-REFUSALS:]
-        if len(self._refused_at) >= REFUSALS:
+        if wait_s := self._refused.wait_s():
             answer = {"error": "too many requests", "remedy": "Wait a minute."}
-            await _send(send, 429, answer, (b"retry-after", b"60"), head=head)
+            await _send(send, 429, answer, (b"retry-after", str(int(wait_s) + 1).encode()), head=head)
             return
-        self._refused_at.append(now)
+        self._refused.add()
         answer = {"error": "unauthorized", "remedy": _UNAUTHORIZED}
         await _send(send, 401, answer, (b"www-authenticate", b"Bearer"), head=head)
 

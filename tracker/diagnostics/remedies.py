@@ -19,6 +19,7 @@ SHAPES = {
     "exposed_secret": "Change the secret at its provider, and set it under a name without NEXT_PUBLIC_.",
     "setting_malformed": "Correct the variable, then deploy again.",
     "two_databases": "Remove the one that isn't meant.",
+    "token_short": "Set a longer one, such as openssl rand -hex 32 prints.",
     "pgoptions": "Remove PGOPTIONS where the app runs.",
 }
 # What to do about a step of the network; a database's own error brings its remedy.

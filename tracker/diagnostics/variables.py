@@ -24,6 +24,7 @@ _SECRET_NAME = re.compile(
 _WITH_PASSWORD = re.compile(r"postgres(ql)?://[^\s:/@]*:[^\s@]+@", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\[?YOUR[-_ ]?PASSWORD\]?|<password>|\[PASSWORD\]|\*{3,}@", re.IGNORECASE)
 _UNEXPANDED = re.compile(r"\$\{?[A-Za-z_]+\}?|\{\{.+\}\}")
+_SHORTEST_TOKEN = 16
 _QUOTES = "\"'`“”‘’"
 
 
@@ -124,6 +125,10 @@ def _others(env: Mapping[str, str]) -> Iterator[Shape]:
     for name in (*HIDDEN, "TRACKER_DEBUG_TOKEN"):
         if name not in DATABASE_URL_NAMES and (text := env.get(name, "")):
             yield from _wrapping(name, text)
+    if 0 < (length := len(env.get("TRACKER_DEBUG_TOKEN", "").strip())) < _SHORTEST_TOKEN:
+        # A limit on answers is none on guesses: the right token is let through at any time, so that no record is lost.
+        sentence = f"TRACKER_DEBUG_TOKEN has {length} characters, few enough to be guessed."
+        yield Shape("TRACKER_DEBUG_TOKEN", "token_short", sentence, "info")
     if env.get("PGOPTIONS", "").strip():
         yield Shape("PGOPTIONS", "pgoptions", "PGOPTIONS is set; transaction poolers refuse its parameter.", "info")
 
