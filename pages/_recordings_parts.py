@@ -82,6 +82,11 @@ def _row(reader: Reader, outcome: Outcome) -> None:
     if row is None:
         st.markdown(f":red[:material/error:] {_('There is no row with that id in the table.')}")
         return
+    if not row["success"]:
+        with st.container(horizontal=True, gap="small"):
+            st.markdown(":orange[:material/warning:]", width="content")
+            text = _("The AI call failed, and the record says so: {error}")
+            st.text(text.format(error=row["error_message"]), width="stretch")
     st.markdown(f":green[:material/check:] {_('Read back from the table:')}")
     st.json({name: plain(value) for name, value in row.items() if value is not None}, expanded=True)
 
