@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 from support import ROOT, child_environment
 
@@ -30,6 +30,8 @@ FLAGS = [
 ]
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 OpenPage = Callable[..., AppTest]
+# Conditions are waited for, and on a busy machine they take their time.
+expect.set_options(timeout=30_000)
 
 
 def texts(app: AppTest) -> str:
