@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -51,6 +52,19 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.url = f"http://127.0.0.1:{port}"
+        self._log: list[str] = []
+        threading.Thread(target=self._listen, name="dashboard-log", daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr
+        with self.process.stderr as log:
+            for line in log:
+                self._log.append(line.decode(errors="replace"))
+
+    def unforeseen(self) -> str:
+        """What its log says since it was asked last, if that is about an error that nobody foresaw."""
+        new, self._log = "".join(self._log), []
+        return new if "Reference" in new or "Traceback" in new else ""
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str]:
         request = urllib.request.Request(self.url + path, method=method)
@@ -72,7 +86,7 @@ def start_server(env: Mapping[str, str]) -> Server:
         cwd=ROOT,
         env=child_environment(env),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     server = Server(process, port)
     _wait_until_up(server)

@@ -71,6 +71,7 @@ def visit(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_it
     for page in opened:
         page.close()
+    assert server.unforeseen() == ""
 
 
 def eventually(condition: Callable[[], object]) -> None:
