@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,20 +56,24 @@ def _installed() -> bool:
         return False
 
 
-def record(recorder: tracker.Tracker, kind: str) -> tracker.Outcome:
-    """Record one call of a kind of `KINDS`, marked as a test; an AI that refuses is recorded as a failed call."""
+def call(kind: str) -> Callable[[tracker.Tracker], tracker.Outcome]:
+    """Make one call of a kind of `KINDS` now, and return what records it, marked as a test.
+
+    An AI that refuses or can't be reached is recorded as a failed call.
+    """
     if not is_real():
-        return recorder.record(synthetic(kind))
+        return lambda recorder: recorder.record(synthetic(kind))
     asked = KINDS[kind]
     began = time.perf_counter()
     answer = _ask_gemini(asked.prompt)
-    return recorder.record_response(
+    took_ms = round((time.perf_counter() - began) * 1000)
+    return lambda recorder: recorder.record_response(
         answer,
         model=MODEL,
         provider="google",
         operation=asked.operation,
         user_id="dashboard",
-        processing_time=round((time.perf_counter() - began) * 1000),
+        processing_time=took_ms,
         is_test=True,
         metadata={"note": REAL},
     )
@@ -95,7 +101,7 @@ def _ask_gemini(prompt: str) -> object:
 
     try:
         options = genai.types.HttpOptions(timeout=_TIMEOUT_MS)
-        client = genai.Client(api_key=os.environ[KEY].strip(), http_options=options)
-        return client.models.generate_content(model=MODEL, contents=prompt)
+        with closing(genai.Client(api_key=os.environ[KEY].strip(), http_options=options)) as client:
+            return client.models.generate_content(model=MODEL, contents=prompt)
     except Exception as error:  # noqa: BLE001 - the attempt is recorded, whatever became of it
         return error

@@ -10,6 +10,7 @@ from _charts import draw
 from _connections_data import Prepared
 from _formats import exact, seconds, share
 from _recorder import recorder_pool
+from _told import told
 from _words import _, plural
 
 from tracker.reports import Reader
@@ -328,7 +329,7 @@ def client_pools(reader: Reader) -> None:
 def pooler(sample: Sample) -> None:
     """PgBouncer's own pools, where its console was given."""
     if sample.pools_trouble:
-        st.text(sample.pools_trouble)
+        st.text(told(sample.pools_trouble))
         return
     data = pd.DataFrame(
         [

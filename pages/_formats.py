@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from _words import _, language, plural
 
+_MARKS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")
 _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
     "en": ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")),
     "ko": ((1e12, "조"), (1e8, "억"), (1e4, "만")),
@@ -133,3 +134,8 @@ def short_day(moment: date) -> str:
 def plain(value: object) -> object:
     """A value of a row as JSON knows it."""
     return value if isinstance(value, str | int | float | bool | dict) else str(value)
+
+
+def plain_markdown(value: str) -> str:
+    """Text that Markdown, which a metric's value and a label are, leaves as it is."""
+    return "".join(f"\\{char}" if char in _MARKS else char for char in value)

@@ -277,7 +277,8 @@ def last_records(data: pd.DataFrame, timezone: str) -> None:
 
 def arrived(delivery: str | None) -> str:
     """How a row got here, in words; what no Tracker recorded was brought by an import or as a sample."""
-    return delivery or _("imported")
+    words = {"direct": _("direct"), "background": _("background"), "outbox": _("outbox")}
+    return words.get(delivery, delivery) if delivery else _("imported")
 
 
 def _result(success: bool, is_test: bool, is_sample: bool) -> str:

@@ -7,18 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 import _recorder
-import _status
+import _status_data
 import pandas as pd
 import streamlit as st
 from _formats import exact, milliseconds, records, seconds, share
 from _range import Range
 from _shared import shared
+from _told import told
 from _words import _, plural
 
 from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.arrivals import LATER
+from tracker.reports.explore import UNKNOWN
 from tracker.reports.ledger import Ledger, ledger
 from tracker.reports.performance import Verdict
 from tracker.rollups.tables import LATE_S
@@ -74,7 +76,7 @@ def verdict(found: Verdict, book: Ledger | None, shown: Range) -> None:
 
 def figures(reader: Reader, found: Verdict, main: pd.Series, lag: pd.DataFrame) -> None:
     """Connection time, delivery lag, retries, and what waits on this machine."""
-    depth = _status.outbox_depth(reader)
+    depth = _status_data.outbox_depth(reader)
     with st.grid(6, min_column_width=140):
         st.metric(
             _("Connection, p50"),
@@ -168,11 +170,11 @@ def deployments(book: Ledger | None) -> None:
         st.caption(_("The ledger can't be read now."))
         return
     if book.hidden:
-        st.text(book.hidden)
+        st.text(told(book.hidden))
     data = pd.DataFrame(
         [
             {
-                "deployment": " ".join((tally.platform, tally.environment, tally.deployment)),
+                "deployment": _place(tally.platform, tally.environment, tally.deployment),
                 "recorded": tally.recorded,
                 "missing": tally.missing,
                 "on_the_way": tally.on_the_way,
@@ -205,6 +207,11 @@ def deployments(book: Ledger | None) -> None:
             book.open_instances,
         )
         st.caption(text.format(n=exact(book.open_instances)))
+
+
+def _place(*parts: str) -> str:
+    """What is known of where it runs."""
+    return " ".join(part for part in parts if part != UNKNOWN) or _("not known")
 
 
 def alert_table(found: pd.DataFrame | None, timezone: str) -> None:

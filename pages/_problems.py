@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 
 import streamlit as st
+from _told import told
 from _words import _
 
 from tracker.errors import DatabaseError, SettingError, TrackerError
@@ -51,9 +52,9 @@ def guarded(draw: Callable[[], None], *, recovers: bool = False) -> None:
 def show_any(error: Exception) -> None:
     """The box for any error; one that nobody foresaw gets a reference that the log has too."""
     if isinstance(error, DatabaseError):
-        _box(_title(error.code), error.sentence, error.remedy)
+        _box(_title(error.code), told(error.sentence), told(error.remedy))
     elif isinstance(error, SettingError):
-        _box(_("A setting can't be used"), str(error), _("Correct it and start the dashboard again."))
+        _box(_("A setting can't be used"), told(str(error)), _("Correct it and start the dashboard again."))
     else:
         reference = secrets.token_hex(4)
         text = "".join(traceback.format_exception(error))

@@ -47,8 +47,9 @@ class Busy(Exception):  # noqa: N818 - a refusal, not an error
 def record(reader: Reader, kind: str) -> tracker.Outcome:
     """Record one call as an app would. Raises `TooMany`, `Busy`."""
     admit()
+    write = _ai.call(kind)  # before one's turn: an AI may take its time
     with turn():
-        outcome = _ai.record(recorder(reader), kind)
+        outcome = write(recorder(reader))
     _own.append(outcome)
     return outcome
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
+from _ai import REAL, SYNTHETIC
 from _burst import Burst
 from _charts import draw
 from _formats import exact, milliseconds, plain, records, seconds
+from _told import told
 from _words import _, plural
 
 from tracker import Outcome
@@ -54,7 +56,7 @@ def show(reader: Reader, outcome: Outcome, note: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f":{color}[{icon}] **{meaning(outcome.status)}**", width="stretch")
         if outcome.error:
-            st.text(outcome.error)
+            st.text(told(outcome.error))
         with st.grid(4, min_column_width=140):
             st.metric(_("Status"), status_name(outcome.status), border=True)
             if outcome.status in _THERE:
@@ -63,18 +65,28 @@ def show(reader: Reader, outcome: Outcome, note: str) -> None:
             st.metric(_("Retries"), exact(outcome.retry_count), border=True)
         if outcome.status in _THERE:
             _row(reader, outcome)
-        st.caption(f"id {outcome.id} · {note}")
+        st.caption(f"id {outcome.id} · {note_words(note)}")
+
+
+def note_words(note: str) -> str:
+    """How a call came to be, which its row says in English."""
+    return {SYNTHETIC: _("synthetic, no AI was called"), REAL: _("a real call to Gemini")}[note]
 
 
 def _row(reader: Reader, outcome: Outcome) -> None:
     try:
         row = usage.record(reader, outcome.id)
     except DatabaseError as error:
-        st.text(error.sentence)
+        st.text(told(error.sentence))
         return
     if row is None:
         st.markdown(f":red[:material/error:] {_('There is no row with that id in the table.')}")
         return
+    if not row["success"]:
+        with st.container(horizontal=True, gap="small"):
+            st.markdown(":orange[:material/warning:]", width="content")
+            text = _("The AI call failed, and the record says so: {error}")
+            st.text(text.format(error=row["error_message"]), width="stretch")
     st.markdown(f":green[:material/check:] {_('Read back from the table:')}")
     st.json({name: plain(value) for name, value in row.items() if value is not None}, expanded=True)
 
@@ -89,7 +101,7 @@ def show_burst(burst: Burst) -> None:
         return
     if burst.trouble is not None:
         st.markdown(f":red[:material/error:] **{_('The check could not be made.')}**")
-        st.text(str(burst.trouble))
+        st.text(told(str(burst.trouble)))
         return
     if burst.exactly_once:
         text = plural(
@@ -126,7 +138,7 @@ def _outcomes(burst: Burst) -> None:
             st.badge(f"{status_name(status)} {exact(number)}", icon=icon, color=color)  # type: ignore[arg-type]
     first = next((outcome.error for outcome in burst.outcomes if outcome.error), None)
     if first:
-        st.text(first)
+        st.text(told(first))
 
 
 def _distribution(burst: Burst) -> None:

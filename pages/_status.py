@@ -1,56 +1,48 @@
-"""The one dot: is recording normal, late or partly, or not at all? Asked once for all readers."""
+"""The one dot: is recording normal, late or partly, or not at all? It comes from the diagnosis, not from a ping."""
 
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import streamlit as st
-from _formats import records, seconds
-from _words import _
+from _formats import exact, records, seconds
+from _status_data import LATE_S, Found, Watch
+from _told import told
+from _words import _, plural
 
-from tracker.errors import OutboxError, TrackerError
-from tracker.recording.outbox import Depth, Outbox
-from tracker.recording.places import exists, outbox_file
-from tracker.reports import Filters, Reader, sampler, source
-from tracker.reports.ledger import Ledger, ledger
+from tracker.errors import TrackerError
+from tracker.reports import sampler, source
 
-ASK_EVERY_S = 15.0
-_LATE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What there is to judge: nothing but numbers, so that each reader's language can say it."""
-
-    trouble: str | None = None
-    missing: int = 0
-    waiting: int = 0
-    waits_s: float = 0.0
-    set_aside: int = 0
-    recorded: int = 0
+watch = Watch()
+# Causes that keep records late or out although the database takes some; whatever else is advised changes no colour.
+_PARTLY = {"background_on_serverless", "few_slots", "outbox_damaged", "outbox_unwritable", "right_missing"}
+_EXPLAINED_BY = {
+    "few_slots": "connections.py",
+    "too_many_connections": "connections.py",
+    "outbox_waiting": "performance.py",
+    "outbox_set_aside": "performance.py",
+    "records_missing": "performance.py",
+    "alerts": "performance.py",
+}
+# Said right above the dot, or by the dot itself.
+_SAID = {"database_url_missing", "outbox_waiting", "outbox_set_aside", "records_missing"}
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A colour, what it means, why, and the page that says more."""
+    """A colour, what it means, why, and the page that says more; `hints` is how many other things are advised."""
 
     color: str
     word: str
     why: str
     page: str
-
-
-_lock = threading.Lock()
-_last: tuple[float, Found] | None = None
+    hints: int = 0
 
 
 def show() -> None:
     """The dot with its word, why, and where to look."""
-    status = judge(look())
+    status = judge(watch.look())
     with suppress(TrackerError):
         sampler.shared(source.reader()).touch()
     with st.container(gap="xxsmall", key="status"):
@@ -58,75 +50,50 @@ def show() -> None:
         st.text(status.why)
         if status.page:
             st.page_link(status.page, label=_("Look closer"), icon=":material/arrow_forward:", width="content")
+        elif status.hints:
+            text = plural("{n} thing to look at", "{n} things to look at", status.hints).format(n=exact(status.hints))
+            st.page_link("environment.py", label=text, icon=":material/checklist:", width="content")
 
 
-def judge(found: Found) -> Status:
-    """What the numbers mean."""
-    if found.trouble is not None:
-        return Status("red", _("Not recording"), found.trouble, "environment.py")
+def judge(found: Found | None) -> Status:
+    """What was found means this: the worst of it first."""
+    if found is None:
+        return Status("gray", _("Looking"), _("The database hasn't answered yet."), "environment.py")
+    broken = next((item for item in found.advice if item["severity"] == "error"), None)
+    if found.trouble is not None or (broken and not found.recorded):
+        why = told(str(broken["cause"])) if broken else told(found.trouble or "")
+        return Status("red", _("Not recording"), why, _page(broken))
+    if (late := _partly(found)) is not None:
+        return late
+    if broken:
+        why = _("Records arrive, but not from here: {cause}").format(cause=told(str(broken["cause"])))
+        return Status("orange", _("Partly recording"), why, _page(broken))
+    partly = next((item for item in found.advice if item["code"] in _PARTLY), None)
+    if partly:
+        return Status("orange", _("Partly recording"), told(str(partly["cause"])), _page(partly))
+    hints = sum(item["severity"] == "warning" and item["code"] not in _SAID for item in found.advice)
+    if not found.recorded:
+        return Status("gray", _("Nothing recorded yet"), _("No record in the last 24 h."), "", hints)
+    why = _("{records} in the last 24 h, none missing.").format(records=records(found.recorded))
+    return Status("green", _("Recording normally"), why, "", hints)
+
+
+def _partly(found: Found) -> Status | None:
+    """What the ledger and the outbox say is late or missing."""
     if found.missing:
         why = _("{records} of the last 24 h missing.").format(records=records(found.missing))
         return Status("orange", _("Partly recording"), why, "performance.py")
     if found.set_aside:
         why = _("{records} refused by the database and set aside.").format(records=records(found.set_aside))
         return Status("orange", _("Partly recording"), why, "performance.py")
-    if found.waiting and found.waits_s > _LATE_S:
+    if found.waiting and found.waits_s > LATE_S:
         why = _("{records} waiting, the oldest for {time}.").format(
             records=records(found.waiting), time=seconds(found.waits_s)
         )
         return Status("orange", _("Recording late"), why, "performance.py")
-    if not found.recorded:
-        return Status("gray", _("Nothing recorded yet"), _("No record in the last 24 h."), "")
-    why = _("{records} in the last 24 h, none missing.").format(records=records(found.recorded))
-    return Status("green", _("Recording normally"), why, "")
+    return None
 
 
-def look() -> Found:
-    """The numbers, at most `ASK_EVERY_S` old."""
-    global _last
-    with _lock:
-        if _last is None or time.monotonic() - _last[0] > ASK_EVERY_S:
-            _last = time.monotonic(), _ask()
-        return _last[1]
-
-
-def forget() -> None:
-    """Look anew the next time."""
-    global _last
-    _last = None
-
-
-def _ask() -> Found:
-    try:
-        reader = source.reader()
-        reader.check()
-        book = ledger_of_the_day(reader)
-    except TrackerError as error:
-        return Found(trouble=getattr(error, "sentence", None) or str(error))
-    depth = outbox_depth(reader)
-    waits_s = time.time() - depth.oldest_at if depth and depth.oldest_at else _LATE_S * bool(book.waiting)
-    return Found(
-        missing=book.missing,
-        waiting=max(book.waiting, depth.waiting if depth else 0),
-        waits_s=waits_s,
-        set_aside=depth.set_aside if depth else 0,
-        recorded=book.recorded,
-    )
-
-
-def ledger_of_the_day(reader: Reader) -> Ledger:
-    """The loss ledger of the last 24 hours."""
-    moment = datetime.now(UTC)
-    return ledger(reader, Filters(start=moment - timedelta(days=1), end=moment + timedelta(minutes=1)))
-
-
-def outbox_depth(reader: Reader) -> Depth | None:
-    """What waits on this machine for the dashboard's database; None where there is no outbox."""
-    path = outbox_file(reader.database.settings, reader.database.url)
-    if not exists(path):
-        return None
-    try:
-        with closing(Outbox(path)) as outbox:
-            return outbox.depth()
-    except OutboxError:
-        return None
+def _page(cause: object) -> str:
+    code = str(cause["code"]) if isinstance(cause, dict) else ""
+    return _EXPLAINED_BY.get(code, "environment.py")

@@ -13,7 +13,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LANGUAGES = {"en": "English", "ko": "한국어"}
-_DIRECTORY = Path(__file__).parent / "locale"
+DIRECTORY = Path(__file__).parent / "locale"
 _spoken: ContextVar[str] = ContextVar("spoken", default="en")
 
 
@@ -57,4 +57,4 @@ def plural(one: str, many: str, number: float) -> str:
 
 @cache
 def _catalogue(language: str) -> catalogues.NullTranslations:
-    return catalogues.translation("pages", _DIRECTORY, [language], fallback=language == "en")
+    return catalogues.translation("pages", DIRECTORY, [language], fallback=language == "en")

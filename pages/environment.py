@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 from _environment_parts import against, checklist, current_report, findings
+from _formats import plain_markdown
 from _parts import card, head, question
+from _told import told
 from _words import _
 
 from tracker.diagnostics.flags import Flag, flags, policy, url_notes
@@ -22,86 +25,88 @@ def main() -> None:
     runtime_figures(settings)
     problems(settings)
     report = current_report()
-    with card("Findings", "the debug report of this process"):
+    with card(_("Findings"), _("the debug report of this process")):
         findings(report)
-    with card("Here against there"):
+    with card(_("Here against there")):
         against(report)
-    with card("Checklist"):
+    with card(_("Checklist")):
         checklist()
-    with card("Flags", "secrets show only whether they are set"):
+    with card(_("Flags"), _("secrets show only whether they are set")):
         flag_table(flags(os.environ))
-    with card("Connection policy", "in force in this process"):
+    with card(_("Connection policy"), _("in force in this process")):
         policy_table(settings)
-    with card("The database's URL"):
+    with card(_("The database's URL")):
         cleaning(settings)
 
 
 def runtime_figures(settings: Settings) -> None:
     """The platform that was detected, and what it is taken for."""
     runtime = settings.runtime
-    kind = "serverless" if runtime.serverless else "a server" if runtime.deployed else "this machine"
+    kind = _("serverless") if runtime.serverless else _("a server") if runtime.deployed else _("this machine")
+    from_variables = _("Detected from the platform's variables: {kind}").format(kind=kind)
     with st.grid(4, min_column_width=170):
-        st.metric("Platform", runtime.platform, border=True, help=f"Detected from the platform's variables: {kind}")
-        st.metric("Environment", _plain(runtime.environment), border=True)
-        st.metric("Region", _plain(runtime.region or "not known"), border=True)
-        st.metric("Deployment", _plain(runtime.deployment or "not known"), border=True)
-
-
-def _plain(value: str) -> str:
-    """Text that Markdown, which a metric renders, leaves as it is."""
-    return "".join(f"\\{char}" if char in r"\`*_{}[]()<>#+-.!|~$:&@/" else char for char in value)
+        st.metric(_("Platform"), runtime.platform, border=True, help=from_variables)
+        st.metric(_("Environment"), plain_markdown(runtime.environment), border=True)
+        st.metric(_("Region"), plain_markdown(runtime.region or _("not known")), border=True)
+        st.metric(_("Deployment"), plain_markdown(runtime.deployment or _("not known")), border=True)
 
 
 def problems(settings: Settings) -> None:
     """Variables that couldn't be read, and what is used instead."""
+    title = _("A setting can't be read")
     for problem in settings.problems:
         with st.container(border=True):
-            st.markdown(":orange[:material/warning:] **A setting can't be read**")
-            st.text(problem)
+            st.markdown(f":orange[:material/warning:] **{title}**")
+            st.text(told(problem))
 
 
 def flag_table(found: tuple[Flag, ...]) -> None:
     """Every flag: its value, or whether it is set."""
     data = pd.DataFrame(
-        [{"name": flag.name, "value": _shown(flag), "meaning": flag.problem or flag.meaning} for flag in found]
+        [{"name": flag.name, "value": _shown(flag), "meaning": told(flag.problem or flag.meaning)} for flag in found]
     )
     config = {
-        "name": st.column_config.TextColumn("Variable", width=230),
-        "value": st.column_config.TextColumn("Here", width=110),
-        "meaning": st.column_config.TextColumn("Meaning"),
+        "name": st.column_config.TextColumn(_("Variable"), width=230),
+        "value": st.column_config.TextColumn(_("Here"), width=110),
+        "meaning": st.column_config.TextColumn(_("Meaning")),
     }
-    st.dataframe(data, column_config=config, hide_index=True, row_height=34, height="content", alt="Environment flags")
+    _table(data, config, _("Environment flags"))
+
+
+def _table(data: pd.DataFrame, config: dict[str, Any], alt: str) -> None:
+    st.dataframe(data, column_config=config, hide_index=True, row_height=34, height="content", alt=alt)
 
 
 def _shown(flag: Flag) -> str:
     if flag.problem:
-        return "malformed"
+        return _("malformed")
     if not flag.is_set:
-        return "not set"
-    return "set" if flag.value is None else flag.value
+        return _("not set")
+    return _("set") if flag.value is None else flag.value
 
 
 def policy_table(settings: Settings) -> None:
     """What the recorder does with connections here, and why."""
-    data = pd.DataFrame([{"rule": rule.name, "value": rule.value, "why": rule.reason} for rule in policy(settings)])
+    rules = [{"rule": rule.name, "value": rule.value, "why": rule.reason} for rule in policy(settings)]
+    data = pd.DataFrame([{name: told(text) for name, text in rule.items()} for rule in rules])
     config = {
-        "rule": st.column_config.TextColumn("Rule", width=260),
-        "value": st.column_config.TextColumn("Value", width=90, alignment="right"),
-        "why": st.column_config.TextColumn("Why"),
+        "rule": st.column_config.TextColumn(_("Rule"), width=260),
+        "value": st.column_config.TextColumn(_("Value"), width=90, alignment="right"),
+        "why": st.column_config.TextColumn(_("Why")),
     }
-    st.dataframe(data, column_config=config, hide_index=True, row_height=34, height="content", alt="Connection policy")
+    _table(data, config, _("Connection policy"))
 
 
 def cleaning(settings: Settings) -> None:
     """What was dropped from the URL, or read differently."""
     if not settings.database_url:
-        st.markdown("DATABASE_URL is not set: the embedded database is used on this machine.")
+        st.markdown(_("DATABASE_URL is not set: the embedded database is used on this machine."))
         return
     notes = url_notes(settings)
     if not notes:
-        st.markdown(":green[:material/check:] It was taken as it is: nothing had to be dropped.")
+        st.markdown(f":green[:material/check:] {_('It was taken as it is: nothing had to be dropped.')}")
     for note in notes:
-        st.text(f"• {note}")
+        st.text(f"• {told(note)}")
 
 
 main()

@@ -90,7 +90,7 @@ def behind(reader: Reader, filters: Filters, chosen: dict[str, str]) -> None:
     with left, card(_("The calls behind it")):
         with st.container(horizontal=True, vertical_alignment="center"):
             for column, value in chosen.items():
-                st.badge(f"{column_label(column)}: {value}")
+                st.text(f"{column_label(column)}: {value}")
             st.space("stretch")
             if st.button(_("Close"), icon=":material/close:", key="close_calls"):
                 st.session_state["explore_turn"] = st.session_state.get("explore_turn", 0) + 1

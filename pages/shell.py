@@ -20,12 +20,17 @@ from tracker.reports import source
 
 HERE = Path(__file__).parent
 _STATUS_EVERY_S = 20
+# On a phone a table's toolbar would cover what stands above it; the same is in its own menu. Streamlit writes white on
+# a main button, which the dark theme's light blue doesn't bear.
+_STYLE = """
+@media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }
+[data-testid^=stBaseButton-primary] :is(p, span) { color: light-dark(#ffffff, #0e121a) }
+"""
 
 
 def main() -> None:
     st.set_page_config(page_title="Token Tracker", page_icon=str(HERE / "logo.svg"), layout="wide")
-    # On a phone a table's toolbar would cover what stands above it; the same is in its own menu.
-    st.html("<style>@media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }</style>")
+    st.html(f"<style>{_STYLE}</style>")
     st.logo(str(HERE / "wordmark.svg"), size="large", icon_image=str(HERE / "logo.svg"))
     asked = st.query_params.get("lang") or _link.text("lang")
     speak(asked if asked in LANGUAGES else preferred(st.context.locale))

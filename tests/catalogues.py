@@ -1,6 +1,7 @@
 """The pages' catalogues: `python -m tests.catalogues` brings them up to date with the words in the code.
 
-It collects the words, keeps what is translated, and compiles; a word without a translation is named and stays English.
+It collects the words of the pages and the library's sentences, keeps what is translated, and compiles; a word without
+a translation is named and stays English.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+
+if __package__:
+    from tests.library_words import library_words
+else:
+    from library_words import library_words
 
 # Nothing that changes with the day or the person.
 _HEADER = """msgid ""
@@ -38,6 +44,9 @@ def words() -> Catalog:
     return catalog
 
 
+WORDS = {"pages": words, "library": library_words}
+
+
 def read(file: Path) -> Catalog:
     """A catalogue as it is written."""
     with file.open("rb") as source:
@@ -53,7 +62,7 @@ def compiled(catalog: Catalog) -> bytes:
 
 def files() -> list[Path]:
     """The catalogues there are."""
-    return sorted((PAGES / "locale").glob("*/LC_MESSAGES/pages.po"))
+    return sorted((PAGES / "locale").glob("*/LC_MESSAGES/*.po"))
 
 
 def untranslated(catalog: Catalog) -> list[str]:
@@ -69,7 +78,7 @@ def main() -> None:
     left = 0
     for file in files():
         catalog = read(file)
-        catalog.update(words(), no_fuzzy_matching=True)
+        catalog.update(WORDS[file.stem](), no_fuzzy_matching=True)
         catalog.obsolete.clear()
         for message in catalog:
             message.flags.discard("fuzzy")
@@ -79,7 +88,8 @@ def main() -> None:
         file.with_suffix(".mo").write_bytes(compiled(read(file)))
         missing = untranslated(read(file))
         left += len(missing)
-        print(f"{file.parent.parent.name}: {len(missing)} words without a translation", *missing, sep="\n  ")
+        name = f"{file.parent.parent.name}, {file.stem}"
+        print(f"{name}: {len(missing)} words without a translation", *missing, sep="\n  ")
     sys.exit(1 if left else 0)
 
 

@@ -7,13 +7,13 @@ from gettext import GNUTranslations
 from pathlib import Path
 
 import pytest
-from catalogues import compiled, files, read, untranslated, words
+from catalogues import WORDS, compiled, files, read, untranslated
 
 
-@pytest.mark.parametrize("file", files(), ids=lambda file: file.parent.parent.name)
+@pytest.mark.parametrize("file", files(), ids=lambda file: f"{file.parent.parent.name}-{file.stem}")
 def test_every_word_is_translated_and_compiled(file: Path) -> None:
     catalog = read(file)
-    assert {message.id for message in words()} == {message.id for message in catalog}
+    assert {message.id for message in WORDS[file.stem]()} == {message.id for message in catalog}
     assert untranslated(catalog) == []
     with file.with_suffix(".mo").open("rb") as committed:
         assert without_header(GNUTranslations(committed)) == without_header(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 import psycopg2
@@ -12,6 +13,8 @@ from support import ROOT
 
 from tracker.recording import tracker as tracker_module
 from tracker.reports import source
+
+sys.path.append(str(ROOT / "pages"))  # as Streamlit does, for tests that ask a page's parts themselves
 
 
 @pytest.fixture(autouse=True)

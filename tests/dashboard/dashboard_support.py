@@ -6,13 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 from support import ROOT, child_environment
 
@@ -31,6 +32,8 @@ FLAGS = [
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 PAGES = ("", "explorer", "connections", "performance", "environment", "recordings")
 OpenPage = Callable[..., AppTest]
+# Conditions are waited for, and on a busy machine they take their time.
+expect.set_options(timeout=30_000)
 
 
 def texts(app: AppTest) -> str:
@@ -50,6 +53,19 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.url = f"http://127.0.0.1:{port}"
+        self._log: list[str] = []
+        threading.Thread(target=self._listen, name="dashboard-log", daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr
+        with self.process.stderr as log:
+            for line in log:
+                self._log.append(line.decode(errors="replace"))
+
+    def unforeseen(self) -> str:
+        """What its log says since it was asked last, if that is about an error that nobody foresaw."""
+        new, self._log = "".join(self._log), []
+        return new if "Reference" in new or "Traceback" in new else ""
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str]:
         request = urllib.request.Request(self.url + path, method=method)
@@ -78,7 +94,7 @@ def start_server(env: Mapping[str, str], *arguments: str) -> Server:
         cwd=ROOT,
         env=child_environment(env),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     server = Server(process, port)
     _wait_until_up(server)

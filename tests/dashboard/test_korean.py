@@ -1,0 +1,116 @@
+"""What a reader of Korean sees holds no English sentence, whatever state the database is in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from streamlit.testing.v1 import AppTest
+from support import ROOT, a_call, python, run
+
+from tracker import Tracker
+
+PAGES = ("overview", "explorer", "connections", "performance", "environment", "recordings")
+# Three English words in a row are a sentence; a name out of the database or of PostgreSQL is none.
+ENGLISH = re.compile(r"(?:\b[A-Za-z][a-z'’]+[ ,]+){2,}[A-Za-z][a-z'’]+")
+_TERMS = re.compile(
+    r"idle in transaction( \(aborted\))?|db\.client\.[\w.]+, state \w+|fastpath function call|vercel (dev|env pull)"
+    r"|service role|[Rr]ow-level security|pip install \S+|token-tracker \w+( \w+)?"
+    r"|[A-Z]{3,}[A-Z ,]*|Deployment Protection"
+)
+# Not shown, or not ours to say.
+_HIDDEN = {"columns", "id", "key", "icon", "spec", "data", "styler", "url", "href", "page", "script"}
+_CODE = {"code", "json"}
+
+
+def said(app: AppTest) -> Iterator[str]:
+    """Every text of the page and its sidebar, tables' cells and headers included."""
+    for place in (app.main, app.sidebar):
+        yield from _of(place)
+
+
+def _of(block: Any) -> Iterator[str]:
+    for child in block.children.values():
+        if hasattr(child, "children"):
+            yield from _strings(MessageToDict(child.proto) if child.proto else {})
+            yield from _of(child)
+        elif child.type not in _CODE:
+            yield from _strings(MessageToDict(child.proto))
+            if child.type == "dataframe":
+                yield from (str(cell) for cell in child.value.to_numpy().ravel())
+                settings = json.loads(child.proto.columns or "{}").values()
+                yield from (
+                    str(text) for column in settings for name in ("label", "help") if (text := column.get(name))
+                )
+
+
+def _strings(value: Any, name: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in _HIDDEN and not key.lower().endswith("id"):
+                yield from _strings(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner, name)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.fixture
+def leftovers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[str]]]:
+    """What is English on a page of a database."""
+
+    def look(url: str | None, page: str, **query: str) -> list[str]:
+        if url is not None:
+            monkeypatch.setenv("DATABASE_URL", url)
+        app = AppTest.from_file(str(ROOT / "pages" / "shell.py"), default_timeout=40)
+        app.context = {"timezone": "Asia/Seoul", "locale": "ko-KR"}
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+        app.switch_page(f"{page}.py").run()
+        return sorted({text for text in said(app) if ENGLISH.search(_TERMS.sub("", text))})
+
+    return look  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_calls(leftovers, page, database_url):
+    assert python("-m", "tracker", "sample-data", "--days", "3", env={"DATABASE_URL": database_url}).returncode == 0
+    with Tracker(database_url=database_url, mode="direct") as recorder:
+        recorder.record_many([a_call(is_test=True), a_call(user_id="u")])
+    assert leftovers(database_url, page, rows="operation", row="chat", tests="true") == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_an_empty_table(leftovers, page, database_url):
+    assert leftovers(database_url, page) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_the_table(leftovers, page, empty_database_url):
+    assert leftovers(empty_database_url, page) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_a_role_that_may_only_read(leftovers, page, database_url, limited_url):
+    run(database_url, f"REVOKE INSERT ON token_usage FROM {urlsplit(limited_url).username}")
+    with Tracker(database_url=database_url, mode="direct") as recorder:
+        recorder.record(a_call(user_id="u"))
+    assert leftovers(limited_url, page) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_server(leftovers, page):
+    assert leftovers("postgresql://u:p@127.0.0.1:1/app", page) == []
+
+
+@pytest.mark.parametrize("page", ["overview", "environment"])
+def test_with_settings_that_cant_be_read(leftovers, page, monkeypatch):
+    monkeypatch.setenv("TRACKER_POOL_SIZE", "many")
+    assert leftovers('"postgres://u:pa%ss@host/db"', page) == []

@@ -1,0 +1,93 @@
+"""The library's sentences in the reader's words."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from _told import told
+from _words import speak
+from hypothesis import given
+from hypothesis import strategies as st
+from library_words import library_words, template
+
+from tracker.database.failures import explain_connect, explain_statement
+from tracker.database.url import clean
+from tracker.diagnostics.flags import flags, policy
+from tracker.settings import load
+
+TEMPLATES = [str(message.id) for message in library_words() if message.id]
+HANGUL = re.compile("[가-힣]")
+
+
+@pytest.fixture(autouse=True)
+def korean() -> Iterator[None]:
+    speak("ko")
+    yield
+    speak("en")
+
+
+def test_english_readers_get_the_sentence_itself() -> None:
+    speak("en")
+    assert told("Nothing answers at db:5432.") == "Nothing answers at db:5432."
+
+
+@pytest.mark.parametrize(
+    "sentence", [text for text in TEMPLATES if " " in text and not text.startswith(("GRANT", "{outcome}", "{steps}"))]
+)
+def test_every_sentence_is_found_again_with_its_names_in_it(sentence: str) -> None:
+    names = re.findall(r"\{(\w+)\}", sentence)
+    values = {name: "7" if name == "n" else "connected" if name == "ok" else f"«{name}»" for name in names}
+    said = told(re.sub(r"\{(\w+)\}", lambda found: values[found[1]], sentence))
+    assert HANGUL.search(said)
+    assert all(told(value) in said for value in values.values())
+    assert "{" not in said
+
+
+def test_sentences_after_another_are_told_each_by_itself() -> None:
+    url = clean("postgresql://app:secret@db.example:5432/app")
+    error = explain_connect("connection refused", url)
+    assert told(str(error)) == (
+        "db.example:5432에서 응답이 없습니다. DATABASE_URL의 호스트와 포트, 그리고 데이터베이스가 실행 중인지"
+        " 확인하십시오."
+    )
+    assert told("dns ok after 3 ms; tcp FAILED after 2500 ms; tls not needed") == (
+        "dns 정상, 3 ms; tcp 실패, 2500 ms; tls 필요 없음"
+    )
+    assert HANGUL.search(told(str(explain_statement("23514", "positive"))))
+
+
+def test_flags_and_policy_are_told() -> None:
+    assert all(HANGUL.search(told(flag.meaning)) for flag in flags({}))
+    for rule in policy(load({}, strict=False)):
+        assert HANGUL.search(told(rule.name))
+        assert HANGUL.search(told(rule.reason))
+
+
+def test_what_isnt_known_stays_as_it_is() -> None:
+    assert told("A sentence that some other program said.") == "A sentence that some other program said."
+    assert told("") == ""
+
+
+@given(st.text(alphabet="ab .;:{}", max_size=300))
+def test_any_text_is_told_without_an_error(text: str) -> None:
+    speak("ko")
+    assert isinstance(told(text), str)
+
+
+def test_a_text_made_to_keep_it_busy_does_not() -> None:
+    began = time.process_time()
+    for piece in ("{} is {}; ", "can't be written. ", "a. ", "The server ; ", " "):
+        told(piece * (2000 // len(piece)))
+        told("There is no server named " + piece * 70)
+    assert time.process_time() - began < 2
+
+
+def test_a_template_names_each_value_once() -> None:
+    import ast
+
+    node = ast.parse("f'{a.host} and {b[0]} and {a.host!r} or {c(1):.1f}'", mode="eval").body
+    assert isinstance(node, ast.JoinedStr)
+    assert template(node) == "{host} and {b} and {host2} or {value}"
