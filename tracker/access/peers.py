@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,11 +17,16 @@ _PROXIED = (
     "x-forwarded-proto",
     "x-real-ip",
 )
+_HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\],/@\s]*))(?::\d*)?")
 
 
 def headers(scope: Mapping[str, Any]) -> dict[str, str]:
-    """An ASGI request's headers by their names in small letters."""
-    return {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in scope.get("headers", ())}
+    """An ASGI request's headers by their names in small letters; what came twice is joined: none hides the other."""
+    found: dict[str, str] = {}
+    for raw, content in scope.get("headers", ()):
+        name, text = raw.decode("latin-1").lower(), content.decode("latin-1")
+        found[name] = f"{found[name]}{'; ' if name == 'cookie' else ', '}{text}" if name in found else text
+    return found
 
 
 def is_local(scope: Mapping[str, Any]) -> bool:
@@ -51,9 +57,11 @@ def is_loopback(address: str) -> bool:
 
 
 def host_name(host: str) -> str:
-    """The name of a Host header without its port."""
-    name = host.strip().lower()
-    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].rstrip(".")
+    """The name of a Host header without its port; one that is malformed is no name of ours."""
+    found = _HOST.fullmatch(host.strip().lower())
+    if found is None:
+        return host
+    return found[2].rstrip(".") if found[1] is None else found[1]
 
 
 def names_loopback(host: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from tracker.access.origin import is_listed, is_of_another_site
 from tracker.access.password import PasswordHash, read_hash
 from tracker.access.peers import headers, host_name, is_local, is_loopback, names_loopback
 from tracker.access.sessions import COOKIE, Session, Sessions, cookies_named, sessions_of
-from tracker.settings import Settings
+from tracker.settings import VARIABLES, Settings
 
 Kind = Literal["login", "password", "open", "local", "broken"]
 
@@ -110,8 +110,7 @@ def decide(
             password = read_hash(settings.dashboard_password_hash)
         except ValueError:
             problem = "TRACKER_DASHBOARD_PASSWORD_HASH holds no hash of a password; token-tracker password makes one."
-    if malformed := [text for text in settings.problems if "TRACKER_DASHBOARD_" in text]:
-        problem = problem or malformed[0].partition(" Its default")[0]
+    problem = problem or next(_malformed(settings), "")
     kind: Kind = "local"
     if problem:
         kind = "broken"
@@ -130,3 +129,10 @@ def decide(
         users=settings.dashboard_users,
         problem=problem,
     )
+
+
+def _malformed(settings: Settings) -> Iterator[str]:
+    """What can't be read of the door's own variables; it is shown to everybody, so it quotes nothing."""
+    for variable in VARIABLES:
+        if variable.name.startswith("TRACKER_DASHBOARD_") and any(variable.name in text for text in settings.problems):
+            yield f"{variable.name} can't be read; it may hold {variable.allowed}."
