@@ -8,6 +8,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
+from _told import told
 from _words import _, language, plural, preferred, speak
 
 from tracker.access.door import View
@@ -92,7 +93,7 @@ def _said(text: str) -> str:
 
 def _set_up(view: View) -> tuple[str, str, str]:
     if view.kind == "broken":
-        body = _said(view.problem) + f"<p>{escape(_('Until that is mended, nobody is let in.'))}</p>"
+        body = _said(told(view.problem)) + f"<p>{escape(_('Until that is mended, nobody is let in.'))}</p>"
         return escape(_("The sign-in can't be used")), "", body
     first = _("It can be reached from elsewhere, and nothing asks who comes. Choose one, and start it again.")
     parts = (

@@ -14,7 +14,7 @@ import streamlit as st
 from _words import _
 from streamlit.errors import Error as StreamlitError
 
-from tracker.access.policy import Policy, decide
+from tracker.access.policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, decide
 from tracker.masking import mask
 from tracker.reports import source
 
@@ -101,11 +101,11 @@ def _secrets() -> tuple[tuple[str, ...] | None, str]:
         files = [path for path in st.get_option("secrets.files") or () if Path(path).exists()]
         if not files:
             return None, ""
-        return None, "The secrets can't be read: .streamlit/secrets.toml is no TOML."
+        return None, SECRETS_UNREADABLE
     if section is None:
         return None, ""
     if not hasattr(section, "items"):
-        return None, "[auth] in .streamlit/secrets.toml is no section."
+        return None, AUTH_UNREADABLE
     named = tuple(str(name) for name, value in section.items() if hasattr(value, "items") and "client_id" in value)
     return (("",) if "client_id" in section or not named else ()) + named, ""
 

@@ -15,6 +15,7 @@ from babel.messages.catalog import Catalog
 
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
+    "access": "policy",
     "database": "adoption embedded failures locate pool url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
@@ -66,7 +67,7 @@ FRAGMENTS = (
     "Set: none; the embedded database is used.", "Missing: {names}.",
     "The catalog says so, and an insert was refused:", "A sum differs from its rows:",
     "{n} lines about the test recordings, such as {line}….", "DATABASE_URL is not set.",
-    "Not tried, since the last try failed.",
+    "Not tried, since the last try failed.", "addresses or domains, such as {users}",
 )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from tracker.access.peers import headers, host_name, is_local, is_loopback, name
 from tracker.access.sessions import COOKIE, Session, Sessions, cookies_named, sessions_of
 from tracker.settings import VARIABLES, Settings
 
+SECRETS_UNREADABLE = "The secrets can't be read: .streamlit/secrets.toml is no TOML."
+AUTH_UNREADABLE = "The [auth] in .streamlit/secrets.toml is no section."
 Kind = Literal["login", "password", "open", "local", "broken"]
 
 
