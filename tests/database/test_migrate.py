@@ -46,7 +46,14 @@ OTHER_STEPS = [
     *(f"{version:04} {name}" for version, name in _FILES.items()),
     "0002 index_token_usage",
 ]
-OURS = ("token_tracker_migrations", "token_tracker_ledger", "token_tracker_alerts", *rollup_tables.ALL)
+OURS = (
+    "token_tracker_migrations",
+    "token_tracker_ledger",
+    "token_tracker_alerts",
+    "token_tracker_budgets",
+    "token_tracker_budget_alerts",
+    *rollup_tables.ALL,
+)
 COLUMN_FACTS = """
 SELECT a.attname, format_type(a.atttypid, NULL), pg_get_expr(d.adbin, d.adrelid)
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
