@@ -32,7 +32,7 @@ from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.here import here
 from tracker.errors import TrackerError
 from tracker.masking import MaskSecrets
-from tracker.reports import pricing, source
+from tracker.reports import budgets, pricing, source
 from tracker.reports.health import HealthCheck
 from tracker.traces import TracesApp
 
@@ -91,17 +91,18 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     # Streamlit collects all generations after every rerun; what was imported until here needn't be looked at again.
     gc.collect()
     gc.freeze()
-    task = asyncio.create_task(_price_new_calls())
+    task = asyncio.create_task(_every_minute())
     yield {}
     task.cancel()
     # The server ends by the signal itself, so nothing registered with atexit would run.
     await asyncio.to_thread(source.leave)
 
 
-async def _price_new_calls() -> None:
-    """Give new calls their cost, every minute: a function that records has no time for prices."""
+async def _every_minute() -> None:
+    """Give new calls their cost and look at the budgets: a function that records has no time for either."""
     while True:
         await asyncio.to_thread(pricing.price_new_calls)
+        await asyncio.to_thread(budgets.check_budgets)
         await asyncio.sleep(60)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from _budgets import budgets
 from _charts import heat, stacked
 from _empty import nothing, sample_notice
 from _live import live, waiting
@@ -64,6 +65,7 @@ def _draw(reader: Reader) -> None:
     )
     figures(totals, before, users, usage.trend(reader, filters), found)
     unusual_today(reader, filters)
+    budgets(reader)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})
     bucket = filters.bucket
     shared: dict[str, Any] = {

@@ -51,6 +51,8 @@ OURS = (
     "token_tracker_ledger",
     "token_tracker_alerts",
     "token_tracker_spans",
+    "token_tracker_budgets",
+    "token_tracker_budget_alerts",
     *rollup_tables.ALL,
 )
 COLUMN_FACTS = """

@@ -61,7 +61,10 @@ def read_access(connection: Connection, schema: str | None) -> Access:
     """Raises `DatabaseError`."""
     schema = schema or DEFAULT_SCHEMA
     _, rows = execute(connection, _ACCESS, {"schema": schema})
-    return Access(*(rows[0] if rows else (False, False, False, False, False, "")), schema)
+    if not rows:  # no such schema
+        rows = [(False, False, False, False, False, "")]
+    exists, reads, claims, has_thresholds, reads_thresholds, role = rows[0]
+    return Access(exists, reads, claims, has_thresholds, reads_thresholds, role, schema)
 
 
 def usable(access: Access) -> None:

@@ -1,33 +1,38 @@
-"""token-tracker import: load calls from a CSV file, each once however often the file is imported."""
+"""token-tracker import: load calls from a file, each once however often the file is imported."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tracker.cli import common
 from tracker.errors import SettingError
 from tracker.recording.batch import BatchWriter
 from tracker.recording.copying import CopyWriter
-from tracker.sources.csv_file import CsvPlan, Reject, read_calls
+from tracker.sources import profiled
+from tracker.sources.csv_file import Call, CsvPlan, Reject, read_calls
 from tracker.sources.log_lines import read_records
+from tracker.sources.profile import Profile, find, ready, save
+from tracker.sources.records import kind_of
 from tracker.sources.rejects import RejectsFile, checked
+from tracker.sources.rules import Rule
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("import", help="load calls from a CSV file, or replay a log")
+    parser = commands.add_parser("import", help="load calls from CSV or JSON, or replay a log")
     parser.add_argument("file", type=Path)
     parser.add_argument(
         "--map",
         action="append",
         default=[],
         metavar="COLUMN=HEADER",
-        help="the file's header for a column of ours",
+        help="the file's name for a column of ours; a.b is b in the object a",
     )
     parser.add_argument(
         "--set",
@@ -36,24 +41,27 @@ def add_parser(commands: Any) -> None:
         metavar="COLUMN=VALUE",
         help="one value for a column of every row",
     )
-    parser.add_argument("--timezone", default="UTC", metavar="ZONE", help="of times without a zone (default UTC)")
+    parser.add_argument("--timezone", metavar="ZONE", help="of times without a zone (default UTC)")
     parser.add_argument("--rejects", type=Path, metavar="FILE", help="where broken rows go (default NAME.rejects.csv)")
     parser.add_argument(
         "--profile",
-        choices=["tracker-log"],
-        help="what the file is, if not a CSV: tracker-log is a platform's log with records that couldn't be delivered",
+        metavar="NAME",
+        help="what the file is: "
+        + ", ".join(("tracker-log", *ready()))
+        + ", one of your own, or a .toml file. tracker-log is a platform's log with records that couldn't be delivered",
     )
+    parser.add_argument("--save-profile", metavar="NAME", help="keep --map, --set and --timezone for the next file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return _run_log(arguments) if arguments.profile else _run_csv(arguments)
+    return _run_log(arguments) if arguments.profile == "tracker-log" else _run_file(arguments)
 
 
 def _run_log(arguments: argparse.Namespace) -> int:
     """Replay the records in a platform's log, each by its id."""
-    if arguments.map or arguments.set:
-        raise SettingError("--map and --set belong to CSV files; a log's records say everything themselves.")
+    if arguments.map or arguments.set or arguments.save_profile:
+        raise SettingError("--map, --set and --save-profile don't go with a log, whose records say everything.")
     problems: list[tuple[int, str]] = []
     with arguments.file.open("r", encoding="utf-8-sig", errors="replace") as file:
         database = common.database()
@@ -74,16 +82,13 @@ def _run_log(arguments: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _run_csv(arguments: argparse.Namespace) -> int:
-    plan = CsvPlan(
-        mapping=_pairs("--map", arguments.map),
-        constants=_pairs("--set", arguments.set),
-        zone=common.zone(arguments.timezone),
-    )
+def _run_file(arguments: argparse.Namespace) -> int:
     with arguments.file.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         path = checked(arguments.rejects, arguments.file)
-        calls = read_calls(file, plan)
-        next(calls)  # reads the header: what is wrong with the call is said before anything is tried
+        calls = _calls(file, arguments)
+        next(calls)  # reads the first records: what is wrong with the call is said before anything is tried
+        if arguments.save_profile:
+            _save(arguments)
         database = common.database()
         with (
             closing(database.connect()) as connection,
@@ -109,6 +114,31 @@ def _run_csv(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 1 if rejects.count else 0
+
+
+def _calls(file: TextIO, arguments: argparse.Namespace) -> Iterator[Call | Reject | None]:
+    """The file's calls; a CSV without a profile, or with a plain one, the fast way."""
+    mapping, constants = _pairs("--map", arguments.map), _pairs("--set", arguments.set)
+    profile = find(arguments.profile) if arguments.profile else Profile("")
+    kept = {column: rule for column, rule in profile.mapping.items() if column not in constants}
+    profile = replace(
+        profile,
+        mapping={**kept, **{column: Rule(first=(header,)) for column, header in mapping.items()}},
+        constants={**profile.constants, **constants},
+        timezone=common.zone(arguments.timezone or profile.timezone),
+    )
+    kind = kind_of(file)
+    if kind == "csv" and (plain := profile.plain) is not None:
+        return read_calls(file, CsvPlan(plain, profile.constants, profile.timezone))
+    return profiled.read_calls(file, kind, profile, tuple(mapping.values()))
+
+
+def _save(arguments: argparse.Namespace) -> None:
+    if arguments.profile:
+        raise SettingError("--save-profile keeps --map, --set and --timezone; it doesn't go with --profile.")
+    zone = arguments.timezone or "UTC"
+    path = save(arguments.save_profile, _pairs("--map", arguments.map), _pairs("--set", arguments.set), zone)
+    print(f"The profile is kept in {path}: --profile {arguments.save_profile}.", file=sys.stderr)
 
 
 def _store(calls: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:

@@ -20,7 +20,7 @@ from tracker.usage import CHECKS, DEFAULTS, FIELDS, completed
 _PLACE = ("environment", "platform", "region", "deployment")
 IMPORTABLE: tuple[str, ...] = (*FIELDS, *_PLACE)
 _encode = json.encoder.encode_basestring_ascii
-_REQUIRED = ("created_at", "model", "input_tokens", "output_tokens")
+REQUIRED = ("created_at", "model", "input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class CsvPlan:
             if header.count(name) != 1:
                 how = "no header" if name not in header else "more than one header"
                 raise SettingError(f"The file has {how} {name!r} (for {column}); it has: {', '.join(header)[:300]}.")
-        for column in _REQUIRED:
+        for column in REQUIRED:
             if column not in headers and column not in self.constants:
                 raise SettingError(
                     f"Nothing gives {column}: say --map {column}=HEADER or --set {column}=VALUE."
@@ -83,13 +83,13 @@ def read_calls(file: TextIO, plan: CsvPlan) -> Iterator[Call | Reject | None]:
     if not any(header):
         raise SettingError("The file is empty; its first line must name the columns.")
     records.width = len(header)
-    reading = _Reading(plan, header)
+    reading = Reading(plan, header)
     yield None
     for line, cells, problem in records:
         yield Reject(line, problem, cells) if problem else reading.row(line, cells)
 
 
-class _Reading:
+class Reading:
     """How a file's cells become rows, worked out once; every step here is done for each of millions of rows."""
 
     def __init__(self, plan: CsvPlan, header: list[str]) -> None:
@@ -105,7 +105,8 @@ class _Reading:
         self._has_id = "id" in places or "id" in constants
         self._occurrences = Occurrences()
 
-    def row(self, line: int, cells: list[str]) -> Call | Reject:
+    def row(self, line: int, cells: list[str], identity: str | None = None) -> Call | Reject:
+        """`identity` makes the id instead of the content: what tells this call from others though figures change."""
         if len(cells) != self._width:
             return Reject(line, f"{len(cells)} cells where the header has {self._width}", cells)
         row = self._fresh.copy()
@@ -116,7 +117,7 @@ class _Reading:
                     found = constant
                 else:
                     text = cells[place].strip()
-                    found = known.read(text) if text or name in _REQUIRED else constant
+                    found = known.read(text) if text or name in REQUIRED else constant
                 if found:
                     row[name], written = found
                     content.append(written)
@@ -124,7 +125,8 @@ class _Reading:
         except (TrackerError, ValueError) as error:
             return Reject(line, str(error), cells)
         if not self._has_id or row["id"] is None:
-            row["id"] = _content_id(f"{{{', '.join(content)}}}", row["created_at"], self._occurrences)
+            text = identity or f"{{{', '.join(content)}}}"
+            row["id"] = _content_id(text, row["created_at"], self._occurrences)
         return Call(line, row, cells)
 
 

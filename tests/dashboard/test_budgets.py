@@ -1,0 +1,113 @@
+"""Budgets on the Overview, and the dashboard that sends what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from dashboard_support import Execute, OpenPage, Server, texts
+from support import ROOT, eventually, run, value, with_role
+
+from tracker.budgets.budget import Budget
+from tracker.budgets.state import BudgetState, Spent
+from tracker.cli import main
+from tracker.reports import budgets as report
+
+EVIL = "![x](http://evil.invalid/a.png) <img src=x>"
+
+
+@pytest.fixture(autouse=True)
+def fresh_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees another one's answer."""
+    monkeypatch.syspath_prepend(str(ROOT / "pages"))
+    import _shared
+
+    _shared._answers.clear()
+    yield
+    _shared._answers.clear()
+
+
+@pytest.fixture
+def put(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets a budget of the fresh, migrated database by the command."""
+
+    def put(name: str, *limit: str) -> None:
+        monkeypatch.setenv("DATABASE_URL", database_url)
+        assert main(["budget", "set", name, *limit]) == 0
+
+    return put
+
+
+def test_without_a_budget_the_overview_says_nothing_about_them(
+    open_page: OpenPage, database_url: str, call: Execute
+) -> None:
+    call()
+    assert "Budgets" not in texts(open_page(database_url))
+
+
+def test_the_overview_shows_each_budget_with_its_sentence(
+    open_page: OpenPage, database_url: str, call: Execute, put: Callable[..., None]
+) -> None:
+    call(input_tokens=900, output_tokens=0, user_id=EVIL)
+    put("all of us", "--tokens", "1000", "--per", "month")
+    put("one", "--tokens", "500", "--per", "day", "--user", EVIL)
+    app = open_page(database_url)
+    said = texts(app)
+    assert "all of us · everybody" in said
+    assert "900 tokens of 1,000 tokens this month." in said
+    assert "Used up; it begins anew in" in said
+    assert any(EVIL in element.value for element in app.text)
+    assert not any("evil.invalid" in element.value for element in (*app.markdown, *app.caption))
+    assert not any("evil.invalid" in str(element.value) for element in app.get("html"))
+
+
+def test_a_role_without_rights_sees_the_overview_all_the_same(
+    open_page: OpenPage, database_url: str, call: Execute, put: Callable[..., None], new_role: Callable[..., str]
+) -> None:
+    call()
+    put("all", "--tokens", "1000", "--per", "month")
+    role = new_role()
+    run(database_url, f"GRANT SELECT ON token_usage TO {role}")
+    assert "Budgets" not in texts(open_page(with_role(database_url, role)))
+
+
+def test_korean_has_its_own_sentences(
+    open_page: OpenPage, database_url: str, call: Execute, put: Callable[..., None]
+) -> None:
+    call(input_tokens=900, output_tokens=0)
+    put("all", "--usd", "5", "--per", "month")
+    said = texts(open_page(database_url, lang="ko"))
+    assert "이번 달" in said
+    assert "예산" in said
+
+
+def test_the_bar_is_made_of_numbers_and_holds_the_forecast() -> None:
+    import _budgets
+
+    made = Budget(name=EVIL, period="day", measure="tokens", amount=Decimal(1000))
+    window = made.window(datetime(2026, 3, 10, 12, tzinfo=UTC))
+    state = BudgetState(made, window, Spent(tokens=750), window.start + timedelta(hours=12))
+    html = _budgets.bar(state)
+    assert "evil" not in html
+    assert "width:100.00%" in html  # 1,500 at this pace is the whole width
+    assert "width:50.00%" in html  # 750 of them
+    assert "66.67%" in html  # where the limit is
+
+
+def test_the_dashboard_sends_what_is_due(
+    start_dashboard: Callable[..., Server], database_url: str, call: Execute, put: Callable[..., None]
+) -> None:
+    put("all", "--tokens", "100", "--per", "month")
+    call()
+    start_dashboard(database_url)
+    assert eventually(lambda: value(database_url, "SELECT max(percent) FROM token_tracker_budget_alerts"), 20) == 100
+
+
+def test_a_look_that_fails_is_no_error(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    run(database_url, "DROP TABLE token_tracker_budgets")
+    assert report.check_budgets() == 0
+    monkeypatch.setenv("DATABASE_URL", "nonsense")
+    assert report.check_budgets() == 0

@@ -1,0 +1,122 @@
+"""A file's records → rows, by a profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import Any, TextIO
+from zoneinfo import ZoneInfo
+
+from tracker.errors import SettingError, UsageError
+from tracker.sources import records
+from tracker.sources.csv_file import IMPORTABLE, REQUIRED, Call, CsvPlan, Reading, Reject
+from tracker.sources.profile import Profile
+from tracker.sources.rules import Rule, has, pick
+
+_SAMPLE = 200
+_PROBLEM = "the sum of many calls, which has no price of one call"
+
+
+def read_calls(
+    file: TextIO, kind: str, profile: Profile, asked: tuple[str, ...] = ()
+) -> Iterator[Call | Reject | None]:
+    """Yield None once the first records are read and fit, then each record as a call or a reject.
+
+    Records that the profile leaves out are passed over. The names in `asked` must be in the file. Raises
+    `SettingError` for a file that doesn't fit, and for a column that there isn't.
+    """
+    found = records.read(file, kind, profile.within)
+    sample = list(islice(found, _SAMPLE))
+    mapping = {**_of_our_names(sample, profile), **profile.mapping}
+    _check(sample, profile, mapping, asked)
+    columns = sorted(mapping)
+    if profile.aggregated and "metadata" not in columns:
+        columns.append("metadata")
+    plan = CsvPlan({column: column for column in columns}, profile.constants, profile.timezone)
+    reading = Reading(plan, columns)
+    yield None
+    now = datetime.now(UTC)
+    for record in chain(sample, found):
+        if record.problem:
+            yield Reject(record.line, record.problem, record.cells)
+        elif _counts(record.values, profile):
+            yield _call(record, profile, mapping, columns, reading, now)
+
+
+def _call(
+    record: records.Found,
+    profile: Profile,
+    mapping: Mapping[str, Rule],
+    columns: list[str],
+    reading: Reading,
+    now: datetime,
+) -> Call | Reject:
+    try:
+        cells = [mapping[column].text(record.values, column) if column in mapping else "" for column in columns]
+        _check_over(record.values, profile, now)
+    except UsageError as error:
+        return Reject(record.line, str(error), record.cells)
+    if profile.aggregated:
+        place = columns.index("metadata")
+        cells[place] = json.dumps({**json.loads(cells[place] or "{}"), "usage_problem": _PROBLEM}, ensure_ascii=False)
+    made = reading.row(record.line, cells, _identity(record.values, profile))
+    # What is rejected goes back out as it came.
+    return Reject(made.line, made.reason, record.cells) if isinstance(made, Reject) else made
+
+
+def _of_our_names(sample: list[records.Found], profile: Profile) -> dict[str, Rule]:
+    """Values that have our names already, as in a file without a profile."""
+    if profile.identity or profile.within:
+        return {}  # another's names, whatever they are called
+    names = {name for record in sample for name in record.values}
+    return {name: Rule(first=(name,)) for name in IMPORTABLE if name in names and name not in profile.constants}
+
+
+def _check(sample: list[records.Found], profile: Profile, mapping: Mapping[str, Rule], asked: tuple[str, ...]) -> None:
+    for column in (*mapping, *profile.constants):
+        if column not in IMPORTABLE:
+            raise SettingError(f"There is no column {column[:60]!r}; there are: {', '.join(IMPORTABLE)}.")
+    whole = [record.values for record in sample if not record.problem]
+    there = sorted({name for values in whole for name in values})
+    shown = f"it has: {', '.join(there)[:300]}"
+    for column in REQUIRED:
+        if column not in mapping and column not in profile.constants:
+            raise SettingError(f"Nothing gives {column}: say --map {column}=NAME or --set {column}=VALUE; {shown}.")
+    if not whole:
+        return
+    for column in REQUIRED:
+        names = mapping[column].names if column in mapping else ()
+        if names and not any(has(values, name) for values in whole for name in names):
+            wanted = " or ".join(names)[:200]
+            expected = f" The profile is for {profile.title}." if profile.title else ""
+            raise SettingError(f"The file has no {wanted!r} (for {column}); {shown}.{expected}")
+    for name in asked:
+        if not any(has(values, name) for values in whole):
+            raise SettingError(f"The file has no {name[:60]!r}; {shown}.")
+
+
+def _counts(values: Mapping[str, Any], profile: Profile) -> bool:
+    for name, wanted in profile.only.items():
+        value = pick(values, name)
+        if ("" if value is None else str(value).strip().lower()) not in wanted:
+            return False
+    return all(str(pick(values, name) or "").strip() for name in profile.needs)
+
+
+def _identity(values: Mapping[str, Any], profile: Profile) -> str | None:
+    """What tells this record from others, as one text; None where nothing does."""
+    parts = {name: str(value) for name in profile.identity if (value := pick(values, name)) not in {None, ""}}
+    return json.dumps({"profile": profile.name, **parts}, sort_keys=True) if parts else None
+
+
+def _check_over(values: Mapping[str, Any], profile: Profile, now: datetime) -> None:
+    """Raise `UsageError` for a stretch of time that still runs: stored now, it would stay what it is now."""
+    for name in profile.ends:
+        try:
+            moment = datetime.fromisoformat(Rule(first=(name,)).text(values, "created_at"))
+        except ValueError:
+            continue
+        if (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(profile.timezone))) > now:
+            raise UsageError("this stretch of time isn't over yet: export it again when it is")

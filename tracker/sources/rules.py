@@ -1,0 +1,162 @@
+"""How a column of ours is made of a record's values: one of them, a sum, a span of time, or several as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from tracker.errors import SettingError, UsageError
+
+_EPOCH_MS = 10**11
+"""A number from here on counts milliseconds: as seconds it would lie in the year 5138."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One column's. Exactly one of the ways is set.
+
+    `first`: the first of these that has a value. `sum`: of these, where any has a value. `containing`: the sum of the
+    values in the object `first` whose names contain this. `between`: milliseconds from one to the other. `object`:
+    JSON of these. `equals`: false where the first value is one of these, else true.
+    """
+
+    first: Sequence[str] = ()
+    sum: Sequence[str] = ()
+    containing: str | None = None
+    between: Sequence[str] = ()
+    object: Mapping[str, str] = field(default_factory=dict)
+    unless: Sequence[str] = ()
+    zero_is_unknown: bool = False
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names it looks at."""
+        return (*self.first, *self.sum, *self.between, *self.object.values())
+
+    def text(self, values: Mapping[str, Any], column: str) -> str:
+        """The cell; empty where the record has nothing for it. Raises `UsageError`."""
+        if self.sum:
+            return _sum([pick(values, name) for name in self.sum], column)
+        if self.between:
+            return _milliseconds(*(pick(values, name) for name in self.between[:2]))
+        if self.object:
+            picked = {name: found for name, where in self.object.items() if _there(found := pick(values, where))}
+            if (calls := _number(str(picked.get("calls", "")))) is not None:
+                picked["calls"] = int(calls)  # a CSV has it as text
+            return json.dumps(picked, ensure_ascii=False, default=str) if picked else ""
+        found = next((found for name in self.first if _there(found := pick(values, name))), None)
+        if self.containing is not None:
+            parts = _object(found)
+            return _sum([value for name, value in parts.items() if self.containing in name.lower()], column)
+        if self.unless:
+            return "" if found is None else str(str(found).lower() not in self.unless).lower()
+        text = _plain(found, column)
+        return "" if self.zero_is_unknown and text and _number(text) == 0 else text
+
+
+def rule(given: object, where: str) -> Rule:
+    """A rule from a profile's TOML: a name, a list of names, or a table. Raises `SettingError`."""
+    if isinstance(given, str):
+        return Rule(first=(given,))
+    if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
+        return Rule(first=tuple(given))
+    names = {"first", "sum", "containing", "between", "object", "unless", "zero_is_unknown"}
+    if not isinstance(given, dict) or not given or set(given) - names:
+        raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(names))}.")
+    made = dict(given)
+    for name in ("first", "sum", "between", "unless"):
+        texts = [made[name]] if isinstance(made.get(name), str) else made.get(name, [])
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise SettingError(f"{where} holds a {name} that is no list of names.")
+        made[name] = tuple(texts)
+    if len(made["between"]) not in {0, 2} or not isinstance(made.get("object", {}), dict):
+        raise SettingError(f"{where} needs two names for between, and a table for object.")
+    return Rule(**made)
+
+
+def pick(values: Mapping[str, Any], name: str) -> Any:
+    """The value of that name; `a.b` is b in the object a, also where a is the object's text, as in a CSV."""
+    if name in values:
+        return values[name]
+    outer, dot, inner = name.partition(".")
+    if not dot or outer not in values:
+        return None
+    return pick(_object(values[outer]), inner)
+
+
+def has(values: Mapping[str, Any], name: str) -> bool:
+    """Whether a record has that name, with a value or without."""
+    outer, dot, inner = name.partition(".")
+    return name in values or (bool(dot) and outer in values and has(_object(values[outer]), inner))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _there(value: Any) -> bool:
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+def _plain(value: Any, column: str) -> str:
+    if not _there(value):
+        return ""
+    if column == "created_at":
+        return _moment(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        # 3.0 is how some exports write a whole number; repr is the shortest text that is this number.
+        return format(Decimal(repr(value)), "f")
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value).strip()
+
+
+def _sum(values: Sequence[Any], column: str) -> str:
+    numbers = []
+    for value in values:
+        if _there(value):
+            number = _number(_plain(value, ""))
+            if number is None:
+                raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is no number")
+            numbers.append(number)
+    return format(sum(numbers, Decimal(0)), "f") if numbers else ""
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number.adjusted()) < 30 else None
+
+
+def _moment(value: Any) -> str:
+    """A time as ISO 8601; numbers are seconds or milliseconds of the epoch."""
+    text = str(value).strip()
+    number = None if isinstance(value, bool) else _number(text)
+    if number is None or (text.isdecimal() and len(text) == 8):  # 20260301 is a day
+        return text
+    seconds = number / 1000 if abs(number) >= _EPOCH_MS else number
+    try:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(seconds * 1_000_000))).isoformat()
+    except OverflowError:
+        return text
+
+
+def _milliseconds(start: Any, end: Any) -> str:
+    if not (_there(start) and _there(end)):
+        return ""
+    try:
+        first, last = (datetime.fromisoformat(_moment(value)) for value in (start, end))
+        return str(max(0, round((last - first) / timedelta(milliseconds=1))))
+    except (ValueError, TypeError):
+        return ""
