@@ -19,7 +19,7 @@ from tracker.errors import TrackerError
 from tracker.reports import source
 
 HERE = Path(__file__).parent
-_STATUS_EVERY_S = 20
+_STATUS_EVERY_S = 10
 # On a phone a table's toolbar would cover what stands above it; the same is in its own menu. Streamlit writes white on
 # a main button, which the dark theme's light blue doesn't bear.
 _STYLE = """

@@ -43,7 +43,7 @@ def test_overview_never_shows_an_unknown_price_as_zero(open_page: OpenPage, data
     call(cost=Decimal(3))
     app = open_page(database_url)
     assert figures(app)["Cost"] == "≥ $3.00"
-    assert "leaves out 1 call with 120 tokens" in texts(app)
+    assert "Without a price, and in no cost: 1 call with 120 tokens (my-finetune)." in texts(app)
 
 
 def test_overview_compares_with_the_days_before(open_page: OpenPage, database_url: str, call: Execute) -> None:
@@ -186,7 +186,9 @@ def test_a_hostile_user_id_stays_text(open_page: OpenPage, database_url: str, ca
     hostile = "![x](http://evil.example/x.png)"
     call(user_id=hostile, model=hostile, operation=hostile, environment=hostile, delivery="direct", connection_ms=1)
     app = open_page(database_url, page)
-    assert "evil.example" not in texts(app) + str(figures(app))
+    markdown = ("markdown", "caption", "subheader", "title", "success", "warning", "error")
+    assert "evil.example" not in str([element.value for kind in markdown for element in app.get(kind)])
+    assert "evil.example" not in str(figures(app))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in {"environment.py", "connections.py"}])
