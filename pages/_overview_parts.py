@@ -216,12 +216,17 @@ def by_model(models: pd.DataFrame) -> None:
     table(data, config, alt=_("Tokens and cost by model"))
 
 
-def by_operation(data: pd.DataFrame) -> None:
-    """Tokens, calls and the cost of one call, by operation."""
-    data = data.assign(cost=costs(data), per_call=[usd(cost) for cost in data["cost_per_call_usd"]])
+def by_operation(data: pd.DataFrame, all_tokens: int) -> None:
+    """Tokens with their share of all, cost, and the cost of one call, by operation."""
+    data = data.assign(
+        share=[share(tokens / all_tokens if all_tokens else None) for tokens in data["total_tokens"]],
+        cost=costs(data),
+        per_call=[usd(cost) for cost in data["cost_per_call_usd"]],
+    )
     config = {
         "operation": st.column_config.TextColumn(_("Operation")),
         "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
+        "share": st.column_config.TextColumn(_("Share"), alignment="right", width=48),
         "cost": _money(_("Cost"), _at_least()),
         "per_call": _money(_("Per call"), _("The mean cost of a call, of those that have a price"), 72),
     }

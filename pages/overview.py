@@ -87,7 +87,7 @@ def _draw(reader: Reader) -> None:
     with left, card(_("Models")):
         by_model(models)
     with right, card(_("Operations")):
-        by_operation(usage.by_operation(reader, filters, count=6))
+        by_operation(usage.by_operation(reader, filters, count=6), totals.total_tokens)
     left, right = st.columns(2)
     with left, card(_("Top users")):
         top_users(usage.top_users(reader, filters, count=6))

@@ -24,6 +24,7 @@ _STATUS_EVERY_S = 10
 # a main button, which the dark theme's light blue doesn't bear.
 _STYLE = """
 @media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }
+[data-testid=stMetric] { font-variant-numeric: tabular-nums }
 [data-testid^=stBaseButton-primary] :is(p, span) { color: light-dark(#ffffff, #0e121a) }
 """
 
