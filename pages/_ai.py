@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import tracker
 
@@ -79,10 +80,10 @@ def call(kind: str) -> Callable[[tracker.Tracker], tracker.Outcome]:
     )
 
 
-def synthetic(kind: str, **metadata: Any) -> tracker.TokenUsage:
+def synthetic(kind: str, id: UUID | None = None, **metadata: Any) -> tracker.TokenUsage:  # noqa: A002 - its name
     """A call that nobody made."""
     made_up = KINDS[kind]
-    return tracker.TokenUsage(
+    usage = tracker.TokenUsage(
         model=MODEL,
         provider="google",
         operation=made_up.operation,
@@ -93,6 +94,7 @@ def synthetic(kind: str, **metadata: Any) -> tracker.TokenUsage:
         is_test=True,
         metadata={"note": SYNTHETIC, **metadata},
     )
+    return replace(usage, id=id) if id else usage
 
 
 def _ask_gemini(prompt: str) -> object:

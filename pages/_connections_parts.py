@@ -19,6 +19,7 @@ from tracker.reports.connections import STATES, Session, Slots, by_state
 from tracker.reports.sampler import Sample
 
 _ROW = 34
+_MINUTES_S = 600
 
 
 def verdict(sample: Sample) -> None:
@@ -212,6 +213,8 @@ def history(prepared: Prepared, zone: str) -> None:
     local = (
         pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None).dt.tz_localize("UTC")
     )
+    # Within minutes the ticks lie closer than one.
+    clock = "%H:%M" if data["at_s"].max() - data["at_s"].min() > _MINUTES_S else "%H:%M:%S"
     spec: dict[str, Any] = {
         "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.85},
         "encoding": {
@@ -219,7 +222,7 @@ def history(prepared: Prepared, zone: str) -> None:
                 "field": "at",
                 "type": "temporal",
                 "scale": {"type": "utc"},
-                "axis": {"title": None, "grid": False, "format": "%H:%M", "tickCount": 6, "labelOverlap": "greedy"},
+                "axis": {"title": None, "grid": False, "format": clock, "tickCount": 6, "labelOverlap": "greedy"},
             },
             "y": {
                 "field": "connections",
@@ -258,13 +261,13 @@ def session_table(prepared: Prepared) -> Session | None:
     )
     config: dict[str, Any] = {
         "pid": st.column_config.NumberColumn("pid", format="%d", width=70, pinned=True),
-        "who": st.column_config.TextColumn("application_name", width=230),
-        "user": st.column_config.TextColumn(_("User · database"), width=170),
-        "state": st.column_config.TextColumn(_("State"), width=120),
+        "who": st.column_config.TextColumn("application_name", width=260),
+        "user": st.column_config.TextColumn(_("User · database"), width=150),
+        "state": st.column_config.TextColumn(_("State"), width=100),
         "since": st.column_config.TextColumn(_("since"), width=70, alignment="right"),
-        "transaction": st.column_config.TextColumn(_("transaction"), width=90, alignment="right"),
-        "waits_for": st.column_config.TextColumn(_("waits for"), width=120),
-        "blocked_by": st.column_config.TextColumn(_("blocked by"), width=90),
+        "transaction": st.column_config.TextColumn(_("transaction"), width=80, alignment="right"),
+        "waits_for": st.column_config.TextColumn(_("waits for"), width=100),
+        "blocked_by": st.column_config.TextColumn(_("blocked by"), width=80),
         "query": st.column_config.TextColumn(_("Statement"), width=320),
     }
     chosen = st.dataframe(

@@ -73,7 +73,7 @@ def recommendations(found: list[dict[str, str]]) -> None:
         with st.container(gap="xxsmall"):
             with st.container(horizontal=True, gap="small"):
                 st.markdown(_SIGNS.get(item["severity"], _SIGNS["info"]), width="content")
-                st.text(told(item["cause"]))
+                st.text(told(item["cause"]), width="stretch")
             if item["remedy"]:
                 st.text(_("To do: {remedy}").format(remedy=told(item["remedy"])))
             if item["evidence"]:
@@ -86,8 +86,9 @@ def against(report: Mapping[str, Any]) -> None:
     st.markdown(_("The debug report of a deployment beside this one: what differs, and what that explains."))
     local = not report["runtime"]["deployed"]
     with st.form("against", border=False):
-        url = st.text_input(_("Address of the deployed report"), placeholder="https://your-app.vercel.app")
-        token = st.text_input(_("Its TRACKER_DEBUG_TOKEN"), type="password")
+        left, right = st.columns(2)
+        url = left.text_input(_("Address of the deployed report"), placeholder="https://your-app.vercel.app")
+        token = right.text_input(_("Its TRACKER_DEBUG_TOKEN"), type="password")
         private = local and st.checkbox(_("It is on this machine or in a private network"))
         asked = st.form_submit_button(_("Compare"), type="primary", icon=":material/compare_arrows:")
     if asked:
@@ -183,7 +184,7 @@ def _checks() -> Checklist:
 def _item(title: str, item: Item | None) -> None:
     with st.container(horizontal=True, gap="small"):
         st.markdown(_SIGNS[item.status if item else "not_checked"], width="content")
-        with st.container(gap=None):
+        with st.container(gap=None, width="stretch"):
             st.markdown(told(title))
             if item is not None:
                 at = item.checked_at.astimezone(ZoneInfo(zone()))

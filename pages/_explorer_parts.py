@@ -9,6 +9,7 @@ from typing import Any
 import _link
 import pandas as pd
 import streamlit as st
+from _call_card import card_of
 from _charts import bars
 from _filters import column_label
 from _formats import count, exact, plain, usd
@@ -212,6 +213,7 @@ def one_call(reader: Reader, record_id: str) -> None:
     if row is None:
         st.caption(_("There is no record with that id any more."))
         return
+    card_of(row)
     st.json(_json(row), expanded=True)
 
 

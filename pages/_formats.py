@@ -8,6 +8,8 @@ from decimal import Decimal
 from _words import _, language, plural
 
 _MARKS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")
+# Addresses become links without any mark; a character of no width behind their beginning keeps them from it.
+_LINKS, _JOINER = ("://", "www", "@"), "\u2060"
 _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
     "en": ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")),
     "ko": ((1e12, "조"), (1e8, "억"), (1e4, "만")),
@@ -138,4 +140,6 @@ def plain(value: object) -> object:
 
 def plain_markdown(value: str) -> str:
     """Text that Markdown, which a metric's value and a label are, leaves as it is."""
+    for beginning in _LINKS:
+        value = value.replace(beginning, beginning + _JOINER)
     return "".join(f"\\{char}" if char in _MARKS else char for char in value)

@@ -44,13 +44,22 @@ def as_of() -> None:
 
 
 @contextmanager
-def waiting(height: int = 320) -> Iterator[None]:
-    """A skeleton while the page's first figures are asked for; a refresh keeps the old ones on screen instead."""
+def waiting(figures: int = 0, charts: int = 2) -> Iterator[None]:
+    """A skeleton in the shape of what comes, while the page's first figures are asked for.
+
+    A refresh keeps the old ones on screen instead.
+    """
     if _refreshing.get():
         yield
         return
     place = st.empty()
-    place.skeleton(height=height)
+    with place.container():
+        if figures:
+            with st.grid(figures, min_column_width=140):
+                for _figure in range(figures):
+                    st.skeleton(height=104)
+        for column in st.columns(charts):
+            column.skeleton(height=300)
     try:
         yield
     finally:

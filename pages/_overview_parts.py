@@ -9,7 +9,7 @@ import _link
 import pandas as pd
 import streamlit as st
 from _charts import stacked
-from _formats import calls, change, count, exact, points, share, usd
+from _formats import ago, calls, change, count, exact, points, share, usd
 from _range import Range
 from _words import _, plural
 
@@ -93,13 +93,6 @@ def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataF
             users.over_time.iloc[: len(complete)],
             _users_help(named, anonymous=users.anonymous),
             "blue",
-        )
-    if totals.unpriced_calls and totals.cost_usd is not None:
-        st.caption(
-            ":material/info: "
-            + _("The cost leaves out {calls} with {tokens} tokens that have no price.").format(
-                calls=calls(totals.unpriced_calls), tokens=count(totals.unpriced_tokens)
-            )
         )
 
 
@@ -223,12 +216,17 @@ def by_model(models: pd.DataFrame) -> None:
     table(data, config, alt=_("Tokens and cost by model"))
 
 
-def by_operation(data: pd.DataFrame) -> None:
-    """Tokens, calls and the cost of one call, by operation."""
-    data = data.assign(cost=costs(data), per_call=[usd(cost) for cost in data["cost_per_call_usd"]])
+def by_operation(data: pd.DataFrame, all_tokens: int) -> None:
+    """Tokens with their share of all, cost, and the cost of one call, by operation."""
+    data = data.assign(
+        share=[share(tokens / all_tokens if all_tokens else None) for tokens in data["total_tokens"]],
+        cost=costs(data),
+        per_call=[usd(cost) for cost in data["cost_per_call_usd"]],
+    )
     config = {
         "operation": st.column_config.TextColumn(_("Operation")),
         "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
+        "share": st.column_config.TextColumn(_("Share"), alignment="right", width=48),
         "cost": _money(_("Cost"), _at_least()),
         "per_call": _money(_("Per call"), _("The mean cost of a call, of those that have a price"), 72),
     }
@@ -251,12 +249,14 @@ def last_records(data: pd.DataFrame, timezone: str) -> None:
     """The newest records of the range."""
     data = data.assign(
         at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
+        ago=[ago(moment) for moment in pd.to_datetime(data["created_at"], utc=True)],
         cost=[usd(cost) for cost in data["cost_usd"]],
         result=[_result(ok, test, made_up) for ok, test, made_up in data[["success", "is_test", "is_sample"]].values],
         arrived=[arrived(delivery) for delivery in data["delivery"]],
     )
     config: dict[str, Any] = {
-        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
+        "ago": st.column_config.TextColumn(_("When"), width=90),
+        "at": st.column_config.DatetimeColumn(_("At"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
         "model": st.column_config.TextColumn(_("Model"), width=140),
         "operation": st.column_config.TextColumn(_("Operation"), width=140),
         "user_id": st.column_config.TextColumn(_("User")),

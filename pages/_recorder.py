@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import _ai
 
@@ -22,6 +23,7 @@ LIMIT = 30
 BURST_LIMIT = 4
 WINDOW_S = 60.0
 POOL_SIZE = 2
+THERE = {"recorded", "duplicate"}
 
 # Module globals on purpose: whoever can open the page can empty Streamlit's caches.
 _lock = threading.Lock()
@@ -44,14 +46,29 @@ class Busy(Exception):  # noqa: N818 - a refusal, not an error
     """Somebody's burst is running."""
 
 
-def record(reader: Reader, kind: str) -> tracker.Outcome:
-    """Record one call as an app would. Raises `TooMany`, `Busy`."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A test recording: how long its AI call took (ms; None where none was made), and what became of it twice."""
+
+    note: str
+    asked_ms: float | None
+    outcome: tracker.Outcome
+    again: tracker.Outcome | None
+    """The same id once more; None where the first wasn't stored."""
+
+
+def record(reader: Reader, kind: str) -> Made:
+    """Record one call as an app would, and its id once more. Raises `TooMany`, `Busy`."""
     admit()
+    began = time.perf_counter()
     write = _ai.call(kind)  # before one's turn: an AI may take its time
+    asked_ms = (time.perf_counter() - began) * 1000 if _ai.is_real() else None
     with turn():
-        outcome = write(recorder(reader))
+        chosen = recorder(reader)
+        outcome = write(chosen)
+        again = chosen.record(_ai.synthetic(kind, id=outcome.id)) if outcome.status in THERE else None
     _own.append(outcome)
-    return outcome
+    return Made(_ai.REAL if asked_ms is not None else _ai.SYNTHETIC, asked_ms, outcome, again)
 
 
 def own_writes() -> list[tracker.Outcome]:

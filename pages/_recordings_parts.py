@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from _ai import REAL, SYNTHETIC
 from _burst import Burst
 from _charts import draw
 from _formats import exact, milliseconds, plain, records, seconds
+from _recorder import THERE, Made
 from _told import told
 from _words import _, plural
 
@@ -18,7 +20,6 @@ from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Reader, usage
 
-_THERE = {"recorded", "duplicate"}
 _LOOK = {
     "recorded": ("green", ":material/check_circle:"),
     "duplicate": ("blue", ":material/content_copy:"),
@@ -49,23 +50,29 @@ def meaning(status: str) -> str:
     return words[status]
 
 
-def show(reader: Reader, outcome: Outcome, note: str) -> None:
-    """The outcome, what it cost, and the row as it stands in the table."""
+def show(reader: Reader, made: Made) -> None:
+    """The outcome step by step, and the row as it stands in the table."""
+    outcome = made.outcome
     color, icon = _LOOK[outcome.status]
+    row = _read_back(reader, outcome) if outcome.status in THERE else None
     with st.container(border=True, gap="small", key="outcome"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":{color}[{icon}] **{meaning(outcome.status)}**", width="stretch")
+        st.markdown(f":{color}[{icon}] **{meaning(outcome.status)}**")
         if outcome.error:
             st.text(told(outcome.error))
         with st.grid(4, min_column_width=140):
             st.metric(_("Status"), status_name(outcome.status), border=True)
-            if outcome.status in _THERE:
+            if outcome.status in THERE:
                 st.metric(_("Connection"), milliseconds(outcome.connection_ms), border=True)
                 st.metric(_("Write"), milliseconds(outcome.write_ms), border=True)
             st.metric(_("Retries"), exact(outcome.retry_count), border=True)
-        if outcome.status in _THERE:
-            _row(reader, outcome)
-        st.caption(f"id {outcome.id} · {note_words(note)}")
+        with st.container(gap="xxsmall"):
+            for ok, text in _steps(made, row):
+                with st.container(horizontal=True, gap="small"):
+                    st.markdown(":green[:material/check:]" if ok else ":red[:material/close:]", width="content")
+                    st.text(text, width="stretch")
+        if isinstance(row, dict):
+            st.json({name: plain(value) for name, value in row.items() if value is not None}, expanded=True)
+        st.caption(f"id {outcome.id} · {note_words(made.note)}")
 
 
 def note_words(note: str) -> str:
@@ -73,22 +80,39 @@ def note_words(note: str) -> str:
     return {SYNTHETIC: _("synthetic, no AI was called"), REAL: _("a real call to Gemini")}[note]
 
 
-def _row(reader: Reader, outcome: Outcome) -> None:
+def _read_back(reader: Reader, outcome: Outcome) -> dict[str, object] | str | None:
+    """The row, or why it can't be read, or None where there is none."""
     try:
-        row = usage.record(reader, outcome.id)
+        return usage.record(reader, outcome.id)
     except DatabaseError as error:
-        st.text(told(error.sentence))
+        return error.sentence
+
+
+def _steps(made: Made, row: dict[str, object] | str | None) -> Iterator[tuple[bool, str]]:
+    """What was done, in order, and whether it went well."""
+    outcome = made.outcome
+    if made.asked_ms is None:
+        yield True, _("Usage made up: no AI was called.")
+    elif isinstance(row, dict) and not row["success"]:
+        text = _("The AI call failed, and the record says so: {error}")
+        yield False, text.format(error=row["error_message"])
+    else:
+        yield True, _("Gemini answered in {time}; its usage was read.").format(time=milliseconds(made.asked_ms))
+    if outcome.status not in THERE:
+        yield False, _("It was not written to the table.")
         return
-    if row is None:
-        st.markdown(f":red[:material/error:] {_('There is no row with that id in the table.')}")
-        return
-    if not row["success"]:
-        with st.container(horizontal=True, gap="small"):
-            st.markdown(":orange[:material/warning:]", width="content")
-            text = _("The AI call failed, and the record says so: {error}")
-            st.text(text.format(error=row["error_message"]), width="stretch")
-    st.markdown(f":green[:material/check:] {_('Read back from the table:')}")
-    st.json({name: plain(value) for name, value in row.items() if value is not None}, expanded=True)
+    yield True, _("Connected in {time}.").format(time=milliseconds(outcome.connection_ms))
+    yield True, _("Written in {time}.").format(time=milliseconds(outcome.write_ms))
+    if isinstance(row, str):
+        yield False, told(row)
+    elif row is None:
+        yield False, _("There is no row with that id in the table.")
+    else:
+        yield True, _("Read back from the table.")
+    if made.again is not None:
+        words = _("The same id again: {status}, as it should be."), _("The same id again: {status}.")
+        as_it_should = made.again.status == "duplicate"
+        yield as_it_should, words[not as_it_should].format(status=status_name(made.again.status))
 
 
 def show_burst(burst: Burst) -> None:

@@ -21,7 +21,7 @@ from tracker.recording.places import exists, outbox_file
 from tracker.reports import Filters, Reader, source
 from tracker.reports.ledger import Ledger, ledger
 
-ASK_EVERY_S = 15.0
+ASK_EVERY_S = 8.0
 DIAGNOSE_EVERY_S = 60.0
 PATIENCE_S = 2.0
 LATE_S = 60.0

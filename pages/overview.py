@@ -16,6 +16,7 @@ from _overview_parts import Users, by_model, by_operation, figures, last_records
 from _parts import card, head, question, shown, standing_notes
 from _range import now
 from _shared import shared as kept
+from _unpriced import unpriced
 from _unusual import unusual_today
 from _words import _
 
@@ -44,7 +45,7 @@ def _draw(reader: Reader) -> None:
     found = shown(reader)
     filters = found.filters
     question(_("What did we use, what did it cost?"))
-    with waiting():
+    with waiting(figures=5):
         totals = usage.totals(reader, filters)
         before = usage.totals(reader, found.before) if found.before and totals.calls else None
         models = usage.by_model_over_time(reader, filters) if totals.calls else pd.DataFrame()
@@ -64,6 +65,7 @@ def _draw(reader: Reader) -> None:
         anonymous,
     )
     figures(totals, before, users, usage.trend(reader, filters), found)
+    unpriced(totals, models)
     unusual_today(reader, filters)
     budgets(reader)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})
@@ -87,7 +89,7 @@ def _draw(reader: Reader) -> None:
     with left, card(_("Models")):
         by_model(models)
     with right, card(_("Operations")):
-        by_operation(usage.by_operation(reader, filters, count=6))
+        by_operation(usage.by_operation(reader, filters, count=6), totals.total_tokens)
     left, right = st.columns(2)
     with left, card(_("Top users")):
         top_users(usage.top_users(reader, filters, count=6))

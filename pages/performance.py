@@ -43,7 +43,7 @@ def _draw(reader: Reader) -> None:
     range_ = shown(reader)
     filters = range_.filters
     question(_("Does recording itself work, and what does it cost the caller?"))
-    with waiting():
+    with waiting(figures=6):
         quality = performance.by_environment(reader, filters)
         found = performance.verdict(quality)
     if not found.records:

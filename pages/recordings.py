@@ -7,7 +7,7 @@ from typing import cast
 import _link
 import _recorder
 import streamlit as st
-from _ai import KEY, REAL, SYNTHETIC, is_real, library_missing
+from _ai import KEY, is_real, library_missing
 from _burst import MOST, MOST_AT_ONCE, Burst, Mode
 from _formats import exact
 from _parts import card, head, question
@@ -23,8 +23,8 @@ def main() -> None:
     question(_("Does recording work, right now, from here?"))
     with card(_("Record a call"), _("a real call to Gemini") if is_real() else _("synthetic, no AI is called")):
         one(reader)
-    if (outcome := st.session_state.get("outcome")) is not None:
-        show(reader, *outcome)
+    if (made := st.session_state.get("made")) is not None:
+        show(reader, made)
     with card(_("Burst"), _("many at once, each checked in the table afterwards")):
         burst(reader)
     with card(_("Clean up")):
@@ -50,10 +50,10 @@ def one(reader: Reader) -> None:
 
 def press(reader: Reader, kind: str) -> None:
     """Record one call and keep what became of it, or say that it is too soon."""
-    st.session_state.pop("outcome", None)
+    st.session_state.pop("made", None)
     try:
         with st.spinner(_("Recording")):
-            st.session_state["outcome"] = (_recorder.record(reader, kind), REAL if is_real() else SYNTHETIC)
+            st.session_state["made"] = _recorder.record(reader, kind)
     except _recorder.TooMany as refusal:
         too_many(refusal)
     except _recorder.Busy:
@@ -121,7 +121,7 @@ def clean_up(reader: Reader) -> None:
             st.switch_page("overview.py")
         if st.button(_("Remove all test rows"), icon=":material/delete:", key="remove_tests"):
             st.session_state["removed"] = removal.remove_tests(reader)
-            for name in ("outcome", "burst"):
+            for name in ("made", "burst"):
                 st.session_state.pop(name, None)
             st.rerun()
 

@@ -19,11 +19,12 @@ from tracker.errors import TrackerError
 from tracker.reports import source
 
 HERE = Path(__file__).parent
-_STATUS_EVERY_S = 20
+_STATUS_EVERY_S = 10
 # On a phone a table's toolbar would cover what stands above it; the same is in its own menu. Streamlit writes white on
 # a main button, which the dark theme's light blue doesn't bear.
 _STYLE = """
 @media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }
+[data-testid=stMetric] { font-variant-numeric: tabular-nums }
 [data-testid^=stBaseButton-primary] :is(p, span) { color: light-dark(#ffffff, #0e121a) }
 """
 

@@ -1,4 +1,4 @@
-"""The README's screenshots: `python -m tests.screenshots [--data FILE.csv] [--all DIRECTORY]`.
+"""The README's picture, light and dark: `python -m tests.screenshots [--data FILE.csv] [--all DIRECTORY]`.
 
 They show a dashboard of their own, on an embedded database that is gone afterwards, with the calls of a CSV (columns
 TIMESTAMP, ContextTokens, GeneratedTokens, such as the Azure LLM inference trace 2023) or with the sample data. `--all`
@@ -24,7 +24,7 @@ from support import ROOT, python
 
 PAGES = ("", "explorer", "connections", "performance", "environment", "recordings")
 WIDE, PHONE = (1440, 900), (390, 844)
-SHOWN = {"overview": "", "explorer": "explorer?rows=operation&columns=model", "connections": "connections"}
+SHOWN = {"overview": ""}
 
 
 def main() -> None:

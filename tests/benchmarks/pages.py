@@ -44,6 +44,7 @@ PAGES = {
     "Environment": "environment",
     "Test recordings": "recordings",
 }
+CHARTS = {"": 3, "explorer": 1, "connections": 1, "performance": 2}
 RERUNS = 30
 OURS = "application_name LIKE 'token-tracker d%' AND datname = current_database()"
 # What a first visit waits for: every chart has its drawing.
@@ -77,6 +78,8 @@ async def reruns(served: Server, path: str) -> tuple[list[float], list[float]]:
     async with Reader(served.url, path) as reader:
         for _ in range(3):
             await reader.run()
+        if reader.charts < CHARTS.get(path, 0):
+            raise SystemExit(f"/{path} shows {reader.charts} charts only: it isn't the page that is to be measured")
         for _ in range(RERUNS):
             began = cpu_s(pid)
             whole_ms.append(await reader.run())

@@ -27,7 +27,8 @@ class Reader:
         self._due: dict[str, tuple[float, float]] = {}
         """When each part that refreshes by itself is due, and how often it is."""
         self.refreshes_ms: list[float] = []
-        self.received_bytes = 0
+        self.charts = 0
+        """How many were sent so far; one that didn't change isn't sent again."""
 
     async def __aenter__(self) -> Self:
         address = self._url.replace("http://", "ws://") + "/_stcore/stream"
@@ -56,10 +57,11 @@ class Reader:
     async def _until_finished(self) -> None:
         while True:
             data: Any = await asyncio.wait_for(self._socket.recv(), 120)
-            self.received_bytes += len(data)
             message = ForwardMsg.FromString(data)
             kind = message.WhichOneof("type")
-            if kind == "auto_rerun":
+            if kind == "delta" and message.delta.new_element.HasField("vega_lite_chart"):
+                self.charts += 1
+            elif kind == "auto_rerun":
                 every_s = message.auto_rerun.interval
                 self._due[message.auto_rerun.fragment_id] = (time.monotonic() + every_s, every_s)
             elif kind == "stop_auto_rerun":

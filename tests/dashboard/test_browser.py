@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from dashboard_support import CHROMIUM, READY, Server, metric, open_browser, open_page, start_server
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from support import connect, python, run, value, with_database, with_role
 from support import eventually as soon
 
@@ -83,6 +83,11 @@ def query(page: Page) -> dict[str, str]:
     """What the address bar says."""
     search = str(page.evaluate("location.search"))  # `page.url` is only brought up to date by the next question
     return {name: values[0] for name, values in parse_qs(search.lstrip("?")).items()}
+
+
+def colors(part: Locator) -> set[int]:
+    """The bytes of its picture, of which a blank one has few."""
+    return set(part.screenshot())
 
 
 def settled(page: Page) -> None:
@@ -223,29 +228,50 @@ def test_a_test_call_leads_to_where_it_shows(visit: Callable[..., Page]) -> None
     expect(page.get_by_text("0 missing")).to_be_visible()
 
 
-def test_an_open_page_says_that_the_database_is_gone_and_goes_on(visit: Callable[..., Page], sample_url: str) -> None:
-    page = visit("connections")
-    everybody = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'token-tracker%'"
-    server, _, database = sample_url.partition("?")[0].rpartition("/")
+@pytest.mark.parametrize(
+    ("path", "shows"),
+    [
+        ("?range=all", "Last records"),
+        ("explorer?range=all", "Table"),
+        ("connections", "Enough room"),
+        ("performance?range=all", "No recordings in this range"),
+        ("environment", "Checklist"),
+        ("recordings", "Clean up"),
+    ],
+)
+def test_an_open_page_says_that_the_database_is_gone_and_goes_on(
+    visit: Callable[..., Page], sample_url: str, path: str, shows: str
+) -> None:
+    page = visit(path)
+    expect(page.get_by_text(shows).first).to_be_visible()
+    expect(page.get_by_text("Recording normally").or_(page.get_by_text("Nothing recorded yet"))).to_be_visible()
+    page.evaluate("window.stayed = true")
+    database = sample_url.partition("?")[0].rpartition("/")[2]
     maintenance = with_database(sample_url, "postgres")
-    assert server
+    everybody = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
     run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false", everybody)
-    expect(page.get_by_text("This page goes on by itself.")).to_be_visible()
-    run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-    expect(page.get_by_text("Enough room")).to_be_visible()
+    try:
+        expect(page.get_by_text("Not recording")).to_be_visible()
+        if path not in {"environment", "recordings"}:  # whose figures don't change by themselves
+            expect(page.get_by_text("This page goes on by itself.")).to_be_visible()
+    finally:
+        run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    expect(page.get_by_text("Not recording")).to_have_count(0)
     expect(page.get_by_text("This page goes on by itself.")).to_have_count(0)
+    expect(page.get_by_text(shows).first).to_be_visible()
+    assert page.evaluate("window.stayed")
 
 
 def test_a_page_refreshes_by_itself_until_it_is_paused(visit: Callable[..., Page]) -> None:
-    page = visit("connections")
-    as_of = page.get_by_text("as of ")
-    first = as_of.inner_text()
-    eventually(lambda: as_of.inner_text() != first)
-    page.get_by_text("Live", exact=True).last.click()
-    expect(page.get_by_text("paused")).to_be_visible()
-    stands = as_of.inner_text()
-    page.wait_for_timeout(7_000)
-    assert as_of.inner_text() == stands
+    paused, live = visit("connections"), visit("connections")
+    paused.get_by_text("Live", exact=True).last.click()
+    expect(paused.get_by_text("paused")).to_be_visible()
+    settled(paused)
+    stands = paused.get_by_text("as of ").inner_text()
+    for _ in range(2):
+        before = live.get_by_text("as of ").inner_text()
+        eventually(lambda before=before: live.get_by_text("as of ").inner_text() != before)
+    assert paused.get_by_text("as of ").inner_text() == stands
 
 
 def test_the_reader_changes_language_and_time_zone(visit: Callable[..., Page]) -> None:
@@ -272,9 +298,7 @@ def test_a_model_of_any_name_has_its_bar(visit: Callable[..., Page], sample_url:
         chart = page.get_by_test_id("stVegaLiteChart").first
         chart.locator("canvas, svg").first.wait_for()
         assert metric(page, "Calls").inner_text().split()[-1] == "3"
-        page.wait_for_timeout(500)
-        png = chart.screenshot()
-        assert len(set(pd.Series(list(png)))) > 50  # drawn, not blank
+        eventually(lambda: len(colors(chart)) > 50)  # drawn, not blank
     finally:
         run(sample_url, "DELETE FROM token_usage WHERE created_at = '2024-05-05 12:00+00'")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from dashboard_support import Execute, OpenPage, figures, texts
-from support import connect, run, with_parameters
+from support import connect, run, value, with_parameters
 
 from tracker.database.migrate import migrate
 
@@ -43,7 +44,7 @@ def test_overview_never_shows_an_unknown_price_as_zero(open_page: OpenPage, data
     call(cost=Decimal(3))
     app = open_page(database_url)
     assert figures(app)["Cost"] == "≥ $3.00"
-    assert "leaves out 1 call with 120 tokens" in texts(app)
+    assert "Without a price, and in no cost: 1 call with 120 tokens (my-finetune)." in texts(app)
 
 
 def test_overview_compares_with_the_days_before(open_page: OpenPage, database_url: str, call: Execute) -> None:
@@ -186,7 +187,9 @@ def test_a_hostile_user_id_stays_text(open_page: OpenPage, database_url: str, ca
     hostile = "![x](http://evil.example/x.png)"
     call(user_id=hostile, model=hostile, operation=hostile, environment=hostile, delivery="direct", connection_ms=1)
     app = open_page(database_url, page)
-    assert "evil.example" not in texts(app) + str(figures(app))
+    markdown = ("markdown", "caption", "subheader", "title", "success", "warning", "error")
+    assert "evil.example" not in str([element.value for kind in markdown for element in app.get(kind)])
+    assert "evil.example" not in str(figures(app))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in {"environment.py", "connections.py"}])
@@ -229,3 +232,35 @@ def test_a_page_recovers_once_the_table_is_there(
     run(empty_database_url, "DROP TABLE token_usage")
     migrate(lambda: connect(empty_database_url))
     assert "Nothing recorded yet" in texts(app.run())
+
+
+def test_a_test_recording_is_shown_step_by_step(open_page: OpenPage, database_url: str) -> None:
+    app = open_page(database_url, "recordings.py")
+    app.button(key="record_summary").click().run()
+    shown = texts(app)
+    for step in ("Usage made up", "Connected in", "Written in", "Read back from the table.", "The same id again"):
+        assert step in shown
+    assert "The same id again: duplicate, as it should be." in shown
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 1
+
+
+def test_a_call_is_a_card_and_its_json(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call_id = "01890000-0000-7000-8000-000000000001"
+    call(id=call_id, operation="chat", user_id="u_7", cache_read_input_tokens=40, cost=Decimal("0.0042"), retry_count=2)
+    app = open_page(database_url, "explorer.py", rows="operation", row="chat", call=call_id)
+    card = dict(app.dataframe[-1].value.to_numpy())
+    assert card["Tokens"] == "100 in, 20 out · 40 cached"
+    assert (card["User"], card["Cost"], card["Arrived"]) == ("u_7", "$0.0042", "imported · 2 retries")
+    assert call_id in app.json[0].value
+
+
+def test_models_without_a_price_are_named_with_the_way_to_give_them_one(
+    open_page: OpenPage, database_url: str, call: Execute
+) -> None:
+    names = ['my "own" model\\', "b", "c", "d"]
+    for name in names:
+        call(model=name)
+    app = open_page(database_url)
+    assert "1 more" in texts(app)
+    prices = tomllib.loads(app.code[0].value)["price"]
+    assert {price["model"] for price in prices} < set(names)
