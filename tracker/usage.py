@@ -88,8 +88,10 @@ class TokenUsage:
     id: UUID = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
-        for name, value in normalized({name: getattr(self, name) for name in FIELDS}).items():
-            object.__setattr__(self, name, value)
+        given = {name: getattr(self, name) for name in FIELDS}
+        for name, value in normalized(given).items():
+            if value is not given[name]:
+                object.__setattr__(self, name, value)
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -103,6 +105,8 @@ FIELDS: tuple[str, ...] = tuple(f.name for f in fields(TokenUsage))
 # What stands in a field that isn't given; an id and a time have to be.
 DEFAULTS: dict[str, Any] = {f.name: None if f.default is MISSING else f.default for f in fields(TokenUsage)}
 DEFAULTS["metadata"] = {}
+# The defaults themselves are right, and most fields of most records hold them.
+_USUAL = {name: value for name, value in DEFAULTS.items() if value is not None and name != "metadata"}
 
 
 def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +116,8 @@ def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     row = {**DEFAULTS, **given}
     for name, check in CHECKS.items():
-        row[name] = check(row[name])
+        if (value := row[name]) is None or value is not _USUAL.get(name):
+            row[name] = check(value)
     return completed(row)
 
 
@@ -210,6 +215,8 @@ def _cost(value: object) -> Decimal | None:
 def _moment(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise UsageTypeError(f"created_at is {type(value).__name__}; it must be a datetime.")
+    if value.tzinfo is UTC:
+        return value
     try:
         offset = value.utcoffset()
     except ValueError:  # pandas' NaT, which is a datetime
@@ -227,6 +234,8 @@ def _metadata(value: object) -> dict[str, Any]:
         raise UsageTypeError(f"metadata is {type(value).__name__}; it must be a mapping.")
     if not value:
         return {}
+    if all(type(key) is type(text) is str and key.isprintable() and text.isprintable() for key, text in value.items()):
+        return dict(value)  # what nearly every record holds needs no way through JSON
     try:
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
         copied: dict[str, Any] = _storable(json.loads(text))

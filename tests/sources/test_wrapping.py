@@ -257,6 +257,80 @@ def test_an_error_goes_through_unchanged_and_is_recorded_by_its_type(clients, pr
     assert [row["error_message"].split(":")[0] for row in rows] == ["RateLimitError", "RateLimitError", "ClientError"]
 
 
+def outcome_of(work):
+    """What a caller sees: how many pieces came, and the exception that ended them."""
+    pieces = 0
+    try:
+        for _ in work():
+            pieces += 1
+    except Exception as error:  # noqa: BLE001  whatever it is
+        return pieces, type(error), str(error)
+    return pieces, None, ""
+
+
+@pytest.mark.parametrize("library", ["openai", "anthropic", "genai"])
+def test_a_stream_that_the_network_cuts_ends_as_it_does_without_us(clients, provider, stored, library):
+    def plain():
+        return {
+            "openai": lambda: openai.OpenAI(api_key="k", base_url=provider.url + "/v1", max_retries=0),
+            "anthropic": lambda: anthropic.Anthropic(api_key="k", base_url=provider.url, max_retries=0),
+            "genai": lambda: genai.Client(api_key="k", http_options=gemini.HttpOptions(base_url=provider.url)),
+        }[library]()
+
+    def ask(client):
+        if library == "openai":
+            return client.chat.completions.create(model="gpt-4o-mini", messages=ASK, stream=True)
+        if library == "anthropic":
+            return client.messages.create(model="c", max_tokens=9, messages=ASK, stream=True)
+        return client.models.generate_content_stream(model="gemini-2.5-flash", contents="Hi")
+
+    case = {
+        "openai": "openai_chat: streamed with usage",
+        "anthropic": "anthropic: streamed",
+        "genai": "gemini: streamed",
+    }
+    cut = [*ANSWERS[case[library]][:2], "cut"]
+    provider.prepare(cut, cut)
+    bare = plain()
+    expected = outcome_of(lambda: ask(bare))
+    bare.close()
+    assert expected[1] is not None
+    assert outcome_of(lambda: ask(clients[library])) == expected
+    (row,) = eventually(stored)
+    assert row["input_tokens"] == {"openai": 0, "anthropic": 25, "genai": 7}[library]
+    assert row["success"] is False
+    assert row["error_message"].startswith(expected[1].__name__)
+
+
+def test_an_error_inside_a_stream_goes_through_and_what_came_before_is_kept(clients, provider, stored):
+    provider.prepare(ANSWERS["anthropic: streamed until an error in the stream"])
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        list(clients["anthropic"].messages.create(model="c", max_tokens=9, messages=ASK, stream=True))
+    assert "overloaded_error" in str(caught.value)
+    (row,) = stored()
+    assert (row["input_tokens"], row["cache_read_input_tokens"], row["success"]) == (1025, 1000, False)
+
+
+def test_asynchronous_streams_broken_off(clients, provider, stored):
+    provider.prepare(ANSWERS["openai_chat: streamed with usage"], ANSWERS["anthropic: streamed"])
+
+    async def main():
+        stream = await clients["aopenai"].chat.completions.create(model="gpt-4o-mini", messages=ASK, stream=True)
+        await anext(aiter(stream))
+        await stream.close()
+        async with await clients["aanthropic"].messages.create(
+            model="c", max_tokens=9, messages=ASK, stream=True
+        ) as events:
+            await anext(aiter(events))
+        await clients["aopenai"].close()
+        await clients["aanthropic"].close()
+
+    asyncio.run(main())
+    rows = eventually(lambda: len(stored()) == 2 and stored())
+    assert [(row["input_tokens"], row["success"]) for row in rows] == [(0, False), (25, False)]
+    assert {row["metadata"]["stream"] for row in rows} == {"broken_off"}
+
+
 def test_a_database_that_is_gone_does_not_touch_the_call(provider, new_tracker):
     broken = new_tracker(database_url="postgresql://u@127.0.0.1:1/db", max_retries=0, deadline_s=1)
     client = broken.wrap(openai.OpenAI(api_key="k", base_url=provider.url + "/v1", max_retries=0))

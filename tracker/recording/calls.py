@@ -192,7 +192,3 @@ class Call:
             current.reset(self._token)
         except ValueError:  # the block ends in another context than it began in, as in some frameworks' generators
             current.set(None)
-
-
-def _same(one: Answer, other: Answer) -> bool:
-    return one.response_id == other.response_id and one.counts == other.counts

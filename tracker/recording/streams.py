@@ -7,6 +7,7 @@ import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
+from functools import lru_cache
 from typing import Any, Protocol
 
 
@@ -22,10 +23,14 @@ current: ContextVar[Any] = ContextVar("tracker_call", default=None)
 """The call that is being made: a `track` block's, or the one whose stream is being read."""
 
 
-def is_stream(response: object) -> bool:
+def is_stream(response: Any) -> bool:
     """Whether this is read piece by piece; decoded JSON, lists and pydantic's objects are not."""
-    kind = type(response)
-    if isinstance(response, Mapping | list | tuple | str | bytes) or hasattr(kind, "model_fields"):
+    return _streams(response.__class__)
+
+
+@lru_cache(256)
+def _streams(kind: type) -> bool:
+    if issubclass(kind, Mapping | list | tuple | str | bytes) or hasattr(kind, "model_fields"):
         return False
     return hasattr(kind, "__next__") or hasattr(kind, "__anext__") or hasattr(kind, "__aiter__")
 
@@ -109,8 +114,10 @@ async def watch_async(pieces: Any, watcher: Watcher) -> AsyncIterator[Any]:
 
 
 def _reset(token: Token[Any]) -> None:
-    with suppress(ValueError):  # closed from another context
+    try:
         current.reset(token)
+    except ValueError:  # closed from another context
+        return
 
 
 def _watch_close(stream: Any, watcher: Watcher, asynchronous: bool) -> None:

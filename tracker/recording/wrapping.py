@@ -91,8 +91,7 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
     request = client.request
 
     def describe(_: Any, options: Any, **__: Any) -> dict[str, Any] | None:
-        path = "/" + str(options.url).partition("?")[0].strip("/")
-        operation = next((name for end, name in _ENDPOINTS.items() if path.endswith(end)), None)
+        operation = _operation(str(options.url))
         if operation is None or str(options.method).lower() != "post":
             return None
         return {"operation": operation, "model": _text(follow(options, ("json_data", "model"))), **known}
@@ -102,6 +101,12 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
         original = getattr(client, name, None)
         if original is not None:
             setattr(client, name, _copied(recorder, original, fields))
+
+
+@functools.lru_cache(256)
+def _operation(url: str) -> str | None:
+    path = "/" + url.partition("?")[0].strip("/")
+    return next((name for end, name in _ENDPOINTS.items() if path.endswith(end)), None)
 
 
 def _wrap_models(recorder: Tracker, models: Any, fields: Mapping[str, Any]) -> None:
@@ -185,13 +190,17 @@ def _taken(call: Call, result: Any) -> Any:
 
 def _unpacked(result: Any) -> Any:
     """Of `with_raw_response`: the body that was read; of `with_streaming_response` nothing, since it isn't read yet."""
-    response = getattr(result, "http_response", None)
-    if response is None or not hasattr(result, "parse"):
+    if not _is_raw(result.__class__) or (response := getattr(result, "http_response", None)) is None:
         return result
     try:
         return response.json() if response.is_closed else None
     except Exception:  # noqa: BLE001  no JSON, so nothing is known
         return None
+
+
+@functools.lru_cache(256)
+def _is_raw(kind: type) -> bool:
+    return hasattr(kind, "parse") and not hasattr(kind, "model_fields")
 
 
 def _joined(fields: Mapping[str, Any], outer: Call | None) -> dict[str, Any]:

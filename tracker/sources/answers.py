@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from tracker.sources.shapes import (
     BATCHED,
@@ -14,7 +15,6 @@ from tracker.sources.shapes import (
     COUNTS,
     MESSAGES,
     PLACES,
-    SHAPES,
     Path,
     Rule,
     Shape,
@@ -31,20 +31,19 @@ _NO_STREAM_USAGE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an answer says: counts by the table's names, input with cached and output with reasoning tokens.
 
     `details` are counts that prices need, by genai-prices' names, and the tier the call was served in. `failure` is
     the error that the answer itself reports, `problem` what couldn't be read from it.
     """
 
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = MappingProxyType({})
     provider: str | None = None
     model: str | None = None
     response_id: str | None = None
     cost: float | int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = MappingProxyType({})
     failure: str | None = None
     problem: str | None = None
 
@@ -91,8 +90,12 @@ class AnswerReader:
         return self._complete
 
     def _add(self, piece: object) -> None:
-        if get(piece, "type") in _LAST_EVENTS:
+        fields = _fields(piece)
+        if (get(piece, "type") if fields is None else fields.get("type")) in _LAST_EVENTS:
             self._complete = True
+        # A stream has many pieces, most of which tell nothing new.
+        if fields is not None and self._model is not None and not any(map(fields.get, _TELLING)):
+            return
         for path in CONTAINERS:
             node = piece if not path else follow(piece, path)
             if node is None or isinstance(node, str | int | float):
@@ -128,7 +131,7 @@ class AnswerReader:
 
     def _note_usage(self, node: object) -> bool:
         for place, shapes in PLACES:
-            usage = follow(node, place)
+            usage = get(node, place[0]) if len(place) == 1 else follow(node, place)
             if usage is None or isinstance(usage, str | int | float):
                 continue
             shape = self._shape or next((shape for shape in shapes if _is(shape, usage)), None)
@@ -136,17 +139,20 @@ class AnswerReader:
                 continue
             self._shape = shape
             self._tier = _text(usage, "service_tier") or self._tier
-            self._find(usage, _paths(shape.name))
+            self._find(usage, _rules(shape).tree)
             return True
         return False
 
-    def _find(self, usage: object, paths: Mapping[str, tuple[Path, ...]]) -> None:
-        for head, below in paths.items():
-            if (node := get(usage, head)) is None:
+    def _find(self, node: object, tree: _Tree) -> None:
+        fields = _fields(node)
+        for name, path, below in tree:
+            value = follow(node, (name,)) if fields is None else fields.get(name)
+            if value is None:
                 continue
-            for path in below:
-                if (value := follow(node, path[1:]) if len(path) > 1 else node) is not None:
-                    self._found[path] = value
+            if path is not None:
+                self._found[path] = value
+            if below:
+                self._find(value, below)
 
     def answer(self, *, streamed: bool = False) -> Answer:
         """What is known by now."""
@@ -160,7 +166,7 @@ class AnswerReader:
             counts = _normalise(shape, self._found)
         except ValueError as error:
             return Answer({}, provider, model, self._id, failure=self._failure, problem=str(error))
-        details = {name: value for name, text in shape.details.items() if (value := self._detail(rule(text)))}
+        details = {name: value for name, choices in _rules(shape).details if (value := self._detail(choices))}
         if self._tier and self._tier not in {"standard", "default", "auto"}:
             details["service_tier"] = self._tier
         cost = self._found.get(("cost",))
@@ -175,23 +181,55 @@ class AnswerReader:
             problem=self._problem,
         )
 
-    def _detail(self, choices: Rule) -> Any:
-        for path in choices[0]:
+    def _detail(self, choices: tuple[Path, ...]) -> Any:
+        for path in choices:
             if path in self._found:
                 value = self._found[path]
                 return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
         return None
 
 
-@cache
-def _paths(name: str) -> Mapping[str, tuple[Path, ...]]:
-    """Every path that a shape's rules and arithmetic look at, by its first step."""
-    shape = next(shape for shape in SHAPES if shape.name == name)
-    texts = (*shape.counts.values(), *shape.details.values(), *_EXTRA.get(name, ()))
-    paths = tuple(dict.fromkeys(path for text in texts for choice in rule(text) for path in choice))
-    return {head: tuple(path for path in paths if path[0] == head) for head, *_ in paths}
+# What to look for in a node: a name, the path that ends there (None: it only leads on), and what to look for below.
+_Tree = tuple[tuple[str, Path | None, "_Tree"], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """A shape's rules, made ready once: an answer is read in microseconds."""
+
+    tree: _Tree
+    counts: tuple[tuple[str, Rule], ...]
+    details: tuple[tuple[str, tuple[Path, ...]], ...]
+    marks: tuple[Path, ...]
+    absent: tuple[Path, ...]
+
+
+_ready: dict[str, _Rules] = {}
+
+
+def _rules(shape: Shape) -> _Rules:
+    return _ready.get(shape.name) or _ready.setdefault(shape.name, _make_ready(shape))
+
+
+def _make_ready(shape: Shape) -> _Rules:
+    texts = (*shape.counts.values(), *shape.details.values(), *_EXTRA.get(shape.name, ()))
+    return _Rules(
+        tree=_tree({path for text in texts for choice in rule(text) for path in choice}),
+        counts=tuple((name, rule(shape.counts[name])) for name in COUNTS if name in shape.counts),
+        details=tuple((name, rule(text)[0]) for name, text in shape.details.items()),
+        marks=rule(shape.marks)[0],
+        absent=rule(shape.absent)[0] if shape.absent else (),
+    )
+
+
+def _tree(paths: set[Path], above: Path = ()) -> _Tree:
+    depth = len(above)
+    names = sorted({path[depth] for path in paths if path[:depth] == above and len(path) > depth})
+    steps = [(name, (*above, name)) for name in names]
+    return tuple((name, path if path in paths else None, _tree(paths, path)) for name, path in steps)
+
+
+_TELLING = ("error", *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path))
 _LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 
 
@@ -207,15 +245,13 @@ _EXTRA: Mapping[str, tuple[str, ...]] = {"chat": ("cost",), "messages": ("iterat
 
 
 def _is(shape: Shape, usage: object) -> bool:
-    return _first(usage, rule(shape.marks)[0]) is not None and not (
-        shape.absent and _first(usage, rule(shape.absent)[0]) is not None
-    )
+    rules = _rules(shape)
+    return _first(usage, rules.marks) is not None and _first(usage, rules.absent) is None
 
 
 def _normalise(shape: Shape, found: Mapping[Path, Any]) -> dict[str, int]:
     """The table's counts from what was found. Raises `ValueError` with a sentence for what can't be right."""
-    counts = {name: _sum(rule(shape.counts[name]), found) for name in COUNTS if name in shape.counts}
-    given = {name: count for name, count in counts.items() if count is not None}
+    given = {name: count for name, choices in _rules(shape).counts if (count := _sum(choices, found)) is not None}
     if shape is MESSAGES:
         _add_compactions(given, found.get(("iterations",)))
     if shape is CHAT:
@@ -292,7 +328,10 @@ def _plain_model(model: str | None) -> str | None:
 
 
 def _first(node: object, choices: tuple[Path, ...]) -> Any:
-    return next((value for path in choices if (value := follow(node, path)) is not None), None)
+    for path in choices:
+        if (value := follow(node, path)) is not None:
+            return value
+    return None
 
 
 def follow(node: object, path: Path) -> Any:
@@ -322,6 +361,14 @@ def get(node: Any, name: str) -> Any:
         extra = getattr(node, "__pydantic_extra__", None)
         return extra.get(name) if extra else None
     return getattr(node, name, None)
+
+
+def _fields(node: Any) -> Mapping[str, Any] | None:
+    """All that a pydantic object holds; None for anything else, which has to be asked by name."""
+    if _kind(node.__class__) != "pydantic":
+        return None
+    extra = getattr(node, "__pydantic_extra__", None)
+    return {**node.__dict__, **extra} if extra else node.__dict__
 
 
 @lru_cache(256)
