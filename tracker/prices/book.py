@@ -32,7 +32,7 @@ class PriceBook:
         try:
             import genai_prices
         except ImportError:
-            raise SettingError("Prices need genai-prices: pip install token-tracker[prices].") from None
+            raise SettingError("Prices need genai-prices: pip install genai-prices.") from None
         self._library = genai_prices
         self._own = tuple(own)
         self.source = f"genai-prices {genai_prices.__version__}"

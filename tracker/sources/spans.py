@@ -39,7 +39,7 @@ def from_protobuf(body: bytes) -> list[Span]:
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     except ImportError:
         raise SettingError(
-            "OTLP as protobuf needs opentelemetry-proto: pip install token-tracker[dashboard]."
+            "OTLP as protobuf needs opentelemetry-proto: pip install opentelemetry-proto."
         ) from None
     try:
         request = ExportTraceServiceRequest.FromString(body)
