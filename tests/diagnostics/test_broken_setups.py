@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from support import ROOT, a_call, eventually, value
 
 from tracker import Tracker, settings
 from tracker.cli import main
+from tracker.database.locate import locate
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.report import build
+from tracker.errors import TrackerError
 from tracker.reports import source
 
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
@@ -68,7 +71,17 @@ def test_the_true_cause_is_named_first_and_no_secret_is_told(prepared, place, se
     printed = capsys.readouterr()
     shown.append(page())
     everything = "\n".join(
-        [told, answer.body.decode(), printed.out, printed.err, caplog.text, *shown, process_title(), *alerts(place)]
+        [
+            told,
+            answer.body.decode(),
+            printed.out,
+            printed.err,
+            caplog.text,
+            *shown,
+            raised(),
+            process_title(),
+            *alerts(place),
+        ]
     )
     for form in {*secret_forms(secret), *secret_forms(token), *odd_secrets()}:
         assert form not in everything
@@ -80,6 +93,15 @@ def page() -> str:
     source.forget()
     assert not app.exception
     return json.dumps([str(element) for element in app.main], ensure_ascii=False)
+
+
+def raised() -> str:
+    """The traceback of what connecting raises, as a host's own log would print it: with every error that led to it."""
+    try:
+        locate(settings.load(strict=False, connect_timeout_s=0.3)).connect().close()
+    except TrackerError as error:
+        return "".join(traceback.format_exception(error))
+    return ""
 
 
 def left_open(place) -> int:
