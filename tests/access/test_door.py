@@ -255,6 +255,7 @@ def test_with_st_login_the_pages_ask_and_streamlits_figures_are_kept_back():
         ("bob@example.org", True, True),
         ("bob@example.com", True, False),
         ("ann@example.com", False, False),
+        ("ann@example.com", "false", False),
         ("bob@example.org.evil.example", True, False),
         ("bob@evil.example@example.com", True, False),
         ("", True, False),

@@ -87,7 +87,8 @@ class Policy:
         if not self.users:
             return True
         address = (email or "").strip().lower()
-        if "@" not in address or verified is False:
+        # Some providers write the word instead of the value.
+        if "@" not in address or str(verified).lower() == "false":
             return False
         return address in self.users or "@" + address.rpartition("@")[2] in self.users
 
