@@ -34,6 +34,7 @@ LAYERS = (
     "sources",
     "prices",
     "budgets",
+    "reconcile",
     "recording",
     "sample",
     "reports",

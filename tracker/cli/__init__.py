@@ -18,6 +18,7 @@ from tracker.cli import (
     outbox,
     password,
     prune,
+    reconcile,
     record,
     reprice,
     rollup,
@@ -25,7 +26,20 @@ from tracker.cli import (
 )
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
-_COMMANDS = (migrate, record, import_file, outbox, rollup, prune, reprice, budget, doctor, password, sample_data)
+_COMMANDS = (
+    migrate,
+    record,
+    import_file,
+    outbox,
+    rollup,
+    prune,
+    reprice,
+    budget,
+    reconcile,
+    doctor,
+    password,
+    sample_data,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -118,7 +118,7 @@ def _run_file(arguments: argparse.Namespace) -> int:
 
 def _calls(file: TextIO, arguments: argparse.Namespace) -> Iterator[Call | Reject | None]:
     """The file's calls; a CSV without a profile, or with a plain one, the fast way."""
-    mapping, constants = _pairs("--map", arguments.map), _pairs("--set", arguments.set)
+    mapping, constants = pairs("--map", arguments.map), pairs("--set", arguments.set)
     profile = find(arguments.profile) if arguments.profile else Profile("")
     kept = {column: rule for column, rule in profile.mapping.items() if column not in constants}
     profile = replace(
@@ -137,7 +137,7 @@ def _save(arguments: argparse.Namespace) -> None:
     if arguments.profile:
         raise SettingError("--save-profile keeps --map, --set and --timezone; it doesn't go with --profile.")
     zone = arguments.timezone or "UTC"
-    path = save(arguments.save_profile, _pairs("--map", arguments.map), _pairs("--set", arguments.set), zone)
+    path = save(arguments.save_profile, pairs("--map", arguments.map), pairs("--set", arguments.set), zone)
     print(f"The profile is kept in {path}: --profile {arguments.save_profile}.", file=sys.stderr)
 
 
@@ -156,7 +156,8 @@ def _store(calls: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable
     bar.end()
 
 
-def _pairs(option: str, texts: list[str]) -> dict[str, str]:
+def pairs(option: str, texts: list[str]) -> dict[str, str]:
+    """COLUMN=VALUE, each column once. Raises `SettingError`."""
     pairs = {}
     for text in texts:
         column, equals, value = text.partition("=")

@@ -50,9 +50,14 @@ class Profile:
         return {column: rule.first[0] for column, rule in self.mapping.items()}
 
 
-def ready() -> list[str]:
-    """The names of the profiles that come with the library."""
+def bills() -> list[str]:
+    """The names of all profiles that come with the library; those of costs are only for bills."""
     return sorted(file.name.removesuffix(".toml") for file in _ready_files().iterdir() if file.name.endswith(".toml"))
+
+
+def ready() -> list[str]:
+    """The names of those that calls can be imported with."""
+    return [name for name in bills() if not name.endswith("-costs")]
 
 
 def directory() -> Path:
@@ -68,9 +73,9 @@ def find(name: str) -> Profile:
     own = directory() / f"{name}.toml"
     if own.is_file():
         return _read(own, name)
-    if name in ready():
+    if name in bills():
         return parse(_ready_files().joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
-    known = sorted({"tracker-log", *ready(), *(file.stem for file in directory().glob("*.toml"))})
+    known = sorted({"tracker-log", *bills(), *(file.stem for file in directory().glob("*.toml"))})
     raise SettingError(f"There is no profile {name[:60]!r}; there are: {', '.join(known)}; or name a .toml file.")
 
 
@@ -126,7 +131,7 @@ def save(name: str, mapping: Mapping[str, str], constants: Mapping[str, str], ti
     """Keep a mapping under a name, for the next file of the kind; where it lies now. Raises `SettingError`."""
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 60:
         raise SettingError(f"A profile's name is made of letters, digits, - and _, not {name[:60]!r}.")
-    if name in {"tracker-log", *ready()}:
+    if name in {"tracker-log", *bills()}:
         raise SettingError(f"The profile {name!r} comes with Token Tracker; take another name.")
     lines = [f"timezone = {_quoted(timezone)}", "", "[map]"]
     lines += [f"{column} = {_quoted(header)}" for column, header in mapping.items()]

@@ -21,7 +21,8 @@ class Rule:
 
     `first`: the first of these that has a value. `sum`: of these, where any has a value. `containing`: the sum of the
     values in the object `first` whose names contain this. `between`: milliseconds from one to the other. `object`:
-    JSON of these. `equals`: false where the first value is one of these, else true.
+    JSON of these. `unless`: false where the first value is one of these, else true. `cents`: hundredths that are added
+    to the sum. `before`: of the first value what stands before this.
     """
 
     first: Sequence[str] = ()
@@ -30,17 +31,20 @@ class Rule:
     between: Sequence[str] = ()
     object: Mapping[str, str] = field(default_factory=dict)
     unless: Sequence[str] = ()
+    cents: Sequence[str] = ()
+    before: str | None = None
     zero_is_unknown: bool = False
 
     @property
     def names(self) -> Sequence[str]:
         """The names it looks at."""
-        return (*self.first, *self.sum, *self.between, *self.object.values())
+        return (*self.first, *self.sum, *self.cents, *self.between, *self.object.values())
 
     def text(self, values: Mapping[str, Any], column: str) -> str:
         """The cell; empty where the record has nothing for it. Raises `UsageError`."""
-        if self.sum:
-            return _sum([pick(values, name) for name in self.sum], column)
+        if self.sum or self.cents:
+            hundredths = [_hundredth(pick(values, name)) for name in self.cents]
+            return _sum([*(pick(values, name) for name in self.sum), *hundredths], column)
         if self.between:
             return _milliseconds(*(pick(values, name) for name in self.between[:2]))
         if self.object:
@@ -55,6 +59,8 @@ class Rule:
         if self.unless:
             return "" if found is None else str(str(found).lower() not in self.unless).lower()
         text = _plain(found, column)
+        if self.before is not None:
+            text = text.partition(self.before)[0].strip()
         return "" if self.zero_is_unknown and text and _number(text) == 0 else text
 
 
@@ -64,11 +70,11 @@ def rule(given: object, where: str) -> Rule:
         return Rule(first=(given,))
     if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
         return Rule(first=tuple(given))
-    names = {"first", "sum", "containing", "between", "object", "unless", "zero_is_unknown"}
+    names = {"first", "sum", "cents", "containing", "between", "object", "unless", "before", "zero_is_unknown"}
     if not isinstance(given, dict) or not given or set(given) - names:
         raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(names))}.")
     made = dict(given)
-    for name in ("first", "sum", "between", "unless"):
+    for name in ("first", "sum", "cents", "between", "unless"):
         texts = [made[name]] if isinstance(made.get(name), str) else made.get(name, [])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise SettingError(f"{where} holds a {name} that is no list of names.")
@@ -110,7 +116,7 @@ def _there(value: Any) -> bool:
 def _plain(value: Any, column: str) -> str:
     if not _there(value):
         return ""
-    if column == "created_at":
+    if column in {"created_at", "day"}:
         return _moment(value)
     if isinstance(value, bool):
         return str(value).lower()
@@ -129,6 +135,11 @@ def _sum(values: Sequence[Any], column: str) -> str:
                 raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is no number")
             numbers.append(number)
     return format(sum(numbers, Decimal(0)), "f") if numbers else ""
+
+
+def _hundredth(value: Any) -> Any:
+    number = _number(_plain(value, ""))
+    return value if number is None else number / 100
 
 
 def _number(text: str) -> Decimal | None:

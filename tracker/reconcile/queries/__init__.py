@@ -1,0 +1,1 @@
+"""The question about our side, which runs as it is in psql."""
