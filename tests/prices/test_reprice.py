@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from support import a_call, rows, run
+from support import a_call, connect, rows, run
 
 from tracker.cli import main
+from tracker.database.table import read_table
 from tracker.errors import RecordError
 from tracker.prices.book import PriceBook
 from tracker.prices.reprice import fill
 from tracker.recording.batch import BatchWriter
+from tracker.rollups.refresh import catch_up
+from tracker.rollups.tables import ALL
 
 
 @pytest.fixture
@@ -79,6 +83,24 @@ def test_a_second_run_changes_nothing(command, calls, capsys):
     capsys.readouterr()
     assert command() == 0
     assert "0 calls changed." in capsys.readouterr().out
+
+
+def test_the_rollups_hold_the_new_costs(command, calls, database_url):
+    with closing(connect(database_url)) as connection:
+        catch_up(connection, read_table(connection))
+    assert command() == 0
+    question = "SELECT sum(cost) FROM {} WHERE {}"
+    summed = rows(database_url, question.format("token_tracker_usage_rollup", "minutes = 1440"))
+    assert summed == rows(database_url, question.format("token_usage", "true"))
+    assert rows(database_url, "SELECT * FROM token_tracker_rollup_touched") == []
+
+
+def test_without_rollups_the_costs_are_set_all_the_same(command, calls, database_url, capsys):
+    run(database_url, *(f"DROP TABLE {name}" for name in ALL))
+    assert command() == 0
+    told = capsys.readouterr()
+    assert "2 calls changed." in told.out
+    assert "brought up to date by whoever reads them next" in told.err
 
 
 def test_since_leaves_earlier_calls_alone(command, calls, database_url):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
+import openai
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListLLM
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -115,6 +116,28 @@ def test_litellm_asynchronously(litellm, stored):
     (row,) = settled(stored, 1)
     assert row["input_tokens"] > 0
     assert row["success"]
+
+
+def test_litellm_over_a_wrapped_client_is_one_row_a_call(litellm, provider, recorder, stored):
+    provider.prepare(*[ANSWERS["openai_chat: text"]] * 3)  # a server that repeats its ids
+    with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as client:
+        for _ in range(3):
+            litellm.completion(model="openai/gpt-4.1", messages=ASK, client=recorder.wrap(client))
+    assert [row["input_tokens"] for row in settled(stored, 3)] == [19] * 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_block_around_litellm_is_one_row(litellm, provider, recorder, stored, stream):
+    provider.prepare(ANSWERS["openai_chat: streamed with usage" if stream else "openai_chat: text"])
+    options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    with recorder.track(user_id="u_1") as call:
+        call.response = litellm.completion(
+            model="openai/gpt-4.1", messages=ASK, api_key="k", api_base=provider.url + "/v1", **options
+        )
+        list(call.response) if stream else None
+    (row,) = settled(stored, 1)
+    assert row["input_tokens"] == (9 if stream else 19)
+    assert str(call.outcome.id) == row["id"]
 
 
 def test_litellm_errors_go_through_and_are_rows(litellm, provider, stored):

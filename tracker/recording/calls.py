@@ -47,6 +47,10 @@ def record_response(
     if (known := seen.id_of(response)) is not None:
         return Outcome("duplicate", known)
     usage, problem = _usage(response, given)
+    if seen.of_framework(response):
+        if (known := seen.meet(recorder, usage, "callback")) is not None:
+            return Outcome("duplicate", known)
+        seen.remember(response, usage.id)
     return with_problem(recorder.record(usage, deadline_s), problem)
 
 
@@ -71,7 +75,11 @@ class Call:
     is written when the block ends, or when the stream does if that is later. `outcome` says what became of it.
     """
 
-    def __init__(self, recorder: Tracker, fields: Mapping[str, Any], outer: Call | None = None) -> None:
+    def __init__(
+        self, recorder: Tracker, fields: Mapping[str, Any], outer: Call | None = None, *, of_client: bool = False
+    ) -> None:
+        self._of_client = of_client
+        self._of_framework = False
         self.outcome: Outcome | None = None
         self.fields: dict[str, Any] = {"id": new_id(), **fields}
         self.streaming = False
@@ -94,6 +102,7 @@ class Call:
     def response(self, response: Any) -> None:
         self._ended = time.perf_counter()
         self._response = response
+        self._of_framework = seen.of_framework(response)
         if streams.is_stream(response) and seen.id_of(response) is None:
             self._reader = AnswerReader()
             self.streaming = True
@@ -140,7 +149,13 @@ class Call:
         if isinstance(self._response, TokenUsage) and error is None:
             return replace(self._response, **fields)
         failure = failure_text(error) if error is not None else None
-        return usage_of(self._answer, fields, failure=failure, broken_off=broken_off)
+        usage = usage_of(self._answer, fields, failure=failure, broken_off=broken_off)
+        if self._of_framework and (known := seen.meet(self._recorder, usage, "block")) is not None:
+            self.outcome = Outcome("duplicate", known)
+            return None
+        if self._of_client:
+            seen.note(self._recorder, usage, "client")
+        return usage
 
     def _read(self) -> Answer:
         if self._reader is not None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 # Records that come in this time travel together; it also bounds how often the thread disturbs the others.
 GATHER_S = 0.05
 _LONGEST_WAIT_S = 5.0
+# A generator of our own: a host that has seeded Python's must get the numbers that it would get without us.
+_DICE = random.Random()  # noqa: S311  jitter is no secret
 _LINGER_S = 60.0
 _BUSY_S = 0.25
 
@@ -96,7 +98,7 @@ class Courier:
             self._failing_since = now if self._failing_since is None else self._failing_since
             self._on_trouble(error, now - self._failing_since)
             self._pause_s = min(_LONGEST_WAIT_S, self._pause_s * 2 or 0.1)
-            self._wait(self._pause_s * random.uniform(0.5, 1))  # noqa: S311  jitter is no secret
+            self._wait(self._pause_s * _DICE.uniform(0.5, 1))
             return True
         self._failing_since, self._pause_s = None, 0.0
         if more is None:

@@ -85,9 +85,9 @@ class Delivery:
         import random
 
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
-        from tenacity.wait import wait_random_exponential
 
-        first_wait = random.uniform(0, _FIRST_WAIT_S)  # noqa: S311  jitter is no secret
+        dice = random.Random()  # noqa: S311  jitter is no secret; the host may have seeded Python's own
+        first_wait = dice.uniform(0, _FIRST_WAIT_S)
         left = deadline - time.monotonic() - first_wait
         if left <= 0:
             raise attempts.error or AssertionError("a retry follows an error")
@@ -95,7 +95,7 @@ class Delivery:
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
             stop=stop_after_attempt(self._max_retries) | stop_before_delay(left),
-            wait=wait_random_exponential(multiplier=_FIRST_WAIT_S * 2, max=_LONGEST_WAIT_S),
+            wait=lambda state: dice.uniform(0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**state.attempt_number)),
             reraise=True,
         )
         for state in retrying:

@@ -41,6 +41,8 @@ def observe(stream: Any, watcher: Watcher) -> Any:
     The official clients of OpenAI and Anthropic keep the pieces' iterator in `_iterator`; watched there, the stream
     stays what it was. Gemini's streams are plain generators, and so is what stands in for them.
     """
+    if hasattr(type(stream), "__next__") and hasattr(type(stream), "__anext__"):
+        return _Either(stream, watcher)
     asynchronous = hasattr(type(stream), "__anext__") or hasattr(type(stream), "__aiter__")
     watch = watch_async if asynchronous else watch_sync
     inner = getattr(stream, "_iterator", None)
@@ -52,6 +54,31 @@ def observe(stream: Any, watcher: Watcher) -> Any:
         return watch(stream, watcher)
     _watch_close(stream, watcher, asynchronous)
     return stream
+
+
+class _Either:
+    """What to read in the place of a stream that can be read either way, as LiteLLM's can; the rest is the stream's."""
+
+    def __init__(self, stream: Any, watcher: Watcher) -> None:
+        self._stream, self._watcher = stream, watcher
+        self._pieces: Any = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self._pieces = self._pieces or watch_sync(self._stream, self._watcher)
+        return next(self._pieces)
+
+    async def __anext__(self) -> Any:
+        self._pieces = self._pieces or watch_async(self._stream, self._watcher)
+        return await anext(self._pieces)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def watch_sync(pieces: Any, watcher: Watcher) -> Iterator[Any]:

@@ -169,7 +169,7 @@ def _begin(recorder: Tracker, describe: Describe, args: Any, kwargs: Any) -> Cal
         if (fields := describe(*args, **kwargs)) is None:
             return None
         outer = current.get()
-        return Call(recorder, _joined({k: v for k, v in fields.items() if v is not None}, outer), outer)
+        return Call(recorder, _joined({k: v for k, v in fields.items() if v is not None}, outer), outer, of_client=True)
     except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
         log.warning("An AI call can't be recorded (%s).", type(error).__name__)
         return None

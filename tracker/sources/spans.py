@@ -38,9 +38,7 @@ def from_protobuf(body: bytes) -> list[Span]:
         from google.protobuf.message import DecodeError
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     except ImportError:
-        raise SettingError(
-            "OTLP as protobuf needs opentelemetry-proto: pip install opentelemetry-proto."
-        ) from None
+        raise SettingError("OTLP as protobuf needs opentelemetry-proto: pip install opentelemetry-proto.") from None
     try:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError:

@@ -1,0 +1,27 @@
+"""A plain script: a call of GPT, streamed, and what became of its row.
+
+OPENAI_API_KEY=… DATABASE_URL=… python script.py "Why is the sky blue?"
+"""
+
+import sys
+
+import openai
+
+from tracker import Tracker
+
+recorder = Tracker()
+client = openai.OpenAI()
+
+with recorder.track(operation="question", user_id="me") as call:
+    call.response = client.chat.completions.create(
+        model="gpt-4.1",
+        messages=[{"role": "user", "content": sys.argv[1]}],
+        stream=True,
+        stream_options={"include_usage": True},  # without it OpenAI's streams hold no usage
+    )
+    for chunk in call.response:
+        if chunk.choices:
+            print(chunk.choices[0].delta.content or "", end="", flush=True)
+
+recorder.close()  # in background mode the row is on its way: deliver it before the process ends
+print(f"\n{call.outcome.status}: {call.outcome.id}")
