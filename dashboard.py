@@ -38,7 +38,8 @@ from tracker.traces import TracesApp
 
 log = logging.getLogger("tracker.dashboard")
 
-# Streamlit puts the pages' directory on the path only while a page runs; the door is older than any page.
+# Streamlit puts the pages' directory on the path while a page runs, and takes it away from under another reader's page
+# that is just importing; and the door is older than any page.
 sys.path.insert(0, str(Path(__file__).parent / "pages"))
 
 from _door import draw  # noqa: E402

@@ -188,14 +188,15 @@ def _bars(data: pd.DataFrame, label: str, extra: dict[str, Any] | None = None, *
     config = {
         "name": st.column_config.TextColumn(label),
         "connections": st.column_config.ProgressColumn(
-            _("Connections"), format="%d", min_value=0, max_value=max(largest, 1), color="blue", width=110
+            _("Connections"), format="%d", min_value=0, max_value=max(largest, 1), color="blue", width=95
         ),
         **(extra or {}),
     }
     st.dataframe(
         data,
         column_config=config,
-        column_order=list(config),
+        # Names are long: on a phone they would push the numbers out of sight.
+        column_order=["connections", *(name for name in config if name != "connections")] if extra else list(config),
         hide_index=True,
         row_height=_ROW,
         height="content" if len(data) <= 9 else 10 * _ROW,

@@ -90,7 +90,7 @@ def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataF
             _("Users"),
             count(named),
             change(users.now, users.before) if users.before is not None else None,
-            users.over_time.iloc[: len(complete)],
+            users.over_time.iloc[: len(complete)] if named else [],
             _users_help(named, anonymous=users.anonymous),
             "blue",
         )

@@ -8,13 +8,16 @@ takes every page, wide and on a phone, light and dark, in both languages, to be 
 from __future__ import annotations
 
 import argparse
+import csv
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "dashboard")]
 
@@ -23,6 +26,7 @@ from playwright.sync_api import Browser, Page
 from support import ROOT, python
 
 PAGES = ("", "explorer", "connections", "performance", "environment", "recordings")
+ZONE = "Asia/Seoul"
 WIDE, PHONE = (1440, 900), (390, 844)
 SHOWN = {"overview": ""}
 
@@ -33,7 +37,7 @@ def main() -> None:
     parser.add_argument("--all", type=Path, metavar="DIRECTORY", help="every page in every look, into this directory")
     arguments = parser.parse_args()
     with dashboard(arguments.data) as server, open_browser() as browser:
-        view = "range=all" if arguments.data else "range=30d"
+        view = f"range={first_day(arguments.data)}" if arguments.data else "range=30d"
         if arguments.all:
             every_look(browser, server, arguments.all, view)
         else:
@@ -41,6 +45,14 @@ def main() -> None:
                 for theme in ("light", "dark"):
                     suffix = "" if theme == "light" else "-dark"
                     take(browser, server, path, ROOT / "docs" / f"{name}{suffix}.png", WIDE, theme, "en-US", view)
+
+
+def first_day(data: Path) -> str:
+    """The day of the first call, which is UTC, as the pictures' reader counts it."""
+    with data.open(encoding="utf-8", newline="") as file:
+        first = next(csv.DictReader(file))["TIMESTAMP"][:19]
+    moment = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    return moment.astimezone(ZoneInfo(ZONE)).date().isoformat()
 
 
 def every_look(browser: Browser, server: Server, directory: Path, view: str) -> None:
@@ -69,7 +81,7 @@ def take(
         viewport={"width": size[0], "height": size[1]},
         color_scheme=theme,  # type: ignore[arg-type]
         locale=locale,
-        timezone_id="Asia/Seoul",
+        timezone_id=ZONE,
         device_scale_factor=1,
     )
     join = "&" if "?" in path else "?"
@@ -97,7 +109,7 @@ def dashboard(data: Path | None) -> Iterator[Server]:
     server = start_server(env)
     try:
         if data is None:
-            python("-m", "tracker", "sample-data", env=env)
+            python("-m", "tracker", "sample-data", "--days", "60", env=env)  # with a period before
         else:
             mapping = ["created_at=TIMESTAMP", "input_tokens=ContextTokens", "output_tokens=GeneratedTokens"]
             maps = [word for pair in mapping for word in ("--map", pair)]
@@ -105,6 +117,7 @@ def dashboard(data: Path | None) -> Iterator[Server]:
                 "-m", "tracker", "import", str(data), *maps, "--set", "model=gpt-4", "--set", "operation=chat", env=env
             )
         python("-c", _RECORD, env=env)
+        python("-m", "tracker", "reprice", env=env)
         yield server
     finally:
         server.process.terminate()

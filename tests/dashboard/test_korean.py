@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
-from support import ROOT, a_call, python, run
+from support import ROOT, a_call, eventually, python, run
 
 from tracker import Tracker
+from tracker.diagnostics import report
 
 PAGES = ("overview", "explorer", "connections", "performance", "environment", "recordings")
 # Three English words in a row are a sentence; a name out of the database or of PostgreSQL is none.
@@ -21,7 +22,7 @@ ENGLISH = re.compile(r"(?:\b[A-Za-z][a-z'’]+[ ,]+){2,}[A-Za-z][a-z'’]+")
 _TERMS = re.compile(
     r"idle in transaction( \(aborted\))?|db\.client\.[\w.]+, state \w+|fastpath function call|vercel (dev|env pull)"
     r"|service role|[Rr]ow-level security|pip install \S+|token-tracker \w+( \w+)?"
-    r"|[A-Z]{3,}[A-Z ,]*|Deployment Protection"
+    r"|[A-Z]{3,}[A-Z ,]*|Deployment Protection|production, preview, development"
 )
 # Not shown, or not ours to say.
 _HIDDEN = {"columns", "id", "key", "icon", "spec", "data", "styler", "url", "href", "page", "script"}
@@ -65,7 +66,7 @@ def _strings(value: Any, name: str = "") -> Iterator[str]:
 def leftovers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[str]]]:
     """What is English on a page of a database."""
 
-    def look(url: str | None, page: str, **query: str) -> list[str]:
+    def look(url: str | None, page: str, press: str | None = None, state: object = None, **query: str) -> list[str]:
         if url is not None:
             monkeypatch.setenv("DATABASE_URL", url)
         app = AppTest.from_file(str(ROOT / "pages" / "shell.py"), default_timeout=40)
@@ -74,7 +75,16 @@ def leftovers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[s
             app.query_params[name] = value
         app.run()
         app.switch_page(f"{page}.py").run()
-        return sorted({text for text in said(app) if ENGLISH.search(_TERMS.sub("", text))})
+        if press:
+            app.button(key=press).click().run()
+            if "burst" in app.session_state:
+                eventually(lambda: app.session_state["burst"].done, within_s=60)
+                app.run()
+        if state:
+            app.session_state["there"] = state
+            app.run()
+        texts = {text for text in said(app) if "SELECT" not in text}  # a session's statement is no sentence
+        return sorted(text for text in texts if ENGLISH.search(_TERMS.sub("", text)))
 
     return look  # type: ignore[return-value]
 
@@ -108,6 +118,24 @@ def test_with_a_role_that_may_only_read(leftovers, page, database_url, limited_u
 @pytest.mark.parametrize("page", PAGES)
 def test_without_a_server(leftovers, page):
     assert leftovers("postgresql://u:p@127.0.0.1:1/app", page) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "button"), [("environment", "run_checklist"), ("recordings", "record_tag"), ("recordings", "start_burst")]
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_button_shows(leftovers, page, button, there, database_url, empty_database_url):
+    assert leftovers(database_url if there else empty_database_url, page, button) == []
+
+
+def test_here_against_there(leftovers, database_url):
+    there = {
+        **report.build({}).as_dict(),
+        "environment": {"NODE_ENV": "production", "VERCEL": "1", "DATABASE_URL_SET": False, "X_SET": True},
+        "runtime": {"platform": "vercel", "region": "icn1", "mode": "direct", "poolSize": 5},
+        "variables": [{"name": "DATABASE_URL", "code": "quotes", "severity": "error"}],
+    }
+    assert leftovers(database_url, "environment", state=there) == []
 
 
 @pytest.mark.parametrize("page", ["overview", "environment"])
