@@ -107,11 +107,11 @@ def cut(segments: Sequence[Segment], state: State | None) -> Pieces:
         if state is None:
             pieces.add_rows(segment.start, segment.until, segment.step)
         elif low >= high:
-            _rows(pieces, state, segment.start, segment.until, segment.step)
+            _rows(pieces, segment.start, segment.until, segment.step)
         else:
-            _rows(pieces, state, segment.start, low, segment.step)
+            _rows(pieces, segment.start, low, segment.step)
             _cover(pieces, state, dirty, low, high, segment.step)
-            _rows(pieces, state, high, segment.until, segment.step)
+            _rows(pieces, high, segment.until, segment.step)
     return pieces
 
 
@@ -131,7 +131,7 @@ def _cover(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: 
     covered_from = state.covered_from * _SECOND
     if covered_from > first:  # whole days, so that it never lies inside a bucket
         uncovered = last if covered_from >= last else int(covered_from)
-        _rows(pieces, state, first, uncovered, step)
+        _rows(pieces, first, uncovered, step)
         first = uncovered
     for bucket in range(first, last, grain):
         if bucket in dirty[level]:
@@ -147,14 +147,17 @@ def _finer(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: 
     if level + 1 < len(_GRAINS):
         _cover(pieces, state, dirty, low, high, step, level + 1)
     else:
-        _rows(pieces, state, low, high, step)
+        _rows(pieces, low, high, step)
 
 
-def _rows(pieces: Pieces, state: State, start: int, until: int, step: int) -> None:
-    """Read rows, and what was pruned beside them: a pruned quarter belongs to the stretch that it begins in."""
+def _rows(pieces: Pieces, start: int, until: int, step: int) -> None:
+    """Read rows, and what was pruned beside them: a pruned quarter belongs to the stretch that it begins in.
+
+    Whatever the state says was pruned: rows may be pruned between looking it up and asking.
+    """
     pieces.add_rows(start, until, step)
     low, high = -(-start // _QUARTER) * _QUARTER, -(-until // _QUARTER) * _QUARTER
-    if low < high and state.pruned_until is not None and start < state.pruned_until * _SECOND:
+    if low < high:
         pieces.add(Stretch(GRAINS_MINUTES[0], low, high, step, generation=1))
 
 
