@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tracker.errors import SettingError
 from tracker.reports import Filters
 from tracker.reports.frames import every_bucket
-from tracker.reports.steps import EPOCH, microseconds, segments
+from tracker.reports.steps import segments
+from tracker.rollups.pieces import EPOCH, microseconds
 
 LENGTHS = [
     timedelta(0),

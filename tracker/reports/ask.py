@@ -10,9 +10,9 @@ import pandas as pd
 from tracker.reports.engine import Reader
 from tracker.reports.filters import Filters
 from tracker.reports.frames import every_bucket, frame
-from tracker.reports.steps import Segment, segments, whole
+from tracker.reports.steps import segments, whole
 from tracker.rollups import user_pieces
-from tracker.rollups.pieces import Pieces, cut
+from tracker.rollups.pieces import Pieces, Segment, cut
 
 _FILTERS = {
     "usage": ("model", "provider", "operation", "environment"),

@@ -12,7 +12,7 @@ from tracker.reports.ask import step_figures
 from tracker.reports.clock import clock_edges
 from tracker.reports.engine import Reader
 from tracker.reports.filters import Filters
-from tracker.reports.steps import Segment, microseconds
+from tracker.rollups.pieces import Segment, microseconds
 
 WEEKS = 13
 """The newest weeks of the range that count: a rhythm is of now, not of years ago."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from tracker.reports.clock import clock_edges
 from tracker.reports.filters import Filters
 from tracker.reports.frames import every_bucket
-from tracker.rollups.pieces import EPOCH, Segment, microseconds
+from tracker.rollups.pieces import Segment, microseconds
 
 
 def whole(filters: Filters) -> list[Segment]:
