@@ -7,6 +7,7 @@ answer is the same however far a refresh got, and only its speed depends on it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
 _QUARTER = QUARTER_S * _SECOND
 _DAY = DAY_S * _SECOND
+Dirty = list[list[int]]
 _GRAINS = tuple(minutes * 60 * _SECOND for minutes in reversed(GRAINS_MINUTES))
 
 
@@ -115,12 +117,12 @@ def cut(segments: Sequence[Segment], state: State | None) -> Pieces:
     return pieces
 
 
-def _dirty(state: State) -> list[set[int]]:
-    """For each grain the buckets in which a quarter was touched."""
-    return [{second * _SECOND // grain * grain for second in state.touched} for grain in _GRAINS]
+def _dirty(state: State) -> Dirty:
+    """For each grain the buckets in which a quarter was touched, in order."""
+    return [sorted({second * _SECOND // grain * grain for second in state.touched}) for grain in _GRAINS]
 
 
-def _cover(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: int, step: int, level: int = 0) -> None:
+def _cover(pieces: Pieces, state: State, dirty: Dirty, low: int, high: int, step: int, level: int = 0) -> None:
     """Take what fits of this level's grain, and what is left over of the next smaller one's."""
     grain = _GRAINS[level]
     first, last = -(-low // grain) * grain, high // grain * grain
@@ -133,15 +135,18 @@ def _cover(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: 
         uncovered = last if covered_from >= last else int(covered_from)
         _rows(pieces, first, uncovered, step)
         first = uncovered
-    for bucket in range(first, last, grain):
-        if bucket in dirty[level]:
-            _finer(pieces, state, dirty, bucket, bucket + grain, step, level)
-        else:
-            pieces.add(Stretch(grain // _SECOND // 60, bucket, bucket + grain, step))
+    minutes, touched = grain // _SECOND // 60, dirty[level]
+    for bucket in touched[bisect_left(touched, first) : bisect_left(touched, last)]:
+        if first < bucket:
+            pieces.add(Stretch(minutes, first, bucket, step))
+        _finer(pieces, state, dirty, bucket, bucket + grain, step, level)
+        first = bucket + grain
+    if first < last:
+        pieces.add(Stretch(minutes, first, last, step))
     _finer(pieces, state, dirty, last, high, step, level)
 
 
-def _finer(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: int, step: int, level: int) -> None:
+def _finer(pieces: Pieces, state: State, dirty: Dirty, low: int, high: int, step: int, level: int) -> None:
     if low >= high:
         return
     if level + 1 < len(_GRAINS):
