@@ -72,6 +72,8 @@ def test_overview_of_a_quiet_range_leads_to_the_last_call(
 def test_a_time_that_no_clock_shows_breaks_no_page(
     open_page: OpenPage, database_url: str, call: Execute, page: str, moment: str
 ) -> None:
+    if "infinity" in moment and int(value(database_url, "SHOW server_version_num")) < 170_000:
+        pytest.skip("Before PostgreSQL 17 the index of late rows takes no infinite time: its insert is refused.")
     call(created_at=moment)
     open_page(database_url, page)
     open_page(database_url, page, range="7d")
@@ -113,7 +115,8 @@ def test_connections_says_how_much_room_there_is(open_page: OpenPage, database_u
     app = open_page(database_url, "connections.py")
     shown = figures(app)
     assert int(shown["Used"]) >= 1
-    assert int(shown["Free"]) + int(shown["Used"]) + int(shown["Reserved"]) == 100
+    most = int(value(database_url, "SHOW max_connections"))
+    assert int(shown["Free"]) + int(shown["Used"]) + int(shown["Reserved"]) == most
     assert any(
         "token-tracker dashboard/local/development" in set(frame.value.get("name", ())) for frame in app.dataframe
     )

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
-from support import locked, run, with_database, with_role
+from support import locked, run, with_database, with_parameters, with_role
 
 from tracker.database.url import clean
 
@@ -346,7 +346,7 @@ def no_table(place):
 
 @causes("schema_missing")
 def no_schema(place):
-    return url(place.url + "&schema=nowhere")
+    return url(with_parameters(place.url, "schema=nowhere"))
 
 
 @causes("column_missing")

@@ -9,6 +9,8 @@ import pytest
 from rollups_support import Store
 from support import connect
 
+from tracker.rollups import refresh
+
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
@@ -17,6 +19,12 @@ def store(database_url: str) -> Iterator[Store]:
         store = Store(database_url, connection)
         yield store
         store.reader.close()
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody writes beside the test, so that a refresh needn't wait for who may just have begun."""
+    monkeypatch.setattr(refresh, "UNSEEN_S", 0.0)
 
 
 @pytest.fixture

@@ -59,11 +59,12 @@ class Store:
         return [str(difference) for difference in verify(self.connection, self.table)]
 
     def empty(self) -> None:
-        """Back to a database that was just migrated."""
+        """Back to a database that was just migrated. Rows are deleted: truncating so many tables takes far longer."""
         with self.connection.cursor() as cursor:
-            names = ", ".join(name for name in tables.ALL if name != tables.STATE)
+            names = [name for name in tables.ALL if name != tables.STATE]
             cursor.execute(
-                f"TRUNCATE token_usage, {names}; UPDATE {tables.STATE} SET covered_from = 'infinity',"
+                "; ".join(f"DELETE FROM {name}" for name in ("token_usage", *names))
+                + f"; UPDATE {tables.STATE} SET covered_from = 'infinity',"
                 " seen_until = '-infinity', refreshed_at = NULL, generation = 0, pruned_until = NULL"
             )
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta
 
-import psycopg2
 import pytest
 from rollups_support import Store
 from support import rows, run, value
@@ -13,6 +11,7 @@ from support import rows, run, value
 from tracker.cli import main
 from tracker.reports import Filters, usage
 from tracker.rollups import prune as pruning
+from tracker.rollups import tables
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ASKED = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3))
@@ -55,8 +54,38 @@ def test_verify_names_a_difference_and_is_exit_1_and_rebuild_mends_it(
 
 
 @pytest.mark.parametrize(
+    ("table", "figure"),
+    [
+        *((rollup.table, figure) for rollup in tables.ROLLUPS for figure in rollup.figures),
+        *(
+            (tables.USERS, figure)
+            for figure in tables.USER_COLUMNS
+            if figure.startswith(("slot", "calls", "total", "cost"))
+        ),
+    ],
+)
+def test_verify_names_the_figure_that_differs(
+    at: Store, table: str, figure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.add([{"created_at": NOON, "cost": 1, "processing_time": 12, "delivery": "direct", "connection_ms": 3}])
+    assert main(["rollup"]) == 0
+    wrong = f"{figure} || {figure}" if "slot" in figure or figure == "counts" else "77"
+    quarter = "" if table == tables.USERS else "WHERE minutes = 15"
+    run(at.url, f"UPDATE {table} SET {figure} = {wrong} {quarter}")
+    capsys.readouterr()
+    assert main(["rollup", "--verify"]) == 1
+    said = capsys.readouterr()
+    place = "2026-03-10 00:00Z" if table == tables.USERS else "2026-03-10 12:00Z"
+    assert any(
+        line.startswith(f"{table}: ") and place in line and f"{figure} is " in line for line in said.out.splitlines()
+    ), said.out
+    assert len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
+        ["rollup", "--verify", "--since", "2026-02-30"],
         ["rollup", "--since", "2026-03-01"],
         ["rollup", "--rebuild", "--since", "yesterday"],
         ["prune", "--older-than", "90"],
@@ -71,6 +100,19 @@ def test_a_call_that_cannot_be_right_is_exit_2(
     assert main(arguments) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert at.count("token_usage") == 1
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-03-10"])
+def test_any_day_may_be_the_first_one(at: Store, day: str, capsys: pytest.CaptureFixture[str]) -> None:
+    at.call(created_at=NOON)
+    assert main(["rollup", "--rebuild", "--verify", "--since", day]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", [["rollup"], ["rollup", "--verify"], ["prune", "--older-than", "36500d"]])
+def test_nothing_to_do_in_an_empty_table(at: Store, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_dry_run_says_what_would_go_and_removes_nothing(at: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,31 +176,30 @@ def test_a_row_that_is_committed_during_a_batch_is_not_pruned_uncounted(
     assert usage.totals(at.reader, asked).calls == 2
 
 
-def test_writers_go_on_while_rows_are_pruned(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_writer_waits_for_a_prune(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "BATCH_ROWS", 20)
-    at.add({"created_at": days_ago(100) + timedelta(minutes=number)} for number in range(600))
-    stop, slowest = threading.Event(), [0.0]
+    at.add({"created_at": days_ago(100) + timedelta(minutes=number)} for number in range(100))
+    original, batches = pruning._delete, [0]
+    insertion = "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at) VALUES"
 
-    def write() -> None:
-        with psycopg2.connect(at.url) as connection, connection.cursor() as cursor:
-            connection.autocommit = True
-            while not stop.is_set():
-                began = datetime.now(UTC)
-                cursor.execute(
-                    "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens) VALUES ('new', 1, 2, 3)"
-                )
-                slowest[0] = max(slowest[0], (datetime.now(UTC) - began).total_seconds())
-        connection.close()
+    def delete(*arguments: object) -> int:
+        """Inserts, of now and of the very days, beside a batch that has deleted and isn't committed yet."""
+        removed = original(*arguments)  # type: ignore[arg-type]
+        batches[0] += 1
+        run(
+            at.url,
+            "SET lock_timeout = '1ms'",
+            f"{insertion} ('new', 1, 2, 3, now()), ('new', 1, 2, 3, '{days_ago(100).isoformat()}')",
+            "UPDATE token_usage SET metadata = '{\"seen\": true}' WHERE model = 'new'",
+        )
+        return removed
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        assert main(["prune", "--older-than", "90d"]) == 0
-    finally:
-        stop.set()
-        writer.join()
+    monkeypatch.setattr(pruning, "_delete", delete)
+    assert main(["prune", "--older-than", "90d"]) == 0
+    assert batches[0] > 3
     assert at.count("token_usage", "model <> 'new'") == 0
-    assert slowest[0] < 2
+    asked = Filters(start=days_ago(101), end=datetime.now(UTC) + timedelta(hours=1))
+    assert usage.totals(at.reader, asked).calls == 100 + 2 * batches[0]
 
 
 def test_a_prune_that_dies_half_way_has_lost_nothing(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:

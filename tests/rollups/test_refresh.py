@@ -17,8 +17,11 @@ from tracker import Tracker, sample
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError
 from tracker.reports import Filters, removal, usage
+from tracker.rollups import lock
+from tracker.rollups import prune as pruning
 from tracker.rollups import refresh as refreshing
 from tracker.rollups import replace as replacing
+from tracker.rollups.state import usable
 from tracker.rollups.touched import change_and_mark, mark_touched
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -171,6 +174,49 @@ def test_the_past_is_covered_in_chunks_and_every_reader_is_right_meanwhile(
     assert store.state().complete
 
 
+def test_a_refresh_ends_though_an_old_transaction_stays_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(store)
+    monkeypatch.setattr(refreshing, "MOST_BUCKETS", 3)
+    with closing(psycopg2.connect(store.url)) as idle, idle.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        store.add({"created_at": NOON + timedelta(minutes=20 * number)} for number in range(10))
+        for _ in range(2):
+            assert store.refresh() == refreshing.Step(3, more=True)
+            left = [refreshing.redo(store.connection, store.table) for _ in range(3)]
+            assert left == [
+                refreshing.Step(3, more=True),
+                refreshing.Step(3, more=True),
+                refreshing.Step(1, more=False),
+            ]
+            assert calls(store) == 10
+        assert store.catch_up() >= 10
+        assert store.count("token_tracker_rollup_touched") == 0
+        assert store.count("token_tracker_usage_rollup", KEPT) == 10
+    settled(store)
+    assert store.differences() == []
+
+
+def test_a_row_without_recorded_at_is_found_if_it_is_of_now(store: Store) -> None:
+    settled(store)
+    store.call(created_at=datetime.now(UTC), recorded_at=None)
+    asked = Filters(start=datetime.now(UTC) - timedelta(hours=1), end=datetime.now(UTC) + timedelta(hours=1))
+    assert usage.totals(store.reader, asked).calls == 1
+    store.catch_up()
+    assert store.count("token_tracker_usage_rollup", KEPT) == 1
+    assert usage.totals(store.reader, asked).calls == 1
+
+
+def test_rows_that_are_pruned_between_the_lookup_and_the_question_are_counted_once(store: Store) -> None:
+    store.call(created_at=NOON)
+    settled(store)
+    store.call(created_at=NOON)
+    with store.reader.one_moment():
+        assert calls(store) == 2
+        assert pruning.prune(store.connection, store.table, int((NOON + timedelta(days=1)).timestamp())) == 2
+        assert calls(store) == 2
+    assert calls(store) == 2
+
+
 # --- faults -------------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +255,29 @@ def test_a_refresh_that_is_killed_half_way_leaves_the_last_good_figures(
     assert calls(store) == 2
     assert store.refresh() == refreshing.Step(1, more=False)
     assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {KEPT}") == 2
+
+
+@pytest.mark.parametrize("pooled", [False, pytest.param(True, marks=pytest.mark.pooler)])
+def test_a_refresher_that_is_frozen_does_not_keep_the_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, pooled: bool
+) -> None:
+    url = request.getfixturevalue("pooler")(store.url) if pooled else store.url
+    store.call(created_at=NOON)
+    monkeypatch.setattr(lock, "IDLE_S", 1)
+
+    def frozen() -> None:
+        assert store.refresh() is None
+        eventually(store.refresh)
+
+    with (
+        closing(connect(url)) as doomed,
+        halfway(monkeypatch, frozen),
+        pytest.raises(DatabaseError),
+        lock.locked(doomed, store.table),
+    ):
+        frozen()
+    settled(store)
+    assert store.differences() == []
 
 
 @pytest.mark.parametrize("pooled", [False, pytest.param(True, marks=pytest.mark.pooler)])
@@ -313,8 +382,6 @@ def test_a_role_without_any_right_on_the_rollups_reads_the_rows(
     assert calls(limited) == 1
     assert str(limited.reader.standing().remedy).startswith("GRANT SELECT")
     with pytest.raises(SetupError) as refused:
-        from tracker.rollups.state import usable
-
         usable(limited.connection, limited.table)
     assert "GRANT" in refused.value.remedy
 
@@ -338,6 +405,40 @@ def test_a_role_that_row_level_security_keeps_from_the_rollups_reads_the_rows(
     run(store.url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     run(store.url, "ALTER TABLE token_tracker_usage_rollup ENABLE ROW LEVEL SECURITY")
     assert calls(new_store(with_role(store.url, role))) == 1
+
+
+def test_a_role_that_sees_some_rows_reads_those_and_adds_nothing_up(
+    store: Store, new_role: Callable[..., str], new_store: Callable[[str], Store]
+) -> None:
+    store.add([{"created_at": NOON, "user_id": "u1"}, {"created_at": NOON, "user_id": "u2"}])
+    settled(store)
+    role = new_role()
+    run(
+        store.url,
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY own ON token_usage TO {role} USING (user_id = 'u1') WITH CHECK (user_id = 'u1')",
+    )
+    limited = new_store(with_role(store.url, role))
+    assert calls(limited) == 1
+    assert "BYPASSRLS" in str(limited.reader.standing().remedy)
+    with pytest.raises(SetupError, match="may not write"):
+        usable(limited.connection, limited.table)
+    limited.reader._refresher._stopped = False
+    limited.call(created_at=NOON, user_id="u1")
+    assert calls(limited) == 2
+    assert limited.reader._refresher._thread is None
+    assert calls(store) == 3
+
+
+def test_a_session_that_may_not_write_is_told_where_it_can_be_refreshed(
+    store: Store, new_store: Callable[[str], Store]
+) -> None:
+    settled(store)
+    run(store.url, f"ALTER DATABASE {clean(store.url).dbname} SET default_transaction_read_only = on")
+    found = new_store(store.url).reader.standing()
+    assert found.complete
+    assert "token-tracker rollup" in str(found.remedy)
 
 
 # --- by hand ------------------------------------------------------------------------------------------------------

@@ -11,38 +11,40 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rollups_support import Store
 from support import connect, run
 
 from tracker.database.migrate import migrate
-from tracker.reports import Filters, latency, performance, usage
+from tracker.reports import Filters, hours, latency, performance, usage
 from tracker.reports.frames import every_bucket
 from tracker.rollups import prune as pruning
 from tracker.rollups.refresh import cover, refresh
+from tracker.rollups.tables import DAY_S
 
-ZONES = [
-    "UTC",
-    "Asia/Seoul",
-    "Asia/Kolkata",
-    "Asia/Kathmandu",
-    "Europe/Berlin",
-    "America/New_York",
-    "America/St_Johns",
-    "Australia/Lord_Howe",
-    "America/Havana",
-    "Pacific/Apia",
+# Where and when the clocks do something, and ordinary days of zones that are no whole hours away from UTC.
+PLACES = [
+    ("UTC", datetime(2026, 6, 10, tzinfo=UTC)),
+    ("Asia/Seoul", datetime(2026, 6, 10, tzinfo=UTC)),
+    ("Asia/Kolkata", datetime(2026, 6, 10, tzinfo=UTC)),
+    ("Asia/Kathmandu", datetime(2026, 6, 10, tzinfo=UTC)),
+    ("Europe/Berlin", datetime(2026, 3, 29, tzinfo=UTC)),
+    ("Europe/Berlin", datetime(2026, 10, 25, tzinfo=UTC)),
+    ("America/New_York", datetime(2026, 3, 8, tzinfo=UTC)),
+    ("America/New_York", datetime(2026, 11, 1, tzinfo=UTC)),
+    ("America/St_Johns", datetime(2026, 11, 1, tzinfo=UTC)),
+    ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+    ("Australia/Lord_Howe", datetime(2026, 10, 3, 15, tzinfo=UTC)),
+    ("America/Havana", datetime(2026, 11, 1, tzinfo=UTC)),  # midnight comes twice
+    ("Asia/Beirut", datetime(2026, 3, 28, 22, tzinfo=UTC)),  # midnight is left out
+    ("America/Santiago", datetime(2026, 4, 5, 3, tzinfo=UTC)),  # the hour before midnight comes twice
+    ("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)),  # a day is left out
+    ("Africa/Monrovia", datetime(1971, 6, 10, tzinfo=UTC)),  # 44 minutes and 30 seconds behind
 ]
-# Around these the clocks change: Berlin, New York, Lord Howe, Havana, and an ordinary day.
-DAYS = [
-    datetime(2026, 3, 29, tzinfo=UTC),
-    datetime(2026, 10, 25, tzinfo=UTC),
-    datetime(2026, 11, 1, tzinfo=UTC),
-    datetime(2026, 4, 5, tzinfo=UTC),
-    datetime(2026, 6, 10, tzinfo=UTC),
-]
+ORDINARY = PLACES[0][1]
 LENGTHS = [
+    timedelta(0),
     timedelta(minutes=40),
     timedelta(hours=7),
     timedelta(hours=24),
@@ -90,22 +92,23 @@ def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
-    around = draw(st.sampled_from(DAYS))
-    zone = ZoneInfo(draw(st.sampled_from(ZONES)))
+    name, around = draw(st.sampled_from(PLACES))
+    zone = ZoneInfo(name)
     start = draw(st.one_of(moments(around), moments(around).map(lambda at: midnight(at, zone))))
     end = start + draw(st.sampled_from(LENGTHS)) + draw(st.sampled_from([timedelta(0), timedelta(seconds=1)]))
-    filtered = draw(st.sampled_from(["", "", "model", "provider", "operation", "environment", "user"]))
+    columns = st.sampled_from(["model", "provider", "operation", "environment", "user"])
+    filtered = draw(st.one_of(st.just([]), st.lists(columns, unique=True, max_size=2)))
     values = {"model": "gpt", "provider": "google", "operation": "chat", "environment": "production", "user": "u1"}
     return {
         "rounds": [draw(calls(around)) for _ in range(3)],
         "steps": [draw(st.sampled_from(["nothing", "refresh", "cover", "both"])) for _ in range(3)],
-        "prune": draw(st.sampled_from([None, None, around, around + timedelta(days=2)])),
+        "prune": around + draw(st.sampled_from([timedelta(days=-1), timedelta(0), timedelta(days=2)])),
         "filters": Filters(
             start=start,
             end=end,
             timezone=zone.key,
             include_tests=draw(st.booleans()),
-            **({filtered: values[filtered]} if filtered else {}),
+            **{column: values[column] for column in filtered},
         ),
     }
 
@@ -201,6 +204,16 @@ def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) ->
     assert found == counted((label(row["created_at"], asked), row["model"]) for row in rows)
 
 
+def check_hours(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+    found = hours.by_hour_and_weekday(store.reader, asked)
+    start = max(asked.start, asked.end - timedelta(weeks=hours.WEEKS))
+    walls = [row["created_at"].astimezone(ZoneInfo(asked.timezone)) for row in rows if row["created_at"] >= start]
+    busy = found[found["calls"] > 0]
+    assert {(row["weekday"], row["hour"]): row["calls"] for row in busy.to_dict("records")} == counted(
+        (wall.weekday(), wall.hour) for wall in walls
+    )
+
+
 def check_users(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
     tokens: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -227,7 +240,8 @@ def counted(keys: Any) -> dict[Any, int]:
     return dict(counts)
 
 
-@settings(max_examples=12)
+@pytest.mark.usefixtures("alone")
+@settings(max_examples=50)
 @given(case=cases())
 def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Store, case: dict[str, Any]) -> None:
     store.empty()
@@ -240,15 +254,18 @@ def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Stor
     store.catch_up()
     assert store.differences() == []
     check(store, stored, case["filters"])
+    check_hours(store, chosen(stored, case["filters"]), case["filters"])
 
 
-@settings(max_examples=12)
+@pytest.mark.usefixtures("alone")
+@settings(max_examples=40)
 @given(case=cases())
 def test_pruning_changes_no_figure_and_a_late_row_adds_to_it(store: Store, case: dict[str, Any]) -> None:
     store.empty()
     asked: Filters = case["filters"]
     if not asked.only("model", "provider", "operation", "environment"):
         return  # single users are told apart by rows alone
+    assume(asked.timezone != "Africa/Monrovia")  # its days begin in the middle of what is kept
     quarter = timedelta(minutes=15)
     whole = Filters(
         start=floor(asked.start, quarter), end=floor(asked.end, quarter), timezone=asked.timezone, include_tests=True
@@ -256,7 +273,7 @@ def test_pruning_changes_no_figure_and_a_late_row_adds_to_it(store: Store, case:
     first, second, late = case["rounds"]
     store.add([*first, *second] if first or second else [])
     store.catch_up()
-    until = int((case["prune"] or DAYS[0]).timestamp())
+    until = int(case["prune"].timestamp() // DAY_S * DAY_S)
     removed = pruning.prune(store.connection, store.table, until)
     old = [row for row in [*first, *second] if row["created_at"].timestamp() < until]
     assert (removed, store.count("token_usage")) == (len(old), len(first) + len(second) - len(old))
@@ -288,11 +305,12 @@ def adopted(empty_database_url: str, new_store: Callable[[str], Store]) -> Store
     return new_store(empty_database_url)
 
 
-@settings(max_examples=6)
-@given(moments_of_calls=st.lists(moments(DAYS[4]), max_size=8), covered=st.booleans())
+@pytest.mark.usefixtures("alone")
+@settings(max_examples=25)
+@given(moments_of_calls=st.lists(moments(ORDINARY), max_size=8), covered=st.booleans())
 def test_an_adopted_table_says_the_same(adopted: Store, moments_of_calls: list[datetime], covered: bool) -> None:
     adopted.empty()
-    asked = Filters(start=DAYS[4] - timedelta(days=2), end=DAYS[4] + timedelta(days=1), timezone="Asia/Kathmandu")
+    asked = Filters(start=ORDINARY - timedelta(days=2), end=ORDINARY + timedelta(days=1), timezone="Asia/Kathmandu")
     if covered:
         adopted.catch_up()
     with adopted.connection.cursor() as cursor:

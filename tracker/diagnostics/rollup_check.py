@@ -9,7 +9,7 @@ from tracker.database.driver import Connection
 from tracker.database.table import read_table
 from tracker.diagnostics.self_test import RollupCheck
 from tracker.errors import SetupError
-from tracker.rollups.refresh import patiently, refresh
+from tracker.rollups.refresh import settle
 from tracker.rollups.state import usable
 from tracker.rollups.verify import verify
 
@@ -22,7 +22,7 @@ def rollup_check(schema: str | None) -> RollupCheck:
     def check(connection: Connection, _: UUID) -> str:
         table = read_table(connection, schema)
         usable(connection, table)
-        patiently(lambda: refresh(connection, table))
+        settle(connection, table)
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         differing = next(iter(verify(connection, table, int(midnight.timestamp()))), None)
         if differing is not None:

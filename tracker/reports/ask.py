@@ -12,7 +12,7 @@ from tracker.reports.filters import Filters
 from tracker.reports.frames import every_bucket, frame
 from tracker.reports.steps import segments, whole
 from tracker.rollups import user_pieces
-from tracker.rollups.pieces import Pieces, cut
+from tracker.rollups.pieces import Pieces, Segment, cut
 
 _FILTERS = {
     "usage": ("model", "provider", "operation", "environment"),
@@ -29,6 +29,13 @@ def figures(
     pieces = _pieces(reader, filters, _FILTERS[question], steps="step" in by)
     given = {**filters.parameters(), **pieces.parameters(), "by": list(by), **(more or {})}
     return _with_bucket(frame(reader, question, given), filters)
+
+
+def step_figures(reader: Reader, question: str, filters: Filters, steps: Sequence[Segment]) -> pd.DataFrame:
+    """A question's answer by steps of the caller's own; `step` is its number."""
+    state = reader.rollups() if filters.only(*_FILTERS[question]) else None
+    given = {**filters.parameters(), **cut(steps, state).parameters(), "by": ["step"]}
+    return frame(reader, question, given)
 
 
 def user_figures(

@@ -22,7 +22,7 @@ from tracker.database.timer import Deadline, timer
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.reports.queries import load
 from tracker.reports.standing import ACCESS_S, Moment, Refresher, Standing, standing
-from tracker.rollups.state import ACCESS, QUERIES, Access, State, names
+from tracker.rollups.state import ACCESS, QUERIES, Access, State, access, names
 from tracker.runtime import application_name
 
 T = TypeVar("T")
@@ -177,8 +177,7 @@ class Reader:
         if self._access is None or time.monotonic() - self._access[0] > ACCESS_S:
             table = self.table()
             _, found = self._ask(Question(ACCESS), names(table))
-            exists, reads, writes, role = found[0]
-            self._access = time.monotonic(), Access(exists, reads, writes, role, table.schema)
+            self._access = time.monotonic(), access(found, table)
         return self._access[1]
 
     def one_moment(self) -> AbstractContextManager[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -33,7 +33,8 @@ class Filters:
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise SettingError("A report's range needs times with a zone; give its start and end a tzinfo.")
-        if self.end < self.start:
+        # Of UTC: Python compares two times of one zone by what its clock shows, which may come twice.
+        if self.end.astimezone(UTC) < self.start.astimezone(UTC):
             raise SettingError("A report's range must not end before it starts; exchange the two.")
         try:
             ZoneInfo(self.timezone)
@@ -45,7 +46,7 @@ class Filters:
     @property
     def bucket(self) -> Bucket:
         """The step that draws this range with some 20 to 120 points."""
-        hours = (self.end - self.start).total_seconds() / 3600
+        hours = (self.end.astimezone(UTC) - self.start.astimezone(UTC)).total_seconds() / 3600
         steps: tuple[tuple[float, Bucket], ...] = (
             (2.5, "minute"),
             (80, "hour"),

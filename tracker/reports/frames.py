@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from tracker.reports.filters import Filters
+from tracker.reports.clock import clock_edges
+from tracker.reports.filters import Bucket, Filters
 
 if TYPE_CHECKING:
     from tracker.reports.engine import Reader
@@ -21,15 +25,21 @@ def frame(reader: Reader, question: str, parameters: Mapping[str, object]) -> pd
 
 def every_bucket(filters: Filters) -> pd.DatetimeIndex:
     """All buckets of the range as the reader's wall clock, so that a quiet hour is a zero and not a gap."""
-    rules = {"minute": "min", "hour": "h", "day": "D", "week": "W-MON", "month": "MS"}
-    start = pd.Timestamp(filters.start).tz_convert(filters.timezone).tz_localize(None)
-    end = pd.Timestamp(filters.end).tz_convert(filters.timezone).tz_localize(None)
-    floor = {
-        "minute": start.floor("min"),
-        "hour": start.floor("h"),
-        "day": start.normalize(),
-        "week": start.normalize() - pd.Timedelta(days=start.weekday()),
-        "month": start.normalize().replace(day=1),
-    }[filters.bucket]
-    index = pd.date_range(floor, end, freq=rules[filters.bucket])
-    return index[index < end] if len(index) > 1 else index
+    # Of UTC, since two times of one zone are equal to Python when its clock shows the same twice.
+    return _every_bucket(filters.start.astimezone(UTC), filters.end.astimezone(UTC), filters.timezone, filters.bucket)
+
+
+@lru_cache(maxsize=64)
+def _every_bucket(start: datetime, end: datetime, timezone: str, bucket: Bucket) -> pd.DatetimeIndex:
+    if bucket in {"minute", "hour"}:
+        # A clock that was set back may show less at the end of a range than in its middle.
+        labels = [label for _, label in clock_edges(start, end, timezone, bucket)]
+        return pd.date_range(min(labels), max(labels), freq={"minute": "min", "hour": "h"}[bucket])
+    zone = ZoneInfo(timezone)
+    first = pd.Timestamp(start.astimezone(zone).replace(tzinfo=None)).normalize()
+    last = pd.Timestamp(max(start, end - timedelta(microseconds=1)).astimezone(zone).replace(tzinfo=None))
+    if bucket == "day":
+        return pd.date_range(first, last, freq="D")
+    if bucket == "week":
+        return pd.date_range(first - pd.Timedelta(days=first.weekday()), last, freq="W-MON")
+    return pd.date_range(first.replace(day=1), last, freq="MS")

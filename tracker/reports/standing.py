@@ -25,6 +25,8 @@ from tracker.rollups.state import Access, State
 log = logging.getLogger("tracker.dashboard")
 
 REFRESH_S = 5.0
+REST = 4
+MOST_REST_S = 60.0
 ACCESS_S = 60.0
 Borrow = Callable[[], AbstractContextManager[Connection]]
 
@@ -85,7 +87,7 @@ class Refresher:
         self._borrow = borrow
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._last = float("-inf")
+        self._next = float("-inf")
         self._stopped = False
 
     def start(self, table: Table, state: State) -> None:
@@ -94,21 +96,25 @@ class Refresher:
             return
         with self._lock:
             running = self._thread is not None and self._thread.is_alive()
-            if self._stopped or running or time.monotonic() - self._last < REFRESH_S:
+            if self._stopped or running or time.monotonic() < self._next:
                 return
-            self._last = time.monotonic()
             self._thread = threading.Thread(target=self._run, args=(table,), name="tracker-rollups", daemon=True)
             self._thread.start()
 
     def _run(self, table: Table) -> None:
+        began = time.monotonic()
         try:
             with self._borrow() as connection:
-                for work in (refresh.refresh, refresh.cover):
-                    # None: another process is at it, and does the same.
-                    while not self._stopped and (step := work(connection, table)) and step.more:
-                        pass
+                for first, then in (refresh.CHANGES, refresh.PAST):
+                    step = first(connection, table)  # None: another process is at it, and does the same
+                    while step and step.more and not self._stopped:
+                        step = then(connection, table)
         except DatabaseError as error:
             log.debug("The rollups weren't refreshed. %s", error)
+        finally:
+            # What takes long, as while an old transaction runs, takes no more than a part of the server's time.
+            now = time.monotonic()
+            self._next = now + min(max(REFRESH_S, REST * (now - began)), MOST_REST_S)
 
     def stop(self) -> None:
         """Let a chunk that is being worked on end, and begin no other."""

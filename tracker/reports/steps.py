@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-import pandas as pd
-
+from tracker.reports.clock import clock_edges
 from tracker.reports.filters import Filters
 from tracker.reports.frames import every_bucket
-from tracker.rollups.pieces import EPOCH, Segment, microseconds
+from tracker.rollups.pieces import Segment, microseconds
 
 
 def whole(filters: Filters) -> list[Segment]:
@@ -20,7 +19,7 @@ def whole(filters: Filters) -> list[Segment]:
 
 def segments(filters: Filters) -> list[Segment]:
     """The range cut at the steps of `every_bucket`, whose positions `step` counts."""
-    places = {label: step for step, label in enumerate(every_bucket(filters))}
+    places = {label.to_pydatetime(): step for step, label in enumerate(every_bucket(filters))}
     found: list[Segment] = []
     end = microseconds(filters.end)
     edges = [(microseconds(moment), label) for moment, label in _edges(filters)]
@@ -35,29 +34,17 @@ def segments(filters: Filters) -> list[Segment]:
     return found
 
 
-def _edges(filters: Filters) -> Iterator[tuple[datetime, pd.Timestamp]]:
+def _edges(filters: Filters) -> Iterator[tuple[datetime, datetime]]:
     """Where the wall clock comes to another step, from the start of the range on."""
-    zone = ZoneInfo(filters.timezone)
-    labels = every_bucket(filters)
-    if filters.bucket in {"minute", "hour"}:
-        yield from _clock_edges(filters, zone)
+    start, end = filters.start.astimezone(UTC), filters.end.astimezone(UTC)
+    if filters.bucket == "minute" or filters.bucket == "hour":
+        yield from clock_edges(start, end, filters.timezone, filters.bucket)
         return
-    yield filters.start.astimezone(UTC), labels[0]
+    zone, labels = ZoneInfo(filters.timezone), every_bucket(filters)
+    yield start, labels[0].to_pydatetime()
     for label in labels[1:]:
         # Where midnight comes twice the first one counts, where it is left out the moment of the jump.
-        moment = label.to_pydatetime().replace(tzinfo=zone).astimezone(UTC)
-        if filters.start < moment < filters.end:
-            yield moment, label
-
-
-def _clock_edges(filters: Filters, zone: ZoneInfo) -> Iterator[tuple[datetime, pd.Timestamp]]:
-    """Minutes and hours in the order in which they pass, so that an hour which comes twice is found twice."""
-    rule, length = ("min", 60) if filters.bucket == "minute" else ("h", 900)
-    moment, last = filters.start.astimezone(UTC), None
-    while moment < filters.end:
-        label = pd.Timestamp(moment.astimezone(zone).replace(tzinfo=None)).floor(rule)
-        if label != last:
-            yield moment, label
-        last = label
-        passed = microseconds(moment) // 1_000_000
-        moment = EPOCH + timedelta(seconds=passed - passed % length + length)
+        wall = label.to_pydatetime()
+        moment = wall.replace(tzinfo=zone).astimezone(UTC)
+        if start < moment < end:
+            yield moment, wall

@@ -7,6 +7,7 @@ answer is the same however far a refresh got, and only its speed depends on it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
 _QUARTER = QUARTER_S * _SECOND
 _DAY = DAY_S * _SECOND
+Dirty = list[list[int]]
 _GRAINS = tuple(minutes * 60 * _SECOND for minutes in reversed(GRAINS_MINUTES))
 
 
@@ -107,20 +109,20 @@ def cut(segments: Sequence[Segment], state: State | None) -> Pieces:
         if state is None:
             pieces.add_rows(segment.start, segment.until, segment.step)
         elif low >= high:
-            _rows(pieces, state, segment.start, segment.until, segment.step)
+            _rows(pieces, segment.start, segment.until, segment.step)
         else:
-            _rows(pieces, state, segment.start, low, segment.step)
+            _rows(pieces, segment.start, low, segment.step)
             _cover(pieces, state, dirty, low, high, segment.step)
-            _rows(pieces, state, high, segment.until, segment.step)
+            _rows(pieces, high, segment.until, segment.step)
     return pieces
 
 
-def _dirty(state: State) -> list[set[int]]:
-    """For each grain the buckets in which a quarter was touched."""
-    return [{second * _SECOND // grain * grain for second in state.touched} for grain in _GRAINS]
+def _dirty(state: State) -> Dirty:
+    """For each grain the buckets in which a quarter was touched, in order."""
+    return [sorted({second * _SECOND // grain * grain for second in state.touched}) for grain in _GRAINS]
 
 
-def _cover(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: int, step: int, level: int = 0) -> None:
+def _cover(pieces: Pieces, state: State, dirty: Dirty, low: int, high: int, step: int, level: int = 0) -> None:
     """Take what fits of this level's grain, and what is left over of the next smaller one's."""
     grain = _GRAINS[level]
     first, last = -(-low // grain) * grain, high // grain * grain
@@ -131,30 +133,36 @@ def _cover(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: 
     covered_from = state.covered_from * _SECOND
     if covered_from > first:  # whole days, so that it never lies inside a bucket
         uncovered = last if covered_from >= last else int(covered_from)
-        _rows(pieces, state, first, uncovered, step)
+        _rows(pieces, first, uncovered, step)
         first = uncovered
-    for bucket in range(first, last, grain):
-        if bucket in dirty[level]:
-            _finer(pieces, state, dirty, bucket, bucket + grain, step, level)
-        else:
-            pieces.add(Stretch(grain // _SECOND // 60, bucket, bucket + grain, step))
+    minutes, touched = grain // _SECOND // 60, dirty[level]
+    for bucket in touched[bisect_left(touched, first) : bisect_left(touched, last)]:
+        if first < bucket:
+            pieces.add(Stretch(minutes, first, bucket, step))
+        _finer(pieces, state, dirty, bucket, bucket + grain, step, level)
+        first = bucket + grain
+    if first < last:
+        pieces.add(Stretch(minutes, first, last, step))
     _finer(pieces, state, dirty, last, high, step, level)
 
 
-def _finer(pieces: Pieces, state: State, dirty: list[set[int]], low: int, high: int, step: int, level: int) -> None:
+def _finer(pieces: Pieces, state: State, dirty: Dirty, low: int, high: int, step: int, level: int) -> None:
     if low >= high:
         return
     if level + 1 < len(_GRAINS):
         _cover(pieces, state, dirty, low, high, step, level + 1)
     else:
-        _rows(pieces, state, low, high, step)
+        _rows(pieces, low, high, step)
 
 
-def _rows(pieces: Pieces, state: State, start: int, until: int, step: int) -> None:
-    """Read rows, and what was pruned beside them: a pruned quarter belongs to the stretch that it begins in."""
+def _rows(pieces: Pieces, start: int, until: int, step: int) -> None:
+    """Read rows, and what was pruned beside them: a pruned quarter belongs to the stretch that it begins in.
+
+    Whatever the state says was pruned: rows may be pruned between looking it up and asking.
+    """
     pieces.add_rows(start, until, step)
     low, high = -(-start // _QUARTER) * _QUARTER, -(-until // _QUARTER) * _QUARTER
-    if low < high and state.pruned_until is not None and start < state.pruned_until * _SECOND:
+    if low < high:
         pieces.add(Stretch(GRAINS_MINUTES[0], low, high, step, generation=1))
 
 

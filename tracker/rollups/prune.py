@@ -15,7 +15,7 @@ from tracker.database.driver import Connection, execute
 from tracker.database.ledger import LEDGER, RETURNED, noting
 from tracker.database.table import Table
 from tracker.errors import TransientError
-from tracker.rollups.refresh import locked, patiently
+from tracker.rollups.lock import locked, patiently
 from tracker.rollups.replace import derive, merge_users, parameters, replace
 from tracker.rollups.state import moments, read_state, text
 from tracker.rollups.tables import QUARTER_S, ROLLUPS, STATE, USERS, qualified

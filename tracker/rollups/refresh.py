@@ -7,25 +7,21 @@ that dies is rolled back: the last good figures stay, and the next one does it a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from tracker.database.driver import Connection, execute
 from tracker.database.table import Table
-from tracker.errors import TransientError
+from tracker.rollups.lock import locked, patiently
 from tracker.rollups.replace import quarters, replace
 from tracker.rollups.state import State, moments, read_state, text
 from tracker.rollups.tables import DAY_S, QUARTER_S, STATE, TOUCHED, USERS, qualified
 
-T = TypeVar("T")
-
 MOST_BUCKETS = 96
 CHUNK_ROWS = 50_000
-_BUSY = TransientError("refreshing", "Somebody else is refreshing the rollups.", "It passes by itself.")
-_WAIT_S = 120.0
-_SETTLE_S = 1.5
+UNSEEN_S = 1.0
+"""How long a transaction may have begun before others see that it runs."""
+_SETTLE_S = 0.5
 
 Progress = Callable[[float], None]
 """Is told how much is done, 0 to 1."""
@@ -39,38 +35,20 @@ class Step:
     more: bool
 
 
-@contextmanager
-def locked(connection: Connection, table: Table, isolation: str = "READ COMMITTED") -> Iterator[bool]:
-    """A transaction that alone may change the rollups; False when somebody else is at it."""
-    state = qualified(table, STATE)
-    try:
-        # The limits end with the transaction. What takes its time here is never a reader's question.
-        execute(
-            connection,
-            f"BEGIN ISOLATION LEVEL {isolation}; SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10min';"
-            " SET LOCAL work_mem = '64MB'; SET LOCAL jit = off",
-        )
-        _, rows = execute(connection, f"SELECT one FROM {state} FOR UPDATE SKIP LOCKED")  # noqa: S608  our own name
-        yield bool(rows)
-        execute(connection, "COMMIT")
-    except BaseException:
-        if not connection.closed:
-            execute(connection, "ROLLBACK")
-        raise
-
-
 def refresh(connection: Connection, table: Table) -> Step | None:
-    """Replace the newest buckets that changed; None when somebody else is at it. Raises `DatabaseError`."""
+    """Find what changed, and replace its newest buckets; None when somebody else is at it. Raises `DatabaseError`.
+
+    Buckets beyond one step's number are left marked as touched: `redo` goes on with them.
+    """
     with locked(connection, table) as mine:
         if not mine:
             return None
         # Before the rows are looked at: what commits in between is seen twice, never missed.
-        _, rows = execute(connection, text("horizon", table))
+        _, rows = execute(connection, text("horizon", table), {"unseen_s": UNSEEN_S})
         horizon = rows[0][0]
-        state = read_state(connection, table)
-        changed = sorted(state.touched, reverse=True)
+        changed = sorted(read_state(connection, table).touched, reverse=True)
         now, later = changed[:MOST_BUCKETS], changed[MOST_BUCKETS:]
-        _unmark(connection, table, now)
+        _unmark(connection, table, changed)
         if later:
             _mark(connection, table, later)
         if now:
@@ -81,6 +59,23 @@ def refresh(connection: Connection, table: Table) -> Step | None:
             (horizon,),
         )
         return Step(len(now), bool(later))
+
+
+def redo(connection: Connection, table: Table) -> Step | None:
+    """Replace the newest buckets that are marked; None when somebody else is at it. Raises `DatabaseError`.
+
+    It looks at marks alone, so that it ends: while an old transaction runs, rows that were seen are found ever again.
+    """
+    with locked(connection, table) as mine:
+        if not mine:
+            return None
+        _, rows = execute(connection, text("marked", table), {"most": MOST_BUCKETS + 1})
+        marked = [bucket for (bucket,) in rows]
+        now = marked[:MOST_BUCKETS]
+        _unmark(connection, table, now)
+        if now:
+            replace(connection, table, now)
+        return Step(len(now), len(marked) > len(now))
 
 
 def cover(connection: Connection, table: Table) -> Step | None:
@@ -115,45 +110,48 @@ def _uncovered(connection: Connection, table: Table, state: State) -> tuple[int 
     return start, [bucket for (bucket,) in found]
 
 
+Work = Callable[[Connection, Table], Step | None]
+CHANGES: tuple[Work, Work] = (refresh, redo)
+PAST: tuple[Work, Work] = (cover, cover)
+"""The first step of a pass, and those that follow while there is more to do."""
+
+
 def catch_up(connection: Connection, table: Table, progress: Progress = lambda _: None) -> int:
     """Bring everything up to date, however long it takes; how many buckets were made anew.
 
     Raises `DatabaseError`, `TransientError` when somebody else refreshes for longer than two minutes.
     """
-    made = 0
     began = read_state(connection, table)
-    for work in (refresh, cover, refresh):
-        while True:
-            step = patiently(lambda: work(connection, table))  # noqa: B023  called at once
-            made += step.buckets
-            progress(_done(connection, table, began))
-            if not step.more:
-                break
-    return made + _settle(connection, table)
+
+    def show() -> None:
+        progress(_done(connection, table, began))
+
+    return sum(_whole_pass(connection, table, work, show) for work in (CHANGES, PAST, CHANGES)) + settle(
+        connection, table
+    )
 
 
-def _settle(connection: Connection, table: Table) -> int:
-    """Let the moment pass in which rows just recorded may not be alone (horizon.sql), so that nothing is left over."""
-    made, end = 0, time.monotonic() + _SETTLE_S
-    while read_state(connection, table).touched and time.monotonic() < end:
-        time.sleep(0.1)
-        made = patiently(lambda: refresh(connection, table)).buckets
+def _whole_pass(
+    connection: Connection, table: Table, work: tuple[Work, Work], show: Callable[[], None] = lambda: None
+) -> int:
+    first, then = work
+    step = patiently(lambda: first(connection, table))
+    made = step.buckets
+    show()
+    while step.more:
+        step = patiently(lambda: then(connection, table))
+        made += step.buckets
+        show()
     return made
 
 
-def patiently(work: Callable[[], T | None]) -> T:
-    """Do it again while somebody else is at the rollups. Raises `DatabaseError`."""
-    end = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            if (step := work()) is not None:
-                return step
-        except TransientError as error:
-            if error.code not in {"conflict", "deadlock", "locked"} or time.monotonic() >= end:
-                raise
-        if time.monotonic() >= end:
-            raise _BUSY
+def settle(connection: Connection, table: Table) -> int:
+    """Let the moment pass in which rows just recorded may not be alone (horizon.sql), so that nothing is left over."""
+    made, end = 0, time.monotonic() + UNSEEN_S + _SETTLE_S
+    while read_state(connection, table).touched and time.monotonic() < end:
         time.sleep(0.1)
+        made = _whole_pass(connection, table, CHANGES)
+    return made
 
 
 def _done(connection: Connection, table: Table, began: State) -> float:

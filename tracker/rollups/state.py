@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 from tracker.database.driver import Connection, execute
 from tracker.database.question import load
-from tracker.database.table import Table
+from tracker.database.table import TABLE, Table
 from tracker.errors import SetupError
 from tracker.rollups.tables import ALL
 
@@ -37,21 +38,31 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What this role may do with the rollup tables."""
+    """What this role may do with the rollup tables.
+
+    `guarded`: row-level security decides which rows this role sees. It reads those only, and adds nothing up: its sums
+    would be nobody else's. `read_only`: the server is a replica, or the role's transactions may not write.
+    """
 
     exists: bool
     reads: bool
     writes: bool
+    guarded: bool
+    read_only: bool
     role: str
     schema: str
 
     @property
     def remedy(self) -> str | None:
-        """The statement that lets this role use and refresh the rollups; None when it may."""
+        """What lets this role use and refresh the rollups, or who may; None when it may."""
         if self.writes:
             return None
         if not self.exists:
             return "token-tracker migrate"
+        if self.guarded:
+            return f"ALTER ROLE {_quote(self.role)} BYPASSRLS; -- if it may see every row"
+        if self.read_only:
+            return "token-tracker rollup  # with the DATABASE_URL of a server that may be written"
         tables = ", ".join(f"{_quote(self.schema)}.{name}" for name in ALL)
         return f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {_quote(self.role)};"
 
@@ -71,9 +82,14 @@ def read_state(connection: Connection, table: Table) -> State:
 
 def read_access(connection: Connection, table: Table) -> Access:
     """Raises `DatabaseError`."""
-    _, rows = execute(connection, ACCESS.replace(":names", "%(names)s").replace(":schema", "%(schema)s"), names(table))
-    exists, reads, writes, role = rows[0]
-    return Access(exists, reads, writes, role, table.schema)
+    _, rows = execute(connection, _ACCESS_FOR_DRIVER, names(table))
+    return access(rows, table)
+
+
+def access(rows: Sequence[tuple[Any, ...]], table: Table) -> Access:
+    """What `ACCESS` answered; a schema that isn't there has no rows."""
+    exists, reads, writes, guarded, read_only, role = rows[0] if rows else (False,) * 5 + ("",)
+    return Access(exists, reads, writes, guarded, read_only, role, table.schema)
 
 
 def usable(connection: Connection, table: Table) -> None:
@@ -92,22 +108,29 @@ def missing() -> SetupError:
 
 def names(table: Table) -> dict[str, Any]:
     """The parameters of `ACCESS`."""
-    return {"names": list(ALL), "schema": table.schema}
+    return {"names": list(ALL), "usage": TABLE, "schema": table.schema}
 
 
-# A role that row-level security keeps from the tables may not use them either: it would read nothing.
+# Row-level security counts on token_usage as much as on the rollups: who sees some rows of it may neither read what all
+# of them add up to, nor put its own part in their place.
 ACCESS = """
-SELECT count(c.oid) = cardinality(CAST(:names AS text[])),
-       coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid)), false),
-       coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-           AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
-           AND NOT row_security_active(c.oid)), false)
-         AND NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
-       current_user::text
-FROM pg_namespace n
-LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = ANY (CAST(:names AS text[])) AND c.relkind IN ('r', 'p')
-WHERE n.nspname = :schema
-GROUP BY n.oid"""
+SELECT complete, complete AND reads AND NOT guarded, complete AND reads AND writes AND NOT guarded AND NOT read_only,
+       guarded, read_only, current_user::text
+FROM (
+    SELECT count(c.oid) FILTER (WHERE ours) = cardinality(CAST(:names AS text[])) AS complete,
+           bool_and(has_table_privilege(c.oid, 'SELECT')) FILTER (WHERE ours) AS reads,
+           bool_and(has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+               AND has_table_privilege(c.oid, 'DELETE')) FILTER (WHERE ours) AS writes,
+           coalesce(bool_or(row_security_active(c.oid)), false) AS guarded,
+           pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS read_only
+    FROM pg_namespace n
+    LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+     AND c.relname = ANY (CAST(:names AS text[]) || CAST(:usage AS text))
+    CROSS JOIN LATERAL (SELECT c.relname = ANY (CAST(:names AS text[]))) AS which (ours)
+    WHERE n.nspname = :schema
+    GROUP BY n.oid
+) AS access"""
+_ACCESS_FOR_DRIVER = re.sub(r"(?<!:):([a-z]+)", r"%(\1)s", ACCESS)
 
 
 def moments(seconds: Iterable[int]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from tracker.database.driver import Connection, execute
 from tracker.database.ledger import LEDGER, RETURNED, noting
 from tracker.database.table import Table, read_table
-from tracker.rollups.state import ACCESS, moments, names
+from tracker.rollups.state import moments, read_access
 from tracker.rollups.tables import QUARTER_S, TOUCHED, qualified
 
 
@@ -69,5 +69,4 @@ def change_and_mark(
 
 
 def _exists(connection: Connection, table: Table) -> bool:
-    _, rows = execute(connection, ACCESS.replace(":names", "%(names)s").replace(":schema", "%(schema)s"), names(table))
-    return bool(rows and rows[0][0])
+    return read_access(connection, table).exists

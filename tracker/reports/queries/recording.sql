@@ -70,12 +70,18 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
     ) AS slots
     GROUP BY 1, 2
 )
-SELECT asked.asked_step AS step, asked.environment, sum(records)::bigint AS records,
+-- Put together by grouping: a join on names that may be NULL compares each with each.
+SELECT asked_step AS step, environment, sum(records)::bigint AS records,
        sum(retried_records)::bigint AS retried_records, sum(retries)::bigint AS retries,
        sum(late_records)::bigint AS late_records, max(worst_lag_s) AS worst_lag_s,
-       max(connection_max_ms) AS connection_max_ms, histogram.slots, histogram.counts
-FROM asked
-LEFT JOIN histogram ON histogram.asked_step IS NOT DISTINCT FROM asked.asked_step
- AND histogram.environment IS NOT DISTINCT FROM asked.environment
-GROUP BY 1, 2, histogram.slots, histogram.counts
+       max(connection_max_ms) AS connection_max_ms, max(slots) AS slots, max(counts) AS counts
+FROM (
+    SELECT asked_step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
+           CAST(NULL AS smallint[]) AS slots, CAST(NULL AS bigint[]) AS counts
+    FROM asked
+    UNION ALL
+    SELECT asked_step, environment, 0, 0, 0, 0, NULL, NULL, slots, counts
+    FROM histogram
+) AS both_parts
+GROUP BY 1, 2
 ORDER BY 1, records DESC, 2;

@@ -7,30 +7,33 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
       AS stretch (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
+        -- A user's days with all their calls in the stretch.
         SELECT user_id, is_test, calls, total_tokens, cost, unpriced_calls
         FROM token_tracker_user_rollup AS rollup
         WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
+          AND first_slot >= stretch.first AND last_slot < stretch.until_slot
           AND user_id = ANY (CAST(:users AS text[]))
         OFFSET 0
     ) AS rollup
-    WHERE stretch.first = 0 AND stretch.until_slot = 96 AND (:include_tests OR is_test IS NOT TRUE)
+    WHERE (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     SELECT stretch.step, user_id, part.calls, tokens, part.cost, unpriced
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
       AS stretch (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
+        -- Days with calls in the stretch and beside it.
         SELECT *
         FROM token_tracker_user_rollup AS rollup
         WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
           AND first_slot < stretch.until_slot AND last_slot >= stretch.first
+          AND NOT (first_slot >= stretch.first AND last_slot < stretch.until_slot)
           AND user_id = ANY (CAST(:users AS text[]))
         OFFSET 0
     ) AS rollup
     CROSS JOIN unnest(slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
       AS part (slot, calls, tokens, cost, unpriced)
-    WHERE NOT (stretch.first = 0 AND stretch.until_slot = 96) AND slot >= stretch.first AND slot < stretch.until_slot
-      AND (:include_tests OR is_test IS NOT TRUE)
+    WHERE slot >= stretch.first AND slot < stretch.until_slot AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
     SELECT stretch.step, user_id, 1, coalesce(total_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int

@@ -1,5 +1,6 @@
 -- How far do the rollups reach, and which quarters of an hour changed since they were refreshed? (Seconds of the epoch.)
 -- A row that was recorded within 15 minutes is found by when its call ended, a later one by an index of the late ones.
+-- Whoever inserts NULL as recorded_at is taken to have done it within those 15 minutes.
 SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
        extract(epoch FROM refreshed_at)::float8 AS refreshed_at,
        extract(epoch FROM pruned_until)::float8 AS pruned_until,
@@ -13,7 +14,7 @@ SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
            FROM token_usage AS calls
            -- The upper end tells the planner that this is a short stretch; without it, it reads the whole table.
            WHERE created_at >= greatest(seen_until - interval '15 minutes', covered_from) AND created_at < '9999-12-30 00:00Z'
-             AND created_at >= '0001-01-02 00:00Z' AND recorded_at >= seen_until
+             AND created_at >= '0001-01-02 00:00Z' AND (recorded_at >= seen_until OR recorded_at IS NULL)
            UNION
            SELECT extract(epoch FROM date_bin('15 minutes', created_at, 'epoch'))::bigint
            FROM token_usage AS calls

@@ -1,0 +1,109 @@
+"""A range is cut into the steps that its reader's clock shows, in every time zone and on every day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tracker.errors import SettingError
+from tracker.reports import Filters
+from tracker.reports.frames import every_bucket
+from tracker.reports.steps import segments
+from tracker.rollups.pieces import EPOCH, microseconds
+
+LENGTHS = [
+    timedelta(0),
+    timedelta(minutes=30),
+    timedelta(minutes=100),
+    timedelta(hours=7),
+    timedelta(hours=50),
+    timedelta(days=6),
+    timedelta(days=140),
+    timedelta(days=1000),
+]
+
+
+def change(zone: ZoneInfo, after: datetime) -> datetime:
+    """When the zone's clocks change next, to the second; some day soon if they don't."""
+    low, offset = after, after.astimezone(zone).utcoffset()
+    for _ in range(400):
+        if (low + timedelta(days=1)).astimezone(zone).utcoffset() != offset:
+            break
+        low += timedelta(days=1)
+    high = low + timedelta(days=1)
+    while high - low > timedelta(seconds=1):
+        middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
+        low, high = (middle, high) if middle.astimezone(zone).utcoffset() == offset else (low, middle)
+    return high
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> Filters:
+    zone = ZoneInfo(draw(st.sampled_from(sorted(available_timezones()))))
+    year = draw(st.one_of(st.integers(1970, 2037), st.integers(1880, 2037)))
+    at = change(zone, datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=draw(st.integers(0, 365))))
+    start = at - draw(
+        st.one_of(
+            st.sampled_from([timedelta(0), timedelta(minutes=90)]), st.timedeltas(timedelta(0), timedelta(days=3))
+        )
+    )
+    ends = st.one_of(
+        st.sampled_from(LENGTHS).map(lambda length: start + length),
+        st.sampled_from([at, at + timedelta(minutes=30), at + timedelta(hours=1)]),
+    )
+    return Filters(start=start, end=draw(ends), timezone=zone.key)
+
+
+def shown(moment: datetime, asked: Filters) -> pd.Timestamp:
+    """The beginning of the step that the reader's clock shows."""
+    wall = pd.Timestamp(moment.astimezone(ZoneInfo(asked.timezone)).replace(tzinfo=None))
+    if asked.bucket == "week":
+        return wall.normalize() - pd.Timedelta(days=wall.weekday())
+    if asked.bucket == "month":
+        return wall.normalize().replace(day=1)
+    return wall.floor({"minute": "min", "hour": "h", "day": "D"}[asked.bucket])
+
+
+def at(text: str, length: timedelta, zone: str) -> Filters:
+    start = datetime.fromisoformat(text)
+    return Filters(start=start, end=start + length, timezone=zone)
+
+
+@settings(max_examples=300)
+@given(asked=ranges())
+@example(at("2026-10-25T00:00Z", timedelta(hours=1), "Europe/Berlin"))  # ends where two o'clock comes again
+@example(at("2026-04-04T14:45Z", timedelta(minutes=25), "Australia/Lord_Howe"))  # ends before it began, by the clock
+@example(at("2026-11-01T04:00Z", timedelta(days=0), "America/Havana"))
+@example(at("2005-04-01T11:01Z", timedelta(hours=41), "America/St_Johns"))  # changed at a minute past midnight
+def test_every_moment_is_in_the_step_that_the_clock_shows(asked: Filters) -> None:
+    labels, position = every_bucket(asked), microseconds(asked.start)
+    for segment in segments(asked):
+        assert segment.start == position
+        position = segment.until
+        for moment in (segment.start, (segment.start + segment.until) // 2, segment.until - 1):
+            assert labels[segment.step] == shown(EPOCH + timedelta(microseconds=moment), asked)
+    assert position == microseconds(asked.end)
+    assert len(labels) > 0
+
+
+def test_a_range_within_the_hour_that_comes_twice_is_a_range() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    start = datetime(2026, 10, 25, 2, 45, tzinfo=berlin)
+    end = datetime(2026, 10, 25, 2, 15, fold=1, tzinfo=berlin)
+    asked = Filters(start=start, end=end, timezone="Europe/Berlin")
+    assert asked.bucket == "minute"
+    assert sum(segment.until - segment.start for segment in segments(asked)) == 30 * 60 * 1_000_000
+    with pytest.raises(SettingError, match="must not end before it starts"):
+        Filters(start=end, end=start, timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize("zone", ["", "Mars/Base", "Europe", "../../etc/passwd", "UTC\0", "x" * 300])
+def test_an_unknown_time_zone_is_a_word_and_no_traceback(zone: str) -> None:
+    now = datetime.now(UTC)
+    with pytest.raises(SettingError, match="no time zone"):
+        Filters(start=now, end=now, timezone=zone)
