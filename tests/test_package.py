@@ -28,6 +28,7 @@ LAYERS = (
     "settings",
     "masking",
     "access",
+    "threads",
     "usage",
     "database",
     "rollups",

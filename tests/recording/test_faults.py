@@ -30,6 +30,7 @@ from support import a_call, eventually, locked, python, rows, run, small_disk, v
 from tracker import Tracker, settings
 from tracker.database.locate import Database
 from tracker.database.url import clean
+from tracker.recording.outbox import Outbox
 
 BOTH = pytest.mark.parametrize("mode", ["direct", "background"])
 
@@ -134,13 +135,13 @@ def test_the_server_stopped_under_eight_threads(mode, much, server, new_recorder
         server.stop()
         stopped = len(burst.answered)
         end = time.monotonic() + much
-        eventually(lambda: time.monotonic() > end, much + 5)
+        # Each thread tries again until its deadline, or until one of them has given up and the others needn't.
+        eventually(lambda: time.monotonic() > end and len(burst.answered) - stopped > 50, much + 20)
         meanwhile = len(burst.answered) - stopped
         server.start()
         back = len(burst.answered)
         eventually(lambda: len(burst.answered) > back + 50)
     held(burst.settle(server.admin_url, Result(f"server stopped for {much:g} s", mode, note=f"{meanwhile} meanwhile")))
-    assert meanwhile > 50
     assert burst.statuses["failed"] == 0
     recorder.close()
     assert missing_by_the_ledger(server.admin_url) == 0
@@ -336,6 +337,8 @@ def test_an_outbox_that_fails_while_the_database_does(mode, fault, proxy, tmp_pa
         elif fault == "read-only":
             path = read_only / "outbox.db"
         elif fault == "damaged":
+            with closing(Outbox(path)) as outbox:
+                assert outbox.empty()
             path.write_bytes(random.randbytes(20_000))
         recorder = new_recorder(mode, proxy.url, outbox=path, outbox_max_mb=1, deadline_s=0.5)
         burst = Burst(deadline_s=0.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,9 +34,17 @@ def outbox_file(settings: Settings, url: DatabaseUrl | None) -> Path:
     The file's name holds a digest of the server and database, so that no record ends up in another one.
     """
     if settings.outbox:
-        return Path(os.path.expanduser(settings.outbox))  # noqa: PTH111  Path's own raises for an unknown user
+        # Path's own raises for an unknown user. The process may change its directory later.
+        return _absolute(Path(os.path.expanduser(settings.outbox)))  # noqa: PTH111
     name = UNASSIGNED if url is None else f"outbox-{_digest(url)}.db"
     return outbox_directory(settings.runtime) / name
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:  # the directory that we are in was removed
+        return path
 
 
 def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
@@ -46,6 +53,13 @@ def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
         return None
     found = outbox_directory(settings.runtime) / UNASSIGNED
     return found if exists(found) else None
+
+
+def left_behind(settings: Settings, url: DatabaseUrl | None) -> bool:
+    """Whether an earlier process may have left records for us; a fresh machine is known by its missing directory."""
+    if not settings.outbox and not exists(outbox_directory(settings.runtime)):
+        return False
+    return exists(outbox_file(settings, url)) or unassigned_file(settings, url) is not None
 
 
 def exists(path: Path) -> bool:
@@ -81,6 +95,8 @@ def make_directory(path: Path) -> None:
 
 
 def _digest(url: DatabaseUrl) -> str:
+    import hashlib
+
     # A pooler that serves several projects tells them apart by what follows the dot in the user's name.
     tenant = (url.user or "").partition(".")[2]
     place = "\n".join((url.host, url.port, url.dbname, tenant, url.schema or ""))
