@@ -29,6 +29,7 @@ LAYERS = (
     "masking",
     "access",
     "threads",
+    "frozen",
     "usage",
     "database",
     "rollups",
