@@ -70,23 +70,26 @@ class Drainer:
         """Deliver batch after batch; whether that was all. While the server is at one, the next is read."""
         arrived: list[Waiting] = []
         records = self._next(limit)
-        for _ in range(batches):
+        full = False
+        for turn in range(1, batches + 1):
+            full = self._is_full(records, limit)
             if not records:
                 break
-            ahead = Aside(partial(self._turn, arrived, records, limit)) if self._is_full(records, limit) else None
+            ahead = Aside(partial(self._turn, arrived, records, limit)) if full and turn < batches else None
             try:
                 self._deliver(records, own_instance, _soon(deadline))
             finally:
                 following = ahead.result() if ahead else []
             self.answers += 1
+            self._failed_rounds, self._last_error = 0, None
             self._share = min(BATCH, self._share * 4)
-            if following:
-                self._note_overtaken(records, _soon(deadline))
             if not ahead:
                 self.outbox.remove(arrived)
+            if full:
+                self._note_overtaken(records, _soon(deadline))
             arrived, records = records, following
         self.outbox.remove(arrived)
-        return not records
+        return not full
 
     def _next(self, limit: int, after: Waiting | None = None) -> list[Waiting]:
         return self.outbox.waiting(min(limit, self._share), after, BATCH_SIZE * self._share // BATCH)
