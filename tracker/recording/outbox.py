@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracker.recording.outbox_file import PATIENCE_S, OutboxFile
@@ -159,6 +159,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
+        with suppress(Exception):  # closed meanwhile, which rolls back too; the first cause counts
+            if database.in_transaction:
+                database.execute("ROLLBACK")
         raise

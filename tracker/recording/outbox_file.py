@@ -111,8 +111,9 @@ class OutboxFile:
             patience_s = max(0.0, end - time.monotonic())
         try:
             if self._database is not None and self._database.in_transaction:
-                # A signal handler of the host, in the middle of our own transaction, which may yet be rolled back.
-                raise self.busy()
+                # A signal handler of the host, in the middle of our own transaction: what is written into that may yet
+                # be rolled back. Closed, it is, and done again afterwards.
+                self.close()
             return self._do_locked(work, patience_s)
         except OSError as error:
             raise _unwritable(self.path, error.strerror or type(error).__name__) from None

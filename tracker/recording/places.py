@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,17 +35,19 @@ def outbox_file(settings: Settings, url: DatabaseUrl | None) -> Path:
     The file's name holds a digest of the server and database, so that no record ends up in another one.
     """
     if settings.outbox:
-        # Path's own raises for an unknown user. The process may change its directory later.
-        return _absolute(Path(os.path.expanduser(settings.outbox)))  # noqa: PTH111
+        return Path(os.path.expanduser(settings.outbox))  # noqa: PTH111  Path's own raises for an unknown user
     name = UNASSIGNED if url is None else f"outbox-{_digest(url)}.db"
     return outbox_directory(settings.runtime) / name
 
 
-def _absolute(path: Path) -> Path:
-    try:
-        return path.absolute()
-    except OSError:  # the directory that we are in was removed
-        return path
+def anchored(settings: Settings) -> Settings:
+    """The settings with an outbox that stays where it is when the process changes its directory later."""
+    if not settings.outbox:
+        return settings
+    path = outbox_file(settings, None)
+    with suppress(OSError):  # the directory that we are in was removed
+        path = path.absolute()
+    return settings._replace(outbox=str(path))
 
 
 def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:

@@ -20,7 +20,7 @@ from tracker.recording.delivery import Delivery
 from tracker.recording.direct import DirectWriter
 from tracker.recording.instance import Instance
 from tracker.recording.outcome import Outcome
-from tracker.recording.places import left_behind
+from tracker.recording.places import anchored, left_behind
 from tracker.runtime import application_name
 from tracker.usage import TokenUsage
 
@@ -53,7 +53,7 @@ class Tracker:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = settings_module.load(strict=False, **settings)
+        self.settings = anchored(settings_module.load(strict=False, **settings))
         for problem in self.settings.problems:
             log.warn_once(problem)
         self._url, trouble = self._read_url()
