@@ -26,8 +26,9 @@ _TELLING_S = 0.25
 _TOO_LATE = {"deadline", "timeout"}
 # What is lacking on this side says nothing about the database.
 _OUR_OWN = {"pool_exhausted", "no_thread"}
-# By how much of its deadline a record may be late when the outbox is locked too.
+# By how much of its deadline a record may be late when the outbox is locked too; as much is kept back for opening it.
 _LATE_SHARE = 0.1
+_RESERVE_S = 0.25
 
 
 class DirectWriter:
@@ -55,8 +56,9 @@ class DirectWriter:
         attempts = Attempts()
         started = time.perf_counter()
         down = self._breaker.error
+        reserve_s = max(0.0, min(_RESERVE_S, (deadline - time.monotonic()) * _LATE_SHARE))
         try:
-            new = self._deliver(row, deadline, attempts, down)
+            new = self._deliver(row, deadline - reserve_s, attempts, down)
         except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
             error = raised if isinstance(raised, DatabaseError) else driver.translate(raised)
             return self._not_stored(row, deadline, attempts, error, started)
