@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from faults import Proxy
-from support import a_call, rows, run, value
+from support import a_call, eventually, rows, run, value
 
 from tracker import Tracker
 from tracker.cli import main
@@ -35,6 +35,7 @@ def left_behind(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         for usage in usages or (a_call(), a_call(), a_call()):
             assert recorder.record(usage).status == "queued"
         recorder.close()
+        eventually(lambda: not recorder._journal._courier._running)  # its last round is over
         proxy.swallow = False
         monkeypatch.setenv("DATABASE_URL", proxy.url)
         return recorder._journal.outbox.path

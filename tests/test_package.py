@@ -28,6 +28,8 @@ LAYERS = (
     "settings",
     "masking",
     "access",
+    "threads",
+    "frozen",
     "usage",
     "database",
     "rollups",

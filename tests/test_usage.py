@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 import secrets
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -221,6 +223,43 @@ def test_an_id_may_be_given_as_text():
 def test_a_record_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         a_call().model = "other"
+
+
+def test_a_record_is_a_dataclass_to_whoever_asks():
+    usage = a_call(metadata={"a": 1})
+    assert dataclasses.is_dataclass(TokenUsage)
+    assert dataclasses.is_dataclass(usage)
+    assert tuple(field.name for field in dataclasses.fields(usage)) == FIELDS
+    assert dataclasses.asdict(usage) == usage.as_row()
+    other = dataclasses.replace(usage, model="other")
+    assert (other.model, other.id, other.metadata) == ("other", usage.id, usage.metadata)
+    with pytest.raises(ValueError, match="input_tokens"):
+        dataclasses.replace(usage, input_tokens=-1)
+
+
+def test_a_record_can_be_copied_pickled_compared_and_shown():
+    usage = a_call(metadata={"a": [1]})
+    for other in (copy.copy(usage), copy.deepcopy(usage), pickle.loads(pickle.dumps(usage))):
+        assert other == usage
+        assert hash(other) == hash(usage)
+    assert usage != a_call()
+    assert usage != 1
+    assert repr(usage).startswith("TokenUsage(model='gemini-2.5-flash', input_tokens=812, ")
+
+
+@pytest.mark.parametrize("name", ["created_at", "metadata", "id"])
+def test_what_is_made_anew_may_be_left_out_but_not_be_none(name):
+    with pytest.raises(TypeError, match=name):
+        a_call(**{name: None})
+
+
+def test_neither_too_much_nor_too_little_makes_a_record():
+    with pytest.raises(TypeError, match="colour"):
+        a_call(colour="red")
+    with pytest.raises(TypeError, match="model"):
+        TokenUsage()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del a_call().model
 
 
 def test_a_record_has_slots():

@@ -6,7 +6,6 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
@@ -17,12 +16,11 @@ from tracker.runtime import PLATFORMS, Platform, Runtime, detect
 _NOT_IANA = ("localtime", "posixrules", "posix/", "right/")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is in force in this process. Times are seconds; None as a lifetime means no limit."""
+class Settings(NamedTuple):
+    """What is in force in this process. Times are seconds; None as a lifetime means no limit. It shows no secret."""
 
     runtime: Runtime
-    database_url: str | None = field(repr=False)
+    database_url: str | None
     database_url_variable: str
     pool_size: int
     connect_timeout_s: float
@@ -33,19 +31,26 @@ class Settings:
     mode: str
     outbox: str | None
     outbox_max_mb: int
-    alert_urls: tuple[str, ...] = field(repr=False)
-    pgbouncer_url: str | None = field(repr=False)
+    alert_urls: tuple[str, ...]
+    pgbouncer_url: str | None
     log_records: bool
     slow_record_ms: float
     timezone: str | None
     embedded_dir: str | None
     prices: str | None
-    debug_token: str | None = field(repr=False)
-    dashboard_password_hash: str | None = field(repr=False)
+    debug_token: str | None
+    dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
     problems: tuple[str, ...] = ()
     """One sentence for each variable that couldn't be read and whose default is used instead."""
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRETS)
+        return f"Settings({', '.join(shown)})"
+
+
+_SECRETS = {"database_url", "alert_urls", "pgbouncer_url", "debug_token", "dashboard_password_hash"}
 
 
 class Variable(NamedTuple):

@@ -8,7 +8,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from tracker.errors import UsageError, UsageTypeError
+from tracker.frozen import Frozen
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
 MAX_COST_USD = Decimal(10) ** 9
@@ -50,8 +50,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=True)
-class TokenUsage:
+# Stands for what is made anew for each record.
+_NEW: Any = type("_New", (), {"__repr__": lambda _: "new"})()
+_MADE: dict[str, Callable[[], Any]] = {"created_at": _now, "metadata": dict, "id": new_id}
+
+
+class TokenUsage(Frozen):
     """One AI call, as it will stand in `token_usage`; what comes out of here can be stored.
 
     Tokens are counts as OpenTelemetry's GenAI conventions define them: input includes cached tokens, output
@@ -67,43 +71,71 @@ class TokenUsage:
     """
 
     model: str
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = None  # type: ignore[assignment]  # None on the way in only: their sum
-    cache_read_input_tokens: int = 0
-    cache_write_input_tokens: int = 0
-    reasoning_output_tokens: int = 0
-    user_id: str = "anonymous"
-    session_id: str | None = None
-    provider: str | None = None
-    operation: str = "chat"
-    cost: Decimal | None = None
-    cost_source: str | None = None
-    processing_time: int | None = None
-    success: bool = True
-    error_message: str | None = None
-    created_at: datetime = field(default_factory=_now)
-    is_test: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    id: UUID = field(default_factory=new_id)
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    cache_read_input_tokens: int
+    cache_write_input_tokens: int
+    reasoning_output_tokens: int
+    user_id: str
+    session_id: str | None
+    provider: str | None
+    operation: str
+    cost: Decimal | None
+    cost_source: str | None
+    processing_time: int | None
+    success: bool
+    error_message: str | None
+    created_at: datetime
+    is_test: bool
+    metadata: Mapping[str, Any]
+    id: UUID
+    __slots__ = tuple(__annotations__)
 
-    def __post_init__(self) -> None:
-        given = {name: getattr(self, name) for name in FIELDS}
-        for name, value in normalized(given).items():
-            if value is not given[name]:
-                object.__setattr__(self, name, value)
+    def __init__(
+        self,
+        *,
+        model: str,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        total_tokens: int | None = None,
+        cache_read_input_tokens: int = 0,
+        cache_write_input_tokens: int = 0,
+        reasoning_output_tokens: int = 0,
+        user_id: str = "anonymous",
+        session_id: str | None = None,
+        provider: str | None = None,
+        operation: str = "chat",
+        cost: Decimal | float | str | None = None,
+        cost_source: str | None = None,
+        processing_time: int | None = None,
+        success: bool = True,
+        error_message: str | None = None,
+        created_at: datetime = _NEW,
+        is_test: bool = False,
+        metadata: Mapping[str, Any] = _NEW,
+        id: UUID | str = _NEW,  # noqa: A002  the column's name
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name in FIELDS}
+        for name, make in _MADE.items():
+            if given[name] is _NEW:
+                given[name] = make()
+        self._set(normalized(given))
 
     def __hash__(self) -> int:
         return hash(self.id)
 
     def as_row(self) -> dict[str, Any]:
         """The record's columns by name, as Python values."""
-        return {name: getattr(self, name) for name in FIELDS}
+        return self._values()
 
 
-FIELDS: tuple[str, ...] = tuple(f.name for f in fields(TokenUsage))
+FIELDS: tuple[str, ...] = TokenUsage.__slots__
 # What stands in a field that isn't given; an id and a time have to be.
-DEFAULTS: dict[str, Any] = {f.name: None if f.default is MISSING else f.default for f in fields(TokenUsage)}
+DEFAULTS: dict[str, Any] = {
+    "model": None,
+    **{n: None if default is _NEW else default for n, default in (TokenUsage.__init__.__kwdefaults__ or {}).items()},
+}
 DEFAULTS["metadata"] = {}
 # The defaults themselves are right, and most fields of most records hold them.
 _USUAL = {name: value for name, value in DEFAULTS.items() if value is not None and name != "metadata"}

@@ -169,7 +169,7 @@ def drain(url: str) -> list[Line]:
             took = time.perf_counter() - started
         return DRAINED / took
 
-    mine, copy = interleaved(3, queued, copied)
+    mine, copy = interleaved(5, queued, copied)
     return [line("background: drained, rows/s", mine, "COPY of the same rows", copy, "≥ 0.3")]
 
 

@@ -334,7 +334,7 @@ def test_a_role_that_may_not_write_the_table_records_all_the_same(new_tracker, l
 def test_an_alert_whose_answer_was_lost_stands_in_the_table_once(new_tracker, proxy, database_url):
     recorder = new_tracker(database_url=proxy.url, platform="vercel", log_records=False)
     recorder.record(a_call())
-    recorder._get_journal().alert("test", "An alert.")
+    recorder._get_journal().notices.alert("test", "An alert.")
     proxy.cut_after()
     with pytest.raises(Exception, match="lost"):
         recorder._journal._round(time.monotonic() + 5)

@@ -30,6 +30,7 @@ from support import a_call, eventually, locked, python, rows, run, small_disk, v
 from tracker import Tracker, settings
 from tracker.database.locate import Database
 from tracker.database.url import clean
+from tracker.recording.outbox import Outbox
 
 BOTH = pytest.mark.parametrize("mode", ["direct", "background"])
 
@@ -134,13 +135,13 @@ def test_the_server_stopped_under_eight_threads(mode, much, server, new_recorder
         server.stop()
         stopped = len(burst.answered)
         end = time.monotonic() + much
-        eventually(lambda: time.monotonic() > end, much + 5)
+        # Each thread tries again until its deadline, or until one of them has given up and the others needn't.
+        eventually(lambda: time.monotonic() > end and len(burst.answered) - stopped > 50, much + 20)
         meanwhile = len(burst.answered) - stopped
         server.start()
         back = len(burst.answered)
         eventually(lambda: len(burst.answered) > back + 50)
     held(burst.settle(server.admin_url, Result(f"server stopped for {much:g} s", mode, note=f"{meanwhile} meanwhile")))
-    assert meanwhile > 50
     assert burst.statuses["failed"] == 0
     recorder.close()
     assert missing_by_the_ledger(server.admin_url) == 0
@@ -176,7 +177,7 @@ def test_no_connection_left_and_no_retry_storm(mode, much, server, new_recorder)
 @pytest.mark.parametrize("when", ["before it is sent", "while it waits", "at the login"])
 def test_a_network_that_drops_everything(mode, when, proxy, database_url, new_recorder):
     recorder = new_recorder(mode, proxy.url, deadline_s=1)
-    burst = Burst(deadline_s=0.6)
+    burst = Burst(deadline_s=1.5)  # of which 20 % are more than a busy machine's hesitation
     if when != "at the login":
         burst.record(recorder)
         assert recorder.flush(10) == 0
@@ -206,9 +207,9 @@ def test_a_host_that_answers_no_knock(mode, new_recorder):
             knocking.connect_ex(listener.getsockname())
         url = f"postgresql://u@127.0.0.1:{listener.getsockname()[1]}/db"
         recorder = new_recorder(mode, url, deadline_s=1)
-        burst = Burst(deadline_s=0.6)
+        burst = Burst(deadline_s=1.5)
         assert {burst.record(recorder) for _ in range(5)} == {"queued"}
-        assert burst.worst_s <= 0.6 * 1.2
+        assert burst.worst_s <= 1.5 * 1.2
         assert recorder.outbox_depth().waiting == 5
 
 
@@ -336,9 +337,11 @@ def test_an_outbox_that_fails_while_the_database_does(mode, fault, proxy, tmp_pa
         elif fault == "read-only":
             path = read_only / "outbox.db"
         elif fault == "damaged":
+            with closing(Outbox(path)) as outbox:
+                assert outbox.empty()
             path.write_bytes(random.randbytes(20_000))
-        recorder = new_recorder(mode, proxy.url, outbox=path, outbox_max_mb=1, deadline_s=0.5)
-        burst = Burst(deadline_s=0.5)
+        recorder = new_recorder(mode, proxy.url, outbox=path, outbox_max_mb=1, deadline_s=1)
+        burst = Burst(deadline_s=1)
         text = "x" * 200_000 if fault == "size limit" else "x"
         statuses = [burst.record(recorder, metadata={"text": text}) for _ in range(10)]
         if fault == "damaged":  # is moved aside, and nothing of these records is lost
@@ -352,7 +355,7 @@ def test_an_outbox_that_fails_while_the_database_does(mode, fault, proxy, tmp_pa
             assert all(line["record"]["metadata"] == {"text": text} for line in lines)
         alerts = [json.loads(line) for line in caplog.messages if "token_tracking_failure" in line]
         assert any(alert["reason"].startswith("outbox_") for alert in alerts)
-        assert burst.worst_s <= 0.5 * 1.2 + 0.1
+        assert burst.worst_s <= 1 * 1.2
         proxy.swallow = False
         recorder.close()
 

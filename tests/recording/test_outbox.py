@@ -162,8 +162,8 @@ def test_what_was_appended_survives_kill_9(new_outbox, path):
     for _ in range(random.randint(50, 500)):
         last = child.stdout.readline()
     child.kill()
-    rest = child.stdout.read()  # what was read ahead too, which communicate() leaves behind
-    child.wait(10)
+    with child:
+        rest = child.stdout.read()  # what was read ahead too, which communicate() leaves behind
     acknowledged = int((last + rest).split()[-1]) + 1
     found = new_outbox().waiting(1_000_000)
     assert [record.sequence for record in found] == list(range(len(found)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import psycopg2
 import psycopg2.extensions
 
+from tracker import threads
 from tracker.database.failures import MISSING_RIGHT, explain_connect, explain_right, explain_statement
 from tracker.errors import DatabaseError
 
@@ -56,14 +57,12 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str) -> Con
     of its own; one that comes too late closes what it got.
     """
     attempt = _Attempt(_parameters(url, timeout_s, application_name))
-    try:
-        attempt.start()
-    except RuntimeError:  # no thread can be started while the interpreter ends
-        attempt.run()
+    if not threads.start(attempt.run, "tracker-connect"):
+        attempt.run()  # bounded by libpq's own limit at least
     connection = attempt.result(timeout_s)
     if connection is None:
         raise explain_connect("timeout expired", url)
-    if isinstance(connection, psycopg2.Error):
+    if isinstance(connection, Exception):
         raise explain_connect(str(connection), url) from None
     return connection
 
@@ -88,17 +87,14 @@ class _Attempt:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._abandoned = False
-        self._outcome: Connection | psycopg2.Error | None = None
-
-    def start(self) -> None:
-        threading.Thread(target=self.run, name="tracker-connect", daemon=True).start()
+        self._outcome: Connection | Exception | None = None
 
     def run(self) -> None:
-        outcome: Connection | psycopg2.Error
+        outcome: Connection | Exception
         try:
             outcome = connected = psycopg2.connect(psycopg2.extensions.make_dsn(**self._parameters))
             connected.autocommit = True
-        except psycopg2.Error as error:
+        except Exception as error:  # noqa: BLE001  a message in another encoding is a UnicodeDecodeError
             outcome = error
         with self._lock:
             if self._abandoned and isinstance(outcome, Connection):
@@ -107,7 +103,7 @@ class _Attempt:
                 self._outcome = outcome
             self._done.set()
 
-    def result(self, timeout_s: float) -> Connection | psycopg2.Error | None:
+    def result(self, timeout_s: float) -> Connection | Exception | None:
         self._done.wait(timeout_s)
         with self._lock:
             self._abandoned = self._outcome is None

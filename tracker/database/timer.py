@@ -6,23 +6,30 @@ import heapq
 import itertools
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tracker import threads
+from tracker.errors import SetupError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
     from tracker.database.driver import Connection
 
-# A thread with nothing to do ends after this long; the next task starts another.
-_LINGER_S = 60.0
+# No lock waits for as long as a caller may name; waking for nothing once a minute is cheap.
+_LONGEST_WAIT_S = 60.0
 
 
 class Timer:
-    """Runs actions at their time, on `time.monotonic`; actions must be short and may not raise."""
+    """Runs short actions at their time, on `time.monotonic`, in a thread that stays.
+
+    From Python 3.12 on no thread can be started once the process ends, just when the last records are delivered.
+    """
 
     def __init__(self) -> None:
         self._reset()
@@ -34,25 +41,34 @@ class Timer:
         self._wakes_at = float("inf")
         self._running = False
 
-    def at(self, when: float, action: Callable[[], None]) -> None:
-        """Run `action` at `when`. It can't be taken back: an action looks itself whether it is still wanted."""
+    def begin(self) -> bool:
+        """See to it that the thread is there; False when none can be had."""
         with self._changed:
-            heapq.heappush(self._tasks, (when, next(self._numbers), action))
             if not self._running:
-                # While the interpreter ends no thread can be started, and nothing hangs for long.
-                with suppress(RuntimeError):
-                    threading.Thread(target=self._run, name="tracker-timer", daemon=True).start()
-                    self._running = True
-            elif when < self._wakes_at:
+                self._running = threads.start(self._run, "tracker-timer")
+            return self._running and not sys.is_finalizing()
+
+    def at(self, when: float, action: Callable[[], None]) -> bool:
+        """Run `action` at `when`; False when nobody will, since no thread can be had.
+
+        It can't be taken back: an action looks itself whether it is still wanted.
+        """
+        with self._changed:
+            if not self.begin():
+                return False
+            heapq.heappush(self._tasks, (when, next(self._numbers), action))
+            if when < self._wakes_at:
                 self._changed.notify()
+            return True
 
     def _run(self) -> None:
-        while (due := self._next_due()) is not None:
-            for action in due:
-                action()
+        while True:
+            for action in self._next_due():
+                with suppress(Exception):  # the others' deadlines depend on this thread
+                    action()
 
-    def _next_due(self) -> list[Callable[[], None]] | None:
-        """Wait for the next time that something is due; None when there was nothing for a while."""
+    def _next_due(self) -> list[Callable[[], None]]:
+        """Wait for the next time that something is due."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -61,12 +77,8 @@ class Timer:
                     due.append(heapq.heappop(self._tasks)[2])
                 if due:
                     return due
-                self._wakes_at = self._tasks[0][0] if self._tasks else now + _LINGER_S
-                # No lock waits for as long as a caller may name; waking for nothing once a minute is cheap.
-                notified = self._changed.wait(min(self._wakes_at - now, _LINGER_S))
-                if not notified and not self._tasks:
-                    self._running = False
-                    return None
+                self._wakes_at = self._tasks[0][0] if self._tasks else float("inf")
+                self._changed.wait(min(self._wakes_at - now, _LONGEST_WAIT_S))
 
 
 timer = Timer()
@@ -90,13 +102,19 @@ class Deadline:
         self.fired = False
 
     def __call__(self, cut_at: float) -> Deadline:
+        """Raises `SetupError` where no thread can be had that would do the cutting."""
         with self._lock:
             self._cut_at = cut_at
             schedule = cut_at < self._scheduled_for
             if schedule:
                 self._scheduled_for = cut_at
-        if schedule:
-            timer.at(cut_at, self._look)
+        if schedule and not timer.at(cut_at, self._look):
+            self._scheduled_for = float("inf")
+            raise SetupError(
+                "no_thread",
+                "This process has no thread left or ends, and without one nothing would end a hang.",
+                "Raise its limit of threads.",
+            )
         return self
 
     def __enter__(self) -> Deadline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tracker.errors import SettingError
 
@@ -17,17 +17,19 @@ _MAY_HOLD_AN_AT = {"user", "password", "dbname", "application_name", "options"}
 _SEARCH_PATH = r"search_path(?:=|%3D)\"?([A-Za-z_][A-Za-z0-9_$]*)"
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseUrl:
+class DatabaseUrl(NamedTuple):
     """A database's address as libpq's parameters; the password shows in none of its texts.
 
     `schema` is the table's schema where it isn't `public`, `notes` has a sentence for each part of the original
     that was dropped or read differently.
     """
 
-    params: Mapping[str, str] = field(repr=False)
+    params: Mapping[str, str]
     schema: str | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrl(schema={self.schema!r}, notes={self.notes!r})"
 
     @property
     def host(self) -> str:

@@ -7,11 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from tracker.recording.log import logger
+from tracker import threads
+from tracker.recording import log
 from tracker.runtime import Runtime
 
 TYPE = "token_tracking_failure"
@@ -83,13 +83,13 @@ class Alerts:
             "deployment": runtime.deployment,
             "raised_at": datetime.now(UTC).isoformat(),
         }
-        logger().error("%s", json.dumps(alert, ensure_ascii=False))
+        log.alert(json.dumps(alert, ensure_ascii=False))
         self._keep(alert)
         self.send(alert)
 
     def tell(self, alert: dict[str, Any]) -> None:
         """An alert about something else than recording, made and counted elsewhere: into the log and to the URLs."""
-        logger().warning("%s", json.dumps(alert, ensure_ascii=False))
+        log.alert(json.dumps(alert, ensure_ascii=False), log.WARNING)
         self.send(alert)
 
     def send(self, alert: dict[str, Any]) -> None:
@@ -104,10 +104,8 @@ class Alerts:
             self._start()
 
     def _start(self) -> None:
-        if not self._running:
-            with suppress(RuntimeError):  # no thread can be started now: the next alert takes this one along
-                threading.Thread(target=self._run, name="tracker-alerts", daemon=True).start()
-                self._running = True
+        if not self._running:  # without a thread now the next alert takes this one along
+            self._running = threads.start(self._run, "tracker-alerts")
 
     def _run(self) -> None:
         from tracker.recording.channels import send

@@ -6,6 +6,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+
+from tracker import threads
+from tracker.database.timer import timer
 
 # Records that come in this time travel together; it also bounds how often the thread disturbs the others.
 GATHER_S = 0.05
@@ -35,7 +39,7 @@ class Courier:
         self._changed = (
             threading.Condition()
         )  # its lock can be taken again: a signal handler may close us at any moment
-        self._thread: threading.Thread | None = None
+        self._running = False
         self._awake = False
         self._hurry = False
         self._stopping = False
@@ -50,20 +54,14 @@ class Courier:
             self._awake = True
             self._hurry = self._hurry or now
             self._stopping = False
-            if self._thread is None:
+            if not self._running:
                 self._begin()
             self._changed.notify_all()
 
     def _begin(self) -> None:
-        thread = threading.Thread(target=self._run, name="tracker-delivery", daemon=True)
-        try:
-            thread.start()
-        except (
-            RuntimeError
-        ):  # the host has no threads left, or ends: what waits lies safe, and the next wake tries again
-            self._awake = False
-        else:
-            self._thread = thread
+        timer.begin()  # while the process ends, when the rest is delivered, it couldn't
+        self._running = threads.start(self._run, "tracker-delivery")
+        self._awake = self._running  # without a thread what waits lies safe, and the next wake tries again
 
     def stop(self) -> None:
         """End the thread after its present round."""
@@ -72,20 +70,22 @@ class Courier:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        while self._asleep():
-            self._wait(GATHER_S)
-            self._awake = False
-            while not self._stopping and self._once():
-                pass
-        # A stopped thread may be needed again by the time it ends.
+        try:
+            while self._asleep():
+                self._wait(GATHER_S)
+                self._awake = False
+                while not self._stopping and self._once():
+                    pass
+        except BaseException:  # the next wake begins another
+            self._running = self._awake = False
+            raise
 
     def _asleep(self) -> bool:
         """Wait for something to do; False when there was nothing for a while, or nothing is to be done any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._awake or self._stopping, _LINGER_S)
             if self._stopping or not self._awake:
-                self._thread = None
-                self._awake = False
+                self._running = self._awake = False
                 return False
             return True
 
@@ -96,7 +96,8 @@ class Courier:
         except Exception as error:  # noqa: BLE001  the thread must outlive whatever happens
             now = time.monotonic()
             self._failing_since = now if self._failing_since is None else self._failing_since
-            self._on_trouble(error, now - self._failing_since)
+            with suppress(Exception):  # a handler of the host's own log may raise anything
+                self._on_trouble(error, now - self._failing_since)
             self._pause_s = min(_LONGEST_WAIT_S, self._pause_s * 2 or 0.1)
             self._wait(self._pause_s * _DICE.uniform(0.5, 1))
             return True

@@ -24,8 +24,11 @@ _CATCH_UP_LEFT_S = 1.0
 # A caller in such a hurry learns nothing about the database when it is too late.
 _TELLING_S = 0.25
 _TOO_LATE = {"deadline", "timeout"}
-# By how much of its deadline a record may be late when the outbox is locked too.
+# What is lacking on this side says nothing about the database.
+_OUR_OWN = {"pool_exhausted", "no_thread"}
+# By how much of its deadline a record may be late when the outbox is locked too; as much is kept back for opening it.
 _LATE_SHARE = 0.1
+_RESERVE_S = 0.25
 
 
 class DirectWriter:
@@ -53,19 +56,24 @@ class DirectWriter:
         attempts = Attempts()
         started = time.perf_counter()
         down = self._breaker.error
+        reserve_s = max(0.0, min(_RESERVE_S, (deadline - time.monotonic()) * _LATE_SHARE))
         try:
-            new = self._deliver(row, deadline, attempts, down)
+            new = self._deliver(row, deadline - reserve_s, attempts, down)
         except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
             error = raised if isinstance(raised, DatabaseError) else driver.translate(raised)
             return self._not_stored(row, deadline, attempts, error, started)
-        if down is not None:
+        with suppress(Exception):  # the record is safe; what else there is to do isn't its caller's trouble
+            self._afterwards(row, deadline, was_down=down is not None, new=new)
+        return _outcome("recorded" if new else "duplicate", row, attempts)
+
+    def _afterwards(self, row: dict[str, Any], deadline: float, *, was_down: bool, new: bool) -> None:
+        if was_down:
             self._breaker.closes()
             self._journal().wake()
         if not new:
             self._note_duplicate(row, deadline)
         if self.behind:
             self._catch_up(deadline)
-        return _outcome("recorded" if new else "duplicate", row, attempts)
 
     def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts, down: DatabaseError | None) -> bool:
         if self._delivery is None:
@@ -92,7 +100,7 @@ class DirectWriter:
         left_s = deadline - time.monotonic()
         budget_s = time.perf_counter() - started + left_s
         hurried = budget_s < _TELLING_S and error.code in _TOO_LATE
-        if attempts.error is not None and error.code != "pool_exhausted" and not hurried:
+        if attempts.error is not None and error.code not in _OUR_OWN and not hurried:
             self._breaker.opens(error)
         row = {**row, "connection_ms": attempts.connection_ms, "retry_count": attempts.retry_count}
         try:
@@ -100,12 +108,12 @@ class DirectWriter:
         except OutboxError as unkept:
             sentence = f"{error} {unkept}"
             log.whole_record("failed", row, sentence, attempts.retry_count)
-            journal.alert(unkept.code, sentence, **details)
+            journal.notices.alert(unkept.code, sentence, **details)
             return _outcome("failed", row, attempts, sentence)
         self.behind = True
         if self._disk_dies:
             log.whole_record("queued", row, str(error), attempts.retry_count)
-        journal.alert(error.code, str(error), **details)
+        journal.notices.alert(error.code, str(error), **details)
         return _outcome("queued", row, attempts, str(error))
 
     def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:
@@ -119,7 +127,7 @@ class DirectWriter:
                 lambda connection, target: note_duplicates(connection, target, [document(row)]), deadline
             )
         except DatabaseError:
-            self._journal().note(entry("duplicate", row, row["sequence"]))
+            self._journal().notices.note(entry("duplicate", row, row["sequence"]))
             self._journal().wake()
             self.behind = True
 

@@ -6,21 +6,25 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from tracker.errors import DatabaseError, RecordError
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.ledger import entry, note_duplicates, write_alerts, write_entries
-from tracker.recording.outbox import Outbox, Waiting
+from tracker.recording.outbox import BATCH_SIZE, Outbox, Waiting
 from tracker.recording.statement import Arrival, swallowed
+from tracker.threads import Aside
 
 BATCH = 1000
+# Others may go on adding: between rounds a caller looks whether what it waits for is through.
+BATCHES = 10
 # One statement of a batch never needs longer; a server that hangs is left alone after it.
-ROUND_S = 30.0
+BATCH_S = 30.0
 
 
 class Drainer:
-    """Delivers what waits in one outbox, a batch a round.
+    """Delivers what waits in one outbox, batch by batch.
 
     `on_set_aside` is told of each record that the database refuses: it stops nobody else's delivery.
     """
@@ -34,36 +38,70 @@ class Drainer:
         self._failed_rounds = 0
         self._last_error: DatabaseError | None = None
         self._done_through: dict[str, int] = {}
+        # How many records a batch holds; fewer after a failure, since a slow line may take no more in time.
+        self._share = BATCH
         self.delivered = 0
         """How many records arrived so far, those included that had arrived before."""
         self.answers = 0
-        """How many rounds the database took part in."""
+        """How many batches the database took."""
 
-    def round(self, own_instance: str | None, deadline: float, limit: int = BATCH) -> bool | None:
-        """Deliver one batch; True when more waits, False when nothing does, None when another process is at it.
+    def round(
+        self, own_instance: str | None, deadline: float, limit: int = BATCH, batches: int = BATCHES
+    ) -> bool | None:
+        """Deliver a few batches; True when more waits, False when nothing does, None when another process is at it.
 
-        Raises `DatabaseError` and `OutboxError`; then everything still waits.
+        Raises `DatabaseError` and `OutboxError`; then what wasn't delivered still waits.
         """
         with self.outbox.drainer() as mine:
             if not mine:
                 return None
-            records = self.outbox.waiting(limit)
-            deadline = min(deadline, time.monotonic() + ROUND_S)
             try:
-                if records:
-                    self._deliver(records, own_instance, deadline)
-                    if len(records) == limit:
-                        self._note_overtaken(records, deadline)
-                    self.outbox.remove(records)
-                if len(records) < limit:
-                    self._tell(deadline)
+                if self._batches(own_instance, deadline, limit, batches):
+                    self._tell(_soon(deadline))
             except DatabaseError as error:
                 self._failed_rounds += 1
                 self._last_error = error
+                self._share = max(1, self._share // 4)
                 raise
             self._failed_rounds, self._last_error = 0, None
-            self.answers += bool(records)
             return not self.outbox.empty()
+
+    def _batches(self, own_instance: str | None, deadline: float, limit: int, batches: int) -> bool:
+        """Deliver batch after batch; whether that was all. While the server is at one, the next is read."""
+        arrived: list[Waiting] = []
+        records = self._next(limit)
+        full = False
+        for turn in range(1, batches + 1):
+            full = self._is_full(records, limit)
+            if not records:
+                break
+            ahead = Aside(partial(self._turn, arrived, records, limit)) if full and turn < batches else None
+            try:
+                self._deliver(records, own_instance, _soon(deadline))
+            finally:
+                following = ahead.result() if ahead else []
+            self.answers += 1
+            self._failed_rounds, self._last_error = 0, None
+            self._share = min(BATCH, self._share * 4)
+            if not ahead:
+                self.outbox.remove(arrived)
+            if full:
+                self._note_overtaken(records, _soon(deadline))
+            arrived, records = records, following
+        self.outbox.remove(arrived)
+        return not full
+
+    def _next(self, limit: int, after: Waiting | None = None) -> list[Waiting]:
+        return self.outbox.waiting(min(limit, self._share), after, BATCH_SIZE * self._share // BATCH)
+
+    def _is_full(self, records: Sequence[Waiting], limit: int) -> bool:
+        size = sum(len(record.document) for record in records)
+        return len(records) >= min(limit, self._share) or size >= BATCH_SIZE * self._share // BATCH
+
+    def _turn(self, arrived: Sequence[Waiting], sent: Sequence[Waiting], limit: int) -> list[Waiting]:
+        """Forget the batch that arrived and read the one behind that which is on its way."""
+        self.outbox.remove(arrived)
+        return self._next(limit, sent[-1])
 
     def _deliver(self, records: Sequence[Waiting], own_instance: str | None, deadline: float) -> None:
         documents = [record.document for record in records]
@@ -117,9 +155,8 @@ class Drainer:
             self._done_through[record.instance] = last
             if last - done == len(mine) and min(mine) == done + 1:
                 continue  # the usual case: the next numbers without a gap, nothing was overtaken
-            place = json.loads(record.document)
             entries += [
-                entry("waiting", place, sequence)
+                entry("waiting", _place(record), sequence)
                 for sequence in self.outbox.earlier(record.instance, last)
                 if sequence not in mine
             ]
@@ -147,8 +184,16 @@ class Drainer:
 
 def set_aside_entry(record: Waiting) -> dict[str, Any]:
     """The ledger's line for a record that was set aside."""
+    return entry("set_aside", _place(record), record.sequence)
+
+
+def _place(record: Waiting) -> dict[str, Any]:
+    """Where a record comes from, as far as that can be read."""
     try:
-        place = {**json.loads(record.document), "instance_id": record.instance}
-    except ValueError:  # which may be just why it was refused
-        place = {"instance_id": record.instance}
-    return entry("set_aside", place, record.sequence)
+        return {**json.loads(record.document), "instance_id": record.instance}
+    except (ValueError, TypeError):  # no JSON any more, which may be just why it was refused
+        return {"instance_id": record.instance}
+
+
+def _soon(deadline: float) -> float:
+    return min(deadline, time.monotonic() + BATCH_S)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import threading
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -24,7 +24,7 @@ class Instance:
     def __init__(self, runtime: Runtime) -> None:
         self.id = uuid.uuid4()
         self.name = str(self.id)
-        self._numbers = itertools.count(1)
+        self._numbering = threading.RLock()
         self.last_sequence = 0
         self.told_sequence = 0
         self.place = {
@@ -37,8 +37,9 @@ class Instance:
 
     def next_sequence(self) -> int:
         """The next record's number, counted from 1."""
-        self.last_sequence = number = next(self._numbers)
-        return number
+        with self._numbering:
+            self.last_sequence += 1
+            return self.last_sequence
 
     def row(self, usage: TokenUsage, delivery: str) -> dict[str, Any]:
         """The record's columns, all but its sequence."""

@@ -45,11 +45,12 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
 
     With no time, as when records still wait, it is told after them.
     """
-    if delivery is None or instance.told_sequence == instance.last_sequence:
+    last = instance.last_sequence
+    if delivery is None or instance.told_sequence == last:
         return
     from tracker.recording.ledger import entry, write_entries
 
-    line = entry("closed", instance.place, 1, instance.last_sequence)
+    line = entry("closed", instance.place, 1, last)
 
     def write(connection: Any, target: Any) -> None:
         if target.takes_notes:
@@ -61,13 +62,14 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
             delivery.tell(write, time.monotonic() + timeout_s)
             told = True
     if not told:
-        journal().note(line)
-    instance.told_sequence = instance.last_sequence
+        journal().notices.note(line)
+    instance.told_sequence = last
 
 
 def _at_exit() -> None:
     for tracker in tuple(_trackers):
-        tracker.close()
+        with suppress(Exception):  # one that can't be closed keeps no other from delivering
+            tracker.close()
 
 
 def _before_fork() -> None:

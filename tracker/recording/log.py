@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from tracker.recording.outcome import Outcome
     from tracker.usage import TokenUsage
 
-_INFO = 20  # logging.INFO
+_INFO, WARNING, ERROR = 20, 30, 40  # logging's own
 _ENVIRONMENT = ("NODE_ENV", "VERCEL", "VERCEL_ENV")
 _warned: set[str] = set()
 
@@ -91,7 +93,28 @@ def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_c
 
     event = {"event": f"token_usage.{status}", "error": error, "retry_count": retry_count}
     line = f'{json.dumps(event)[:-1]}, "record": {document(row)}}}'
-    (logger().error if status == "failed" else logger().warning)("%s", line)
+    _say_whatever_the_level(ERROR if status == "failed" else WARNING, line)
+
+
+def alert(line: str, level: int = ERROR) -> None:
+    """An alert, as one JSON line; raises nothing."""
+    with suppress(Exception):
+        logger().log(level, "%s", line)
+
+
+def _say_whatever_the_level(level: int, line: str) -> None:
+    """Write what would be lost otherwise: past the logger, where an app's level for all of its logs drops it.
+
+    Whoever silences this library's own logger means it.
+    """
+    try:
+        if logger().level or logger().isEnabledFor(level):
+            logger().log(level, "%s", line)
+            return
+    except Exception:  # noqa: BLE001, S110  a handler or filter of the host's own may raise anything
+        pass
+    with suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+        sys.stderr.write(line + "\n")
 
 
 def warn_once(text: str) -> None:

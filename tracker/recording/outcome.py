@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
+
+from tracker.frozen import Frozen
 
 Status = Literal["recorded", "duplicate", "queued", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Frozen):
     """The answer to `record`.
 
     *recorded*: committed in Postgres. *duplicate*: a row with that id was there already. *queued*: durable in the
@@ -22,10 +22,22 @@ class Outcome:
 
     status: Status
     id: UUID
-    retry_count: int = 0
-    connection_ms: float | None = None
-    write_ms: float | None = None
-    error: str | None = None
+    retry_count: int
+    connection_ms: float | None
+    write_ms: float | None
+    error: str | None
+    __slots__ = tuple(__annotations__)
+
+    def __init__(
+        self,
+        status: Status,
+        id: UUID,  # noqa: A002  the column's name
+        retry_count: int = 0,
+        connection_ms: float | None = None,
+        write_ms: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        self._set(locals())
 
     @property
     def stored(self) -> bool:
@@ -34,4 +46,4 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as JSON types."""
-        return {**asdict(self), "id": str(self.id)}
+        return {**self._values(), "id": str(self.id)}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +40,29 @@ def outbox_file(settings: Settings, url: DatabaseUrl | None) -> Path:
     return outbox_directory(settings.runtime) / name
 
 
+def anchored(settings: Settings) -> Settings:
+    """The settings with an outbox that stays where it is when the process changes its directory later."""
+    if not settings.outbox:
+        return settings
+    path = outbox_file(settings, None)
+    with suppress(OSError):  # the directory that we are in was removed
+        path = path.absolute()
+    return settings._replace(outbox=str(path))
+
+
 def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
     """The records that were queued while no address was readable, for the Tracker of a real database to adopt."""
     if settings.outbox or url is None or _is_embedded(url):
         return None
     found = outbox_directory(settings.runtime) / UNASSIGNED
     return found if exists(found) else None
+
+
+def left_behind(settings: Settings, url: DatabaseUrl | None) -> bool:
+    """Whether an earlier process may have left records for us; a fresh machine is known by its missing directory."""
+    if not settings.outbox and not exists(outbox_directory(settings.runtime)):
+        return False
+    return exists(outbox_file(settings, url)) or unassigned_file(settings, url) is not None
 
 
 def exists(path: Path) -> bool:
@@ -81,6 +98,8 @@ def make_directory(path: Path) -> None:
 
 
 def _digest(url: DatabaseUrl) -> str:
+    import hashlib
+
     # A pooler that serves several projects tells them apart by what follows the dot in the user's name.
     tenant = (url.user or "").partition(".")[2]
     place = "\n".join((url.host, url.port, url.dbname, tenant, url.schema or ""))

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tracker import settings as settings_module
@@ -19,7 +20,7 @@ from tracker.recording.delivery import Delivery
 from tracker.recording.direct import DirectWriter
 from tracker.recording.instance import Instance
 from tracker.recording.outcome import Outcome
-from tracker.recording.places import exists, outbox_file, unassigned_file
+from tracker.recording.places import anchored, left_behind
 from tracker.runtime import application_name
 from tracker.usage import TokenUsage
 
@@ -52,7 +53,7 @@ class Tracker:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = settings_module.load(strict=False, **settings)
+        self.settings = anchored(settings_module.load(strict=False, **settings))
         for problem in self.settings.problems:
             log.warn_once(problem)
         self._url, trouble = self._read_url()
@@ -107,7 +108,7 @@ class Tracker:
         """See to what an earlier process left behind."""
         if self._delivery is None:
             return
-        if exists(outbox_file(self.settings, self._url)) or unassigned_file(self.settings, self._url):
+        if left_behind(self.settings, self._url):
             self._direct.behind = True
             self._get_journal().wake()
 
@@ -120,15 +121,28 @@ class Tracker:
         _check(usage)
         started = time.perf_counter()
         deadline = self._deadline(deadline_s)
-        if self.settings.mode == "background":
-            outcome = self._take(usage, deadline)
-        else:
-            row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
-            outcome = self._direct.write(row, deadline)
-        if self.settings.log_records and outcome.status != "failed":
-            log.recorded(usage, outcome)
-        log.notable(usage, outcome, driver.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place)
+        try:
+            outcome = self._record(usage, deadline)
+        except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
+            outcome = self._unforeseen(usage, error)
+        with suppress(Exception):  # a handler or filter of the host's own log may raise anything
+            if self.settings.log_records and outcome.status != "failed":
+                log.recorded(usage, outcome)
+            log.notable(usage, outcome, driver.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place)
         return outcome
+
+    def _record(self, usage: TokenUsage, deadline: float) -> Outcome:
+        if self.settings.mode == "background":
+            return self._take(usage, deadline)
+        row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
+        return self._direct.write(row, deadline)
+
+    def _unforeseen(self, usage: TokenUsage, error: Exception) -> Outcome:
+        """What no part of ours has an answer to: the record is kept in the log at least."""
+        sentence = f"Recording failed with {type(error).__name__}; the record is in the log."
+        row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
+        log.whole_record("failed", row, sentence, 0)
+        return Outcome("failed", usage.id, error=sentence)
 
     def _take(self, usage: TokenUsage, deadline: float) -> Outcome:
         journal = self._journal or self._get_journal()
@@ -138,14 +152,15 @@ class Tracker:
         except OutboxError as error:
             # Slower than promised, but not lost. The line in the log is for a process that ends meanwhile.
             row["delivery"] = "direct"
-            journal.alert(error.code, str(error), record_id=str(usage.id))
+            journal.notices.alert(error.code, str(error), record_id=str(usage.id))
             log.whole_record("unqueued", row, str(error), 0)
             return self._direct.write(row, deadline)
         return Outcome("queued", usage.id)
 
     def _deadline(self, deadline_s: float | None) -> float:
         """The moment on `time.monotonic`; nothing waits longer than a day, since no lock can wait endlessly."""
-        return time.monotonic() + min(self.settings.deadline_s if deadline_s is None else deadline_s, 86_400)
+        seconds = self.settings.deadline_s if deadline_s is None else deadline_s
+        return time.monotonic() + (min(seconds, 86_400) if seconds >= 0 else 0.0)  # NaN isn't
 
     def record_many(self, usages: Iterable[TokenUsage], deadline_s: float | None = None) -> list[Outcome]:
         """Record several calls one after another, all within one deadline; an outcome each, in their order.
@@ -220,13 +235,18 @@ class Tracker:
 
         The Tracker opens again if it is used again.
         """
-        left = self._journal.flush(self.settings.deadline_s, ending=True) if self._journal else 0
+        journal = self._journal
+        taken = journal.taken if journal else 0
+        left = journal.flush(self.settings.deadline_s, ending=True) if journal else 0
         lifetime.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else _CLOSING_NOTE_S)
         if self._journal is not None:
             self._journal.close(alerts_timeout_s=_CLOSING_NOTE_S)
         if self._pool:
             self._pool.close()
-        lifetime.let_go(self)
+        if journal and journal.taken != taken:
+            journal.wake()  # records came meanwhile
+        else:
+            lifetime.let_go(self)
 
     def _before_fork(self, stack: ExitStack) -> None:
         """Let no other thread be halfway through something that the child would then wait for for ever."""

@@ -1,0 +1,77 @@
+"""Records that can't be changed, ready without `dataclasses`.
+
+That module imports `inspect`, and making a class with it runs a compiler: a quarter of a cold start together. For
+whoever has it imported anyway these are dataclasses like any other: `fields`, `replace` and `asdict` take them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+
+class _Fields:
+    def __get__(self, record: object, kind: Any) -> dict[str, Field[Any]]:
+        return _fields(kind)
+
+
+class Frozen:
+    """Its attributes are `__slots__`, set once by `_set`; equal records hold equal values."""
+
+    __slots__: tuple[str, ...] = ()
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    else:
+        __dataclass_fields__ = _Fields()
+
+    def _set(self, values: dict[str, Any]) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, values[name])
+
+    def __setattr__(self, name: str, value: object) -> None:
+        from dataclasses import FrozenInstanceError
+
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        from dataclasses import FrozenInstanceError
+
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values().values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in self._values().items())})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self._values())
+
+
+def _restored(kind: type[Frozen], values: dict[str, Any]) -> Frozen:
+    record = object.__new__(kind)
+    record._set(values)
+    return record
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Field[Any]]:
+    """The fields as `dataclasses` would have made them from the parameters of `__init__`."""
+    from dataclasses import field, make_dataclass
+    from inspect import Parameter, signature
+
+    made = []
+    for name, parameter in signature(kind).parameters.items():
+        default: dict[str, Any] = {} if parameter.default is Parameter.empty else {"default": parameter.default}
+        only = parameter.kind is Parameter.KEYWORD_ONLY
+        made.append((name, parameter.annotation, field(**default, kw_only=only)))
+    return make_dataclass(kind.__name__, made).__dataclass_fields__  # type: ignore[attr-defined, no-any-return]

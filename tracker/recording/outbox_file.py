@@ -1,0 +1,273 @@
+"""The file under an outbox: SQLite in WAL mode, opened when needed, replaced when damaged, closed for a fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+from tracker.errors import OutboxError
+from tracker.recording.locks import FileLocks
+from tracker.recording.places import exists, make_directory
+
+try:
+    import sqlite3
+except ImportError:  # a Python that was built without it
+    sqlite3 = None  # type: ignore[assignment]
+
+T = TypeVar("T")
+
+# Says that a file is an outbox (sqlite.org, "PRAGMA application_id").
+_APPLICATION_ID = 0x746B7472
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+PRAGMA application_id = {_APPLICATION_ID};
+CREATE TABLE IF NOT EXISTS records (
+    id TEXT NOT NULL, instance TEXT NOT NULL, sequence INTEGER NOT NULL,
+    document TEXT NOT NULL, queued_at REAL NOT NULL,
+    PRIMARY KEY (id, instance, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS set_aside (
+    id TEXT NOT NULL, instance TEXT NOT NULL, sequence INTEGER NOT NULL,
+    document TEXT NOT NULL, queued_at REAL NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (id, instance, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, document TEXT NOT NULL);
+COMMIT;
+"""
+_TABLES = {"records", "set_aside", "notes"}
+# SQLite's primary result codes. A message could change, these can't.
+_BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
+PATIENCE_S = 1.0
+_FORK_PATIENCE_S = 5.0
+
+
+class OutboxFile:
+    """One file. Every method raises `OutboxError` with a sentence, and nothing else, when the disk fails.
+
+    A damaged outbox is moved aside, never deleted, and a new one begun; `on_damage` is told its new name. A file
+    that never was an outbox is somebody else's, and left as it is.
+    """
+
+    def __init__(self, path: Path, max_mb: int = 1000, on_damage: Callable[[Path], None] | None = None) -> None:
+        self.path = path
+        self._name = str(path)
+        self._max_mb = max_mb
+        self._on_damage = on_damage
+        self._inherited: list[object] = []
+        self._locks = FileLocks(path)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.lock = threading.RLock()
+        self._database: sqlite3.Connection | None = None
+        self._inode = 0
+        self._patience_s = PATIENCE_S
+
+    @contextmanager
+    def drainer(self) -> Iterator[bool]:
+        """Whether this is the one that may drain the file now."""
+        self._do(lambda _: None)  # a lock file says that an outbox was here
+        with self._locks.hold("lock") as held:
+            yield held
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is used."""
+        with self.lock:
+            database, self._database = self._database, None
+            if database is not None:
+                database.close()
+
+    def before_fork(self, stack: ExitStack) -> None:
+        """Close the file and keep every thread out until `stack` ends.
+
+        A child inherits what SQLite believes to be locked, without the locks themselves: somebody else's last close
+        would remove the journal that the child still writes to.
+        """
+        if self.lock.acquire(timeout=_FORK_PATIENCE_S):
+            stack.callback(self.lock.release)
+            with suppress(Exception):
+                self.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child. What was open before can't be used there, nor even closed."""
+        self._inherited.append(self._database)
+        self._locks.forget()
+        self._reset()
+
+    # --- doing something with it ---
+
+    def _do(self, work: Callable[[sqlite3.Connection], T], patience_s: float = PATIENCE_S) -> T:
+        if sqlite3 is None:
+            raise OutboxError("outbox_unavailable", "This Python has no sqlite3, which the outbox needs. Install it.")
+        if not self.lock.acquire(blocking=False):
+            # Another thread may be waiting for another process; both waits together are no longer than told.
+            end = time.monotonic() + patience_s
+            if not self.lock.acquire(timeout=patience_s):
+                raise self.busy()
+            patience_s = max(0.0, end - time.monotonic())
+        try:
+            if self._database is not None and self._database.in_transaction:
+                # A signal handler of the host, in the middle of our own transaction: what is written into that may yet
+                # be rolled back. Closed, it is, and done again afterwards.
+                self.close()
+            return self._do_locked(work, patience_s)
+        except OSError as error:
+            raise _unwritable(self.path, error.strerror or type(error).__name__) from None
+        except ValueError:  # a name that no file can have
+            raise _unwritable(self.path, "no file can have this name") from None
+        finally:
+            self.lock.release()
+
+    def _do_locked(self, work: Callable[[sqlite3.Connection], T], patience_s: float, *, again: bool = True) -> T:
+        try:
+            return work(self._opened(patience_s))
+        except sqlite3.Error as error:
+            if again and isinstance(error, sqlite3.ProgrammingError):
+                # A signal handler of the host closed it between the two.
+                return self._do_locked(work, patience_s, again=False)
+            if not _is_damaged(error):
+                raise self._explained(error) from None
+        try:
+            self._replace_damaged(patience_s)
+            return work(self._opened(patience_s))
+        except sqlite3.Error as error:
+            raise self._explained(error) from None
+
+    def _opened(self, patience_s: float) -> sqlite3.Connection:
+        if any(self._inherited):
+            raise OutboxError(
+                "outbox_inherited",
+                f"The outbox {self.path} was open when this process was forked without Python's own fork hooks;"
+                " make the Tracker after the fork.",
+            )
+        database = self._database
+        if database is None or self._moved():
+            self.close()
+            self._database = database = self._open()
+            self._patience_s = PATIENCE_S
+        if patience_s != self._patience_s:  # changing it is a statement of its own
+            database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
+            self._patience_s = patience_s
+        return database
+
+    def _moved(self) -> bool:
+        """Whether somebody removed or replaced the file: what is written into a removed one is lost with us."""
+        try:
+            return os.stat(self._name).st_ino != self._inode  # noqa: PTH116  a Path costs twice as much
+        except OSError:
+            return True
+
+    # --- opening ---
+
+    def _open(self) -> sqlite3.Connection:
+        make_directory(self.path)
+        if not exists(self.path):
+            _create(self.path)
+        self._inode = self.path.stat().st_ino
+        database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._begin(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _begin(self, database: sqlite3.Connection) -> None:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        ours = database.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
+        if tables and not ours and not tables >= _TABLES:
+            raise self._foreign()
+        if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            database.execute("PRAGMA journal_mode = WAL")
+        # Durable against the end of the process; a power cut may take the last moments.
+        database.execute("PRAGMA synchronous = NORMAL")
+        page_size = database.execute("PRAGMA page_size").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {self._max_mb * 1_000_000 // page_size}")
+        if not tables >= _TABLES:
+            database.executescript(_SCHEMA)
+            with self._locks.hold("lock"):  # the sign by which a damaged outbox is known
+                pass
+
+    # --- a damaged file ---
+
+    def _replace_damaged(self, patience_s: float) -> None:
+        """Move a damaged file aside, unless another process already did."""
+        damaged = self._inode
+        self.close()
+        if not exists(Path(f"{self.path}.lock")):
+            raise self._foreign()
+        with self._locks.hold("repair", patience_s) as held:
+            if not held:
+                raise self.busy()
+            if not exists(self.path) or self.path.stat().st_ino != damaged:
+                return
+            aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+            for suffix in ("-wal", "-shm", ""):
+                if (part := Path(f"{self.path}{suffix}")).exists():
+                    part.rename(f"{aside}{suffix}")
+        if self._on_damage:
+            self._on_damage(aside)
+
+    # --- sentences ---
+
+    def busy(self) -> OutboxError:
+        """The error for a lock that wasn't had in time."""
+        return OutboxError("outbox_busy", f"The outbox {self.path} stayed locked by another process or thread.")
+
+    def _foreign(self) -> OutboxError:
+        return OutboxError(
+            "outbox_foreign",
+            f"The file {self.path} was never an outbox and is left as it is. Set TRACKER_OUTBOX to a file of its own.",
+        )
+
+    def _explained(self, error: sqlite3.Error) -> OutboxError:
+        code = _primary_code(error)
+        if code == _FULL:
+            return OutboxError(
+                "outbox_full",
+                f"The outbox {self.path} is full: the disk is, or it reached TRACKER_OUTBOX_MAX_MB"
+                f" ({self._max_mb}). Mend what keeps the database from taking records, or make room.",
+            )
+        if code in {_BUSY, _LOCKED}:
+            return self.busy()
+        if _is_damaged(error):
+            return OutboxError(
+                "outbox_damaged", f"The outbox {self.path} is damaged. Move it away and look at the disk."
+            )
+        if self.path.is_dir():
+            return _unwritable(self.path, "it is a directory")
+        return _unwritable(self.path, "it is read-only" if code == _READONLY else "the disk refused")
+
+
+def _create(path: Path) -> None:
+    """An empty file that nobody else can read.
+
+    It is made beside and linked: closing any descriptor of a file drops all locks that this process holds on it
+    (sqlite.org, "How To Corrupt An SQLite Database File", 2.2), and another Tracker may have it open by now.
+    """
+    made = Path(f"{path}.{uuid4().hex}")
+    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink()
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_damaged(error: sqlite3.Error) -> bool:
+    return _primary_code(error) in {_CORRUPT, _NOT_A_DATABASE}
+
+
+def _unwritable(path: Path, reason: str) -> OutboxError:
+    return OutboxError(
+        "outbox_unwritable",
+        f"The outbox {path} can't be written: {reason}. Set TRACKER_OUTBOX to a file that can be.",
+    )
