@@ -1,7 +1,7 @@
 """A Lambda handler behind a function URL: each call of Claude is a row, written before the answer goes out.
 
-The client reads ANTHROPIC_API_KEY, the recorder DATABASE_URL (the pooler's address). The package holds anthropic and
-token-tracker.
+The client reads ANTHROPIC_API_KEY, the recorder DATABASE_URL (the pooler's address). The function's package holds
+anthropic and this library.
 """
 
 import json
