@@ -94,6 +94,21 @@ def test_two_processes_at_once_count_a_parent_and_its_child_once(database_url):
     assert value(database_url, "SELECT count(*) FROM token_usage") == 15
 
 
+@pytest.mark.pooler
+def test_it_holds_behind_a_transaction_pooler(database_url, pooler):
+    apps = [app_on(pooler(database_url)), app_on(pooler(database_url))]
+    for number in range(1, 9):
+        ids = {"traceId": f"{number:032x}"}
+        spans = [{**span(1, GENAI), **ids}, {**span(2, {}, parent=1), **ids}, {**span(3, GENAI, parent=2), **ids}]
+        threads = [threading.Thread(target=send, args=(apps[n % 2], one)) for n, one in enumerate(spans)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert counted(database_url) == {3}
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 8
+
+
 def test_spans_of_other_traces_have_nothing_to_do_with_it(database_url):
     app = app_on(database_url)
     send(app, span(1, GENAI), {**span(2, GENAI, parent=1), "traceId": "f" * 32})
