@@ -17,6 +17,7 @@ from tracker.errors import DatabaseError, SettingError
 from tracker.prices import own, reprice
 from tracker.prices.book import PriceBook
 from tracker.rollups import refresh
+from tracker.rollups.lock import patiently
 
 
 def add_parser(commands: Any) -> None:
@@ -49,7 +50,7 @@ def _refresh(connection: Connection, schema: str | None) -> None:
     """Bring the sums up to date now; what can't be done here the next reader does, since they are marked."""
     try:
         table = read_table(connection, schema)
-        while refresh.patiently(lambda: refresh.refresh(connection, table)).more:
+        while patiently(lambda: refresh.refresh(connection, table)).more:
             pass
     except DatabaseError as error:
         print(f"The rollups are brought up to date by whoever reads them next. {error}", file=sys.stderr)
