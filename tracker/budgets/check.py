@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,38 +69,47 @@ def check(
     if not access.claims:
         remarks = [f"No alert can go out from here: {remedy}" for remedy in access.remedies]
         return Checked(checked.states, checked.remarks + remarks)
-    told = 0
-    for state in checked.states:
-        if (reached := state.reached) is not None and _claim(connection, access.schema, state, reached):
-            tell(alert(state, reached, runtime))
-            told += 1
-    return Checked(checked.states, checked.remarks, told)
+    due = _claimed(connection, access.schema, checked.states)
+    for state, reached in due:
+        tell(alert(state, reached, runtime))
+    return Checked(checked.states, checked.remarks, len(due))
 
 
-def _claim(connection: Connection, schema: str, state: BudgetState, reached: int) -> bool:
-    """Enter what is reached; whether the highest of it is ours to tell. The lower ones needn't be told any more."""
-    mine = False
-    for percent in state.budget.thresholds:
-        if percent > reached:
-            continue
-        count, _ = execute(
-            connection,
-            f"INSERT INTO {quote(schema)}.{store.ALERTS} (budget, period, window_start, percent, amount, used)"  # noqa: S608
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (
-                state.budget.name,
-                state.budget.period,
-                state.window.start.isoformat(),
-                percent,
-                state.budget.amount,
-                state.used,
-            ),
-        )
-        if percent == reached:
-            mine = count == 1
-            if not mine:
-                return False
-    return mine
+def _claimed(connection: Connection, schema: str, states: list[BudgetState]) -> list[tuple[BudgetState, int]]:
+    """Enter all that is reached, in one statement; what is ours to tell: of each budget the highest that is new.
+
+    Whoever enters the same rows at once does so in the same order, so that nobody waits in a circle.
+    """
+    entries = [
+        {
+            "budget": state.budget.name,
+            "period": state.budget.period,
+            "window_start": state.window.start.isoformat(),
+            "percent": percent,
+            "amount": str(state.budget.amount),
+            "used": format(state.used, "f"),
+        }
+        for state in states
+        for percent in state.budget.thresholds
+        if percent <= (state.reached or 0)
+    ]
+    if not entries:
+        return []
+    columns = "budget, period, window_start, percent, amount, used"
+    _, rows = execute(
+        connection,
+        f"INSERT INTO {quote(schema)}.{store.ALERTS} ({columns}) SELECT {columns} FROM json_to_recordset(%s) AS entry"  # noqa: S608
+        " (budget text, period text, window_start timestamptz, percent smallint, amount numeric, used numeric)"
+        " ORDER BY budget, period, percent ON CONFLICT DO NOTHING RETURNING budget, period, percent",
+        (json.dumps(entries),),
+    )
+    new = set(rows)
+    # The lower ones needn't be told any more.
+    return [
+        (state, state.reached)
+        for state in states
+        if state.reached is not None and (state.budget.name, state.budget.period, state.reached) in new
+    ]
 
 
 def alert(state: BudgetState, percent: int, runtime: Runtime) -> dict[str, Any]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from tracker.runtime import Runtime
 
 EVERY_S = 60.0
-# A database without budgets is asked more seldom.
+# A database without budgets is asked more seldom, and one with very many so that looking takes a hundredth of the time.
 _WITHOUT_S = 600.0
+_SHARE = 100
 _TIME_S = 5.0
 
 
@@ -63,6 +64,7 @@ class BudgetWatch:
             # Not even a mistake of ours may end the thread that delivers.
             with suppress(Exception):
                 self._ask(now)
+            self._due_at = max(self._due_at, now + _SHARE * (time.monotonic() - now))
         finally:
             self._looking.release()
 
