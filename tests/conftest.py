@@ -111,6 +111,10 @@ def template(server_url: str) -> Iterator[str]:
     name = f"tracker_template_{os.getpid()}"
     run(server_url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
     migrate(lambda: connect(with_database(server_url, name)))
+    # A pooler keeps its connection, and a database in use is not copied.
+    sessions = f"FROM pg_stat_activity WHERE datname = '{name}'"
+    run(server_url, f"SELECT pg_terminate_backend(pid) {sessions}")
+    eventually(lambda: value(server_url, f"SELECT count(*) {sessions}") == 0)
     yield name
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

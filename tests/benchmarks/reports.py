@@ -9,7 +9,7 @@ settings. Each call is a report's whole time: looking the rollups up, asking, an
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,11 +18,12 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.benchmarks.common import print_table
 from tests.benchmarks.servers import database, server, timed_ms
 from tracker.database.driver import Connection, execute
 from tracker.database.locate import Database
 from tracker.database.table import read_table
-from tracker.reports import Filters, Reader, latency, performance, usage
+from tracker.reports import Filters, Reader, hours, latency, performance, usage
 from tracker.rollups import refresh, tables
 
 ZONE = "Asia/Kolkata"
@@ -50,6 +51,9 @@ PLAIN = {
         FROM spans GROUP BY 1 ORDER BY 3 DESC LIMIT 8""",
     "latency p50/p95/p99": f"""SELECT model, percentile_cont(ARRAY[0.5, 0.95, 0.99])
         WITHIN GROUP (ORDER BY processing_time) FROM token_usage WHERE {RANGE} GROUP BY 1""",
+    "hours of the week": f"""SELECT extract(isodow FROM created_at AT TIME ZONE '{ZONE}'),
+        extract(hour FROM created_at AT TIME ZONE '{ZONE}'), count(*), sum(total_tokens)
+        FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
     "connection p50/p95 by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), environment,
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY connection_ms), sum(retry_count)
         FROM token_usage WHERE {RANGE} AND delivery IS NOT NULL GROUP BY 1, 2""",
@@ -69,13 +73,14 @@ def questions(reader: Reader, asked: Filters) -> dict[str, Callable[[], Any]]:
         "top users": lambda: usage.top_users(reader, asked),
         "latency p50/p95/p99": lambda: latency.by_model(reader, asked),
         "connection p50/p95 by day": lambda: performance.connection_time(reader, asked),
+        "hours of the week": lambda: hours.by_hour_and_weekday(reader, asked),
         "last 50 records": lambda: usage.last_records(reader, asked, 50),
         "one user, models by day": lambda: usage.by_model_over_time(reader, one_user),
     }
 
 
-def prepare(found: Database, rows: int) -> None:
-    """Fill a database; prints what refresh, rebuild and disk cost."""
+def prepare(found: Database, rows: int) -> dict[str, str]:
+    """Fill a database; what build, refresh and disk cost, by name."""
     with closing(found.connect()) as connection:
         question = (Path(__file__).parent / "calls.sql").read_text(encoding="utf-8")
         execute(connection, question.replace(":rows", str(rows)))
@@ -84,7 +89,48 @@ def prepare(found: Database, rows: int) -> None:
         build_ms = timed_ms(lambda: refresh.catch_up(connection, table))
         for name in tables.ALL:
             execute(connection, f"VACUUM ANALYZE {name}")
-        _maintenance(connection, table, rows, build_ms)
+        costs = _maintenance(connection, table, build_ms) | _disk(connection, rows)
+        # As while a dashboard is open and calls come in: all but the last ones are added up.
+        refresh.catch_up(connection, table)
+        _calls(connection, 20, apart_s=1)
+        return costs
+
+
+def _calls(connection: Connection, count: int, apart_s: int) -> None:
+    execute(
+        connection,
+        "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at, user_id)"
+        " SELECT 'gemini-2.5-flash', 1, 2, 3, now() - n * make_interval(secs => %s), 'user_' || n"
+        " FROM generate_series(1, %s) AS n",
+        (apart_s, count),
+    )
+
+
+def _maintenance(connection: Connection, table: Any, build_ms: float) -> dict[str, str]:
+    refreshes = []
+    for _ in range(5):
+        _calls(connection, 1000, apart_s=10)
+        refreshes.append(timed_ms(lambda: refresh.refresh(connection, table)))
+    middle = median(refreshes)
+    return {
+        "full build, s": f"{build_ms / 1000:.0f}",
+        "refresh after 1,000 calls of the last 3 hours, ms": f"{middle:.0f}",
+        "of a full build": f"1/{build_ms / middle:.0f}",
+    }
+
+
+def _disk(connection: Connection, rows: int) -> dict[str, str]:
+    _, sizes = execute(
+        connection,
+        "SELECT CASE WHEN relname = 'token_usage' THEN 'rows' ELSE 'rollups' END, sum(pg_table_size(oid))::bigint,"
+        " sum(pg_indexes_size(oid))::bigint FROM pg_class WHERE relkind = 'r'"
+        " AND (relname = 'token_usage' OR relname = ANY (%s)) GROUP BY 1 ORDER BY 1 DESC",
+        (list(tables.ALL),),
+    )
+    return {
+        f"bytes a row: {what}, their indexes": f"{table_bytes / rows:.0f}, {index_bytes / rows:.0f}"
+        for what, table_bytes, index_bytes in sizes
+    }
 
 
 def measure(databases: Sequence[Database], rounds: int = 5) -> dict[str, list[float]]:
@@ -110,31 +156,6 @@ def measure(databases: Sequence[Database], rounds: int = 5) -> dict[str, list[fl
     return times
 
 
-def _maintenance(connection: Connection, table: Any, rows: int, build_ms: float) -> None:
-    refreshes = []
-    for _ in range(5):
-        execute(
-            connection,
-            "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at, user_id)"
-            " SELECT 'gemini-2.5-flash', 1, 2, 3, now() - n * interval '10 s', 'user_' || n"
-            " FROM generate_series(1, 1000) AS n",
-        )
-        refreshes.append(timed_ms(lambda: refresh.refresh(connection, table)))
-    middle = sorted(refreshes)[2]
-    print(
-        f"{rows:,} rows: full build {build_ms:,.0f} ms; refresh after 1,000 calls of the last 3 hours {middle:.0f} ms"
-    )
-    _, sizes = execute(
-        connection,
-        "SELECT CASE WHEN relname = 'token_usage' THEN 'rows' ELSE 'rollups' END, sum(pg_table_size(oid))::bigint,"
-        " sum(pg_indexes_size(oid))::bigint FROM pg_class WHERE relkind = 'r'"
-        " AND (relname = 'token_usage' OR relname = ANY (%s)) GROUP BY 1 ORDER BY 1 DESC",
-        (list(tables.ALL),),
-    )
-    for what, table_bytes, index_bytes in sizes:
-        print(f"  bytes a row, {what}: table {table_bytes / rows:.0f}, indexes {index_bytes / rows:.0f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 5_000_000])
@@ -142,16 +163,26 @@ def main() -> None:
     arguments = parser.parse_args()
     with server(arguments.database_url) as url, ExitStack() as stack:
         databases = [stack.enter_context(database(url, f"reports_{rows}")) for rows in arguments.rows]
-        for found, rows in zip(databases, arguments.rows, strict=True):
-            prepare(found, rows)
+        costs = [prepare(found, rows) for found, rows in zip(databases, arguments.rows, strict=True)]
         times = measure(databases)
-    heads = " | ".join(f"{rows:,} rows, ms" for rows in arguments.rows)
-    print(f"\n| question | {heads} | plain SQL, ms | ratio |\n|---|{'---:|' * (len(databases) + 2)}")
+    heads = [f"{rows:,} rows" for rows in arguments.rows]
+    lines = [
+        (name, *(f"{ms:.1f}" for ms in own), *_beside(own, plain)) for name, own, plain in _split(times, len(heads))
+    ]
+    print()
+    print_table(["question", *(f"{head}, ms" for head in heads), "the same of the rows, ms", "ratio", "growth"], lines)
+    print()
+    print_table(["", *heads], [(name, *(cost[name] for cost in costs)) for name in costs[0]])
+
+
+def _split(times: dict[str, list[float]], sizes: int) -> Iterator[tuple[str, list[float], list[float]]]:
     for name, found_ms in times.items():
-        own, plain = found_ms[: len(databases)], found_ms[len(databases) :]
-        shown = " | ".join(f"{value:.1f}" for value in own)
-        ratio = f"1/{plain[0] / own[-1]:.0f}" if plain else "–"
-        print(f"| {name} | {shown} | {f'{plain[0]:,.0f}' if plain else '–'} | {ratio} |")
+        yield name, found_ms[:sizes], found_ms[sizes:]
+
+
+def _beside(own: list[float], plain: list[float]) -> tuple[str, str, str]:
+    growth = f"{own[-1] / own[0]:.2f}"
+    return (f"{plain[0]:,.0f}", f"1/{plain[0] / own[-1]:.0f}", growth) if plain else ("–", "–", growth)
 
 
 if __name__ == "__main__":

@@ -432,11 +432,16 @@ def test_a_role_that_sees_some_rows_reads_those_and_adds_nothing_up(
 
 
 def test_a_session_that_may_not_write_is_told_where_it_can_be_refreshed(
-    store: Store, new_store: Callable[[str], Store]
+    store: Store, new_role: Callable[..., str], new_store: Callable[[str], Store]
 ) -> None:
     settled(store)
-    run(store.url, f"ALTER DATABASE {clean(store.url).dbname} SET default_transaction_read_only = on")
-    found = new_store(store.url).reader.standing()
+    role = new_role()
+    run(
+        store.url,
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        f"ALTER ROLE {role} SET default_transaction_read_only = on",
+    )
+    found = new_store(with_role(store.url, role)).reader.standing()
     assert found.complete
     assert "token-tracker rollup" in str(found.remedy)
 

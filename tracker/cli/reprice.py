@@ -17,7 +17,6 @@ from tracker.errors import DatabaseError, SettingError
 from tracker.prices import own, reprice
 from tracker.prices.book import PriceBook
 from tracker.rollups import refresh
-from tracker.rollups.lock import patiently
 
 
 def add_parser(commands: Any) -> None:
@@ -49,9 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _refresh(connection: Connection, schema: str | None) -> None:
     """Bring the sums up to date now; what can't be done here the next reader does, since they are marked."""
     try:
-        table = read_table(connection, schema)
-        while patiently(lambda: refresh.refresh(connection, table)).more:
-            pass
+        refresh.settle(connection, read_table(connection, schema))
     except DatabaseError as error:
         print(f"The rollups are brought up to date by whoever reads them next. {error}", file=sys.stderr)
 
