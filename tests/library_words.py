@@ -16,10 +16,10 @@ from babel.messages.catalog import Catalog
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
     "access": "policy",
-    "database": "adoption embedded failures locate pool url",
+    "database": "adoption embedded failures locate pool timer url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
-    "recording": "delivery direct outbox places statement",
+    "recording": "delivery direct outbox_file places statement tracker",
     "reports": "engine ledger pgbouncer sampler",
     "rollups": "refresh state",
     "": "settings",

@@ -32,7 +32,7 @@ class Instance:
             "platform": runtime.platform,
             "region": runtime.region,
             "deployment": runtime.deployment,
-            "instance_id": self.id,
+            "instance_id": self.name,
         }
 
     def next_sequence(self) -> int:

@@ -91,7 +91,7 @@ def insert(connection: Connection, target: Target, row: Row, prefix: str = "") -
     count, _ = execute(
         connection,
         prefix + _single(target.name, columns),
-        [_value(name, row[name], target.zone) for name in columns],
+        [v if type(v := row[name]) in _PLAIN else _value(name, v, target.zone) for name in columns],
     )
     return count == 1
 
@@ -208,8 +208,13 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
             value = value.astimezone(settings.zone(zone)).replace(tzinfo=None)
         return value.isoformat()
     if name == "metadata":
-        return json.dumps(value, ensure_ascii=False)
+        return _encode(value)
     return str(value)
+
+
+# What is text already, or a number that psycopg2 writes as it is.
+_PLAIN = {str, int, bool, type(None), float}
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 class Copied(NamedTuple):
