@@ -16,12 +16,12 @@ from babel.messages.catalog import Catalog
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
     "access": "policy",
-    "database": "adoption embedded failures locate pool url",
+    "database": "adoption embedded failures locate pool timer url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
-    "recording": "delivery direct outbox places statement",
+    "recording": "delivery direct outbox outbox_file places statement",
     "reports": "engine ledger pgbouncer sampler",
-    "rollups": "refresh state",
+    "rollups": "lock refresh state",
     "": "settings",
 }
 _SENTENCE = re.compile(r"(?:[A-Z0-9{]|token-tracker ).* .*[.;]")
