@@ -246,7 +246,9 @@ def test_a_missing_role_is_exit_1(command, fails, database_url):
     assert "no user no_such_role" in fails(command, with_role(database_url, "no_such_role", "hunter2"), 1)
 
 
-@pytest.mark.parametrize("command", ["record", "import", "budget", "reconcile", "rollup", "prune", "sample-data"], indirect=True)
+@pytest.mark.parametrize(
+    "command", ["record", "import", "budget", "reconcile", "rollup", "prune", "sample-data"], indirect=True
+)
 def test_a_missing_table_is_exit_1_and_names_migrate(command, fails, empty_database_url):
     assert "token-tracker migrate" in fails(command, empty_database_url, 1)
 
