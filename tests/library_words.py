@@ -19,9 +19,13 @@ SAID_IN = {
     "database": "adoption embedded failures locate pool timer url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
+<<<<<<< HEAD
     "recording": "delivery direct outbox_file places statement tracker",
+=======
+    "recording": "delivery direct outbox outbox_file places statement",
+>>>>>>> pages
     "reports": "engine ledger pgbouncer sampler",
-    "rollups": "refresh state",
+    "rollups": "lock refresh state",
     "": "settings",
 }
 _SENTENCE = re.compile(r"(?:[A-Z0-9{]|token-tracker ).* .*[.;]")

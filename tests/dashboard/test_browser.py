@@ -94,6 +94,15 @@ def settled(page: Page) -> None:
     page.wait_for_selector(READY, timeout=60_000)
 
 
+def drawn(page: Page) -> None:
+    """The script is done before the browser is: wait for what it loads by and by, the shell's own style among it."""
+    settled(page)
+    styles = "[...document.querySelectorAll('style')].some(one => one.textContent.includes('light-dark'))"
+    eventually(lambda: page.evaluate(styles))  # `wait_for_function` evaluates a text, which the page's policy forbids
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+
+
 def go(page: Page, name: str) -> None:
     """To another page, by the sidebar."""
     page.get_by_test_id("stSidebarNavLink").filter(has_text=name).click()
@@ -307,7 +316,7 @@ def test_a_model_of_any_name_has_its_bar(visit: Callable[..., Page], sample_url:
 @pytest.mark.parametrize("path", PATHS)
 def test_axe_finds_nothing_of_ours(visit: Callable[..., Page], path: str, theme: str, locale: str) -> None:
     page = visit(path, color_scheme=theme, locale=locale)
-    settled(page)
+    drawn(page)
     found = Axe().run(page).response["violations"]
     ours = {one["id"]: [node["html"][:160] for node in one["nodes"][:3]] for one in found if one["id"] not in NOT_OURS}
     assert ours == {}
