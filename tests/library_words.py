@@ -19,11 +19,7 @@ SAID_IN = {
     "database": "adoption embedded failures locate pool timer url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
-<<<<<<< HEAD
-    "recording": "delivery direct outbox_file places statement tracker",
-=======
-    "recording": "delivery direct outbox outbox_file places statement",
->>>>>>> pages
+    "recording": "delivery direct outbox outbox_file places statement tracker",
     "reports": "engine ledger pgbouncer sampler",
     "rollups": "lock refresh state",
     "": "settings",
