@@ -26,9 +26,16 @@ SELECT json_build_object(
         JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_am m ON m.oid = c.relam
         WHERE i.indrelid = t.oid AND i.indpred IS NULL AND m.amname = 'btree'), '[]'),
-    -- May this role tell the ledger and the table of alerts?
+    -- May this role tell the ledger and the table of alerts? Under row-level security a policy has to let it, too.
     'takes_notes', (
-        SELECT count(*) = 2 AND bool_and(has_table_privilege(o.oid, 'INSERT'))
+        SELECT count(*) = 2 AND bool_and(
+            has_table_privilege(o.oid, 'INSERT')
+            AND (NOT row_security_active(o.oid) OR EXISTS (
+                SELECT 1
+                FROM pg_policy p
+                WHERE p.polrelid = o.oid AND p.polcmd IN ('a', '*') AND p.polpermissive
+                  AND EXISTS (
+                      SELECT 1 FROM unnest(p.polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE')))))
         FROM pg_class o
         WHERE o.relnamespace = n.oid AND o.relname IN ('token_tracker_ledger', 'token_tracker_alerts')),
     'late_index', EXISTS (

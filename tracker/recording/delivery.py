@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from tracker.database.driver import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.recording.log import warn_once
 from tracker.recording.statement import Arrival, Target, absent, insert, insert_waiting, is_stored
 
 T = TypeVar("T")
@@ -78,8 +79,16 @@ class Delivery:
         return self._attempt(lambda lease, target, _: absent(lease.connection, target, ids), deadline, Attempts())
 
     def tell(self, work: Callable[[Any, Target], None], deadline: float) -> None:
-        """Do something else on one of the connections, once. Raises `DatabaseError`."""
-        self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, Attempts())
+        """Tell about records on one of the connections, once. Raises `DatabaseError`.
+
+        A ledger that this role may not write to stands in no record's way: it is said once, and forgotten.
+        """
+        try:
+            self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, Attempts())
+        except SetupError as error:
+            if error.code != "right_missing":
+                raise
+            warn_once(f"The loss ledger can't be told about records. {error}")
 
     def _again(self, attempt: Callable[[], T], deadline: float, attempts: Attempts) -> T:
         import random
