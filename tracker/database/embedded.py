@@ -35,7 +35,9 @@ _LONGEST_SOCKET_DIR = 103 - len("/.s.PGSQL.5432")
 # pg_ctl and initdb put paths between double quotes and hand them to a shell.
 # What isn't UTF-8 arrives as lone surrogates, and initdb refuses it.
 _UNUSABLE = re.compile('["$`\\\\\x00-\x1f\x7f\ud800-\udfff]')
-_MAKING = "initdb-"
+# A name that nobody else gives: what lies under it is ours to remove.
+_MAKING = ".token-tracker-making"
+_USERS = "users.lock"
 _servers: dict[Path, _Server] = {}
 
 
@@ -83,7 +85,13 @@ def stop(directory: str | None = None) -> None:
 
 def _base(directory: str | None) -> Path:
     if directory:
-        return Path(directory).expanduser().resolve()
+        try:
+            return Path(directory).expanduser().resolve()
+        except RuntimeError:
+            raise SettingError(
+                f"TRACKER_EMBEDDED_DIR holds {directory[:60]!r}, the home of a user who has none here; it may hold a"
+                " directory."
+            ) from None
     return _ROOT_BASE if os.geteuid() == 0 else user_directory("data")
 
 
@@ -101,13 +109,14 @@ class _Server:
         return DatabaseUrl(params={"host": str(self._socket_dir()), "user": "postgres", "dbname": "postgres"})
 
     def join(self) -> None:
-        self.base.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            _check_reachable(self.base)
+            _make_reachable(self.base)
             self._as_account = _account()
+        else:
+            self.base.mkdir(parents=True, exist_ok=True)
         if self._users is None:
             # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
-            self._users = (self.base / "users.lock").open("w")
+            self._users = (self.base / _USERS).open("w")
             _flock(self._users, exclusive=False)
             atexit.register(self.leave)
         with _exclusive(self.base / "start.lock"):
@@ -129,17 +138,16 @@ class _Server:
 
     def _init(self) -> None:
         """Make the data directory, whole or not at all: whatever ends this half way, the next start begins anew."""
-        for left in self.base.glob(_MAKING + "*"):
-            shutil.rmtree(left, ignore_errors=True)
+        making = self.base / _MAKING
+        shutil.rmtree(making, ignore_errors=True)
         if (self.data / "PG_VERSION").exists():
             return
-        making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.base))
+        making.mkdir(mode=0o700)
         try:
             self._give(making)
             # Trust is safe on a socket that lies in a directory only this user can enter.
             self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(making))
-            shutil.rmtree(self.data, ignore_errors=True)
-            making.rename(self.data)
+            making.rename(self.data)  # refused where somebody else's directory of that name holds anything
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
@@ -225,21 +233,23 @@ def _account() -> dict[str, Any]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _check_reachable(base: Path) -> None:
-    """Root's server runs under another account, which must be able to pass every parent directory."""
-    temporary = Path(tempfile.gettempdir()).resolve()
-    for parent in (base, *base.parents):
-        mode = parent.stat().st_mode
-        if mode & 0o001:
-            continue
-        if parent != base and temporary not in parent.parents:
+def _make_reachable(base: Path) -> None:
+    """Make the directory. Root's server runs under another account, which must be able to pass it and its parents.
+
+    Only what is made here, or was by an earlier start, is opened: for passing through, not for reading.
+    """
+    made = [path for path in (base, *base.parents) if not path.exists()]
+    ours = base in made or (base / _USERS).exists() or (base.is_dir() and not any(base.iterdir()))
+    for path in (base, *base.parents):
+        if path not in made and not path.stat().st_mode & 0o001 and not (path == base and ours):
             raise SetupError(
                 "embedded_unreachable",
-                f"As root, the embedded database can't lie in {base}: {parent} is closed to its account.",
+                f"As root, the embedded database can't lie in {base}: {path} is closed to its account.",
                 f"Set TRACKER_EMBEDDED_DIR to a directory such as {_ROOT_BASE}, or DATABASE_URL.",
             )
-        # Passing through, not reading: what else lies there stays unlisted.
-        parent.chmod((mode & 0o777) | 0o011)
+    base.mkdir(parents=True, exist_ok=True)
+    for path in (base, *made):
+        path.chmod((path.stat().st_mode & 0o777) | 0o011)
 
 
 def _flock(file: IO[str], *, exclusive: bool, wait: bool = True) -> None:
