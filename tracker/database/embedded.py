@@ -35,9 +35,7 @@ _LONGEST_SOCKET_DIR = 103 - len("/.s.PGSQL.5432")
 # pg_ctl and initdb put paths between double quotes and hand them to a shell.
 # What isn't UTF-8 arrives as lone surrogates, and initdb refuses it.
 _UNUSABLE = re.compile('["$`\\\\\x00-\x1f\x7f\ud800-\udfff]')
-# A name that nobody else gives: what lies under it is ours to remove.
-_MAKING = ".token-tracker-making"
-_USERS = "users.lock"
+_MAKING = "initdb-"
 _servers: dict[Path, _Server] = {}
 
 
@@ -109,14 +107,13 @@ class _Server:
         return DatabaseUrl(params={"host": str(self._socket_dir()), "user": "postgres", "dbname": "postgres"})
 
     def join(self) -> None:
+        self.base.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            _make_reachable(self.base)
+            _check_reachable(self.base)
             self._as_account = _account()
-        else:
-            self.base.mkdir(parents=True, exist_ok=True)
         if self._users is None:
             # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
-            self._users = (self.base / _USERS).open("w")
+            self._users = (self.base / "users.lock").open("w")
             _flock(self._users, exclusive=False)
             atexit.register(self.leave)
         with _exclusive(self.base / "start.lock"):
@@ -138,16 +135,17 @@ class _Server:
 
     def _init(self) -> None:
         """Make the data directory, whole or not at all: whatever ends this half way, the next start begins anew."""
-        making = self.base / _MAKING
-        shutil.rmtree(making, ignore_errors=True)
+        for left in self.base.glob(_MAKING + "*"):
+            shutil.rmtree(left, ignore_errors=True)
         if (self.data / "PG_VERSION").exists():
             return
-        making.mkdir(mode=0o700)
+        making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.base))
         try:
             self._give(making)
             # Trust is safe on a socket that lies in a directory only this user can enter.
             self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(making))
-            making.rename(self.data)  # refused where somebody else's directory of that name holds anything
+            shutil.rmtree(self.data, ignore_errors=True)
+            making.rename(self.data)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
@@ -233,23 +231,21 @@ def _account() -> dict[str, Any]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _make_reachable(base: Path) -> None:
-    """Make the directory. Root's server runs under another account, which must be able to pass it and its parents.
-
-    Only what is made here, or was by an earlier start, is opened: for passing through, not for reading.
-    """
-    made = [path for path in (base, *base.parents) if not path.exists()]
-    ours = base in made or (base / _USERS).exists() or (base.is_dir() and not any(base.iterdir()))
-    for path in (base, *base.parents):
-        if path not in made and not path.stat().st_mode & 0o001 and not (path == base and ours):
+def _check_reachable(base: Path) -> None:
+    """Root's server runs under another account, which must be able to pass every parent directory."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for parent in (base, *base.parents):
+        mode = parent.stat().st_mode
+        if mode & 0o001:
+            continue
+        if parent != base and temporary not in parent.parents:
             raise SetupError(
                 "embedded_unreachable",
-                f"As root, the embedded database can't lie in {base}: {path} is closed to its account.",
+                f"As root, the embedded database can't lie in {base}: {parent} is closed to its account.",
                 f"Set TRACKER_EMBEDDED_DIR to a directory such as {_ROOT_BASE}, or DATABASE_URL.",
             )
-    base.mkdir(parents=True, exist_ok=True)
-    for path in (base, *made):
-        path.chmod((path.stat().st_mode & 0o777) | 0o011)
+        # Passing through, not reading: what else lies there stays unlisted.
+        parent.chmod((mode & 0o777) | 0o011)
 
 
 def _flock(file: IO[str], *, exclusive: bool, wait: bool = True) -> None:
