@@ -7,7 +7,6 @@ import json
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from tracker.cli import common
@@ -55,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             outcome = _interruptible(lambda: recorder.record(usage))
         except KeyboardInterrupt:
             # Closing may take the time that a record may take; who interrupts wants to be out.
-            recorder.settings = replace(recorder.settings, deadline_s=_CLOSING_S)
+            recorder.settings = recorder.settings._replace(deadline_s=_CLOSING_S)
             raise
     print(json.dumps(outcome.as_dict()))
     if outcome.error:
