@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from tracker.errors import SettingError
+
 Platform = Literal[
     "vercel",
     "aws_lambda",
@@ -133,16 +135,26 @@ def application_name(runtime: Runtime, role: str = "token-tracker") -> str:
 
 
 def user_directory(kind: Literal["data", "state"], env: Mapping[str, str] = os.environ) -> Path:
-    """The user's own directory for this product's files (XDG base directories; Library on macOS)."""
+    """The user's own directory for this product's files (XDG base directories; Library on macOS).
+
+    Raises `SettingError` for a user without a home.
+    """
     import sys
 
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "token-tracker"
+        return _home() / "Library" / "Application Support" / "token-tracker"
     variable, default = {
         "data": ("XDG_DATA_HOME", ".local/share"),
         "state": ("XDG_STATE_HOME", ".local/state"),
     }[kind]
     configured = env.get(variable, "")
     # The XDG specification says that a relative path is to be ignored.
-    base = Path(configured) if configured.startswith("/") else Path.home() / default
+    base = Path(configured) if configured.startswith("/") else _home() / default
     return base / "token-tracker"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise SettingError("This user has no home directory; set HOME to one that can be written.") from None

@@ -76,9 +76,16 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
+def plain(text: str) -> str:
+    """A number's text as people write it: Python also reads 1_0 and other scripts' digits. Raises `ValueError`."""
+    if "_" in text or not text.isascii():
+        raise ValueError
+    return text
+
+
 def _number(low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
-        value = float(text)
+        value = float(plain(text))
         if not (math.isfinite(value) and low <= value <= high):
             raise ValueError
         return value
@@ -88,7 +95,7 @@ def _number(low: float, high: float) -> Callable[[str], float]:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        value = int(text)
+        value = int(plain(text))
         if not low <= value <= high:
             raise ValueError
         return value
@@ -283,7 +290,13 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
 
     runtime = detect(env, value(PLATFORM, None))
     values = {v.field: value(v, v.serverless if runtime.serverless else v.server) for v in VARIABLES}
-    url, name = _database_url(env, overrides.get("database_url"))
+    try:
+        url, name = _database_url(env, overrides.get("database_url"))
+    except SettingError as error:
+        if strict or overrides.get("database_url") is not None:
+            raise
+        url, name = None, DATABASE_URL_NAMES[0]
+        problems.append(str(error))
     return Settings(runtime=runtime, database_url=url, database_url_variable=name, problems=tuple(problems), **values)
 
 
@@ -298,4 +311,8 @@ def _database_url(env: Mapping[str, str], given: object) -> tuple[str | None, st
     for name in DATABASE_URL_NAMES:
         if env.get(name, "").strip():
             return env[name], name
+    if blank := next((name for name in DATABASE_URL_NAMES if env.get(name)), None):
+        raise SettingError(
+            f"{blank} holds nothing but white space; it may hold postgresql://user:password@host:5432/database."
+        )
     return None, DATABASE_URL_NAMES[0]

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from tracker.errors import UsageError, UsageTypeError
 from tracker.frozen import Frozen
+from tracker.settings import plain
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
 MAX_COST_USD = Decimal(10) ** 9
@@ -232,8 +233,10 @@ def _cost(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str | float):
         raise UsageTypeError(f"cost is {type(value).__name__}; it must be a Decimal, or None when unknown.")
     try:
+        if isinstance(value, str):
+            value = plain(value)
         cost = Decimal(str(value) if isinstance(value, float) else value)
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         raise UsageError("cost is not a number.") from None
     if not cost.is_finite() or not 0 <= cost < MAX_COST_USD:
         raise UsageError(f"cost is {str(cost)[:40]}; it must be USD from 0 to {MAX_COST_USD:,}.")

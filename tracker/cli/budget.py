@@ -43,7 +43,7 @@ def _add_set(actions: Any) -> None:
         whose.add_argument(f"--{scope}", metavar=scope[0].upper(), help=f"of this {scope} alone (default: everybody)")
     parser.add_argument(
         "--alert-at",
-        type=int,
+        type=common.whole,
         default=ALERT_PERCENT,
         metavar="PERCENT",
         help=f"when the first alert goes out (default {ALERT_PERCENT}); another one goes out at 100",

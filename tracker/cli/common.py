@@ -27,6 +27,16 @@ def one_line(text: str) -> str:
     return " ".join(text.split()).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def whole(text: str) -> int:
+    """An option's whole number. Raises `ValueError`."""
+    return int(settings.plain(text))
+
+
+def number(text: str) -> float:
+    """An option's number. Raises `ValueError`."""
+    return float(settings.plain(text))
+
+
 def zone(name: str) -> str:
     """An IANA time zone's name, checked. Raises `SettingError`."""
     try:

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _embedded() -> DatabaseUrl | None:
     """The embedded database where no other is named and this machine may have one; None else."""
-    if any(os.environ.get(name, "").strip() for name in DATABASE_URL_NAMES):
+    if any(os.environ.get(name) for name in DATABASE_URL_NAMES):
         return None
     try:
         found = locate(settings_module.load(strict=False))

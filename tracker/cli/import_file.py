@@ -58,12 +58,20 @@ def run(arguments: argparse.Namespace) -> int:
     return _run_log(arguments) if arguments.profile == "tracker-log" else _run_file(arguments)
 
 
+def _open(path: Path, *, errors: str, newline: str | None = None) -> TextIO:
+    """Raises `SettingError`: what can't be opened is found wrong before anything is tried."""
+    try:
+        return path.open("r", encoding="utf-8-sig", errors=errors, newline=newline)
+    except OSError as error:
+        raise SettingError(f"{path}: {error.strerror}.") from None
+
+
 def _run_log(arguments: argparse.Namespace) -> int:
     """Replay the records in a platform's log, each by its id."""
     if arguments.map or arguments.set or arguments.save_profile:
         raise SettingError("--map, --set and --save-profile don't go with a log, whose records say everything.")
     problems: list[tuple[int, str]] = []
-    with arguments.file.open("r", encoding="utf-8-sig", errors="replace") as file:
+    with _open(arguments.file, errors="replace") as file:
         database = common.database()
         with closing(database.connect()) as connection:
             writer = BatchWriter(connection, database.url.schema)
@@ -83,7 +91,7 @@ def _run_log(arguments: argparse.Namespace) -> int:
 
 
 def _run_file(arguments: argparse.Namespace) -> int:
-    with arguments.file.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with _open(arguments.file, errors="surrogateescape", newline="") as file:
         path = checked(arguments.rejects, arguments.file)
         calls = _calls(file, arguments)
         next(calls)  # reads the first records: what is wrong with the call is said before anything is tried

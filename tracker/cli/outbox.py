@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker import settings as settings_module
+from tracker.cli import common
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError
 from tracker.recording.outbox import Outbox
@@ -27,7 +28,7 @@ def add_parser(commands: Any) -> None:
     listing.set_defaults(run=run_list)
     draining = actions.add_parser("drain", help="deliver what waits; exit 1 if records remain")
     draining.add_argument("--from", dest="source", type=Path, metavar="PATH", help="this outbox instead of our own")
-    draining.add_argument("--timeout", type=float, default=_TIMEOUT_S, metavar="S", help="seconds (default 60)")
+    draining.add_argument("--timeout", type=common.number, default=_TIMEOUT_S, metavar="S", help="seconds (default 60)")
     draining.add_argument(
         "--set-aside", action="store_true", help="also try the records again that the database refused"
     )

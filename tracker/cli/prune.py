@@ -14,7 +14,7 @@ from tracker.rollups import refresh
 from tracker.rollups.prune import Prunable, prunable, prune
 from tracker.rollups.state import usable
 
-_AGE = re.compile(r"(\d{1,5})([dw])\Z")
+_AGE = re.compile(r"([0-9]{1,5})([dw])\Z")
 
 
 def add_parser(commands: Any) -> None:

@@ -14,7 +14,9 @@ from tracker.errors import SettingError
 
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser("sample-data", help="fill an empty dashboard with removable sample calls")
-    parser.add_argument("--days", type=int, default=30, metavar="N", help="how far back (1 to 366; default 30)")
+    parser.add_argument(
+        "--days", type=common.whole, default=30, metavar="N", help="how far back (1 to 366; default 30)"
+    )
     parser.add_argument("--force", action="store_true", help="also where real calls are stored")
     parser.add_argument("--remove", action="store_true", help="remove every sample call, and nothing else")
     parser.set_defaults(run=run)

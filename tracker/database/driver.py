@@ -50,13 +50,31 @@ def is_libpq_key(key: str) -> bool:
     return True
 
 
-def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str) -> Connection:
+class SteadyConnection(Connection):
+    """One whose transactions begin as ours do, whatever another client left behind in a pooler's session."""
+
+    def beginning(self) -> str:
+        """What goes before a statement that begins a transaction; a statement's own settings come after and win."""
+        if self.get_transaction_status() != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+            return ""
+        standby = self.get_parameter_status("in_hot_standby") == "on"  # which refuses even to be asked
+        return _LIMITS if standby else "SET TRANSACTION READ WRITE; " + _LIMITS
+
+
+# They end with the transaction, so that they are nobody else's either.
+_LIMITS = (
+    "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = 0;"
+    " SET LOCAL idle_in_transaction_session_timeout = 0; "
+)
+
+
+def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, steady: bool = False) -> Connection:
     """Open an autocommit connection within `timeout_s`, whatever hangs: name service, network, TLS or login.
 
-    Raises `DatabaseError`. libpq bounds neither DNS nor the sum over several hosts, so the attempt runs in a thread
-    of its own; one that comes too late closes what it got.
+    `steady` is for work that sets no limits of its own. Raises `DatabaseError`. libpq bounds neither DNS nor the sum
+    over several hosts, so the attempt runs in a thread of its own; one that comes too late closes what it got.
     """
-    attempt = _Attempt(_parameters(url, timeout_s, application_name))
+    attempt = _Attempt(_parameters(url, timeout_s, application_name), SteadyConnection if steady else Connection)
     if not threads.start(attempt.run, "tracker-connect"):
         attempt.run()  # bounded by libpq's own limit at least
     connection = attempt.result(timeout_s)
@@ -82,8 +100,9 @@ def _parameters(url: DatabaseUrl, timeout_s: float, application_name: str) -> Ma
 class _Attempt:
     """One connection attempt in a daemon thread that its caller may stop waiting for."""
 
-    def __init__(self, parameters: Mapping[str, str]) -> None:
+    def __init__(self, parameters: Mapping[str, str], kind: type[Connection]) -> None:
         self._parameters = parameters
+        self._kind = kind
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._abandoned = False
@@ -92,7 +111,8 @@ class _Attempt:
     def run(self) -> None:
         outcome: Connection | Exception
         try:
-            outcome = connected = psycopg2.connect(psycopg2.extensions.make_dsn(**self._parameters))
+            dsn = psycopg2.extensions.make_dsn(**self._parameters)
+            outcome = connected = psycopg2.connect(dsn, connection_factory=self._kind)
             connected.autocommit = True
         except Exception as error:  # noqa: BLE001  a message in another encoding is a UnicodeDecodeError
             outcome = error
@@ -129,11 +149,17 @@ def translate(
     return explain_statement(error.pgcode, named, broken=lost, name=type(error).__name__)
 
 
-def execute(connection: Connection, statement: str, parameters: Parameters = None) -> tuple[int, list[tuple[Any, ...]]]:
-    """Run one statement; the number of rows it touched and the rows it returned. Raises `DatabaseError`."""
+def execute(
+    connection: Connection, statement: str, parameters: Parameters = None, *, alone: bool = False
+) -> tuple[int, list[tuple[Any, ...]]]:
+    """Run one statement; the number of rows it touched and the rows it returned. Raises `DatabaseError`.
+
+    `alone` is for what PostgreSQL takes in no transaction, and so with nothing before it.
+    """
     try:
+        beginning = "" if alone or not isinstance(connection, SteadyConnection) else connection.beginning()
         with connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
+            cursor.execute(beginning + statement, parameters)
             return cursor.rowcount, cursor.fetchall() if cursor.description else []
     except psycopg2.Error as error:
         raise translate(error, connection, statement) from None

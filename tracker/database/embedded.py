@@ -83,7 +83,13 @@ def stop(directory: str | None = None) -> None:
 
 def _base(directory: str | None) -> Path:
     if directory:
-        return Path(directory).expanduser().resolve()
+        try:
+            return Path(directory).expanduser().resolve()
+        except RuntimeError:
+            raise SettingError(
+                f"TRACKER_EMBEDDED_DIR holds {directory[:60]!r}, the home of a user who has none here; it may hold a"
+                " directory."
+            ) from None
     return _ROOT_BASE if os.geteuid() == 0 else user_directory("data")
 
 

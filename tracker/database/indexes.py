@@ -63,9 +63,9 @@ def _keys(table: Table, columns: tuple[str, ...]) -> str:
     return keys
 
 
-def statements(table: Table, index: MissingIndex) -> Iterator[str]:
-    """What builds it without blocking writers; a partitioned table takes no CONCURRENTLY."""
-    concurrently = "" if table.kind == "p" else "CONCURRENTLY "
+def statements(table: Table, index: MissingIndex, *, beside: bool) -> Iterator[str]:
+    """What builds it, without blocking writers where `beside`; a partitioned table takes no CONCURRENTLY."""
+    concurrently = "CONCURRENTLY " if beside and table.kind != "p" else ""
     schema = quote(table.schema)
     if index.half_built:
         yield f"DROP INDEX {concurrently}IF EXISTS {schema}.{quote(index.half_built)}"

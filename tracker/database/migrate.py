@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from pathlib import Path
 from tracker.database import adoption, indexes
 from tracker.database.driver import Connection, execute
 from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, literal, quote, read_table
-from tracker.errors import SettingError, SetupError, TransientError
+from tracker.database.timer import Deadline
+from tracker.errors import DatabaseError, SettingError, SetupError, TransientError
 
 Connect = Callable[[], Connection]
 
@@ -28,6 +30,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_migrations (
 )"""
 _LOCK_TIMEOUT = "3s"
 _PATIENCE_S = 60
+_TURN_S = 10
+_FEW_ROWS = 10_000
 
 
 @dataclass(slots=True)
@@ -60,6 +64,9 @@ def migrate(
     ):
         with attempt:
             run.all()
+    if dry_run and schema and run.result.statements:
+        # Our statements name no schema: they run in the one that DATABASE_URL names.
+        run.result.statements.insert(0, f"SET search_path = {quote(schema)};")
     return run.result
 
 
@@ -95,8 +102,11 @@ class _Run:
                     if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
                         self._step_file(connection, version, name)
                 complete = 2 in done and not any(indexes.missing(connection, table))
+                if not complete and _has_few_rows(connection):
+                    self._build(connection, connection, table, done)
+                    complete = True
             if not complete:
-                self._step_indexes(table, done)
+                self._step_indexes(connection, table, done)
         finally:
             connection.close()
 
@@ -176,23 +186,27 @@ class _Run:
         comment = "\n".join(filter(None, (table.created_at_comment, note)))
         self._do(connection, "COMMENT ON COLUMN token_usage.created_at IS " + literal(comment))
 
-    def _step_indexes(self, table: Table, done: set[int]) -> None:
-        """Build what is missing without blocking writers; an index left half-built by a dead run is made again."""
-        holder, worker = self._connect(), self._connect()
+    def _step_indexes(self, connection: Connection, table: Table, done: set[int]) -> None:
+        """Build what is missing without blocking writers, on a connection beside the one that holds our lock."""
+        worker = self._connect()
         try:
-            with self._locked(holder):
+            with self._locked(connection):
+                _take_turn(worker)
                 if not self._dry_run:
                     # Between the two transactions another run may have built them.
-                    table, done = read_table(holder, self._schema), _versions(holder)
-                found = list(indexes.missing(holder, table))
-                for index in found:
-                    for statement in indexes.statements(table, index):
-                        self._do(worker, statement)
-                if found or 2 not in done:
-                    self._done(holder, 2, "index_token_usage")
+                    table, done = read_table(connection, self._schema), _versions(connection)
+                self._build(connection, worker, table, done)
         finally:
             worker.close()
-            holder.close()
+
+    def _build(self, holder: Connection, worker: Connection, table: Table, done: set[int]) -> None:
+        """Each missing index; one left half-built by a dead run is made again."""
+        found = list(indexes.missing(holder, table))
+        for index in found:
+            for statement in indexes.statements(table, index, beside=worker is not holder):
+                self._do(worker, statement)
+        if found or 2 not in done:
+            self._done(holder, 2, "index_token_usage")
 
     def _protect(self, connection: Connection, before: set[str]) -> None:
         """On Supabase a table in an exposed schema is public until row-level security is on: ours never is."""
@@ -217,7 +231,29 @@ class _Run:
         self.result.statements.append(statement.strip().rstrip(";") + ";")
         # In a dry run the transaction is rolled back; what can't stand in one is only listed.
         if not (self._dry_run and "INDEX" in statement.split("(")[0]):
-            execute(connection, statement)
+            execute(connection, statement, alone="CONCURRENTLY" in statement)
+
+
+def _has_few_rows(connection: Connection) -> bool:
+    """Whether an index is built in no time: then it can be in our own transaction, on our one connection."""
+    question = "SELECT count(*) FROM (SELECT FROM token_usage LIMIT %s) AS few"
+    return bool(execute(connection, question, (_FEW_ROWS,))[1][0][0] < _FEW_ROWS)
+
+
+def _take_turn(worker: Connection) -> None:
+    """Find out whether there is a second connection: a pooler that lends one at a time would let us wait for us."""
+    guard = Deadline(worker)
+    try:
+        with guard(time.monotonic() + _TURN_S):
+            execute(worker, "SELECT 1")
+    except DatabaseError:
+        if not guard.fired:
+            raise
+        raise SetupError(
+            "one_connection",
+            "The pooler lends one connection at a time, and building an index beside a table's writers takes two.",
+            "Set DATABASE_URL to the database's direct address for this command, or let the pooler have more.",
+        ) from None
 
 
 def _text(version: int, name: str) -> str:

@@ -34,6 +34,7 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
+_LATE = "The report wasn't ready in time; it goes on. Ask again."
 _UNAUTHORIZED = (
     "Send the token of TRACKER_DEBUG_TOKEN as Authorization: Bearer …; without one set, only this machine itself may"
     " ask, where it is no deployed one."
@@ -79,9 +80,8 @@ class DebugApp:
             await self._refuse(send, head=head)
             return
         found = await self._shared.get(ANSWER_S)
-        if found is None:
-            sentence = "The report wasn't ready in time; it goes on. Ask again."
-            await _send(send, 503, {"healthy": False, "error": sentence}, head=head)
+        if isinstance(found, str):
+            await _send(send, 503, {"healthy": False, "error": found}, head=head)
             return
         answer = found.as_dict(users=bool(settings.debug_token))
         await _send(send, 200 if found.healthy else 503, answer, head=head)
@@ -106,9 +106,10 @@ class _Shared:
         self._lock = threading.Lock()
         self._done: threading.Event | None = None
         self._last: tuple[float, Report] | None = None
+        self._trouble = _LATE
 
-    async def get(self, timeout_s: float) -> Report | None:
-        """The present report or one from a moment ago; None when it isn't ready in time."""
+    async def get(self, timeout_s: float) -> Report | str:
+        """The present report or one from a moment ago; or the sentence that says why there is none."""
         with self._lock:
             if self._last and self._clock() - self._last[0] < CACHE_S:
                 return self._last[1]
@@ -119,7 +120,9 @@ class _Shared:
         end = time.monotonic() + timeout_s
         while not done.is_set() and time.monotonic() < end:
             await asyncio.sleep(0.01)  # no thread of the loop's few is held for those who wait
-        return self._last[1] if done.is_set() and self._last else None
+        if not done.is_set():
+            return _LATE
+        return self._last[1] if self._last else self._trouble
 
     def _make(self, done: threading.Event) -> None:
         try:
@@ -127,6 +130,7 @@ class _Shared:
             self._last = (self._clock(), found)
         except Exception as error:  # noqa: BLE001  whatever it is: an answer, and no traceback
             self._last = None
+            self._trouble = f"The report couldn't be made: {type(error).__name__}. Please report it as a bug."
             log.error("The debug report couldn't be made: %s.", type(error).__name__)  # noqa: TRY400  no driver's text
         finally:
             with self._lock:

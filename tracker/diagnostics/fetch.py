@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from tracker.database.timer import timer
-from tracker.errors import TrackerError
+from tracker.errors import SettingError, TrackerError
 
 PATH = "/api/debug/token-tracking"
 TIMEOUT_S = 15.0
@@ -23,6 +23,10 @@ MAX_BYTES = 2_000_000
 
 class FetchError(TrackerError):
     """A report couldn't be fetched: what happened, why, and what to do. It holds no token."""
+
+
+class AddressError(FetchError, SettingError):
+    """What was given is no report's address, so nothing was tried."""
 
 
 def fetch(url: str, token: str | None = None, *, private: bool = False, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
@@ -52,17 +56,18 @@ def names_this_network(url: str) -> bool:
 
 
 def _checked(url: str) -> SplitResult:
+    """The address's parts. Raises `AddressError`."""
     try:
         parts = urlsplit(url.strip())
         port_is_one = parts.port is None or parts.port > 0
     except ValueError:
-        raise FetchError("The report's address can't be read; it may be https://your-app.vercel.app.") from None
+        raise AddressError("The report's address can't be read; it may be https://your-app.vercel.app.") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or not port_is_one:
-        raise FetchError("The report's address must begin with https://, such as https://your-app.vercel.app.")
+        raise AddressError("The report's address must begin with https://, such as https://your-app.vercel.app.")
     if parts.username is not None or parts.password is not None:
-        raise FetchError("The report's address holds a user or a password; the token goes into TRACKER_DEBUG_TOKEN.")
+        raise AddressError("The report's address holds a user or a password; the token goes into TRACKER_DEBUG_TOKEN.")
     if not all("!" <= char <= "~" for char in parts.geturl()):
-        raise FetchError("The report's address holds white space or a character that a URL must write as %XX.")
+        raise AddressError("The report's address holds white space or a character that a URL must write as %XX.")
     return parts
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tracker.database.table import quote
 from tracker.diagnostics.remedies import SHAPES, STEPS
 from tracker.diagnostics.rules import RULES, Facts, Severity
 
@@ -86,17 +87,16 @@ def _told(step: Mapping[str, Any]) -> str:
 def _of_table(facts: Facts) -> Iterator[Recommendation]:
     """Why an insert was refused, as far as the catalog tells."""
     state = facts["database"]
-    for missing in state["rightsMissing"] or ():
+    if missing := state["rightsMissing"]:
         user = state["target"]["user"] or "the role"
         yield Recommendation(
             "right_missing",
             "error",
-            f"The database user {user} lacks a right: {missing}.",
+            f"The database user {user} lacks a right: {', '.join(missing)}.",
             f"The catalog says so, and an insert was refused: {state['error']['sentence']}",
-            _grant(missing, state["target"]),
+            _grants(missing, state["target"]),
         )
-        return
-    if state["objections"]:
+    elif state["objections"]:
         cause = "The table token_usage can't take records as it is. " + state["objections"][0]
         remedy = "Change the table as the sentence says, then: token-tracker migrate."
         yield Recommendation("not_adoptable", "error", cause, "An insert was refused.", remedy)
@@ -110,16 +110,22 @@ def _of_table(facts: Facts) -> Iterator[Recommendation]:
         )
 
 
-def _grant(missing: str, target: Mapping[str, Any]) -> str:
+def _grants(missing: Sequence[str], target: Mapping[str, Any]) -> str:
+    """Every statement that is needed: one alone would lead to the next refusal."""
     # Names may hold anything: quoted as SQL identifiers.
-    user = '"' + str(target["user"] or "the role").replace('"', '""') + '"'
-    table = ".".join('"' + str(name).replace('"', '""') + '"' for name in (target["schema"], "token_usage"))
-    if missing.startswith("USAGE"):
-        schema = table.removesuffix('."token_usage"')
-        return f"As the schema's owner: GRANT USAGE ON SCHEMA {schema} TO {user};"
-    if "policy" in missing:
-        return f"As the table's owner: CREATE POLICY token_tracker ON {table} TO {user} USING (true) WITH CHECK (true);"
-    return f"As the table's owner: GRANT SELECT, INSERT ON {table} TO {user};"
+    user, schema = quote(str(target["user"] or "the role")), quote(str(target["schema"]))
+    table = f"{schema}.{quote('token_usage')}"
+    found = []
+    if any(right.startswith("USAGE") for right in missing):
+        found.append(f"As the schema's owner: GRANT USAGE ON SCHEMA {schema} TO {user};")
+    as_owner = []
+    if {"SELECT", "INSERT"} & set(missing):
+        as_owner.append(f"GRANT SELECT, INSERT ON {table} TO {user};")
+    if any("policy" in right for right in missing):
+        as_owner.append(f"CREATE POLICY token_tracker ON {table} TO {user} USING (true) WITH CHECK (true);")
+    if as_owner:
+        found.append("As the table's owner: " + " ".join(as_owner))
+    return " ".join(found)
 
 
 def _of_rules(facts: Facts) -> Iterator[Recommendation]:

@@ -52,7 +52,9 @@ def _standby(facts: Facts) -> str | None:
 
 
 def _columns(facts: Facts) -> str | None:
-    missing = _connected(facts).get("columnsMissing")
+    state = _connected(facts)
+    # Adding them is what migrate refuses while the table can't be adopted.
+    missing = state.get("columnsMissing") if not state.get("objections") else None
     return "Missing: " + ", ".join(missing) + "." if missing else None
 
 
@@ -129,7 +131,8 @@ def _far(facts: Facts) -> str | None:
 
 
 def _pending(facts: Facts) -> str | None:
-    pending = _connected(facts).get("migrationsPending")
+    state = _connected(facts)
+    pending = state.get("migrationsPending") if not state.get("objections") else None
     return f"Steps {', '.join(map(str, pending))} weren't taken." if pending else None
 
 
@@ -185,12 +188,13 @@ RULES: tuple[Rule, ...] = (
          "Create it: token-tracker migrate. Or DATABASE_URL names another database than the one that has it."),
     Rule("read_only", "error", _standby, "DATABASE_URL leads to a read-only replica.",
          "Use the address of the primary server for recording."),
+    Rule("not_adoptable", "error", _unadoptable, "The table token_usage can't be adopted by token-tracker migrate.",
+         "Change the table as the sentence says, then: token-tracker migrate."),
     Rule("column_missing", "error", _columns, "The table token_usage lacks columns that recording needs.",
          "Add them: token-tracker migrate. Nothing of the table is renamed or rewritten."),
-    Rule("not_adoptable", "warning", _unadoptable, "The table token_usage can't be adopted by token-tracker migrate.",
-         "Change the table as the sentence says."),
     Rule("right_missing", "warning", _blind, "The database user lacks a right on token_usage.",
-         "As its owner: GRANT SELECT, INSERT ON token_usage TO the user."),
+         "As its owner: GRANT SELECT, INSERT ON token_usage TO the user; where row-level security is on, also"
+         " CREATE POLICY token_tracker ON token_usage TO the user USING (true) WITH CHECK (true);"),
     Rule("outbox_unwritable", "warning", _unwritable, "Records can't be kept while the database doesn't answer.",
          "Set TRACKER_OUTBOX to a file that can be written (on serverless: in /tmp)."),
     Rule("outbox_damaged", "warning", _damaged, "An outbox can't be read.",
@@ -219,7 +223,9 @@ RULES: tuple[Rule, ...] = (
     Rule("migration_pending", "warning", _pending, "The database lacks steps of this version.",
          "token-tracker migrate."),
     Rule("ledger_closed", "warning", _mute, "What is missing can't be told from what is explained.",
-         "GRANT INSERT ON token_tracker_ledger, token_tracker_alerts TO the user."),
+         "GRANT INSERT ON token_tracker_ledger, token_tracker_alerts TO the user; where row-level security is on, also"
+         " CREATE POLICY token_tracker ON token_tracker_ledger TO the user WITH CHECK (true); and the same ON"
+         " token_tracker_alerts."),
     Rule("public_key_reads", "warning", _public, "Anyone with the project's public key can read token_usage.",
          "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY; REVOKE ALL ON token_usage FROM anon, authenticated;"),
     Rule("not_encrypted", "warning", _plain, "Records travel unencrypted.", "Add ?sslmode=require to DATABASE_URL."),

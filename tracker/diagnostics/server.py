@@ -114,13 +114,19 @@ def objections(table: Table) -> list[str]:
 
 
 def moment(text: str | None, zone: str | None = None) -> str | None:
-    """A time of the database as ISO 8601 in UTC; `zone` is what a time without one means."""
+    """A time of the database as ISO 8601 in UTC; `zone` is what a time without one means.
+
+    PostgreSQL has times that Python hasn't: infinity, BC, years beyond 9999. They stay as PostgreSQL writes them.
+    """
     if text is None:
         return None
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=ZoneInfo(zone or "UTC"))
-    return found.astimezone(UTC).isoformat(timespec="seconds")
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=ZoneInfo(zone or "UTC"))
+        return found.astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, KeyError):  # KeyError: a zone that isn't installed here
+        return text
 
 
 def missing_rights(found: Mapping[str, Any] | None, schema: str) -> list[str]:

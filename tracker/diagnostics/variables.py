@@ -12,7 +12,7 @@ from typing import Literal
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics.flags import HIDDEN, SHOWN
 from tracker.errors import SettingError
-from tracker.settings import DATABASE_URL_NAMES, VARIABLES
+from tracker.settings import DATABASE_URL_NAMES, PLATFORM, VARIABLES
 
 Severity = Literal["error", "warning", "info"]
 
@@ -115,7 +115,7 @@ def _wrapping(name: str, text: str) -> Iterator[Shape]:
 
 
 def _others(env: Mapping[str, str]) -> Iterator[Shape]:
-    for variable in VARIABLES:
+    for variable in (PLATFORM, *VARIABLES):
         if not (text := env.get(variable.name, "").strip()):
             continue
         try:

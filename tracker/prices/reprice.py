@@ -102,7 +102,12 @@ def _look(row: dict[str, Any], book: PriceBook, digits: int | None, found: Repri
 def _rows(connection: Connection, table: Table, since: datetime | None, again: bool) -> Iterator[dict[str, Any]]:
     question = _QUESTION.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
     names = ("id", "created_at", "provider", "model", *_COUNTS, "details", "cost", "cost_source")
-    given: dict[str, Any] = {"again": again, "count": ROWS, "zone": table.created_at_zone}
+    given: dict[str, Any] = {
+        "again": again,
+        "zero": _zero_is_unknown(table),
+        "count": ROWS,
+        "zone": table.created_at_zone,
+    }
     given |= {"time": since.isoformat() if since else "-infinity", "id": str(UUID(int=0))}
     while True:
         _, rows = execute(connection, question, given)
@@ -113,6 +118,11 @@ def _rows(connection: Connection, table: Table, since: datetime | None, again: b
         if len(rows) < ROWS:
             return
         given |= {"id": rows[-1][0], "time": rows[-1][1].isoformat()}
+
+
+def _zero_is_unknown(table: Table) -> bool:
+    """Where the cost's column takes no NULL, its default stands in for what isn't known."""
+    return "cost" in table.defaulted
 
 
 def _source(table: Table) -> str:
@@ -154,9 +164,10 @@ def _write(connection: Connection, table: Table, lines: Sequence[str]) -> list[d
         f"UPDATE {name} AS calls SET cost = change.cost, cost_source = change.source"  # noqa: S608  names of ours
         " FROM json_to_recordset(%(changes)s) AS change (id uuid, cost numeric, source text)"
         " WHERE calls.id = change.id"
-        " AND (calls.cost IS NULL OR calls.cost_source LIKE 'genai-prices %%' OR calls.cost_source = 'own prices')"
+        " AND (calls.cost IS NULL OR (%(zero)s AND calls.cost = 0 AND calls.cost_source IS NULL)"
+        " OR calls.cost_source LIKE 'genai-prices %%' OR calls.cost_source = 'own prices')"
         f" RETURNING calls.created_at {zone}",
-        {"changes": "[" + ",".join(lines) + "]", "zone": table.created_at_zone},
+        {"changes": "[" + ",".join(lines) + "]", "zone": table.created_at_zone, "zero": _zero_is_unknown(table)},
     )
     return [moment.astimezone(UTC) for (moment,) in rows]
 

@@ -37,7 +37,11 @@ def drain(
     end = time.monotonic() + timeout_s
     policy = PoolPolicy(1, settings.connect_timeout_s, settings.idle_timeout_s, None)
     total = Emptied(0, 0, 0, None)
-    with closing(ConnectionPool(lambda t: driver.connect(url, timeout_s=t, application_name=name), policy)) as pool:
+
+    def connect(timeout_s: float) -> driver.Connection:
+        return driver.connect(url, timeout_s=timeout_s, application_name=name, steady=True)
+
+    with closing(ConnectionPool(connect, policy)) as pool:
         delivery = Delivery(pool, url.schema, settings.max_retries)
         for path in paths:
             with closing(Outbox(path, settings.outbox_max_mb)) as outbox:

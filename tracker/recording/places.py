@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.errors import OutboxError
+from tracker.errors import OutboxError, SettingError
 from tracker.runtime import Runtime, user_directory
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def outbox_directory(runtime: Runtime) -> Path:
     if not runtime.serverless:
         try:
             return user_directory("state")
-        except RuntimeError:  # a user without a home
+        except SettingError:  # a user without a home
             pass
     user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
     return Path(os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp") / f"token-tracker{user}"  # noqa: S108

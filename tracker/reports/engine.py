@@ -79,7 +79,7 @@ class Reader:
         )
 
     def _connect(self) -> Connection:
-        return connect(self.database.url, timeout_s=CONNECT_TIMEOUT_S, application_name=self.name)
+        return connect(self.database.url, timeout_s=CONNECT_TIMEOUT_S, application_name=self.name, steady=True)
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
