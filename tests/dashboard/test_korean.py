@@ -22,6 +22,7 @@ ENGLISH = re.compile(r"(?:\b[A-Za-z][a-z'’]+[ ,]+){2,}[A-Za-z][a-z'’]+")
 _TERMS = re.compile(
     r"idle in transaction( \(aborted\))?|db\.client\.[\w.]+, state \w+|fastpath function call|vercel (dev|env pull)"
     r"|service role|[Rr]ow-level security|pip install \S+|token-tracker \w+( \w+)?"
+    r"|\w+(Error|Exceeded): .*"  # what a sample call failed with, as a provider says it
     r"|[A-Z]{3,}[A-Z ,]*|Deployment Protection|production, preview, development"
 )
 # Not shown, or not ours to say.
