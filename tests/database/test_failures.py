@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 from support import connect, run, with_database, with_role
 
+from tracker.database import driver
 from tracker.database.driver import execute, translate
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
@@ -237,6 +238,11 @@ def test_the_constraint_that_refused_is_named_and_the_refused_value_is_not(datab
     assert "secret-user" not in texts(error)
 
 
+def plain(url):
+    """A connection as recording makes them, which takes a session as it is."""
+    return driver.connect(clean(url), timeout_s=10, application_name="tests")
+
+
 @pytest.mark.parametrize(
     ("setup", "statement", "code"),
     [
@@ -245,11 +251,23 @@ def test_the_constraint_that_refused_is_named_and_the_refused_value_is_not(datab
     ],
 )
 def test_what_passes_by_itself_is_transient(database_url, setup, statement, code):
-    with closing(connect(database_url)) as connection:
+    with closing(plain(database_url)) as connection:
         execute(connection, setup)
         with pytest.raises(TransientError) as caught:
             execute(connection, statement)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("setup", ["SET statement_timeout = 1", "SET default_transaction_read_only = on"])
+def test_a_steady_connection_heeds_nothing_that_another_client_left_behind(database_url, setup):
+    with closing(connect(database_url)) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(setup)  # past `execute`, as a pooler's other client does
+        execute(connection, "SELECT pg_sleep(0.05)")
+        execute(connection, "DELETE FROM token_usage")
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("0",)  # nothing stays behind for the next one
 
 
 def test_a_connection_ended_by_the_administrator_is_a_lost_connection(database_url):
