@@ -51,8 +51,8 @@ def through(house: House, **given) -> list[bool]:
         ({}, {"bound_to": "::"}, False),
         ({}, {"bound_to": None}, False),
         ({}, {"bound_to": "192.0.2.1"}, False),
-        ({}, {"env": {"TRACKER_PLATFORM": "server"}}, False),
-        ({}, {"env": {"K_SERVICE": "dashboard"}}, False),
+        ({}, {"env": {"TRACKER_PLATFORM": "server"}}, True),
+        ({}, {"env": {"K_SERVICE": "dashboard"}, "bound_to": "0.0.0.0"}, False),
     ],
 )
 def test_with_nothing_set_up_this_machine_itself_passes_and_nobody_else(given_request, more, passes):

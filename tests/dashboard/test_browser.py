@@ -237,38 +237,40 @@ def test_a_test_call_leads_to_where_it_shows(visit: Callable[..., Page]) -> None
     expect(page.get_by_text("0 missing")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("path", "shows"),
-    [
-        ("?range=all", "Last records"),
-        ("explorer?range=all", "Table"),
-        ("connections", "Enough room"),
-        ("performance?range=all", "No recordings in this range"),
-        ("environment", "Checklist"),
-        ("recordings", "Clean up"),
-    ],
-)
-def test_an_open_page_says_that_the_database_is_gone_and_goes_on(
-    visit: Callable[..., Page], sample_url: str, path: str, shows: str
-) -> None:
-    page = visit(path)
-    expect(page.get_by_text(shows).first).to_be_visible()
-    expect(page.get_by_text("Recording normally").or_(page.get_by_text("Nothing recorded yet"))).to_be_visible()
-    page.evaluate("window.stayed = true")
+SHOWN = {
+    "?range=all": "Last records",
+    "explorer?range=all": "Table",
+    "connections": "Enough room",
+    "performance?range=all": "No recordings in this range",
+    "environment": "Checklist",
+    "recordings": "Clean up",
+}
+# Their figures don't change by themselves.
+STILL = {"environment", "recordings"}
+
+
+def test_open_pages_say_that_the_database_is_gone_and_go_on(visit: Callable[..., Page], sample_url: str) -> None:
+    pages = {path: visit(path) for path in SHOWN}
+    for path, page in pages.items():
+        expect(page.get_by_text(SHOWN[path]).first).to_be_visible()
+        expect(page.get_by_text("Recording normally").or_(page.get_by_text("Nothing recorded yet"))).to_be_visible()
+        page.evaluate("window.stayed = true")
     database = sample_url.partition("?")[0].rpartition("/")[2]
     maintenance = with_database(sample_url, "postgres")
     everybody = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
     run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false", everybody)
     try:
-        expect(page.get_by_text("Not recording")).to_be_visible()
-        if path not in {"environment", "recordings"}:  # whose figures don't change by themselves
-            expect(page.get_by_text("This page goes on by itself.")).to_be_visible()
+        for path, page in pages.items():
+            expect(page.get_by_text("Not recording")).to_be_visible()
+            if path not in STILL:
+                expect(page.get_by_text("This page goes on by itself.")).to_be_visible()
     finally:
         run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-    expect(page.get_by_text("Not recording")).to_have_count(0)
-    expect(page.get_by_text("This page goes on by itself.")).to_have_count(0)
-    expect(page.get_by_text(shows).first).to_be_visible()
-    assert page.evaluate("window.stayed")
+    for path, page in pages.items():
+        expect(page.get_by_text("Not recording")).to_have_count(0)
+        expect(page.get_by_text("This page goes on by itself.")).to_have_count(0)
+        expect(page.get_by_text(SHOWN[path]).first).to_be_visible()
+        assert page.evaluate("window.stayed"), path
 
 
 def test_a_page_refreshes_by_itself_until_it_is_paused(visit: Callable[..., Page]) -> None:

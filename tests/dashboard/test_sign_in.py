@@ -132,9 +132,8 @@ def test_on_the_loopback_with_nothing_set_up_it_is_open_to_this_machine_alone(st
     assert shown_to(server, origin="http://localhost:3000") is None
 
 
-@pytest.mark.parametrize("how", ["address", "platform"])
-def test_where_others_can_reach_it_nobody_sees_anything_until_a_door_is_set_up(start: Start, how: str) -> None:
-    server = start(**({"STREAMLIT_SERVER_ADDRESS": "0.0.0.0"} if how == "address" else {"TRACKER_PLATFORM": "server"}))
+def test_where_others_can_reach_it_nobody_sees_anything_until_a_door_is_set_up(start: Start) -> None:
+    server = start(STREAMLIT_SERVER_ADDRESS="0.0.0.0")
     for path in ("/", "/connections", "/no/such/page"):
         status, page = ask(server, path, accept="text/html")
         assert (status, "TRACKER_DASHBOARD_PASSWORD_HASH" in page) == (403, True)
@@ -154,7 +153,7 @@ def test_told_to_be_open_it_is(start: Start) -> None:
 
 
 def test_the_shell_run_by_itself_is_no_way_around_the_door(start: Start) -> None:
-    server = start(TRACKER_PLATFORM="server", _SCRIPT="pages/shell.py")
+    server = start(STREAMLIT_SERVER_ADDRESS="0.0.0.0", _SCRIPT="pages/shell.py")
     shown = shown_to(server) or ""
     assert "This dashboard is closed" in shown
     assert not any(word in shown for word in FIGURES)

@@ -55,6 +55,7 @@ def interrupt():
         time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT if sys.argv[2] == "SIGINT" else signal.SIGKILL)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 threading.Thread(target=interrupt, daemon=True).start()
 embedded.start(sys.argv[1])
 """

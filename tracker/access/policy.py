@@ -26,7 +26,6 @@ class Policy:
     """
 
     kind: Kind
-    deployed: bool
     bound_to_loopback: bool
     password: PasswordHash | None = field(default=None, repr=False)
     hosts: tuple[str, ...] = ()
@@ -50,7 +49,7 @@ class Policy:
     def lets_in(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request may see the dashboard; with `st.login` the page itself asks."""
         if self.kind == "local":
-            return self.bound_to_loopback and not self.deployed and is_local(scope)
+            return self.bound_to_loopback and is_local(scope)
         if self.kind == "password":
             return self.session(scope) is not None
         return self.kind in {"open", "login"}
@@ -123,7 +122,6 @@ def decide(
         kind = "open"
     return Policy(
         kind,
-        deployed=settings.runtime.deployed,
         bound_to_loopback=is_loopback(bound_to or "") or bound_to == "localhost",
         password=password,
         hosts=tuple(hosts),
