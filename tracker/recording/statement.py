@@ -208,7 +208,7 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
             value = value.astimezone(settings.zone(zone)).replace(tzinfo=None)
         return value.isoformat()
     if name == "metadata":
-        return _encode(value)
+        return _encode(value) if value else "{}"
     return str(value)
 
 
