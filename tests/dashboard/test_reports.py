@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
@@ -17,10 +18,12 @@ from support import connect, eventually, run, value, with_parameters
 from tracker import settings
 from tracker.database.locate import Database
 from tracker.database.migrate import migrate
+from tracker.database.table import read_table
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.reports import Filters, Reader, connections, engine, performance, usage
 from tracker.reports.frames import every_bucket
+from tracker.rollups import refresh
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 QUERIES = Path(usage.__file__).parent / "queries"
@@ -104,6 +107,26 @@ def test_top_users_carry_their_trend(reader: Reader, call: Execute) -> None:
     top = usage.top_users(reader, filters(start=NOON, end=NOON + timedelta(days=6)))
     assert top["total_tokens"].tolist() == [220]
     assert [tokens for tokens in top["trend"][0] if tokens] == [100.0, 120.0]
+
+
+@pytest.mark.parametrize("rolled_up", [False, True])
+def test_an_adopted_table_without_totals_still_adds_up(empty_database_url: str, rolled_up: bool) -> None:
+    run(
+        empty_database_url,
+        "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id text, model text,"
+        " input_tokens integer, output_tokens integer, created_at timestamptz DEFAULT now())",
+        "INSERT INTO token_usage (user_id, model, input_tokens, output_tokens, created_at)"
+        " SELECT 'u', 'gpt', 100, 20, '2026-03-10 09:30Z' FROM generate_series(1, 20)",
+    )
+    migrate(lambda: connect(empty_database_url))
+    if rolled_up:
+        with closing(connect(empty_database_url)) as connection:
+            refresh.catch_up(connection, read_table(connection))
+    reader = reader_of(empty_database_url)
+    day = filters(start=datetime(2026, 3, 10, tzinfo=UTC), end=datetime(2026, 3, 11, tzinfo=UTC))
+    totals = usage.totals(reader, day)
+    assert (totals.calls, totals.total_tokens, totals.unpriced_tokens) == (20, 2400, 2400)
+    assert usage.top_users(reader, day)["total_tokens"].tolist() == [2400]
 
 
 def test_late_records_are_counted_by_when_they_arrived(reader: Reader, call: Execute) -> None:

@@ -1,5 +1,5 @@
 -- Who used most in the last 24 hours?
-SELECT user_id, count(*)::int AS calls, sum(total_tokens)::bigint AS total_tokens
+SELECT user_id, count(*)::int AS calls, sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))::bigint AS total_tokens
 FROM token_usage
 WHERE created_at >= now() - interval '24 hours' AND is_test IS NOT TRUE
 GROUP BY user_id

@@ -11,7 +11,7 @@ SELECT CASE CAST(:rows_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN 
             WHEN 'platform' THEN platform WHEN 'deployment' THEN deployment END AS column_name,
        count(*) AS calls,
        count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
-       sum(total_tokens)::bigint AS total_tokens,
+       sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))::bigint AS total_tokens,
        sum(input_tokens)::bigint AS input_tokens,
        sum(output_tokens)::bigint AS output_tokens,
        sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,

@@ -36,7 +36,8 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
     WHERE slot >= stretch.first AND slot < stretch.until_slot AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, user_id, 1, coalesce(total_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    SELECT stretch.step, user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint,
+           cost::numeric, (cost IS NULL)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS stretch (start, until, step)
     CROSS JOIN LATERAL (
@@ -54,7 +55,8 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
       AND user_id = ANY (CAST(:users AS text[]))
     UNION ALL
     SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
-           user_id, 1, coalesce(total_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+           user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint,
+           cost::numeric, (cost IS NULL)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
       AND (:include_tests OR is_test IS NOT TRUE)

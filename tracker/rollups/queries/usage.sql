@@ -5,13 +5,15 @@ SELECT 15 AS minutes, touched.bucket, 0 AS generation, is_test IS TRUE AS is_tes
        count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
        coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
        coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
-       coalesce(sum(total_tokens), 0)::bigint AS total_tokens,
+       -- An app that inserts by itself may know no total.
+       coalesce(sum(coalesce(total_tokens, input_tokens::bigint + output_tokens)), 0)::bigint AS total_tokens,
        coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens,
        coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens,
        coalesce(sum(reasoning_output_tokens), 0)::bigint AS reasoning_output_tokens,
        sum(cost::numeric) AS cost,
        count(*) FILTER (WHERE cost IS NULL) AS unpriced_calls,
-       coalesce(sum(total_tokens) FILTER (WHERE cost IS NULL), 0)::bigint AS unpriced_tokens,
+       coalesce(sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))
+           FILTER (WHERE cost IS NULL), 0)::bigint AS unpriced_tokens,
        count(*) FILTER (WHERE metadata ->> 'sample' = 'true') AS sample_calls
 FROM unnest(CAST(:buckets AS timestamptz[])) AS touched (bucket)
 -- Each bucket by itself (OFFSET keeps it so): joined by a range, the planner would read the whole table for each.
