@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
-from support import child_environment, small_disk
+from support import child_environment, python, small_disk
 
 from tracker.errors import OutboxError
 from tracker.recording.outbox import Outbox, Waiting
@@ -516,3 +516,21 @@ def test_ids_of_any_origin_keep_their_records_apart(new_outbox):
     outbox.append(Waiting(same, "two", 1, "{}"))
     outbox.append(Waiting(same, "one", 2, "{}"))
     assert outbox.depth().waiting == 3
+
+
+AT_ONCE = """
+import sys, time
+from pathlib import Path
+from tracker.recording.outbox import Outbox
+directory, start = Path(sys.argv[1]), float(sys.argv[2])
+for number in range(25):
+    time.sleep(max(0, start + number * 0.05 - time.time()))
+    Outbox(directory / f"{number}.db").depth()
+"""
+
+
+def test_processes_that_begin_one_file_at_once_all_get_it(tmp_path):
+    start = str(time.time() + 1)
+    with ThreadPoolExecutor(3) as pool:
+        for done in pool.map(lambda _: python("-c", AT_ONCE, str(tmp_path), start), range(3)):
+            assert (done.returncode, done.stderr) == (0, "")

@@ -43,6 +43,7 @@ _TABLES = {"records", "set_aside", "notes"}
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
 PATIENCE_S = 1.0
 _FORK_PATIENCE_S = 5.0
+_BEGIN_PAUSE_S = 0.005
 
 
 class OutboxFile:
@@ -170,11 +171,24 @@ class OutboxFile:
         self._inode = self.path.stat().st_ino
         database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
-            self._begin(database)
+            self._begin_in_time(database)
         except BaseException:
             database.close()
             raise
         return database
+
+    def _begin_in_time(self, database: sqlite3.Connection) -> None:
+        """Two processes that begin one file at once: SQLite tells one to go away, and waits for no change to WAL."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._begin(database)
+            except sqlite3.OperationalError as error:
+                if _primary_code(error) not in {_BUSY, _LOCKED} or time.monotonic() >= end:
+                    raise
+            if database.in_transaction:
+                database.rollback()
+            time.sleep(_BEGIN_PAUSE_S)
 
     def _begin(self, database: sqlite3.Connection) -> None:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
