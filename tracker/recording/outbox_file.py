@@ -148,8 +148,8 @@ class OutboxFile:
         database = self._database
         if database is None or self._moved():
             self.close()
-            self._database = database = self._open()
-            self._patience_s = PATIENCE_S
+            self._database = database = self._open(patience_s)
+            self._patience_s = -1.0  # what is left of it was spent on opening
         if patience_s != self._patience_s:  # changing it is a statement of its own
             database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
             self._patience_s = patience_s
@@ -164,27 +164,29 @@ class OutboxFile:
 
     # --- opening ---
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, patience_s: float) -> sqlite3.Connection:
         make_directory(self.path)
         if not exists(self.path):
             _create(self.path)
         self._inode = self.path.stat().st_ino
         database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
-            self._begin_in_time(database)
+            self._begin_in_time(database, patience_s)
         except BaseException:
             database.close()
             raise
         return database
 
-    def _begin_in_time(self, database: sqlite3.Connection) -> None:
+    def _begin_in_time(self, database: sqlite3.Connection, patience_s: float) -> None:
         """Two processes that begin one file at once: SQLite tells one to go away, and waits for no change to WAL."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience_s
         while True:
+            left_s = max(0.0, end - time.monotonic())
+            database.execute(f"PRAGMA busy_timeout = {int(left_s * 1000)}")
             try:
                 return self._begin(database)
             except sqlite3.OperationalError as error:
-                if _primary_code(error) not in {_BUSY, _LOCKED} or time.monotonic() >= end:
+                if _primary_code(error) not in {_BUSY, _LOCKED} or left_s <= _BEGIN_PAUSE_S:
                     raise
             if database.in_transaction:
                 database.rollback()
