@@ -7,7 +7,7 @@ import operator
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -25,13 +25,14 @@ _MAX_COST_DIGITS = 400
 # An entry of the index on user_id holds 2,704 bytes.
 _MAX_USER_ID_BYTES = 2000
 
-_TOKENS = (
+_COUNTS = (
     "input_tokens",
     "output_tokens",
     "cache_read_input_tokens",
     "cache_write_input_tokens",
     "reasoning_output_tokens",
 )
+TOKENS = (*_COUNTS, "total_tokens")
 _REQUIRED_TEXT = ("model", "user_id", "operation")
 _OPTIONAL_TEXT = ("session_id", "provider", "error_message", "cost_source")
 # PostgreSQL's text holds neither NUL nor half of a surrogate pair.
@@ -187,6 +188,17 @@ def _check_subsets(row: Mapping[str, Any]) -> None:
         )
 
 
+def misfits(columns: Sequence[Sequence[Any]]) -> set[int]:
+    """The places of the rows that `completed` would refuse; `columns` are those of `TOKENS`, each checked before."""
+    return {
+        place
+        for place, (given, made, read, write, reasoning, total) in enumerate(zip(*columns, strict=True))
+        if not (given + made <= (given + made if total is None else total) <= MAX_INTEGER)
+        or read + write > given
+        or reasoning > made
+    }
+
+
 def _text(name: str, value: object) -> str:
     # What nearly every record holds is known to be right at a glance; an import reads millions.
     if type(value) is str and value.isprintable() and len(value) < 200 and not value.isspace() and value:
@@ -306,7 +318,7 @@ def _uuid(value: object) -> UUID:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     **{name: partial(_text, name) for name in _REQUIRED_TEXT},
     **{name: _optional(partial(_text, name)) for name in _OPTIONAL_TEXT},
-    **{name: partial(_count, name) for name in _TOKENS},
+    **{name: partial(_count, name) for name in _COUNTS},
     "total_tokens": _optional(partial(_count, "total_tokens")),
     "processing_time": _optional(partial(_count, "processing_time")),
     "success": partial(_bool, "success"),

@@ -23,7 +23,8 @@ from tracker.database.locate import Database
 from tracker.recording.batch import BatchWriter
 from tracker.recording.copying import CopyWriter
 from tracker.recording.statement import Target, insert
-from tracker.sources.csv_file import CsvPlan, read_calls
+from tracker.sources.csv_file import read_calls
+from tracker.sources.plan import CsvPlan
 from tracker.usage import TokenUsage
 
 HEADER = (
@@ -64,7 +65,7 @@ def own_import(connection: Connection, path: Path, rows: int) -> float:
         calls = read_calls(file, CsvPlan())
         next(calls)
         for call in calls:
-            writer.add(call.row, call)
+            writer.add(call)
         writer.flush()
     assert writer.new == rows
     return rate(rows, started)

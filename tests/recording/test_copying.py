@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from support import ROOT, a_call, child_environment, connect, eventually, rows, run, value
 
 from tracker.cli import main
 from tracker.database.url import clean
-from tracker.recording import copying
 from tracker.recording.copying import CopyWriter
+from tracker.sources import csv_file
+from tracker.sources.csv_file import read_calls
 from tracker.sources.occurrences import Occurrences
+from tracker.sources.plan import CsvPlan
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-def copy_all(url: str, calls, **place):
+COLUMNS = ("id", "created_at", "model", "user_id", "metadata", "cost", "input_tokens", "output_tokens")
+
+
+def as_csv(calls) -> io.StringIO:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for call in calls:
+        writer.writerow(json.dumps(v) if isinstance(v := getattr(call, name), dict) else v for name in COLUMNS)
+    file.seek(0)
+    return file
+
+
+def copy_all(url: str, calls):
+    """Import calls; what became of them, and those that were refused."""
+    calls = list(calls)
+    found = read_calls(as_csv(calls), CsvPlan())
+    next(found)
     with closing(connect(url)) as connection, CopyWriter(connection, None) as writer:
-        refused = [refusal for call in calls for refusal in writer.add(call.as_row() | place, call)]
+        refused = [refusal for some in found for refusal in writer.add(some)]
         refused += writer.flush()
-        return writer, refused
+        by_id = {str(call.id): call for call in calls}
+        return writer, [by_id[cells[0]] for (_, cells), _ in refused]
 
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+text = (
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).map(str.strip).filter(bool)
+)
 
 
 @hypothesis_settings(max_examples=40)
@@ -62,16 +88,16 @@ def test_what_is_there_already_is_counted_as_known(database_url):
 
 
 def test_a_refused_row_stops_nobody_elses(database_url, monkeypatch):
-    monkeypatch.setattr(copying, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(csv_file, "BLOCK_ROWS", 4)
     run(database_url, "ALTER TABLE token_usage ADD CHECK (model <> 'bad')")
     calls = [a_call(model="bad" if number % 4 == 1 else "good") for number in range(11)]
     writer, refused = copy_all(database_url, calls)
-    assert [source for source, _ in refused] == [call for call in calls if call.model == "bad"]
+    assert refused == [call for call in calls if call.model == "bad"]
     assert writer.new == value(database_url, "SELECT count(*) FROM token_usage") == 8
 
 
 def test_a_row_that_a_trigger_swallows_is_refused_and_what_is_there_is_known(database_url, monkeypatch):
-    monkeypatch.setattr(copying, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(csv_file, "BLOCK_ROWS", 4)
     calls = [a_call(model="bad" if number % 3 == 1 else "good") for number in range(11)]
     copy_all(database_url, calls[:1])
     run(
@@ -81,7 +107,7 @@ def test_a_row_that_a_trigger_swallows_is_refused_and_what_is_there_is_known(dat
         " EXECUTE FUNCTION swallow()",
     )
     writer, refused = copy_all(database_url, calls)
-    assert [source for source, _ in refused] == [call for call in calls if call.model == "bad"]
+    assert refused == [call for call in calls if call.model == "bad"]
     assert (writer.new, writer.known, writer.count) == (6, 1, 7)
 
 
@@ -93,7 +119,7 @@ def test_a_role_that_may_make_no_temporary_table_stores_them_too(database_url, l
 
 @pytest.mark.pooler
 def test_it_works_behind_a_transaction_pooler(database_url, pooler, monkeypatch):
-    monkeypatch.setattr(copying, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(csv_file, "BLOCK_ROWS", 2)
     writer, _ = copy_all(pooler(database_url), [a_call() for _ in range(9)])
     assert writer.new == 9
 
@@ -119,9 +145,20 @@ def test_a_naive_and_generated_table_takes_them(empty_database_url):
 
 def test_equal_rows_far_apart_are_counted_in_constant_memory():
     seen = Occurrences(window=10)
-    numbers = [seen.count(number % 37, bytes([number % 37])) for number in range(37 * 5)]
+    numbers = [seen.count(number % 37, bytes([number % 37]) * 32) for number in range(37 * 5)]
     assert numbers == [1 + number // 37 for number in range(37 * 5)]
     assert len(seen._recent) < 10
+
+
+@hypothesis_settings(max_examples=150)
+@given(rows=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=80), window=st.integers(2, 12))
+@example(rows=[(5, n % 4) for n in range(60)], window=10)
+@example(rows=[(n // 3, n % 2) for n in range(80)], window=10)
+def test_an_occurrence_is_counted_in_whatever_order_times_come(rows, window):
+    seen, before = Occurrences(window), Counter()
+    for time, content in rows:
+        before[time, content] += 1
+        assert seen.count(time, bytes([time, content]) * 16) == before[time, content]
 
 
 def big_file(path, count: int) -> None:
@@ -144,7 +181,7 @@ def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
 
 def test_a_file_with_mistakes_gives_back_each_broken_row(database_url, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setattr(copying, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(csv_file, "BLOCK_ROWS", 3)
     monkeypatch.chdir(tmp_path)
     run(database_url, "ALTER TABLE token_usage ADD CHECK (input_tokens <> 6)")
     big_file(tmp_path / "calls.csv", 10)

@@ -7,6 +7,7 @@ import io
 import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from support import rows, run, value
 
 from tracker.cli import main
 from tracker.recording.batch import BATCH_ROWS
-from tracker.sources.csv_file import Call, CsvPlan, Reject, read_calls
+from tracker.sources import cells, csv_file
+from tracker.sources.csv_file import read_calls
+from tracker.sources.plan import CsvPlan
+from tracker.sources.reading import Calls, Reject
 
 # Two real traces of an Azure LLM service, 28,185 calls, where they lie beside the work tree.
 AZURE = (
@@ -390,23 +394,23 @@ def test_a_refused_row_in_a_full_batch_takes_no_other_row_with_it(write, load, d
     assert rejects()[1][0] == str(5000 - 4808 + 2)
 
 
-def test_rows_are_read_one_by_one_and_not_kept(write):
-    file = write(azure(12_000))
+def test_rows_are_read_in_blocks_and_not_kept(write, monkeypatch):
+    monkeypatch.setattr(csv_file, "BLOCK_ROWS", 1000)
+    monkeypatch.setattr(cells, "_MOST_CHARACTERS", 1000)
+    file = write(azure(20_000))
     plan = CsvPlan(
         {"created_at": "TIMESTAMP", "input_tokens": "ContextTokens", "output_tokens": "GeneratedTokens"}, {"model": "m"}
     )
     with Path(file).open(newline="") as text:
         calls = read_calls(text, plan)
-        next(calls)
-        for _ in range(2_000):
-            next(calls)
         tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        for call in calls:
-            assert isinstance(call, Call)
-        grown = tracemalloc.get_traced_memory()[0] - before
+        peaks = []
+        for _ in range(2):
+            tracemalloc.reset_peak()
+            assert sum(isinstance(call, Calls) for call in islice(calls, 10)) >= 9
+            peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert grown / 10_000 < 250  # bytes a row: the digests that tell equal rows apart
+    assert peaks[1] - peaks[0] < 10_000 * 250  # bytes a row: the digests that tell equal rows apart
 
 
 @pytest.mark.parametrize("broken", ['2026-03-01T10:00:00Z,"gpt,10,5\n', '"2026-03-01T10:00:00Z,gpt,10,5\n', 'a"b,"\n'])
@@ -427,16 +431,17 @@ def test_a_line_without_an_end_is_not_read_into_memory(write, load, capsys):
 
 def test_reading_says_where_a_row_came_from():
     lines = io.StringIO(HEADER + GOOD + "x\n")
-    nothing, call, reject = read_calls(lines, CsvPlan())
+    nothing, reject, calls = read_calls(lines, CsvPlan())
     assert nothing is None
-    assert isinstance(call, Call)
     assert isinstance(reject, Reject)
-    assert (call.line, reject.line) == (2, 3)
+    assert isinstance(calls, Calls)
+    assert (calls.source(0)[0], reject.line) == (2, 3)
 
 
 def test_an_imported_rows_id_is_a_uuid_of_version_8_that_sorts_by_time():
     lines = io.StringIO(HEADER + "".join(f"2026-03-01T10:00:{n:02}Z,gpt,1,1\n" for n in range(60)))
-    ids = [call.row["id"] for call in read_calls(lines, CsvPlan()) if call]
+    _, calls = read_calls(lines, CsvPlan())
+    ids = [calls.row(place)["id"] for place in range(60)]
     assert {made.version for made in ids} == {8}
     assert {made.variant for made in ids} == {"specified in RFC 4122"}
     assert ids == sorted(ids)

@@ -13,12 +13,14 @@ from typing import Any, TextIO
 
 from tracker.cli import common
 from tracker.errors import SettingError
-from tracker.recording.batch import BatchWriter
+from tracker.recording.batch import BatchWriter, Refused
 from tracker.recording.copying import CopyWriter
 from tracker.sources import profiled
-from tracker.sources.csv_file import Call, CsvPlan, Reject, read_calls
+from tracker.sources.csv_file import read_calls
 from tracker.sources.log_lines import read_records
+from tracker.sources.plan import CsvPlan
 from tracker.sources.profile import Profile, find, ready, save
+from tracker.sources.reading import Calls, Reject
 from tracker.sources.records import kind_of
 from tracker.sources.rejects import RejectsFile, checked
 from tracker.sources.rules import Rule
@@ -124,7 +126,7 @@ def _run_file(arguments: argparse.Namespace) -> int:
     return 1 if rejects.count else 0
 
 
-def _calls(file: TextIO, arguments: argparse.Namespace) -> Iterator[Call | Reject | None]:
+def _calls(file: TextIO, arguments: argparse.Namespace) -> Iterator[Calls | Reject | None]:
     """The file's calls; a CSV without a profile, or with a plain one, the fast way."""
     mapping, constants = pairs("--map", arguments.map), pairs("--set", arguments.set)
     profile = find(arguments.profile) if arguments.profile else Profile("")
@@ -149,18 +151,19 @@ def _save(arguments: argparse.Namespace) -> None:
     print(f"The profile is kept in {path}: --profile {arguments.save_profile}.", file=sys.stderr)
 
 
-def _store(calls: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:
+def _store(found: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:
+    def reject(refused: Refused) -> None:
+        for (line, cells), reason in refused:
+            rejects.add(Reject(line, reason, cells))
+
     bar = common.Bar("read")
-    for number, call in enumerate(calls, 1):
-        if isinstance(call, Reject):
-            rejects.add(call)
+    for rows in found:
+        if isinstance(rows, Reject):
+            rejects.add(rows)
         else:
-            for source, reason in writer.add(call.row, call):
-                rejects.add(Reject(source.line, reason, source.cells))
-        if number % 5000 == 0:
+            reject(writer.add(rows))
             bar.show(share())
-    for source, reason in writer.flush():
-        rejects.add(Reject(source.line, reason, source.cells))
+    reject(writer.flush())
     bar.end()
 
 

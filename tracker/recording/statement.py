@@ -91,7 +91,7 @@ def insert(connection: Connection, target: Target, row: Row, prefix: str = "") -
     count, _ = execute(
         connection,
         prefix + _single(target.name, columns),
-        [v if type(v := row[name]) in _PLAIN else _value(name, v, target.zone) for name in columns],
+        [v if type(v := row[name]) in _PLAIN else stored_value(name, v, target.zone) for name in columns],
     )
     return count == 1
 
@@ -101,7 +101,7 @@ def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> 
     columns = target.columns(rows[0])
     # In a JSON document metadata stands as it is; as text it would become a JSON string.
     document = [
-        {name: row[name] if name == "metadata" else _value(name, row[name], target.zone) for name in columns}
+        {name: row[name] if name == "metadata" else stored_value(name, row[name], target.zone) for name in columns}
         for row in rows
     ]
     count, _ = execute(connection, _batch(target, columns), (json.dumps(document),))
@@ -198,7 +198,7 @@ def _waiting(target: Target, missing: frozenset[str]) -> str:
     )
 
 
-def _value(name: str, value: Any, zone: str | None) -> Any:
+def stored_value(name: str, value: Any, zone: str | None) -> Any:
     """A value as text that PostgreSQL reads into the column's own type, whatever the session's settings are."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -215,40 +215,3 @@ def _value(name: str, value: Any, zone: str | None) -> Any:
 # What is text already, or a number that psycopg2 writes as it is.
 _PLAIN = {str, int, bool, type(None), float}
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
-
-
-class Copied(NamedTuple):
-    """Rows as COPY's text format, column by column: what is the same in all of them stands apart, and once."""
-
-    columns: tuple[str, ...]
-    text: str
-    constants: Mapping[str, Any]
-
-
-def copied(rows: Sequence[Row], target: Target) -> Copied:
-    """Rows of the same columns for COPY (PostgreSQL, "COPY", File Formats)."""
-    columns, cells, constants = [], [], {}
-    for name in target.columns(rows[0]):
-        values = [row[name] for row in rows]
-        if values.count(values[0]) == len(values) and name != "id":
-            constants[name] = _value(name, values[0], target.zone)
-        else:
-            columns.append(name)
-            cells.append(_cells(name, values, target.zone))
-    text = "\n".join(map("\t".join, zip(*cells, strict=True))) + "\n"
-    return Copied(tuple(columns), text, constants)
-
-
-def _cells(name: str, values: Sequence[Any], zone: str | None) -> list[str]:
-    if name.endswith("_tokens"):
-        return list(map(str, values))
-    if name == "created_at":
-        return [_value(name, value, zone) for value in values]
-    texts = (value if type(value) is str or value is None else str(_value(name, value, zone)) for value in values)
-    return [
-        "\\N" if text is None else text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
-        for text in texts
-    ]
-
-
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TextIO
 
 # A cell may hold line breaks, but a quote that stays open for longer than this was never meant to open.
 _LONGEST_RECORD_LINES = 200
 _LONGEST_LINE = 1_000_000
+_BLOCK_CHARACTERS = 4_000_000
 
 
 class Record(NamedTuple):
@@ -20,12 +21,19 @@ class Record(NamedTuple):
     problem: str | None = None
 
 
+class Records(NamedTuple):
+    """Records that nothing is wrong with: where each begins, and their cells by column."""
+
+    lines: Sequence[int]
+    columns: Sequence[Sequence[str]]
+
+
 class _Open(Exception):  # noqa: N818  not an error: the record ends nowhere near
     pass
 
 
 class CsvRecords:
-    """Iterates over a file's records; once `width` is known, a record of several lines must have it."""
+    """Iterates over a file's records; once `width` is known, each must have as many cells."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -50,8 +58,64 @@ class CsvRecords:
                 continue
             if len(self._taken) > 1 and self.width is not None and len(cells) != self.width:
                 yield self._only_the_first(first, "not readable as CSV: a quote joins it to the lines after it")
+            elif cells and self.width not in {None, len(cells)}:
+                yield Record(first, cells, f"{len(cells)} cells where the header has {self.width}")
             elif cells:
                 yield Record(first, cells)
+
+    def blocks(self, most: int) -> Iterator[Records | Record]:
+        """What `__iter__` gives, the right ones many at a time; `width` must be known."""
+        while lines := self._several(most):
+            if columns := self._at_once(lines):
+                yield Records(range(self._line - len(lines) + 1, self._line + 1), columns)
+            else:
+                self._ahead.extendleft(reversed(lines))
+                self._line -= len(lines)
+                yield from self._one_by_one()
+
+    def _several(self, most: int) -> list[str]:
+        lines: list[str] = []
+        characters = 0
+        while len(lines) < most and characters < _BLOCK_CHARACTERS and (line := self._next()):
+            lines.append(line)
+            characters += len(line)
+        return lines
+
+    def _at_once(self, lines: list[str]) -> Sequence[Sequence[str]] | None:
+        """The columns of lines, white space around their cells included, if each is a record by itself."""
+        if max(map(len, lines)) > csv.field_size_limit():
+            return None
+        text = ",".join(lines)
+        if '"' in text:
+            return self._unquoted(lines)
+        # Far quicker than the parser: where there are no quotes, there is nothing to parse.
+        width = lines[0].count(",") + 1
+        if width == 1 or width != self.width or {line.count(",") for line in lines} != {width - 1}:
+            return None
+        cells = text.split(",")
+        *columns, last = (cells[place::width] for place in range(width))
+        return [*columns, [cell.rstrip("\r\n") for cell in last]]
+
+    def _unquoted(self, lines: list[str]) -> Sequence[Sequence[str]] | None:
+        try:
+            cells = list(csv.reader(lines, strict=True))
+        except csv.Error:
+            return None
+        right = len(cells) == len(lines) and set(map(len, cells)) == {self.width}
+        return list(zip(*cells, strict=True)) if right else None
+
+    def _one_by_one(self) -> Iterator[Records | Record]:
+        """The lines that were given back, and those that the last record of them goes on in."""
+        good = []
+        for record in self:
+            if record.problem:
+                yield record
+            else:
+                good.append(record)
+            if not self._ahead:
+                break
+        if good:
+            yield Records([record.line for record in good], list(zip(*(record.cells for record in good), strict=True)))
 
     def _lines(self) -> Iterator[str]:
         while line := self._next():

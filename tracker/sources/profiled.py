@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError, UsageError
 from tracker.sources import records
-from tracker.sources.csv_file import IMPORTABLE, REQUIRED, Call, CsvPlan, Reading, Reject
+from tracker.sources.plan import IMPORTABLE, REQUIRED, CsvPlan
 from tracker.sources.profile import Profile
+from tracker.sources.reading import BLOCK_ROWS, Block, Calls, Reading, Reject
 from tracker.sources.rules import Rule, has, pick
 
 _SAMPLE = 200
@@ -21,8 +22,8 @@ _PROBLEM = "the sum of many calls, which has no price of one call"
 
 def read_calls(
     file: TextIO, kind: str, profile: Profile, asked: tuple[str, ...] = ()
-) -> Iterator[Call | Reject | None]:
-    """Yield None once the first records are read and fit, then each record as a call or a reject.
+) -> Iterator[Calls | Reject | None]:
+    """Yield None once the first records are read and fit, then the rows: calls in blocks, each reject by itself.
 
     Records that the profile leaves out are passed over. The names in `asked` must be in the file. Raises
     `SettingError` for a file that doesn't fit, and for a column that there isn't.
@@ -38,32 +39,38 @@ def read_calls(
     reading = Reading(plan, columns)
     yield None
     now = datetime.now(UTC)
-    for record in chain(sample, found):
-        if record.problem:
-            yield Reject(record.line, record.problem, record.cells)
-        elif _counts(record.values, profile):
-            yield _call(record, profile, mapping, columns, reading, now)
+    rest = chain(sample, found)
+    while some := list(islice(rest, BLOCK_ROWS)):
+        lines, texts, origins, identities = [], [], [], []
+        for record in some:
+            cells = _cells(record, profile, mapping, columns, now)
+            if isinstance(cells, str):
+                yield Reject(record.line, cells, record.cells)
+            elif cells:
+                lines.append(record.line)
+                texts.append(cells)
+                origins.append(record.cells)
+                identities.append(_identity(record.values, profile))
+        yield from reading.block(Block(lines, list(zip(*texts, strict=True)), origins, identities))
 
 
-def _call(
-    record: records.Found,
-    profile: Profile,
-    mapping: Mapping[str, Rule],
-    columns: list[str],
-    reading: Reading,
-    now: datetime,
-) -> Call | Reject:
+def _cells(
+    record: records.Found, profile: Profile, mapping: Mapping[str, Rule], columns: list[str], now: datetime
+) -> list[str] | str | None:
+    """The record's texts by column, None if the profile leaves it out, or what is wrong with it."""
+    if record.problem:
+        return record.problem
+    if not _counts(record.values, profile):
+        return None
     try:
         cells = [mapping[column].text(record.values, column) if column in mapping else "" for column in columns]
         _check_over(record.values, profile, now)
     except UsageError as error:
-        return Reject(record.line, str(error), record.cells)
+        return str(error)
     if profile.aggregated:
         place = columns.index("metadata")
         cells[place] = json.dumps({**json.loads(cells[place] or "{}"), "usage_problem": _PROBLEM}, ensure_ascii=False)
-    made = reading.row(record.line, cells, _identity(record.values, profile))
-    # What is rejected goes back out as it came.
-    return Reject(made.line, made.reason, record.cells) if isinstance(made, Reject) else made
+    return cells
 
 
 def _of_our_names(sample: list[records.Found], profile: Profile) -> dict[str, Rule]:

@@ -61,8 +61,6 @@ def _csv(file: TextIO) -> Iterator[Found]:
         raise SettingError(f"The file has more than one header {double[:60]!r}.")
     records.width = len(header)
     for line, cells, problem in records:
-        if problem is None and len(cells) != len(header):
-            problem = f"{len(cells)} cells where the header has {len(header)}"
         yield Found(line, {} if problem else dict(zip(header, cells, strict=True)), cells, problem)
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from tracker.errors import SettingError
-from tracker.sources.csv_file import Reject
+from tracker.sources.reading import Reject
 
 _HELD = 10_000
 

@@ -1,0 +1,41 @@
+"""What a file's columns are to us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tracker.errors import SettingError
+from tracker.usage import FIELDS
+
+PLACE = ("environment", "platform", "region", "deployment")
+IMPORTABLE: tuple[str, ...] = (*FIELDS, *PLACE)
+REQUIRED = ("created_at", "model", "input_tokens", "output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvPlan:
+    """How a file's columns become ours: header by column, one value for all rows, zone of times without one."""
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    zone: str = "UTC"
+
+    def places(self, header: Sequence[str]) -> dict[str, int]:
+        """The position of each column's header; headers of our own names need no mapping. Raises `SettingError`."""
+        for column in (*self.mapping, *self.constants):
+            if column not in IMPORTABLE:
+                raise SettingError(f"There is no column {column!r}; there are: {', '.join(IMPORTABLE)}.")
+        same = {name: name for name in IMPORTABLE if name in header and name not in self.constants}
+        headers = {**same, **self.mapping}
+        for column, name in headers.items():
+            if header.count(name) != 1:
+                how = "no header" if name not in header else "more than one header"
+                raise SettingError(f"The file has {how} {name!r} (for {column}); it has: {', '.join(header)[:300]}.")
+        for column in REQUIRED:
+            if column not in headers and column not in self.constants:
+                raise SettingError(
+                    f"Nothing gives {column}: say --map {column}=HEADER or --set {column}=VALUE."
+                    f" The file has: {', '.join(header)[:300]}."
+                )
+        return {column: header.index(name) for column, name in headers.items()}
