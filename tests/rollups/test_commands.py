@@ -58,8 +58,9 @@ def test_verify_names_a_difference_and_is_exit_1_and_rebuild_mends_it(
     [
         *((rollup.table, figure) for rollup in tables.ROLLUPS for figure in rollup.figures),
         *(
-            (tables.USERS, figure)
-            for figure in tables.USER_COLUMNS
+            (name, figure)
+            for name, figures in ((tables.USERS, tables.USER_COLUMNS), (tables.USER_DAYS, tables.USER_DAY_COLUMNS))
+            for figure in figures
             if figure.startswith(("slot", "calls", "total", "cost"))
         ),
     ],
@@ -70,12 +71,12 @@ def test_verify_names_the_figure_that_differs(
     at.add([{"created_at": NOON, "cost": 1, "processing_time": 12, "delivery": "direct", "connection_ms": 3}])
     assert main(["rollup"]) == 0
     wrong = f"{figure} || {figure}" if "slot" in figure or figure == "counts" else "77"
-    quarter = "" if table == tables.USERS else "WHERE minutes = 15"
+    quarter = "" if table in {tables.USERS, tables.USER_DAYS} else "WHERE minutes = 15"
     run(at.url, f"UPDATE {table} SET {figure} = {wrong} {quarter}")
     capsys.readouterr()
     assert main(["rollup", "--verify"]) == 1
     said = capsys.readouterr()
-    place = "2026-03-10 00:00Z" if table == tables.USERS else "2026-03-10 12:00Z"
+    place = "2026-03-10 00:00Z" if table in {tables.USERS, tables.USER_DAYS} else "2026-03-10 12:00Z"
     assert any(
         line.startswith(f"{table}: ") and place in line and f"{figure} is " in line for line in said.out.splitlines()
     ), said.out

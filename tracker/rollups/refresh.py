@@ -15,7 +15,7 @@ from tracker.database.table import Table
 from tracker.rollups.lock import locked, patiently
 from tracker.rollups.replace import quarters, replace
 from tracker.rollups.state import State, moments, read_state, text
-from tracker.rollups.tables import DAY_S, QUARTER_S, STATE, TOUCHED, USERS, qualified
+from tracker.rollups.tables import DAY_S, QUARTER_S, STATE, TOUCHED, USER_DAYS, USERS, qualified
 
 MOST_BUCKETS = 96
 CHUNK_ROWS = 50_000
@@ -191,12 +191,13 @@ def _rebuild_day(connection: Connection, table: Table, day: int) -> Step | None:
         if not mine:
             return None
         # A row that no row of token_usage leads to would stay otherwise.
-        execute(
-            connection,
-            f"DELETE FROM {qualified(table, USERS)} WHERE day >= to_timestamp(%(day)s)"  # noqa: S608
-            f" AND day < to_timestamp(%(day)s + {DAY_S}) AND generation = 0",
-            {"day": day},
-        )
+        for name in (USERS, USER_DAYS):
+            execute(
+                connection,
+                f"DELETE FROM {qualified(table, name)} WHERE day >= to_timestamp(%(day)s)"  # noqa: S608
+                f" AND day < to_timestamp(%(day)s + {DAY_S}) AND generation = 0",
+                {"day": day},
+            )
         replace(connection, table, quarters(day))
         return Step(DAY_S // QUARTER_S, more=False)
 

@@ -8,7 +8,18 @@ from functools import cache
 from tracker.database.driver import Connection, execute
 from tracker.database.table import Table
 from tracker.rollups.state import moments, text
-from tracker.rollups.tables import DAY_S, LATE_S, QUARTER_S, ROLLUPS, USER_COLUMNS, USERS, Rollup, qualified
+from tracker.rollups.tables import (
+    DAY_S,
+    LATE_S,
+    QUARTER_S,
+    ROLLUPS,
+    USER_COLUMNS,
+    USER_DAY_COLUMNS,
+    USER_DAYS,
+    USERS,
+    Rollup,
+    qualified,
+)
 
 _HOUR_S = 3600
 
@@ -77,7 +88,7 @@ def _whole(table: Table, rollup: Rollup, minutes: int, name: str, question: str)
 
 def merge_users(table: Table, fresh: str) -> str:
     """Put the slots that `fresh` selects in place of the buckets' old ones, in the rows of their users and days."""
-    target = qualified(table, USERS)
+    target, days_target = qualified(table, USERS), qualified(table, USER_DAYS)
     return f"""
 WITH fresh AS MATERIALIZED ({fresh}),
 days AS (
@@ -101,6 +112,10 @@ days AS (
     WHERE old.generation = %(generation)s AND old.day IN (SELECT day FROM days)
       AND (old.day, old.is_test, coalesce(old.user_id, '')) IN (TABLE changed)
     RETURNING old.*
+), gone_days AS (
+    DELETE FROM {days_target} AS old
+    WHERE old.generation = %(generation)s AND old.day IN (SELECT day FROM days)
+      AND (old.day, old.is_test, coalesce(old.user_id, '')) IN (TABLE changed)
 ), slots AS (
     SELECT day, slot, is_test, user_id, calls, total_tokens, cost, unpriced_calls
     FROM fresh
@@ -112,9 +127,11 @@ days AS (
     CROSS JOIN unnest(gone.slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
       AS kept (slot, calls, tokens, cost, unpriced)
     WHERE slot <> ALL (days.slots)
+), made AS ({users_of("slots", "%(generation)s")}
+), kept AS (
+    INSERT INTO {target} ({", ".join(USER_COLUMNS)}) SELECT {", ".join(USER_COLUMNS)} FROM made
 )
-INSERT INTO {target} ({", ".join(USER_COLUMNS)})
-{users_of("slots", "%(generation)s")}"""  # noqa: S608  our own names
+INSERT INTO {days_target} ({", ".join(USER_DAY_COLUMNS)}) SELECT {", ".join(USER_DAY_COLUMNS)} FROM made"""  # noqa: S608  our own names
 
 
 def users_of(slots: str, generation: str) -> str:

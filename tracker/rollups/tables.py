@@ -93,9 +93,11 @@ USER_COLUMNS = (
     "slot_costs",
     "slot_unpriced",
 )
+USER_DAYS = "token_tracker_user_day_rollup"
+USER_DAY_COLUMNS = tuple(column for column in USER_COLUMNS if not column.startswith("slot_"))
 STATE = "token_tracker_rollup_state"
 TOUCHED = "token_tracker_rollup_touched"
-ALL = (*(rollup.table for rollup in ROLLUPS), USERS, STATE, TOUCHED)
+ALL = (*(rollup.table for rollup in ROLLUPS), USERS, USER_DAYS, STATE, TOUCHED)
 
 
 def qualified(table: Table, name: str) -> str:

@@ -13,7 +13,7 @@ from tracker.database.table import Table
 from tracker.rollups.refresh import days_since
 from tracker.rollups.replace import parameters, quarters, users_of
 from tracker.rollups.state import State, read_state, text
-from tracker.rollups.tables import DAY_S, ROLLUPS, USER_COLUMNS, USERS, Rollup, qualified
+from tracker.rollups.tables import DAY_S, ROLLUPS, USER_COLUMNS, USER_DAY_COLUMNS, USER_DAYS, USERS, Rollup, qualified
 
 Row = tuple[Any, ...]
 
@@ -121,14 +121,15 @@ def _levels(table: Table, rollup: Rollup) -> Iterator[tuple[int, str, str]]:
 def _users(connection: Connection, table: Table, given: dict[str, object]) -> Iterator[Difference]:
     # The columns that tell rows apart come first, as in the other rollups.
     key = ("day", "generation", "is_test", "user_id")
-    columns = (*key, *(column for column in USER_COLUMNS if column not in key))
-    names = ", ".join(columns)
-    kept = (
-        f"SELECT {names} FROM {qualified(table, USERS)} WHERE generation = 0"  # noqa: S608  our own names
-        " AND day = ANY (CAST(%(days)s AS timestamptz[]))"
-    )
-    made = f"SELECT {names} FROM ({users_of('(' + text('user_slots', table) + ') AS slots', '0')}) AS users"  # noqa: S608
-    yield from _compared(connection, USERS, columns, len(key), kept, made, given)
+    for name, figures in ((USERS, USER_COLUMNS), (USER_DAYS, USER_DAY_COLUMNS)):
+        columns = (*key, *(column for column in figures if column not in key))
+        names = ", ".join(columns)
+        kept = (
+            f"SELECT {names} FROM {qualified(table, name)} WHERE generation = 0"  # noqa: S608  our own names
+            " AND day = ANY (CAST(%(days)s AS timestamptz[]))"
+        )
+        made = f"SELECT {names} FROM ({users_of('(' + text('user_slots', table) + ') AS slots', '0')}) AS users"  # noqa: S608
+        yield from _compared(connection, name, columns, len(key), kept, made, given)
 
 
 def _compared(

@@ -9,7 +9,7 @@ FROM (
       AS stretch (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
         SELECT user_id, is_test
-        FROM token_tracker_user_rollup AS rollup
+        FROM token_tracker_user_day_rollup AS rollup
         WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
           -- The day's first and last quarter tell for its beginning and its end; for its middle the array does.
           AND first_slot < stretch.until_slot AND last_slot >= stretch.first

@@ -9,7 +9,7 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
     CROSS JOIN LATERAL (
         -- A user's days with all their calls in the stretch.
         SELECT user_id, is_test, calls, total_tokens, cost, unpriced_calls
-        FROM token_tracker_user_rollup AS rollup
+        FROM token_tracker_user_day_rollup AS rollup
         WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
           AND first_slot >= stretch.first AND last_slot < stretch.until_slot
         OFFSET 0

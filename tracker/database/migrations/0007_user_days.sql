@@ -1,0 +1,20 @@
+-- The users' rollup without its quarters of an hour, for questions about whole days: what they take must not grow with
+-- how often a user calls on a day. `slots` are those in which there were calls.
+CREATE TABLE IF NOT EXISTS token_tracker_user_day_rollup (
+    day timestamptz NOT NULL,
+    generation integer NOT NULL DEFAULT 0,
+    is_test boolean NOT NULL,
+    first_slot smallint NOT NULL,
+    last_slot smallint NOT NULL,
+    user_id text,
+    calls bigint NOT NULL,
+    total_tokens bigint NOT NULL,
+    cost numeric,
+    unpriced_calls bigint NOT NULL,
+    slots smallint[] NOT NULL
+);
+CREATE INDEX IF NOT EXISTS token_tracker_user_day_rollup_day_idx ON token_tracker_user_day_rollup (day);
+INSERT INTO token_tracker_user_day_rollup
+SELECT day, generation, is_test, first_slot, last_slot, user_id, calls, total_tokens, cost, unpriced_calls, slots
+FROM token_tracker_user_rollup AS rollup
+WHERE NOT EXISTS (SELECT FROM token_tracker_user_day_rollup);
