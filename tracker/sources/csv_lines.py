@@ -82,21 +82,23 @@ class CsvRecords:
         return lines
 
     def _at_once(self, lines: list[str]) -> Sequence[Sequence[str]] | None:
-        """The columns of lines, white space around their cells included, if each is a record by itself."""
+        """The columns of lines, if each is a record by itself."""
         if max(map(len, lines)) > csv.field_size_limit():
             return None
         text = ",".join(lines)
-        if '"' in text:
-            return self._unquoted(lines)
-        # Far quicker than the parser: where there are no quotes, there is nothing to parse.
+        return self._parsed(lines) if '"' in text else self._split(lines, text)
+
+    def _split(self, lines: list[str], text: str) -> Sequence[Sequence[str]] | None:
+        """Without quotes there is nothing to parse, which is far quicker."""
         width = lines[0].count(",") + 1
+        # A blank line is no record; in a file of one column it would look like one.
         if width == 1 or width != self.width or {line.count(",") for line in lines} != {width - 1}:
             return None
         cells = text.split(",")
         *columns, last = (cells[place::width] for place in range(width))
         return [*columns, [cell.rstrip("\r\n") for cell in last]]
 
-    def _unquoted(self, lines: list[str]) -> Sequence[Sequence[str]] | None:
+    def _parsed(self, lines: list[str]) -> Sequence[Sequence[str]] | None:
         try:
             cells = list(csv.reader(lines, strict=True))
         except csv.Error:
