@@ -179,6 +179,20 @@ def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
     assert done.stdout == f"120000 rows read: {120_000 - stored} recorded, {stored} already there, 0 rejected.\n"
 
 
+def test_an_import_that_is_interrupted_says_what_is_there(database_url, tmp_path):
+    big_file(tmp_path / "calls.csv", 200_000)
+    command = [sys.executable, "-m", "tracker", "import", str(tmp_path / "calls.csv")]
+    environment = child_environment({"DATABASE_URL": database_url})
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        eventually(lambda: value(database_url, "SELECT count(*) FROM token_usage") > 0, 60)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    stored = value(database_url, "SELECT count(*) FROM token_usage")
+    assert process.returncode == 130
+    assert 0 < stored < 200_000
+    assert f"Interrupted; {stored} rows are recorded. The same command adds the rest." in said
+
+
 def test_a_file_with_mistakes_gives_back_each_broken_row(database_url, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 3)

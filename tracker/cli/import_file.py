@@ -108,6 +108,7 @@ def _run_file(arguments: argparse.Namespace) -> int:
             try:
                 _store(calls, writer, rejects, lambda: file.buffer.tell() / max(1, os.fstat(file.fileno()).st_size))
             except KeyboardInterrupt:
+                writer.flush()  # what is on its way arrives, and is counted
                 print(
                     f"token-tracker: Interrupted; {writer.new} rows are recorded. The same command adds the rest.",
                     file=sys.stderr,

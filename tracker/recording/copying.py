@@ -75,8 +75,9 @@ class CopyWriter:
 
     def flush(self) -> Refused:
         """Wait until all is stored; each refused row of the last, and the reason."""
-        storing, self._storing = self._storing, None
-        return storing.result() if storing else []
+        refused = self._storing.result() if self._storing else []
+        self._storing = None  # only now: whoever is interrupted while waiting may wait again
+        return refused
 
     def _store(self, rows: Rows, text: _Text) -> Refused:
         try:
