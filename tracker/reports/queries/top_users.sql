@@ -21,10 +21,11 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
       AS stretch (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
-        -- Days with calls in the stretch and beside it.
+        -- Days with calls in the stretch and beside it, which a stretch of whole days doesn't have.
         SELECT *
         FROM token_tracker_user_rollup AS rollup
-        WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
+        WHERE NOT (stretch.first = 0 AND stretch.until_slot = 96)
+          AND day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
           AND first_slot < stretch.until_slot AND last_slot >= stretch.first
           AND NOT (first_slot >= stretch.first AND last_slot < stretch.until_slot)
         OFFSET 0
