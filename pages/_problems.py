@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import streamlit as st
 from _told import told
-from _words import _
+from _words import _, spoken
 
-from tracker.errors import DatabaseError, SettingError, TrackerError
+from tracker.errors import DatabaseError, SettingError, TrackerError, TransientError
 from tracker.masking import mask
 from tracker.reports import source
 
@@ -33,17 +33,16 @@ def _title(code: str) -> str:
 
 
 def guarded(draw: Callable[[], None], *, recovers: bool = False) -> None:
-    """Draw a page or a part of it; in trouble show a box that says what to do, and try again by itself.
+    """Draw a page or a part of it; in trouble show a box that says what to do, and try again soon by itself.
 
-    What is drawn anew by itself anyway `recovers` without asking.
+    What is drawn anew by itself anyway `recovers` without asking, once the database is there.
     """
     try:
         draw()
     except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets a sentence and not a traceback
         show_any(error)
         if isinstance(error, TrackerError):
-            if recovers:
-                _answers()
+            if recovers and _is_there_in_spite_of(error):
                 st.caption(_("This page goes on by itself."))
             else:
                 _recover()
@@ -82,14 +81,20 @@ def _box(title: str, sentence: str, remedy: str) -> None:
 def _recover() -> None:
     st.caption(_("Trying again every {n} seconds; this page goes on by itself.").format(n=RETRY_S))
     st.session_state["failed_at"] = time.monotonic()
-    _try_again()
+    st.fragment(spoken(_try_again), run_every=RETRY_S)()
 
 
-@st.fragment(run_every=RETRY_S)
 def _try_again() -> None:
+    asked = st.button(_("Try again"), icon=":material/refresh:", key="try_again")
     # The fragment's first run belongs to the page that has just failed; only its later ones ask again.
-    if time.monotonic() - st.session_state["failed_at"] > RETRY_S / 2 and _answers():
+    if asked or (time.monotonic() - st.session_state["failed_at"] > RETRY_S / 2 and _answers()):
         st.rerun()
+
+
+def _is_there_in_spite_of(error: TrackerError) -> bool:
+    """Whether only this question failed, and would fail again at once; else the page is drawn as soon as it can be."""
+    passes = isinstance(error, TransientError) and error.code != "statement_timeout"
+    return _answers() and not passes
 
 
 def _answers() -> bool:

@@ -22,6 +22,8 @@ from tracker.reports import Filters, Reader, source
 from tracker.reports.ledger import Ledger, ledger
 
 ASK_EVERY_S = 8.0
+# A page that recovers is drawn whole: the dot shall not go on saying that nothing is recorded.
+ASK_IN_TROUBLE_EVERY_S = 2.0
 DIAGNOSE_EVERY_S = 60.0
 PATIENCE_S = 2.0
 LATE_S = 60.0
@@ -64,7 +66,7 @@ class Watch:
         with self._lock:
             if about != self._about:
                 self._about, self._last, self._asking, self._advice = about, None, None, None
-            if self._last and time.monotonic() - self._last[0] < ASK_EVERY_S:
+            if self._last and time.monotonic() - self._last[0] < _fresh_s(self._last[1]):
                 return self._last[1]
             if self._asking is None:
                 self._asking = threading.Event()
@@ -118,6 +120,10 @@ class Watch:
         advice = tuple(found.as_dict() for found in made.recommendations)
         self._advice = time.monotonic(), works, advice
         return advice
+
+
+def _fresh_s(found: Found) -> float:
+    return ASK_EVERY_S if found.trouble is None else ASK_IN_TROUBLE_EVERY_S
 
 
 def ledger_of_the_day(reader: Reader) -> Ledger:

