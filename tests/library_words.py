@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
     "access": "policy",
-    "database": "adoption embedded failures locate pool timer url",
+    "database": "adoption embedded embedded_home failures locate pool timer url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
     "recording": "delivery direct outbox outbox_file places statement tracker",

