@@ -364,6 +364,14 @@ def test_a_default_stands_in_where_a_column_takes_no_null(strict_url, new_tracke
     assert set(rows(strict_url, STRICT)) == {(0, -1, "", "unknown"), (0.5, 7, "s", "p")}
 
 
+def test_the_sql_that_migrate_names_lets_a_cost_be_unknown(strict_url, new_tracker):
+    (remark,) = [remark for remark in migrate(strict_url).remarks if "cost is NOT NULL" in remark]
+    run(strict_url, remark.partition("reprice, then ")[2])
+    assert not any("cost is NOT NULL" in remark for remark in migrate(strict_url).remarks)
+    assert new_tracker(database_url=strict_url).record(a_call()).status == "recorded"
+    assert rows(strict_url, "SELECT cost FROM token_usage WHERE recorded_at IS NOT NULL") == [(None,)]
+
+
 def test_a_default_stands_in_for_records_that_waited(strict_url):
     with Tracker(mode="background", database_url=strict_url) as recorder:
         for fields in ({}, {"cost": "0.5"}, {"session_id": "s"}, {}):

@@ -34,6 +34,15 @@ def test_a_table_that_cannot_be_adopted_is_named_before_what_it_lacks(empty_data
     assert "column_missing" not in codes
 
 
+def test_a_cost_that_is_never_unknown_is_named_with_what_ends_it(database_url):
+    run(database_url, "ALTER TABLE token_usage ALTER cost SET DEFAULT 0, ALTER cost SET NOT NULL")
+    found = doctor(database_url)
+    (named,) = [one for one in found["recommendations"] if one["code"] == "cost_never_unknown"]
+    assert (named["severity"], found["healthy"]) == ("warning", True)
+    run(database_url, named["remedy"].partition("owner: ")[2])
+    assert "cost_never_unknown" not in [one["code"] for one in doctor(database_url)["recommendations"]]
+
+
 @pytest.mark.parametrize(
     "arguments", [["import", "/nope.csv"], ["import", "/"], ["doctor", "--against", "notaurl"]], ids=" ".join
 )

@@ -142,6 +142,11 @@ def _mute(facts: Facts) -> str | None:
     return "The role may not insert into token_tracker_ledger and token_tracker_alerts." if mute else None
 
 
+def _never_unpriced(facts: Facts) -> str | None:
+    never = _connected(facts).get("costIsNeverUnknown")
+    return "The column cost is NOT NULL, and its default stands in for what isn't known." if never else None
+
+
 def _public(facts: Facts) -> str | None:
     return "Row-level security is off on token_usage." if _connected(facts).get("publicKeyReads") else None
 
@@ -226,6 +231,10 @@ RULES: tuple[Rule, ...] = (
          "GRANT INSERT ON token_tracker_ledger, token_tracker_alerts TO the user; where row-level security is on, also"
          " CREATE POLICY token_tracker ON token_tracker_ledger TO the user WITH CHECK (true); and the same ON"
          " token_tracker_alerts."),
+    Rule("cost_never_unknown", "warning", _never_unpriced,
+         "A call without a known price counts as free in every figure.",
+         "token-tracker reprice, then as the table's owner: ALTER TABLE token_usage ALTER COLUMN cost DROP NOT NULL,"
+         " ALTER COLUMN cost DROP DEFAULT;"),
     Rule("public_key_reads", "warning", _public, "Anyone with the project's public key can read token_usage.",
          "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY; REVOKE ALL ON token_usage FROM anon, authenticated;"),
     Rule("not_encrypted", "warning", _plain, "Records travel unencrypted.", "Add ?sslmode=require to DATABASE_URL."),
