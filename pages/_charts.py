@@ -124,7 +124,8 @@ def lines(
                 "field": value,
                 "type": "quantitative",
                 "axis": _number_axis(number),
-                "scale": _from_zero(frame[value]),
+                # Thousandths of a millisecond are noise, which would fill the chart.
+                "scale": _from_zero(frame[value], 1.0 if number == "ms" else 0.0),
             },
             "color": {
                 "field": "name",
@@ -256,7 +257,7 @@ _LEGEND: dict[str, Any] = {
     "symbolType": "circle",
     "symbolSize": 60,
     "columns": 2,
-    "labelLimit": 150,
+    "labelLimit": {"expr": "clamp(width / 2 - 40, 70, 220)"},  # both columns fit a phone
     "columnPadding": 16,
     "rowPadding": 4,
     "offset": 2,
@@ -265,7 +266,9 @@ _LEGEND: dict[str, Any] = {
 
 def draw(data: pd.DataFrame, spec: dict[str, Any], *, alt: str, height: int = 250, key: str | None = None) -> Any:
     """Show a Vega-Lite chart in the theme's colours, as wide as its place; with a `key`, what was clicked."""
-    config = {"view": {"stroke": None}, "axis": {"labelFlush": False}}
+    # Streamlit's own grey of labels is too pale on white; the page's text colour is right in both themes.
+    label = {"labelColor": "currentColor", "labelOpacity": 0.78}
+    config = {"view": {"stroke": None}, "axis": {"labelFlush": False, **label}, "legend": label}
     whole = {**spec, "config": config, "padding": {"left": 2, "right": 8, "top": 2, "bottom": 2}}
     if key is None:
         return st.vega_lite_chart(data, whole, height=height, alt=alt)
@@ -286,14 +289,21 @@ def _with_labels(frame: pd.DataFrame, bucket: str) -> pd.DataFrame:
 def _time_axis(field: str, bucket: str, buckets: pd.DatetimeIndex) -> dict[str, Any]:
     last = buckets[-1] + pd.Timedelta(_STEP[bucket])
     span = [_vega_time(moment) for moment in (buckets[0], last)]
+    months = _months_apart(last - buckets[0])
     axis = {
-        "format": _axis_format(bucket),
+        "format": _axis_format("month" if months else bucket),
         "title": None,
         "grid": False,
         "labelOverlap": "greedy",
-        "tickCount": 8,
+        "tickCount": {"interval": "month", "step": months} if months else 8,
     }
     return {"field": field, "type": "temporal", "scale": {"type": "utc", "domain": span}, "axis": axis}
+
+
+def _months_apart(span: pd.Timedelta) -> int | None:
+    """How many months lie between two ticks of a range of months; None where days or years mark it better."""
+    months = span.days / 30.5
+    return next((step for step in (1, 2, 3, 6) if 4 < months <= 7 * step), None)
 
 
 def _vega_time(moment: pd.Timestamp) -> dict[str, Any]:
@@ -303,24 +313,26 @@ def _vega_time(moment: pd.Timestamp) -> dict[str, Any]:
 
 def _number_axis(number: str) -> dict[str, Any]:
     # Vega's SI prefix for 10⁹ is G; tokens and dollars are counted in B.
-    short = "replace(format(datum.value, '~s'), 'G', 'B')"
+    short = "replace(replace(format(datum.value, '~s'), 'G', 'B'), regexp('([kMBT])$'), ' $1')"
     if language() == "ko":
         short = (
             "datum.value >= 1e8 ? format(datum.value / 1e8, ',.4~r') + '억'"
             " : datum.value >= 1e4 ? format(datum.value / 1e4, ',.4~r') + '만' : format(datum.value, ',.4~r')"
         )
-    small, unit = ("US$", "US$") if language() == "ko" else ("$", "$")
+    unit = "US$" if language() == "ko" else "$"
+    # Cents, and more decimals only between them: with two throughout, small ticks would all read $0.00.
+    cents = "format(datum.value, abs(datum.value * 100 - round(datum.value * 100)) < 1e-6 ? '.2f' : '.3~r')"
     expression = {
-        "usd": f"datum.value < 10 ? '{small}' + format(datum.value, '.2f') : '{unit}' + ({short})",
+        "usd": f"'{unit}' + (datum.value > 0 && datum.value < 10 ? {cents} : {short})",
         "ms": "format(datum.value, ',') + ' ms'",
     }.get(number, short)
     whole = {"tickMinStep": 1} if number == "count" else {}
     return {**_PLAIN, "labelExpr": expression, "tickCount": 4, "labelPadding": 8, **whole}
 
 
-def _from_zero(values: pd.Series) -> dict[str, Any]:
-    """Begin at zero; where nothing but zeros are shown, they lie at the bottom."""
-    return {"zero": True} if len(values) and values.max() > 0 else {"domain": [0, 1]}
+def _from_zero(values: pd.Series, least: float = 0.0) -> dict[str, Any]:
+    """Begin at zero; where nothing above `least` is shown, it lies at the bottom."""
+    return {"zero": True} if len(values) and values.max() > least else {"domain": [0, 1]}
 
 
 def _exact(number: str) -> str:

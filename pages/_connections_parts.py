@@ -25,7 +25,9 @@ _MINUTES_S = 600
 def verdict(sample: Sample) -> None:
     """What is wrong, each in a sentence with a way out; or that nothing is."""
     for found in sample.advice:
-        with st.container(border=True, horizontal=True, key=f"advice_{found.kind}_{found.number}", gap="small"):
+        with st.container(
+            border=True, horizontal=True, wrap=False, key=f"advice_{found.kind}_{found.number}", gap="small"
+        ):
             st.markdown(":orange[:material/warning:]", width="content")
             st.text(sentence(found), width="stretch")
     if not sample.advice:
@@ -239,6 +241,7 @@ def history(prepared: Prepared, zone: str) -> None:
                     "orient": "bottom",
                     "title": None,
                     "symbolType": "circle",
+                    "offset": 2,
                     "columns": 3,
                     "values": list(dict.fromkeys(data["state"])),
                 },
@@ -271,6 +274,9 @@ def session_table(prepared: Prepared) -> Session | None:
         "blocked_by": st.column_config.TextColumn(_("blocked by"), width=80),
         "query": st.column_config.TextColumn(_("Statement"), width=320),
     }
+    for name in ("waits_for", "blocked_by"):
+        if not data[name].fillna("").astype(bool).any():
+            del config[name]  # nobody waits: the statement gets the room
     chosen = st.dataframe(
         data,
         column_config=config,

@@ -71,7 +71,7 @@ def recommendations(found: list[dict[str, str]]) -> None:
         st.caption(_("Nothing to do."))
     for item in found:
         with st.container(gap="xxsmall"):
-            with st.container(horizontal=True, gap="small"):
+            with st.container(horizontal=True, wrap=False, gap="small"):
                 st.markdown(_SIGNS.get(item["severity"], _SIGNS["info"]), width="content")
                 st.text(told(item["cause"]), width="stretch")
             if item["remedy"]:
@@ -182,7 +182,7 @@ def _checks() -> Checklist:
 
 
 def _item(title: str, item: Item | None) -> None:
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, wrap=False, gap="small"):
         st.markdown(_SIGNS[item.status if item else "not_checked"], width="content")
         with st.container(gap=None, width="stretch"):
             st.markdown(told(title))

@@ -40,6 +40,11 @@ def measure_label(measure: str) -> str:
     return words[measure]
 
 
+def capital(text: str) -> str:
+    """The text as it begins a title or a table's column."""
+    return text[:1].upper() + text[1:]
+
+
 def controls() -> None:
     """Rows, columns and the measure; what they say is in the link from here on."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="explorer_controls"):
@@ -53,7 +58,7 @@ def _pick(name: str, label: str, options: list[str], words: Callable[[str], str]
     _link.prepare(f"explore_{name}", name, lambda text: text if text in options else default)
     if st.session_state[f"explore_{name}"] not in options:
         st.session_state[f"explore_{name}"] = default
-    chosen = st.selectbox(label, options, format_func=words, key=f"explore_{name}", persist_state="session", width=190)
+    chosen = st.selectbox(label, options, format_func=words, key=f"explore_{name}", persist_state="session", width=170)
     _link.put(name, None if chosen in {None, default} else chosen)
     return chosen or default
 
@@ -68,14 +73,17 @@ def asked() -> tuple[str, str | None, str]:
 
 def pivot(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     """What is on screen: a line a row, a column a column, the largest first, and the sum of each line."""
-    wide = found.pivot_table(index="row_name", columns="column_name", values=measure, aggfunc="sum")
+    wide = found.groupby(["row_name", "column_name"])[measure].sum(min_count=1).unstack()
     order = wide.sum().sort_values(ascending=False, kind="stable").index
-    wide = wide[order].assign(total=found.groupby("row_name")[measure].sum())
+    wide = wide[order].assign(total=found.groupby("row_name")[measure].sum(min_count=1))
     return wide.sort_values("total", ascending=False, kind="stable")
 
 
 def chart(found: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str) -> dict[str, str] | None:
     """Bars; the row and column of the one that was clicked."""
+    if found[measure].isna().all():
+        st.caption(_("No call in this range has a price."))
+        return None
     clicked = bars(
         found,
         measure,
@@ -101,11 +109,11 @@ def table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
             "" if value != value else text(value)
             for value in shown[name].astype(float)  # NaN: no such calls
         ]
-    largest = float(data["total"].max() or 0)
+    largest = float(data["total"].fillna(0).max())
     config: dict[str, Any] = {
-        "row": st.column_config.TextColumn(column_label(rows), pinned=True),
+        "row": st.column_config.TextColumn(capital(column_label(rows)), pinned=True, width=150),
         "total": st.column_config.ProgressColumn(
-            measure_label(measure),
+            capital(measure_label(measure)),
             format="dollar" if measure == "cost_usd" else "compact",
             min_value=0,
             max_value=largest or 1.0,
@@ -124,6 +132,7 @@ def table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
         hide_index=True,
         row_height=_ROW,
         height="content" if len(data) <= 11 else 12 * _ROW,
+        placeholder=_("unpriced"),
         key=key,
         on_select="rerun",
         selection_mode="single-row",
@@ -178,9 +187,9 @@ def calls_table(data: pd.DataFrame, timezone: str, most: int, key: str) -> str |
     )
     config: dict[str, Any] = {
         "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
-        "model": st.column_config.TextColumn(_("Model")),
-        "operation": st.column_config.TextColumn(_("Operation")),
-        "user_id": st.column_config.TextColumn(_("User")),
+        "model": st.column_config.TextColumn(_("Model"), width=140),
+        "operation": st.column_config.TextColumn(_("Operation"), width=140),
+        "user_id": st.column_config.TextColumn(_("User"), width=120),
         "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized"),
         "cost": st.column_config.TextColumn(_("Cost"), alignment="right"),
         "processing_time": st.column_config.NumberColumn(_("Took"), format="%d ms"),

@@ -51,7 +51,9 @@ def usd(value: Decimal | float | None) -> str:
         return f"{unit}0"
     if amount >= 0.01:
         return f"{sign}{unit}{amount:,.{0 if amount >= 1000 else 2}f}"
-    return f"{sign}{unit}{amount:.{4 if amount >= 0.001 else 6}f}"
+    if amount >= 0.001:
+        return f"{sign}{unit}{amount:.4f}"
+    return f"{sign}{unit}{amount:.6f}".rstrip("0") if amount >= 0.000001 else f"< {unit}0.000001"
 
 
 def share(value: float | None) -> str:

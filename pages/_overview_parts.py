@@ -17,6 +17,8 @@ from tracker.reports.usage import Totals
 
 _ROW = 34
 _ROWS = 6
+# Names may be long; a column as wide as the longest would push the figures out of sight.
+_NAME = 170
 
 
 def _at_least() -> str:
@@ -124,8 +126,8 @@ def _cost_help(totals: Totals) -> str:
     return f"{amount} {source}"
 
 
-def tokens(over_time: pd.DataFrame, shared: dict[str, Any]) -> None:
-    """Tokens over time, by model or by what they are."""
+def tokens_by() -> None:
+    """The switch between tokens by model and by what they are."""
     _link.prepare("tokens_by", "tokens", lambda text: "kind" if text == "kind" else "model")
     words = {"model": _("by model"), "kind": _("by kind")}
     chosen = st.segmented_control(
@@ -138,8 +140,12 @@ def tokens(over_time: pd.DataFrame, shared: dict[str, Any]) -> None:
         persist_state="session",
     )
     _link.put("tokens", None if chosen == "model" else chosen)
+
+
+def tokens(over_time: pd.DataFrame, shared: dict[str, Any]) -> None:
+    """Tokens over time, as `tokens_by` says."""
     given: dict[str, Any] = {"number": "count", "label": _("Tokens"), **shared}
-    if chosen == "model":
+    if st.session_state["tokens_by"] == "model":
         stacked(over_time, "total_tokens", alt=_("Tokens over time by model"), **given)
         return
     kinds = _by_kind(over_time)
@@ -209,7 +215,7 @@ def by_model(models: pd.DataFrame) -> None:
     data = data.sort_values("total_tokens", ascending=False).head(_ROWS)
     data = data.assign(cost=costs(data))
     config = {
-        "model": st.column_config.TextColumn(_("Model")),
+        "model": st.column_config.TextColumn(_("Model"), width=_NAME),
         "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
         "cost": _money(_("Cost"), _at_least()),
     }
@@ -224,7 +230,7 @@ def by_operation(data: pd.DataFrame, all_tokens: int) -> None:
         per_call=[usd(cost) for cost in data["cost_per_call_usd"]],
     )
     config = {
-        "operation": st.column_config.TextColumn(_("Operation")),
+        "operation": st.column_config.TextColumn(_("Operation"), width=130),
         "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
         "share": st.column_config.TextColumn(_("Share"), alignment="right", width=48),
         "cost": _money(_("Cost"), _at_least()),
@@ -237,7 +243,7 @@ def top_users(data: pd.DataFrame) -> None:
     """Who used most, with each one's trend."""
     data = data.assign(cost=costs(data))
     config = {
-        "user_id": st.column_config.TextColumn(_("User")),
+        "user_id": st.column_config.TextColumn(_("User"), width=120),
         "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
         "trend": st.column_config.AreaChartColumn(_("Trend"), y_min=0, width=60),
         "cost": _money(_("Cost"), _at_least()),
@@ -256,10 +262,9 @@ def last_records(data: pd.DataFrame, timezone: str) -> None:
     )
     config: dict[str, Any] = {
         "ago": st.column_config.TextColumn(_("When"), width=90),
-        "at": st.column_config.DatetimeColumn(_("At"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
         "model": st.column_config.TextColumn(_("Model"), width=140),
         "operation": st.column_config.TextColumn(_("Operation"), width=140),
-        "user_id": st.column_config.TextColumn(_("User")),
+        "user_id": st.column_config.TextColumn(_("User"), width=110),
         "input_tokens": st.column_config.NumberColumn(_("In"), format="localized"),
         "output_tokens": st.column_config.NumberColumn(_("Out"), format="localized"),
         "cost": _money(_("Cost"), width=None),
@@ -269,6 +274,7 @@ def last_records(data: pd.DataFrame, timezone: str) -> None:
             _("Arrived"),
             help=_("direct: written before record returned; background: by the app's own thread; outbox: queued first"),
         ),
+        "at": st.column_config.DatetimeColumn(_("At"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
     }
     if data["error_message"].notna().any():
         config["error_message"] = st.column_config.TextColumn(_("Error"))

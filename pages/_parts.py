@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -39,8 +39,9 @@ def head(title: str, reader: Reader | None = None, *, live: bool = True) -> None
 
 def question(text: str) -> None:
     """The question that the page answers, and when its answer was true."""
-    with st.container(horizontal=True, horizontal_alignment="distribute", key="question", gap="small"):
+    with st.container(horizontal=True, key="question", gap="small"):
         st.caption(text, width="content")
+        st.space("stretch")
         _live.as_of()
 
 
@@ -51,13 +52,19 @@ def shown(reader: Reader) -> Range:
 
 
 @contextmanager
-def card(title: str, note: str | None = None) -> Iterator[None]:
-    """A bordered part of a page with a title; `note` is small print of ours, never of the database."""
+def card(title: str, note: str | None = None, control: Callable[[], None] | None = None) -> Iterator[None]:
+    """A bordered part of a page with a title; `note` is small print of ours, never of the database.
+
+    `control` draws a widget at the right of the title, where it takes no height from what comes below.
+    """
     with st.container(border=True, height="stretch", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             st.markdown(f"**{title}**", width="content")
             if note:
                 st.caption(note, width="content")
+            if control:
+                st.space("stretch")
+                control()
         yield
 
 

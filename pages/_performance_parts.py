@@ -171,6 +171,9 @@ def deployments(book: Ledger | None) -> None:
         return
     if book.hidden:
         st.text(told(book.hidden))
+    if not book.tallies:
+        st.caption(_("No Tracker has numbered a record in these days, so none can be missed."))
+        return
     data = pd.DataFrame(
         [
             {

@@ -67,7 +67,7 @@ def show(reader: Reader, made: Made) -> None:
             st.metric(_("Retries"), exact(outcome.retry_count), border=True)
         with st.container(gap="xxsmall"):
             for ok, text in _steps(made, row):
-                with st.container(horizontal=True, gap="small"):
+                with st.container(horizontal=True, wrap=False, gap="small"):
                     st.markdown(":green[:material/check:]" if ok else ":red[:material/close:]", width="content")
                     st.text(text, width="stretch")
         if isinstance(row, dict):

@@ -73,7 +73,8 @@ def judge(found: Found | None) -> Status:
         return Status("orange", _("Partly recording"), told(str(partly["cause"])), _page(partly))
     hints = sum(item["severity"] == "warning" and item["code"] not in _SAID for item in found.advice)
     if not found.recorded:
-        return Status("gray", _("Nothing recorded yet"), _("No record in the last 24 h."), "", hints)
+        # Rows may well be there: imported, invented, or written by an app's own INSERT.
+        return Status("gray", _("No recordings"), _("No Tracker has recorded in the last 24 h."), "", hints)
     why = _("{records} in the last 24 h, none missing.").format(records=records(found.recorded))
     return Status("green", _("Recording normally"), why, "", hints)
 

@@ -53,7 +53,10 @@ def sentence(found: Unusual, weekday: str) -> str:
         "errors": _("{today} calls failed, {times} × the usual {usual} by this time on {weekday}."),
     }
     show = {"cost": usd, "tokens": count, "errors": exact}[found.measure]
-    text = texts[found.measure].format(
+    text = texts[found.measure]
+    if found.measure == "errors" and found.usual < 1:
+        text = _("{today} calls failed, where usually hardly any do by this time on {weekday}.")
+    text = text.format(
         model=found.model, today=show(found.today), usual=show(found.usual), times=f"{found.times:.1f}", weekday=weekday
     )
     who = _("Most of it from {users}.").format(users=", ".join(found.users)) if found.users else ""

@@ -66,8 +66,8 @@ def flag_table(found: tuple[Flag, ...]) -> None:
         [{"name": flag.name, "value": _shown(flag), "meaning": told(flag.problem or flag.meaning)} for flag in found]
     )
     config = {
-        "name": st.column_config.TextColumn(_("Variable"), width=230),
-        "value": st.column_config.TextColumn(_("Here"), width=110),
+        "name": st.column_config.TextColumn(_("Variable"), width=200),
+        "value": st.column_config.TextColumn(_("Here"), width=90),
         "meaning": st.column_config.TextColumn(_("Meaning")),
     }
     _table(data, config, _("Environment flags"))
@@ -90,8 +90,8 @@ def policy_table(settings: Settings) -> None:
     rules = [{"rule": rule.name, "value": rule.value, "why": rule.reason} for rule in policy(settings)]
     data = pd.DataFrame([{name: told(text) for name, text in rule.items()} for rule in rules])
     config = {
-        "rule": st.column_config.TextColumn(_("Rule"), width=260),
-        "value": st.column_config.TextColumn(_("Value"), width=90, alignment="right"),
+        "rule": st.column_config.TextColumn(_("Rule"), width=200),
+        "value": st.column_config.TextColumn(_("Value"), width=80, alignment="right"),
         "why": st.column_config.TextColumn(_("Why")),
     }
     _table(data, config, _("Connection policy"))

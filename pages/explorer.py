@@ -10,7 +10,18 @@ import _link
 import pandas as pd
 import streamlit as st
 from _empty import nothing
-from _explorer_parts import asked, calls_table, chart, controls, downloads, measure_label, one_call, pivot, table
+from _explorer_parts import (
+    asked,
+    calls_table,
+    capital,
+    chart,
+    controls,
+    downloads,
+    measure_label,
+    one_call,
+    pivot,
+    table,
+)
 from _filters import column_label
 from _live import live, waiting
 from _parts import card, head, question, shown
@@ -49,7 +60,7 @@ def draw() -> None:
     with (
         left,
         card(
-            f"{measure_label(measure)[:1].upper()}{measure_label(measure)[1:]}",
+            capital(measure_label(measure)),
             _("by {rows}").format(rows=column_label(rows)),
         ),
     ):

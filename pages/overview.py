@@ -12,7 +12,7 @@ from _budgets import budgets
 from _charts import heat, stacked
 from _empty import nothing, sample_notice
 from _live import live, waiting
-from _overview_parts import Users, by_model, by_operation, figures, last_records, tokens, top_users
+from _overview_parts import Users, by_model, by_operation, figures, last_records, tokens, tokens_by, top_users
 from _parts import card, head, question, shown, standing_notes
 from _range import now
 from _shared import shared as kept
@@ -77,7 +77,7 @@ def _draw(reader: Reader) -> None:
         "now": pd.Timestamp(now().replace(tzinfo=None)),
     }
     left, right = st.columns(2)
-    with left, card(_("Tokens"), by(bucket)):
+    with left, card(_("Tokens"), by(bucket), tokens_by):
         tokens(over_time, shared)
     with right, card(_("Cost by model"), _("{step}, US dollars").format(step=by(bucket))):
         priced = over_time.dropna(subset=["cost_usd"])

@@ -20,9 +20,10 @@ from tracker.reports import source
 
 HERE = Path(__file__).parent
 _STATUS_EVERY_S = 10
-# On a phone a table's toolbar would cover what stands above it; the same is in its own menu. Streamlit writes white on
-# a main button, which the dark theme's light blue doesn't bear.
+# Korean words stay whole at the end of a line. On a phone a table's toolbar would cover what stands above it; the same
+# is in its own menu. Streamlit writes white on a main button, which the dark theme's light blue doesn't bear.
 _STYLE = """
+:is(p, h1, h2, h3, label, pre) { word-break: keep-all }
 @media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }
 [data-testid=stMetric] { font-variant-numeric: tabular-nums }
 [data-testid^=stBaseButton-primary] :is(p, span) { color: light-dark(#ffffff, #0e121a) }
