@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +27,7 @@ def with_database(url: str, name: str) -> str:
     return f"{place.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
 
 
-ROLE_PASSWORD = "tracker-tests"
+ROLE_PASSWORD = "s3cr%t/pä$$:w?rd#@&=+"  # every character that a URL trips over
 
 
 def with_parameters(url: str, text: str) -> str:
@@ -72,6 +72,17 @@ def locked(url: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[Callable[[], No
         yield connection.rollback
 
 
+def leave_behind(through: str, setting: str) -> None:
+    """Set something in every connection that the pooler shares, as a careless client does."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(psycopg2.connect(through))) for _ in range(5)]
+        for client in clients:
+            with client.cursor() as cursor:
+                cursor.execute(setting)  # opens a transaction, so that each holds a connection of its own
+        for client in clients:
+            client.commit()
+
+
 def connect(url: str) -> psycopg2.extensions.connection:
     """A connection as the tracker makes them."""
     database = locate.Database(clean(url), embedded=False, settings=settings.load({}))
@@ -85,6 +96,13 @@ def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
         assert time.monotonic() < end, f"not within {within_s} s"
         time.sleep(0.01)
     return result
+
+
+def end_sessions(url: str, whose: str) -> None:
+    """End the server's sessions of which a condition on `pg_stat_activity` holds, and wait until they are gone."""
+    found = f"FROM pg_stat_activity WHERE {whose}"
+    run(url, f"SELECT pg_terminate_backend(pid) {found}")
+    eventually(lambda: value(url, f"SELECT count(*) {found}") == 0)
 
 
 def a_call(**fields: Any) -> TokenUsage:

@@ -243,7 +243,7 @@ def test_a_missing_database_is_exit_1(command, fails, server_url):
 
 
 def test_a_missing_role_is_exit_1(command, fails, database_url):
-    assert "no user no_such_role" in fails(command, with_role(database_url, "no_such_role", "hunter2"), 1)
+    assert "user no_such_role" in fails(command, with_role(database_url, "no_such_role", "hunter2"), 1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg2
 import pytest
-from support import a_call, connect, eventually, locked, rows, run, value, with_parameters, with_role
+from support import a_call, connect, eventually, leave_behind, locked, rows, run, value, with_parameters, with_role
 
 from tracker import Tracker
 from tracker.database.migrate import _FILES, VERSIONS
@@ -42,6 +42,9 @@ OLD_INSERT = (
     "INSERT INTO token_usage (user_id, note_id, model, operation, input_tokens, output_tokens, total_tokens, cost)"
     " VALUES (NULL, '0b0e0000-0000-4000-8000-000000000001', 'gemini-2.0-flash', NULL, 10, 5, 15, 0.000125)"
 )
+# So many that an index is built beside the table's writers.
+MANY_ROWS = OLD_INSERT.replace("VALUES (", "SELECT ").removesuffix(")") + " FROM generate_series(1, 20000)"
+READ_ONLY = "default_transaction_read_only = on"
 OTHER_STEPS = [
     *(f"{version:04} {name}" for version, name in _FILES.items()),
     "0002 index_token_usage",
@@ -184,6 +187,25 @@ def test_migrating_behind_a_pooler_leaves_no_setting_and_no_lock_behind(empty_da
         ]
     held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     eventually(lambda: value(empty_database_url, held) == 0)
+
+
+@pytest.mark.pooler
+@pytest.mark.parametrize(
+    "left_behind", ["SET default_transaction_read_only = on", "SET statement_timeout = 5", "SET lock_timeout = 1"]
+)
+def test_what_another_client_left_in_a_poolers_connection_keeps_no_index_from_being_built(old_url, pooler, left_behind):
+    run(old_url, MANY_ROWS)
+    through = pooler(old_url)
+    leave_behind(through, left_behind)
+    assert migrate(through).applied[-1] == "0002 index_token_usage"
+    assert value(old_url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+    assert len(rows(old_url, INDEXES)) == 5
+
+
+def test_an_index_is_built_past_the_limits_of_a_role(old_url):
+    name = clean(old_url).dbname
+    run(old_url, MANY_ROWS, *(f"ALTER DATABASE {name} SET {limit}" for limit in ("statement_timeout = 5", READ_ONLY)))
+    assert migrate(old_url).applied[-1] == "0002 index_token_usage"
 
 
 # --- the user's own table -----------------------------------------------------------------------------------------
@@ -611,6 +633,27 @@ def test_a_later_run_leaves_no_second_index_on_a_naive_time(old_url):
     assert len(after) == len(before)
 
 
+@pytest.mark.parametrize("moment", ["infinity", "-infinity"])
+def test_an_infinite_time_is_adopted_and_goes_on_being_taken(old_url, moment):
+    run(old_url, f"UPDATE token_usage SET created_at = '{moment}'")
+    migrate(old_url)
+    run(old_url, OLD_INSERT, f"UPDATE token_usage SET created_at = '{moment}'")
+    assert value(old_url, "SELECT count(*) FROM token_usage") == 4
+
+
+def test_the_index_of_late_rows_that_refused_an_infinite_time_is_built_anew(database_url):
+    before = value(database_url, "SELECT pg_get_indexdef('token_usage_late_idx'::regclass)")
+    run(
+        database_url,
+        "DROP INDEX token_usage_late_idx",
+        "CREATE INDEX token_usage_late_idx ON token_usage (recorded_at)"
+        " WHERE recorded_at - created_at > interval '15 minutes'",
+    )
+    assert migrate(database_url).applied == ["0002 index_token_usage"]
+    assert value(database_url, "SELECT pg_get_indexdef('token_usage_late_idx'::regclass)") == before
+    assert migrate(database_url).applied == []
+
+
 # --- what went missing since ---------------------------------------------------------------------------------------
 
 
@@ -677,6 +720,7 @@ def test_a_schema_that_is_not_there_is_named_as_the_cause(empty_database_url):
 
 
 def test_a_role_without_the_right_to_create_is_told_so_at_once(empty_database_url, new_role):
+    run(empty_database_url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # as it is from PostgreSQL 15 on
     with pytest.raises(SetupError) as caught:
         migrate(with_role(empty_database_url, new_role()))
     assert caught.value.code == "right_missing"

@@ -273,6 +273,8 @@ def no_password(place):
 
 @causes("role_missing")
 def unknown_user(place):
+    if place.fixture("asks_for_passwords"):
+        place.cause = "password_wrong"  # such a server tells nobody which users it has
     return url(place.of_role("nobody_of_this_name"))
 
 
@@ -434,7 +436,7 @@ def table_that_somebody_locked(place):
 
 @causes("read_only")
 def read_only_replica(place):
-    return url(with_role(place.fixture("standby_url")(place.plain_url), "postgres", place.secret))
+    return url(with_role(place.fixture("standby_url")(place.plain_url), "postgres"))
 
 
 @causes("read_only_default")

@@ -14,12 +14,11 @@ from urllib.parse import quote
 
 import pytest
 from faults import Proxy
-from support import eventually, value, with_role
+from support import ROLE_PASSWORD, eventually, value, with_role
 
 from tracker.database import embedded
 from tracker.database.url import clean
 
-SECRET = "s3cr%t/pä$$:w?rd#@&=+"  # every character that a URL trips over
 TOKEN = "debug-tok3n-of-the-tests"
 
 
@@ -30,24 +29,26 @@ class Place:
         self, url: str, empty_url: str, new_role: Callable[..., str], directory: Path, stack: ExitStack
     ) -> None:
         self.plain_url = url
-        self.url = with_role(url, "postgres", SECRET)
-        self.empty_url = with_role(empty_url, "postgres", SECRET)
+        self.role = new_role("LOGIN SUPERUSER")
+        self.url = self.of_role(self.role)
+        self.empty_url = with_role(empty_url, self.role)
         self.new_role = new_role
         self.directory = directory
         self.stack = stack
         self.clock_offset_s = 0.0
         self.lasts = True
+        self.cause = ""
         self.request: pytest.FixtureRequest
 
     def of_role(self, role: str) -> str:
-        return with_role(self.plain_url, role, SECRET)
+        return with_role(self.plain_url, role)
 
     def proxy(self) -> Proxy:
         return self.stack.enter_context(Proxy(self.plain_url))
 
     def on_port(self, port: int, host: str = "127.0.0.1", query: str = "") -> str:
         name = clean(self.plain_url).dbname
-        return f"postgresql://postgres:{quote(SECRET, safe='')}@{host}:{port}/{name}{query}"
+        return with_role(f"postgresql://{host}:{port}/{name}{query}", self.role)
 
     def fixture(self, name: str) -> object:
         return self.request.getfixturevalue(name)
@@ -193,7 +194,7 @@ def _answers(url: str) -> bool:
 
 @pytest.fixture
 def secret() -> str:
-    return SECRET
+    return ROLE_PASSWORD
 
 
 @pytest.fixture

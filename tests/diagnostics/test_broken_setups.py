@@ -33,12 +33,11 @@ def test_there_are_forty_set_ups_and_more():
 @pytest.fixture
 def prepared(request, place, monkeypatch, tmp_path, secret, token):
     """A set-up in force in this process's environment; its name and the code of its cause."""
-    place.secret = secret
-    code, make = SETUPS[request.param]
+    place.cause, make = SETUPS[request.param]
     variables = {**VERCEL, "TRACKER_DEBUG_TOKEN": token, "TMPDIR": str(tmp_path), **make(place)}
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
-    return code
+    return place.cause
 
 
 @pytest.mark.parametrize("prepared", list(SETUPS), indirect=True)

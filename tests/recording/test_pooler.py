@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
 
-import psycopg2
 import pytest
-from support import a_call, rows, run, value
+from support import a_call, leave_behind, rows, run, value
 
 from tracker import Tracker
 from tracker.database.url import clean
@@ -62,17 +60,6 @@ def test_recording_leaves_no_setting_in_the_poolers_connections(pooler, database
     with ThreadPoolExecutor(10) as pool:
         after = {row for part in pool.map(lambda _: rows(through, SETTINGS), range(20)) for row in part}
     assert after == before
-
-
-def leave_behind(through: str, setting: str) -> None:
-    """Set something in every connection that the pooler shares, as a careless client does."""
-    with ExitStack() as stack:
-        clients = [stack.enter_context(closing(psycopg2.connect(through))) for _ in range(5)]
-        for client in clients:
-            with client.cursor() as cursor:
-                cursor.execute(setting)  # opens a transaction, so that each holds a connection of its own
-        for client in clients:
-            client.commit()
 
 
 @pytest.mark.parametrize("left_behind", ["SET default_transaction_read_only = on", "SET statement_timeout = 1"])

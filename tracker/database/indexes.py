@@ -12,8 +12,17 @@ _NAMES = {
     ("created_at",): "token_usage_created_at_idx",
     ("user_id", "created_at"): "token_usage_user_id_created_at_idx",
 }
-# Rows that were recorded long after their call ended: rollups are made anew where they belong.
+# Rows that were recorded long after their call ended: rollups are made anew where they belong. In UTC, since nothing
+# may be added to a timestamptz in an index; and added, since before PostgreSQL 17 the difference of infinite times
+# is an error, which would refuse the row itself.
 _LATE = "token_usage_late_idx"
+_IS_LATE = "(recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > ({} AT TIME ZONE 'UTC')"
+
+
+HINDERED = {"25006", "57014", "55P03"}
+"""What ends a statement for its session's sake: it is read-only, cut short, kept from waiting."""
+_FREELY = "SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = 0"
+_AS_BEFORE = "RESET default_transaction_read_only; RESET statement_timeout; RESET lock_timeout"
 
 
 class MissingIndex(NamedTuple):
@@ -36,7 +45,7 @@ def missing(connection: Connection, table: Table) -> Iterator[MissingIndex]:
             half_built = next((i.name for i in table.indexes if i.name == name and not i.valid), None)
             yield MissingIndex(half_built or _free(name, taken), f"({_keys(table, columns)})", half_built)
     if not table.late_index:
-        late = f"(recorded_at) WHERE recorded_at - {_keys(table, ('created_at',))} > interval '15 minutes'"
+        late = f"(recorded_at) WHERE {_IS_LATE.format(_keys(table, ('created_at',)))}"
         yield MissingIndex(_LATE, late, _LATE if _LATE in taken else None)
 
 
@@ -70,6 +79,23 @@ def statements(table: Table, index: MissingIndex, *, beside: bool) -> Iterator[s
     if index.half_built:
         yield f"DROP INDEX {concurrently}IF EXISTS {schema}.{quote(index.half_built)}"
     yield f"CREATE INDEX {concurrently}{index.name} ON {schema}.token_usage {index.keys}"
+
+
+def run_alone(connection: Connection, statement: str, *, freely: bool) -> None:
+    """Run what stands in no transaction; `freely`, where a first try came back as `HINDERED`, without its limits.
+
+    Limits can't end with a transaction here, so they are set before and reset after. A pooler lends the connection
+    that was given back last, so that all three mostly meet the same; another one would get its own defaults back.
+    """
+    if not freely:
+        execute(connection, statement, alone=True)
+        return
+    execute(connection, _FREELY, alone=True)
+    try:
+        execute(connection, statement, alone=True)
+    finally:
+        if not connection.closed:
+            execute(connection, _AS_BEFORE, alone=True)
 
 
 def _relations(connection: Connection, schema: str) -> set[str]:

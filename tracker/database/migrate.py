@@ -82,6 +82,7 @@ class _Run:
         self._schema = schema
         self._dry_run = dry_run
         self._timezone = timezone
+        self._hindered = False
         self.result = Migration()
 
     def all(self) -> None:
@@ -106,7 +107,7 @@ class _Run:
                     self._build(connection, connection, table, done)
                     complete = True
             if not complete:
-                self._step_indexes(connection, table, done)
+                self._step_indexes_freely(connection, table, done)
         finally:
             connection.close()
 
@@ -186,6 +187,16 @@ class _Run:
         comment = "\n".join(filter(None, (table.created_at_comment, note)))
         self._do(connection, "COMMENT ON COLUMN token_usage.created_at IS " + literal(comment))
 
+    def _step_indexes_freely(self, connection: Connection, table: Table, done: set[int]) -> None:
+        """Build indexes, also where the role, or another client of the pooler, set limits that end it."""
+        try:
+            self._step_indexes(connection, table, done)
+        except TransientError as error:
+            if self._hindered or error.sqlstate not in indexes.HINDERED:
+                raise
+            self._hindered = True
+            self._step_indexes(connection, table, done)
+
     def _step_indexes(self, connection: Connection, table: Table, done: set[int]) -> None:
         """Build what is missing without blocking writers, on a connection beside the one that holds our lock."""
         worker = self._connect()
@@ -230,8 +241,12 @@ class _Run:
     def _do(self, connection: Connection, statement: str) -> None:
         self.result.statements.append(statement.strip().rstrip(";") + ";")
         # In a dry run the transaction is rolled back; what can't stand in one is only listed.
-        if not (self._dry_run and "INDEX" in statement.split("(")[0]):
-            execute(connection, statement, alone="CONCURRENTLY" in statement)
+        if self._dry_run and "INDEX" in statement.split("(")[0]:
+            return
+        if "CONCURRENTLY" in statement:
+            indexes.run_alone(connection, statement, freely=self._hindered)
+        else:
+            execute(connection, statement)
 
 
 def _has_few_rows(connection: Connection) -> bool:

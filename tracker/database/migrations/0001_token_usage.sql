@@ -39,4 +39,4 @@ CREATE INDEX token_usage_created_at_idx ON token_usage (created_at);
 CREATE INDEX token_usage_user_id_created_at_idx ON token_usage (user_id, created_at);
 -- What was recorded long after its call ended: the rollups find there where they must be made anew.
 CREATE INDEX token_usage_late_idx ON token_usage (recorded_at)
-    WHERE recorded_at - created_at > interval '15 minutes';
+    WHERE (recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > (created_at AT TIME ZONE 'UTC');

@@ -19,7 +19,8 @@ SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
            SELECT extract(epoch FROM date_bin('15 minutes', created_at, 'epoch'))::bigint
            FROM token_usage AS calls
            WHERE recorded_at >= seen_until AND recorded_at < 'infinity'
-             AND recorded_at - created_at > interval '15 minutes' AND created_at >= covered_from
+             AND (recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > (created_at AT TIME ZONE 'UTC')
+             AND created_at >= covered_from
              AND created_at >= '0001-01-02 00:00Z'
        ) AS touched
 FROM token_tracker_rollup_state AS state;
