@@ -116,6 +116,14 @@ def asks_for_passwords(server_url: str) -> bool:
 
 
 @pytest.fixture(scope="session")
+def pooled(server_url: str) -> bool:
+    """Whether a pooler stands in front of the server: then a session's number is the pooler's own."""
+    with closing(psycopg2.connect(server_url)) as opened, opened.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return bool(cursor.fetchone() != (opened.info.backend_pid,))
+
+
+@pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
     """The name of a migrated database that others are copied from."""
     name = f"tracker_template_{os.getpid()}"
@@ -157,8 +165,12 @@ def copying(server_url: str) -> str:
 
 
 @pytest.fixture
-def new_database(server_url: str, copying: str, new_role: object) -> Iterator[Callable[[str], str]]:
+def new_database(
+    server_url: str, copying: str, new_role: object, pooled: bool, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], str]]:
     """Makes databases that are gone after the test: from the template's name to a URL."""
+    if pooled and request.node.get_closest_marker("direct"):
+        pytest.skip("Behind the pooler of --database-url the server's sessions are not ours.")
     made: list[str] = []
 
     def make(template: str = "template0") -> str:

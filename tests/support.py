@@ -105,6 +105,13 @@ def end_sessions(url: str, whose: str) -> None:
     eventually(lambda: value(url, f"SELECT count(*) {found}") == 0)
 
 
+def set_default(url: str, setting: str) -> None:
+    """Set a database's own default of a setting, also for the sessions that a pooler has begun."""
+    name = clean(url).dbname
+    run(url, f"ALTER DATABASE {name} SET {setting}")
+    end_sessions(with_database(url, "postgres"), f"datname = '{name}'")
+
+
 def a_call(**fields: Any) -> TokenUsage:
     """A call to record."""
     return TokenUsage(**{"model": "gemini-2.5-flash", "input_tokens": 812, "output_tokens": 164, **fields})

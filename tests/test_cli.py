@@ -239,7 +239,7 @@ def test_a_wrong_password_is_exit_1(command, fails, password_url, clerk):
 
 
 def test_a_missing_database_is_exit_1(command, fails, server_url):
-    assert "CREATE DATABASE" in fails(command, with_database(server_url, "no_such_database"), 1)
+    assert "CREATE DATABASE" in fails(command, with_database(server_url, f"no_such_{os.getpid()}_{command[0]}"), 1)
 
 
 def test_a_missing_role_is_exit_1(command, fails, database_url):
@@ -258,6 +258,7 @@ def test_a_missing_right_is_exit_1_and_names_the_grant(command, fails, database_
     assert "GRANT" in said or command[0] == "migrate"
 
 
+@pytest.mark.direct
 def test_a_full_server_is_exit_1(command, fails, limited_url, database_url):
     from contextlib import closing
 

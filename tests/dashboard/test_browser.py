@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from dashboard_support import CHROMIUM, READY, Server, metric, open_browser, open_page, start_server
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import connect, python, run, value, with_database, with_role
+from support import ROLE_PASSWORD, connect, python, run, value, with_database, with_role
 from support import eventually as soon
 
 from tracker.database.migrate import migrate
@@ -186,7 +186,7 @@ def test_what_is_on_screen_can_be_downloaded(visit: Callable[..., Page], sample_
 
 def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[..., Page], sample_url: str) -> None:
     role = f"tracker_stray_{os.getpid()}"
-    run(sample_url, f"CREATE ROLE {role} LOGIN")
+    run(sample_url, f"CREATE ROLE {role} LOGIN PASSWORD '{ROLE_PASSWORD}'")
     stray = psycopg2.connect(with_role(sample_url, role), application_name="zz-stray")
     try:
         page = visit("connections")

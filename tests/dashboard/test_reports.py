@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 import psycopg2
 import pytest
 from dashboard_support import Execute
-from support import connect, eventually, run, value, with_parameters
+from support import connect, eventually, run, value, with_parameters, with_role
 
 from tracker import settings
 from tracker.database.locate import Database
@@ -181,13 +182,9 @@ def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None
     assert connections.by_state(held)["active"] >= 1
 
 
-def test_a_role_without_rights_sees_less_and_is_told_the_grant(
-    database_url: str, request: pytest.FixtureRequest
-) -> None:
-    role = "tt_dashboard_limited"
-    run(database_url, f"CREATE ROLE {role} LOGIN")
-    request.addfinalizer(lambda: run(database_url, f"DROP ROLE {role}"))
-    reader = reader_of(database_url.replace("postgres@", f"{role}@"))
+def test_a_role_without_rights_sees_less_and_is_told_the_grant(database_url: str, new_role: Callable[..., str]) -> None:
+    role = new_role()
+    reader = reader_of(with_role(database_url, role))
     held = connections.sessions(reader)
     slots = connections.slots(reader, held)
     assert slots.grant == f'GRANT pg_read_all_stats TO "{role}";'
@@ -200,6 +197,7 @@ def test_a_role_without_rights_sees_less_and_is_told_the_grant(
 
 def test_a_connection_that_died_in_the_pool_is_replaced(reader: Reader, database_url: str, call: Execute) -> None:
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'dashboard'"
+    kill += " AND datname = current_database()"
     call(created_at=NOON)
     assert usage.totals(reader, filters()).calls == 1
     run(database_url, kill)

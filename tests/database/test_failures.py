@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 
@@ -91,9 +92,9 @@ def test_the_right_password_however_odd_lets_in(password_url, clerk):
 
 
 def test_a_missing_database(server_url):
-    error = refusal(with_database(server_url, "no_such_database"))
+    error = refusal(with_database(server_url, f"no_such_{os.getpid()}"))
     assert (error.code, type(error)) == ("database_missing", SetupError)
-    assert "no database no_such_database" in error.sentence
+    assert "no database no_such_" in error.sentence
     assert "CREATE DATABASE" in error.remedy
 
 
@@ -106,6 +107,7 @@ def test_a_missing_role(database_url, asks_for_passwords):
     assert "hunter2" not in texts(error)
 
 
+@pytest.mark.direct
 def test_a_role_that_may_not_log_in(database_url, new_role):
     error = refusal(with_role(database_url, new_role("NOLOGIN")))
     assert (error.code, type(error)) == ("login_refused", SetupError)
@@ -119,6 +121,7 @@ def test_a_role_that_may_not_connect_to_the_database(database_url, new_role):
     assert "GRANT CONNECT" in error.remedy
 
 
+@pytest.mark.direct
 def test_a_database_whose_connection_limit_is_reached(limited_url, database_url):
     with closing(connect(limited_url)):
         run(database_url, f"ALTER DATABASE {clean(database_url).dbname} CONNECTION LIMIT 1")
@@ -128,6 +131,7 @@ def test_a_database_whose_connection_limit_is_reached(limited_url, database_url)
     assert "pooler" in error.remedy
 
 
+@pytest.mark.direct
 def test_a_role_whose_connection_limit_is_reached(database_url, new_role):
     url = with_role(database_url, new_role("LOGIN CONNECTION LIMIT 1"))
     with closing(connect(url)):
@@ -273,6 +277,7 @@ def test_a_steady_connection_heeds_nothing_that_another_client_left_behind(datab
             assert cursor.fetchone() == ("0",)  # nothing stays behind for the next one
 
 
+@pytest.mark.direct
 def test_a_connection_ended_by_the_administrator_is_a_lost_connection(database_url):
     with closing(connect(database_url)) as connection:
         run(database_url, f"SELECT pg_terminate_backend({connection.info.backend_pid})")

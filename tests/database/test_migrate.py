@@ -10,7 +10,19 @@ from uuid import UUID
 
 import psycopg2
 import pytest
-from support import a_call, connect, eventually, leave_behind, locked, rows, run, value, with_parameters, with_role
+from support import (
+    a_call,
+    connect,
+    eventually,
+    leave_behind,
+    locked,
+    rows,
+    run,
+    set_default,
+    value,
+    with_parameters,
+    with_role,
+)
 
 from tracker import Tracker
 from tracker.database.migrate import _FILES, VERSIONS
@@ -44,7 +56,6 @@ OLD_INSERT = (
 )
 # So many that an index is built beside the table's writers.
 MANY_ROWS = OLD_INSERT.replace("VALUES (", "SELECT ").removesuffix(")") + " FROM generate_series(1, 20000)"
-READ_ONLY = "default_transaction_read_only = on"
 OTHER_STEPS = [
     *(f"{version:04} {name}" for version, name in _FILES.items()),
     "0002 index_token_usage",
@@ -203,8 +214,9 @@ def test_what_another_client_left_in_a_poolers_connection_keeps_no_index_from_be
 
 
 def test_an_index_is_built_past_the_limits_of_a_role(old_url):
-    name = clean(old_url).dbname
-    run(old_url, MANY_ROWS, *(f"ALTER DATABASE {name} SET {limit}" for limit in ("statement_timeout = 5", READ_ONLY)))
+    run(old_url, MANY_ROWS)
+    set_default(old_url, "default_transaction_read_only = on")
+    set_default(old_url, "statement_timeout = 5")
     assert migrate(old_url).applied[-1] == "0002 index_token_usage"
 
 
@@ -322,14 +334,14 @@ def test_a_zone_for_times_that_have_one_is_said_to_do_nothing(empty_database_url
 @pytest.mark.parametrize(("zone", "stands"), [("UTC", "2026-03-01 03:00:00"), ("Asia/Seoul", "2026-03-01 12:00:00")])
 def test_a_naive_time_is_written_in_its_zone_whatever_the_sessions_is(old_url, new_tracker, zone, stands):
     migrate(old_url, timezone=zone)
-    run(old_url, f"ALTER DATABASE {clean(old_url).dbname} SET timezone = 'Asia/Seoul'")
+    set_default(old_url, "timezone = 'Asia/Seoul'")
     usage = a_call(created_at=datetime(2026, 3, 1, 3, tzinfo=UTC))
     assert new_tracker(database_url=old_url).record(usage).status == "recorded"
     assert value(old_url, "SELECT created_at::text FROM token_usage WHERE id = %s", (str(usage.id),)) == stands
 
 
 def test_a_time_with_zone_is_the_same_moment_whatever_the_sessions_zone_is(database_url, recorder):
-    run(database_url, f"ALTER DATABASE {clean(database_url).dbname} SET timezone = 'Asia/Seoul'")
+    set_default(database_url, "timezone = 'Asia/Seoul'")
     usage = a_call(created_at=datetime(2026, 3, 1, 3, tzinfo=UTC))
     assert recorder.record(usage).status == "recorded"
     assert value(database_url, "SELECT created_at FROM token_usage") == usage.created_at

@@ -114,6 +114,7 @@ def test_a_failed_connect_gives_its_place_back(new_pool, database_url):
     pool.release(pool.acquire(soon()))
 
 
+@pytest.mark.direct
 def test_idle_connections_are_closed_by_themselves_without_any_traffic(new_pool, database_url):
     pool = new_pool(idle_timeout_s=0.2)
     leases = [pool.acquire(soon()) for _ in range(3)]
@@ -124,6 +125,7 @@ def test_idle_connections_are_closed_by_themselves_without_any_traffic(new_pool,
     assert (pool.stats().idle, pool.stats().used) == (0, 0)
 
 
+@pytest.mark.direct
 def test_idle_connections_are_closed_again_and_again(new_pool, database_url):
     pool = new_pool(idle_timeout_s=0.1)
     for _ in range(3):
@@ -144,6 +146,7 @@ def test_a_connection_older_than_its_lifetime_is_replaced(new_pool, database_url
     pool.release(new)
 
 
+@pytest.mark.direct
 def test_a_connection_the_server_ended_while_idle_is_replaced(new_pool, database_url):
     pool = new_pool()
     lease = pool.acquire(soon())

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from support import ROOT, a_call, child_environment, connect, eventually, rows, run, value
+from support import ROOT, a_call, child_environment, connect, eventually, rows, run, set_default, value
 
 from tracker.cli import main
 from tracker.database.url import clean
@@ -133,7 +133,7 @@ def test_a_naive_and_generated_table_takes_them(empty_database_url):
         " total_tokens integer GENERATED ALWAYS AS (input_tokens + output_tokens) STORED, created_at timestamp)",
     )
     migrate(lambda: connect(empty_database_url), timezone="Asia/Seoul")
-    run(empty_database_url, "ALTER DATABASE " + clean(empty_database_url).dbname + " SET timezone = 'America/New_York'")
+    set_default(empty_database_url, "timezone = 'America/New_York'")
     copy_all(empty_database_url, [a_call(created_at=NOON, cost=Decimal("0.1"))])
     assert rows(empty_database_url, "SELECT created_at::text, total_tokens FROM token_usage") == [
         ("2026-03-10 21:00:00", 976)

@@ -25,7 +25,7 @@ import pytest
 from bursts import RESULTS, Burst, Recording, Result, count_doubled, held
 from faults import Proxy
 from servers import Server
-from support import a_call, eventually, locked, python, rows, run, small_disk, value
+from support import a_call, end_sessions, eventually, locked, python, rows, run, small_disk, value, with_database
 
 from tracker import Tracker, settings
 from tracker.database.locate import Database
@@ -243,9 +243,10 @@ def test_a_process_that_is_frozen_while_its_connections_die(mode, database_url, 
     said = child.said(20)
     for _ in range(3):
         os.kill(child.pid, signal.SIGSTOP)
-        run(
-            database_url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'token-tracker/%'",
+        # From another database: a pooler's connection to this one would be ended, too.
+        end_sessions(
+            with_database(database_url, "postgres"),
+            f"application_name LIKE 'token-tracker/%' AND datname = '{clean(database_url).dbname}'",
         )
         os.kill(child.pid, signal.SIGCONT)
         said += child.said(20)

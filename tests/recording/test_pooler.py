@@ -5,10 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support import a_call, leave_behind, rows, run, value
+from support import a_call, leave_behind, rows, set_default, value
 
 from tracker import Tracker
-from tracker.database.url import clean
 
 pytestmark = pytest.mark.pooler
 SETTINGS = (
@@ -72,7 +71,7 @@ def test_what_another_client_left_in_a_shared_connection_loses_no_record(pooler,
 
 
 def test_a_cure_does_not_leak_to_the_next_client(pooler, database_url):
-    run(database_url, f"ALTER DATABASE {clean(database_url).dbname} SET default_transaction_read_only = on")
+    set_default(database_url, "default_transaction_read_only = on")
     through = pooler(database_url)
     with Tracker(mode="direct", database_url=through) as recorder:
         assert recorder.record(a_call()).retry_count == 1

@@ -12,7 +12,7 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from support import a_call, eventually, locked, python, rows, run, value, with_database, with_role
+from support import a_call, eventually, locked, python, rows, run, set_default, value, with_database, with_role
 
 import tracker
 from tracker import SettingError, Tracker, UsageTypeError
@@ -274,6 +274,7 @@ def test_retries_are_counted_and_end(new_tracker):
     assert outcome.connection_ms is None
 
 
+@pytest.mark.direct
 def test_a_server_that_comes_back_within_the_deadline_is_enough(new_tracker, database_url):
     from faults import Proxy
 
@@ -397,13 +398,13 @@ def slow_inserts(url: str, seconds: float) -> None:
 
 def test_a_statement_timeout_left_behind_is_cured(new_tracker, database_url):
     slow_inserts(database_url, 0.3)
-    run(database_url, f"ALTER DATABASE {clean(database_url).dbname} SET statement_timeout = 100")
+    set_default(database_url, "statement_timeout = 100")
     outcome = new_tracker().record(a_call())
     assert (outcome.status, outcome.retry_count) == ("recorded", 1), outcome.error
 
 
 def test_a_cure_leaves_nothing_behind_in_the_session(new_tracker, database_url):
-    run(database_url, f"ALTER DATABASE {clean(database_url).dbname} SET default_transaction_read_only = on")
+    set_default(database_url, "default_transaction_read_only = on")
     recorder = new_tracker()
     assert recorder.record(a_call()).status == "recorded"
     lease = recorder._pool.acquire(time.monotonic() + 5)
@@ -415,7 +416,7 @@ def test_a_cure_leaves_nothing_behind_in_the_session(new_tracker, database_url):
 
 def test_a_cured_statement_still_ends_at_the_deadline_in_the_server_too(new_tracker, database_url):
     slow_inserts(database_url, 30)
-    run(database_url, f"ALTER DATABASE {clean(database_url).dbname} SET statement_timeout = 100")
+    set_default(database_url, "statement_timeout = 100")
     outcome = in_time(new_tracker(), 1.0)
     assert outcome.status == "queued"
     running = (
@@ -658,6 +659,7 @@ def test_its_connections_say_in_pg_stat_activity_whose_they_are(new_tracker, dat
     ) == [(name[:63],)]
 
 
+@pytest.mark.direct
 def test_a_session_waiting_in_the_background_keeps_no_transaction_open(recorder, database_url):
     recorder.record(a_call())
     question = "SELECT state FROM pg_stat_activity WHERE application_name LIKE 'token-tracker/%%'"
