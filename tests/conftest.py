@@ -123,6 +123,13 @@ def pooled(server_url: str) -> bool:
         return bool(cursor.fetchone() != (opened.info.backend_pid,))
 
 
+@pytest.fixture(autouse=True)
+def directly(request: pytest.FixtureRequest) -> None:
+    """Leave out, behind a pooler, what needs the server's own sessions."""
+    if request.node.get_closest_marker("direct") and request.getfixturevalue("pooled"):
+        pytest.skip("Behind the pooler of --database-url the server's sessions are not ours.")
+
+
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
     """The name of a migrated database that others are copied from."""
@@ -165,12 +172,8 @@ def copying(server_url: str) -> str:
 
 
 @pytest.fixture
-def new_database(
-    server_url: str, copying: str, new_role: object, pooled: bool, request: pytest.FixtureRequest
-) -> Iterator[Callable[[str], str]]:
+def new_database(server_url: str, copying: str, new_role: object) -> Iterator[Callable[[str], str]]:
     """Makes databases that are gone after the test: from the template's name to a URL."""
-    if pooled and request.node.get_closest_marker("direct"):
-        pytest.skip("Behind the pooler of --database-url the server's sessions are not ours.")
     made: list[str] = []
 
     def make(template: str = "template0") -> str:

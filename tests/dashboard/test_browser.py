@@ -184,6 +184,7 @@ def test_what_is_on_screen_can_be_downloaded(visit: Callable[..., Page], sample_
     assert [int(frame["total"].sum()) for frame in frames] == [expected, expected]
 
 
+@pytest.mark.direct
 def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[..., Page], sample_url: str) -> None:
     role = f"tracker_stray_{os.getpid()}"
     run(sample_url, f"CREATE ROLE {role} LOGIN PASSWORD '{ROLE_PASSWORD}'")

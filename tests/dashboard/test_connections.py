@@ -81,6 +81,7 @@ def test_a_name_says_which_deployment_it_is() -> None:
     assert deployment("psql") is None
 
 
+@pytest.mark.direct
 def test_who_blocks_is_seen_and_a_stranger_can_be_ended(
     database_url: str, new_role: Callable[..., str], connection: psycopg2.extensions.connection
 ) -> None:
@@ -97,6 +98,7 @@ def test_who_blocks_is_seen_and_a_stranger_can_be_ended(
         assert stray is not None
 
 
+@pytest.mark.direct
 def test_our_own_and_a_superusers_sessions_are_never_ended(database_url: str) -> None:
     reader = reader_of(database_url)
     with closing(psycopg2.connect(database_url, application_name="boss")):
@@ -108,6 +110,7 @@ def test_our_own_and_a_superusers_sessions_are_never_ended(database_url: str) ->
         assert not end(reader, boss, terminate=True)
 
 
+@pytest.mark.direct
 def test_a_role_without_rights_sees_less_and_may_end_nobody_elses(limited_url: str, database_url: str) -> None:
     reader = reader_of(limited_url)
     with closing(psycopg2.connect(database_url, application_name="boss")):

@@ -13,6 +13,7 @@ from contextlib import closing
 from urllib.parse import quote, urlsplit
 
 import psycopg2
+import pytest
 import streamlit
 from dashboard_support import Server, texts
 from hypothesis import given
@@ -82,6 +83,7 @@ def test_the_route_answers_in_time_when_the_database_never_does(start_dashboard:
         assert json.loads(body)["recommendations"]
 
 
+@pytest.mark.direct
 def test_a_report_leaves_the_pool_no_larger_and_usable(database_url: str) -> None:
     reader = reader_of(database_url)
     reader.check()
@@ -149,7 +151,7 @@ def test_no_secret_is_on_the_page_of_a_broken_place(open_page, database_url):
     secret = "s3cr%t/pä$$:w?rd#@&=+"
     app = open_page(with_role(database_url, "nobody_of_this_name", secret), "environment.py")
     shown = texts(app) + json.dumps([frame.value.to_dict() for frame in app.dataframe], default=str)
-    assert "has no user nobody_of_this_name" in shown
+    assert "user nobody_of_this_name" in shown
     assert secret not in shown
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import psycopg2
 import pytest
 from dashboard_support import Execute
-from support import connect, eventually, run, value, with_parameters, with_role
+from support import connect, end_sessions, eventually, run, value, with_database, with_parameters, with_role
 
 from tracker import settings
 from tracker.database.locate import Database
@@ -196,13 +196,13 @@ def test_a_role_without_rights_sees_less_and_is_told_the_grant(database_url: str
 
 
 def test_a_connection_that_died_in_the_pool_is_replaced(reader: Reader, database_url: str, call: Execute) -> None:
-    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'dashboard'"
-    kill += " AND datname = current_database()"
+    dashboards = f"application_name ~ 'dashboard' AND datname = '{clean(database_url).dbname}'"
+    elsewhere = with_database(database_url, "postgres")
     call(created_at=NOON)
     assert usage.totals(reader, filters()).calls == 1
-    run(database_url, kill)
+    end_sessions(elsewhere, dashboards)
     assert usage.totals(reader, filters()).calls == 1
-    run(database_url, kill)
+    end_sessions(elsewhere, dashboards)
     reader.check()
 
 

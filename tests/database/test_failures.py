@@ -12,6 +12,7 @@ from support import connect, run, with_database, with_role
 
 from tracker.database import driver
 from tracker.database.driver import execute, translate
+from tracker.database.failures import explain_connect
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 from tracker.recording.statement import Target, insert
@@ -147,6 +148,16 @@ def test_a_server_that_speaks_no_tls(proxy):
 def test_a_pooler_that_does_not_know_the_database(pooler, server_url):
     error = refusal(with_database(pooler(server_url), "no_such_database"))
     assert (error.code, type(error)) == ("database_missing", SetupError)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["server login has been failing, try again later (server_login_retry)", "pgbouncer cannot connect to server"],
+)
+def test_a_pooler_that_cannot_log_in_at_its_server_is_told_from_the_server(said):
+    error = explain_connect(said, clean("postgresql://u:hunter2@pooler.example/app"))
+    assert (error.code, type(error)) == ("pooler_behind", TransientError)
+    assert "The pooler at pooler.example" in error.sentence
 
 
 @pytest.mark.pooler

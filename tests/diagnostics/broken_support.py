@@ -280,22 +280,26 @@ def unknown_user(place):
 
 @causes("database_missing")
 def unknown_database(place):
+    place.asks_the_server_itself()
     return url(with_database(place.url, "no_such_database"))
 
 
 @causes("login_refused")
 def role_that_may_not_log_in(place):
+    place.asks_the_server_itself()
     return url(place.of_role(place.new_role("NOLOGIN")))
 
 
 @causes("login_refused")
 def role_that_may_not_connect(place):
+    place.asks_the_server_itself()
     run(place.plain_url, f"REVOKE CONNECT ON DATABASE {clean(place.plain_url).dbname} FROM PUBLIC")
     return url(place.of_role(place.new_role()))
 
 
 @causes("too_many_connections")
 def role_with_no_connection_left(place):
+    place.asks_the_server_itself()
     role = place.new_role("LOGIN CONNECTION LIMIT 1")
     run(place.plain_url, f"GRANT SELECT, INSERT ON token_usage TO {role}")
     place.stack.callback(psycopg2.connect(place.of_role(role)).close)
@@ -304,6 +308,7 @@ def role_with_no_connection_left(place):
 
 @causes("too_many_connections")
 def database_with_no_connection_left(place):
+    place.asks_the_server_itself()
     role = place.new_role()
     run(place.plain_url, f"ALTER DATABASE {clean(place.plain_url).dbname} CONNECTION LIMIT 1")
     place.stack.callback(psycopg2.connect(place.plain_url).close)
@@ -312,6 +317,7 @@ def database_with_no_connection_left(place):
 
 @causes("parameter_refused")
 def pooler_that_refuses_a_parameter(place):
+    place.asks_the_server_itself()
     return url(place.fixture("pooler")(place.plain_url), PGOPTIONS="-c statement_timeout=5s")
 
 
@@ -462,6 +468,7 @@ def tables_of_an_earlier_version(place):
 
 @causes("few_slots")
 def role_with_few_connections_left(place):
+    place.asks_the_server_itself()
     role = place.new_role("LOGIN CONNECTION LIMIT 3")
     run(place.plain_url, f"GRANT SELECT, INSERT ON token_usage TO {role}")
     return url(place.of_role(role))

@@ -128,6 +128,7 @@ def test_a_token_that_can_be_guessed_is_named_without_being_told(token, told):
 # --- time and connections -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.direct
 def test_a_hundred_at_once_open_one_connection_and_leave_none(app, monkeypatch, database_url, server_url):
     most = 0
 

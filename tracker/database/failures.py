@@ -31,7 +31,8 @@ _CONNECT: tuple[Failure, ...] = (
         "password_wrong",
         "password authentication failed|SASL authentication failed|wrong password",
         "The server {server} refused the password of user {user}.",
-        "Copy the password into DATABASE_URL again, with its special characters percent-encoded.",
+        "Copy user and password into DATABASE_URL again, with special characters percent-encoded: a user that isn't"
+        " there is refused in the same words.",
     ),
     _f(
         "password_missing",
@@ -86,6 +87,13 @@ _CONNECT: tuple[Failure, ...] = (
         "permission denied for database|not permitted to log in|authentication failed",
         "User {user} may not connect to database {dbname} on {server}.",
         "Grant it: GRANT CONNECT ON DATABASE …; ALTER ROLE … LOGIN.",
+    ),
+    _f(
+        "pooler_behind",
+        "server login has been failing|server login failed|pgbouncer cannot connect to server",
+        "The pooler at {server} can't log in at the database behind it.",
+        "Check the database's name in DATABASE_URL and that its server runs; the pooler tries again by itself.",
+        passes=True,
     ),
     _f(
         "parameter_refused",
