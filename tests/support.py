@@ -107,9 +107,9 @@ def end_sessions(url: str, whose: str) -> None:
 
 def set_default(url: str, setting: str) -> None:
     """Set a database's own default of a setting, also for the sessions that a pooler has begun."""
-    name = clean(url).dbname
-    run(url, f"ALTER DATABASE {name} SET {setting}")
-    end_sessions(with_database(url, "postgres"), f"datname = '{name}'")
+    name, elsewhere = clean(url).dbname, with_database(url, "postgres")
+    run(elsewhere, f"ALTER DATABASE {name} SET {setting}")
+    end_sessions(elsewhere, f"datname = '{name}'")
 
 
 def a_call(**fields: Any) -> TokenUsage:
