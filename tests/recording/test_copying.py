@@ -176,7 +176,7 @@ def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
     stored = value(database_url, "SELECT count(*) FROM token_usage")
     assert 0 < stored < 60_000
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout == f"120000 rows read: {60_000 - stored} recorded, {stored} already there, 0 rejected.\n"
+    assert done.stdout == f"60000 rows read: {60_000 - stored} recorded, {stored} already there, 0 rejected.\n"
 
 
 def test_an_import_that_is_interrupted_says_what_is_there(database_url, tmp_path):
