@@ -21,6 +21,7 @@ import pytest
 from support import child_environment, python, small_disk
 
 from tracker.errors import OutboxError
+from tracker.recording import outbox_file
 from tracker.recording.outbox import Outbox, Waiting
 from tracker.recording.places import make_directory
 
@@ -423,6 +424,22 @@ def test_of_several_users_of_a_damaged_file_one_moves_it_and_none_loses_a_record
         list(pool.map(lambda number: outboxes[number].append(a_record(number, "new"), patience_s=10), range(6)))
     assert len(named) == 1
     assert new_outbox().depth().waiting == 6
+
+
+def test_a_file_that_is_moved_aside_while_another_opens_it_is_made_anew(new_outbox, path, monkeypatch):
+    new_outbox().append(a_record())
+    looks = iter([True, False])  # there at the first look, and gone when it is asked about
+    monkeypatch.setattr(outbox_file, "exists", lambda found: next(looks, found.exists()))
+    path.rename(f"{path}.damaged")
+    new_outbox().append(a_record(1))
+    assert new_outbox().waiting(10) == [a_record(1)]
+
+
+def test_a_link_that_leads_nowhere_is_named(new_outbox, path):
+    path.parent.mkdir()
+    path.symlink_to(path.parent / "nowhere")
+    with pytest.raises(OutboxError, match="No such file"):
+        new_outbox().append(a_record())
 
 
 def test_an_empty_file_is_a_new_outbox(new_outbox, path):

@@ -44,6 +44,7 @@ _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 2
 PATIENCE_S = 1.0
 _FORK_PATIENCE_S = 5.0
 _BEGIN_PAUSE_S = 0.005
+_LOOKS = 5
 
 
 class OutboxFile:
@@ -166,9 +167,7 @@ class OutboxFile:
 
     def _open(self, patience_s: float) -> sqlite3.Connection:
         make_directory(self.path)
-        if not exists(self.path):
-            _create(self.path)
-        self._inode = self.path.stat().st_ino
+        self._inode = self._there()
         database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
             self._begin_in_time(database, patience_s)
@@ -176,6 +175,15 @@ class OutboxFile:
             database.close()
             raise
         return database
+
+    def _there(self) -> int:
+        """The file's inode; it is made where there is none, also where another one moves it aside between two looks."""
+        for _ in range(_LOOKS):
+            if not exists(self.path):
+                _create(self.path)
+            with suppress(FileNotFoundError):
+                return self.path.stat().st_ino
+        return self.path.stat().st_ino  # a link that leads nowhere
 
     def _begin_in_time(self, database: sqlite3.Connection, patience_s: float) -> None:
         """Two processes that begin one file at once: SQLite tells one to go away, and waits for no change to WAL."""
