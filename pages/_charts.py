@@ -256,8 +256,9 @@ _LEGEND: dict[str, Any] = {
     "title": None,
     "symbolType": "circle",
     "symbolSize": 60,
-    "columns": 2,
-    "labelLimit": {"expr": "clamp(width / 2 - 40, 70, 220)"},  # both columns fit a phone
+    # On a phone, where long names stand beside the bars, there is no room for two columns.
+    "columns": {"expr": "width < 220 ? 1 : 2"},
+    "labelLimit": {"expr": "width < 220 ? max(width - 20, 70) : clamp(width / 2 - 40, 70, 220)"},
     "columnPadding": 16,
     "rowPadding": 4,
     "offset": 2,
