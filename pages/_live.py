@@ -40,7 +40,8 @@ def paused() -> bool:
 def as_of() -> None:
     """When these figures were true."""
     moment = clock(now())
-    st.caption(_("as of {time}, paused").format(time=moment) if paused() else _("as of {time}").format(time=moment))
+    text = _("as of {time}, paused") if paused() else _("as of {time}")
+    st.caption(text.format(time=moment), width="content")
 
 
 @contextmanager
