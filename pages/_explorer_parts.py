@@ -125,6 +125,9 @@ def table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
             for number, name in enumerate(names)
         },
     }
+    if data["total"].isna().any():  # a bar without a price would be an empty cell
+        data["total"] = [usd(value) for value in data["total"]]
+        config["total"] = st.column_config.TextColumn(capital(measure_label(measure)), alignment="right", width=150)
     chosen = st.dataframe(
         data,
         column_config=config,
@@ -132,7 +135,6 @@ def table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
         hide_index=True,
         row_height=_ROW,
         height="content" if len(data) <= 11 else 12 * _ROW,
-        placeholder=_("unpriced"),
         key=key,
         on_select="rerun",
         selection_mode="single-row",

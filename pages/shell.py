@@ -23,7 +23,9 @@ _STATUS_EVERY_S = 10
 # Korean words stay whole at the end of a line. On a phone a table's toolbar would cover what stands above it; the same
 # is in its own menu. Streamlit writes white on a main button, which the dark theme's light blue doesn't bear.
 _STYLE = """
-:is(p, h1, h2, h3, label, pre) { word-break: keep-all }
+[data-testid=stApp] :is(p, label, [data-testid=stText], [data-testid=stText] *) {
+  word-break: keep-all; overflow-wrap: break-word;
+}
 @media (max-width: 640px) { [data-testid=stElementToolbar] { display: none } }
 [data-testid=stMetric] { font-variant-numeric: tabular-nums }
 [data-testid^=stBaseButton-primary] :is(p, span) { color: light-dark(#ffffff, #0e121a) }

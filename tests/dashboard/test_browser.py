@@ -254,7 +254,8 @@ def test_open_pages_say_that_the_database_is_gone_and_go_on(visit: Callable[...,
     pages = {path: visit(path) for path in SHOWN}
     for path, page in pages.items():
         expect(page.get_by_text(SHOWN[path]).first).to_be_visible()
-        expect(page.get_by_text("Recording normally").or_(page.get_by_text("Nothing recorded yet"))).to_be_visible()
+        dot = page.get_by_test_id("stSidebar").get_by_text("Recording normally")
+        expect(dot.or_(page.get_by_test_id("stSidebar").get_by_text("No recordings"))).to_be_visible()
         page.evaluate("window.stayed = true")
     database = sample_url.partition("?")[0].rpartition("/")[2]
     maintenance = with_database(sample_url, "postgres")

@@ -47,6 +47,18 @@ def test_overview_never_shows_an_unknown_price_as_zero(open_page: OpenPage, data
     assert "Without a price, and in no cost: 1 call with 120 tokens (my-finetune)." in texts(app)
 
 
+def test_explorer_never_shows_an_unknown_price_as_zero(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call(model="my-finetune")
+    app = open_page(database_url, "explorer.py", measure="cost_usd")
+    assert "No call in this range has a price." in texts(app)
+    assert app.dataframe[0].value["total"].to_list() == ["unpriced"]
+    call(cost=Decimal(3))
+    assert open_page(database_url, "explorer.py", measure="cost_usd").dataframe[0].value["total"].to_list() == [
+        "$3.00",
+        "unpriced",
+    ]
+
+
 def test_overview_compares_with_the_days_before(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call()
     call()

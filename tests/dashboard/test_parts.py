@@ -48,6 +48,8 @@ def test_counts_are_short(value: float, shown: str) -> None:
         (50.782, "$50.78"),
         (0.0042, "$0.0042"),
         (Decimal("0.0000026"), "$0.000003"),
+        (Decimal("0.0006"), "$0.0006"),
+        (Decimal("0.0000001"), "< $0.000001"),
     ],
 )
 def test_money_keeps_the_decimals_that_matter(value: float | None, shown: str) -> None:
@@ -104,6 +106,14 @@ def test_all_time_ends_before_clocks_do(last: datetime) -> None:
     assert (found.filters.start.year, found.filters.end.year) == (1970, 2200)
 
 
+@pytest.mark.parametrize(("days", "months"), [(31, None), (150, 1), (400, 2), (600, 3), (1200, 6), (3650, None)])
+def test_a_long_range_is_marked_at_even_months(days: int, months: int | None) -> None:
+    import pandas as pd
+    from _charts import _months_apart
+
+    assert _months_apart(pd.Timedelta(days=days)) == months
+
+
 def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     import _colors
 
@@ -152,3 +162,12 @@ def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
         logger.exception("%s went wrong", "AIza-very-secret")
     assert "very-secret" not in caplog.text
     assert "ValueError" in caplog.text
+
+
+def test_what_hardly_ever_fails_is_no_multiple_of_zero() -> None:
+    from _unusual import sentence
+
+    from tracker.reports.unusual import Unusual
+
+    found = Unusual(measure="errors", model=None, today=8.0, usual=0.3)
+    assert sentence(found, "Wed") == "8 calls failed, where usually hardly any do by this time on Wed."
