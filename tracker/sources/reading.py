@@ -88,9 +88,10 @@ class Reading:
         def cells(name: str) -> Cells:
             return Cells(name, plan.zone, required=name in REQUIRED, constant=plan.constants.get(name))
 
-        self._cells = {name: (place, cells(name)) for name, place in places.items()}
+        # In the order of their names: of several mistakes in a row the first of these is told.
+        self._cells = {name: (places[name], cells(name)) for name in sorted(places)}
         everywhere = {name: cells(name) for name in plan.constants if name not in places}
-        # In the order of their names, as a content is written.
+        # In the order of their names too, as a content is written.
         self._contents = {name: one.absent_content for name, one in everywhere.items()}
         self._names = sorted({*places, *everywhere})
         self._fresh = {**DEFAULTS, **dict.fromkeys(PLACE), "id": None}
