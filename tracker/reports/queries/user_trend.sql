@@ -1,14 +1,14 @@
--- How did the use of these users develop, step by step?
+-- How many tokens did these users use, step by step?
 \ir defaults.sql
-WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
+WITH used (step, user_id, total_tokens) AS (
     -- Added up already:
-    SELECT stretch.step, user_id, rollup.calls, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
+    SELECT stretch.step, user_id, rollup.total_tokens
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
       AS stretch (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
         -- A user's days with all their calls in the stretch.
-        SELECT user_id, is_test, calls, total_tokens, cost, unpriced_calls
+        SELECT user_id, is_test, total_tokens
         FROM token_tracker_user_rollup AS rollup
         WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
           AND first_slot >= stretch.first AND last_slot < stretch.until_slot
@@ -17,7 +17,7 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
-    SELECT stretch.step, user_id, part.calls, tokens, part.cost, unpriced
+    SELECT stretch.step, user_id, tokens
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
       AS stretch (start, until, first, until_slot, step, generation)
@@ -32,13 +32,11 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
           AND user_id = ANY (CAST(:users AS text[]))
         OFFSET 0
     ) AS rollup
-    CROSS JOIN unnest(slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
-      AS part (slot, calls, tokens, cost, unpriced)
+    CROSS JOIN unnest(slots, slot_tokens) AS part (slot, tokens)
     WHERE slot >= stretch.first AND slot < stretch.until_slot AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint,
-           cost::numeric, (cost IS NULL)::int
+    SELECT stretch.step, user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS stretch (start, until, step)
     CROSS JOIN LATERAL (
@@ -56,8 +54,7 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
       AND user_id = ANY (CAST(:users AS text[]))
     UNION ALL
     SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
-           user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint,
-           cost::numeric, (cost IS NULL)::int
+           user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
       AND (:include_tests OR is_test IS NOT TRUE)
@@ -68,7 +65,7 @@ WITH used (step, user_id, calls, total_tokens, cost, unpriced_calls) AS (
       AND (:environment IS NULL OR environment = :environment)
       AND user_id = ANY (CAST(:users AS text[]))
 )
-SELECT step, user_id, sum(calls)::bigint AS calls, sum(total_tokens)::bigint AS total_tokens, sum(cost) AS cost_usd
+SELECT step, user_id, sum(total_tokens)::bigint AS total_tokens
 FROM used
 GROUP BY step, user_id
 ORDER BY step, user_id;
