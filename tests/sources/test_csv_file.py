@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 import tracemalloc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
 import pytest
-from support import rows, run, value
+from support import ROOT, child_environment, python, rows, run, value
 
 from tracker.cli import main
 from tracker.recording.batch import BATCH_ROWS
 from tracker.sources import cells, csv_file
+from tracker.sources.content_ids import ContentIds
 from tracker.sources.csv_file import read_calls
 from tracker.sources.plan import CsvPlan
 from tracker.sources.reading import Calls, Reject
@@ -445,3 +448,48 @@ def test_an_imported_rows_id_is_a_uuid_of_version_8_that_sorts_by_time():
     assert {made.version for made in ids} == {8}
     assert {made.variant for made in ids} == {"specified in RFC 4122"}
     assert ids == sorted(ids)
+
+
+def test_a_file_may_come_through_a_pipe(database_url):
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker", "import", "/dev/stdin"],
+        input=HEADER + GOOD * 2,
+        cwd=ROOT,
+        env=child_environment({"DATABASE_URL": database_url}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("2 rows read: 2 recorded, 0 already there, 0 rejected.\n", "")
+
+
+def test_stray_quotes_all_over_a_file_make_no_block_larger(monkeypatch):
+    monkeypatch.setattr(csv_file, "BLOCK_ROWS", 500)
+    body = (GOOD * 99 + '2026-03-01T10:00:00Z,gpt,1,"bad\n') * 50
+    found = list(islice(read_calls(io.StringIO(HEADER + body), CsvPlan()), 1, None))
+    sizes = [len(calls.moments) for calls in found if isinstance(calls, Calls)]
+    assert (sum(sizes), len(found) - len(sizes)) == (4950, 50)
+    assert max(sizes) <= 500
+
+
+def test_a_temporary_disk_that_is_full_is_named():
+    code = (
+        "import resource, signal, hashlib\n"
+        "from tracker.errors import TrackerError\n"
+        "from tracker.sources.occurrences import Occurrences\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))\n"
+        "seen = Occurrences(2000)\n"
+        "try:\n"
+        "    for number in range(500_000): seen.count(number * 7919 % 9973, hashlib.sha256(b'%d' % number).digest())\n"
+        "except TrackerError as error: print(error)\n"
+    )
+    assert "The import can't write its temporary file" in python("-c", code).stdout
+
+
+def test_what_an_identity_names_at_another_time_is_another_call():
+    moments = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number) for number in range(3)]
+    one, other = ContentIds(), ContentIds()
+    assert [one.of("same", moment) for moment in moments] == [other.of("same", moment) for moment in reversed(moments)][
+        ::-1
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +14,8 @@ import pytest
 from support import rows, run, value
 
 from tracker.cli import main
-from tracker.sources import profile
+from tracker.sources import profile, profiled
+from tracker.sources.reading import Calls
 from tracker.sources.rules import Rule, rule
 
 COUNTS = "input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens"
@@ -447,3 +449,17 @@ def test_a_bucket_that_just_ended_is_taken(write, load, database_url):
     end = datetime.now(UTC) - timedelta(seconds=1)
     bucket = {"start_time": int(end.timestamp()) - 60, "end_time": int(end.timestamp()), "results": [OPENAI_RESULT]}
     assert load(write({"data": [bucket]}, "usage.json"), "--profile", "openai-usage") == 0
+
+
+def test_records_of_which_nothing_is_taken_count_all_the_same(write, load, database_url, capsys):
+    constants = ("created_at=2026-01-01T00:00:00Z", "model=m", "input_tokens=1", "output_tokens=1")
+    file = write('{"foo": 1}\n{"foo": 2}\n', "x.jsonl")
+    assert load(file, *(f"--set={constant}" for constant in constants)) == 0
+    assert "2 rows read: 2 recorded" in capsys.readouterr().out
+
+
+def test_large_records_are_read_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(profiled, "BLOCK_CHARACTERS", 1000)
+    line = json.dumps({"created_at": "2026-03-01", "model": "m" * 300, "input_tokens": 1, "output_tokens": 1})
+    found = list(profiled.read_calls(io.StringIO(f"{line}\n" * 40), "jsonl", profile.Profile("")))
+    assert [len(calls.moments) for calls in found if isinstance(calls, Calls)] == [3] * 13 + [1]

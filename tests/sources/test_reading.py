@@ -100,7 +100,7 @@ def test_blocks_hold_the_records_that_come_one_by_one(lines, end, most):
         next(iter(records))
         records.width = 2
     found, problems = [], []
-    for block in blocks.blocks(most):
+    for block in blocks.blocks(most, 1_000_000):
         if isinstance(block, csv_file.Record):
             problems.append(block)
         else:

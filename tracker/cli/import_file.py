@@ -106,7 +106,7 @@ def _run_file(arguments: argparse.Namespace) -> int:
             CopyWriter(connection, database.url.schema) as writer,
         ):
             try:
-                _store(calls, writer, rejects, lambda: file.buffer.tell() / max(1, os.fstat(file.fileno()).st_size))
+                _store(calls, writer, rejects, lambda: _share(file))
             except KeyboardInterrupt:
                 writer.flush()  # what is on its way arrives, and is counted
                 print(
@@ -150,6 +150,11 @@ def _save(arguments: argparse.Namespace) -> None:
     zone = arguments.timezone or "UTC"
     path = save(arguments.save_profile, pairs("--map", arguments.map), pairs("--set", arguments.set), zone)
     print(f"The profile is kept in {path}: --profile {arguments.save_profile}.", file=sys.stderr)
+
+
+def _share(file: TextIO) -> float:
+    """How much of a file is read; of a pipe nobody knows."""
+    return file.buffer.tell() / max(1, os.fstat(file.fileno()).st_size) if file.seekable() else 0.0
 
 
 def _store(found: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:

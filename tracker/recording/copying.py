@@ -112,7 +112,8 @@ class CopyWriter:
             new, _ = execute(
                 self._connection,
                 f"INSERT INTO {self._target.name} ({names}{everywhere}) SELECT {names}{places}"  # noqa: S608
-                " FROM pg_temp.token_tracker_import ON CONFLICT (id) DO NOTHING",
+                # In one order: two imports at once wait for each other, and never in a circle.
+                " FROM pg_temp.token_tracker_import ORDER BY id ON CONFLICT (id) DO NOTHING",
                 list(text.constants.values()),
             )
             execute(self._connection, "COMMIT")

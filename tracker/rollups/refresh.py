@@ -15,7 +15,7 @@ from tracker.database.table import Table
 from tracker.rollups.lock import locked, patiently
 from tracker.rollups.replace import quarters, replace
 from tracker.rollups.state import State, moments, read_state, text
-from tracker.rollups.tables import DAY_S, QUARTER_S, STATE, TOUCHED, USER_DAYS, USERS, qualified
+from tracker.rollups.tables import DAY_S, QUARTER_S, STATE, TOUCHED, USER_DAY_COLUMNS, USER_DAYS, USERS, qualified
 
 MOST_BUCKETS = 96
 CHUNK_ROWS = 50_000
@@ -171,6 +171,7 @@ def rebuild(connection: Connection, table: Table, since: int | None = None, prog
     `since` is a moment in seconds of the epoch; the day of UTC that it lies in is the first. A reader meanwhile sees
     each day as it was or as it is. Raises `DatabaseError`.
     """
+    patiently(lambda: _copy_days(connection, table, since))
     days = days_since(connection, table, since)
     for number, day in enumerate(days, 1):
         patiently(lambda: _rebuild_day(connection, table, day))  # noqa: B023  called at once
@@ -184,6 +185,22 @@ def days_since(connection: Connection, table: Table, since: int | None) -> list[
     start = "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}")
     given = {"since": start, "created_at_zone": table.created_at_zone}
     return [day for (day,) in execute(connection, text("days", table), given)[1]]
+
+
+def _copy_days(connection: Connection, table: Table, since: int | None) -> Step | None:
+    """Make the users' days of their quarters, pruned ones too: an older version refreshes without knowing of them."""
+    with locked(connection, table) as mine:
+        if not mine:
+            return None
+        names, days = ", ".join(USER_DAY_COLUMNS), qualified(table, USER_DAYS)
+        start = "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}")
+        execute(connection, f"DELETE FROM {days} WHERE day >= %(start)s", {"start": start})  # noqa: S608  our own names
+        execute(
+            connection,
+            f"INSERT INTO {days} ({names}) SELECT {names} FROM {qualified(table, USERS)} WHERE day >= %(start)s",  # noqa: S608
+            {"start": start},
+        )
+        return Step(0, more=False)
 
 
 def _rebuild_day(connection: Connection, table: Table, day: int) -> Step | None:

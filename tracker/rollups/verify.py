@@ -17,6 +17,9 @@ from tracker.rollups.tables import DAY_S, ROLLUPS, USER_COLUMNS, USER_DAY_COLUMN
 
 Row = tuple[Any, ...]
 
+# The columns that tell the users' rows apart; they come first, as in the other rollups.
+_USER_KEY = ("day", "generation", "is_test", "user_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -68,6 +71,7 @@ def verify(
         for number, day in enumerate(days, 1):
             yield from _day(connection, table, state, day)
             progress(number / len(days))
+        yield from _pruned_days(connection, table)
 
 
 @contextmanager
@@ -119,17 +123,25 @@ def _levels(table: Table, rollup: Rollup) -> Iterator[tuple[int, str, str]]:
 
 
 def _users(connection: Connection, table: Table, given: dict[str, object]) -> Iterator[Difference]:
-    # The columns that tell rows apart come first, as in the other rollups.
-    key = ("day", "generation", "is_test", "user_id")
     for name, figures in ((USERS, USER_COLUMNS), (USER_DAYS, USER_DAY_COLUMNS)):
-        columns = (*key, *(column for column in figures if column not in key))
+        columns = (*_USER_KEY, *(column for column in figures if column not in _USER_KEY))
         names = ", ".join(columns)
         kept = (
             f"SELECT {names} FROM {qualified(table, name)} WHERE generation = 0"  # noqa: S608  our own names
             " AND day = ANY (CAST(%(days)s AS timestamptz[]))"
         )
         made = f"SELECT {names} FROM ({users_of('(' + text('user_slots', table) + ') AS slots', '0')}) AS users"  # noqa: S608
-        yield from _compared(connection, name, columns, len(key), kept, made, given)
+        yield from _compared(connection, name, columns, len(_USER_KEY), kept, made, given)
+
+
+def _pruned_days(connection: Connection, table: Table) -> Iterator[Difference]:
+    """The users' days of pruned rows against their quarters, which are all that is left of them."""
+    columns = (*_USER_KEY, *(column for column in USER_DAY_COLUMNS if column not in _USER_KEY))
+    kept, made = (
+        f"SELECT {', '.join(columns)} FROM {qualified(table, name)} WHERE generation > 0"  # noqa: S608  our own names
+        for name in (USER_DAYS, USERS)
+    )
+    yield from _compared(connection, USER_DAYS, columns, len(_USER_KEY), kept, made, {})
 
 
 def _compared(

@@ -26,6 +26,7 @@ class ContentIds:
         """The id as 32 digits. `content` is a JSON object of the given columns' values as texts, by name."""
         digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()
         milliseconds = max(0, int(created_at.timestamp() * 1000)) & _MOST_MILLISECONDS
-        number = self._occurrences.count(milliseconds, digest)
+        # The time as well: what is made of an identity may come again at another one, and is another call then.
+        number = self._occurrences.count(milliseconds, digest[:24] + milliseconds.to_bytes(8))
         made = hashlib.sha256(digest + (_FIRST if number == 1 else number.to_bytes(8))).hexdigest()
         return f"{milliseconds:012x}8{made[:3]}{_VARIANT[made[4]]}{made[5:20]}"

@@ -8,7 +8,7 @@ from typing import TextIO
 from tracker.errors import SettingError
 from tracker.sources.csv_lines import CsvRecords, Record
 from tracker.sources.plan import CsvPlan
-from tracker.sources.reading import BLOCK_ROWS, Block, Calls, Reading, Reject
+from tracker.sources.reading import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
 
 
 def read_calls(file: TextIO, plan: CsvPlan) -> Iterator[Calls | Reject | None]:
@@ -27,7 +27,7 @@ def read_calls(file: TextIO, plan: CsvPlan) -> Iterator[Calls | Reject | None]:
     records.width = len(header)
     reading = Reading(plan, header)
     yield None
-    for found in records.blocks(BLOCK_ROWS):
+    for found in records.blocks(BLOCK_ROWS, BLOCK_CHARACTERS):
         if isinstance(found, Record):
             yield Reject(found.line, found.problem or "", found.cells)
         else:

@@ -10,7 +10,6 @@ from typing import NamedTuple, TextIO
 # A cell may hold line breaks, but a quote that stays open for longer than this was never meant to open.
 _LONGEST_RECORD_LINES = 200
 _LONGEST_LINE = 1_000_000
-_BLOCK_CHARACTERS = 4_000_000
 
 
 class Record(NamedTuple):
@@ -63,22 +62,21 @@ class CsvRecords:
             elif cells:
                 yield Record(first, cells)
 
-    def blocks(self, most: int) -> Iterator[Records | Record]:
-        """What `__iter__` gives, the right ones many at a time; `width` must be known."""
-        while lines := self._several(most):
+    def blocks(self, most: int, characters: int) -> Iterator[Records | Record]:
+        """What `__iter__` gives, the right ones many at a time, by lines and by size; `width` must be known."""
+        while lines := self._several(most, characters):
             if columns := self._at_once(lines):
                 yield Records(range(self._line - len(lines) + 1, self._line + 1), columns)
             else:
                 self._ahead.extendleft(reversed(lines))
                 self._line -= len(lines)
-                yield from self._one_by_one()
+                yield from self._one_by_one(self._line + len(lines))
 
-    def _several(self, most: int) -> list[str]:
+    def _several(self, most: int, characters: int) -> list[str]:
         lines: list[str] = []
-        characters = 0
-        while len(lines) < most and characters < _BLOCK_CHARACTERS and (line := self._next()):
+        while len(lines) < most and characters > 0 and (line := self._next()):
             lines.append(line)
-            characters += len(line)
+            characters -= len(line)
         return lines
 
     def _at_once(self, lines: list[str]) -> Sequence[Sequence[str]] | None:
@@ -106,15 +104,15 @@ class CsvRecords:
         right = len(cells) == len(lines) and set(map(len, cells)) == {self.width}
         return list(zip(*cells, strict=True)) if right else None
 
-    def _one_by_one(self) -> Iterator[Records | Record]:
-        """The lines that were given back, and those that the last record of them goes on in."""
+    def _one_by_one(self, end: int) -> Iterator[Records | Record]:
+        """Up to the line that ends what was given back, and those that the last record goes on in."""
         good = []
         for record in self:
             if record.problem:
                 yield record
             else:
                 good.append(record)
-            if not self._ahead:
+            if self._line >= end:
                 break
         if good:
             yield Records([record.line for record in good], list(zip(*(record.cells for record in good), strict=True)))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tracker.errors import TrackerError
 
 _WINDOW = 50_000
 _DIGEST, _COUNT = 32, 4
@@ -35,7 +39,8 @@ class Occurrences:
         recent[digest] = number
         self._times.append(milliseconds)
         if len(recent) >= self._window:
-            self._shrink()
+            with _sentence():
+                self._shrink()
         return number
 
     def _shrink(self) -> None:
@@ -61,8 +66,9 @@ class Occurrences:
 
     def _stored(self, digest: bytes) -> int:
         assert self._file is not None  # noqa: S101  a time that it holds came from _store
-        self._sort_in(self._file)
-        found = self._file.execute("SELECT count FROM seen WHERE digest = ?", (digest,)).fetchone()
+        with _sentence():
+            self._sort_in(self._file)
+            found = self._file.execute("SELECT count FROM seen WHERE digest = ?", (digest,)).fetchone()
         return int(found[0]) if found else 0
 
     @staticmethod
@@ -74,6 +80,18 @@ class Occurrences:
             file.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", sorted(_rows(run)))
             file.execute("DELETE FROM runs WHERE rowid = ?", (number,))
             file.execute("COMMIT")
+
+
+@contextmanager
+def _sentence() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error:
+        raise TrackerError(
+            "The import can't write its temporary file: the disk of the temporary directory"
+            f" ({tempfile.gettempdir()}) is full or refuses. Make room, or set TMPDIR or SQLITE_TMPDIR to another one;"
+            " the same command adds the rest."
+        ) from None
 
 
 def _rows(run: bytes) -> Iterator[tuple[bytes, int]]:

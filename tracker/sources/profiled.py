@@ -13,7 +13,7 @@ from tracker.errors import SettingError, UsageError
 from tracker.sources import records
 from tracker.sources.plan import IMPORTABLE, REQUIRED, CsvPlan
 from tracker.sources.profile import Profile
-from tracker.sources.reading import BLOCK_ROWS, Block, Calls, Reading, Reject
+from tracker.sources.reading import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
 from tracker.sources.rules import Rule, has, pick
 
 _SAMPLE = 200
@@ -40,18 +40,28 @@ def read_calls(
     yield None
     now = datetime.now(UTC)
     rest = chain(sample, found)
-    while some := list(islice(rest, BLOCK_ROWS)):
+    while some := _some(rest):
         lines, texts, origins, identities = [], [], [], []
         for record in some:
             cells = _cells(record, profile, mapping, columns, now)
             if isinstance(cells, str):
                 yield Reject(record.line, cells, record.cells)
-            elif cells:
+            elif cells is not None:
                 lines.append(record.line)
                 texts.append(cells)
                 origins.append(record.cells)
                 identities.append(_identity(record.values, profile))
         yield from reading.block(Block(lines, list(zip(*texts, strict=True)), origins, identities))
+
+
+def _some(found: Iterator[records.Found]) -> list[records.Found]:
+    """As many records as are read together, by their number and their size."""
+    some: list[records.Found] = []
+    characters = 0
+    while len(some) < BLOCK_ROWS and characters < BLOCK_CHARACTERS and (record := next(found, None)):
+        some.append(record)
+        characters += sum(map(len, record.cells))
+    return some
 
 
 def _cells(

@@ -16,6 +16,7 @@ from tracker.sources.plan import PLACE, REQUIRED, CsvPlan
 from tracker.usage import DEFAULTS, TOKENS, completed, misfits
 
 BLOCK_ROWS = 10_000
+BLOCK_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)

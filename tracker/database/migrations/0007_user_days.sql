@@ -14,6 +14,22 @@ CREATE TABLE IF NOT EXISTS token_tracker_user_day_rollup (
     slots smallint[] NOT NULL
 );
 CREATE INDEX IF NOT EXISTS token_tracker_user_day_rollup_day_idx ON token_tracker_user_day_rollup (day);
+-- Who may read or refresh the users' rollup may do so here.
+DO $$
+DECLARE
+    given record;
+BEGIN
+    FOR given IN
+        SELECT privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee
+        FROM pg_class, aclexplode(relacl) AS acl
+        WHERE pg_class.oid = 'token_tracker_user_rollup'::regclass AND acl.grantee <> relowner
+    LOOP
+        EXECUTE 'GRANT ' || given.privilege_type || ' ON token_tracker_user_day_rollup TO ' || given.grantee;
+    END LOOP;
+END
+$$;
+-- Whoever refreshes just now ends first, so that nothing is missed.
+SELECT one FROM token_tracker_rollup_state FOR UPDATE;
 INSERT INTO token_tracker_user_day_rollup
 SELECT day, generation, is_test, first_slot, last_slot, user_id, calls, total_tokens, cost, unpriced_calls, slots
 FROM token_tracker_user_rollup AS rollup
