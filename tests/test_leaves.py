@@ -68,7 +68,7 @@ def leaves(parents, usage):
     return usage - above_usage
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(traces())
 def test_any_order_and_any_split_ends_in_the_leaves(database_url, trace):
     parents, usage, exports = trace

@@ -241,7 +241,7 @@ def counted(keys: Any) -> dict[Any, int]:
 
 
 @pytest.mark.usefixtures("alone")
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(case=cases())
 def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Store, case: dict[str, Any]) -> None:
     store.empty()
@@ -258,7 +258,7 @@ def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Stor
 
 
 @pytest.mark.usefixtures("alone")
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(case=cases())
 def test_pruning_changes_no_figure_and_a_late_row_adds_to_it(store: Store, case: dict[str, Any]) -> None:
     store.empty()
@@ -306,7 +306,7 @@ def adopted(empty_database_url: str, new_store: Callable[[str], Store]) -> Store
 
 
 @pytest.mark.usefixtures("alone")
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(moments_of_calls=st.lists(moments(ORDINARY), max_size=8), covered=st.booleans())
 def test_an_adopted_table_says_the_same(adopted: Store, moments_of_calls: list[datetime], covered: bool) -> None:
     adopted.empty()
