@@ -161,7 +161,7 @@ def test_rows_that_are_deleted_on_purpose_are_entered_as_ranges(new_tracker, dat
 def test_two_threads_that_fall_behind_leave_no_number_unexplained(new_tracker, proxy, database_url):
     from concurrent.futures import ThreadPoolExecutor
 
-    recorder = new_tracker(database_url=proxy.url, max_retries=0, deadline_s=0.5, log_records=False)
+    recorder = new_tracker(database_url=proxy.url, max_retries=0, deadline_s=3, log_records=False)
     recorder.record(a_call())
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
