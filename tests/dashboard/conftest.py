@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
-from dashboard_support import Execute, Server, start_server, texts
+from dashboard_support import CHROMIUM, Execute, Server, open_browser, start_server, texts
+from playwright.sync_api import Browser
 from streamlit.testing.v1 import AppTest
 from support import ROOT
 
@@ -23,6 +25,17 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tracker_module, "_shared", None)
     yield
     source.forget()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; in CI its absence is a failure."""
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("the browser tests need Chromium, and CI must run them")
+        pytest.skip("the browser tests need Chromium, and there is none on the path")
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pandas as pd
 import psycopg2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dashboard_support import CHROMIUM, READY, Server, metric, open_browser, open_page, start_server
+from dashboard_support import READY, Server, metric, open_page, start_server
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import ROLE_PASSWORD, connect, python, run, value, with_database, with_role
 from support import eventually as soon
@@ -44,16 +44,6 @@ def server(sample_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield started
     started.process.terminate()
     started.process.wait(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the browser tests need Chromium, and CI must run them")
-        pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import psycopg2
 import pytest
-from dashboard_support import CHROMIUM, READY, Server, open_browser, open_page, start_server
+from dashboard_support import READY, Server, open_page, start_server
 from playwright.sync_api import Browser, Page, expect
 from psycopg2.extras import Json
 from support import run, with_database
@@ -78,16 +78,6 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     for holder in holders:
         holder.close()
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the browser tests need Chromium, and CI must run them")
-        pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with open_browser() as opened:
-        yield opened
 
 
 def nobody_else_was_asked(page: Page, server: Server, asked: set[str]) -> None:

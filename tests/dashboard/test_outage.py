@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from dashboard_support import CHROMIUM, OpenPage, open_browser, open_page, texts
+from dashboard_support import OpenPage, open_page, texts
 from dashboard_support import Server as Dashboard
 from playwright.sync_api import Browser, expect
 from servers import Server
@@ -52,16 +51,6 @@ def test_what_fails_though_the_database_answers_waits_for_the_next_refresh(open_
     app = open_page(server.url, "explorer.py")
     assert "Trying again every" not in texts(app)
     assert "This page goes on by itself." in texts(app)
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the browser tests need Chromium, and CI must run them")
-        pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.mark.browser

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from dashboard_support import CHROMIUM, Server, metric, open_browser, open_page
+from dashboard_support import Server, metric, open_page
 from playwright.sync_api import Browser, expect
 from support import connect, eventually, run, value
 
@@ -95,16 +95,6 @@ def short_directory() -> Iterator[Path]:
     """A directory whose path leaves room for the name of a socket."""
     with tempfile.TemporaryDirectory(prefix="tracker-dashboard-") as directory:
         yield Path(directory)
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the browser tests need Chromium, and CI must run them")
-        pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.mark.browser

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import websockets
-from dashboard_support import CHROMIUM, PAGES, READY, Server, free_port, open_browser, open_page, start_server
+from dashboard_support import PAGES, READY, Server, free_port, open_page, start_server
 from oidc_support import Provider, provider, secrets_toml
 from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -45,16 +44,6 @@ def start(database_url: str) -> Iterator[Start]:
     for server in started:
         server.process.terminate()
         server.process.wait(timeout=20)
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the browser tests need Chromium, and CI must run them")
-        pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with open_browser() as opened:
-        yield opened
 
 
 def ask(server: Server, path: str, **headers: str) -> tuple[int, str]:

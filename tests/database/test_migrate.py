@@ -545,42 +545,6 @@ def test_a_role_that_row_level_security_leaves_blind_is_told_grant_and_policy(da
 # --- locks and leftovers ------------------------------------------------------------------------------------------
 
 
-def test_who_may_use_the_users_rollup_may_use_their_days(database_url, new_role):
-    role = new_role()
-    run(
-        database_url,
-        "DROP TABLE token_tracker_user_day_rollup",
-        f"GRANT SELECT, INSERT, DELETE ON token_tracker_user_rollup TO {role}",
-    )
-    migrate(database_url)
-    question = "SELECT has_table_privilege(%s, 'token_tracker_user_day_rollup', %s)"
-    assert [value(database_url, question, (role, right)) for right in ("SELECT", "INSERT", "DELETE", "UPDATE")] == [
-        True,
-        True,
-        True,
-        False,
-    ]
-
-
-def test_users_days_hold_what_a_refresh_adds_while_they_are_made(database_url):
-    run(database_url, "DROP TABLE token_tracker_user_day_rollup")
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with closing(connect(database_url)) as refresher, ThreadPoolExecutor(1) as pool:
-        with refresher.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute("SELECT FROM token_tracker_rollup_state FOR UPDATE")
-            cursor.execute(
-                "INSERT INTO token_tracker_user_rollup (day, is_test, first_slot, last_slot, calls, total_tokens,"
-                " unpriced_calls, slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)"
-                " VALUES ('2026-03-10Z', false, 1, 1, 1, 1, 1, '{1}', '{1}', '{1}', '{NULL}', '{1}')"
-            )
-            done = pool.submit(migrate, database_url)
-            eventually(lambda: value(database_url, waits) > 0)
-            cursor.execute("COMMIT")
-        done.result()
-    assert value(database_url, "SELECT count(*) FROM token_tracker_user_day_rollup") == 1
-
-
 def test_a_lock_of_somebody_else_is_waited_for_in_short_tries_and_then_it_succeeds(old_url):
     with locked(old_url, "ROW EXCLUSIVE") as unlock, ThreadPoolExecutor(1) as pool:
         running = pool.submit(migrate, old_url)

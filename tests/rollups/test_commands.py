@@ -141,23 +141,6 @@ def test_prune_removes_old_rows_and_every_chart_stays(at: Store, monkeypatch: py
     assert days_ago(93) < detail_from < days_ago(91)
 
 
-def test_users_days_that_another_version_left_behind_are_named_and_rebuilt(
-    at: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A version that doesn't know them may have refreshed and pruned meanwhile."""
-    at.add({"created_at": days_ago(100 - number), "user_id": f"u{number % 3}"} for number in range(20))
-    assert main(["prune", "--older-than", "90d"]) == 0
-    asked = Filters(start=days_ago(101), end=days_ago(0))
-    before = usage.top_users(at.reader, asked)
-    assert before["calls"].sum() == 20
-    run(at.url, f"DELETE FROM {tables.USER_DAYS} WHERE generation > 0")
-    capsys.readouterr()
-    assert main(["rollup", "--verify"]) == 1
-    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith(tables.USER_DAYS)]) == 10
-    assert main(["rollup", "--rebuild", "--verify"]) == 0
-    assert usage.top_users(at.reader, asked).equals(before)
-
-
 def test_a_late_row_adds_to_a_pruned_day(at: Store) -> None:
     old = days_ago(100)
     at.add({"created_at": old} for _ in range(3))

@@ -182,9 +182,13 @@ def rebuild(connection: Connection, table: Table, since: int | None = None, prog
 
 def days_since(connection: Connection, table: Table, since: int | None) -> list[int]:
     """The days of UTC that have rows or live figures, newest first, in seconds of the epoch. Raises `DatabaseError`."""
-    start = "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}")
-    given = {"since": start, "created_at_zone": table.created_at_zone}
+    given = {"since": first_day(since), "created_at_zone": table.created_at_zone}
     return [day for (day,) in execute(connection, text("days", table), given)[1]]
+
+
+def first_day(since: int | None) -> str:
+    """The day of UTC that a moment (seconds of the epoch) lies in, as SQL reads it; without one, before all days."""
+    return "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}")
 
 
 def _copy_days(connection: Connection, table: Table, since: int | None) -> Step | None:
@@ -193,7 +197,7 @@ def _copy_days(connection: Connection, table: Table, since: int | None) -> Step 
         if not mine:
             return None
         names, days = ", ".join(USER_DAY_COLUMNS), qualified(table, USER_DAYS)
-        start = "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}")
+        start = first_day(since)
         execute(connection, f"DELETE FROM {days} WHERE day >= %(start)s", {"start": start})  # noqa: S608  our own names
         execute(
             connection,

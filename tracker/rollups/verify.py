@@ -10,14 +10,13 @@ from typing import Any
 
 from tracker.database.driver import Connection, execute
 from tracker.database.table import Table
-from tracker.rollups.refresh import days_since
+from tracker.rollups.refresh import days_since, first_day
 from tracker.rollups.replace import parameters, quarters, users_of
 from tracker.rollups.state import State, read_state, text
 from tracker.rollups.tables import DAY_S, ROLLUPS, USER_COLUMNS, USER_DAY_COLUMNS, USER_DAYS, USERS, Rollup, qualified
 
 Row = tuple[Any, ...]
 
-# The columns that tell the users' rows apart; they come first, as in the other rollups.
 _USER_KEY = ("day", "generation", "is_test", "user_id")
 
 
@@ -71,7 +70,7 @@ def verify(
         for number, day in enumerate(days, 1):
             yield from _day(connection, table, state, day)
             progress(number / len(days))
-        yield from _pruned_days(connection, table)
+        yield from _user_days(connection, table, since)
 
 
 @contextmanager
@@ -123,25 +122,28 @@ def _levels(table: Table, rollup: Rollup) -> Iterator[tuple[int, str, str]]:
 
 
 def _users(connection: Connection, table: Table, given: dict[str, object]) -> Iterator[Difference]:
-    for name, figures in ((USERS, USER_COLUMNS), (USER_DAYS, USER_DAY_COLUMNS)):
-        columns = (*_USER_KEY, *(column for column in figures if column not in _USER_KEY))
-        names = ", ".join(columns)
-        kept = (
-            f"SELECT {names} FROM {qualified(table, name)} WHERE generation = 0"  # noqa: S608  our own names
-            " AND day = ANY (CAST(%(days)s AS timestamptz[]))"
-        )
-        made = f"SELECT {names} FROM ({users_of('(' + text('user_slots', table) + ') AS slots', '0')}) AS users"  # noqa: S608
-        yield from _compared(connection, name, columns, len(_USER_KEY), kept, made, given)
+    names = ", ".join(columns := _key_first(USER_COLUMNS))
+    kept = (
+        f"SELECT {names} FROM {qualified(table, USERS)} WHERE generation = 0"  # noqa: S608  our own names
+        " AND day = ANY (CAST(%(days)s AS timestamptz[]))"
+    )
+    made = f"SELECT {names} FROM ({users_of('(' + text('user_slots', table) + ') AS slots', '0')}) AS users"  # noqa: S608
+    yield from _compared(connection, USERS, columns, len(_USER_KEY), kept, made, given)
 
 
-def _pruned_days(connection: Connection, table: Table) -> Iterator[Difference]:
-    """The users' days of pruned rows against their quarters, which are all that is left of them."""
-    columns = (*_USER_KEY, *(column for column in USER_DAY_COLUMNS if column not in _USER_KEY))
+def _user_days(connection: Connection, table: Table, since: int | None) -> Iterator[Difference]:
+    """The users' days against the users' rollup, pruned ones too: both were made of the same."""
+    names = ", ".join(columns := _key_first(USER_DAY_COLUMNS))
     kept, made = (
-        f"SELECT {', '.join(columns)} FROM {qualified(table, name)} WHERE generation > 0"  # noqa: S608  our own names
+        f"SELECT {names} FROM {qualified(table, name)} WHERE day >= %(start)s"  # noqa: S608  our own names
         for name in (USER_DAYS, USERS)
     )
-    yield from _compared(connection, USER_DAYS, columns, len(_USER_KEY), kept, made, {})
+    yield from _compared(connection, USER_DAYS, columns, len(_USER_KEY), kept, made, {"start": first_day(since)})
+
+
+def _key_first(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """As in the other rollups, the columns that tell rows apart come first."""
+    return (*_USER_KEY, *(column for column in columns if column not in _USER_KEY))
 
 
 def _compared(

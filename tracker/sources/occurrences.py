@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sqlite3
-import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,9 +87,8 @@ def _sentence() -> Iterator[None]:
         yield
     except sqlite3.Error:
         raise TrackerError(
-            "The import can't write its temporary file: the disk of the temporary directory"
-            f" ({tempfile.gettempdir()}) is full or refuses. Make room, or set TMPDIR or SQLITE_TMPDIR to another one;"
-            " the same command adds the rest."
+            "The import can't write its temporary file: the disk for temporary files is full or refuses. Make room, or"
+            " set SQLITE_TMPDIR to a directory with room; the same command adds the rest."
         ) from None
 
 

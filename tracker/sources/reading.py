@@ -152,45 +152,41 @@ class Reading:
                 constants[name] = cells.values[texts[0]]
             else:
                 columns[name] = list(map(cells.texts.__getitem__, texts))
-        self._complete(block, columns, constants)
         moments = self._values(block, "created_at")
-        written_contents = map("".join, zip(*(contents[name] for name in self._names), strict=True))
-        columns["id"] = self._identified(block, written_contents, moments, columns.get("id"))
+        says = [f"{{{''.join(pieces)[:-2]}}}" for pieces in zip(*(contents[name] for name in self._names), strict=True)]
+
+        def texts_of(name: str) -> Sequence[str]:
+            return columns.get(name) or [written(constants[name], str(constants[name]))] * len(block.lines)
+
+        columns |= self._following(block, texts_of)
+        columns["id"] = self._identified(block, says, moments, texts_of("id"))
         varying = constants.keys() - columns.keys()
         return Calls(columns, {name: constants[name] for name in varying}, moments, block, self.row)
 
-    def _complete(self, block: Block, columns: dict[str, Sequence[str]], constants: dict[str, Any]) -> None:
-        """What follows from other columns, as `completed` finds it for one row."""
-        count = len(block.lines)
-        totals = columns.get("total_tokens") or [_text(constants["total_tokens"])] * count
-        if NULL in totals:
+    def _following(self, block: Block, texts_of: Callable[[str], Sequence[str]]) -> dict[str, Sequence[str]]:
+        """The columns that follow from others, as `completed` finds them for one row."""
+        found: dict[str, Sequence[str]] = {}
+        if NULL in (totals := texts_of("total_tokens")):
             sums = map(add, self._values(block, "input_tokens"), self._values(block, "output_tokens"))
-            columns["total_tokens"] = [
+            found["total_tokens"] = [
                 str(made) if total == NULL else total for total, made in zip(totals, sums, strict=True)
             ]
-        costs = columns.get("cost") or [_text(constants["cost"])] * count
-        sources = columns.get("cost_source") or [_text(constants["cost_source"])] * count
-        if NULL in sources:
-            columns["cost_source"] = [
-                "provided" if source == NULL != cost else source for source, cost in zip(sources, costs, strict=True)
+        if NULL in (sources := texts_of("cost_source")):
+            found["cost_source"] = [
+                "provided" if source == NULL != cost else source
+                for source, cost in zip(sources, texts_of("cost"), strict=True)
             ]
+        return found
 
     def _identified(
-        self, block: Block, contents: Iterable[str], moments: Sequence[datetime], given: Sequence[str] | None
-    ) -> list[str]:
-        """Each row's id: its own, or one made of what it says."""
-        says = [f"{{{content[:-2]}}}" for content in contents]
-        if block.identities is not None:
-            says = [identity or content for identity, content in zip(block.identities, says, strict=True)]
-        if given is None:
-            given = [_text(self._values(block, "id")[0])] * len(block.lines)
+        self, block: Block, says: Sequence[str], moments: Sequence[datetime], given: Sequence[str]
+    ) -> Sequence[str]:
+        """Each row's id: its own, or one made of its identity, or of what it says."""
         if NULL not in given:
-            return list(given)
+            return given
+        if block.identities is not None:
+            says = [identity or said for identity, said in zip(block.identities, says, strict=True)]
         return [
             self._ids.of(said, moment) if own == NULL else own
             for said, moment, own in zip(says, moments, given, strict=True)
         ]
-
-
-def _text(value: Any) -> str:
-    return written(value, str(value))
