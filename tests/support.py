@@ -99,10 +99,12 @@ def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
 
 
 def end_sessions(url: str, whose: str) -> None:
-    """End the server's sessions of which a condition on `pg_stat_activity` holds, and wait until they are gone."""
-    found = f"FROM pg_stat_activity WHERE {whose}"
-    run(url, f"SELECT pg_terminate_backend(pid) {found}")
-    eventually(lambda: value(url, f"SELECT count(*) {found}") == 0)
+    """End the server's sessions of which a condition on `pg_stat_activity` holds, until there are none.
+
+    One that was just being opened gets its name, and into the view, only now.
+    """
+    ending = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {whose}"
+    eventually(lambda: value(url, ending) == 0)
 
 
 def set_default(url: str, setting: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
-from dashboard_support import CHROMIUM, Execute, Server, open_browser, start_server, texts
+from dashboard_support import Execute, Server, needed_browser, start_server, texts
 from playwright.sync_api import Browser
 from streamlit.testing.v1 import AppTest
 from support import ROOT
@@ -27,14 +26,10 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     source.forget()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
-    """Chromium; in CI its absence is a failure."""
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the browser tests need Chromium, and CI must run them")
-        pytest.skip("the browser tests need Chromium, and there is none on the path")
-    with open_browser() as opened:
+    """Chromium for one test: while it is open, Playwright's event loop runs, and no other one can."""
+    with needed_browser() as opened:
         yield opened
 
 

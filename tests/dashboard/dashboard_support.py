@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 from support import ROOT, child_environment
@@ -120,6 +122,17 @@ def open_browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
         opened.close()
+
+
+@contextmanager
+def needed_browser() -> Iterator[Browser]:
+    """The same for a test; in CI it is a failure that there is none."""
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("the browser tests need Chromium, and CI must run them")
+        pytest.skip("the browser tests need Chromium, and there is none on the path")
+    with open_browser() as opened:
+        yield opened
 
 
 def open_page(page: Page, url: str) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import psycopg2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dashboard_support import READY, Server, metric, open_page, start_server
+from dashboard_support import READY, Server, metric, needed_browser, open_page, start_server
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import ROLE_PASSWORD, connect, python, run, value, with_database, with_role
 from support import eventually as soon
@@ -44,6 +44,13 @@ def server(sample_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield started
     started.process.terminate()
     started.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests here: opening it takes longer than most of them."""
+    with needed_browser() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import psycopg2
 import pytest
-from dashboard_support import READY, Server, open_page, start_server
+from dashboard_support import READY, Server, needed_browser, open_page, start_server
 from playwright.sync_api import Browser, Page, expect
 from psycopg2.extras import Json
 from support import run, with_database
@@ -78,6 +78,13 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     for holder in holders:
         holder.close()
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all tests here: opening it takes longer than most of them."""
+    with needed_browser() as opened:
+        yield opened
 
 
 def nobody_else_was_asked(page: Page, server: Server, asked: set[str]) -> None:
