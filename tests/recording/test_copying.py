@@ -166,8 +166,19 @@ def big_file(path, count: int) -> None:
     path.write_text("created_at,model,input_tokens,output_tokens\n" + "".join(lines))
 
 
+def slow_down(url: str) -> None:
+    """Let each block take half a second, so that a signal meets an import in its middle."""
+    run(
+        url,
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END$$",
+        "CREATE TRIGGER slowly AFTER INSERT ON token_usage EXECUTE FUNCTION slowly()",
+    )
+
+
 def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
     big_file(tmp_path / "calls.csv", 60_000)
+    slow_down(database_url)
     command = [sys.executable, "-m", "tracker", "import", str(tmp_path / "calls.csv")]
     environment = child_environment({"DATABASE_URL": database_url})
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
@@ -180,7 +191,8 @@ def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
 
 
 def test_an_import_that_is_interrupted_says_what_is_there(database_url, tmp_path):
-    big_file(tmp_path / "calls.csv", 200_000)
+    big_file(tmp_path / "calls.csv", 60_000)
+    slow_down(database_url)
     command = [sys.executable, "-m", "tracker", "import", str(tmp_path / "calls.csv")]
     environment = child_environment({"DATABASE_URL": database_url})
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -189,7 +201,7 @@ def test_an_import_that_is_interrupted_says_what_is_there(database_url, tmp_path
         said = process.stderr.read()
     stored = value(database_url, "SELECT count(*) FROM token_usage")
     assert process.returncode == 130
-    assert 0 < stored < 200_000
+    assert 0 < stored < 60_000
     assert f"Interrupted; {stored} rows are recorded. The same command adds the rest." in said
 
 
