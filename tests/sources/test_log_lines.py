@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,8 @@ from support import a_call
 from tracker import TokenUsage, settings
 from tracker.recording import log
 from tracker.recording.instance import Instance
-from tracker.sources.log_lines import read_records
+from tracker.sources import log_lines
+from tracker.sources.log_lines import LogRecords
 
 
 class Lines(logging.Handler):
@@ -42,6 +44,10 @@ def line_of(usage: TokenUsage, status: str = "failed") -> str:
         logging.getLogger("tracker").removeHandler(lines)
     (text,) = lines.texts
     return text
+
+
+def read_records(lines: Iterable[str]) -> list[tuple[int, Any]]:
+    return list(LogRecords(io.StringIO("".join(line if line.endswith("\n") else line + "\n" for line in lines))))
 
 
 def records(*lines: str) -> list[dict[str, Any]]:
@@ -105,15 +111,14 @@ def test_several_in_one_line_are_several():
         "GET / 200",
         '{"event": "something.else", "record": {}}',
         'token_usage.recorded {"id": "x", "operation": "chat"}',
-        '{"event": "token_usage.failed"}',
-        '{"event": "token_usage.failed", "record": null}',
+        '{"event": "token_usage.recorded", "record": {"id": "x"}}',
         "token_usage.failed {" * 50,
         '{"message": "token_usage. is a word"}',
         '{"type": "token_tracking_failure", "error": "token_usage locks"}',
     ],
 )
 def test_what_is_no_record_is_passed_over(line):
-    assert list(read_records([line])) == []
+    assert read_records([line]) == []
 
 
 @pytest.mark.parametrize(
@@ -147,9 +152,40 @@ def test_columns_of_a_later_version_are_passed_over():
     assert "from_the_future" not in record
 
 
-def test_a_line_that_was_cut_is_passed_over_and_the_next_one_is_read():
+@pytest.mark.parametrize("how", WRAPPED)
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
+def test_a_record_that_is_cut_off_is_reported_with_its_line(how, share):
     whole = line_of(a_call())
-    assert len(records(whole[: len(whole) // 2], whole)) == 1
+    cut = WRAPPED[how](whole[: max(50, int(len(whole) * share))]) if how != "Cloud Logging's JSON" else whole[:80]
+    (number, reason), (_, record) = read_records([cut, whole])
+    assert number == 1
+    assert "cut off" in reason
+    assert record["id"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"event": "token_usage.failed"}', '{"event": "token_usage.queued", "record": null}', '{"event": "token_usage.fa'],
+)
+def test_an_event_without_a_record_is_reported(line):
+    found = read_records([line])
+    assert [number for number, _ in found] == [1]
+    assert "cut off" in found[0][1]
+
+
+def test_a_complete_record_beside_a_cut_one_in_a_line_is_read_and_the_cut_one_is_reported():
+    whole = line_of(a_call())
+    record, reason = read_records([f"{whole} {whole[:300]}"])
+    assert record[1]["id"]
+    assert "cut off" in reason[1]
+
+
+def test_a_line_beyond_the_limit_is_skipped_in_constant_memory_and_reported(monkeypatch):
+    monkeypatch.setattr(log_lines, "_LONGEST_LINE", 10_000)
+    whole = line_of(a_call())
+    lines = ["x" * 30_000 + whole, "y" * 50_000, whole]
+    found = read_records(lines)
+    assert [(number, isinstance(record, str)) for number, record in found] == [(1, True), (3, False)]
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(sorted(WRAPPED)))

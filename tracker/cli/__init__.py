@@ -11,7 +11,6 @@ from typing import NoReturn
 
 from tracker.cli import (
     budget,
-    common,
     doctor,
     import_file,
     migrate,
@@ -24,6 +23,7 @@ from tracker.cli import (
     rollup,
     sample_data,
 )
+from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
 _COMMANDS = (
@@ -45,7 +45,7 @@ _COMMANDS = (
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line and exit 2, as for everything found wrong before anything was tried."""
-        self.exit(2, common.one_line(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
+        self.exit(2, terminal_text(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,5 +85,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    print(common.one_line(f"token-tracker: {error}"), file=sys.stderr)
+    print_error(error)
     return status

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from contextlib import closing
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,6 +13,7 @@ from tracker.budgets.budget import ALERT_PERCENT, PERIODS, Budget
 from tracker.budgets.check import Checked, states
 from tracker.budgets.state import BudgetState, sentence
 from tracker.cli import common
+from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
 
 
@@ -90,7 +90,7 @@ def _remove(arguments: argparse.Namespace) -> int:
         store.usable(access)
         found = store.remove(connection, access, arguments.name)
     if not found:
-        print(common.one_line(f"token-tracker: There is no budget {arguments.name!r}."), file=sys.stderr)
+        print_error(f"There is no budget {arguments.name!r}.")
         return 1
     print(f"Removed budget {arguments.name!r}.")
     return 0
@@ -120,13 +120,13 @@ def _show(found: Checked, *, as_json: bool) -> None:
         print(json.dumps({**document, "alerts_sent": found.told}, ensure_ascii=False, indent=2))
         return
     for state in found.states:
-        print(common.one_line(sentence(state)))
+        print(terminal_text(sentence(state)))
     if not found.states:
         print("There is no budget. Set one: token-tracker budget set NAME --usd 100 --per month.")
     if found.told:
         print(f"{found.told} alerts went out.")
     for remark in found.remarks:
-        print(common.one_line(f"token-tracker: {remark}"), file=sys.stderr)
+        print_error(remark)
 
 
 def _document(state: BudgetState) -> dict[str, Any]:

@@ -22,11 +22,6 @@ def database() -> Database:
     return found
 
 
-def one_line(text: str) -> str:
-    """A text as one line; what isn't UTF-8 in a file or an argument is shown as what it is."""
-    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def whole(text: str) -> int:
     """An option's whole number. Raises `ValueError`."""
     return int(settings.plain(text))

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tracker.cli import common
+from tracker.cli.terminal import print_error
 from tracker.errors import SettingError
 from tracker.recording.batch import BatchWriter, Refused
 from tracker.recording.copying import CopyWriter
 from tracker.sources import profiled
 from tracker.sources.csv_file import read_calls
-from tracker.sources.log_lines import read_records
+from tracker.sources.decimal_marks import MARKS
+from tracker.sources.input_file import InputFile
+from tracker.sources.log_lines import LogRecords
 from tracker.sources.plan import CsvPlan
 from tracker.sources.profile import Profile, find, ready, save
 from tracker.sources.reading import Calls, Reject
-from tracker.sources.records import kind_of
-from tracker.sources.rejects import RejectsFile, checked
+from tracker.sources.rejects import RejectsFile, rejects_path
 from tracker.sources.rules import Rule
 
 
@@ -44,6 +45,9 @@ def add_parser(commands: Any) -> None:
         help="one value for a column of every row",
     )
     parser.add_argument("--timezone", metavar="ZONE", help="of times without a zone (default UTC)")
+    parser.add_argument(
+        "--decimal", choices=MARKS, help="the decimal mark of the file's numbers, where the file doesn't tell"
+    )
     parser.add_argument("--rejects", type=Path, metavar="FILE", help="where broken rows go (default NAME.rejects.csv)")
     parser.add_argument(
         "--profile",
@@ -60,74 +64,76 @@ def run(arguments: argparse.Namespace) -> int:
     return _run_log(arguments) if arguments.profile == "tracker-log" else _run_file(arguments)
 
 
-def _open(path: Path, *, errors: str, newline: str | None = None) -> TextIO:
-    """Raises `SettingError`: what can't be opened is found wrong before anything is tried."""
-    try:
-        return path.open("r", encoding="utf-8-sig", errors=errors, newline=newline)
-    except OSError as error:
-        raise SettingError(f"{path}: {error.strerror}.") from None
-
-
 def _run_log(arguments: argparse.Namespace) -> int:
     """Replay the records in a platform's log, each by its id."""
-    if arguments.map or arguments.set or arguments.save_profile:
-        raise SettingError("--map, --set and --save-profile don't go with a log, whose records say everything.")
+    if arguments.map or arguments.set or arguments.save_profile or arguments.decimal:
+        raise SettingError("--map, --set, --save-profile and --decimal don't apply to a log: its records are complete.")
     problems: list[tuple[int, str]] = []
-    with _open(arguments.file, errors="replace") as file:
+    with InputFile(arguments.file) as file:
         database = common.database()
         with closing(database.connect()) as connection:
             writer = BatchWriter(connection, database.url.schema)
-            for line, found in read_records(file):
-                if isinstance(found, str):
-                    problems.append((line, found))
+            records = LogRecords(file.text)
+            for line, record in records:
+                if isinstance(record, str):
+                    problems.append((line, record))
                 else:
-                    problems += writer.add(found, line)
+                    problems += writer.add(record, line)
             problems += writer.flush()
+        if file.problem:
+            problems.append((records.lines, file.problem))
     print(
         f"{writer.count + len(problems)} records read: {writer.new} recorded, {writer.known} already there,"
         f" {len(problems)} rejected."
     )
+    if not writer.count and not problems and not file.is_empty:
+        problems.append((records.lines, "the file has no record that failed or was queued; is it the right log?"))
     for line, reason in sorted(problems):
-        print(f"token-tracker: line {line}: {reason}", file=sys.stderr)
+        print_error(f"line {line}: {reason}")
     return 1 if problems else 0
 
 
 def _run_file(arguments: argparse.Namespace) -> int:
-    with _open(arguments.file, errors="surrogateescape", newline="") as file:
-        path = checked(arguments.rejects, arguments.file)
+    with InputFile(arguments.file, newline="") as file:
+        path = rejects_path(arguments.rejects, arguments.file)
         calls = _calls(file, arguments)
-        next(calls)  # reads the first records: what is wrong with the call is said before anything is tried
+        next(calls)  # reads the first records: an error in the arguments is reported before anything is stored
         if arguments.save_profile:
             _save(arguments)
         database = common.database()
         with (
             closing(database.connect()) as connection,
-            RejectsFile(path) as rejects,
+            RejectsFile(path, file.delimiter) as rejects,
             CopyWriter(connection, database.url.schema) as writer,
         ):
             try:
-                _store(calls, writer, rejects, lambda: _share(file))
+                _store(calls, writer, rejects, file.read_share)
             except KeyboardInterrupt:
                 writer.flush()  # what is on its way arrives, and is counted
-                print(
-                    f"token-tracker: Interrupted; {writer.new} rows are recorded. The same command adds the rest.",
-                    file=sys.stderr,
-                )
+                print_error(f"Interrupted; {writer.new} rows are recorded. The same command adds the rest.")
                 return 130
+    return _report(writer, rejects, path, file)
+
+
+def _report(writer: CopyWriter, rejects: RejectsFile, path: Path, file: InputFile) -> int:
+    """Print what became of the rows; the exit status."""
+    count = writer.count + rejects.count
     print(
-        f"{writer.count + rejects.count} rows read: {writer.new} recorded, {writer.known} already there,"
-        f" {rejects.count} rejected."
+        f"{count} rows read: {writer.new} recorded, {writer.known} already there, {rejects.count} rejected"
+        + (f", {file.passed_over} records passed over." if file.passed_over else ".")
     )
     if rejects.first:
         first = rejects.first
-        print(
-            f"token-tracker: Rejected rows are in {path}; first, line {first.line}: {first.reason}",
-            file=sys.stderr,
-        )
-    return 1 if rejects.count else 0
+        print_error(f"Rejected rows are in {path}; first, line {first.line}: {first.reason}")
+    if file.problem:
+        print_error(f"{file.path}: {file.problem}")
+    is_without_rows = not (count or file.passed_over or file.is_empty)
+    if is_without_rows:
+        print_error(f"{file.path} has no rows: only a header, or an empty list.")
+    return 1 if rejects.count or file.problem or is_without_rows else 0
 
 
-def _calls(file: TextIO, arguments: argparse.Namespace) -> Iterator[Calls | Reject | None]:
+def _calls(file: InputFile, arguments: argparse.Namespace) -> Iterator[Calls | Reject | None]:
     """The file's calls; a CSV without a profile, or with a plain one, the fast way."""
     mapping, constants = pairs("--map", arguments.map), pairs("--set", arguments.set)
     profile = find(arguments.profile) if arguments.profile else Profile("")
@@ -138,10 +144,10 @@ def _calls(file: TextIO, arguments: argparse.Namespace) -> Iterator[Calls | Reje
         constants={**profile.constants, **constants},
         timezone=common.zone(arguments.timezone or profile.timezone),
     )
-    kind = kind_of(file)
-    if kind == "csv" and (plain := profile.plain) is not None:
-        return read_calls(file, CsvPlan(plain, profile.constants, profile.timezone))
-    return profiled.read_calls(file, kind, profile, tuple(mapping.values()))
+    if file.kind == "csv" and (plain := profile.plain) is not None:
+        plan = CsvPlan(plain, profile.constants, profile.timezone, arguments.decimal)
+        return read_calls(file.text, plan, file.delimiter)
+    return profiled.read_calls(file, profile, tuple(mapping.values()), decimal=arguments.decimal)
 
 
 def _save(arguments: argparse.Namespace) -> None:
@@ -150,11 +156,6 @@ def _save(arguments: argparse.Namespace) -> None:
     zone = arguments.timezone or "UTC"
     path = save(arguments.save_profile, pairs("--map", arguments.map), pairs("--set", arguments.set), zone)
     print(f"The profile is kept in {path}: --profile {arguments.save_profile}.", file=sys.stderr)
-
-
-def _share(file: TextIO) -> float:
-    """How much of a file is read; of a pipe nobody knows."""
-    return file.buffer.tell() / max(1, os.fstat(file.fileno()).st_size) if file.seekable() else 0.0
 
 
 def _store(found: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:

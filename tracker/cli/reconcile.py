@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
@@ -13,9 +12,11 @@ from typing import Any
 
 from tracker.cli import common
 from tracker.cli.import_file import pairs
+from tracker.cli.terminal import print_error
 from tracker.errors import SettingError
 from tracker.reconcile.bill import COLUMNS, Bill, model_key, read
 from tracker.reconcile.compare import Figure, compare
+from tracker.sources.input_file import InputFile
 from tracker.sources.profile import Profile, bills, find
 from tracker.sources.rules import Rule
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingError(f"--tolerance holds {arguments.tolerance}; it may hold per cent from 0 to 100.")
     profile = _profile(arguments)
     aliases = {model_key(theirs): model_key(ours) for theirs, ours in pairs("--alias", arguments.alias).items()}
-    with arguments.file.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with InputFile(arguments.file, newline="") as file:
         bill = read(file, profile, aliases, frozenset(pairs("--map", arguments.map)))
     database = common.database()
     with closing(database.connect()) as connection:
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(arguments, bill, figures, differing)
     for line, reason in bill.rejected[:_MOST_NAMED]:
-        print(common.one_line(f"token-tracker: line {line}: {reason}"), file=sys.stderr)
+        print_error(f"line {line}: {reason}")
     return 1 if differing or bill.rejected else 0
 
 

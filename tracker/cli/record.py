@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from tracker.cli import common
+from tracker.cli.terminal import print_error
 from tracker.recording.outcome import Outcome
 from tracker.recording.tracker import Tracker
 from tracker.usage import TokenUsage
@@ -58,5 +58,5 @@ def run(arguments: argparse.Namespace) -> int:
             raise
     print(json.dumps(outcome.as_dict()))
     if outcome.error:
-        print(common.one_line(f"token-tracker: {outcome.error}"), file=sys.stderr)
+        print_error(outcome.error)
     return 0 if outcome.stored else 1

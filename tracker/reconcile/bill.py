@@ -6,15 +6,17 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Any, TextIO
+from typing import Any
 
 from tracker import settings
 from tracker.errors import SettingError, UsageError
 from tracker.sources import records
+from tracker.sources.input_file import InputFile
 from tracker.sources.profile import Profile
 from tracker.sources.rules import Rule, has, pick
+from tracker.sources.times import parse_time
 
 FIGURES = ("input_tokens", "output_tokens", "calls", "cost")
 COLUMNS = ("day", "model", *FIGURES)
@@ -58,7 +60,7 @@ def rules(profile: Profile) -> dict[str, Rule]:
     return {column: rule for column, rule in found.items() if column in COLUMNS}
 
 
-def read(file: TextIO, profile: Profile, aliases: Mapping[str, str], asked: frozenset[str] = frozenset()) -> Bill:
+def read(file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: frozenset[str] = frozenset()) -> Bill:
     """Add a bill up. `aliases` maps model keys of theirs to ours; the columns in `asked` must be there.
 
     Raises `SettingError` for a file that doesn't fit.
@@ -69,7 +71,8 @@ def read(file: TextIO, profile: Profile, aliases: Mapping[str, str], asked: froz
         raise SettingError(f"Say --map day=NAME, and at least one of {', '.join(FIGURES)}; or --profile NAME.")
     bill = Bill(figures)
     there: set[str] = set()
-    for found in records.read(file, records.kind_of(file), profile.within):
+    numeric = {name for column, rule in mapping.items() if column in FIGURES for name in rule.names}
+    for found in records.read(file, profile.within, numeric=numeric):
         if found.problem:
             bill.rejected.append((found.line, found.problem))
             continue
@@ -133,7 +136,7 @@ def _number(figure: str, text: str) -> Decimal:
 def _day(text: str, zone: str) -> date:
     """The bill's day that a time lies in."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = parse_time(text, zone)
     except ValueError:
         raise UsageError(f"day holds {text[:60]!r}, which is no day such as 2026-09-01") from None
-    return moment.astimezone(settings.zone(zone)).date() if moment.tzinfo else moment.date()
+    return moment.astimezone(settings.zone(zone)).date()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from tracker.errors import UsageError
+from tracker.sources.decimal_marks import AmbiguousNumberError, DecimalMark
+from tracker.sources.times import parse_time
 from tracker.usage import CHECKS, DEFAULTS, FIELDS
 
 _encode = json.encoder.encode_basestring_ascii
@@ -23,8 +23,17 @@ NULL = "\\N"
 class Cells:
     """A column's texts, and what each is: its value, how COPY writes it, how it stands in its row's content."""
 
-    def __init__(self, column: str, zone: str, *, required: bool = False, constant: str | None = None) -> None:
-        """`constant` stands in for a cell that holds nothing, unless the cell is required.
+    def __init__(
+        self,
+        column: str,
+        zone: str,
+        *,
+        required: bool = False,
+        constant: str | None = None,
+        mark: DecimalMark | None = None,
+    ) -> None:
+        """`constant` stands in for a cell that holds nothing, unless the cell is required. `mark` is the decimal mark
+        of numbers; without one they have a point.
 
         Raises `UsageError` for a constant that can't be read.
         """
@@ -33,13 +42,14 @@ class Cells:
         self._required = required
         self._check: Callable[[Any], Any] = CHECKS.get(column, lambda value: value)
         self._characters = 0
+        self._mark = mark if column in NUMERIC else None
         self.values: dict[str, Any] = {}
         self.texts: dict[str, str] = {}
         self.contents: dict[str, str] = {}
         self.absent: Any = DEFAULTS.get(column) if column != "id" else None
         self.absent_content = ""
         if constant is not None:
-            self.absent = self._read(constant)
+            self.absent = self._check(_convert(column, constant, zone))
             self.absent_content = self._content(str(self.absent))
 
     def value(self, text: str) -> Any:
@@ -52,7 +62,10 @@ class Cells:
         if self._characters > _MOST_CHARACTERS:
             self._forget()
         unreadable = set()
-        for text in texts.difference(self.contents):
+        new = texts.difference(self.contents)
+        if self._mark:
+            self._mark.learn(new)
+        for text in new:
             try:
                 value = self.value(text)
             except ValueError:
@@ -71,6 +84,11 @@ class Cells:
         self._characters = 0
 
     def _read(self, text: str) -> Any:
+        if self._mark:
+            try:
+                text = self._mark.normalize(text)
+            except AmbiguousNumberError as error:
+                raise UsageError(f"{self._column} {error}") from None
         return self._check(_convert(self._column, text, self._zone))
 
     def _content(self, said: str) -> str:
@@ -96,7 +114,7 @@ def _convert(column: str, text: str, zone: str) -> Any:
         return text
     try:
         if column == "created_at":
-            return _moment(text, zone)
+            return parse_time(text, zone)
         if not text.isprintable():
             text.encode("utf-8")  # what wasn't UTF-8 came in as lone surrogates
             text = text.replace("\0", "\ufffd")  # as TokenUsage does, for the columns it doesn't have
@@ -104,11 +122,6 @@ def _convert(column: str, text: str, zone: str) -> Any:
     except (ValueError, ArithmeticError, RecursionError):
         shown = repr(text[:60]) if text else "nothing"
         raise UsageError(f"{column} holds {shown}, which is not {_EXPECTED.get(column, 'UTF-8 text')}") from None
-
-
-def _moment(text: str, zone: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 
 def _whole(text: str) -> int:
@@ -145,6 +158,8 @@ def _object(text: str) -> dict[str, Any]:
 
 
 _COUNTS = (*(name for name in FIELDS if name.endswith("_tokens")), "processing_time")
+NUMERIC = frozenset({*_COUNTS, "cost"})
+"""The columns that hold numbers."""
 _READERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(_COUNTS, _whole),
     "cost": Decimal,
@@ -155,7 +170,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 _EXPECTED = {
     **dict.fromkeys(_COUNTS, "a whole number"),
-    "created_at": "an ISO 8601 time",
+    "created_at": "an ISO 8601 time, a compact date, an epoch time or an Excel serial of the years 2000 to 2100",
     "cost": "a number",
     "success": "true or false",
     "is_test": "true or false",

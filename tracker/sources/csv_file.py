@@ -11,12 +11,12 @@ from tracker.sources.plan import CsvPlan
 from tracker.sources.reading import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
 
 
-def read_calls(file: TextIO, plan: CsvPlan) -> Iterator[Calls | Reject | None]:
+def read_calls(file: TextIO, plan: CsvPlan, delimiter: str = ",") -> Iterator[Calls | Reject | None]:
     """Yield None once the header is read and found right, then the rows: calls in blocks, each reject by itself.
 
     The file's text is UTF-8 read with `surrogateescape`. Raises `SettingError` for what is wrong with the header.
     """
-    records = CsvRecords(file)
+    records = CsvRecords(file, delimiter)
     first = next(iter(records), None)
     if first is not None and first.problem:
         reason = first.problem.removeprefix("not readable as CSV: ")
@@ -25,7 +25,7 @@ def read_calls(file: TextIO, plan: CsvPlan) -> Iterator[Calls | Reject | None]:
     if not any(header):
         raise SettingError("The file is empty; its first line must name the columns.")
     records.width = len(header)
-    reading = Reading(plan, header)
+    reading = Reading(plan, header, delimiter=delimiter)
     yield None
     for found in records.blocks(BLOCK_ROWS, BLOCK_CHARACTERS):
         if isinstance(found, Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TextIO
@@ -12,12 +13,35 @@ _LONGEST_RECORD_LINES = 200
 _LONGEST_LINE = 1_000_000
 
 
+# Excel writes and reads this line in front of the header.
+_SEPARATOR_LINE = re.compile(r"sep=(\\t|.)", re.IGNORECASE | re.DOTALL)
+DELIMITERS = (",", ";", "\t", "|")
+
+
 class Record(NamedTuple):
-    """One record, or what is wrong with a line; `cells` of a broken line is the line as it came."""
+    """One record, or what is wrong with it; `cells` of a line that can't be parsed is the line itself."""
 
     line: int
-    cells: list[str]
+    cells: list[str] | str
     problem: str | None = None
+
+
+def delimiter_of(first_line: str) -> str:
+    """The delimiter that Excel's line `sep=;` names, else the one that gives the header the most columns.
+
+    >>> delimiter_of("created_at;model;cost")
+    ';'
+    """
+    if named := _SEPARATOR_LINE.fullmatch(first_line.strip(" \r\n\ufeff")):
+        return "\t" if named[1] == "\\t" else named[1]
+
+    def width(delimiter: str) -> int:
+        try:
+            return len(next(csv.reader([first_line], delimiter=delimiter), []))
+        except csv.Error:
+            return 0
+
+    return max(DELIMITERS, key=width)
 
 
 class Records(NamedTuple):
@@ -32,17 +56,31 @@ class _Open(Exception):  # noqa: N818  not an error: the record ends nowhere nea
 
 
 class CsvRecords:
-    """Iterates over a file's records; once `width` is known, each must have as many cells."""
+    """Iterates over a file's records; once `width` is known, each must have as many cells.
 
-    def __init__(self, file: TextIO) -> None:
+    Excel's line `sep=;` in front of the header is skipped.
+    """
+
+    def __init__(self, file: TextIO, delimiter: str = ",") -> None:
         self._file = file
         self._ahead: deque[str] = deque()
         self._taken: list[str] = []
         self._line = 0
         self.width: int | None = None
+        self.delimiter = delimiter
+        first = self._next()
+        if first and not _SEPARATOR_LINE.fullmatch(first.strip(" \r\n")):
+            self._put_back([first])
+
+    def _put_back(self, lines: Sequence[str]) -> None:
+        self._ahead.extendleft(reversed(lines))
+        self._line -= len(lines)
+
+    def _reader(self) -> Iterator[list[str]]:
+        return csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
 
     def __iter__(self) -> Iterator[Record]:
-        reader = csv.reader(self._lines(), strict=True)
+        reader = self._reader()
         while True:
             self._taken.clear()
             first = self._line + 1
@@ -53,7 +91,7 @@ class CsvRecords:
             except (csv.Error, _Open) as error:
                 reason = str(error) or "a quote stays open"
                 yield self._only_the_first(first, f"not readable as CSV: {reason}")
-                reader = csv.reader(self._lines(), strict=True)
+                reader = self._reader()
                 continue
             if len(self._taken) > 1 and self.width is not None and len(cells) != self.width:
                 yield self._only_the_first(first, "not readable as CSV: a quote joins it to the lines after it")
@@ -68,8 +106,7 @@ class CsvRecords:
             if columns := self._at_once(lines):
                 yield Records(range(self._line - len(lines) + 1, self._line + 1), columns)
             else:
-                self._ahead.extendleft(reversed(lines))
-                self._line -= len(lines)
+                self._put_back(lines)
                 yield from self._one_by_one(self._line + len(lines))
 
     def _several(self, most: int, characters: int) -> list[str]:
@@ -83,22 +120,22 @@ class CsvRecords:
         """The columns of lines, if each is a record by itself."""
         if max(map(len, lines)) > csv.field_size_limit():
             return None
-        text = ",".join(lines)
+        text = self.delimiter.join(lines)
         return self._parsed(lines) if '"' in text else self._split(lines, text)
 
     def _split(self, lines: list[str], text: str) -> Sequence[Sequence[str]] | None:
         """Without quotes there is nothing to parse, which is far quicker."""
-        width = lines[0].count(",") + 1
+        width = lines[0].count(self.delimiter) + 1
         # A blank line is no record; in a file of one column it would look like one.
-        if width == 1 or width != self.width or {line.count(",") for line in lines} != {width - 1}:
+        if width == 1 or width != self.width or {line.count(self.delimiter) for line in lines} != {width - 1}:
             return None
-        cells = text.split(",")
+        cells = text.split(self.delimiter)
         *columns, last = (cells[place::width] for place in range(width))
         return [*columns, [cell.rstrip("\r\n") for cell in last]]
 
     def _parsed(self, lines: list[str]) -> Sequence[Sequence[str]] | None:
         try:
-            cells = list(csv.reader(lines, strict=True))
+            cells = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
         except csv.Error:
             return None
         right = len(cells) == len(lines) and set(map(len, cells)) == {self.width}
@@ -133,10 +170,9 @@ class CsvRecords:
     def _only_the_first(self, number: int, problem: str) -> Record:
         """Give back all lines but the first, which is the broken one."""
         first, *others = self._taken
-        self._ahead.extendleft(reversed(others))
-        self._line = number
+        self._put_back(others)
         if len(first) >= _LONGEST_LINE and not first.endswith("\n"):
             problem = f"longer than {_LONGEST_LINE:,} characters"
             while (rest := self._file.readline(_LONGEST_LINE)) and not rest.endswith("\n"):
                 pass
-        return Record(number, [first.rstrip("\r\n")[:1000]], problem)
+        return Record(number, first.rstrip("\r\n")[:1000], problem)

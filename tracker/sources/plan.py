@@ -15,11 +15,15 @@ REQUIRED = ("created_at", "model", "input_tokens", "output_tokens")
 
 @dataclass(frozen=True, slots=True)
 class CsvPlan:
-    """How a file's columns become ours: header by column, one value for all rows, zone of times without one."""
+    """How a file's columns become ours: header by column, one value for all rows, zone of times without one.
+
+    `decimal` is the decimal mark that the user named.
+    """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     zone: str = "UTC"
+    decimal: str | None = None
 
     def places(self, header: Sequence[str]) -> dict[str, int]:
         """The position of each column's header; headers of our own names need no mapping. Raises `SettingError`."""

@@ -6,29 +6,35 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import Any, TextIO
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from tracker.errors import SettingError, UsageError
 from tracker.sources import records
+from tracker.sources.cells import NUMERIC
+from tracker.sources.input_file import InputFile
 from tracker.sources.plan import IMPORTABLE, REQUIRED, CsvPlan
 from tracker.sources.profile import Profile
 from tracker.sources.reading import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
 from tracker.sources.rules import Rule, has, pick
+from tracker.sources.times import parse_time
 
 _SAMPLE = 200
 _PROBLEM = "the sum of many calls, which has no price of one call"
 
 
 def read_calls(
-    file: TextIO, kind: str, profile: Profile, asked: tuple[str, ...] = ()
+    file: InputFile,
+    profile: Profile,
+    asked: tuple[str, ...] = (),
+    *,
+    decimal: str | None = None,
 ) -> Iterator[Calls | Reject | None]:
     """Yield None once the first records are read and fit, then the rows: calls in blocks, each reject by itself.
 
-    Records that the profile leaves out are passed over. The names in `asked` must be in the file. Raises
-    `SettingError` for a file that doesn't fit, and for a column that there isn't.
+    Records that the profile leaves out are counted in `file.passed_over`. The names in `asked` must be in the file.
+    Raises `SettingError` for a file that doesn't fit, and for a column that there isn't.
     """
-    found = records.read(file, kind, profile.within)
+    found = records.read(file, profile.within, numeric=_numeric_names(profile), decimal=decimal)
     sample = list(islice(found, _SAMPLE))
     mapping = {**_of_our_names(sample, profile), **profile.mapping}
     _check(sample, profile, mapping, asked)
@@ -46,12 +52,20 @@ def read_calls(
             cells = _cells(record, profile, mapping, columns, now)
             if isinstance(cells, str):
                 yield Reject(record.line, cells, record.cells)
-            elif cells is not None:
+            elif cells is None:
+                file.passed_over += 1
+            else:
                 lines.append(record.line)
                 texts.append(cells)
                 origins.append(record.cells)
                 identities.append(_identity(record.values, profile))
         yield from reading.block(Block(lines, list(zip(*texts, strict=True)), origins, identities))
+
+
+def _numeric_names(profile: Profile) -> frozenset[str]:
+    """The names in the file whose values are numbers for the profile."""
+    rules = [rule for column, rule in profile.mapping.items() if column in NUMERIC]
+    return NUMERIC.union(*((*rule.first, *rule.sum, *rule.cents) for rule in rules))
 
 
 def _some(found: Iterator[records.Found]) -> list[records.Found]:
@@ -132,8 +146,8 @@ def _check_over(values: Mapping[str, Any], profile: Profile, now: datetime) -> N
     """Raise `UsageError` for a stretch of time that still runs: stored now, it would stay what it is now."""
     for name in profile.ends:
         try:
-            moment = datetime.fromisoformat(Rule(first=(name,)).text(values, "created_at"))
+            moment = parse_time(Rule(first=(name,)).text(values, "created_at"), profile.timezone)
         except ValueError:
             continue
-        if (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(profile.timezone))) > now:
+        if moment > now:
             raise UsageError("this stretch of time isn't over yet: export it again when it is")

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from tracker.sources.cells import NULL, Cells, written
 from tracker.sources.content_ids import ContentIds
+from tracker.sources.decimal_marks import DecimalMark
 from tracker.sources.plan import PLACE, REQUIRED, CsvPlan
 from tracker.usage import DEFAULTS, TOKENS, completed, misfits
 
@@ -26,14 +27,14 @@ class Block:
     lines: Sequence[int]
     columns: Sequence[Sequence[str]]
     # How each came, and what tells it from others though its figures change: where that isn't just its cells.
-    origins: Sequence[Sequence[str]] | None = None
+    origins: Sequence[Sequence[str] | str] | None = None
     identities: Sequence[str | None] | None = None
 
     def cells(self, place: int) -> list[str]:
         """One record's."""
         return [column[place] for column in self.columns]
 
-    def origin(self, place: int) -> tuple[int, Sequence[str]]:
+    def origin(self, place: int) -> tuple[int, Sequence[str] | str]:
         """Where one record begins, and how it came."""
         return self.lines[place], self.cells(place) if self.origins is None else self.origins[place]
 
@@ -50,11 +51,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that can't be stored, and why."""
+    """A row that can't be stored, and why; `cells` is one text where the row can't be split into cells."""
 
     line: int
     reason: str
-    cells: Sequence[str]
+    cells: Sequence[str] | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Calls:
         """One of them by the columns' names, as Python values."""
         return {**self.read(self.block.cells(place)), "id": UUID(self.columns["id"][place])}
 
-    def source(self, place: int) -> tuple[int, Sequence[str]]:
+    def source(self, place: int) -> tuple[int, Sequence[str] | str]:
         """Where one of them began, and how it came."""
         return self.block.origin(place)
 
@@ -82,12 +83,15 @@ class Reading:
     An import reads millions: nothing here is asked of a row that can be asked of a column.
     """
 
-    def __init__(self, plan: CsvPlan, header: Sequence[str]) -> None:
-        """Raises `SettingError` for a plan that the header doesn't fit, `UsageError` for a constant."""
+    def __init__(self, plan: CsvPlan, header: Sequence[str], *, delimiter: str = ",") -> None:
+        """In a file with another delimiter than the comma, numbers may have a decimal comma.
+
+        Raises `SettingError` for a plan that the header doesn't fit, `UsageError` for a constant."""
         places = plan.places(header)
 
         def cells(name: str) -> Cells:
-            return Cells(name, plan.zone, required=name in REQUIRED, constant=plan.constants.get(name))
+            mark = DecimalMark(plan.decimal) if plan.decimal or delimiter != "," else None
+            return Cells(name, plan.zone, required=name in REQUIRED, constant=plan.constants.get(name), mark=mark)
 
         # In the order of their names: of several mistakes in a row the first of these is told.
         self._cells = {name: (places[name], cells(name)) for name in sorted(places)}

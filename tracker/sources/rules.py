@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from tracker.errors import SettingError, UsageError
-
-_EPOCH_MS = 10**11
-"""A number from here on counts milliseconds: as seconds it would lie in the year 5138."""
+from tracker.sources.times import parse_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Rule:
             return _sum([value for name, value in parts.items() if self.containing in name.lower()], column)
         if self.unless:
             return "" if found is None else str(str(found).lower() not in self.unless).lower()
-        text = _plain(found, column)
+        text = _plain(found)
         if self.before is not None:
             text = text.partition(self.before)[0].strip()
         return "" if self.zero_is_unknown and text and _number(text) == 0 else text
@@ -113,11 +111,9 @@ def _there(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
-def _plain(value: Any, column: str) -> str:
+def _plain(value: Any) -> str:
     if not _there(value):
         return ""
-    if column in {"created_at", "day"}:
-        return _moment(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -130,7 +126,7 @@ def _sum(values: Sequence[Any], column: str) -> str:
     numbers = []
     for value in values:
         if _there(value):
-            number = _number(_plain(value, ""))
+            number = _number(_plain(value))
             if number is None:
                 raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is no number")
             numbers.append(number)
@@ -138,7 +134,7 @@ def _sum(values: Sequence[Any], column: str) -> str:
 
 
 def _hundredth(value: Any) -> Any:
-    number = _number(_plain(value, ""))
+    number = _number(_plain(value))
     return value if number is None else number / 100
 
 
@@ -150,24 +146,12 @@ def _number(text: str) -> Decimal | None:
     return number if number.is_finite() and abs(number.adjusted()) < 30 else None
 
 
-def _moment(value: Any) -> str:
-    """A time as ISO 8601; numbers are seconds or milliseconds of the epoch."""
-    text = str(value).strip()
-    number = None if isinstance(value, bool) else _number(text)
-    if number is None or (text.isdecimal() and len(text) == 8):  # 20260301 is a day
-        return text
-    seconds = number / 1000 if abs(number) >= _EPOCH_MS else number
-    try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(seconds * 1_000_000))).isoformat()
-    except OverflowError:
-        return text
-
-
 def _milliseconds(start: Any, end: Any) -> str:
+    """The time between two values; empty where one is missing, or only one of them has a time zone."""
     if not (_there(start) and _there(end)):
         return ""
     try:
-        first, last = (datetime.fromisoformat(_moment(value)) for value in (start, end))
-        return str(max(0, round((last - first) / timedelta(milliseconds=1))))
-    except (ValueError, TypeError):
+        spans = {parse_time(_plain(end), zone) - parse_time(_plain(start), zone) for zone in ("UTC", "Etc/GMT+5")}
+    except ValueError:
         return ""
+    return str(max(0, round(spans.pop() / timedelta(milliseconds=1)))) if len(spans) == 1 else ""
