@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -149,32 +148,6 @@ def table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
 def _plain_label(name: str) -> str:
     """A database's string as a column's label, which shows no Markdown."""
     return name[:60]
-
-
-def downloads(data: pd.DataFrame, name: str, key: str) -> None:
-    """What is on screen as CSV and as Parquet, made when it is asked for."""
-
-    def csv() -> bytes:
-        return data.to_csv(index=False).encode()
-
-    def parquet() -> bytes:
-        buffer = io.BytesIO()
-        data.rename(columns=str).to_parquet(buffer, index=False)
-        return buffer.getvalue()
-
-    with st.container(horizontal=True, gap="small"):
-        st.download_button(
-            "CSV", csv, f"{name}.csv", "text/csv", key=f"{key}_csv", icon=":material/download:", on_click="ignore"
-        )
-        st.download_button(
-            "Parquet",
-            parquet,
-            f"{name}.parquet",
-            "application/vnd.apache.parquet",
-            key=f"{key}_parquet",
-            icon=":material/download:",
-            on_click="ignore",
-        )
 
 
 def calls_table(data: pd.DataFrame, timezone: str, most: int, key: str) -> str | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import _link
 import pandas as pd
 import streamlit as st
+from _downloads import downloads
 from _empty import nothing
 from _explorer_parts import (
     asked,
@@ -16,7 +17,6 @@ from _explorer_parts import (
     capital,
     chart,
     controls,
-    downloads,
     measure_label,
     one_call,
     pivot,

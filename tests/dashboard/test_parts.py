@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections import defaultdict
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 from support import ROOT
 
@@ -171,3 +173,25 @@ def test_what_hardly_ever_fails_is_no_multiple_of_zero() -> None:
 
     found = Unusual(measure="errors", model=None, today=8.0, usual=0.3)
     assert sentence(found, "Wed") == "8 calls failed, where usually hardly any do by this time on Wed."
+
+
+HOSTILE = ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", "plain", "a=b", "", None]
+
+
+def test_a_spreadsheet_takes_no_text_of_a_download_for_a_formula() -> None:
+    from _downloads import spreadsheet_csv
+
+    data = pd.DataFrame({"=model": HOSTILE, "change": [-1.5] * len(HOSTILE), "calls": [-1] * len(HOSTILE)})
+    read = pd.read_csv(io.BytesIO(spreadsheet_csv(data)), keep_default_na=False)
+    assert list(read.columns) == ["'=model", "change", "calls"]
+    assert list(read["'=model"])[:8] == [f"'{text}" for text in HOSTILE[:8]]
+    assert list(read["'=model"])[8:] == ["plain", "a=b", "", ""]
+    assert set(read["change"]) == {-1.5}
+    assert set(read["calls"]) == {-1}
+
+
+def test_a_download_with_two_columns_of_one_name_keeps_both() -> None:
+    from _downloads import spreadsheet_csv
+
+    data = pd.DataFrame([["=a", 1, "=b"]], columns=["total", "calls", "total"])
+    assert spreadsheet_csv(data).decode().splitlines() == ['"total","calls","total"', """"'=a",1,"'=b\""""]

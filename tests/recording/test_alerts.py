@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -272,6 +273,47 @@ def test_apprise_failing_is_said_without_the_url(receiver, caplog):
     assert "kind slack://" in ours
     assert "hunter2" not in ours + caplog.text
     assert "T0KEN" not in ours
+
+
+SECRET = "A1b2C3d4E5f6A1b2C3d4E5f6"
+SERVICES = {
+    "Telegram": f"tgram://123456789:{SECRET}xyzabcdefg/12315544/",
+    "Discord": f"discord://4174216298/{SECRET}{SECRET}/",
+    "Slack": f"slack://T1JJ3T3L2/A1BRTD4JD/{SECRET}/%23general",
+    "Twilio": f"twilio://AC735c307c62944b5a:{SECRET}12345678@15551233456/15551233457/",
+    "unreadable": f"slack://{SECRET}",
+}
+
+
+@pytest.mark.filterwarnings("default")  # apprise's own dependencies warn
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_log_line_of_a_library_has_the_secret_of_an_alert_url(service, caplog, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # nothing leaves this machine
+    caplog.set_level(logging.DEBUG)
+    channels.send(SERVICES[service], {"type": "t", "environment": "e", "error": "x"})
+    assert SECRET not in caplog.text
+    assert "(masked)" in caplog.text
+    logging.getLogger("apprise").error("the host's own send")
+    assert "the host's own send" in caplog.text
+
+
+@pytest.mark.filterwarnings("default")  # apprise's own dependencies warn
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("<!channel> now", "<\u200b!channel> now"),
+        ("<@U123>", "<\u200b@\u200bU123>"),
+        ("@everyone @here", "@\u200beveryone @\u200bhere"),
+        ("ann@example.com <b>&amp;", "ann@example.com <b>&amp;"),
+    ],
+)
+def test_an_alert_is_plain_text_and_mentions_nobody(receiver, text, sent):
+    alert = {"type": "t", "environment": "e", "error": text}
+    channels.send(f"json://{receiver.place}/hook", alert)
+    channels.send(f"http://{receiver.place}/", alert)
+    notified, posted = receiver.alerts
+    assert sent in notified["message"]
+    assert posted["error"] == text
 
 
 # --- what it costs ------------------------------------------------------------------------------------------------

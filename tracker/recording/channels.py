@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,13 +58,55 @@ def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
     try:
         import apprise
     except ImportError:
-        warn_once(f"An alert URL (masked) of the kind {scheme}:// needs apprise: pip install 'token-tracker[alerts]'.")
-        return
-    channel = apprise.Apprise()
-    if not channel.add(url):
-        warn_once(f"apprise can't read an alert URL (masked) of the kind {scheme}://.")
+        warn_once(f"An alert URL (masked) of the kind {scheme}:// needs apprise: pip install apprise.")
         return
     lines = [f"{name}: {value}" for name, value in alert.items() if value is not None and name not in {"type", "error"}]
     body = "\n".join([str(alert["error"]), "", *lines])
-    if not channel.notify(title=f"{alert['type']} ({alert['environment']})", body=body):
+    title = f"{alert['type']} ({alert['environment']})"
+    with _silent_libraries():
+        channel = apprise.Apprise()
+        is_readable = channel.add(url)
+        is_sent = is_readable and channel.notify(
+            title=plain_text(title), body=plain_text(body), body_format=apprise.NotifyFormat.TEXT
+        )
+    if not is_readable:
+        warn_once(f"apprise can't read an alert URL (masked) of the kind {scheme}://.")
+    elif not is_sent:
         logger().warning("An alert couldn't be sent to an alert URL (masked) of the kind %s://.", scheme)
+
+
+def plain_text(text: str) -> str:
+    """The text with nothing that a chat service turns into a mention of people.
+
+    An invisible space splits what begins one: `<!channel>` and `<@U1>` in Slack, `@everyone` in Discord and others.
+
+    >>> plain_text("<!channel>") == "<\\u200b!channel>"
+    True
+    """
+    return _MENTION.sub("\\g<0>\u200b", text)
+
+
+# The start of Slack's special sequences, and an @ before a word that is no part of a mail address.
+_MENTION = re.compile(r"<(?=[!@#])|(?<![\w.])@(?=\w)")
+_SENDING: ContextVar[bool] = ContextVar("tracker_sending_alert", default=False)
+
+
+class _DropOurSends(logging.Filter):
+    """Drops what a library logs while it sends an alert: such lines contain the secret parts of the URL."""
+
+    def filter(self, _record: logging.LogRecord, /) -> bool:
+        return not _SENDING.get()
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Nothing that apprise and its HTTP client log reaches the host's log; its own sends elsewhere still do."""
+    for name in ("apprise", "urllib3.connectionpool", "requests_oauthlib.oauth1_auth"):
+        library = logging.getLogger(name)
+        if not any(isinstance(one, _DropOurSends) for one in library.filters):
+            library.addFilter(_DropOurSends())
+    token = _SENDING.set(True)
+    try:
+        yield
+    finally:
+        _SENDING.reset(token)
