@@ -13,7 +13,7 @@ import importlib
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 
 from tracker.access.answers import pages_csp
 from tracker.access.door import Door
+from tracker.background_tasks import background_tasks
 from tracker.database.driver import Connection
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.here import here
@@ -102,9 +103,15 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
 async def _every_minute() -> None:
     """Give new calls their cost and look at the budgets: a function that records has no time for either."""
     while True:
-        await asyncio.to_thread(pricing.price_new_calls)
-        await asyncio.to_thread(budgets.check_budgets)
+        for name, work in _MINUTE_TASKS.items():
+            await asyncio.to_thread(background_tasks.run, name, work)
         await asyncio.sleep(60)
+
+
+_MINUTE_TASKS: dict[str, Callable[[], object]] = {
+    "price_new_calls": pricing.price_new_calls,
+    "check_budgets": budgets.check_budgets,
+}
 
 
 def _mask_logs() -> None:

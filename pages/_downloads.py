@@ -60,7 +60,7 @@ def spreadsheet_csv(data: pd.DataFrame) -> bytes:
     safe = data.rename(columns=lambda name: _without_formula(str(name)))
     for place, (_name, kind) in enumerate(zip(data.columns, data.dtypes, strict=True)):
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind)):
-            safe.isetitem(place, data.iloc[:, place].map(_without_formula))
+            safe.isetitem(place, data.iloc[:, place].map(_without_formula).tolist())
     return _csv(safe)
 
 

@@ -29,6 +29,7 @@ LAYERS = (
     "masking",
     "access",
     "threads",
+    "background_tasks",
     "frozen",
     "usage",
     "database",

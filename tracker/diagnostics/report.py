@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from tracker.background_tasks import background_tasks
 from tracker.database.driver import elapsed_ms
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics import recommendations
@@ -46,6 +47,7 @@ class Report:
     alerts: tuple[Mapping[str, Any], ...]
     outbox: Mapping[str, Any]
     pool: Mapping[str, Any] | None = None
+    background_tasks: tuple[Mapping[str, Any], ...] = ()
     recommendations: tuple[recommendations.Recommendation, ...] = ()
 
     @property
@@ -72,6 +74,7 @@ class Report:
             "alerts": [dict(alert) for alert in self.alerts],
             "outbox": dict(self.outbox),
             "pool": dict(self.pool) if self.pool else None,
+            "backgroundTasks": [dict(task) for task in self.background_tasks],
             "recommendations": [found.as_dict() for found in self.recommendations],
         }
 
@@ -115,6 +118,7 @@ def build(
         alerts=tuple(found.alerts),
         outbox=outbox_state(settings, address, now=time.time()),
         pool=pool._asdict() if (pool := shared_pool()) else None,
+        background_tasks=tuple(background_tasks.states()),
     )
     return _judged(report, started)
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tracker.background_tasks import background_tasks
 from tracker.errors import SettingError, TrackerError
 from tracker.reports import pgbouncer
 from tracker.reports.advice import Advice, Instances, advise
@@ -113,6 +114,9 @@ class Sampler:
                 found: Sample | TrackerError = self._ask()
             except TrackerError as error:
                 found = error
+            except Exception as error:  # noqa: BLE001  an odd row ends one sample, not the sampler
+                background_tasks.record_failure("sample_connections", error)
+                found = SettingError(f"The connections can't be sampled ({type(error).__name__}); the log has details.")
             with self._lock:
                 self._looked_at = self.clock()
                 self._trouble = found if isinstance(found, TrackerError) else None

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from tracker.background_tasks import background_tasks
 from tracker.database.driver import Connection
 from tracker.database.table import Table
 from tracker.errors import DatabaseError
@@ -111,6 +112,8 @@ class Refresher:
                         step = then(connection, table)
         except DatabaseError as error:
             log.debug("The rollups weren't refreshed. %s", error)
+        except Exception as error:  # noqa: BLE001  the next refresh may work
+            background_tasks.record_failure("refresh_rollups", error)
         finally:
             # What takes long, as while an old transaction runs, takes no more than a part of the server's time.
             now = time.monotonic()

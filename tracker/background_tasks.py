@@ -1,0 +1,78 @@
+"""The state of this process's background tasks: when each last ran, whether it worked, and why it failed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker.errors import TrackerError
+from tracker.masking import mask
+
+log = logging.getLogger("tracker.dashboard")
+# A task that fails each minute is one traceback an hour.
+_LOG_AGAIN_S = 3600.0
+
+
+class BackgroundTasks:
+    """Runs tasks so that an exception ends one run and never the task, and keeps what became of the runs."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._states: dict[str, dict[str, Any]] = {}
+        self._logged_at_s: dict[tuple[str, str], float] = {}
+
+    def run(self, name: str, work: Callable[[], object]) -> None:
+        """Run a task once. Its exception is logged with a traceback, at most once an hour for each kind."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  the next run may work, and other tasks don't depend on this one
+            self.record_failure(name, error)
+        else:
+            self._update(name, failures_in_a_row=0, error=None, last_success_at=_now())
+
+    def record_failure(self, name: str, error: Exception) -> None:
+        """Keep and log the failure of a task that runs by itself."""
+        kind = type(error).__name__
+        # Only sentences of our own are known to contain no data of users.
+        text = mask(str(error)) if isinstance(error, TrackerError) else kind
+        with self._lock:
+            failures = self._states.get(name, {}).get("failures_in_a_row", 0) + 1
+            last_s = self._logged_at_s.get((name, kind))
+            is_due = last_s is None or self._clock() - last_s >= _LOG_AGAIN_S
+            if is_due:
+                self._logged_at_s[name, kind] = self._clock()
+        self._update(name, failures_in_a_row=failures, error=text[:300])
+        if is_due:
+            log.error("The background task %s failed; it runs again later.", name, exc_info=error)
+
+    def _update(self, name: str, **changes: Any) -> None:
+        with self._lock:
+            state = self._states.get(name, {"name": name, "last_success_at": None})
+            self._states[name] = {**state, **changes, "last_run_at": _now()}
+
+    def states(self) -> list[Mapping[str, Any]]:
+        """The tasks by name, as the debug report has them."""
+        with self._lock:
+            return [
+                {
+                    "name": name,
+                    "lastRunAt": state["last_run_at"],
+                    "lastSuccessAt": state["last_success_at"],
+                    "failuresInARow": state["failures_in_a_row"],
+                    "error": state["error"],
+                }
+                for name, state in sorted(self._states.items())
+            ]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+background_tasks = BackgroundTasks()
+"""Those of this process."""
