@@ -30,6 +30,7 @@ LAYERS = (
     "access",
     "threads",
     "background_tasks",
+    "small_files",
     "frozen",
     "usage",
     "database",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import ipaddress
 import json
 import socket
 import ssl
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tracker.diagnostics.fetch import MAX_BYTES, PATH, FetchError, fetch, names_this_network
+from tracker.diagnostics.fetch import MAX_BYTES, PATH, FetchError, fetch, is_public_address, names_this_network
 
 REPORT = {"environment": {"NODE_ENV": "production"}, "database": {}, "tokenUsage": {}, "recommendations": []}
 
@@ -191,3 +192,37 @@ def test_a_certificate_that_nobody_signed_gets_no_token(serve, certificates):
 def test_an_address_names_this_network_only_when_it_says_so():
     assert names_this_network("http://localhost:3000") and names_this_network("http://[::1]/")
     assert not names_this_network("https://your-app.vercel.app")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_outside"),
+    [
+        ("8.8.8.8", True),
+        ("10.0.0.1", False),
+        ("169.254.169.254", False),
+        ("2606:4700::1111", True),
+        ("::1", False),
+        ("fd00::1", False),
+        ("::ffff:8.8.8.8", True),
+        ("::ffff:169.254.169.254", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("::10.0.0.1", False),
+        ("64:ff9b::8.8.8.8", True),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b:1::8.8.8.8", False),
+        ("64:ff9b:1:ffff::1", False),
+        ("2002:a00:1::1", False),
+        ("2002:a9fe:a9fe::", False),
+        ("2002:808:808::1", True),
+        ("ff02::1", False),
+        ("224.0.0.1", False),
+    ],
+)
+def test_an_address_is_judged_by_the_ipv4_address_that_it_leads_to(address: str, is_outside: bool) -> None:
+    assert is_public_address(ipaddress.ip_address(address)) is is_outside
+
+
+def test_a_report_that_is_nested_without_end_is_a_sentence(serve) -> None:
+    port, _ = serve(json_answer(b'{"environment": ' + b"[" * 100_000))
+    with pytest.raises(FetchError, match="not with a debug report"):
+        fetch(f"http://127.0.0.1:{port}", private=True)

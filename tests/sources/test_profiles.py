@@ -369,7 +369,7 @@ def test_a_mapping_is_kept_and_used_again(write, load, database_url, capsys):
         ([*MAP, "--map=session_id=nothing"], "no 'nothing'"),
         ([*MAP, "--map=tokens=at"], "no column 'tokens'"),
         (MAP[1:], "created_at"),
-        (["--profile=bad.toml"], "no TOML"),
+        (["--profile=bad.toml"], "not TOML"),
         (["--profile=odd.toml"], "'maps'"),
         (["--profile=wrong.toml"], "list of names"),
         (["--profile=zone.toml"], "Asia/Soul"),

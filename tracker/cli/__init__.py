@@ -23,7 +23,7 @@ from tracker.cli import (
     rollup,
     sample_data,
 )
-from tracker.cli.terminal import print_error, terminal_text
+from tracker.cli.terminal import print_error, safe_streams, terminal_text
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
 _COMMANDS = (
@@ -63,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  open until the end
+    with safe_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = parser().parse_args(argv)
     # A command says in one line what went wrong; the library's own log lines are for apps.
     logging.getLogger("tracker").setLevel(logging.CRITICAL)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracker import settings
 from tracker.budgets.check import Checked, check
+from tracker.cli.terminal import show_progress
 from tracker.database.driver import Connection
 from tracker.database.locate import Database, locate
 from tracker.database.table import Table, read_table
@@ -79,7 +80,7 @@ class Bar:
         if self._shown:
             filled = round(share * self._WIDTH)
             bar = "█" * filled + "░" * (self._WIDTH - filled)
-            print(f"\r{bar} {share:4.0%} {self._what}", end="", file=sys.stderr, flush=True)
+            show_progress(f"\r{bar} {share:4.0%} {self._what}")
             self._drawn = True
 
     def end(self) -> None:
@@ -96,7 +97,7 @@ class Progress:
 
     def show(self, count: int) -> None:
         if self._shown:
-            print(f"\r{count:,} {self._what}", end="", file=sys.stderr, flush=True)
+            show_progress(f"\r{count:,} {self._what}")
 
     def end(self) -> None:
         if self._shown:

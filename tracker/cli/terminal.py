@@ -1,29 +1,68 @@
-"""Text for a terminal: what comes from files, databases and arguments can't send it control characters."""
+"""Output of the commands: text of files, databases and arguments can't send control characters to a terminal."""
 
 from __future__ import annotations
 
+import re
 import sys
-import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
-# Controls (C0, DEL, C1) move the cursor or run commands; format characters reorder what a person reads.
-_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# C0 without the line feed and the tab, DEL, C1, and the characters that reverse what a person reads.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    # In this form a JSON document stays valid.
+    return f"\\u{ord(match[0]):04x}"
 
 
 def terminal_text(text: object) -> str:
-    """The text as one line in which each control character is an escape such as \\x1b.
+    """The text as one line without control characters.
 
     >>> terminal_text("a\\x1b[31m\\nb")
-    'a\\\\x1b[31m b'
+    'a\\\\u001b[31m b'
     """
-    line = " ".join(str(text).split())
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDDEN_CATEGORIES else char
-        for char in line
-    )
+    return _CONTROLS.sub(_escape, " ".join(str(text).split()))
 
 
 def print_error(text: object) -> None:
     """Print one line on standard error, with the name of the command in front."""
-    line = terminal_text(f"token-tracker: {text}")
-    encoding = sys.stderr.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    print(terminal_text(f"token-tracker: {text}"), file=sys.stderr)
+
+
+class _SafeStream:
+    """A stream that escapes control characters and what its encoding can't express."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        self.write_raw(_CONTROLS.sub(_escape, text))
+        return len(text)
+
+    def write_raw(self, text: str) -> None:
+        """Write text of our own that may move the cursor."""
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def safe_streams() -> Iterator[None]:
+    """Standard output and standard error take any text of any command meanwhile."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _SafeStream(streams[0]), _SafeStream(streams[1])
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def show_progress(text: str) -> None:
+    """Write a progress line of our own on standard error; it may return the cursor to the start of the line."""
+    write = getattr(sys.stderr, "write_raw", sys.stderr.write)
+    write(text)
+    sys.stderr.flush()

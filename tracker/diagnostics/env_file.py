@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tracker.errors import SettingError
+from tracker.small_files import read_text
 
-MAX_BYTES = 1_000_000
 _LINE = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*
     (?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\r\n]*))""",
@@ -19,14 +18,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 def read_env_file(path: Path) -> dict[str, str]:
     """The file's variables. Raises `SettingError` when it can't be read; no value is ever in its text."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SettingError(f"--env-file: {str(path)!r} is larger than {MAX_BYTES:,} bytes; that is no .env file.")
-        return parse(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise SettingError(f"--env-file: {str(path)!r} is no text in UTF-8.") from None
-    except OSError as error:
-        raise SettingError(f"--env-file: {str(path)!r} can't be read: {error.strerror}.") from None
+    return parse(read_text(path, "--env-file"))
 
 
 def parse(text: str) -> dict[str, str]:

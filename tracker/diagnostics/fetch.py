@@ -39,7 +39,7 @@ def fetch(url: str, token: str | None = None, *, private: bool = False, timeout_
     parts = _checked(url)
     deadline = time.monotonic() + timeout_s
     address = _resolve(parts, private, deadline)
-    if parts.scheme == "http" and address.is_global:
+    if parts.scheme == "http" and is_public_address(address):
         raise FetchError("The report's address begins with http://, which would show the token; use https://.")
     status, body = _get(parts, str(address), token, deadline)
     return _understood(status, body)
@@ -51,7 +51,7 @@ def names_this_network(url: str) -> bool:
     if host == "localhost":
         return True
     with suppress(ValueError):
-        return not ipaddress.ip_address(host.partition("%")[0]).is_global
+        return not is_public_address(ipaddress.ip_address(host.partition("%")[0]))
     return False
 
 
@@ -86,7 +86,7 @@ def _resolve(parts: SplitResult, private: bool, deadline: float) -> ipaddress.IP
     addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
     if not addresses:
         raise FetchError(f"There is no server named {parts.hostname}; correct the report's address.")
-    inside = [address for address in addresses if not _is_outside(address)]
+    inside = [address for address in addresses if not is_public_address(address)]
     if inside and not private:
         raise FetchError(
             f"{parts.hostname} is an address of this machine or of a private network, where reports are fetched only"
@@ -96,9 +96,26 @@ def _resolve(parts: SplitResult, private: bool, deadline: float) -> ipaddress.IP
     return min(addresses, key=lambda address: address.version)
 
 
-def _is_outside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return (mapped or address).is_global and not address.is_multicast
+# RFC 8215: translation for local use, whatever IPv4 address is inside.
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+# RFC 6052 and RFC 4291: prefixes whose last 32 bits are the IPv4 address that is reached.
+_WITH_IPV4_AT_END = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "::/96")))
+
+
+def is_public_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether the address is a public one; an IPv6 address that leads to an IPv4 address is judged by that."""
+    if address.version == 6:
+        if address in _LOCAL_NAT64:
+            return False
+        inner = _ipv4_inside(address)
+        address = inner if inner is not None else address
+    return address.is_global and not address.is_multicast
+
+
+def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if int(address) > 1 and any(address in network for network in _WITH_IPV4_AT_END):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
 def _port(parts: SplitResult) -> int:
@@ -172,7 +189,7 @@ def _understood(status: int, body: bytes) -> dict[str, Any]:
         )
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("environment"), dict):
         sentence = f"It answered {status}, but not with a debug report"

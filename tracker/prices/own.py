@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.small_files import parse_toml, read_text
 
 _RATES = ("input", "output", "cache_read", "cache_write", "reasoning")
 _KEYS = {"model", "provider", "from", "same_as", "same_provider", *_RATES}
@@ -51,12 +51,8 @@ def load(path: str | None) -> tuple[OwnPrice, ...]:
     """The file's prices, later ones of a model first. Raises `SettingError` for what can't be read."""
     if not path:
         return ()
-    try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
-    except OSError as error:
-        raise SettingError(f"TRACKER_PRICES names a file that can't be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(f"The file of TRACKER_PRICES is no TOML: {error}.") from None
+    label = "The file of TRACKER_PRICES"
+    document = parse_toml(read_text(Path(path), label), label, parse_float=Decimal)
     entries = document.get("price", [])
     if not isinstance(entries, list) or set(document) - {"price"}:
         raise SettingError("The file of TRACKER_PRICES may hold only [[price]] tables.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.small_files import parse_toml, read_text
 from tracker.sources.rules import Rule, rule
 
 _KEYS = {"title", "source", "timezone", "map", "set", "only", "needs", "within", "identity", "ends", "aggregated"}
@@ -84,20 +84,12 @@ def _ready_files() -> Any:
 
 
 def _read(path: Path, name: str) -> Profile:
-    try:
-        return parse(path.read_text(encoding="utf-8"), name)
-    except OSError as error:
-        raise SettingError(f"The profile {str(path)[:200]} can't be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise SettingError(f"The profile {str(path)[:200]} isn't UTF-8.") from None
+    return parse(read_text(path, "The profile"), name)
 
 
 def parse(text: str, name: str) -> Profile:
-    """A profile's TOML. Raises `SettingError` for what can't be right."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"The profile {name[:60]!r} is no TOML: {error}.") from None
+    """A profile's TOML. Raises `SettingError` for a document that is no profile."""
+    document = parse_toml(text, f"The profile {name[:60]!r}")
     if unknown := sorted(set(document) - _KEYS):
         raise SettingError(f"The profile {name[:60]!r} holds {unknown[0]!r}; it may hold {', '.join(sorted(_KEYS))}.")
     for key in ("map", "set", "only"):
