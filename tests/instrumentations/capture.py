@@ -26,7 +26,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 CASES = HERE.parent / "cases" / "instrumentations"
-MAX_TEXT_CHARACTERS = 4000
+MAX_TEXT_CHARACTERS = 800
 PARTS = (
     "input_tokens",
     "output_tokens",
@@ -189,7 +189,9 @@ def _clean_text(key: str, text: str) -> str:
         return text.strip().rpartition("\n")[2][:300]
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8080", text)
     text = re.sub(r"%2F(?:work|root|tmp)[^\s\"]*", "PATH", _MACHINE.sub("PATH", text))
-    return text if len(text) <= MAX_TEXT_CHARACTERS else text[:200] + "…"
+    # A text with counts is kept whole: it may be the only copy of a call's usage.
+    kept = len(text) <= MAX_TEXT_CHARACTERS or (re.search("token", text, re.IGNORECASE) and len(text) < 6000)
+    return text if kept else text[:200] + "…"
 
 
 # --- expected rows ------------------------------------------------------------------------------------------------

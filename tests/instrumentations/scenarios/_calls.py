@@ -120,11 +120,13 @@ def genai_client(c: Any) -> Any:
 
 
 def gemini_generate(c: Any) -> None:
-    genai_client(c).models.generate_content(model=GEMINI, contents="hi")
+    client = genai_client(c)  # it closes its connections when it is collected
+    client.models.generate_content(model=GEMINI, contents="hi")
 
 
 def gemini_stream(c: Any) -> None:
-    for _ in genai_client(c).models.generate_content_stream(model=GEMINI, contents="hi"):
+    client = genai_client(c)
+    for _ in client.models.generate_content_stream(model=GEMINI, contents="hi"):
         pass
 
 
@@ -136,7 +138,8 @@ async def gemini_async(c: Any) -> None:
 
 
 def gemini_embed(c: Any) -> None:
-    genai_client(c).models.embed_content(model="gemini-embedding-001", contents="hi")
+    client = genai_client(c)
+    client.models.embed_content(model="gemini-embedding-001", contents="hi")
 
 
 def gemini_errors(c: Any) -> None:
