@@ -260,7 +260,7 @@ def capture(file: str, scenario: str) -> Path | None:
         command = ["node", str(script), scenario, api.url, receiver.endpoint, str(out)]
     done = subprocess.run(command, env=_environment(receiver), capture_output=True, text=True, timeout=120)
     if done.returncode or not out.exists():
-        print(f"FAILED {file} {scenario}: " + (done.stderr + done.stdout)[-1500:])
+        print(f"FAILED {file} {scenario}: " + (done.stderr + done.stdout)[-300:])
         out.unlink(missing_ok=True)
         return None
     about = json.loads(out.read_text())
