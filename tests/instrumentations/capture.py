@@ -198,35 +198,54 @@ def _clean_text(key: str, text: str) -> str:
 
 
 def expected(calls: list[dict[str, Any]], fields: dict[str, Any], spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that the answers call for; `lacks` of a row names the counts that no span states."""
-    said = {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w.]|\.\d)", json.dumps(_said(spans)))}
+    """The rows that the answers call for; `lacks` of a row names what no span of its call states."""
     items = []
     for call in calls:
         item = {key: call[key] for key in ("model", "provider") if key in call}
-        sent = call["success"] and call.get("usage_sent", True)
-        if sent:
+        stated = [span for span in spans if _numbers(span) & _signs(call)]
+        if call["success"] and call.get("usage_sent", True):
             item |= {part: call.get(part, 0) for part in PARTS}
             item |= {key: call[key] for key in ("details",) if key in call}
-            lacks = [part for part in PARTS if call.get(part) and not _is_said(part, call, said)]
-            item |= {"lacks": lacks} if lacks else {}
+            numbers = set().union(*map(_numbers, stated))
+            lacks = [part for part in PARTS if call.get(part) and not _is_said(part, call, numbers)]
         else:
-            item["lacks"] = ["usage"]
-        items.append({**item, "success": call["success"], **fields})
+            lacks = ["usage"]
+        item |= {"success": call["success"], **fields}
+        if call.get("user_id") and "user_id" not in fields and lacks != ["usage"]:
+            item["user_id"] = call["user_id"]
+            lacks += [] if any(_names_user(span, call["user_id"]) for span in stated) else ["user_id"]
+        items.append({**item, "lacks": lacks} if lacks else item)
     return items
 
 
-def _said(spans: list[dict[str, Any]]) -> Any:
-    return [[span["attributes"], [event["attributes"] for event in span["events"]]] for span in spans]
+def _names_user(span: dict[str, Any], user: str) -> bool:
+    return any("user" in key and value == user for key, value in span["attributes"].items())
+
+
+def _signs(call: dict[str, Any]) -> set[int]:
+    """Counts that only this call of a scenario has."""
+    read, write = call.get("cache_read_input_tokens", 0), call.get("cache_write_input_tokens", 0)
+    value, out = call.get("input_tokens", 0), call.get("output_tokens", 0)
+    return {value, value - read, value - read - write, out, out - call.get("reasoning_output_tokens", 0)} - {0}
+
+
+def _numbers(span: dict[str, Any]) -> set[int]:
+    text = json.dumps([span["attributes"], [event["attributes"] for event in span["events"]]])
+    return {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w]|\.[1-9])", text)}
 
 
 def _is_said(part: str, call: dict[str, Any], said: set[int]) -> bool:
-    """Whether a span has the count, or the part of it from which it follows."""
+    """Whether a span has the count, or the parts from which it follows."""
     value, read, write = call[part], call.get("cache_read_input_tokens", 0), call.get("cache_write_input_tokens", 0)
+    if value in said:
+        return True
     if part == "input_tokens":
-        return value in said or value - read - write in said or value - read in said
+        return value - read - write in said and {read, write} - {0} <= said
     if part == "output_tokens":
-        return value in said or value - call.get("reasoning_output_tokens", 0) in said
-    return value in said
+        reasoning = call.get("reasoning_output_tokens", 0)
+        total = call["input_tokens"] + value
+        return value - reasoning in said and (reasoning in said or total in said)
+    return False
 
 
 # --- running ------------------------------------------------------------------------------------------------------

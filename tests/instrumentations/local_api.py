@@ -184,6 +184,7 @@ def _openai_chat(number: int, match: re.Match[str], body: Any, call: dict[str, A
         "cache_read_input_tokens": cached,
         "reasoning_output_tokens": reasoning,
     }
+    call |= {"user_id": body["user"]} if body.get("user") else {}
     base = {"id": ident, "created": 1795703834, "model": model, "service_tier": "default", "system_fingerprint": "fp_1"}
     if groq:
         base["service_tier"] = "on_demand"
@@ -380,6 +381,8 @@ def _messages(number: int, match: re.Match[str], body: Any, call: dict[str, Any]
     model = {"claude-sonnet-4-5": "claude-sonnet-4-5-20250929"}.get(model, model)
     message, usage, ident = _message(number, model, body, call, "anthropic")
     call |= {"response_id": ident, "stream": bool(body.get("stream"))}
+    if user := (body.get("metadata") or {}).get("user_id"):
+        call["user_id"] = user
     if not body.get("stream"):
         return "", message
     return _sse(_message_events(message, usage, body))

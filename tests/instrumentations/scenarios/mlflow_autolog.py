@@ -6,7 +6,7 @@ from typing import Any
 
 import _calls
 
-LIBRARY = "mlflow-tracing"
+LIBRARY = "mlflow"
 PACKAGES = ("openai", "anthropic", "google-genai", "langchain", "litellm")
 
 
