@@ -208,6 +208,8 @@ def expected(calls: list[dict[str, Any]], fields: dict[str, Any], spans: list[di
             item |= {key: call[key] for key in ("details",) if key in call}
             numbers = set().union(*map(_numbers, stated))
             lacks = [part for part in PARTS if call.get(part) and not _is_said(part, call, numbers)]
+            if not numbers >= set(call.get("details", {}).values()):
+                lacks.append("details")
         else:
             lacks = ["usage"]
         item |= {"success": call["success"], **fields}

@@ -393,7 +393,7 @@ def _message(number: int, model: str, body: Any, call: dict[str, Any], provider:
         "input_tokens": 100 + number,
         "cache_creation_input_tokens": 307,
         "cache_read_input_tokens": 2003,
-        "cache_creation": {"ephemeral_5m_input_tokens": 204, "ephemeral_1h_input_tokens": 103},
+        "cache_creation": {"ephemeral_5m_input_tokens": 216, "ephemeral_1h_input_tokens": 91},
         "output_tokens": 50 + number,
         "service_tier": "standard",
     }
@@ -406,7 +406,7 @@ def _message(number: int, model: str, body: Any, call: dict[str, Any], provider:
         "output_tokens": 50 + number,
         "cache_read_input_tokens": 2003,
         "cache_write_input_tokens": 307,
-        "details": {"cache_write_1h_input_tokens": 103},
+        "details": {"cache_write_1h_input_tokens": 91},
     }
     tools = _tool_call(body)
     content = [{"type": "text", "text": TEXT}]
