@@ -310,6 +310,13 @@ def _environment(receiver: Receiver) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONWARNINGS": "ignore",
+        # Libraries that ask a server at import wait for it.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "CREWAI_DISABLE_TELEMETRY": "true",
+        "OTEL_SDK_DISABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
     }
 
 
