@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from tracker.recording.capture.dedupe import UNOBSERVED, Observation, is_same_ca
 from tracker.recording.capture.streams import current
 from tracker.recording.outcome import Outcome
 from tracker.sources.answers import Answer, AnswerReader, read
+from tracker.sources.consistency import problem_text
 from tracker.sources.shapes import COUNTS
 from tracker.sources.usage import CALL_FIELDS, failure_text, usage_of
 from tracker.usage import TokenUsage, new_id
@@ -28,14 +30,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tracker")
 _NOTHING = object()
-_NO_RESPONSE = "No response was set (call.response = …); the call is recorded with 0 tokens."
-_UNREAD = (
-    "This is a stream, which has no usage before it is read: record its pieces as a list,"
-    " or use recorder.track and read call.response. It is recorded with 0 tokens."
-)
 # A framework reports the end of a call at most this long after the client's stream ended.
 _WAIT_FOR_OUTER_S = 60.0
 _MAX_INNER = 256
+# LiteLLM sends its request right after its callback; the first one of a process makes a client before.
+_MAX_LITELLM_START_S = 10.0
 # What an outer call passes to the calls inside it; a framework's names of models and providers are its own.
 _OWN_FIELDS = frozenset({"id", "created_at", "model"})
 _CALLBACK_FIELDS = _OWN_FIELDS | {"provider", "processing_time"}
@@ -85,13 +84,15 @@ def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, Ans
         return replace(response, **fields), Answer()
     if isinstance(response, BaseException):
         return usage_of(Answer(), fields, failure=failure_text(response)), Answer()
-    answer = Answer(problem=_UNREAD) if streams.is_stream(response) else read(response)
+    answer = Answer(problem="stream_not_read") if streams.is_stream(response) else read(response)
     return usage_of(answer, fields), answer
 
 
 def with_problem(outcome: Outcome, problem: str | None) -> Outcome:
-    """The outcome, with what could not be read from the response."""
-    return replace(outcome, error=" ".join(filter(None, (problem, outcome.error)))) if problem else outcome
+    """The outcome, with a sentence for the code of what could not be read from the response."""
+    if problem is None:
+        return outcome
+    return replace(outcome, error=" ".join(filter(None, (problem_text(problem), outcome.error))))
 
 
 class _Write(NamedTuple):
@@ -121,8 +122,10 @@ class CallState:
         self.observation: Observation = UNOBSERVED
         self.answer = Answer()
         self.later: later.LaterUsage | None = None
-        self._started_s = time.monotonic()
+        self.accepts_inner = True
+        self.started_s = time.monotonic()
         self._ended_s: float | None = None
+        self._fixed_interval = False
         self._response: Any = _NOTHING
         self._recorded_id: UUID | None = None
         self._id_is_providers = source != "litellm"
@@ -139,7 +142,8 @@ class CallState:
 
     def set_response(self, response: Any) -> Any:
         """Take the response; returns what to read instead of it, which is a stream's observed twin."""
-        self._ended_s = time.monotonic()
+        if not self._fixed_interval:
+            self._ended_s = time.monotonic()
         if dedupe.is_framework_object(response):
             self._id_is_providers = not str(type(response).__module__).startswith("litellm")
         self._recorded_id = dedupe.recorded_id(response)
@@ -151,6 +155,18 @@ class CallState:
         else:
             self._response = response
         return response
+
+    def set_interval(self, started_at: datetime, ended_at: datetime) -> None:
+        """Take the interval that a framework states, since its callback comes later than the call's end."""
+        now_s, now = time.monotonic(), datetime.now(ended_at.tzinfo)
+        self.started_s = now_s - (now - started_at).total_seconds()
+        self._ended_s = now_s - (now - ended_at).total_seconds()
+        self._fixed_interval = True
+
+    def discard(self) -> None:
+        """The call was no call of a model, such as a cache hit: write no row."""
+        self.done = True
+        abandoned.close_call(self)
 
     def begin_stream(self) -> None:
         """The response comes in pieces, which `add` takes."""
@@ -218,7 +234,7 @@ class CallState:
 
     def _rows(self, error: BaseException | None, broken_off: bool) -> list[_Write]:
         broken_off = broken_off and not (self._reader is not None and self._reader.complete)
-        if self.streaming or self._ended_s is None or error is not None:
+        if not self._fixed_interval and (self.streaming or self._ended_s is None or error is not None):
             self._ended_s = time.monotonic()
         self.answer = self._read()
         usage = self._usage(error, broken_off)
@@ -241,7 +257,7 @@ class CallState:
         if self._reader is not None:
             return self._reader.answer(streamed=True)
         if self._response is _NOTHING and self._recorded_id is None:
-            return Answer(problem=_NO_RESPONSE if self.source == "block" else None)
+            return Answer(problem="response_missing" if self.source == "block" else None)
         if isinstance(self._response, TokenUsage):
             row = self._response.as_row()
             return Answer({name: row[name] for name in COUNTS}, model=self._response.model)
@@ -255,7 +271,7 @@ class CallState:
         return usage_of(self.answer, fields, failure=failure, broken_off=broken_off)
 
     def _elapsed_ms(self) -> int:
-        return round(((self._ended_s or time.monotonic()) - self._started_s) * 1000)
+        return round(((self._ended_s or time.monotonic()) - self.started_s) * 1000)
 
     def _observed(self, usage: TokenUsage) -> Observation:
         return observation_of(
@@ -263,7 +279,7 @@ class CallState:
             self.answer,
             self.fields.get("model"),
             failed=not usage.success,
-            started_s=self._started_s,
+            started_s=self.started_s,
             ended_s=self._ended_s or time.monotonic(),
             id_is_providers=self._id_is_providers,
         )
@@ -402,10 +418,16 @@ def _outer(recorder: Tracker, source: str) -> CallState | None:
         taken = call.source != "block" and any(
             inner.source == source and not inner.observation.failed for inner in call.inner
         )
-        if not call.done and call.source not in {"client", source} and call.recorder is recorder and not taken:
+        open_to_inner = not call.done and call.accepts_inner and call.source not in {"client", source}
+        if open_to_inner and call.recorder is recorder and not taken and not _is_stale(call):
             return call
         call = call.outer
     return None
+
+
+def _is_stale(call: CallState) -> bool:
+    """Whether LiteLLM's request is over, although its callback has not come yet."""
+    return call.source == "litellm" and time.monotonic() - call.started_s > _MAX_LITELLM_START_S
 
 
 def joined(fields: Mapping[str, Any], outer: CallState | None) -> dict[str, Any]:
