@@ -211,13 +211,47 @@ def expected(calls: list[dict[str, Any]], fields: dict[str, Any], spans: list[di
             if not numbers >= set(call.get("details", {}).values()):
                 lacks.append("details")
         else:
-            lacks = ["usage"]
+            lacks = ["usage"] if call["success"] or _failed(call, calls, spans) else ["usage", "error"]
+        if lacks[:1] != ["usage"]:
+            lacks = ["call"] if not stated else lacks if _any_text(stated, item["model"]) else [*lacks, "model"]
         item |= {"success": call["success"], **fields}
-        if call.get("user_id") and "user_id" not in fields and lacks != ["usage"]:
+        if call.get("user_id") and "user_id" not in fields and lacks[:1] not in (["usage"], ["call"]):
             item["user_id"] = call["user_id"]
             lacks += [] if any(_names_user(span, call["user_id"]) for span in stated) else ["user_id"]
         items.append({**item, "lacks": lacks} if lacks else item)
     return items
+
+
+def _any_text(spans: list[dict[str, Any]], model: str) -> bool:
+    return any(re.search(rf'"{re.escape(model)}(?=[\\\\"])', json.dumps(span["attributes"])) for span in spans)
+
+
+def _failed(call: dict[str, Any], calls: list[dict[str, Any]], spans: list[dict[str, Any]]) -> bool:
+    """Whether a span states this call's failure. A scenario's failing calls are made one after the other."""
+    groups = _consecutive(spans)
+    failures = [any(_states_failure(span) for span in group) for group in groups]
+    if len(groups) == len(calls):
+        return failures[next(index for index, other in enumerate(calls) if other is call)]
+    return any(failures)
+
+
+def _consecutive(spans: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Spans by the call that they cover: those that overlap."""
+    groups: list[list[dict[str, Any]]] = []
+    for span in sorted(spans, key=lambda span: span["start_ns"]):
+        if groups and span["start_ns"] <= max(other["end_ns"] for other in groups[-1]):
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return groups
+
+
+def _states_failure(span: dict[str, Any]) -> bool:
+    return bool(
+        span["status"]["code"] == 2
+        or "error.type" in span["attributes"]
+        or span["attributes"].get("langfuse.observation.level") == "ERROR"
+    )
 
 
 def _names_user(span: dict[str, Any], user: str) -> bool:

@@ -1,4 +1,9 @@
-"""A provider's HTTP API on this machine: it answers every request and keeps what each answer stated."""
+"""A provider's HTTP API for captures: it answers every request and keeps what each answer stated.
+
+tests/api_server.py serves the tests of clients. This one serves captures, which are compared by their numbers: each
+part of a usage has a count of its own, so that a span that states it can be recognised. It also speaks Bedrock's,
+Cohere's and Ollama's formats, calls a tool once, and fails where the prompt says so ("fail 429", "cut stream").
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,6 @@ import re
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -682,6 +686,3 @@ _ROUTES = [
     (r"/api/(chat|generate|embed)$", _ollama),
 ]
 
-
-def calls(api: LocalApi) -> Iterator[dict[str, Any]]:
-    yield from api.calls
