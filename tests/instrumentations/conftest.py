@@ -4,45 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
 
-import psycopg2
 import pytest
-from psycopg2.extras import RealDictCursor
-from replay import COLUMNS
+from replay import TOKEN, Dashboard
 from support import ROOT, run, with_database
 
 sys.path.append(str(ROOT / "tests" / "dashboard"))
-from dashboard_support import Server, start_server
-
-TOKEN = "a-token-of-the-tests"
-
-
-@dataclass(frozen=True)
-class Dashboard:
-    """A dashboard process, and the database that it writes to."""
-
-    server: Server
-    database_url: str
-
-    @property
-    def endpoint(self) -> str:
-        return self.server.url + "/v1/traces"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {TOKEN}"}
-
-    def rows(self, start_s: float, end_s: float) -> list[dict[str, Any]]:
-        """The rows of calls that ended between two times, in the order of their ends."""
-        question = f"SELECT {', '.join(COLUMNS)} FROM token_usage WHERE created_at BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
-        with closing(psycopg2.connect(self.database_url)) as connection:
-            with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(f"{question} ORDER BY created_at", (start_s, end_s))
-                return [dict(row) for row in cursor.fetchall()]
+from dashboard_support import start_server
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +26,7 @@ def dashboard(
     outbox = tmp_path_factory.mktemp("captures") / "outbox.db"
     server = start_server({"DATABASE_URL": url, "TRACKER_DEBUG_TOKEN": TOKEN, "TRACKER_OUTBOX": str(outbox)})
     try:
-        yield Dashboard(server, url)
+        yield Dashboard(server.url, url)
     finally:
         server.process.terminate()
         server.process.wait(timeout=20)
@@ -66,8 +36,6 @@ def dashboard(
 @pytest.fixture(scope="session")
 def next_window_s() -> Callable[[float], float]:
     """Gives each replay a span of time that no other one has, going back from a minute ago."""
-    import time
-
     ends = [time.time() - 60]
 
     def take(duration_s: float) -> float:
@@ -75,5 +43,3 @@ def next_window_s() -> Callable[[float], float]:
         return ends[0]
 
     return take
-
-

@@ -6,8 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psycopg2
+from psycopg2.extras import RealDictCursor
 
 CASES = Path(__file__).parent.parent / "cases" / "instrumentations"
 COUNTS = (
@@ -18,6 +23,7 @@ COUNTS = (
     "reasoning_output_tokens",
 )
 COLUMNS = ("model", "provider", *COUNTS, "success", "error_message", "user_id", "session_id", "operation", "metadata")
+TOKEN = "a-token-of-the-tests"
 Case = dict[str, Any]
 Row = dict[str, Any]
 
@@ -26,6 +32,35 @@ def load(path: Path) -> Case:
     """One capture."""
     case: Case = json.loads(path.read_text())
     return case
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A dashboard process, and the database that it writes to."""
+
+    url: str
+    database_url: str
+
+    @property
+    def endpoint(self) -> str:
+        return self.url + "/v1/traces"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {TOKEN}"}
+
+    def rows(self, start_s: float, end_s: float) -> list[Row]:
+        """The rows of calls that ended between two times, in the order of their ends."""
+        question = (
+            f"SELECT {', '.join(COLUMNS)} FROM token_usage"
+            " WHERE created_at BETWEEN to_timestamp(%s) AND to_timestamp(%s) ORDER BY created_at"
+        )
+        with (
+            closing(psycopg2.connect(self.database_url)) as connection,
+            connection.cursor(cursor_factory=RealDictCursor) as cursor,
+        ):
+            cursor.execute(question, (start_s, end_s))
+            return [dict(row) for row in cursor.fetchall()]
 
 
 # --- spans as an export -------------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Dashboard
-from replay import CASES, differences, export, load, parts
+from replay import CASES, Dashboard, differences, export, load, parts
 
 PATHS = sorted(CASES.glob("*.json"))
 assert PATHS, "there are no captures"

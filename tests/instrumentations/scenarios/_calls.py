@@ -69,9 +69,7 @@ def openai_errors(c: Any) -> None:
             client.chat.completions.create(model="gpt-4o-mini", messages=messages)
     with suppress(Exception):
         options = {"include_usage": True}
-        for _ in client.chat.completions.create(
-            model="gpt-4o-mini", messages=CUT, stream=True, stream_options=options
-        ):
+        for _ in client.chat.completions.create(model="gpt-4o-mini", messages=CUT, stream=True, stream_options=options):
             pass
 
 
@@ -185,8 +183,8 @@ def bedrock_invoke(c: Any) -> None:
 
 
 def bedrock_errors(c: Any) -> None:
-    from botocore.config import Config
     import boto3
+    from botocore.config import Config
 
     config = Config(retries={"max_attempts": 0})
     client = boto3.client("bedrock-runtime", endpoint_url=c.api, region_name="us-east-1", config=config)
