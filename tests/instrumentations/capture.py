@@ -375,18 +375,13 @@ def _write(
         "expected": items,
         "lacks": about["lacks"],
     }
-    path = CASES / f"{library.lstrip('@').replace('/', '-')}-{version}-{scenario}.json"
-    for old in CASES.glob(f"{library.lstrip('@').replace('/', '-')}-[0-9]*-{scenario}.json"):
-        if (
-            about.get("replace", True)
-            and old.name.rpartition(f"-{scenario}.json")[0].rpartition("-")[2].split(".")[0] == version.split(".")[0]
-        ):
-            old.unlink()
+    name = library.removeprefix("@").replace("/", "-")
+    for old in CASES.glob(f"{name}-{version.partition('.')[0]}.*-{scenario}.json"):
+        old.unlink()  # another release of this major version
+    path = CASES / f"{name}-{version}-{scenario}.json"
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1) + "\n")
-    print(
-        f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes; lacks "
-        f"{[item.get('lacks') for item in items if item.get('lacks')]}"
-    )
+    lacks = sorted({lack for item in items for lack in item.get("lacks", ())})
+    print(f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes, lacks {lacks}")
     if os.environ.get("VERBOSE"):
         print(stderr[-2000:])
     return path

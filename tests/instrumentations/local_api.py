@@ -38,12 +38,6 @@ class LocalApi(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _Failure(Exception):
-    def __init__(self, status: int, body: Any) -> None:
-        super().__init__(status)
-        self.status, self.body = status, body
-
-
 class _Handler(BaseHTTPRequestHandler):
     server: LocalApi
     protocol_version = "HTTP/1.1"
@@ -141,46 +135,34 @@ def _reasons(model: str) -> bool:
 # --- OpenAI and those that speak its format
 
 
+def _chat_usage(number: int, cached: int, reasoning: int, kind: str) -> dict[str, Any]:
+    counts = {
+        "prompt_tokens": 1000 + number,
+        "completion_tokens": 200 + number,
+        "total_tokens": 1200 + 2 * number,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+    if kind == "mistral":
+        return {**counts, "num_cached_tokens": cached}
+    details = {"completion_tokens_details": {"reasoning_tokens": reasoning}}
+    if kind == "groq":
+        times = {"queue_time": 0.01, "prompt_time": 0.002, "completion_time": 0.1, "total_time": 0.102}
+        return {**counts, **times, **details}
+    details["completion_tokens_details"] |= {
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
+    return {**counts, **details, "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0}}
+
+
 def _openai_chat(number: int, match: re.Match[str], body: Any, call: dict[str, Any]) -> Any:
     path = match.string
     groq, mistral = "/openai/v1" in path, "mistral" in body.get("model", "")
     requested = body.get("model") or re.search(r"deployments/([^/]+)", path)[1]  # type: ignore[index]
     model = {"gpt-4o-mini": "gpt-4o-mini-2024-07-18", "gpt-5-mini": "gpt-5-mini-2025-08-07"}.get(requested, requested)
-    cached, reasoning = 517, 67 if _reasons(model) else 0
-    details = {"cached_tokens": cached, "audio_tokens": 0}
-    usage: dict[str, Any] = {
-        "prompt_tokens": 1000 + number,
-        "completion_tokens": 200 + number,
-        "total_tokens": 1200 + 2 * number,
-        "prompt_tokens_details": details,
-        "completion_tokens_details": {
-            "reasoning_tokens": reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-    if groq:
-        usage = {
-            "queue_time": 0.01,
-            "prompt_tokens": 1000 + number,
-            "prompt_time": 0.002,
-            "completion_tokens": 200 + number,
-            "completion_time": 0.1,
-            "total_tokens": 1200 + 2 * number,
-            "total_time": 0.102,
-            "prompt_tokens_details": {"cached_tokens": cached},
-            "completion_tokens_details": {"reasoning_tokens": reasoning},
-        }
-    if mistral:
-        usage = {
-            "prompt_tokens": 1000 + number,
-            "completion_tokens": 200 + number,
-            "total_tokens": 1200 + 2 * number,
-            "prompt_tokens_details": {"cached_tokens": cached},
-            "num_cached_tokens": cached,
-        }
-        reasoning = 0
+    cached, reasoning = 517, 67 if _reasons(model) and not mistral else 0
+    usage = _chat_usage(number, cached, reasoning, "groq" if groq else "mistral" if mistral else "openai")
     provider = "groq" if groq else "mistral" if mistral else "azure" if "deployments" in path else "openai"
     ident = f"chatcmpl-{number:06d}"
     call |= {
@@ -438,7 +420,7 @@ def _message(number: int, model: str, body: Any, call: dict[str, Any], provider:
         "output_tokens": 50 + number,
         "cache_read_input_tokens": 2003,
         "cache_write_input_tokens": 307,
-        "details": {"cache_write_1h_input_tokens": 91},
+        "details": {"cache_write_1h_tokens": 91},
     }
     tools = _tool_call(body)
     content = [{"type": "text", "text": TEXT}]

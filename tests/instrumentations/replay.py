@@ -201,7 +201,7 @@ def _wrong_details(item: Mapping[str, Any], row: Row) -> list[str]:
 
 
 def _same_model(item: Mapping[str, Any], model: str) -> bool:
-    """The answering model; where the spans do not state it, the requested one, of which it is a version or a profile."""
+    """The answering model, or the requested one (its version or profile) where the spans do not state it."""
     if model == item["model"]:
         return True
     unknown = "model" in item.get("lacks", ()) or not item["success"]
