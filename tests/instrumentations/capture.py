@@ -37,6 +37,8 @@ PARTS = (
 _KEPT_RESOURCE = re.compile(
     r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session"
 )
+# What a whole run of a framework took and gave: long, and no usage of a single call.
+_WHOLE_RUN = ("traceloop.entity.input", "traceloop.entity.output", "gen_ai.task.input", "gen_ai.task.output")
 _MACHINE = re.compile(r"(/(?:work|root|home|tmp|usr|opt)/[^\s\"'\\,:)]*|[A-Za-z0-9_.-]+\.internal)")
 
 
@@ -188,9 +190,11 @@ def _clean(key: str, value: Any) -> Any:
 
 def _clean_text(key: str, text: str) -> str:
     if "stacktrace" in key or "traceback" in key.lower():
-        return text.strip().rpartition("\n")[2][:300]
+        text = text.strip().partition("\n")[0][:300]
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8080", text)
     text = re.sub(r"%2F(?:work|root|tmp)[^\s\"]*", "PATH", _MACHINE.sub("PATH", text))
+    if key in _WHOLE_RUN:
+        return text if len(text) < 300 else text[:200] + "…"
     # A text with counts is kept whole: it may be the only copy of a call's usage.
     kept = len(text) <= MAX_TEXT_CHARACTERS or (re.search("token", text, re.IGNORECASE) and len(text) < 6000)
     return text if kept else text[:200] + "…"
