@@ -9,6 +9,7 @@ runs in a process of its own; its expected rows are what the local API answered,
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import json
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +35,16 @@ PARTS = (
     "cache_read_input_tokens",
     "cache_write_input_tokens",
     "reasoning_output_tokens",
+)
+_KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "CO_API_KEY",
+    "GROQ_API_KEY",
+    "MISTRAL_API_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
 )
 _KEPT_RESOURCE = re.compile(
     r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session"
@@ -219,7 +231,8 @@ def expected(calls: list[dict[str, Any]], fields: dict[str, Any], spans: list[di
         else:
             lacks = ["usage"] if call["success"] or _failed(call, calls, spans) else ["usage", "error"]
         if lacks[:1] != ["usage"]:
-            lacks = ["call"] if not stated else lacks if _any_text(stated, item["model"]) else [*lacks, "model"]
+            lacks = [*lacks, "model"] if stated and not _any_text(stated, item["model"]) else lacks
+            lacks = lacks if stated else ["usage"] if spans else ["call"]
         item |= {"success": call["success"], **fields}
         if call.get("user_id") and "user_id" not in fields and lacks[:1] not in (["usage"], ["call"]):
             item["user_id"] = call["user_id"]
@@ -301,6 +314,11 @@ def scenario_names(file: str) -> list[str]:
     return list(_module(file).SCENARIOS)
 
 
+def library_of(file: str) -> str:
+    """The distribution that a scenario file is about."""
+    return str(_module(file).LIBRARY)
+
+
 def _module(file: str) -> Any:
     sys.path.insert(0, str(HERE / "scenarios"))
     return importlib.import_module(file)
@@ -314,12 +332,14 @@ def capture(file: str, scenario: str) -> Path | None:
     api, receiver = LocalApi(), Receiver()
     out = CASES / f".{file}.{scenario}.json"
     CASES.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, __file__, "--child", file, scenario, api.url, receiver.endpoint, str(out)]
+    command = [sys.executable, __file__, "--run", file, receiver.endpoint, str(out), f"{scenario}={api.url}"]
     if file.endswith(".mjs"):
         script = Path(os.environ["NODE_MODULES"]).parent / f"{file}"
         shutil.copy(HERE / "scenarios" / file, script)
         command = ["node", str(script), scenario, api.url, receiver.endpoint, str(out)]
-    done = subprocess.run(command, env=_environment(receiver), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, env=environment(os.environ, receiver.endpoint), capture_output=True, text=True, timeout=120
+    )
     if done.returncode or not out.exists():
         print(f"FAILED {file} {scenario}: " + (done.stderr + done.stdout)[-300:])
         out.unlink(missing_ok=True)
@@ -329,24 +349,14 @@ def capture(file: str, scenario: str) -> Path | None:
     return _write(file, scenario, about, api.calls, decode(receiver.bodies), done.stderr)
 
 
-def _environment(receiver: Receiver) -> dict[str, str]:
-    base = receiver.endpoint.removesuffix("/v1/traces")
+def environment(given: Mapping[str, str], endpoint: str) -> dict[str, str]:
+    """The environment of a process that runs scenarios: keys for the clients, and where exporters send."""
     return {
-        **{key: value for key, value in os.environ.items() if not key.startswith("OTEL_")},
-        "OTEL_EXPORTER_OTLP_ENDPOINT": base,
+        **{key: value for key, value in given.items() if not key.startswith("OTEL_")},
+        **dict.fromkeys(_KEYS, "key"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.removesuffix("/v1/traces"),
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": receiver.endpoint,
-        "OPENAI_API_KEY": "key",
-        "ANTHROPIC_API_KEY": "key",
-        "GOOGLE_API_KEY": "key",
-        "GEMINI_API_KEY": "key",
-        "COHERE_API_KEY": "key",
-        "CO_API_KEY": "key",
-        "GROQ_API_KEY": "key",
-        "MISTRAL_API_KEY": "key",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "key",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": endpoint,
         "AWS_REGION": "us-east-1",
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONWARNINGS": "ignore",
@@ -354,7 +364,6 @@ def _environment(receiver: Receiver) -> dict[str, str]:
         "LITELLM_LOCAL_MODEL_COST_MAP": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "CREWAI_DISABLE_TELEMETRY": "true",
-        "OTEL_SDK_DISABLED": "false",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
     }
@@ -391,33 +400,31 @@ def _write(
     return path
 
 
-def child(file: str, scenario: str, api: str, endpoint: str, out: str) -> None:
-    """Run the scenario, flush its spans, and state the library's version."""
+def run(file: str, endpoint: str, out: str, *scenarios: str) -> None:
+    """Run scenarios (NAME=API) of a file, flush their spans, and write the versions to `out` unless it is "-"."""
     module = _module(file)
-    context = Context(api, endpoint)
+    context = Context("", endpoint)
     if hasattr(module, "setup"):
         module.setup(context)
-    result = module.SCENARIOS[scenario](context)
-    if inspect.isawaitable(result):
-        import asyncio
-
-        asyncio.run(result)  # type: ignore[arg-type]
+    for scenario in scenarios:
+        name, _, context.api = scenario.partition("=")
+        result = module.SCENARIOS[name](context)
+        if inspect.isawaitable(result):
+            asyncio.run(result)  # type: ignore[arg-type]
     from opentelemetry import trace
 
     for provider in filter(None, (context._provider, trace.get_tracer_provider())):
         getattr(provider, "force_flush", lambda: None)()
-    library = module.LIBRARY
-    packages = {}
-    for name in (library, *getattr(module, "PACKAGES", ())):
-        packages[name] = metadata.version(name)
-    lacks = context.lacks + getattr(module, "LACKS", [])
-    about = {"library": library, "version": packages[library], "packages": packages}
-    Path(out).write_text(json.dumps({**about, "fields": context.fields, "lacks": lacks}))
+    if out != "-":
+        names = (module.LIBRARY, *getattr(module, "PACKAGES", ()))
+        packages = {name: metadata.version(name) for name in names}
+        about = {"library": module.LIBRARY, "version": packages[module.LIBRARY], "packages": packages}
+        Path(out).write_text(json.dumps({**about, "fields": context.fields, "lacks": context.lacks}))
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--child"]:
-        child(*arguments[1:])
+    if arguments[:1] == ["--run"]:
+        run(*arguments[1:])
         return 0
     file, *names = arguments
     written = [capture(file, name) for name in names or scenario_names(file)]

@@ -23,7 +23,6 @@ COUNTS = (
     "reasoning_output_tokens",
 )
 COLUMNS = ("model", "provider", *COUNTS, "success", "error_message", "user_id", "session_id", "operation", "metadata")
-TOKEN = "a-token-of-the-tests"
 Case = dict[str, Any]
 Row = dict[str, Any]
 
@@ -44,10 +43,6 @@ class Dashboard:
     @property
     def endpoint(self) -> str:
         return self.url + "/v1/traces"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {TOKEN}"}
 
     def rows(self, start_s: float, end_s: float) -> list[Row]:
         """The rows of calls that ended between two times, in the order of their ends."""

@@ -1,4 +1,4 @@
-"""The table of tested instrumentations in docs/sources.md; `python tests/instrumentations/support_table.py` writes it."""
+"""The table of tested instrumentations in docs/sources.md; `python support_table.py` in this directory writes it."""
 
 from __future__ import annotations
 
