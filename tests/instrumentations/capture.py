@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 from collections.abc import Mapping
@@ -329,24 +330,22 @@ def capture(file: str, scenario: str) -> Path | None:
     sys.path.insert(0, str(HERE))
     from local_api import LocalApi
 
-    api, receiver = LocalApi(), Receiver()
-    out = CASES / f".{file}.{scenario}.json"
     CASES.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, __file__, "--run", file, receiver.endpoint, str(out), f"{scenario}={api.url}"]
-    if file.endswith(".mjs"):
-        script = Path(os.environ["NODE_MODULES"]).parent / f"{file}"
-        shutil.copy(HERE / "scenarios" / file, script)
-        command = ["node", str(script), scenario, api.url, receiver.endpoint, str(out)]
-    done = subprocess.run(
-        command, env=environment(os.environ, receiver.endpoint), capture_output=True, text=True, timeout=120
-    )
-    if done.returncode or not out.exists():
-        print(f"FAILED {file} {scenario}: " + (done.stderr + done.stdout)[-300:])
-        out.unlink(missing_ok=True)
-        return None
-    about = json.loads(out.read_text())
-    out.unlink()
-    return _write(file, scenario, about, api.calls, decode(receiver.bodies), done.stderr)
+    with LocalApi() as api, Receiver() as receiver, tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "about.json"
+        arguments = [file, receiver.endpoint, str(out), f"{scenario}={api.url}"]
+        command = [sys.executable, __file__, "--run", *arguments]
+        if file.endswith(".mjs"):
+            script = Path(os.environ["NODE_MODULES"]).parent / file
+            shutil.copy(HERE / "scenarios" / file, script)
+            command = ["node", str(script), *arguments[1:]]
+        env = environment(os.environ, receiver.endpoint)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode or not out.exists():
+            print(f"FAILED {file} {scenario}: {(done.stderr + done.stdout)[-300:]}")
+            return None
+        about = json.loads(out.read_text())
+        return _write(scenario, about, api.calls, decode(receiver.bodies), done.stderr)
 
 
 def environment(given: Mapping[str, str], endpoint: str) -> dict[str, str]:
@@ -370,7 +369,6 @@ def environment(given: Mapping[str, str], endpoint: str) -> dict[str, str]:
 
 
 def _write(
-    file: str,
     scenario: str,
     about: dict[str, Any],
     calls: list[dict[str, Any]],

@@ -42,7 +42,7 @@ def test_rows_are_what_the_api_answered(dashboard: Dashboard, file: str) -> None
         assert len(api.calls) == len(captured["expected"])
         case["expected"] += [_expected(*pair) for pair in zip(captured["expected"], api.calls, strict=True)]
         case["spans"] += captured["spans"]
-    assert differences(case, dashboard.rows(started_s - 1, time.time() + 1)) == []
+    assert differences(case, dashboard.rows(started_s, time.time() + 1)) == []
 
 
 def _run(file: str, endpoint: str, apis: dict[str, str]) -> None:
@@ -64,4 +64,5 @@ def _capture(library: str, scenario: str) -> dict[str, Any]:
 def _expected(item: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
     """The capture's expectation with what the API answered now."""
     answered = {part: call.get(part, 0) for part in PARTS} if "input_tokens" in item else {}
-    return {**item, **answered, "model": call["model"], "success": call["success"]}
+    details = {"details": call["details"]} if "details" in item else {}
+    return {**item, **answered, **details, "model": call["model"], "success": call["success"]}
