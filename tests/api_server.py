@@ -260,7 +260,7 @@ def _responses(server: ApiServer, body: dict[str, Any], _: str, __: dict[str, st
     done = {
         "id": served.id,
         "object": "response",
-        "created_at": time.time(),
+        "created_at": int(time.time()),
         "model": model,
         "background": background,
         "status": server.final_status,
@@ -422,7 +422,7 @@ def _messages(server: ApiServer, body: dict[str, Any], _: str, __: dict[str, str
         {**text, "delta": {"type": "text_delta", "text": "Hel"}},
         {**text, "delta": {"type": "text_delta", "text": "lo"}},
         {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": last, "usage": {"output_tokens": served.output_tokens}},
+        {"type": "message_delta", "delta": last, "usage": usage},
         {"type": "message_stop"},
     ]
 

@@ -154,7 +154,8 @@ def _later(call_type: str, response: Any) -> LaterUsage | None:
 
 
 def _fields(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
+    params = kwargs.get("litellm_params") or {}
+    metadata = {**(params.get("litellm_metadata") or {}), **(params.get("metadata") or {})}
     provider = kwargs.get("custom_llm_provider")
     given = {
         "model": kwargs.get("model"),

@@ -15,6 +15,7 @@ from uuid import UUID
 from tracker.errors import UsageTypeError
 from tracker.recording.capture import abandoned, dedupe, later, streams
 from tracker.recording.capture.dedupe import UNOBSERVED, Observation, is_same_call, observation_of
+from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.recording.outcome import Outcome
 from tracker.sources.answers import Answer, AnswerReader, read
@@ -84,7 +85,8 @@ def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, Ans
         return replace(response, **fields), Answer()
     if isinstance(response, BaseException):
         return usage_of(Answer(), fields, failure=failure_text(response)), Answer()
-    answer = Answer(problem="stream_not_read") if streams.is_stream(response) else read(response)
+    unread = streams.is_stream(response)
+    answer = Answer(problem="stream_not_read") if unread else with_provider_id(read(response), response)
     return usage_of(answer, fields), answer
 
 
@@ -255,13 +257,15 @@ class CallState:
 
     def _read(self) -> Answer:
         if self._reader is not None:
-            return self._reader.answer(streamed=True)
+            return with_provider_id(self._reader.answer(streamed=True), None)
         if self._response is _NOTHING and self._recorded_id is None:
             return Answer(problem="response_missing" if self.source == "block" else None)
         if isinstance(self._response, TokenUsage):
             row = self._response.as_row()
             return Answer({name: row[name] for name in COUNTS}, model=self._response.model)
-        return Answer() if isinstance(self._response, BaseException) else read(self._response)
+        if isinstance(self._response, BaseException):
+            return Answer()
+        return with_provider_id(read(self._response), self._response)
 
     def _usage(self, error: BaseException | None, broken_off: bool) -> TokenUsage:
         fields = {"processing_time": self._elapsed_ms(), **self.fields}
