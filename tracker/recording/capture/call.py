@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -185,7 +184,7 @@ class CallState:
 
     def finish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
         """The call is over: write its row, or enqueue it where a generator is being finalized. Never raises."""
-        if isinstance(error, GeneratorExit) or sys.exc_info()[0] is GeneratorExit:
+        if abandoned.in_finalizer(error):
             if not self.done:
                 abandoned.enqueue(self, None if isinstance(error, GeneratorExit) else error)
             return
@@ -198,7 +197,10 @@ class CallState:
 
     async def afinish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
         """`finish`, without blocking the event loop; a cancelled caller does not stop the row."""
-        if writes := self._close(error, broken_off):
+        if abandoned.in_finalizer(error):  # a coroutine that is closed must not await
+            if not self.done:
+                abandoned.enqueue(self)
+        elif writes := self._close(error, broken_off):
             await streams.shielded(self._awrite(writes))
 
     async def _awrite(self, writes: list[_Write]) -> None:
@@ -408,7 +410,7 @@ class CallState:
 
 def begin(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
     """A call that begins in this context; an outer source passes it the user, session, operation, and metadata."""
-    if abandoned.queue and sys.exc_info()[0] is not GeneratorExit:
+    if abandoned.queue and not abandoned.in_finalizer():
         abandoned.wake()
     outer = _outer(recorder, source)
     given = {name: value for name, value in fields.items() if value is not None}
