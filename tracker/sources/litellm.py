@@ -116,6 +116,8 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
             return None
         state = self._state(kwargs, start, end)
         state.later = later
+        if call_type in BACKGROUND or call_type in BATCH:  # LiteLLM names the id there
+            state.fields.pop("model", None)
         state.set_response(response)
         return state
 
