@@ -260,7 +260,7 @@ def _responses(server: ApiServer, body: dict[str, Any], _: str, __: dict[str, st
     done = {
         "id": served.id,
         "object": "response",
-        "created_at": time.time(),
+        "created_at": int(time.time()),
         "model": model,
         "background": background,
         "status": server.final_status,
@@ -409,7 +409,7 @@ def _list_batches(server: ApiServer, _: dict[str, Any], __: str, ___: dict[str, 
 
 def _messages(server: ApiServer, body: dict[str, Any], _: str, __: dict[str, str]) -> tuple[int, Any]:
     model, stream = body["model"], bool(body.get("stream"))
-    served, message = _message(server, model, stream)
+    message = _message(server, model, stream)
     if not stream:
         return 200, message
     usage = message["usage"]
@@ -422,15 +422,15 @@ def _messages(server: ApiServer, body: dict[str, Any], _: str, __: dict[str, str
         {**text, "delta": {"type": "text_delta", "text": "Hel"}},
         {**text, "delta": {"type": "text_delta", "text": "lo"}},
         {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": last, "usage": {"output_tokens": served.output_tokens}},
+        {"type": "message_delta", "delta": last, "usage": usage},
         {"type": "message_stop"},
     ]
 
 
-def _message(server: ApiServer, model: str, stream: bool) -> tuple[Served, dict[str, Any]]:
+def _message(server: ApiServer, model: str, stream: bool) -> dict[str, Any]:
     parts = {"cache_read_input_tokens": 400, "cache_write_input_tokens": 100}
     served = server.serve_answer("anthropic.messages", model, stream, "msg_", **parts)
-    return served, {
+    return {
         "id": served.id,
         "type": "message",
         "role": "assistant",
@@ -492,7 +492,7 @@ def _message_batch_results(server: ApiServer, _: dict[str, Any], key: str, __: d
     if stored["lines"] is None:
         lines = []
         for request in stored["requests"]:
-            _, message = _message(server, request["params"]["model"], False)
+            message = _message(server, request["params"]["model"], False)
             lines.append({"custom_id": request["custom_id"], "result": {"type": "succeeded", "message": message}})
         stored["lines"] = "\n".join(map(json.dumps, lines)).encode()
     return 200, stored["lines"]

@@ -1,4 +1,4 @@
-"""LiteLLM and LangChain themselves, with our callback in them."""
+"""LiteLLM itself with our callback in it, and LangChain's older answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from uuid import uuid4
 
 import openai
 import pytest
-from langchain_core.language_models import BaseChatModel, FakeListLLM
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
-from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.outputs import LLMResult
+from langchain_openai import OpenAI
 from support import eventually
 
 from tracker.sources import langchain
@@ -118,12 +116,158 @@ def test_litellm_asynchronously(litellm, stored):
     assert row["success"]
 
 
-def test_litellm_over_a_wrapped_client_is_one_row_a_call(litellm, provider, recorder, stored):
-    provider.prepare(*[ANSWERS["openai_chat: text"]] * 3)  # a server that repeats its ids
-    with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as client:
-        for _ in range(3):
-            litellm.completion(model="openai/gpt-4.1", messages=ASK, client=recorder.wrap(client))
-    assert [row["input_tokens"] for row in settled(stored, 3)] == [19] * 3
+METADATA = {"user_id": "u_l", "session_id": "s_l", "operation": "tag"}
+
+
+@pytest.fixture
+def clients(provider, recorder):
+    """OpenAI's two clients, wrapped."""
+    options = {"api_key": "k", "base_url": provider.url + "/v1", "max_retries": 0}
+    sync, asynchronous = openai.OpenAI(**options), openai.AsyncOpenAI(**options)
+    yield recorder.wrap(sync, user_id="u_w"), recorder.wrap(asynchronous, user_id="u_w")
+    sync.close()
+
+
+@pytest.fixture
+def openai_options(provider):
+    return {"api_base": provider.url + "/v1", "api_key": "k"}
+
+
+def counts(rows):
+    return sorted((row["input_tokens"], row["output_tokens"]) for row in rows)
+
+
+def served(provider):
+    return sorted((answer.input_tokens, answer.output_tokens) for answer in provider.served)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_litellm_over_a_wrapped_client_is_one_row_with_its_metadata(litellm, clients, provider, stored, stream):
+    request = {"model": "openai/gpt-5-mini", "messages": ASK, "metadata": METADATA}
+    request |= {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    sync, asynchronous = clients
+    for _ in range(2):
+        answer = litellm.completion(**request, client=sync)
+        list(answer) if stream else None
+
+    async def main():
+        answer = await litellm.acompletion(**request, client=asynchronous)
+        [piece async for piece in answer] if stream else None
+        await asyncio.sleep(1)
+
+    asyncio.run(main())
+    rows = settled(stored, 3)
+    assert counts(rows) == served(provider)
+    assert {(row["user_id"], row["session_id"], row["operation"]) for row in rows} == {("u_l", "s_l", "tag")}
+    assert {row["metadata"]["response_id"] for row in rows} == {answer.id for answer in provider.served}
+
+
+def test_litellm_over_a_client_whose_server_repeats_ids(litellm, clients, provider, stored):
+    provider.repeat_ids = provider.same_counts = True
+    for _ in range(3):
+        litellm.completion(model="openai/gpt-5-mini", messages=ASK, client=clients[0])
+    assert counts(settled(stored, 3)) == served(provider)
+
+
+def test_calls_after_litellm_are_their_own(litellm, clients, openai_options, provider, stored):
+    for _ in range(3):
+        litellm.completion(model="openai/gpt-5-mini", messages=ASK, metadata=METADATA, **openai_options)
+        clients[0].chat.completions.create(model="gpt-5-mini", messages=ASK)
+    rows = settled(stored, 6)
+    assert counts(rows) == served(provider)
+    assert sorted(row["user_id"] for row in rows) == ["u_l"] * 3 + ["u_w"] * 3
+
+
+def test_bridged_calls_are_one_row(litellm, openai_options, provider, stored):
+    litellm.responses(
+        model="anthropic/claude-sonnet-5-0", input="Hi", api_base=provider.url, api_key="k", max_output_tokens=9
+    )
+    litellm.completion(model="openai/responses/gpt-5-mini", messages=ASK, **openai_options)
+
+    async def main():
+        await litellm.anthropic.messages.acreate(
+            model="openai/gpt-5-mini", max_tokens=9, messages=ASK, **openai_options
+        )
+        await asyncio.sleep(1)
+
+    asyncio.run(main())
+    assert counts(settled(stored, 3)) == served(provider)
+
+
+def test_operations_that_call_no_model_are_no_rows(litellm, openai_options, provider, stored):
+    created = litellm.responses(model="openai/gpt-5-mini", input="Hi", **openai_options)
+    settled(stored, 1)
+    litellm.get_responses(created.id, custom_llm_provider="openai", **openai_options)
+    litellm.moderation(input="Hi", model="omni-moderation-latest", **openai_options)
+    file = litellm.create_file(file=b"{}", purpose="batch", custom_llm_provider="openai", **openai_options)
+    litellm.file_retrieve(file.id, custom_llm_provider="openai", **openai_options)
+    litellm.create_batch(
+        completion_window="24h",
+        endpoint="/v1/chat/completions",
+        input_file_id=file.id,
+        custom_llm_provider="openai",
+        **openai_options,
+    )
+    assert len(settled(stored, 1)) == 1
+
+
+def test_a_batch_polled_through_litellm_is_one_row(litellm, openai_options, provider, stored):
+    options = {"custom_llm_provider": "openai", **openai_options}
+    file = litellm.create_file(file=b"{}", purpose="batch", **options)
+    batch = litellm.create_batch(
+        completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file.id, **options
+    )
+    for _ in range(4):
+        litellm.retrieve_batch(batch.id, **options)
+    (row,) = settled(stored, 1)
+    assert row["metadata"]["calls"] == 2
+    assert row["metadata"]["usage"]["service_tier"] == "batch"
+    assert row["input_tokens"] == sum(answer.input_tokens for answer in provider.served)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_background_response_polled_through_litellm_is_one_row(
+    litellm, clients, openai_options, provider, stored, wrapped
+):
+    created = litellm.responses(model="openai/gpt-5-mini", input="Hi", background=True, **openai_options)
+    for _ in range(4):
+        litellm.get_responses(created.id, custom_llm_provider="openai", **openai_options)
+    (row,) = settled(stored, 1)
+    assert (row["input_tokens"], row["model"]) == (provider.served[0].input_tokens, "gpt-5-mini-2025-08-07")
+    if wrapped:  # the client polls the same response: the same id
+        clients[0].responses.retrieve(provider.served[0].id)
+        settled(stored, 1)
+
+
+def test_every_call_type_of_litellm_is_classified():
+    from litellm.types.utils import CallTypes
+
+    from tracker.sources import litellm_call_types as types
+
+    groups = (types.MODEL_CALLS, types.NO_MODEL_CALLS, types.BACKGROUND, types.BATCH)
+    for kind in CallTypes:
+        assert sum(kind.value in group for group in groups) == 1, kind.value
+
+
+def test_a_call_type_that_is_not_known_is_a_row_if_it_has_usage():
+    from tracker.sources.litellm_call_types import is_model_call
+
+    assert is_model_call("anew_kind", {"usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+    assert not is_model_call("anew_kind", {"deleted": True})
+
+
+def test_errors_of_litellm_over_a_wrapped_client_are_one_row(litellm, clients, provider, stored):
+    provider.fail_with = 429
+    with pytest.raises(litellm.RateLimitError):
+        litellm.completion(model="openai/gpt-5-mini", messages=ASK, client=clients[0], max_retries=0)
+
+    async def main():
+        with pytest.raises(litellm.RateLimitError):
+            await litellm.acompletion(model="openai/gpt-5-mini", messages=ASK, client=clients[1], max_retries=0)
+        await asyncio.sleep(1)
+
+    asyncio.run(main())
+    assert [row["success"] for row in settled(stored, 2)] == [False] * 2
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -151,80 +295,18 @@ def test_litellm_errors_go_through_and_are_rows(litellm, provider, stored):
     assert row["error_message"].startswith("RateLimitError")
 
 
-# --- LangChain ----------------------------------------------------------------------------------------------------
-
-USAGE = {
-    "input_tokens": 100,
-    "output_tokens": 20,
-    "total_tokens": 120,
-    "input_token_details": {"cache_read": 60, "cache_creation": 10},
-    "output_token_details": {"reasoning": 5},
-}
+# --- LangChain's older answers --------------------------------------------------------------------------------
 
 
-class Model(BaseChatModel):
-    """A chat model that answers what a provider's integration of LangChain would."""
-
-    error: Exception | None = None
-
-    @property
-    def _llm_type(self):
-        return "tests"
-
-    def _get_ls_params(self, stop=None, **given):
-        return {"ls_provider": "google_genai", "ls_model_name": "gemini-2.5-flash", "ls_model_type": "chat"}
-
-    def _generate(self, messages, stop=None, run_manager=None, **given):
-        if self.error:
-            raise self.error
-        message = AIMessage(
-            content="Hi", usage_metadata=USAGE, response_metadata={"model_name": "gemini-2.5-flash-001"}
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-    def _stream(self, messages, stop=None, run_manager=None, **given):
-        yield ChatGenerationChunk(message=AIMessageChunk(content="H"))
-        last = AIMessageChunk(
-            content="i", usage_metadata=USAGE, response_metadata={"model_name": "gemini-2.5-flash-001"}
-        )
-        yield ChatGenerationChunk(message=last)
+def test_text_models_of_langchain_are_rows(recorder, provider, stored):
+    model = OpenAI(model="gpt-3.5-turbo-instruct", api_key="k", base_url=provider.url + "/v1")
+    model.invoke("Hi", config={"callbacks": [langchain.TokenTracker(recorder)]})
+    assert counts(eventually(stored)) == served(provider)
 
 
-@pytest.fixture
-def config(recorder):
-    return {
-        "callbacks": [langchain.TokenTracker(recorder)],
-        "metadata": {"user_id": "u_42", "operation": "summary_generation"},
-    }
-
-
-def test_langchain_chains_streams_and_asynchronous_calls(config, stored):
-    chain = ChatPromptTemplate.from_messages([("user", "{question}")]) | Model()
-    chain.invoke({"question": "x"}, config=config)
-    assert len(list(chain.stream({"question": "x"}, config=config))) >= 2
-
-    async def main():
-        await chain.ainvoke({"question": "x"}, config=config)
-        return [piece async for piece in chain.astream({"question": "x"}, config=config)]
-
-    assert asyncio.run(main())
-    rows = stored()
-    expected = ("google", "gemini-2.5-flash-001", "summary_generation", "u_42", 100, 20, True)
-    assert [figures(row) for row in rows] == [expected] * 4
-    assert {(row["cache_read_input_tokens"], row["cache_write_input_tokens"]) for row in rows} == {(60, 10)}
-    assert {row["reasoning_output_tokens"] for row in rows} == {5}
-
-
-def test_langchain_errors_go_through_and_are_rows(config, stored):
-    with pytest.raises(TimeoutError):
-        Model(error=TimeoutError("no answer")).invoke("x", config=config)
-    (row,) = stored()
-    assert (row["model"], row["success"]) == ("gemini-2.5-flash", False)
-    assert row["error_message"] == "TimeoutError: no answer"
-
-
-def test_langchain_models_without_usage_are_said_to_be(config, stored):
-    FakeListLLM(responses=["Hi"]).invoke("x", config=config)
+def test_langchains_answers_without_usage_are_marked(recorder, stored):
+    handler = langchain.TokenTracker(recorder)
+    handler.on_llm_end(LLMResult(generations=[[]], llm_output={}), run_id=uuid4())
     (row,) = stored()
     assert row["input_tokens"] == 0
     assert row["metadata"]["usage_problem"] == "usage_missing"
@@ -232,13 +314,7 @@ def test_langchain_models_without_usage_are_said_to_be(config, stored):
 
 def test_langchains_older_answers_are_read(recorder, stored):
     handler = langchain.TokenTracker(recorder)
-    said = {"model_name": "gpt-4o", "token_usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
-    handler.on_llm_end(LLMResult(generations=[[]], llm_output=said), run_id=uuid4())
+    stated = {"model_name": "gpt-4o", "token_usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+    handler.on_llm_end(LLMResult(generations=[[]], llm_output=stated), run_id=uuid4())
     (row,) = stored()
     assert (row["model"], row["input_tokens"], row["output_tokens"]) == ("gpt-4o", 3, 2)
-
-
-def test_a_langchain_message_is_an_answer(recorder, stored):
-    recorder.record_response(Model().invoke("x"), operation="chat")
-    (row,) = stored()
-    assert (row["model"], row["input_tokens"]) == ("gemini-2.5-flash-001", 100)

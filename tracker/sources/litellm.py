@@ -116,6 +116,8 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
             return None
         state = self._state(kwargs, start, end)
         state.later = later
+        if call_type in BACKGROUND or call_type in BATCH:  # LiteLLM names the id there
+            state.fields.pop("model", None)
         state.set_response(response)
         return state
 
@@ -154,7 +156,8 @@ def _later(call_type: str, response: Any) -> LaterUsage | None:
 
 
 def _fields(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
+    params = kwargs.get("litellm_params") or {}
+    metadata = {**(params.get("litellm_metadata") or {}), **(params.get("metadata") or {})}
     provider = kwargs.get("custom_llm_provider")
     given = {
         "model": kwargs.get("model"),

@@ -7,15 +7,17 @@ therefore only appends to a `deque`: it takes no lock, does no I/O, and imports 
 from __future__ import annotations
 
 import atexit
+import gc
 import math
 import os
+import sys
 import threading
 import time
 from collections import deque
 from contextlib import suppress
 from typing import Protocol
 
-_POLL_S = 0.25
+_POLL_S = 0.1
 _IDLE_S = 5.0
 
 
@@ -32,6 +34,24 @@ queue: deque[tuple[Unfinished, BaseException | None]] = deque()
 _open: dict[int, tuple[Unfinished, float]] = {}
 _lock = threading.Lock()
 _worker: threading.Thread | None = None
+
+
+# The threads that are inside the garbage collector: it closes the host's generators, which close our streams.
+_collecting: set[int] = set()
+
+
+def _note_collection(phase: str, _: object) -> None:
+    if phase == "start":
+        _collecting.add(threading.get_ident())
+    else:
+        _collecting.discard(threading.get_ident())
+
+
+def in_finalizer(error: BaseException | None = None) -> bool:
+    """Whether this thread is finalizing: inside the garbage collector, or closing a generator."""
+    if isinstance(error, GeneratorExit) or sys.exc_info()[0] is GeneratorExit:
+        return True
+    return bool(_collecting) and threading.get_ident() in _collecting
 
 
 class Finalizer:
@@ -128,6 +148,7 @@ def _after_fork_in_child() -> None:
     _open.clear()
 
 
+gc.callbacks.append(_note_collection)
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from uuid import UUID
 from tracker.errors import UsageTypeError
 from tracker.recording.capture import abandoned, dedupe, later, streams
 from tracker.recording.capture.dedupe import UNOBSERVED, Observation, is_same_call, observation_of
+from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.recording.outcome import Outcome
 from tracker.sources.answers import Answer, AnswerReader, read
@@ -84,7 +84,8 @@ def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, Ans
         return replace(response, **fields), Answer()
     if isinstance(response, BaseException):
         return usage_of(Answer(), fields, failure=failure_text(response)), Answer()
-    answer = Answer(problem="stream_not_read") if streams.is_stream(response) else read(response)
+    unread = streams.is_stream(response)
+    answer = Answer(problem="stream_not_read") if unread else with_provider_id(read(response), response)
     return usage_of(answer, fields), answer
 
 
@@ -183,7 +184,7 @@ class CallState:
 
     def finish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
         """The call is over: write its row, or enqueue it where a generator is being finalized. Never raises."""
-        if isinstance(error, GeneratorExit) or sys.exc_info()[0] is GeneratorExit:
+        if abandoned.in_finalizer(error):
             if not self.done:
                 abandoned.enqueue(self, None if isinstance(error, GeneratorExit) else error)
             return
@@ -196,7 +197,10 @@ class CallState:
 
     async def afinish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
         """`finish`, without blocking the event loop; a cancelled caller does not stop the row."""
-        if writes := self._close(error, broken_off):
+        if abandoned.in_finalizer(error):  # a coroutine that is closed must not await
+            if not self.done:
+                abandoned.enqueue(self)
+        elif writes := self._close(error, broken_off):
             await streams.shielded(self._awrite(writes))
 
     async def _awrite(self, writes: list[_Write]) -> None:
@@ -255,13 +259,15 @@ class CallState:
 
     def _read(self) -> Answer:
         if self._reader is not None:
-            return self._reader.answer(streamed=True)
+            return with_provider_id(self._reader.answer(streamed=True), None)
         if self._response is _NOTHING and self._recorded_id is None:
             return Answer(problem="response_missing" if self.source == "block" else None)
         if isinstance(self._response, TokenUsage):
             row = self._response.as_row()
             return Answer({name: row[name] for name in COUNTS}, model=self._response.model)
-        return Answer() if isinstance(self._response, BaseException) else read(self._response)
+        if isinstance(self._response, BaseException):
+            return Answer()
+        return with_provider_id(read(self._response), self._response)
 
     def _usage(self, error: BaseException | None, broken_off: bool) -> TokenUsage:
         fields = {"processing_time": self._elapsed_ms(), **self.fields}
@@ -404,7 +410,7 @@ class CallState:
 
 def begin(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
     """A call that begins in this context; an outer source passes it the user, session, operation, and metadata."""
-    if abandoned.queue and sys.exc_info()[0] is not GeneratorExit:
+    if abandoned.queue and not abandoned.in_finalizer():
         abandoned.wake()
     outer = _outer(recorder, source)
     given = {name: value for name, value in fields.items() if value is not None}

@@ -90,17 +90,10 @@ def observation_of(
     """The observation of a call whose response was read."""
     names = (plain_model(name) for name in (requested, answer.model) if name)
     counts = answer.counts if any(answer.counts.values()) else {}
-    response_id = _real_id(answer.response_id)
+    response_id = answer.response_id
     return Observation(
         source, frozenset(names), response_id, counts, failed, started_s, ended_s, id_is_providers and bool(response_id)
     )
-
-
-def _real_id(response_id: str | None) -> str | None:
-    """The provider's id; LangChain numbers its own runs where it has none."""
-    if response_id is None or response_id.startswith(("lc_run", "run-", "run--")):
-        return None
-    return response_id
 
 
 @lru_cache(1024)
@@ -147,9 +140,17 @@ def is_same_call(first: Observation, second: Observation, *, linked: bool = Fals
         return True
     if first.id_is_providers and second.id_is_providers:  # two different responses
         return False
-    if linked and (not first.counts or not second.counts):
+    if linked and _may_lack_parts(first.counts, second.counts):
         return True
     return first.failed == second.failed and equal_counts(first.counts, second.counts)
+
+
+def _may_lack_parts(first: Mapping[str, int], second: Mapping[str, int]) -> bool:
+    """Whether what one side states of input and output is not contradicted by the other; frameworks lose parts."""
+    if not first or not second:
+        return True
+    pairs = [(first.get(name, 0), second.get(name, 0)) for name in ("input_tokens", "output_tokens")]
+    return all(a == b or not a or not b for a, b in pairs) and any(a == b and a for a, b in pairs)
 
 
 class _Entry:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from tracker.recording.capture.response_ids import plain_response_id
 from tracker.sources.answers import Answer, follow, get
 from tracker.sources.usage import usage_of
 from tracker.usage import MAX_INTEGER, TokenUsage
@@ -79,7 +80,7 @@ class BackgroundResponse(LaterUsage):
         status, background, response_id = (get(node, name) for name in ("status", "background", "id"))
         self._status = status if isinstance(status, str) else self._status
         self._background = background if isinstance(background, bool) else self._background
-        self._response_id = response_id if isinstance(response_id, str) else self._response_id
+        self._response_id = plain_response_id(response_id) if isinstance(response_id, str) else self._response_id
 
     def row(
         self,
