@@ -13,7 +13,7 @@ from tracker.cli import main
 from tracker.database.table import read_table
 from tracker.errors import RecordError
 from tracker.prices.book import PriceBook
-from tracker.prices.reprice import fill
+from tracker.prices.reprice import fill, scope_since
 from tracker.recording.batch import BatchWriter
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.tables import ALL
@@ -73,8 +73,8 @@ def test_only_costs_that_nobody_gave_change(command, calls, database_url, capsys
     assert found["gpt-4o"][1].startswith("genai-prices ")
     assert found["gpt-4.1"] == (9, "provided")
     assert found["gpt-4.1-mini"][0] == Decimal("0.4")
-    assert found["my-finetune"] == (None, None)
-    assert found["gpt-4.1-nano"] == (None, None)
+    assert found["my-finetune"] == (None, "unpriced model_unknown")
+    assert found["gpt-4.1-nano"] == (None, "unpriced usage_inconsistent")
     assert found["o3"] == (7, None)
 
 
@@ -145,16 +145,17 @@ def test_an_adopted_table_with_few_digits_and_naive_times_settles(command, empty
 
 
 def test_fill_prices_new_calls_and_marks_the_rollups_it_touched(calls, connection, database_url):
-    since = datetime(2026, 1, 1, tzinfo=UTC)
-    assert fill(connection, None, PriceBook(), since) == 1
+    scope = scope_since(datetime(2026, 1, 1, tzinfo=UTC))
+    found = fill(connection, None, PriceBook(), scope)
+    assert (found.changed, found.explained) == (1, 2)
     assert rows(database_url, "SELECT bucket FROM token_tracker_rollup_touched") == [
         (datetime(2026, 3, 1, tzinfo=UTC),)
     ]
-    assert fill(connection, None, PriceBook(), since) == 0
+    assert not fill(connection, None, PriceBook(), scope).has_changes
 
 
 def test_what_fails_on_the_way_leaves_no_half_batch(calls, connection, database_url):
     run(database_url, "ALTER TABLE token_tracker_rollup_touched ADD CONSTRAINT none CHECK (false)")
     with pytest.raises(RecordError):
-        fill(connection, None, PriceBook(), datetime(2026, 1, 1, tzinfo=UTC))
+        fill(connection, None, PriceBook(), scope_since(datetime(2026, 1, 1, tzinfo=UTC)))
     assert costs(database_url)["gpt-4o"] == (None, None)

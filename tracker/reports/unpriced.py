@@ -1,0 +1,17 @@
+"""Which calls of a range have no cost or inconsistent usage, and why?"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tracker.reports.ask import figures
+from tracker.reports.engine import Reader
+from tracker.reports.filters import Filters
+
+
+def unpriced_calls(reader: Reader, filters: Filters) -> pd.DataFrame:
+    """calls, unpriced_calls and unpriced_tokens by provider, model, usage_problem, usage_source and reason.
+
+    `usage_problem` is None for consistent usage, `reason` None if no price list was asked for the call yet.
+    """
+    return figures(reader, "unpriced", filters)
