@@ -107,6 +107,7 @@ def _set_costs(connection: Connection, table: Table, changes: Sequence[Mapping[s
 
 
 def _correct(connection: Connection, table: Table, changes: Sequence[Mapping[str, Any]]) -> dict[str, datetime]:
+    # An adopted table may compute the total itself.
     names = [name for name in COUNTS if name not in table.generated]
     counts = "".join(f"{name} = (change.counts ->> '{name}')::integer, " for name in names)
     marks = "".join(f" - '{name}'" for name in MARKS)

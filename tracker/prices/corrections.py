@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracker.database.table import Table
 from tracker.prices.units import COUNT_UNITS
 from tracker.sources.consistency import MAX_COUNT, reread_usage
 
@@ -23,13 +22,8 @@ class Correction:
     details: Mapping[str, Any]
 
 
-def read_correction(metadata: Mapping[str, Any], table: Table) -> Correction | None:
-    """What today's rules read from a marked call; None if they read nothing consistent.
-
-    None also where the table computes input or output itself.
-    """
-    if {"input_tokens", "output_tokens"} & set(table.generated):
-        return None
+def read_correction(metadata: Mapping[str, Any]) -> Correction | None:
+    """What today's rules read from a marked call; None if they read nothing consistent."""
     found = reread_usage(metadata)
     if found is None or found.problem is not None:
         return None

@@ -121,7 +121,7 @@ def plan(
     NULL if the list has no price by today's rules. Raises `DatabaseError`.
     """
     table = _usable(connection, schema)
-    planner = _Planner(book, table, read_columns(connection, table), Repricing(changes, cursor=scope.since))
+    planner = _Planner(book, read_columns(connection, table), Repricing(changes, cursor=scope.since))
     for row in _rows(connection, table, scope):
         planner.add(row)
         if planner.found.read % ROWS == 0:
@@ -134,14 +134,13 @@ class _Planner:
     """Decides what changes in each call."""
 
     book: PriceBook
-    table: Table
     columns: Columns
     found: Repricing
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.found.read += 1
         self.found.cursor = Cursor(row["created_at"].isoformat(), row["id"])
-        correction = read_correction(row["marked"], self.table) if isinstance(row["marked"], dict) else None
+        correction = read_correction(row["marked"]) if isinstance(row["marked"], dict) else None
         change = Change(row["id"], correction)
         self.found.corrected += correction is not None
         self._plan_cost(row, change, self._price(row, correction))
