@@ -73,7 +73,7 @@ def test_a_reader_opens_the_list(
     page = browser.new_page(locale="en-US", timezone_id="Asia/Seoul")
     show(page, server.url)
     label = page.get_by_text("Calls without a price: 1. Calls with inconsistent usage: 0.")
-    table = page.get_by_label("Calls without a price or with inconsistent usage, by reason")
+    table = page.get_by_role("region", name="Calls without a price or with inconsistent usage, by reason")
     expect(label).to_be_visible()
     expect(table).to_be_hidden()
     label.click()
