@@ -167,6 +167,12 @@ def test_images_cost_as_text_where_the_provider_lists_one_price() -> None:
     assert cost("openai", "gpt-4o", {"input_image_tokens": 100}, input_tokens=300) == Decimal("0.00075")
 
 
+def test_cached_audio_needs_its_share_of_the_cached_tokens() -> None:
+    given = {"input_tokens": 1000, "read": 800}
+    assert price("openai", "gpt-realtime", {"input_audio_tokens": 900}, **given) == Unpriced("details_incomplete")
+    assert cost("openai", "gpt-realtime", {"input_audio_tokens": 900, "cache_audio_read_tokens": 700}, **given)
+
+
 def test_a_failed_call_without_usage_costs_0() -> None:
     assert cost("openai", "gpt-4o", failed=True) == 0
     assert cost("openai", "gpt-4o", failed=True, input_tokens=1) > 0
@@ -186,7 +192,8 @@ def test_a_batch_row_is_priced_where_no_call_of_it_can_be_in_a_higher_tier() -> 
 
 
 def part(model: str, details: Any = None, provider: str | None = None, **given: int) -> dict[str, Any]:
-    return {"model": model, "provider": provider, "counts": counts(**given), "details": details or {}}
+    """As the readers record it: the counts are next to the model."""
+    return {"model": model, "provider": provider, **counts(**given), "details": details or {}}
 
 
 def test_the_parts_of_several_models_add_up() -> None:
@@ -199,6 +206,15 @@ def test_the_parts_of_several_models_add_up() -> None:
     searched = cost("anthropic", "claude-opus-5", {"parts": parts, "web_searches": 2}, **given)
     assert searched == expected + Decimal("0.02")
     assert cost("anthropic", "claude-opus-5", {"parts": parts, "batch": True}, **given) == expected / 2
+    parts[1]["details"] = {"web_searches": 3}
+    assert cost("anthropic", "claude-opus-5", {"parts": parts, "web_searches": 3}, **given) == expected + Decimal(
+        "0.03"
+    )
+    assert cost("anthropic", "claude-opus-5", {"parts": parts, "web_searches": 4}, **given) == expected + Decimal(
+        "0.04"
+    )
+    contradicting = price("anthropic", "claude-opus-5", {"parts": parts, "web_searches": 2}, **given)
+    assert contradicting == Unpriced("parts_invalid")
 
 
 @pytest.mark.parametrize(
@@ -210,6 +226,8 @@ def test_the_parts_of_several_models_add_up() -> None:
         ("gpt-5", Unpriced("parts_invalid")),
         ([3], Unpriced("parts_invalid")),
         ([{"model": "gpt-5"}], Unpriced("parts_invalid")),
+        ([{"model": "gpt-5", "counts": 3}], Unpriced("parts_invalid")),
+        ([part("gpt-5", {"web_searches": "x"}, input_tokens=10)], Unpriced("parts_invalid")),
         ([part("gpt-5", {"parts": []}, input_tokens=10)], Unpriced("parts_invalid")),
         ([part("gpt-5", input_tokens=-5), part("gpt-5", input_tokens=15)], Unpriced("parts_invalid")),
     ],

@@ -145,8 +145,8 @@ class PriceBook:
                 genai_request_timestamp=moment,
                 price_context=context or None,
             )
-        except (ValueError, TypeError, ArithmeticError):
-            return unpriced("details_contradict")
+        except (ValueError, TypeError, ArithmeticError) as error:
+            return unpriced("details_incomplete" if str(error).startswith("Missing usage") else "details_contradict")
         total = calculation.total_price
         if not used or not total:
             reason = units.check_billed(used, priced)

@@ -43,26 +43,33 @@ def read_parts(
 def _part(entry: object, provider: str, facts: Mapping[str, Any]) -> Part | None:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str):
         return None
-    given, details = entry.get("counts"), entry.get("details") or {}
+    given, details = entry.get("counts", entry), entry.get("details") or {}
     if not isinstance(given, Mapping) or not isinstance(details, Mapping) or details.get("parts") is not None:
         return None
     counts = {name: given.get(name) or 0 for name in COUNT_UNITS}
     if any(type(count) is not int or count < 0 for count in counts.values()):
         return None
+    if any(name in known_units() and not _is_number(value) for name, value in details.items()):
+        return None
     own = entry.get("provider")
     return Part(own if isinstance(own, str) else provider, entry["model"], counts, {**facts, **details})
 
 
-def _with_common_units(found: list[Part], details: Mapping[str, Any], model: str) -> list[Part]:
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _with_common_units(found: list[Part], details: Mapping[str, Any], model: str) -> list[Part] | Unpriced:
     """Adds units that only the row records, such as web searches, to the part of the row's model."""
-    common = {
-        name: value
-        for name, value in details.items()
-        if name in known_units() and value and not any(part.details.get(name) for part in found)
-    }
-    if not common:
-        return found
+    common: dict[str, Any] = {}
+    for name in known_units() & set(details):
+        rest = (details[name] or 0) - sum(part.details.get(name) or 0 for part in found)
+        if rest < 0:
+            return unpriced("parts_invalid")
+        if rest:
+            common[name] = rest
     main = next((number for number, part in enumerate(found) if part.model == model), 0)
     part = found[main]
-    found[main] = Part(part.provider, part.model, part.counts, {**part.details, **common})
+    added = {name: (part.details.get(name) or 0) + rest for name, rest in common.items()}
+    found[main] = Part(part.provider, part.model, part.counts, {**part.details, **added})
     return found
