@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import IO, Any, NamedTuple
 
 from tracker.database.driver import Connection, execute
@@ -15,6 +17,7 @@ from tracker.rollups.tables import qualified
 from tracker.rollups.touched import mark_touched
 
 ROWS = 2000
+_FLOATS = {"double precision": "d", "real": "f"}
 
 
 class Columns(NamedTuple):
@@ -22,6 +25,13 @@ class Columns(NamedTuple):
 
     scale: int | None = None
     source_chars: int | None = None
+    float_format: str | None = None
+
+    def stored(self, cost: Decimal) -> Decimal:
+        """The cost as the column stores it, as a number that is equal for equal stored costs."""
+        if self.float_format:
+            return Decimal(struct.unpack(self.float_format, struct.pack(self.float_format, cost))[0])
+        return cost if self.scale is None else round(cost, self.scale)
 
     def fit(self, source: str) -> str:
         """The source as the column stores it."""
@@ -54,13 +64,15 @@ def read_columns(connection: Connection, table: Table) -> Columns:
     """Raises `DatabaseError`."""
     _, rows = execute(
         connection,
-        "SELECT column_name, CASE WHEN data_type = 'numeric' THEN numeric_scale END, character_maximum_length"
+        "SELECT column_name, CASE WHEN data_type = 'numeric' THEN numeric_scale END, character_maximum_length,"
+        " data_type"
         " FROM information_schema.columns WHERE table_schema = %s AND table_name = 'token_usage'"
         " AND column_name IN ('cost', 'cost_source')",
         (table.schema,),
     )
-    found = {name: (scale, chars) for name, scale, chars in rows}
-    return Columns(found.get("cost", (None, None))[0], found.get("cost_source", (None, None))[1])
+    found = {name: values for name, *values in rows}
+    scale, _, kind = found.get("cost", (None, None, ""))
+    return Columns(scale, found.get("cost_source", (None, None))[1], _FLOATS.get(kind))
 
 
 def unknown_cost_is_zero(table: Table) -> bool:

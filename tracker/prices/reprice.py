@@ -170,9 +170,9 @@ class _Planner:
             sums.new += old
         elif isinstance(price, Price):
             # A column that an app declared with few digits contains the rounded cost.
-            new = price.cost if self.columns.scale is None else round(price.cost, self.columns.scale)
+            new = self.columns.stored(price.cost)
             sums.new += new
-            if new != old:
+            if old is None or new != self.columns.stored(old):
                 sums.changed += 1
                 change.set_cost(format(price.cost, "f"), self.columns.fit(price.source))
         else:
