@@ -36,6 +36,7 @@ _MAKERS: Mapping[str, str] = {
     "voyageai": "",
     "x-ai": "",
 }
+_MAX_FOUND = 2000
 _NO_DETAILS: Mapping[str, Any] = {}
 
 
@@ -60,6 +61,7 @@ class PriceBook:
         self._library = genai_prices
         self._snapshot = get_snapshot()
         self._own = tuple(own)
+        self._found: dict[tuple[str, str], tuple[Any, Any] | Unpriced] = {}
         self.source = f"genai-prices {genai_prices.__version__}"
 
     def price(
@@ -153,7 +155,15 @@ class PriceBook:
         return reason or Price(total, self.source)
 
     def _find(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
-        """genai-prices' provider and model."""
+        """genai-prices' provider and model; a model that is not listed takes a search of all lists."""
+        key = provider, model
+        if key not in self._found:
+            if len(self._found) >= _MAX_FOUND:
+                self._found.clear()
+            self._found[key] = self._search(provider, model)
+        return self._found[key]
+
+    def _search(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
         name = model.removeprefix("models/")
         try:
             return self._snapshot.find_provider_model(name, None, provider or None, None)
