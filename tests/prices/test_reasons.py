@@ -281,6 +281,13 @@ def test_a_custom_price_may_be_for_one_tier(tmp_path: Any) -> None:
     assert book.price("", "m", DAY, counts()) == Unpriced("usage_missing")
 
 
+def test_a_renamed_model_has_the_tiers_of_the_other(tmp_path: Any) -> None:
+    (tmp_path / "p.toml").write_text('[[price]]\nmodel = "prod"\nsame_as = "gpt-5"\nsame_provider = "openai"')
+    book = PriceBook(load(str(tmp_path / "p.toml")))
+    million, flex = counts(input_tokens=1_000_000), {"service_tier": "flex"}
+    assert book.price("own", "prod", DAY, million, flex) == BOOK.price("openai", "gpt-5", DAY, million, flex)
+
+
 # --- reasons ------------------------------------------------------------------------------------------------------
 
 

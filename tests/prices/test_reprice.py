@@ -14,7 +14,8 @@ from tracker.cli import main
 from tracker.database.table import read_table
 from tracker.errors import RecordError
 from tracker.prices.book import PriceBook
-from tracker.prices.reprice import fill, scope_since
+from tracker.prices.calls import scope_since
+from tracker.prices.reprice import fill
 from tracker.recording.batch import BatchWriter
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.tables import ALL

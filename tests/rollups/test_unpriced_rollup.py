@@ -12,7 +12,8 @@ from support import connect, run
 
 from tracker.database.migrate import migrate
 from tracker.prices.book import PriceBook
-from tracker.prices.reprice import fill, scope_since
+from tracker.prices.calls import scope_since
+from tracker.prices.reprice import fill
 from tracker.reports import Filters, usage
 from tracker.reports.unpriced import unpriced_calls
 from tracker.rollups import prune as pruning

@@ -16,6 +16,7 @@ from tracker.database.table import read_table
 from tracker.errors import DatabaseError, SettingError
 from tracker.prices import own, reprice
 from tracker.prices.book import PriceBook
+from tracker.prices.calls import scope_since
 from tracker.prices.reasons import sentence
 from tracker.rollups import refresh
 
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     since = _day(arguments.since) if arguments.since else None
     book = PriceBook(own.load(settings.load().prices))
     database = common.database()
-    scope = reprice.scope_since(since, zero_costs=arguments.replace_zero_costs)
+    scope = scope_since(since, zero_costs=arguments.replace_zero_costs)
     with closing(database.connect()) as connection, tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
         progress = common.Progress("calls")
         found = reprice.plan(connection, database.url.schema, book, changes, scope, progress=progress.show)

@@ -116,8 +116,10 @@ class PriceBook:
     ) -> Price | Unpriced:
         if failed and not used and not recorded:
             return Price(Decimal(0), self.source)
+        tier = tiers.tier_of(provider, details)
         for own in self._own:
-            if own.fits(provider, model, moment) and own.tier == tiers.tier_of(provider, details):
+            # A renamed model has the tiers of the other; USD for a million tokens are for one tier.
+            if own.fits(provider, model, moment) and (own.tier == tier or (own.same_as and not own.tier)):
                 if own.same_as is None:
                     return _own_cost(own, used, recorded)
                 provider, model = own.same_provider or "", own.same_as

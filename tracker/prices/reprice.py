@@ -9,40 +9,21 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import IO, Any, NamedTuple
-from uuid import UUID
+from typing import IO, Any
 
-from tracker.database.driver import Connection, execute
+from tracker.database.driver import Connection
 from tracker.database.table import Table, read_table
 from tracker.errors import SetupError
 from tracker.prices.book import OWN, Price, PriceBook
-from tracker.prices.changes import Change, Columns, apply_changes, read_columns, unknown_cost_is_zero
+from tracker.prices.calls import EVERYTHING, START, Cursor, Scope, read_calls
+from tracker.prices.changes import Change, Columns, apply_changes, read_columns
 from tracker.prices.corrections import Correction, read_correction
 from tracker.prices.reasons import Unpriced, unpriced
-from tracker.prices.units import COUNT_UNITS
-from tracker.rollups.tables import qualified
 
-ROWS = 2000
-_QUESTION = Path(__file__).with_name("calls.sql").read_text(encoding="utf-8")
-_NAMES = (
-    *("id", "created_at", "provider", "model", *COUNT_UNITS, "failed"),
-    *("details", "calls", "marked", "cost", "cost_source"),
-)
-
-
-class Cursor(NamedTuple):
-    """The last call that was read; reading continues behind it."""
-
-    time: str = "-infinity"
-    id: str = str(UUID(int=0))
-
-
-_START = Cursor()
+ROWS_PER_PROGRESS = 2000
 
 
 @dataclass(slots=True)
@@ -72,7 +53,7 @@ class Repricing:
     corrected: int = 0
     explained: int = 0
     read: int = 0
-    cursor: Cursor = _START
+    cursor: Cursor = START
 
     @property
     def changed(self) -> int:
@@ -83,35 +64,12 @@ class Repricing:
         return bool(self.changed or self.corrected or self.explained)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which calls are read: those without a cost, and with `again` those with a cost of ours.
-
-    `explained` includes calls whose reason for having no price is stored. `zero_costs` includes calls whose cost was
-    given as 0. At most `limit` calls are read.
-    """
-
-    since: Cursor = _START
-    again: bool = True
-    explained: bool = True
-    zero_costs: bool = False
-    limit: int | None = None
-
-
-_EVERYTHING = Scope()
-
-
-def scope_since(since: datetime | None, **options: Any) -> Scope:
-    """The scope of calls from a moment on."""
-    return Scope(Cursor(since.isoformat()) if since else _START, **options)
-
-
 def plan(
     connection: Connection,
     schema: str | None,
     book: PriceBook,
     changes: IO[str],
-    scope: Scope = _EVERYTHING,
+    scope: Scope = EVERYTHING,
     *,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Repricing:
@@ -122,9 +80,9 @@ def plan(
     """
     table = _usable(connection, schema)
     planner = _Planner(book, read_columns(connection, table), Repricing(changes, cursor=scope.since))
-    for row in _rows(connection, table, scope):
+    for row in read_calls(connection, table, scope):
         planner.add(row)
-        if planner.found.read % ROWS == 0:
+        if planner.found.read % ROWS_PER_PROGRESS == 0:
             progress(planner.found.read)
     return planner.found
 
@@ -189,39 +147,6 @@ def _may_replace(old: Decimal, source: str | None, price: Price | Unpriced) -> b
     if source == "provided":
         return old == 0 and isinstance(price, Price) and price.cost > 0
     return source is not None and (source == OWN or source.startswith("genai-prices "))
-
-
-def _rows(connection: Connection, table: Table, scope: Scope) -> Iterator[dict[str, Any]]:
-    question = _QUESTION.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
-    cursor, left = scope.since, scope.limit
-    while left is None or left > 0:
-        given = {
-            "again": scope.again,
-            "explained": scope.explained,
-            "zero_costs": scope.zero_costs,
-            "zero": unknown_cost_is_zero(table),
-            "count": ROWS if left is None else min(ROWS, left),
-            "zone": table.created_at_zone,
-            **cursor._asdict(),
-        }
-        _, rows = execute(connection, question, given)
-        for values in rows:
-            row = dict(zip(_NAMES, values, strict=True))
-            row["created_at"] = row["created_at"].astimezone(UTC)
-            yield row
-        if len(rows) < given["count"]:
-            return
-        cursor = Cursor(rows[-1][1].isoformat(), rows[-1][0])
-        left = None if left is None else left - len(rows)
-
-
-def _source(table: Table) -> str:
-    """The table, its times with a zone whatever the column has."""
-    name = qualified(table, "token_usage")
-    if table.created_at_zone is None:
-        return name
-    columns = ", ".join(column for column in table.columns if column != "created_at" and column.isidentifier())
-    return f"(SELECT {columns}, created_at AT TIME ZONE %(zone)s AS created_at FROM {name})"  # noqa: S608  names of ours
 
 
 def apply(connection: Connection, schema: str | None, found: Repricing) -> int:

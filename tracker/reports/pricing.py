@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from tracker.errors import TrackerError
 from tracker.prices import own
 from tracker.prices.book import PriceBook
-from tracker.prices.reprice import Scope, fill, scope_since
+from tracker.prices.calls import Scope, scope_since
+from tracker.prices.reprice import fill
 from tracker.reports import source
 
 log = logging.getLogger("tracker.dashboard")
