@@ -12,9 +12,11 @@ import streamlit as st
 from _formats import ago, exact, milliseconds, short_day, usd
 from _overview_parts import arrived
 from _range import charted, zone
+from _told import told
 from _words import _, plural
 
 from tracker import settings
+from tracker.prices.reasons import read_reason, sentence
 
 _ROW = 32
 Row = Mapping[str, Any]
@@ -43,12 +45,18 @@ def _lines(row: Row) -> Iterator[tuple[str, str]]:
     yield _("Operation"), _joined(row["operation"])
     yield _("User"), _joined(row["user_id"], row["session_id"])
     yield _("Tokens"), _tokens(row)
-    yield _("Cost"), _joined(usd(cast("Decimal | None", row["cost"])), row["cost_source"])
+    yield _("Cost"), _joined(usd(cast("Decimal | None", row["cost"])), _cost_source(row["cost_source"]))
     took = row["processing_time"]
     yield _("Took"), milliseconds(took) if took is not None else ""
     yield _("Result"), _joined(_("failed") if row["success"] is False else _("ok"), row["error_message"])
     yield _("Environment"), _joined(row["environment"], row["platform"], row["region"], row["deployment"])
     yield _("Arrived"), _way(row)
+
+
+def _cost_source(source: object) -> str:
+    """Where the cost comes from, or the sentence that says why there is none."""
+    reason = read_reason(str(source or ""))
+    return told(sentence(reason)) if reason else str(source or "")
 
 
 def _joined(*parts: object) -> str:

@@ -23,6 +23,7 @@ from _words import _
 from tracker.reports import Reader, source, usage
 from tracker.reports.frames import every_bucket
 from tracker.reports.hours import by_hour_and_weekday
+from tracker.reports.unpriced import unpriced_calls
 
 _EVERY_S = 15
 _HOURS_FRESH_S = 300.0
@@ -65,7 +66,7 @@ def _draw(reader: Reader) -> None:
         anonymous,
     )
     figures(totals, before, users, usage.trend(reader, filters), found)
-    unpriced(totals, models)
+    unpriced(totals, models, unpriced_calls(reader, filters))
     unusual_today(reader, filters)
     budgets(reader)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})

@@ -20,8 +20,10 @@ SAID_IN = {
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
     "recording": "delivery direct outbox outbox_file places statement tracker",
+    "prices": "reasons",
     "reports": "engine ledger pgbouncer sampler",
     "rollups": "lock refresh state",
+    "sources": "consistency",
     "": "settings",
 }
 _SENTENCE = re.compile(r"(?:[A-Z0-9{]|token-tracker ).* .*[.;]")

@@ -24,6 +24,7 @@ from tracker.database.driver import Connection, execute
 from tracker.database.locate import Database
 from tracker.database.table import read_table
 from tracker.reports import Filters, Reader, hours, latency, performance, usage
+from tracker.reports.unpriced import unpriced_calls
 from tracker.rollups import refresh, tables
 
 ZONE = "Asia/Kolkata"
@@ -68,6 +69,7 @@ def questions(reader: Reader, asked: Filters) -> dict[str, Callable[[], Any]]:
         "trend by day": lambda: usage.trend(reader, asked),
         "models by day": lambda: usage.by_model_over_time(reader, asked),
         "operations": lambda: usage.by_operation(reader, asked),
+        "unpriced calls by reason": lambda: unpriced_calls(reader, asked),
         "users": lambda: usage.users(reader, asked),
         "users by day": lambda: usage.users_over_time(reader, asked),
         "top users": lambda: usage.top_users(reader, asked),

@@ -11,7 +11,8 @@ from support import python
 
 from tracker import SettingError
 from tracker.prices import own
-from tracker.prices.book import PriceBook
+from tracker.prices.book import Price, PriceBook
+from tracker.prices.reasons import Unpriced
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 LISTED = f"genai-prices {genai_prices.__version__}"
@@ -34,7 +35,8 @@ def book():
 
 def cost(book, provider, model, moment=DAY, details=None, **given):
     price = book.price(provider, model, moment, counts(**given), details)
-    return price and price.cost
+    assert isinstance(price, Price), price
+    return price.cost
 
 
 def test_input_output_and_cached_tokens_each_have_their_price(book):
@@ -91,13 +93,20 @@ def test_the_provider_may_be_unknown(book):
     ("provider", "model"), [("", "my-finetune"), ("openai", "gpt-99"), ("own", "gpt-4o"), ("", "unknown"), ("", "")]
 )
 def test_nobody_knows_means_no_price_and_not_zero(book, provider, model):
-    assert book.price(provider, model, DAY, counts(input_tokens=10)) is None
+    assert book.price(provider, model, DAY, counts(input_tokens=10)) == Unpriced("model_unknown")
 
 
-def test_details_that_contradict_the_counts_are_left_out(book):
-    plain = cost(book, "google", "gemini-2.5-flash", input_tokens=100)
-    for details in ({"input_audio_tokens": 10**6}, {"input_audio_tokens": "x"}, {"sausages": 3}, {"service_tier": 3}):
-        assert cost(book, "google", "gemini-2.5-flash", input_tokens=100, details=details) == plain
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        ({"input_audio_tokens": 10**6}, Unpriced("details_contradict")),
+        ({"input_audio_tokens": "x"}, Unpriced("detail_invalid", "input_audio_tokens")),
+        ({"maps_searches": 3}, Unpriced("detail_unknown", "maps_searches")),
+        ({"service_tier": 3}, Unpriced("tier_unknown", "that is not a text")),
+    ],
+)
+def test_details_that_cannot_be_priced_leave_the_call_without_a_price(book, details, reason):
+    assert book.price("google", "gemini-2.5-flash", DAY, counts(input_tokens=100), details) == reason
 
 
 # --- own prices ---------------------------------------------------------------------------------------------------

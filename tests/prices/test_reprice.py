@@ -6,17 +6,21 @@ from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import genai_prices
 import pytest
-from support import a_call, connect, rows, run
+from support import a_call, connect, python, rows, run
 
 from tracker.cli import main
 from tracker.database.table import read_table
 from tracker.errors import RecordError
 from tracker.prices.book import PriceBook
+from tracker.prices.calls import scope_since
 from tracker.prices.reprice import fill
 from tracker.recording.batch import BatchWriter
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.tables import ALL
+
+LISTED = f"genai-prices {genai_prices.__version__}"
 
 
 @pytest.fixture
@@ -73,8 +77,8 @@ def test_only_costs_that_nobody_gave_change(command, calls, database_url, capsys
     assert found["gpt-4o"][1].startswith("genai-prices ")
     assert found["gpt-4.1"] == (9, "provided")
     assert found["gpt-4.1-mini"][0] == Decimal("0.4")
-    assert found["my-finetune"] == (None, None)
-    assert found["gpt-4.1-nano"] == (None, None)
+    assert found["my-finetune"] == (None, "unpriced model_unknown")
+    assert found["gpt-4.1-nano"] == (None, "unpriced usage_inconsistent")
     assert found["o3"] == (7, None)
 
 
@@ -145,16 +149,107 @@ def test_an_adopted_table_with_few_digits_and_naive_times_settles(command, empty
 
 
 def test_fill_prices_new_calls_and_marks_the_rollups_it_touched(calls, connection, database_url):
-    since = datetime(2026, 1, 1, tzinfo=UTC)
-    assert fill(connection, None, PriceBook(), since) == 1
+    scope = scope_since(datetime(2026, 1, 1, tzinfo=UTC))
+    found = fill(connection, None, PriceBook(), scope)
+    assert (found.changed, found.explained) == (1, 2)
     assert rows(database_url, "SELECT bucket FROM token_tracker_rollup_touched") == [
         (datetime(2026, 3, 1, tzinfo=UTC),)
     ]
-    assert fill(connection, None, PriceBook(), since) == 0
+    assert not fill(connection, None, PriceBook(), scope).has_changes
 
 
 def test_what_fails_on_the_way_leaves_no_half_batch(calls, connection, database_url):
     run(database_url, "ALTER TABLE token_tracker_rollup_touched ADD CONSTRAINT none CHECK (false)")
     with pytest.raises(RecordError):
-        fill(connection, None, PriceBook(), datetime(2026, 1, 1, tzinfo=UTC))
+        fill(connection, None, PriceBook(), scope_since(datetime(2026, 1, 1, tzinfo=UTC)))
     assert costs(database_url)["gpt-4o"] == (None, None)
+
+
+def store(connection, **given):
+    """One call of the day on which gpt-5 costs 1.25 USD for a million tokens."""
+    writer = BatchWriter(connection, None)
+    fields = {"model": "gpt-5", "provider": "openai", "input_tokens": 1_000_000, "output_tokens": 0, **given}
+    writer.add(a_call(created_at=datetime(2026, 3, 1, tzinfo=UTC), **fields).as_row(), None)
+    writer.flush()
+
+
+def test_an_earlier_cost_becomes_null_where_the_list_has_no_price_by_todays_rules(
+    command, connection, database_url, capsys
+):
+    flex = {"metadata": {"usage": {"service_tier": "flex"}}}
+    store(connection, cost="1.25", cost_source="genai-prices 0.2.3", **flex)
+    assert command("--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "1 calls would change; nothing was written." in out
+    assert "The price list has no price for flex of this model on the day of the call." in out
+    assert costs(database_url)["gpt-5"] == (Decimal("1.25"), "genai-prices 0.2.3")
+    assert command() == 0
+    assert "1 calls changed." in capsys.readouterr().out
+    assert costs(database_url)["gpt-5"] == (None, "unpriced tier_not_priced flex")
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "expected"),
+    [
+        ({"provider": "openrouter", "model": "openai/gpt-5"}, [], Decimal("1.25")),
+        ({"provider": "openrouter", "model": "openai/gpt-5", "input_tokens": 0}, [], 0),
+        ({"provider": "openrouter", "model": "not/listed"}, [], 0),
+        ({"provider": "openai"}, [], 0),
+        ({"provider": "openai"}, ["--replace-zero-costs"], Decimal("1.25")),
+        ({"provider": "openai", "input_tokens": 0}, ["--replace-zero-costs"], 0),
+        ({"provider": "openai", "metadata": {"usage": {"service_tier": "flex"}}}, ["--replace-zero-costs"], 0),
+    ],
+)
+def test_a_given_zero_is_replaced_only_where_it_is_known_to_be_wrong(
+    command, connection, database_url, given, arguments, expected
+):
+    store(connection, cost=0, **given)
+    assert command(*arguments) == 0
+    assert [cost for cost, _ in costs(database_url).values()] == [expected]
+
+
+def test_the_reasons_are_printed_with_their_models_and_calls(command, connection, capsys):
+    for _ in range(2):
+        store(connection, model="my-finetune", provider="own")
+    store(connection, metadata={"usage": {"service_tier": "tur\x1bbo"}})
+    assert command() == 0
+    out = capsys.readouterr().out
+    lines = out[out.index("without a price:") :].splitlines()
+    assert lines[1].split(maxsplit=2) == ["own/my-finetune", "2", "The price list does not contain this model."]
+    assert lines[2].split(maxsplit=2) == [
+        "openai/gpt-5",
+        "1",
+        "The meaning of the service tier tur?bo is not known, so no price applies.",
+    ]
+    assert "3 calls without a price got the reason." in out
+
+
+@pytest.mark.parametrize("kind", ["numeric(10,6)", "double precision", "real"])
+def test_a_second_run_changes_nothing_whatever_the_type_of_the_cost(
+    command, empty_database_url, monkeypatch, capsys, kind
+):
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    run(
+        empty_database_url,
+        "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), created_at timestamptz DEFAULT now(),"
+        f" user_id text, model text, input_tokens int, output_tokens int, total_tokens int, cost {kind})",
+        "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens)"
+        " VALUES ('gpt-4.1-mini', 123457, 1113, 124570)",
+    )
+    assert main(["migrate"]) == 0
+    assert command() == 0
+    assert "1 calls changed." in capsys.readouterr().out
+    assert command() == 0
+    assert "0 calls changed." in capsys.readouterr().out
+
+
+def test_the_installed_command_prices_and_explains(connection, database_url):
+    store(connection)
+    store(connection, model="whisper-1", input_tokens=0)
+    done = python("-m", "tracker", "reprice", env={"DATABASE_URL": database_url})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The model is billed by audio_seconds, which is not recorded for the call." in done.stdout
+    assert costs(database_url) == {
+        "gpt-5": (Decimal("1.25"), LISTED),
+        "whisper-1": (None, "unpriced unit_missing audio_seconds"),
+    }

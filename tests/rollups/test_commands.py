@@ -68,7 +68,9 @@ def test_verify_names_a_difference_and_is_exit_1_and_rebuild_mends_it(
 def test_verify_names_the_figure_that_differs(
     at: Store, table: str, figure: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    at.add([{"created_at": NOON, "cost": 1, "processing_time": 12, "delivery": "direct", "connection_ms": 3}])
+    inconsistent = '{"usage_problem": "total_mismatch"}'
+    timed = {"processing_time": 12, "delivery": "direct", "connection_ms": 3}
+    at.add([{"created_at": NOON, "cost": 1, "metadata": inconsistent, **timed}])
     assert main(["rollup"]) == 0
     wrong = f"{figure} || {figure}" if "slot" in figure or figure == "counts" else "77"
     quarter = "" if table in {tables.USERS, tables.USER_DAYS} else "WHERE minutes = 15"

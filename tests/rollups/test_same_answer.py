@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from support import connect, run
 from tracker.database.migrate import migrate
 from tracker.reports import Filters, hours, latency, performance, usage
 from tracker.reports.frames import every_bucket
+from tracker.reports.unpriced import unpriced_calls
 from tracker.rollups import prune as pruning
 from tracker.rollups.refresh import cover, refresh
 from tracker.rollups.tables import DAY_S
@@ -55,6 +57,15 @@ LENGTHS = [
 ]
 
 
+METADATA = [
+    "{}",
+    '{"usage_problem": "total_mismatch", "usage_source": "response:chat", "usage_raw": {"total_tokens": 1}}',
+    '{"usage_problem": "A sentence of an earlier version."}',
+    '{"usage_source": "otlp:unmarked"}',
+    "[1]",
+]
+
+
 def moments(around: datetime) -> st.SearchStrategy[datetime]:
     """Quarters of an hour, a microsecond beside them, and anything else."""
     quarters = st.integers(-96 * 5, 96 * 5).map(lambda quarter: around + timedelta(minutes=15 * quarter))
@@ -79,6 +90,8 @@ def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
             "input_tokens": st.integers(0, 5),
             "total_tokens": st.integers(10, 2**31 - 1),
             "cost": st.one_of(st.none(), st.decimals("0", "1", places=9)),
+            "cost_source": st.sampled_from([None, "unpriced model_unknown", "unpriced tier_not_priced flex"]),
+            "metadata": st.sampled_from(METADATA),
             "success": st.booleans(),
             "is_test": st.sampled_from([False, False, True]),
             "processing_time": st.one_of(st.none(), st.integers(0, 100_000)),
@@ -165,6 +178,7 @@ def check(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
     check_over_time(store, rows, asked)
     check_users(store, rows, asked)
     check_performance(store, rows, asked)
+    check_unpriced(store, rows, asked)
     timed = [row["processing_time"] for row in rows if row["processing_time"] is not None]
     found = latency.by_model(store.reader, asked)
     assert int(found["calls"].sum()) == len(timed)
@@ -185,6 +199,27 @@ def check_totals(store: Store, rows: list[dict[str, Any]], asked: Filters) -> No
     assert usage.users(store.reader, asked) == len({row["user_id"] for row in rows})
     operations = usage.by_operation(store.reader, asked).set_index("operation")["calls"].to_dict()
     assert operations == counted(row["operation"] for row in rows)
+
+
+def check_unpriced(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+    found = unpriced_calls(store.reader, asked)
+    assert int(found["unpriced_calls"].sum()) == usage.totals(store.reader, asked).unpriced_calls
+    names = ["model", "usage_problem", "usage_source", "reason"]
+    answer: dict[Any, int] = defaultdict(int)
+    for row in found.to_dict("records"):
+        answer[tuple(row[name] if isinstance(row[name], str) else None for name in names)] += int(row["calls"])
+    assert answer == counted(reason for row in rows if (reason := unpriced_reason(row)))
+
+
+def unpriced_reason(row: dict[str, Any]) -> tuple[str | None, ...] | None:
+    metadata = json.loads(row["metadata"])
+    marks = metadata if isinstance(metadata, dict) else {}
+    problem = marks.get("usage_problem")
+    if row["cost"] is not None and problem is None:
+        return None
+    source = marks.get("usage_source") if problem else None
+    reason = (row["cost_source"] or "").removeprefix("unpriced ") or None if row["cost"] is None else None
+    return row["model"], problem, source, reason
 
 
 def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
@@ -299,7 +334,7 @@ def adopted(empty_database_url: str, new_store: Callable[[str], Store]) -> Store
         "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id text, model text,"
         " provider text, operation text, input_tokens integer, output_tokens integer,"
         " total_tokens integer GENERATED ALWAYS AS (input_tokens + output_tokens) STORED, cost double precision,"
-        " created_at timestamp DEFAULT now())",
+        " metadata json, created_at timestamp DEFAULT now())",
     )
     migrate(lambda: connect(empty_database_url), timezone="Asia/Seoul")
     return new_store(empty_database_url)
@@ -317,14 +352,16 @@ def test_an_adopted_table_says_the_same(adopted: Store, moments_of_calls: list[d
         for number, moment in enumerate(moments_of_calls):
             naive = moment.astimezone(ZoneInfo("Asia/Seoul")).replace(tzinfo=None)
             cursor.execute(
-                "INSERT INTO token_usage (created_at, input_tokens, output_tokens, cost, user_id, is_test)"
-                " VALUES (%s, 3, 4, %s, %s, NULL)",
-                (naive, 0.1 if number % 2 else None, "u" if number % 3 else None),
+                "INSERT INTO token_usage (created_at, input_tokens, output_tokens, cost, user_id, is_test, metadata)"
+                " VALUES (%s, 3, 4, %s, %s, NULL, %s)",
+                (naive, 0.1 if number % 2 else None, "u" if number % 3 else None, [None, *METADATA][number % 6]),
             )
     expected = [moment for moment in moments_of_calls if asked.start <= moment < asked.end]
     for _ in range(2):
         assert usage.totals(adopted.reader, asked).calls == len(expected)
         assert usage.totals(adopted.reader, asked).total_tokens == 7 * len(expected)
         assert usage.trend(adopted.reader, asked)["calls"].sum() == len(expected)
+        unpriced = unpriced_calls(adopted.reader, asked)["unpriced_calls"].sum()
+        assert unpriced == usage.totals(adopted.reader, asked).unpriced_calls
         adopted.catch_up()
     assert adopted.differences() == []

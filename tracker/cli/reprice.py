@@ -1,4 +1,4 @@
-"""token-tracker reprice: set the costs of calls anew, by today's knowledge of the prices of their day."""
+"""token-tracker reprice: set the costs of calls by today's price list, and say why calls have no price."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from tracker.database.table import read_table
 from tracker.errors import DatabaseError, SettingError
 from tracker.prices import own, reprice
 from tracker.prices.book import PriceBook
+from tracker.prices.calls import scope_since
+from tracker.prices.reasons import sentence
 from tracker.rollups import refresh
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("reprice", help="set the costs of calls anew; costs that were given stay")
+    parser = commands.add_parser("reprice", help="set the costs of calls by today's price list; given costs stay")
     parser.add_argument("--since", metavar="DATE", help="only calls from this day on (UTC), such as 2026-01-31")
+    parser.add_argument(
+        "--replace-zero-costs",
+        action="store_true",
+        help="also replace a given cost of 0 of calls with tokens that the list has a price for",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would change and change nothing")
     parser.set_defaults(run=run)
 
@@ -30,19 +37,28 @@ def run(arguments: argparse.Namespace) -> int:
     since = _day(arguments.since) if arguments.since else None
     book = PriceBook(own.load(settings.load().prices))
     database = common.database()
+    scope = scope_since(since, zero_costs=arguments.replace_zero_costs)
     with closing(database.connect()) as connection, tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
         progress = common.Progress("calls")
-        found = reprice.plan(connection, database.url.schema, book, changes, since=since, progress=progress.show)
+        found = reprice.plan(connection, database.url.schema, book, changes, scope, progress=progress.show)
         progress.end()
-        _show(found)
+        _print_sums(found)
+        _print_reasons(found)
         if arguments.dry_run:
-            print(f"{found.changed:,} calls would change; nothing was written.")
+            print(f"{found.changed:,} calls would change; nothing was written.{_others(found, 'would get')}")
             return 0
         written = reprice.apply(connection, database.url.schema, found)
-        print(f"{written:,} calls changed.")
+        print(f"{found.changed:,} calls changed.{_others(found, 'got')}")
         if written:
             _refresh(connection, database.url.schema)
     return 0
+
+
+def _others(found: reprice.Repricing, got: str) -> str:
+    """The changes that are not costs."""
+    counts = f" {found.corrected:,} calls {got} corrected counts." if found.corrected else ""
+    reasons = f" {found.explained:,} calls without a price {got} the reason." if found.explained else ""
+    return counts + reasons
 
 
 def _refresh(connection: Connection, schema: str | None) -> None:
@@ -53,19 +69,38 @@ def _refresh(connection: Connection, schema: str | None) -> None:
         print(f"The rollups are brought up to date by whoever reads them next. {error}", file=sys.stderr)
 
 
-def _show(found: reprice.Repricing) -> None:
-    """A line a model: sums before and after, and what has no price."""
+def _print_sums(found: reprice.Repricing) -> None:
+    """One line for each model: the sums before and after, and how many calls have no price."""
     print(f"{'model':<44} {'calls':>10} {'changed':>10} {'old USD':>16} {'new USD':>16}")
     for (provider, model), sums in sorted(found.sums.items(), key=lambda item: (-item[1].new, item[0])):
-        name = _shown(f"{provider}/{model}" if provider else model)
         note = f"  {sums.unpriced:,} without a price" if sums.unpriced else ""
+        name = _model(provider, model)
         print(f"{name:<44} {sums.calls:>10,} {sums.changed:>10,} {sums.old:>16,.6f} {sums.new:>16,.6f}{note}")
 
 
-def _shown(name: str) -> str:
-    """A database's text for a terminal: one line, no control signs."""
-    plain = "".join(char if char.isprintable() else "?" for char in name)
-    return plain if len(plain) <= 44 else plain[:43] + "…"
+def _print_reasons(found: reprice.Repricing) -> None:
+    """One line for each model and reason, those with the most calls first."""
+    lines = [
+        (calls, _model(provider, model), sentence(reason))
+        for (provider, model), sums in found.sums.items()
+        for reason, calls in sums.reasons.items()
+    ]
+    if lines:
+        print("\nwithout a price:")
+    for calls, name, text in sorted(lines, key=lambda line: (-line[0], line[1:])):
+        print(f"{name:<44} {calls:>10,}  {_printable(text)}")
+    if lines:
+        print()
+
+
+def _model(provider: str, model: str) -> str:
+    name = _printable(f"{provider}/{model}" if provider else model)
+    return name if len(name) <= 44 else name[:43] + "…"
+
+
+def _printable(text: str) -> str:
+    """A database's text for a terminal: one line, no control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _day(text: str) -> datetime:

@@ -20,7 +20,7 @@ Connect = Callable[[], Connection]
 
 _FOLDER = Path(__file__).with_name("migrations")
 # The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
-_FILES = {3: "ledger_and_alerts", 4: "rollups", 5: "budgets", 6: "spans", 7: "user_days"}
+_FILES = {3: "ledger_and_alerts", 4: "rollups", 5: "budgets", 6: "spans", 7: "user_days", 9: "unpriced_rollup"}
 VERSIONS = (1, 2, *_FILES)
 _LEDGER = """\
 CREATE TABLE IF NOT EXISTS token_tracker_migrations (
@@ -102,6 +102,8 @@ class _Run:
                 for version, name in _FILES.items():
                     if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
                         self._step_file(connection, version, name)
+                        if name == "unpriced_rollup" and {1, 4} <= done:
+                            self._refresh_inconsistent(connection, table)
                 complete = 2 in done and not any(indexes.missing(connection, table))
                 if not complete and _has_few_rows(connection):
                     self._build(connection, connection, table, done)
@@ -173,6 +175,27 @@ class _Run:
         self._do(connection, _text(version, name))
         self._protect(connection, before)
         self._done(connection, version, name)
+
+    def _refresh_inconsistent(self, connection: Connection, table: Table) -> None:
+        """Let the rollups be made again where calls have inconsistent usage: an earlier version did not add them up.
+
+        The statement that reads `token_usage` names no other table of ours, for Citus.
+        """
+        if self._dry_run:
+            return
+        zone = f" AT TIME ZONE {literal(table.created_at_zone)}" if table.created_at_zone else ""
+        execute(connection, "SELECT set_config('statement_timeout', '10min', true)")
+        _, rows = execute(
+            connection,
+            f"SELECT DISTINCT date_bin('15 minutes', created_at{zone}, 'epoch')::text FROM token_usage"  # noqa: S608
+            " WHERE metadata ->> 'usage_problem' IS NOT NULL",
+        )
+        if rows:
+            execute(
+                connection,
+                "INSERT INTO token_tracker_rollup_touched SELECT unnest(CAST(%s AS timestamptz[]))",
+                ([bucket for (bucket,) in rows],),
+            )
 
     def _keep_zone(self, connection: Connection, table: Table) -> None:
         """Store which zone a naive created_at means, in the column's comment: readable by every role."""

@@ -1,4 +1,8 @@
-"""What a call cost: by one's own prices first, then by genai-prices' list, each at the call's own date."""
+"""What a call costs, or why that is not known: custom prices first, then genai-prices at the call's own date.
+
+genai-prices returns a number for facts that it does not know: it ignores an unknown tier and an unknown unit. A price
+counts only after `tiers` and `units` have checked that the list covers every recorded fact.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,31 @@ from decimal import Decimal
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.prices import parts, tiers, units
 from tracker.prices.own import OwnPrice
+from tracker.prices.reasons import Unpriced, unpriced
 
 OWN = "own prices"
-# Our names and what others call the same, where genai-prices knows it by neither.
-_CONTEXTS = {"batch": {"processing": "batch"}, "batches": {"processing": "batch"}}
+# Who makes the models of a list, with how those models' names begin; the other lists are of resellers.
+_MAKERS: Mapping[str, str] = {
+    "anthropic": "",
+    "arcee": "",
+    "aws": "amazon.",
+    "cohere": "",
+    "deepseek": "",
+    "elevenlabs": "",
+    "google": "",
+    "meta": "",
+    "minimax": "",
+    "mistral": "",
+    "moonshotai": "",
+    "openai": "",
+    "perplexity": "sonar",
+    "voyageai": "",
+    "x-ai": "",
+}
+_MAX_FOUND = 2000
+_NO_DETAILS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +55,13 @@ class PriceBook:
         """Raises `SettingError` where genai-prices isn't installed."""
         try:
             import genai_prices
+            from genai_prices.data_snapshot import get_snapshot
         except ImportError:
             raise SettingError("Prices need genai-prices: pip install genai-prices.") from None
         self._library = genai_prices
+        self._snapshot = get_snapshot()
         self._own = tuple(own)
+        self._found: dict[tuple[str, str], tuple[Any, Any] | Unpriced] = {}
         self.source = f"genai-prices {genai_prices.__version__}"
 
     def price(
@@ -44,70 +71,124 @@ class PriceBook:
         moment: datetime,
         counts: Mapping[str, int],
         details: Mapping[str, Any] | None = None,
-    ) -> Price | None:
-        """The price of a call that ended at `moment` (aware); None when nobody knows it, which is not 0.
+        *,
+        calls: int = 1,
+        failed: bool = False,
+    ) -> Price | Unpriced:
+        """The price of a call that ended at `moment` (aware), or why it has none.
 
-        `counts` are the table's token columns, `details` what `metadata.usage` holds for prices.
+        `counts` are the table's token columns, `details` what `metadata.usage` contains. `calls` is above 1 for a row
+        that is the sum of a batch. A failed call without usage costs 0.
         """
+        details = details or _NO_DETAILS
+        used = {unit: counts[name] for name, unit in units.COUNT_UNITS.items() if counts[name]}
+        recorded = units.read_units(details, tiers.FACTS)
+        if isinstance(recorded, Unpriced):
+            return recorded
+        if details.get("parts") is None:
+            return self._price(provider, model, moment, used, recorded, details, calls, failed)
+        found = parts.read_parts(details, provider, model, counts)
+        if isinstance(found, Unpriced):
+            return found
+        return self._sum(found, moment, calls)
+
+    def _sum(self, found: Sequence[parts.Part], moment: datetime, calls: int) -> Price | Unpriced:
+        """The cost of a row of several models: the sum, or the first part without a price."""
+        cost, sources = Decimal(0), set()
+        for part in found:
+            price = self.price(part.provider, part.model, moment, part.counts, part.details, calls=calls)
+            if isinstance(price, Unpriced):
+                return unpriced("part_not_priced", f"{part.model}: {price.code} {price.detail}".rstrip())
+            cost += price.cost
+            sources.add(price.source)
+        return Price(cost, OWN if sources == {OWN} else self.source)
+
+    def _price(
+        self,
+        provider: str,
+        model: str,
+        moment: datetime,
+        used: Mapping[str, int],
+        recorded: Mapping[str, int | float],
+        details: Mapping[str, Any],
+        calls: int,
+        failed: bool,
+    ) -> Price | Unpriced:
+        if failed and not used and not recorded:
+            return Price(Decimal(0), self.source)
+        tier = tiers.tier_of(provider, details)
         for own in self._own:
-            if own.fits(provider, model, moment):
+            # A renamed model has the tiers of the other; USD for a million tokens are for one tier.
+            if own.fits(provider, model, moment) and (own.tier == tier or (own.same_as and not own.tier)):
                 if own.same_as is None:
-                    return Price(own.cost(counts), OWN)
+                    return _own_cost(own, used, recorded)
                 provider, model = own.same_provider or "", own.same_as
                 break
-        cost = self._listed(provider, model, moment, counts, details or {})
-        return None if cost is None else Price(cost, self.source)
+        found = self._find(provider, model)
+        if isinstance(found, Unpriced):
+            return found
+        seller, listed = found
+        context = tiers.price_context(seller.id, details)
+        if isinstance(context, Unpriced):
+            return context
+        if reason := tiers.check_variant(listed, seller, moment, context):
+            return reason
+        return self._listed(seller, listed, moment, {**used, **recorded}, context, calls)
 
     def _listed(
-        self, provider: str, model: str, moment: datetime, counts: Mapping[str, int], details: Mapping[str, Any]
-    ) -> Decimal | None:
+        self, seller: Any, listed: Any, moment: datetime, used: Mapping[str, int | float], context: Any, calls: int
+    ) -> Price | Unpriced:
+        priced = units.priced_units(listed.get_prices(moment, context or None))
+        reason = units.check_units(used, priced, seller.id) or units.check_batch(used, priced, calls, seller.id)
+        if reason:
+            return reason
+        try:
+            calculation = listed.calc_price(
+                self._library.Usage(**{"input_tokens": 0, "output_tokens": 0, **used}),
+                seller,
+                genai_request_timestamp=moment,
+                price_context=context or None,
+            )
+        except (ValueError, TypeError, ArithmeticError) as error:
+            return unpriced("details_incomplete" if str(error).startswith("Missing usage") else "details_contradict")
+        total = calculation.total_price
+        if not used or not total:
+            reason = units.check_billed(used, priced)
+        return reason or Price(total, self.source)
+
+    def _find(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
+        """genai-prices' provider and model; a model that is not listed takes a search of all lists."""
+        key = provider, model
+        if key not in self._found:
+            if len(self._found) >= _MAX_FOUND:
+                self._found.clear()
+            self._found[key] = self._search(provider, model)
+        return self._found[key]
+
+    def _search(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
         name = model.removeprefix("models/")
-        tier = details.get("service_tier")
-        context = _CONTEXTS.get(tier, {"service_tier": tier}) if isinstance(tier, str) else None
-        for detailed in (details, {}):
-            try:
-                calculation = self._library.calc_price(
-                    self._usage(counts, detailed),
-                    name,
-                    provider_id=provider or None,
-                    genai_request_timestamp=moment,
-                    price_context=context,
-                )
-            except LookupError:
-                return None
-            except (ValueError, TypeError, ArithmeticError):
-                continue  # the details contradict the counts: price the counts alone
-            return calculation.total_price
-        return None
-
-    def _usage(self, counts: Mapping[str, int], details: Mapping[str, Any]) -> Any:
-        known = {name: value for name, value in details.items() if name in _DETAILS and _is_count(value)}
-        return self._library.Usage(
-            input_tokens=counts["input_tokens"],
-            output_tokens=counts["output_tokens"],
-            cache_read_tokens=counts["cache_read_input_tokens"],
-            cache_write_tokens=counts["cache_write_input_tokens"],
-            output_reasoning_tokens=counts["reasoning_output_tokens"],
-            **known,
-        )
+        try:
+            return self._snapshot.find_provider_model(name, None, provider or None, None)
+        except LookupError:
+            if provider or not name:
+                return unpriced("model_unknown")
+        makers = [
+            (seller, listed)
+            for seller in self._snapshot.providers
+            if seller.id in _MAKERS and name.lower().startswith(_MAKERS[seller.id])
+            if (listed := seller.find_model(name))
+        ]
+        if len(makers) == 1:
+            return makers[0]
+        sold = makers or any(seller.find_model(name) for seller in self._snapshot.providers)
+        return unpriced("provider_unknown" if sold else "model_unknown")
 
 
-# The details that shapes.py reads; an app's own metadata.usage may hold anything.
-_DETAILS = frozenset(
-    {
-        "audio_seconds",
-        "cache_audio_read_tokens",
-        "cache_write_1h_tokens",
-        "input_audio_tokens",
-        "input_image_tokens",
-        "input_video_tokens",
-        "output_audio_tokens",
-        "output_citation_tokens",
-        "output_image_tokens",
-        "web_searches",
-    }
-)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+def _own_cost(own: OwnPrice, used: Mapping[str, int], recorded: Mapping[str, int | float]) -> Price | Unpriced:
+    """A custom price covers tokens of every kind; other units have none."""
+    for unit in recorded:
+        if not unit.endswith("_tokens"):
+            return unpriced("detail_not_priced", unit)
+    if not used:
+        return unpriced("usage_missing")
+    return Price(own.cost({name: used.get(unit, 0) for name, unit in units.COUNT_UNITS.items()}), OWN)

@@ -1,4 +1,4 @@
--- Which calls after this one have a cost that is ours to set, and what do prices need to know of them?
+-- Which calls after this one have a cost that Token Tracker may set, and what do prices need to know of them?
 SELECT id::text AS id,
        created_at,
        coalesce(provider, '') AS provider,
@@ -8,13 +8,20 @@ SELECT id::text AS id,
        coalesce(cache_read_input_tokens, 0)::int8 AS cache_read_input_tokens,
        coalesce(cache_write_input_tokens, 0)::int8 AS cache_write_input_tokens,
        coalesce(reasoning_output_tokens, 0)::int8 AS reasoning_output_tokens,
-       CASE WHEN metadata::jsonb ? 'usage_problem' THEN '"unknown"' ELSE metadata::jsonb -> 'usage' END AS details,
+       success IS FALSE AS failed,
+       metadata::jsonb -> 'usage' AS details,
+       metadata::jsonb -> 'calls' AS calls,
+       CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN metadata::jsonb END AS marked,
        -- Where the column takes no NULL, an unknown cost is stored as its default.
-       CASE WHEN NOT %(zero)s OR cost <> 0 OR cost_source IS NOT NULL THEN cost::text END AS cost,
+       CASE WHEN NOT %(zero)s OR cost <> 0 OR (cost_source IS NOT NULL AND cost_source NOT LIKE 'unpriced %%')
+           THEN cost::text END AS cost,
        cost_source
 FROM token_usage AS calls
 WHERE (created_at, id) > (%(time)s::timestamptz, %(id)s::uuid)
-  AND (cost IS NULL OR (%(zero)s AND cost = 0 AND cost_source IS NULL)
-       OR (%(again)s AND (cost_source LIKE 'genai-prices %%' OR cost_source = 'own prices')))
+  AND (((cost IS NULL OR (%(zero)s AND cost = 0 AND (cost_source IS NULL OR cost_source LIKE 'unpriced %%')))
+        AND (%(explained)s OR cost_source IS NULL OR cost_source NOT LIKE 'unpriced %%'))
+       OR (%(again)s AND (cost_source LIKE 'genai-prices %%' OR cost_source = 'own prices'
+                          OR metadata ->> 'usage_raw' IS NOT NULL
+                          OR (cost = 0 AND cost_source = 'provided' AND (%(zero_costs)s OR provider = 'openrouter')))))
 ORDER BY created_at, id
 LIMIT %(count)s

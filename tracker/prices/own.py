@@ -13,13 +13,16 @@ from tracker.errors import SettingError
 from tracker.small_files import parse_toml, read_text
 
 _RATES = ("input", "output", "cache_read", "cache_write", "reasoning")
-_KEYS = {"model", "provider", "from", "same_as", "same_provider", *_RATES}
+_KEYS = {"model", "provider", "from", "same_as", "same_provider", "service_tier", *_RATES}
 _MILLION = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnPrice:
-    """One `[[price]]`: USD for a million tokens, or the name of a model that costs the same."""
+    """One `[[price]]`: USD for a million tokens, or the name of a model that costs the same.
+
+    `tier` is a service tier with a price of its own; None means the list price.
+    """
 
     model: str
     provider: str | None
@@ -27,6 +30,7 @@ class OwnPrice:
     rates: Mapping[str, Decimal]
     same_as: str | None
     same_provider: str | None
+    tier: str | None = None
 
     def fits(self, provider: str, model: str, moment: datetime) -> bool:
         """Whether it is the price of this model at this moment; `model` may end in * for any ending."""
@@ -69,7 +73,7 @@ def _price(entry: Any, number: int) -> OwnPrice:
         raise wrong("is no table")
     if unknown := sorted(set(entry) - _KEYS):
         raise wrong(f"holds {unknown[0]!r}; it may hold {', '.join(sorted(_KEYS))}")
-    for name in ("model", "provider", "same_as", "same_provider"):
+    for name in ("model", "provider", "same_as", "same_provider", "service_tier"):
         if name in entry and (not isinstance(entry[name], str) or not entry[name].strip()):
             raise wrong(f"holds a {name} that is no text")
     if "model" not in entry:
@@ -84,6 +88,7 @@ def _price(entry: Any, number: int) -> OwnPrice:
         rates=rates,
         same_as=entry.get("same_as"),
         same_provider=entry.get("same_provider"),
+        tier=entry.get("service_tier"),
     )
 
 

@@ -1,33 +1,29 @@
-"""Costs set anew from today's knowledge of prices: what would change first, then the change itself."""
+"""Sets costs by today's price list: first the plan, then the change.
+
+A call without a price gets the reason in `cost_source` (`unpriced <code> <detail>`), so that it is visible and is not
+priced again each minute. Usage that was marked as inconsistent is read again from its stored numbers.
+"""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import IO, Any
-from uuid import UUID
 
-from tracker.database.driver import Connection, execute
+from tracker.database.driver import Connection
 from tracker.database.table import Table, read_table
 from tracker.errors import SetupError
-from tracker.prices.book import PriceBook
-from tracker.rollups.touched import mark_touched
+from tracker.prices.book import OWN, Price, PriceBook
+from tracker.prices.calls import EVERYTHING, START, Cursor, Scope, read_calls
+from tracker.prices.changes import Change, Columns, apply_changes, read_columns
+from tracker.prices.corrections import Correction, read_correction
+from tracker.prices.reasons import Unpriced, unpriced
 
-ROWS = 2000
-_QUESTION = Path(__file__).with_name("calls.sql").read_text(encoding="utf-8")
-_COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-)
+ROWS_PER_PROGRESS = 2000
 
 
 @dataclass(slots=True)
@@ -36,21 +32,36 @@ class Sums:
 
     calls: int = 0
     changed: int = 0
-    unpriced: int = 0
     old: Decimal = Decimal(0)
     new: Decimal = Decimal(0)
+    reasons: Counter[Unpriced] = field(default_factory=Counter)
+
+    @property
+    def unpriced(self) -> int:
+        return self.reasons.total()
 
 
 @dataclass(slots=True)
 class Repricing:
-    """What is to change: the sums by (provider, model), and the changes in a file, since there may be many."""
+    """What is to change: the sums by (provider, model), and the changes in a file, since there may be many.
+
+    `changed` calls get another cost, `corrected` ones other counts, `explained` ones only another reason.
+    """
 
     changes: IO[str]
     sums: dict[tuple[str, str], Sums] = field(default_factory=lambda: defaultdict(Sums))
+    corrected: int = 0
+    explained: int = 0
+    read: int = 0
+    cursor: Cursor = START
 
     @property
     def changed(self) -> int:
         return sum(sums.changed for sums in self.sums.values())
+
+    @property
+    def has_changes(self) -> bool:
+        return bool(self.changed or self.corrected or self.explained)
 
 
 def plan(
@@ -58,128 +69,104 @@ def plan(
     schema: str | None,
     book: PriceBook,
     changes: IO[str],
+    scope: Scope = EVERYTHING,
     *,
-    since: datetime | None = None,
-    again: bool = True,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Repricing:
-    """Find what each call costs by now, into the file `changes`; no row is written.
+    """Write into the file `changes` what each call of the scope costs today; no row is written.
 
-    `again=False` looks only at calls without a cost. Costs that the caller or provider gave are not looked at. A call
-    that nobody knows a price for keeps what it has. Raises `DatabaseError`.
+    Costs that a caller or a provider gave stay, except for a 0 that the price list contradicts. A cost of ours becomes
+    NULL if the list has no price by today's rules. Raises `DatabaseError`.
     """
     table = _usable(connection, schema)
-    digits = _scale(connection, table)
-    found = Repricing(changes)
-    for seen, row in enumerate(_rows(connection, table, since, again), 1):
-        if seen % ROWS == 0:
-            progress(seen)
-        _look(row, book, digits, found)
-    return found
+    planner = _Planner(book, read_columns(connection, table), Repricing(changes, cursor=scope.since))
+    for row in read_calls(connection, table, scope):
+        planner.add(row)
+        if planner.found.read % ROWS_PER_PROGRESS == 0:
+            progress(planner.found.read)
+    return planner.found
 
 
-def _look(row: dict[str, Any], book: PriceBook, digits: int | None, found: Repricing) -> None:
-    sums = found.sums[row["provider"], row["model"]]
-    sums.calls += 1
-    old = None if row["cost"] is None else Decimal(row["cost"])
-    sums.old += old or 0
-    unknown = row["details"] == "unknown"
-    details = row["details"] if isinstance(row["details"], dict) else None
-    price = None if unknown else book.price(row["provider"], row["model"], row["created_at"], row, details)
-    if price is None:
-        sums.unpriced += old is None
-        sums.new += old or 0
-        return
-    # A column that an app declared with few digits holds the rounded cost.
-    new = price.cost if digits is None else round(price.cost, digits)
-    sums.new += new
-    if new != old:
-        sums.changed += 1
-        change = {"id": row["id"], "cost": format(price.cost, "f"), "source": price.source}
-        found.changes.write(json.dumps(change) + "\n")
+@dataclass(slots=True)
+class _Planner:
+    """Decides what changes in each call."""
+
+    book: PriceBook
+    columns: Columns
+    found: Repricing
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.found.read += 1
+        self.found.cursor = Cursor(row["created_at"].isoformat(), row["id"])
+        correction = read_correction(row["marked"]) if isinstance(row["marked"], dict) else None
+        change = Change(row["id"], correction)
+        self.found.corrected += correction is not None
+        self._plan_cost(row, change, self._price(row, correction))
+        if change.has_effect:
+            self.found.changes.write(json.dumps(change.as_json()) + "\n")
+
+    def _price(self, row: Mapping[str, Any], correction: Correction | None) -> Price | Unpriced:
+        if row["marked"] is not None and correction is None:
+            return unpriced("usage_inconsistent")
+        details = correction.details if correction else row["details"]
+        return self.book.price(
+            row["provider"],
+            row["model"],
+            row["created_at"],
+            correction.counts if correction else row,
+            details if isinstance(details, dict) else None,
+            calls=row["calls"] if type(row["calls"]) is int else 1,
+            failed=row["failed"],
+        )
+
+    def _plan_cost(self, row: Mapping[str, Any], change: Change, price: Price | Unpriced) -> None:
+        sums = self.found.sums[row["provider"], row["model"]]
+        sums.calls += 1
+        old = None if row["cost"] is None else Decimal(row["cost"])
+        sums.old += old or 0
+        if old is not None and not _may_replace(old, row["cost_source"], price):
+            sums.new += old
+        elif isinstance(price, Price):
+            # A column that an app declared with few digits contains the rounded cost.
+            new = self.columns.stored(price.cost)
+            sums.new += new
+            if old is None or new != self.columns.stored(old):
+                sums.changed += 1
+                change.set_cost(format(price.cost, "f"), self.columns.fit(price.source))
+        else:
+            sums.reasons[price] += 1
+            source = self.columns.fit(price.source)
+            if old is not None or source != row["cost_source"]:
+                sums.changed += old is not None
+                self.found.explained += old is None
+                change.set_cost(None, source)
 
 
-def _rows(connection: Connection, table: Table, since: datetime | None, again: bool) -> Iterator[dict[str, Any]]:
-    question = _QUESTION.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
-    names = ("id", "created_at", "provider", "model", *_COUNTS, "details", "cost", "cost_source")
-    given: dict[str, Any] = {
-        "again": again,
-        "zero": _zero_is_unknown(table),
-        "count": ROWS,
-        "zone": table.created_at_zone,
-    }
-    given |= {"time": since.isoformat() if since else "-infinity", "id": str(UUID(int=0))}
-    while True:
-        _, rows = execute(connection, question, given)
-        for values in rows:
-            row = dict(zip(names, values, strict=True))
-            row["created_at"] = row["created_at"].astimezone(UTC)
-            yield row
-        if len(rows) < ROWS:
-            return
-        given |= {"id": rows[-1][0], "time": rows[-1][1].isoformat()}
-
-
-def _zero_is_unknown(table: Table) -> bool:
-    """Where the cost's column takes no NULL, its default stands in for what isn't known."""
-    return "cost" in table.defaulted
-
-
-def _source(table: Table) -> str:
-    """The table, its times with a zone whatever the column has."""
-    name = f'"{table.schema.replace(chr(34), chr(34) * 2)}".token_usage'
-    if table.created_at_zone is None:
-        return name
-    columns = ", ".join(column for column in table.columns if column != "created_at" and column.isidentifier())
-    return f"(SELECT {columns}, created_at AT TIME ZONE %(zone)s AS created_at FROM {name})"  # noqa: S608  names of ours
+def _may_replace(old: Decimal, source: str | None, price: Price | Unpriced) -> bool:
+    """Whether a stored cost is ours, or a given 0 of a call that the list has a price for."""
+    if source == "provided":
+        return old == 0 and isinstance(price, Price) and price.cost > 0
+    return source is not None and (source == OWN or source.startswith("genai-prices "))
 
 
 def apply(connection: Connection, schema: str | None, found: Repricing) -> int:
-    """Write the changes, a transaction each 2,000; how many calls got another cost. Raises `DatabaseError`.
+    """Write the plan, one transaction for each 2,000 calls; returns the number of written calls.
 
-    Each transaction marks the rollups of the calls it changed.
+    Each transaction marks the rollups of the calls that it changes. Raises `DatabaseError`.
     """
-    table = _usable(connection, schema)
-    written = 0
-    found.changes.seek(0)
-    while lines := [line for _, line in zip(range(ROWS), found.changes, strict=False)]:
-        execute(connection, "BEGIN")
-        try:
-            moments = _write(connection, table, lines)
-            mark_touched(connection, schema, moments)
-            execute(connection, "COMMIT")
-        except BaseException:
-            if not connection.closed:
-                execute(connection, "ROLLBACK")
-            raise
-        written += len(moments)
-    return written
+    return apply_changes(connection, _usable(connection, schema), found.changes)
 
 
-def _write(connection: Connection, table: Table, lines: Sequence[str]) -> list[datetime]:
-    zone = "AT TIME ZONE %(zone)s" if table.created_at_zone else ""
-    name = f'"{table.schema.replace(chr(34), chr(34) * 2)}".token_usage'
-    _, rows = execute(
-        connection,
-        f"UPDATE {name} AS calls SET cost = change.cost, cost_source = change.source"  # noqa: S608  names of ours
-        " FROM json_to_recordset(%(changes)s) AS change (id uuid, cost numeric, source text)"
-        " WHERE calls.id = change.id"
-        " AND (calls.cost IS NULL OR (%(zero)s AND calls.cost = 0 AND calls.cost_source IS NULL)"
-        " OR calls.cost_source LIKE 'genai-prices %%' OR calls.cost_source = 'own prices')"
-        f" RETURNING calls.created_at {zone}",
-        {"changes": "[" + ",".join(lines) + "]", "zone": table.created_at_zone, "zero": _zero_is_unknown(table)},
-    )
-    return [moment.astimezone(UTC) for (moment,) in rows]
+def fill(connection: Connection, schema: str | None, book: PriceBook, scope: Scope) -> Repricing:
+    """Give the calls of the scope that have no cost their cost, or the reason why they have none.
 
-
-def fill(connection: Connection, schema: str | None, book: PriceBook, since: datetime) -> int:
-    """Give each call since then that has no cost the one it has by now; how many got one. Raises `DatabaseError`.
-
-    For whatever runs beside the functions: the dashboard, the rollups' refresh, a recorder's own thread.
+    For a process that runs next to the functions: the dashboard. Raises `DatabaseError`.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
-        found = plan(connection, schema, book, changes, since=since, again=False)
-        return apply(connection, schema, found) if found.changed else 0
+        found = plan(connection, schema, book, changes, replace(scope, again=False))
+        if found.has_changes:
+            apply(connection, schema, found)
+        return found
 
 
 def _usable(connection: Connection, schema: str | None) -> Table:
@@ -192,14 +179,3 @@ def _usable(connection: Connection, schema: str | None) -> Table:
             "column_missing", f"token_usage lacks {missing}.", "Add what is missing: token-tracker migrate."
         )
     return table
-
-
-def _scale(connection: Connection, table: Table) -> int | None:
-    """Digits after the point that the cost column holds; None when all."""
-    _, rows = execute(
-        connection,
-        "SELECT numeric_scale FROM information_schema.columns"
-        " WHERE table_schema = %s AND table_name = 'token_usage' AND column_name = 'cost' AND data_type = 'numeric'",
-        (table.schema,),
-    )
-    return rows[0][0] if rows else None

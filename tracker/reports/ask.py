@@ -16,6 +16,7 @@ from tracker.rollups.pieces import Pieces, Segment, cut
 
 _FILTERS = {
     "usage": ("model", "provider", "operation", "environment"),
+    "unpriced": ("model", "provider", "operation", "environment"),
     "latency": ("model", "provider"),
     "recording": ("environment",),
 }

@@ -1,36 +1,69 @@
-"""The dashboard's side gives new calls their cost, since a function that records has no time for prices."""
+"""The dashboard gives new calls their cost, since a function that records has no time to load a price list.
+
+Each call is priced once: a call without a price gets the reason in `cost_source`, and is read again only when the
+dashboard starts or its custom prices change. One run reads a bounded number of calls.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tracker.errors import TrackerError
-from tracker.prices import own, reprice
+from tracker.prices import own
 from tracker.prices.book import PriceBook
+from tracker.prices.calls import Scope, scope_since
+from tracker.prices.reprice import fill
 from tracker.reports import source
 
 log = logging.getLogger("tracker.dashboard")
-# What came late is priced by `token-tracker reprice`.
-_FIRST_LOOK_BACK = timedelta(days=2)
-_LOOK_BACK = timedelta(hours=2)
-_said: set[str] = set()
-_looked = False
+CALLS_PER_RUN = 20_000
+# Calls that arrive later are priced by `token-tracker reprice`.
+_FIRST_WINDOW = timedelta(days=2)
+_WINDOW = timedelta(hours=2)
+_logged: set[str] = set()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far the calls of the first window are priced; `first` is None when all of them are."""
+
+    prices: tuple[own.OwnPrice, ...] | None = None
+    database: str | None = None
+    first: Scope | None = None
+
+
+_progress = _Progress()
 
 
 def price_new_calls() -> int:
-    """Price the last calls that have no cost; how many got one. What stands in the way is logged once."""
-    global _looked
+    """Price the latest calls without a cost; returns how many got one. An obstacle is logged once."""
     try:
-        book = PriceBook(own.load(source.settings().prices))
+        prices = own.load(source.settings().prices)
         reader = source.reader()
-        since = datetime.now(UTC) - (_LOOK_BACK if _looked else _FIRST_LOOK_BACK)
+        book = PriceBook(prices)
+        schema = reader.database.url.schema
+        _start_over_if_changed(prices, str(reader.database.url))
         with reader.borrow() as connection:
-            priced = reprice.fill(connection, reader.database.url.schema, book, since)
+            priced = 0
+            if _progress.first is not None:
+                found = fill(connection, schema, book, _progress.first)
+                priced += found.changed
+                done = found.read < CALLS_PER_RUN
+                _progress.first = None if done else replace(_progress.first, since=found.cursor)
+            recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
+            priced += fill(connection, schema, book, recent).changed
     except TrackerError as error:
-        if str(error) not in _said:
-            _said.add(str(error))
+        if str(error) not in _logged:
+            _logged.add(str(error))
             log.info("New calls aren't priced. %s", error)
         return 0
-    _looked = True
     return priced
+
+
+def _start_over_if_changed(prices: tuple[own.OwnPrice, ...], database: str) -> None:
+    """Read the first window again after a start, and when the custom prices or the database changed."""
+    if (_progress.prices, _progress.database) != (prices, database):
+        _progress.prices, _progress.database = prices, database
+        _progress.first = scope_since(datetime.now(UTC) - _FIRST_WINDOW, limit=CALLS_PER_RUN)

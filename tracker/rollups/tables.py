@@ -50,6 +50,14 @@ USAGE = Rollup(
         "sample_calls",
     ),
 )
+UNPRICED = Rollup(
+    "token_tracker_unpriced_rollup",
+    "unpriced",
+    "unpriced_parts",
+    ("is_test", "provider", "model", "operation", "environment", "usage_problem", "usage_source", "reason"),
+    ("calls", "total_tokens", "unpriced_calls", "unpriced_tokens"),
+)
+"""Calls without a cost or with inconsistent usage, by the reason: a small part of all calls."""
 LATENCY = Rollup(
     "token_tracker_latency_rollup",
     "latency",
@@ -73,7 +81,7 @@ RECORDING = Rollup(
         "counts",
     ),
 )
-ROLLUPS = (USAGE, LATENCY, RECORDING)
+ROLLUPS = (USAGE, UNPRICED, LATENCY, RECORDING)
 
 USERS = "token_tracker_user_rollup"
 USER_COLUMNS = (

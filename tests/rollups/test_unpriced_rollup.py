@@ -1,0 +1,86 @@
+"""The rollup of the calls without a price: an upgrade fills it, and a price list changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rollups_support import Store
+from support import connect, run
+
+from tracker.database.migrate import migrate
+from tracker.prices.book import PriceBook
+from tracker.prices.calls import scope_since
+from tracker.prices.reprice import fill
+from tracker.reports import Filters, usage
+from tracker.reports.unpriced import unpriced_calls
+from tracker.rollups import prune as pruning
+
+DAY = datetime(2026, 6, 10, tzinfo=UTC)
+ASKED = Filters(start=DAY, end=datetime(2026, 6, 12, tzinfo=UTC), timezone="UTC")
+SENTENCE = '{"usage_problem": "A sentence of an earlier version."}'
+
+
+@pytest.fixture(params=["timestamptz", "timestamp"])
+def store(request: pytest.FixtureRequest, empty_database_url: str, new_store: Callable[[str], Store]) -> Store:
+    """Calls in the rollups of a database of the version before: two without a cost, one of them inconsistent."""
+    if request.param == "timestamp":
+        run(
+            empty_database_url,
+            "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), created_at timestamp,"
+            " user_id text, model text, input_tokens int, output_tokens int, total_tokens int, metadata json)",
+        )
+    migrate(lambda: connect(empty_database_url), timezone="Asia/Seoul" if request.param == "timestamp" else None)
+    store = new_store(empty_database_url)
+    at = DAY.replace(hour=12, tzinfo=None if request.param == "timestamp" else UTC)
+    store.add({"created_at": at, "cost": cost, "metadata": metadata} for cost, metadata in CALLS)
+    store.catch_up()
+    run(
+        empty_database_url,
+        "DROP TABLE token_tracker_unpriced_rollup",
+        "DELETE FROM token_tracker_migrations WHERE version = 9",
+    )
+    return store
+
+
+CALLS: tuple[tuple[Any, str], ...] = ((None, "{}"), (None, SENTENCE), (1, "{}"))
+
+
+def problems(store: Store) -> list[tuple[str | None, str | None, int]]:
+    found = unpriced_calls(store.reader, ASKED)[["usage_problem", "reason", "calls"]]
+    return sorted((tuple(row) for row in found.itertuples(index=False)), key=str)
+
+
+def test_an_upgrade_lists_what_the_rows_contain(store: Store) -> None:
+    migrate(lambda: connect(store.url))
+    expected = sorted([(None, None, 1), ("A sentence of an earlier version.", None, 1)], key=str)
+    assert problems(store) == expected
+    store.catch_up()
+    assert problems(store) == expected
+    assert store.differences() == []
+
+
+def test_an_upgrade_keeps_the_number_of_pruned_calls(store: Store) -> None:
+    migrate(lambda: connect(store.url))
+    run(store.url, "DROP TABLE token_tracker_unpriced_rollup", "DELETE FROM token_tracker_migrations WHERE version = 9")
+    run(store.url, "UPDATE token_tracker_usage_rollup SET generation = 1", "DELETE FROM token_usage")
+    migrate(lambda: connect(store.url))
+    assert problems(store) == [(None, None, 2)]
+    assert usage.totals(store.reader, ASKED).unpriced_calls == 2
+
+
+def test_a_reason_reaches_the_rollup_and_survives_pruning(store: Store) -> None:
+    migrate(lambda: connect(store.url))
+    store.catch_up()
+    assert fill(store.connection, None, PriceBook(), scope_since(None)).explained == 2
+    expected = sorted(
+        [(None, "model_unknown", 1), ("A sentence of an earlier version.", "usage_inconsistent", 1)], key=str
+    )
+    assert problems(store) == expected
+    store.catch_up()
+    assert problems(store) == expected
+    pruning.prune(store.connection, store.table, int(ASKED.end.timestamp()))
+    assert (problems(store), store.count("token_usage")) == (expected, 0)
+    assert store.differences() == []

@@ -1,0 +1,65 @@
+"""Why a call has no price: a code, what it is about, and the sentence that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PREFIX = "unpriced "
+"""How `cost_source` of a call without a cost begins, where the reason is known."""
+_MAX_DETAIL = 60
+
+# `{detail}` is what the code is about: a tier, a unit, a model. docs/prices.md lists the codes.
+SENTENCES: Mapping[str, str] = {
+    "model_unknown": "The price list does not contain this model.",
+    "provider_unknown": "The provider is not recorded, and the model's name does not identify one provider.",
+    "tier_unknown": "The meaning of the service tier {detail} is not known, so no price applies.",
+    "tier_not_priced": "The price list has no price for {detail} of this model on the day of the call.",
+    "region_not_priced": "The price list has no price for the inference region {detail}.",
+    "detail_not_priced": "The price list has no price for {detail} of this model.",
+    "detail_unknown": "The recorded usage contains {detail}, which the price list does not know.",
+    "detail_invalid": "The recorded value of {detail} is not a count.",
+    "details_contradict": "The recorded details contradict the token counts.",
+    "details_incomplete": "The usage does not state how many of the cached tokens are audio or images.",
+    "usage_missing": "The call has no recorded usage.",
+    "unit_missing": "The model is billed by {detail}, which is not recorded for the call.",
+    "usage_inconsistent": "The provider's usage contradicts itself, or could not be read.",
+    "batch_needs_calls": "The price depends on the size of each call, and the row is the sum of a batch.",
+    "parts_invalid": "The row contains several models, and their counts do not add up to the row.",
+    "part_not_priced": "One of the models in the row has no price: {detail}.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Why a call has no price: a code of `SENTENCES`, and what it is about."""
+
+    code: str
+    detail: str = ""
+
+    @property
+    def source(self) -> str:
+        """The text for `cost_source`."""
+        return f"{PREFIX}{self.code} {self.detail}".rstrip()
+
+
+def unpriced(code: str, detail: object = "") -> Unpriced:
+    """A reason; `detail` becomes one short line, since it may be any text of a provider."""
+    line = "".join(char if char.isprintable() else "?" for char in str(detail))
+    return Unpriced(code, " ".join(line.split())[:_MAX_DETAIL])
+
+
+def read_reason(source: str | None) -> Unpriced | None:
+    """The reason in a `cost_source`; None if it contains none."""
+    if not source or not source.startswith(PREFIX):
+        return None
+    code, _, detail = source.removeprefix(PREFIX).partition(" ")
+    return Unpriced(code, detail)
+
+
+def sentence(reason: Unpriced) -> str:
+    """The reason as an English sentence. A code of a newer version is its own sentence."""
+    text = SENTENCES.get(reason.code)
+    if text is None:
+        return f"{reason.code} {reason.detail}".strip() + "."
+    return text.replace("{detail}", reason.detail or "an unknown value")

@@ -1,0 +1,68 @@
+-- Which calls of this range have no cost or inconsistent usage, by model and reason?
+-- Buckets that are added up already come from the rollup; what was touched since, and ragged ends, from the rows.
+\ir defaults.sql
+WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens) AS (
+    -- Added up already:
+    SELECT provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens
+    FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
+                CAST(:generations AS integer[]))
+      AS stretch (minutes, start, until, generation)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM token_tracker_unpriced_rollup AS rollup
+        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
+          AND rollup.generation >= stretch.generation
+        OFFSET 0
+    ) AS rollup
+    WHERE (:include_tests OR is_test IS NOT TRUE)
+      AND (:model IS NULL OR model = :model)
+      AND (:provider IS NULL OR provider = :provider)
+      AND (:operation IS NULL OR operation = :operation)
+      AND (:environment IS NULL OR environment = :environment)
+    UNION ALL
+    -- From the rows:
+    SELECT provider, model,
+           left(metadata ->> 'usage_problem', 200),
+           CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN left(metadata ->> 'usage_source', 60) END,
+           CASE WHEN cost IS NULL THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
+           1, (cost IS NULL)::int,
+           CASE WHEN cost IS NULL THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
+    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]))
+      AS stretch (start, until)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM token_usage AS calls
+        WHERE created_at >= stretch.start AND created_at < stretch.until
+          AND (cost IS NULL OR metadata ->> 'usage_problem' IS NOT NULL)
+        OFFSET 0
+    ) AS calls
+    WHERE (:include_tests OR is_test IS NOT TRUE)
+      AND (:model IS NULL OR model = :model)
+      AND (:provider IS NULL OR provider = :provider)
+      AND (:operation IS NULL OR operation = :operation)
+      AND (:user IS NULL OR user_id = :user)
+      AND (:environment IS NULL OR environment = :environment)
+    UNION ALL
+    SELECT provider, model,
+           left(metadata ->> 'usage_problem', 200),
+           CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN left(metadata ->> 'usage_source', 60) END,
+           CASE WHEN cost IS NULL THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
+           1, (cost IS NULL)::int,
+           CASE WHEN cost IS NULL THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
+    FROM token_usage AS calls
+    WHERE created_at >= :rows_start AND created_at < :rows_until
+      AND (cost IS NULL OR metadata ->> 'usage_problem' IS NOT NULL)
+      AND (:include_tests OR is_test IS NOT TRUE)
+      AND (:model IS NULL OR model = :model)
+      AND (:provider IS NULL OR provider = :provider)
+      AND (:operation IS NULL OR operation = :operation)
+      AND (:user IS NULL OR user_id = :user)
+      AND (:environment IS NULL OR environment = :environment)
+)
+SELECT provider, model, usage_problem, usage_source, reason,
+       sum(calls)::bigint AS calls,
+       sum(unpriced_calls)::bigint AS unpriced_calls,
+       sum(unpriced_tokens)::bigint AS unpriced_tokens
+FROM used
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY calls DESC, model, provider, usage_problem, usage_source, reason;
