@@ -34,6 +34,7 @@ LAYERS = (
     "database",
     "rollups",
     "sources",
+    "otlp",
     "prices",
     "budgets",
     "reconcile",

@@ -20,9 +20,9 @@ from tracker.database.driver import Connection
 from tracker.database.locate import locate
 from tracker.diagnostics.access import allowed
 from tracker.errors import DatabaseError, SettingError, UsageError
+from tracker.otlp import decode, span_reader
 from tracker.recording import exports
 from tracker.settings import Settings, load
-from tracker.sources import otlp, spans
 from tracker.sources.tree import Key, Node
 
 log = logging.getLogger("tracker.traces")
@@ -115,13 +115,13 @@ class TracesApp:
         nodes = []
         for key, span in found.items():
             record = None
-            if otlp.counts(span):
-                try:
-                    record = otlp.record_of(span)
-                    rows[key] = record.as_row()
-                except UsageError as error:
-                    wrong[key] = str(error)
-            if node := otlp.node_of(span, record):
+            try:
+                record = span_reader.read_span(span).record
+            except UsageError as error:
+                wrong[key] = str(error)
+            if record:
+                rows[key] = record.as_row()
+            if node := span_reader.node_of(span, record):
                 nodes.append(node)
         result = self._write(nodes, rows) if nodes else exports.Result([], set(), None)
         rejected = [sentence for key, sentence in wrong.items() if key not in result.repeating] + result.refused
@@ -179,9 +179,9 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     return plain
 
 
-def _decoded(body: bytes, kind: str) -> list[spans.Span]:
+def _decoded(body: bytes, kind: str) -> list[decode.Span]:
     try:
-        return spans.from_protobuf(body) if kind == _PROTOBUF else spans.from_json(body)
+        return decode.from_protobuf(body) if kind == _PROTOBUF else decode.from_json(body)
     except SettingError as error:
         raise _Refused(501, str(error)) from None
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A span that says what an AI call used → its record.
+"""Reads one span: the token usage of an AI call, a failed call, or neither.
 
 Attributes by OpenTelemetry's GenAI conventions, current and deprecated, and by the Vercel AI SDK's own `ai.*`.
 Sources: opentelemetry.io/docs/specs/semconv/gen-ai; ai-sdk.dev/docs/ai-sdk-core/telemetry.
@@ -11,13 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from tracker.errors import UsageError
 from tracker.masking import mask
+from tracker.otlp.decode import Attributes, Span
 from tracker.sources.shapes import provider_named, provider_of
-from tracker.sources.spans import Attributes, Span
 from tracker.sources.tree import Node
 from tracker.usage import TokenUsage
 
@@ -85,17 +85,39 @@ _PLATFORMS = {
 
 @dataclass(frozen=True, slots=True)
 class SpanRecord:
-    """A span's record, and the place its resource names."""
+    """The usage of one AI call, where it ran (by the resource), and the instrumentation that wrote the span."""
 
     usage: TokenUsage
     place: dict[str, str | None]
+    scope: str
+    scope_version: str
 
     def as_row(self) -> dict[str, Any]:
         return self.usage.as_row() | self.place
 
 
-def counts(span: Span) -> bool:
-    """Whether the span says what one AI call used: it has tokens, and it isn't one that sums its children up."""
+Kind = Literal["usage", "failure", "unread", "other"]
+
+
+class SpanReading(NamedTuple):
+    """What a span is.
+
+    `usage`: one AI call with its tokens. `failure`: one failed AI call without tokens. `unread`: a GenAI span whose
+    usage was not understood. `other`: anything else. Only `usage` and `failure` have a record.
+    """
+
+    kind: Kind
+    record: SpanRecord | None = None
+
+
+def read_span(span: Span) -> SpanReading:
+    """Read one span. Raises `UsageError` with a sentence for a span that cannot be stored."""
+    if not _has_usage(span):
+        return SpanReading("other")
+    return SpanReading("usage", record_of(span))
+
+
+def _has_usage(span: Span) -> bool:
     if not (_says(span, "input_tokens") or _says(span, "output_tokens")):
         return False
     name = str(span.attributes.get("ai.operationId") or span.name)
@@ -147,7 +169,7 @@ def record_of(span: Span) -> SpanRecord:
         error_message=_failure(span) if span.failed else None,
         metadata={name: value for name, value in metadata.items() if value},
     )
-    return SpanRecord(usage, _place(span.resource))
+    return SpanRecord(usage, _place(span.resource), span.scope_name, span.scope_version)
 
 
 def _number(attributes: Attributes, names: Sequence[str]) -> int | None:
