@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tracker.sources.consistency import CountError, Reread, check_usage, numbers_only, to_count
 from tracker.sources.shapes import (
     BATCHED,
     CHAT,
@@ -15,6 +18,7 @@ from tracker.sources.shapes import (
     COUNTS,
     MESSAGES,
     PLACES,
+    SHAPES,
     Path,
     Rule,
     Shape,
@@ -22,20 +26,16 @@ from tracker.sources.shapes import (
     rule,
 )
 
-_MAX_COUNT = 2**31 - 1  # PostgreSQL's integer
 _MAX_COST_USD = 10**6
-_NO_USAGE = "The answer holds no usage that is known here; it is recorded with 0 tokens."
-_NO_STREAM_USAGE = (
-    "The stream held no usage, so it is recorded with 0 tokens."
-    ' OpenAI\'s chat streams have it only with stream_options={"include_usage": True}.'
-)
+_MAX_TEXT_CHARS = 1_000_000
 
 
 class Answer(NamedTuple):
-    """What an answer says: counts by the table's names, input with cached and output with reasoning tokens.
+    """What a response states: counts by the table's names, input with cached and output with reasoning tokens.
 
-    `details` are counts that prices need, by genai-prices' names, and the tier the call was served in. `failure` is
-    the error that the answer itself reports, `problem` what couldn't be read from it.
+    `details` are what determines the price besides the counts, by genai-prices' names. `failure` is the error that
+    the response itself reports. `problem` is a code of `USAGE_PROBLEMS`; then `raw` are the stated numbers and
+    `usage_source` names the reader. `note` says how a count was derived (`reasoning_from_total`).
     """
 
     counts: Mapping[str, int] = MappingProxyType({})
@@ -46,6 +46,54 @@ class Answer(NamedTuple):
     details: Mapping[str, Any] = MappingProxyType({})
     failure: str | None = None
     problem: str | None = None
+    raw: Mapping[str, Any] | None = None
+    usage_source: str | None = None
+    note: str | None = None
+
+
+def read_usage_text(text: str, *, provider: str | None = None, model: str | None = None) -> Answer | None:
+    """The usage in a text that is JSON or a Python literal of a response, a usage object or `providerMetadata`.
+
+    None if the text is longer than 1,000,000 characters, cannot be parsed or contains no usage.
+    """
+    node = parse_text(text)
+    answer = None if node is None else read_usage_object(node, provider=provider)
+    return answer if answer is None or answer.model or not model else answer._replace(model=model)
+
+
+def parse_text(text: str) -> Any:
+    """The object that a JSON text or a Python literal describes; None for any other text."""
+    if len(text) > _MAX_TEXT_CHARS or text.lstrip()[:1] not in {"{", "["}:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def read_usage_object(node: object, *, provider: str | None = None) -> Answer | None:
+    """The usage in a response, a bare usage object or the AI SDK's `providerMetadata`; None if it contains none."""
+    candidates = [node, {"usage": node}, {"usage_metadata": node}]
+    if isinstance(node, Mapping):
+        candidates += [inner for inner in node.values() if isinstance(inner, Mapping)]
+    for candidate in candidates:
+        answer = read(candidate)
+        if answer.problem not in {"usage_missing", "response_unreadable"} and (answer.counts or answer.details):
+            return answer if answer.provider or not provider else answer._replace(provider=provider)
+    return None
+
+
+def reread(shape_name: str, raw: Mapping[str, Any]) -> Reread | None:
+    """What today's rules of a shape read from the stored numbers of a marked row."""
+    shape = next((shape for shape in SHAPES if shape.name == shape_name), None)
+    if shape is None:
+        return None
+    answer = read({shape.usage.partition("|")[0]: raw})
+    return Reread(dict(answer.counts), dict(answer.details), answer.problem)
 
 
 def read(response: object) -> Answer:
@@ -65,7 +113,7 @@ class AnswerReader:
     Gemini repeats its counts with each piece, Anthropic sends them first and again with the last, OpenAI once.
     """
 
-    __slots__ = ("_complete", "_failure", "_found", "_id", "_model", "_problem", "_shape", "_tier")
+    __slots__ = ("_complete", "_failure", "_found", "_id", "_model", "_problem", "_raw", "_shape", "_tier")
 
     def __init__(self) -> None:
         self._complete = False
@@ -76,13 +124,14 @@ class AnswerReader:
         self._tier: str | None = None
         self._failure: str | None = None
         self._problem: str | None = None
+        self._raw: object = None
 
     def add(self, piece: object) -> None:
         """Take one piece, or the whole."""
         try:
             self._add(piece)
-        except Exception as error:  # noqa: BLE001  a provider's object may do anything when it is looked at
-            self._problem = f"The answer couldn't be read ({type(error).__name__})."
+        except Exception:  # noqa: BLE001  a provider's object may raise anything when it is read
+            self._problem = "response_unreadable"
 
     @property
     def complete(self) -> bool:
@@ -138,6 +187,7 @@ class AnswerReader:
             if shape is None:
                 continue
             self._shape = shape
+            self._raw = usage
             self._tier = _text(usage, "service_tier") or self._tier
             self._find(usage, _rules(shape).tree)
             return True
@@ -160,26 +210,34 @@ class AnswerReader:
         model = _plain_model(self._model)
         provider = (model and provider_of(model)) or (shape and shape.provider) or None
         if shape is None:
-            problem = self._problem or (None if self._failure else _NO_STREAM_USAGE if streamed else _NO_USAGE)
+            problem = self._problem or (
+                None if self._failure else "stream_usage_missing" if streamed else "usage_missing"
+            )
             return Answer({}, provider, model, self._id, failure=self._failure, problem=problem)
-        try:
-            counts = _normalise(shape, self._found)
-        except ValueError as error:
-            return Answer({}, provider, model, self._id, failure=self._failure, problem=str(error))
+        counts, problem = _normalise(shape, self._found)
+        stated = counts.pop("total_tokens", None)
+        checked = check_usage(counts, stated_total=stated, formula_total=self._formula_total(stated), raw=self._raw)
+        problem = problem or checked.problem
         details = {name: value for name, choices in _rules(shape).details if (value := self._detail(choices))}
         if self._tier and self._tier not in {"standard", "default", "auto"}:
             details["service_tier"] = self._tier
         cost = self._found.get(("cost",))
         return Answer(
-            counts=counts,
+            counts=checked.counts,
             provider=provider,
             model=model,
             response_id=self._id,
             cost=_cost(cost),
             details=details,
             failure=self._failure,
-            problem=self._problem,
+            problem=problem or self._problem,
+            raw=checked.raw if problem is None else numbers_only(self._raw),
+            usage_source=f"response:{shape.name}" if problem else None,
         )
+
+    def _formula_total(self, stated: int | None) -> int | None:
+        citations = self._found.get(("citation_tokens",))
+        return stated if citations is not None else None
 
     def _detail(self, choices: tuple[Path, ...]) -> Any:
         for path in choices:
@@ -249,15 +307,23 @@ def _is(shape: Shape, usage: object) -> bool:
     return _first(usage, rules.marks) is not None and _first(usage, rules.absent) is None
 
 
-def _normalise(shape: Shape, found: Mapping[Path, Any]) -> dict[str, int]:
-    """The table's counts from what was found. Raises `ValueError` with a sentence for what can't be right."""
-    given = {name: count for name, choices in _rules(shape).counts if (count := _sum(choices, found)) is not None}
-    if shape is MESSAGES:
+def _normalise(shape: Shape, found: Mapping[Path, Any]) -> tuple[dict[str, int], str | None]:
+    """The table's counts from what was found, and the problem code of a count that is none."""
+    given: dict[str, int] = {}
+    problem = None
+    for name, choices in _rules(shape).counts:
+        try:
+            count = _sum(choices, found)
+        except CountError as error:
+            problem = problem or error.code
+            continue
+        if count is not None:
+            given[name] = count
+    if problem is None and shape is MESSAGES:
         _add_compactions(given, found.get(("iterations",)))
-    if shape is CHAT:
+    if problem is None and shape is CHAT:
         _add_what_output_leaves_out(given, found)
-    _check(given)
-    return given
+    return given, problem
 
 
 def _sum(choices: Rule, found: Mapping[Path, Any]) -> int | None:
@@ -265,19 +331,9 @@ def _sum(choices: Rule, found: Mapping[Path, Any]) -> int | None:
     for choice in choices:
         for path in choice:
             if path in found:
-                total = (total or 0) + _whole(found[path])
+                total = (total or 0) + to_count(found[path])
                 break
     return total
-
-
-def _whole(value: object) -> int:
-    if type(value) is int and 0 <= value <= _MAX_COUNT:
-        return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
-        raise ValueError("The answer's usage holds a count that is no whole number; it is recorded with 0 tokens.")
-    return value
 
 
 def _add_compactions(counts: dict[str, int], iterations: object) -> None:
@@ -299,25 +355,10 @@ def _add_what_output_leaves_out(counts: dict[str, int], found: Mapping[Path, Any
     output, total = counts.get("output_tokens", 0), counts.get("total_tokens", 0)
     citations = found.get(("citation_tokens",))
     if citations is not None:
-        extra = _whole(citations) + reasoning
+        extra = to_count(citations) + reasoning
         counts["output_tokens"] = output + extra
-        counts.pop("total_tokens", None)
     elif reasoning and (reasoning > output or total == counts.get("input_tokens", 0) + output + reasoning):
         counts["output_tokens"] = output + reasoning
-
-
-def _check(counts: dict[str, int]) -> None:
-    """What contradicts itself is put right only where one reading is possible."""
-    floor = counts.get("input_tokens", 0) + counts.get("output_tokens", 0)
-    if counts.get("total_tokens", floor) < floor:
-        del counts["total_tokens"]
-    cached = counts.get("cache_read_input_tokens", 0) + counts.get("cache_write_input_tokens", 0)
-    if cached > counts.get("input_tokens", 0) or counts.get("reasoning_output_tokens", 0) > counts.get(
-        "output_tokens", 0
-    ):
-        raise ValueError("The answer's usage contradicts itself: a part is above its whole; recorded with 0 tokens.")
-    if floor > _MAX_COUNT:
-        raise ValueError("The answer's usage is above what the table holds; it is recorded with 0 tokens.")
 
 
 def _plain_model(model: str | None) -> str | None:

@@ -234,6 +234,19 @@ ALIASES = {
 }
 
 
+def model_from_resource(name: str) -> str:
+    """The model that a resource name contains: publishers/google/models/M, models/M, a Bedrock profile's ARN."""
+    if name.startswith("arn:") and ":bedrock:" in name:
+        kind, _, rest = name.rpartition(":")[2].partition("/") if name.count("/") else ("", "", "")
+        return _bedrock_model(name) if kind or rest else name
+    return name.rpartition("models/")[2] or name if "models/" in name else name
+
+
+def _bedrock_model(arn: str) -> str:
+    kind, _, model = arn.split(":", 5)[-1].partition("/")
+    return model if kind in {"foundation-model", "inference-profile"} and model else arn
+
+
 def provider_named(name: str) -> str:
     """A provider as OpenTelemetry, LiteLLM, LangChain or the AI SDK names it → the table's name.
 
