@@ -28,6 +28,7 @@ USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
         "count_too_large": f"The usage contains a count above {MAX_COUNT}; what the table cannot store is recorded as"
         " 0 tokens.",
         "total_mismatch": "The stated total does not match the counts; input and output are recorded as stated.",
+        "details_exceed_counts": "A part by modality exceeds the count that contains it; that part is not recorded.",
         "parts_exceed_input": "Cached tokens exceed the input tokens; the cached tokens are recorded as 0 tokens.",
         "reasoning_exceeds_output": "Reasoning tokens exceed the output tokens; the reasoning tokens are recorded as"
         " 0 tokens.",
@@ -201,17 +202,19 @@ def _numbers_of_list(items: list[Any] | tuple[Any, ...], depth: int) -> Any:
         if label is None or not isinstance(numbers, dict):
             rest.append(numbers)
         elif len(numbers) == 1 and not isinstance(number := next(iter(numbers.values())), dict | list):
-            found[label] = number
+            found[label] = found.get(label, 0) + number
         else:
-            found.setdefault(label, []).append(numbers)
+            found[label] = [*found.get(label, []), numbers]
     return found or [value for value in rest if value is not None] or None
 
 
 def _label(item: object) -> str | None:
     fields = {} if isinstance(item, str | int | float | bool | list | tuple) or item is None else _fields(item)
-    label = next((fields[name] for name in ("modality", "ttl", "type") if name in fields), None)
-    label = getattr(label, "value", label)
-    return label[:_MAX_KEY_CHARS] if isinstance(label, str) and label else None
+    for name in ("modality", "ttl", "type"):
+        label = getattr(fields.get(name), "value", fields.get(name))
+        if isinstance(label, str) and 0 < len(label) <= _MAX_KEY_CHARS:
+            return label if name == "type" else label.upper()
+    return None
 
 
 def _fields(node: Any) -> Mapping[str, Any]:
