@@ -51,7 +51,7 @@ def read_embedded(attributes: Attributes, *, provider: str | None, embedding: bo
     for node in _nodes(attributes):
         answer = read_usage_object(node, provider=provider)
         if answer is not None and is_complete(answer, embedding=embedding):
-            return EmbeddedUsage(answer)
+            return EmbeddedUsage(answer._replace(response_id=_provider_response_id(answer, node)))
     return EmbeddedUsage()
 
 
@@ -95,6 +95,15 @@ def _langchain_message(node: Any) -> Any:
     except (KeyError, IndexError, TypeError):
         return None
     return message.get("kwargs", message) if isinstance(message, Mapping) else None
+
+
+def _provider_response_id(answer: Answer, node: Any) -> str | None:
+    """The provider's id of the response: LangChain's own ids of messages are runs, not responses."""
+    if not (answer.response_id or "").startswith(("lc_run-", "run-")):
+        return answer.response_id
+    metadata = node.get("response_metadata") if isinstance(node, Mapping) else None
+    response_id = metadata.get("id") if isinstance(metadata, Mapping) else None
+    return response_id if isinstance(response_id, str) else None
 
 
 def _from_provider_metadata(value: object, provider: str | None) -> EmbeddedUsage:

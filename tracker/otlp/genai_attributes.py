@@ -274,3 +274,8 @@ ERROR_MESSAGE: Names = (
     "exception.message",
     "gen_ai.error.message",
 )
+FINISH_REASON: Names = ("ai.response.finishReason", "gen_ai.response.finish_reasons", "llm.finish_reason")
+# Finish reasons of a stream that was broken off: AI SDK 5 (unknown), 6 (other), 7 (interrupted).
+BROKEN_OFF = frozenset(
+    {"unknown", "other", "interrupted", "error", "abort", "aborted", "cancelled", "canceled", "failed"}
+)

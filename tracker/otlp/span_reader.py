@@ -14,7 +14,7 @@ from tracker.masking import mask
 from tracker.otlp.call_identity import first_text, plain_model, read_models, read_provider, read_session, read_user
 from tracker.otlp.call_spans import Role, is_like_a_call, operation_of, role_of
 from tracker.otlp.decode import Attributes, Span
-from tracker.otlp.genai_attributes import ERROR_MESSAGE, ERROR_TYPE, RESPONSE_ID
+from tracker.otlp.genai_attributes import BROKEN_OFF, ERROR_MESSAGE, ERROR_TYPE, FINISH_REASON, RESPONSE_ID
 from tracker.otlp.span_usage import read_usage, reread_attributes
 from tracker.sources.answers import Answer
 from tracker.sources.tree import Node
@@ -130,13 +130,16 @@ def _record(span: Span, role: Role, usage: Answer, provider: str | None, *, fail
 def _is_failed(span: Span, *, has_usage: bool) -> bool:
     """Whether the call failed: by its status, its error type or Langfuse's level.
 
-    Without usage, an exception or an HTTP error is a failure too; with usage it was retried.
+    Without usage, an exception, an HTTP error or a stream that was broken off is a failure too; with usage the call
+    was retried.
     """
     attributes = span.attributes
     level = attributes.get("langfuse.observation.level")
     if span.failed or first_text(attributes, ("error.type",)) or (isinstance(level, str) and level.upper() == "ERROR"):
         return True
-    return not has_usage and bool(span.exception_type or span.exception_message or _http_error(attributes))
+    if has_usage:
+        return False
+    return bool(span.exception_type or span.exception_message or _http_error(attributes) or _broken_off(attributes))
 
 
 def _http_error(attributes: Attributes) -> str | None:
@@ -144,15 +147,24 @@ def _http_error(attributes: Attributes) -> str | None:
     return f"HTTP {status}" if isinstance(status, int) and status >= 400 else None
 
 
+def _broken_off(attributes: Attributes) -> str | None:
+    reason = (first_text(attributes, FINISH_REASON) or "").strip('[]"').lower()
+    return f"The response was broken off (finish reason: {reason})." if reason in BROKEN_OFF else None
+
+
 def _error_message(span: Span, usage: Answer) -> str:
-    """The error's type and message, without secrets."""
-    kind = (
-        first_text(span.attributes, ERROR_TYPE) or span.exception_type or usage.failure or _http_error(span.attributes)
-    )
-    text = span.message.strip() or span.exception_message.strip() or first_text(span.attributes, ERROR_MESSAGE) or ""
-    first_line = next(iter(text.splitlines()), "")
-    words = [kind] if kind and not first_line.startswith(kind) else []
-    return mask(": ".join([*words, *([first_line] if first_line else [])]) or "error")[:_MAX_ERROR_CHARS]
+    """The error's type and message on one line, without secrets."""
+    attributes = span.attributes
+    kind = first_text(attributes, ERROR_TYPE) or span.exception_type or usage.failure or _http_error(attributes) or ""
+    text = span.message.strip() or span.exception_message.strip() or first_text(attributes, ERROR_MESSAGE) or ""
+    line = next(iter(text.partition("Traceback (most recent call last)")[0].splitlines()), "").strip()
+    if not kind and not line:
+        line = _broken_off(attributes) or "error"
+    words = [word for word in (kind, line) if word]
+    # Many messages begin with the type themselves, without its module.
+    if len(words) == 2 and line.startswith(kind.rpartition(".")[2]):
+        words = [line]
+    return mask(": ".join(words))[:_MAX_ERROR_CHARS]
 
 
 def _duration_ms(span: Span) -> int | None:
