@@ -18,13 +18,11 @@ from tracker.errors import UsageError
 from tracker.masking import mask
 from tracker.otlp.decode import Attributes, Span
 from tracker.sources.shapes import provider_named, provider_of
-from tracker.sources.tree import Node
 from tracker.usage import TokenUsage
 
 _MAX = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = re.compile(r"(?!0+/)[0-9a-f]{32}/(?!0+\Z)[0-9a-f]{16}\Z")
-_PARENT = re.compile(r"(?!0+\Z)[0-9a-f]{16}\Z")
 _NAMES: dict[str, tuple[str, ...]] = {
     "input_tokens": (
         "gen_ai.usage.input_tokens",
@@ -128,14 +126,6 @@ def _has_usage(span: Span) -> bool:
 
 def _says(span: Span, count: str) -> bool:
     return any(_whole(span.attributes.get(name)) is not None for name in _NAMES[count])
-
-
-def node_of(span: Span, record: SpanRecord | None) -> Node | None:
-    """The span's place in its trace; None where that can say nothing about any other span."""
-    if not (record or span.parent_id) or not _IDS.match(f"{span.trace_id}/{span.span_id}"):
-        return None
-    parent = span.parent_id if _PARENT.match(span.parent_id) else ""
-    return Node(span.trace_id, span.span_id, parent, str(record.usage.id) if record else None)
 
 
 def record_of(span: Span) -> SpanRecord:
