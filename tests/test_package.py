@@ -34,7 +34,6 @@ LAYERS = (
     "database",
     "rollups",
     "sources",
-    "otlp",
     "prices",
     "budgets",
     "reconcile",
@@ -42,6 +41,7 @@ LAYERS = (
     "sample",
     "reports",
     "diagnostics",
+    "otlp",
     "traces",
     "cli",
 )

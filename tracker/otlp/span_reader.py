@@ -17,16 +17,14 @@ from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.genai_attributes import BROKEN_OFF, ERROR_MESSAGE, ERROR_TYPE, FINISH_REASON, RESPONSE_ID
 from tracker.otlp.span_usage import read_usage, reread_attributes
 from tracker.sources.answers import Answer
-from tracker.sources.tree import Node
 from tracker.usage import TokenUsage
 
-__all__ = ["SpanReading", "SpanRecord", "node_of", "read_span", "reread_attributes"]
+__all__ = ["SpanReading", "SpanRecord", "read_span", "reread_attributes"]
 
 _MAX_DURATION_MS = 2**31 - 1
 _MAX_ERROR_CHARS = 300
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = re.compile(r"(?!0+/)[0-9a-f]{32}/(?!0+\Z)[0-9a-f]{16}\Z")
-_PARENT = re.compile(r"(?!0+\Z)[0-9a-f]{16}\Z")
 _PLATFORMS = {
     "aws_lambda": "aws_lambda",
     "gcp_cloud_run": "cloud_run",
@@ -79,14 +77,6 @@ def read_span(span: Span) -> SpanReading:
     if failed:
         return SpanReading("failure", _record(span, role, Answer(), provider, failed=True))
     return SpanReading("unread")
-
-
-def node_of(span: Span, record: SpanRecord | None) -> Node | None:
-    """The span's position in its trace; None if it has no parent and no record."""
-    if not (record or span.parent_id) or not _IDS.match(f"{span.trace_id}/{span.span_id}"):
-        return None
-    parent = span.parent_id if _PARENT.match(span.parent_id) else ""
-    return Node(span.trace_id, span.span_id, parent, str(record.usage.id) if record else None)
 
 
 def _record(span: Span, role: Role, usage: Answer, provider: str | None, *, failed: bool) -> SpanRecord:
