@@ -151,8 +151,8 @@ def _error_message(span: Span, usage: Answer) -> str:
     if not kind and not line:
         line = _broken_off(attributes) or "error"
     words = [word for word in (kind, line) if word]
-    # Many messages begin with the type themselves, without its module.
-    if len(words) == 2 and line.startswith(kind.rpartition(".")[2]):
+    # Many messages begin with the type themselves, with or without its module.
+    if len(words) == 2 and line.startswith((kind, kind.rpartition(".")[2])):
         words = [line]
     return mask(": ".join(words))[:_MAX_ERROR_CHARS]
 
