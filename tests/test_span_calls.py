@@ -296,7 +296,7 @@ def test_rows_are_compared_once_and_in_batches(app, recorder, database_url, monk
                 break
         assert (sum(seen), len(seen) > 2) == (6, True)
         assert compare(connection, None).rows == 0
-    assert sorted(stored(database_url, "input_tokens, instance_id IS NOT NULL"))[0] == (100, True)
+    assert min(stored(database_url, "input_tokens, instance_id IS NOT NULL")) == (100, True)
     assert len(stored(database_url)) == 6
 
 
@@ -532,4 +532,4 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
                 sample.add(connection, None, days=1)
             removal.remove_tests(reader)
             removal.remove_samples(reader)
-    assert value(database_url, "SELECT count(*) FROM token_usage WHERE input_tokens = 100") == 2
+    assert value(database_url, "SELECT count(*) FROM token_usage WHERE input_tokens = 100") == 1

@@ -18,9 +18,8 @@ from tracker.otlp.call_plan import Plan
 from tracker.otlp.call_rows import apply
 from tracker.otlp.locking import call_locks, lock, transaction
 from tracker.otlp.observation import Observation
-from tracker.otlp.span_calls import moment_of, recorder_columns, recorder_report, table_name
+from tracker.otlp.span_calls import SPAN_CALLS, moment_of, recorder_columns, recorder_report, table_name
 from tracker.otlp.span_dedup import Calls
-from tracker.otlp.span_store import SPAN_CALLS
 from tracker.reports import source
 
 log = logging.getLogger("tracker.dashboard")
