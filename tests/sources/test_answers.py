@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.sources.answers import Answer, AnswerReader, read
+from tracker.sources.consistency import problem_text
 from tracker.sources.shapes import COUNTS
 from tracker.sources.usage import usage_of
 
@@ -50,8 +51,7 @@ def check(answer: Answer, case: dict[str, Any]) -> None:
     assert answer.failure == expected.get("failure")
     assert answer.cost == expected.get("cost")
     assert answer.details == case.get("details", {})
-    assert expected.get("problem", "") in (answer.problem or "")
-    assert bool(answer.problem) == bool(expected.get("problem"))
+    assert answer.problem == expected.get("problem")
 
 
 def test_there_are_at_least_forty_shapes_each_with_its_source():
@@ -174,27 +174,41 @@ def test_litellm_reads_the_same_figures(name):
 def test_what_is_not_understood_is_a_problem_and_no_guess(thing):
     answer = read(thing)
     assert counts(answer) == {}
-    assert "0 tokens" in (answer.problem or "")
+    assert answer.problem in {"usage_missing", "stream_usage_missing", "count_invalid"}
+    assert "0 tokens" in problem_text(answer.problem)
     assert usage_of(answer, {}).model in {"unknown", "m"}
 
 
 @pytest.mark.parametrize(
-    "usage",
+    ("usage", "problem", "stored"),
     [
-        {"prompt_tokens": -1, "completion_tokens": 2},
-        {"prompt_tokens": "many", "completion_tokens": 2},
-        {"prompt_tokens": True, "completion_tokens": 2},
-        {"prompt_tokens": 2.5, "completion_tokens": 2},
-        {"prompt_tokens": 2**31, "completion_tokens": 2},
-        {"prompt_tokens": 2**31 - 1, "completion_tokens": 2},
-        {"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}},
+        ({"prompt_tokens": -1, "completion_tokens": 2}, "count_invalid", {"output_tokens": 2}),
+        ({"prompt_tokens": "many", "completion_tokens": 2}, "count_invalid", {"output_tokens": 2}),
+        ({"prompt_tokens": True, "completion_tokens": 2}, "count_invalid", {"output_tokens": 2}),
+        ({"prompt_tokens": 2.5, "completion_tokens": 2}, "count_invalid", {"output_tokens": 2}),
+        ({"prompt_tokens": float("nan"), "completion_tokens": 2}, "count_invalid", {"output_tokens": 2}),
+        ({"prompt_tokens": float("inf"), "completion_tokens": 2}, "count_invalid", {"output_tokens": 2}),
+        ({"prompt_tokens": 2**31, "completion_tokens": 2}, "count_too_large", {"output_tokens": 2}),
+        ({"prompt_tokens": 2**31 - 1, "completion_tokens": 2}, "count_too_large", {}),
+        (
+            {"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}},
+            "parts_exceed_input",
+            {"input_tokens": 1, "output_tokens": 2},
+        ),
+        (
+            {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 9},
+            "total_mismatch",
+            {"input_tokens": 1, "output_tokens": 2, "total_tokens": 9},
+        ),
     ],
 )
-def test_figures_that_cannot_be_right_are_a_problem(usage):
+def test_counts_that_contradict_each_other_are_stored_with_a_mark(usage, problem, stored):
     answer = read({"model": "gpt-4o", "usage": usage})
-    assert counts(answer) == {}
-    assert "0 tokens" in (answer.problem or "")
-    assert answer.model == "gpt-4o"
+    assert (answer.problem, counts(answer), answer.model) == (problem, stored, "gpt-4o")
+    row = usage_of(answer, {})
+    assert row.metadata["usage_problem"] == problem
+    assert row.metadata["usage_source"] == "response:chat"
+    assert row.metadata["usage_raw"]
 
 
 def test_an_object_that_raises_when_looked_at_is_a_problem():
@@ -203,7 +217,7 @@ def test_an_object_that_raises_when_looked_at_is_a_problem():
         def usage_metadata(self) -> Any:
             raise RuntimeError("no")
 
-    assert "RuntimeError" in (read(Trap()).problem or "")
+    assert read(Trap()).problem == "response_unreadable"
 
 
 JSON = st.recursive(

@@ -18,14 +18,17 @@ Attributes = Mapping[str, str | int | float | bool]
 
 _MAX_NAME_CHARS = 200
 _MAX_MESSAGE_CHARS = 2000
+# The only list that is read; it is kept as a text with commas.
+_LISTS = frozenset({"gen_ai.response.finish_reasons"})
 # A span may have many events (one per streamed chunk); only the exceptions are read.
 _MAX_EVENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span: ids in lowercase hex, times in nanoseconds since 1970, attributes of scalar types only.
+    """One span: ids in lowercase hex, times in nanoseconds since 1970, attributes of scalar types.
 
+    The finish reasons, a list, are one text with commas.
     `scope_name` and `scope_version` name the instrumentation that wrote the span. `exception_type` and
     `exception_message` come from its last event named `exception`.
     """
@@ -94,6 +97,10 @@ def _attributes_of_message(message: Any) -> dict[str, Any]:
         kind = pair.value.WhichOneof("value")
         if kind in {"string_value", "int_value", "double_value", "bool_value"}:
             attributes[pair.key] = getattr(pair.value, kind)
+        elif kind == "array_value" and pair.key in _LISTS:
+            attributes[pair.key] = ",".join(item.string_value for item in pair.value.array_value.values)[
+                :_MAX_NAME_CHARS
+            ]
     return attributes
 
 
@@ -167,6 +174,9 @@ def _attributes_of_json(holder: Any) -> dict[str, Any]:
             attributes[key] = number
         elif isinstance(flag := value.get("boolValue"), bool):
             attributes[key] = flag
+        elif key in _LISTS and isinstance(value.get("arrayValue"), dict):
+            texts = [_string(item.get("stringValue")) for item in _list(value["arrayValue"], "values")]
+            attributes[key] = ",".join(texts)[:_MAX_NAME_CHARS]
     return attributes
 
 

@@ -1,14 +1,9 @@
-"""Reads one span: the token usage of an AI call, a failed call, or neither.
-
-Attributes by OpenTelemetry's GenAI conventions, current and deprecated, and by the Vercel AI SDK's own `ai.*`.
-Sources: opentelemetry.io/docs/specs/semconv/gen-ai; ai-sdk.dev/docs/ai-sdk-core/telemetry.
-"""
+"""Reads one span: the token usage of an AI call, a failed call, or neither."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -16,62 +11,20 @@ from uuid import UUID
 
 from tracker.errors import UsageError
 from tracker.masking import mask
+from tracker.otlp.call_identity import first_text, plain_model, read_models, read_provider, read_session, read_user
+from tracker.otlp.call_spans import Role, is_like_a_call, operation_of, role_of
 from tracker.otlp.decode import Attributes, Span
-from tracker.sources.shapes import provider_named, provider_of
+from tracker.otlp.genai_attributes import BROKEN_OFF, ERROR_MESSAGE, ERROR_TYPE, FINISH_REASON, RESPONSE_ID
+from tracker.otlp.span_usage import read_usage, reread_attributes
+from tracker.sources.answers import Answer
 from tracker.usage import TokenUsage
 
-_MAX = 2**31 - 1
+__all__ = ["SpanReading", "SpanRecord", "read_span", "reread_attributes"]
+
+_MAX_DURATION_MS = 2**31 - 1
+_MAX_ERROR_CHARS = 300
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = re.compile(r"(?!0+/)[0-9a-f]{32}/(?!0+\Z)[0-9a-f]{16}\Z")
-_NAMES: dict[str, tuple[str, ...]] = {
-    "input_tokens": (
-        "gen_ai.usage.input_tokens",
-        "gen_ai.usage.prompt_tokens",
-        "ai.usage.inputTokens",
-        "ai.usage.promptTokens",
-        "ai.usage.tokens",
-    ),
-    "output_tokens": (
-        "gen_ai.usage.output_tokens",
-        "gen_ai.usage.completion_tokens",
-        "ai.usage.outputTokens",
-        "ai.usage.completionTokens",
-    ),
-    "cache_read_input_tokens": (
-        "gen_ai.usage.cache_read.input_tokens",
-        "gen_ai.usage.cache_read_input_tokens",
-        "gen_ai.usage.input_tokens.cached",
-        "ai.usage.inputTokenDetails.cacheReadTokens",
-        "ai.usage.cachedInputTokens",
-    ),
-    "cache_write_input_tokens": (
-        "gen_ai.usage.cache_write.input_tokens",
-        "gen_ai.usage.cache_creation.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens",
-        "gen_ai.usage.input_tokens.cache_write",
-        "ai.usage.inputTokenDetails.cacheWriteTokens",
-    ),
-    "reasoning_output_tokens": (
-        "gen_ai.usage.reasoning.output_tokens",
-        "gen_ai.usage.output_tokens.reasoning",
-        "gen_ai.usage.reasoning_tokens",
-        "ai.usage.outputTokenDetails.reasoningTokens",
-        "ai.usage.reasoningTokens",
-    ),
-}
-_MODEL = ("gen_ai.response.model", "ai.response.model", "gen_ai.request.model", "ai.model.id")
-_REQUEST_MODEL = ("gen_ai.request.model", "ai.model.id")
-_PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "ai.model.provider")
-_RESPONSE_ID = ("gen_ai.response.id", "ai.response.id")
-_USER = ("user.id", "enduser.id", "ai.telemetry.metadata.userId", "ai.telemetry.metadata.user_id")
-_SESSION = (
-    "gen_ai.conversation.id",
-    "session.id",
-    "ai.telemetry.metadata.sessionId",
-    "ai.telemetry.metadata.session_id",
-)
-# These sum up what their children used, or run no model.
-_PARENTS = frozenset({"invoke_agent", "execute_tool", "create_agent", "invoke_workflow"})
 _PLATFORMS = {
     "aws_lambda": "aws_lambda",
     "gcp_cloud_run": "cloud_run",
@@ -110,116 +63,106 @@ class SpanReading(NamedTuple):
 
 def read_span(span: Span) -> SpanReading:
     """Read one span. Raises `UsageError` with a sentence for a span that cannot be stored."""
-    if not _has_usage(span):
+    role = role_of(span)
+    if role == "other":
         return SpanReading("other")
-    return SpanReading("usage", record_of(span))
+    model, _ = read_models(span.attributes, None)
+    provider = read_provider(span.attributes, model)
+    usage = read_usage(span, role, provider=provider, model=model)
+    failed = _is_failed(span, has_usage=usage is not None and any(usage.counts.values()))
+    if usage is not None and (any(usage.counts.values()) or not failed):
+        return SpanReading("usage", _record(span, role, usage, provider, failed=failed))
+    if role == "unknown":
+        return SpanReading("unread" if is_like_a_call(span) and not failed else "other")
+    if failed:
+        return SpanReading("failure", _record(span, role, Answer(), provider, failed=True))
+    return SpanReading("unread")
 
 
-def _has_usage(span: Span) -> bool:
-    if not (_says(span, "input_tokens") or _says(span, "output_tokens")):
-        return False
-    name = str(span.attributes.get("ai.operationId") or span.name)
-    if name.startswith("ai.") and "gen_ai.operation.name" not in span.attributes:
-        return ".do" in name
-    return span.attributes.get("gen_ai.operation.name") not in _PARENTS
-
-
-def _says(span: Span, count: str) -> bool:
-    return any(_whole(span.attributes.get(name)) is not None for name in _NAMES[count])
-
-
-def record_of(span: Span) -> SpanRecord:
-    """The span's record. Raises `UsageError` with a sentence for one that can't be right."""
+def _record(span: Span, role: Role, usage: Answer, provider: str | None, *, failed: bool) -> SpanRecord:
     attributes = span.attributes
-    tokens: dict[str, Any] = {name: _number(attributes, names) or 0 for name, names in _NAMES.items()}
-    _include_parts(tokens)
-    model = _text(attributes, _MODEL) or "unknown"
-    requested = _text(attributes, _REQUEST_MODEL)
+    model, requested = read_models(attributes, usage.model)
+    provider = provider or read_provider(attributes, model) or usage.provider
+    model = plain_model(model, provider) if model else "unknown"
+    requested = plain_model(requested, provider) if requested else None
     metadata = {
         "source": "otlp",
-        "service": _text(span.resource, ("service.name",)),
+        "service": first_text(span.resource, ("service.name",)),
         "trace_id": span.trace_id,
         "span_id": span.span_id,
-        "response_id": _text(attributes, _RESPONSE_ID),
+        "response_id": first_text(attributes, RESPONSE_ID) or usage.response_id,
         "request_model": requested if requested != model else None,
-        "usage_problem": None if _says(span, "input_tokens") else "The span doesn't say its input tokens.",
+        "usage": dict(usage.details) or None,
+        "usage_note": usage.note,
+        "usage_problem": usage.problem,
+        "usage_raw": dict(usage.raw) if usage.raw else None,
+        "usage_source": usage.usage_source,
     }
-    moment = _moment(span.end_ns)
-    usage = TokenUsage(
-        **tokens,
-        id=_record_id(span, moment),
+    created_at = _created_at(span.end_ns)
+    counts: dict[str, Any] = dict(usage.counts)
+    call = TokenUsage(
+        **counts,
+        id=_record_id(span, created_at),
         model=model,
-        provider=_provider(attributes, model),
-        operation=_operation(span),
-        user_id=_text(attributes, _USER) or "anonymous",
-        session_id=_text(attributes, _SESSION),
+        provider=provider,
+        operation=operation_of(span, role),
+        user_id=read_user(attributes) or "anonymous",
+        session_id=read_session(attributes),
         processing_time=_duration_ms(span),
-        created_at=moment,
-        success=not span.failed,
-        error_message=_failure(span) if span.failed else None,
+        created_at=created_at,
+        success=not failed,
+        error_message=_error_message(span, usage) if failed else None,
         metadata={name: value for name, value in metadata.items() if value},
     )
-    return SpanRecord(usage, _place(span.resource), span.scope_name, span.scope_version)
+    return SpanRecord(call, _place(span.resource), span.scope_name, span.scope_version)
 
 
-def _number(attributes: Attributes, names: Sequence[str]) -> int | None:
-    for name in names:
-        if (value := _whole(attributes.get(name))) is not None:
-            if not 0 <= value <= _MAX:
-                raise UsageError(f"{name} is outside 0 to {_MAX}.")
-            return value
-    return None
+def _is_failed(span: Span, *, has_usage: bool) -> bool:
+    """Whether the call failed: by its status, its error type or Langfuse's level.
+
+    Without usage, an exception, an HTTP error or a stream that was broken off is a failure too; with usage the call
+    was retried.
+    """
+    attributes = span.attributes
+    level = attributes.get("langfuse.observation.level")
+    if span.failed or first_text(attributes, ("error.type",)) or (isinstance(level, str) and level.upper() == "ERROR"):
+        return True
+    if has_usage:
+        return False
+    return bool(span.exception_type or span.exception_message or _http_error(attributes) or _broken_off(attributes))
 
 
-def _whole(value: object) -> int | None:
-    """A count as senders write it: a whole number, also as a double or as text; None for anything else."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdecimal():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _http_error(attributes: Attributes) -> str | None:
+    status = attributes.get("http.response.status_code")
+    return f"HTTP {status}" if isinstance(status, int) and status >= 400 else None
 
 
-def _include_parts(tokens: dict[str, Any]) -> None:
-    """By convention input includes cached tokens; where a part is above it, the sender has left it out."""
-    cached = tokens["cache_read_input_tokens"] + tokens["cache_write_input_tokens"]
-    if cached > tokens["input_tokens"]:
-        tokens["input_tokens"] += cached
-    if tokens["reasoning_output_tokens"] > tokens["output_tokens"]:
-        tokens["output_tokens"] += tokens["reasoning_output_tokens"]
+def _broken_off(attributes: Attributes) -> str | None:
+    reason = (first_text(attributes, FINISH_REASON) or "").strip('[]"').lower()
+    return f"The response was broken off (finish reason: {reason})." if reason in BROKEN_OFF else None
 
 
-def _text(attributes: Attributes, names: Sequence[str]) -> str | None:
-    for name in names:
-        value = attributes.get(name)
-        if isinstance(value, str) and value.strip():
-            return value.strip()[:400]
-    return None
-
-
-def _provider(attributes: Attributes, model: str) -> str | None:
-    name = _text(attributes, _PROVIDER)
-    return provider_of(model) if name is None else provider_named(name)
-
-
-def _operation(span: Span) -> str:
-    """What the span calls it; of the AI SDK's own spans the function's id, else what kind of call it was."""
-    if named := _text(span.attributes, ("gen_ai.operation.name", "ai.telemetry.functionId")):
-        return named
-    return "embeddings" if "embed" in span.name.lower() else "chat"
+def _error_message(span: Span, usage: Answer) -> str:
+    """The error's type and message on one line, without secrets."""
+    attributes = span.attributes
+    kind = first_text(attributes, ERROR_TYPE) or span.exception_type or usage.failure or _http_error(attributes) or ""
+    text = span.message.strip() or span.exception_message.strip() or first_text(attributes, ERROR_MESSAGE) or ""
+    line = next(iter(text.partition("Traceback (most recent call last)")[0].splitlines()), "").strip()
+    if not kind and not line:
+        line = _broken_off(attributes) or "error"
+    words = [word for word in (kind, line) if word]
+    # Many messages begin with the type themselves, without its module.
+    if len(words) == 2 and line.startswith(kind.rpartition(".")[2]):
+        words = [line]
+    return mask(": ".join(words))[:_MAX_ERROR_CHARS]
 
 
 def _duration_ms(span: Span) -> int | None:
     milliseconds = (span.end_ns - span.start_ns) // 1_000_000
-    return milliseconds if span.start_ns > 0 and 0 <= milliseconds <= _MAX else None
+    return milliseconds if span.start_ns > 0 and 0 <= milliseconds <= _MAX_DURATION_MS else None
 
 
-def _failure(span: Span) -> str:
-    words = (_text(span.attributes, ("error.type",)), span.message.strip())
-    return mask(": ".join(word for word in words if word) or "error")[:300]
-
-
-def _moment(nanoseconds: int) -> datetime:
+def _created_at(nanoseconds: int) -> datetime:
     if nanoseconds <= 0:
         raise UsageError("The span has no end.")
     try:
@@ -228,25 +171,25 @@ def _moment(nanoseconds: int) -> datetime:
         raise UsageError("The span's end lies outside the years 1 to 9999.") from None
 
 
-def _record_id(span: Span, moment: datetime) -> UUID:
-    """A UUIDv8 (RFC 9562, 5.8) of the end's milliseconds and the span's own id: sent again, it is the same record."""
+def _record_id(span: Span, created_at: datetime) -> UUID:
+    """A UUIDv8 (RFC 9562, 5.8) of the end's milliseconds and the span's ids: a span sent again has the same id."""
     ids = f"{span.trace_id}/{span.span_id}"
     if not _IDS.match(ids):
         raise UsageError("The span's ids are not those of a span.")
     digest = int.from_bytes(hashlib.sha256(ids.encode()).digest()[:10])
-    milliseconds = int(moment.timestamp() * 1000) & (2**48 - 1)
+    milliseconds = int(created_at.timestamp() * 1000) & (2**48 - 1)
     return UUID(int=milliseconds << 80 | 0x8 << 76 | (digest >> 68) << 64 | 0b10 << 62 | digest & (2**62 - 1))
 
 
 def _place(resource: Attributes) -> dict[str, str | None]:
     vercel = any(name.startswith("vercel.") for name in resource)
-    platform = _PLATFORMS.get(_text(resource, ("cloud.platform",)) or "")
-    sha = _text(resource, ("vercel.sha",))
+    platform = _PLATFORMS.get(first_text(resource, ("cloud.platform",)) or "")
+    sha = first_text(resource, ("vercel.sha",))
     place = {
-        "environment": _text(resource, ("deployment.environment.name", "deployment.environment", "env")),
+        "environment": first_text(resource, ("deployment.environment.name", "deployment.environment", "env")),
         "platform": "vercel" if vercel else platform,
-        "region": _text(resource, ("cloud.region", "vercel.region")),
-        "deployment": sha[:7] if sha else _text(resource, ("vercel.deployment_id", "service.version")),
+        "region": first_text(resource, ("cloud.region", "vercel.region")),
+        "deployment": sha[:7] if sha else first_text(resource, ("vercel.deployment_id", "service.version")),
     }
     return {
         name: value and value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,74 +1,171 @@
-"""A provider's answer, whole or in pieces, as an object or as JSON → what it used, who answered, and how it ended."""
+"""A provider's response, whole or as a stream's chunks, as an object or as JSON → what it used and who answered."""
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tracker.sources import usage_parts
+from tracker.sources.consistency import Reread, check_usage, numbers_only
+from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text
 from tracker.sources.shapes import (
+    AI_SDK,
     BATCHED,
-    CHAT,
     CONTAINERS,
-    COUNTS,
+    CONVERSE,
+    LANGCHAIN,
     MESSAGES,
+    MESSAGES_TOTAL,
     PLACES,
-    Path,
-    Rule,
+    RARE_CONTAINERS,
+    RARE_FIELDS,
+    RARE_PLACES,
+    SHAPES,
+    VERTEX_EMBEDDINGS,
     Shape,
+    model_from_resource,
     provider_of,
-    rule,
 )
+from tracker.sources.stated_cost import Cost, stated_cost
+from tracker.sources.totals import Counted, count
+from tracker.sources.usage_parts import Part
+from tracker.sources.usage_rules import details_of, matching_shape, read_tree, rules_of, tier_to_record
 
-_MAX_COUNT = 2**31 - 1  # PostgreSQL's integer
-_MAX_COST_USD = 10**6
-_NO_USAGE = "The answer holds no usage that is known here; it is recorded with 0 tokens."
-_NO_STREAM_USAGE = (
-    "The stream held no usage, so it is recorded with 0 tokens."
-    ' OpenAI\'s chat streams have it only with stream_options={"include_usage": True}.'
-)
+__all__ = ["Answer", "AnswerReader", "follow", "get", "read", "read_usage_object", "read_usage_text", "reread"]
+
+_MAX_TEXT_CHARS = 1_000_000
 
 
 class Answer(NamedTuple):
-    """What an answer says: counts by the table's names, input with cached and output with reasoning tokens.
+    """What a response states: counts by the table's names, input with cached and output with reasoning tokens.
 
-    `details` are counts that prices need, by genai-prices' names, and the tier the call was served in. `failure` is
-    the error that the answer itself reports, `problem` what couldn't be read from it.
+    `details` are what determines the price besides the counts, by genai-prices' names. `failure` is the error that
+    the response itself reports. `problem` is a code of `USAGE_PROBLEMS`; then `raw` are the stated numbers and
+    `usage_source` names the reader. `note` says how a count was derived (`reasoning_from_total`).
     """
 
     counts: Mapping[str, int] = MappingProxyType({})
     provider: str | None = None
     model: str | None = None
     response_id: str | None = None
-    cost: float | int | None = None
+    cost: Cost | None = None
     details: Mapping[str, Any] = MappingProxyType({})
     failure: str | None = None
     problem: str | None = None
+    raw: Mapping[str, Any] | None = None
+    usage_source: str | None = None
+    note: str | None = None
 
 
 def read(response: object) -> Answer:
-    """Read a whole answer, or a list of a stream's pieces. Never raises: what isn't understood is a `problem`."""
+    """Read a whole response, or a list of a stream's chunks. Never raises: what cannot be read is a `problem`."""
     reader = AnswerReader()
     if isinstance(response, list | tuple):
-        for piece in response:
-            reader.add(piece)
+        for chunk in response:
+            reader.add(chunk)
         return reader.answer(streamed=True)
     reader.add(response)
     return reader.answer()
 
 
-class AnswerReader:
-    """Puts an answer together from its pieces; a later piece's figures replace an earlier one's, as they are meant.
+def read_usage_text(source: str, *, provider: str | None = None, model: str | None = None) -> Answer | None:
+    """The usage in a text that is JSON or a Python literal of a response, a usage object or `providerMetadata`.
 
-    Gemini repeats its counts with each piece, Anthropic sends them first and again with the last, OpenAI once.
+    None if the text is longer than 1,000,000 characters, cannot be parsed or contains no usage.
+    """
+    node = parse_text(source)
+    answer = None if node is None else read_usage_object(node, provider=provider)
+    return answer if answer is None or answer.model or not model else answer._replace(model=model)
+
+
+def parse_text(source: str) -> Any:
+    """The object that a JSON text or a Python literal describes; None for any other text."""
+    if len(source) > _MAX_TEXT_CHARS or source.lstrip()[:1] not in {"{", "["}:
+        return None
+    try:
+        return json.loads(source)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(source.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def read_usage_object(node: object, *, provider: str | None = None) -> Answer | None:
+    """The usage in a response, a bare usage object or the AI SDK's `providerMetadata`; None if it contains none."""
+    if isinstance(node, list | tuple):
+        answer = read(node)
+        return answer if _has_usage(answer) else None
+    for candidate, named in _candidates(node):
+        reader = AnswerReader(provider or named)
+        reader.add(candidate)
+        answer = reader.answer()
+        if _has_usage(answer):
+            return answer
+    return None
+
+
+def _candidates(node: object) -> list[tuple[object, str | None]]:
+    found: list[tuple[object, str | None]] = [(node, None), ({"usage_metadata": node}, None), ({"usage": node}, None)]
+    if isinstance(node, Mapping):
+        for name, inner in list(node.items())[:20]:
+            if isinstance(inner, Mapping):
+                named = _PROVIDER_METADATA.get(str(name))
+                found += [(inner, named), ({"usage_metadata": inner}, named), ({"usage": inner}, named)]
+    return found
+
+
+# The AI SDK's names in providerMetadata. Source: github.com/vercel/ai, packages/*.
+_PROVIDER_METADATA = {"anthropic": "anthropic", "google": "google", "vertex": "google", "bedrock": "aws", "xai": "x-ai"}
+
+
+def _has_usage(answer: Answer) -> bool:
+    return answer.usage_source is not None or bool(answer.counts or answer.details)
+
+
+def reread(shape_name: str, raw: Mapping[str, Any]) -> Reread | None:
+    """What today's rules of a shape read from the stored numbers of a marked row."""
+    shape = next((shape for shape in SHAPES if shape.name == shape_name), None)
+    reader = AnswerReader()
+    if shape is None:
+        answer = read_usage_object(raw)
+    else:
+        reader.add_usage(shape, raw)
+        answer = reader.answer()
+    return None if answer is None else Reread(dict(answer.counts), dict(answer.details), answer.problem)
+
+
+class AnswerReader:
+    """Puts a response together from its chunks; a later chunk's counts replace an earlier one's, as they are meant.
+
+    Gemini repeats its counts with each chunk, Anthropic sends them first and again with the last, OpenAI once; only
+    LangChain's chunks are to be added up.
     """
 
-    __slots__ = ("_complete", "_failure", "_found", "_id", "_model", "_problem", "_shape", "_tier")
+    __slots__ = (
+        "_by_model",
+        "_complete",
+        "_failure",
+        "_found",
+        "_id",
+        "_model",
+        "_problem",
+        "_provider",
+        "_raw",
+        "_shape",
+        "_stated_model",
+        "_tier",
+        "_tools",
+        "_wrapped",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str | None = None) -> None:
         self._complete = False
+        self._provider = provider
         self._shape: Shape | None = None
         self._found: dict[Path, Any] = {}
         self._model: str | None = None
@@ -76,13 +173,17 @@ class AnswerReader:
         self._tier: str | None = None
         self._failure: str | None = None
         self._problem: str | None = None
+        self._raw: list[object] = []
+        self._tools: dict[str, Any] = {}
+        self._by_model: dict[str, Any] | None = None
+        self._wrapped: Answer | None = None
 
     def add(self, piece: object) -> None:
-        """Take one piece, or the whole."""
+        """Take one chunk, or the whole response."""
         try:
             self._add(piece)
-        except Exception as error:  # noqa: BLE001  a provider's object may do anything when it is looked at
-            self._problem = f"The answer couldn't be read ({type(error).__name__})."
+        except Exception:  # noqa: BLE001  a provider's object may raise anything when it is read
+            self._problem = "response_unreadable"
 
     @property
     def complete(self) -> bool:
@@ -90,33 +191,78 @@ class AnswerReader:
         return self._complete
 
     def _add(self, piece: object) -> None:
-        fields = _fields(piece)
+        fields = pydantic_fields(piece)
         if (get(piece, "type") if fields is None else fields.get("type")) in _LAST_EVENTS:
             self._complete = True
-        # A stream has many pieces, most of which tell nothing new.
-        if fields is not None and self._model is not None and not any(map(fields.get, _TELLING)):
+        # A stream has many chunks, most of which state nothing new.
+        if (
+            fields is not None
+            and self._model is not None
+            and not any(map(fields.get, _TELLING))
+            and _RARE_IN_OBJECTS.isdisjoint(fields)
+        ):
             return
-        for path in CONTAINERS:
-            node = piece if not path else follow(piece, path)
-            if node is None or isinstance(node, str | int | float):
-                continue
-            self._note_failure(node)
-            found = self._note_usage(node)
-            # An event or a batch line has an id of its own around the answer's.
-            if found or self._model is None:
-                self._note_names(node, over=found)
-            if found:
-                self._tier = "batch" if path in BATCHED else self._tier
-                return
+        if any(self._read_container(piece, path, PLACES) for path in CONTAINERS):
+            return
+        names = field_names(piece) if fields is None else fields
+        if names is None or not RARE_FIELDS.isdisjoint(names):
+            self._read_rare(piece)
+
+    def _read_container(self, piece: object, path: Path, places: Places) -> bool:
+        node = piece if not path else follow(piece, path)
+        if node is None or isinstance(node, str | int | float):
+            return False
+        self._note_failure(node)
+        found = self._note_usage(node, places)
+        # An event or a line of a batch has an id of its own around the response's.
+        if found or self._model is None:
+            self._note_names(node, over=found)
+        if found:
+            self._note_tier(piece, node, path)
+        return found
+
+    def _read_rare(self, piece: object) -> None:
+        if (
+            self._read_container(piece, (), RARE_PLACES)
+            or any(self._read_container(piece, path, PLACES) for path in RARE_CONTAINERS)
+            or self._note_embeddings(piece)
+        ):
+            return
+        if self._shape is None and (usages := usage_parts.usages_by_model(get(piece, "model_usage"))):
+            self._by_model = usages
 
     def _note_names(self, node: object, *, over: bool) -> None:
-        model = _text(node, "model_version") or _text(node, "model") or _langchain_model(node)
+        model = text(node, "model_version") or text(node, "model") or _langchain_model(node)
         if model and (over or self._model is None):
             self._model = model
-        if (response_id := _text(node, "response_id") or _text(node, "id")) and (over or self._id is None):
+        if (response_id := text(node, "response_id") or text(node, "id")) and (over or self._id is None):
             self._id = response_id
-        if tier := _text(node, "service_tier"):
+        if over and get(node, "stop_reason") is not None and get(node, "metrics") is not None:
+            self._provider = self._provider or "aws"  # Bedrock's Converse
+
+    def _note_tier(self, piece: object, node: object, path: Path) -> None:
+        """The tier that served the call, which a response states beside its usage."""
+        tier = get(node, "service_tier")
+        tier = text(node, "service_tier") if isinstance(tier, str) or tier is None else text(tier, "type")
+        if tier:
             self._tier = tier
+        if path in BATCHED or (path == ("response",) and _is_batch_line(piece)) or get(node, "object") == "batch":
+            self._tier = "batch"
+        if self._shape is LANGCHAIN:
+            self._note_response_metadata(node)
+        elif (latency := get(node, "performance_config")) is not None and (word := text(latency, "latency")):
+            self._tools |= {"performance_latency": word} if word != "standard" else {}
+
+    def _note_response_metadata(self, node: object) -> None:
+        """LangChain passes the provider's own usage on, which states the cost and the tier."""
+        metadata = get(node, "response_metadata")
+        if metadata is None:
+            return
+        inner = AnswerReader(self._provider)
+        inner.add(metadata)
+        self._tier = inner._tier or text(metadata, "service_tier") or self._tier
+        if inner._shape is not None:
+            self._wrapped = inner.answer()
 
     def _note_failure(self, node: object) -> None:
         error = get(node, "error")
@@ -129,266 +275,223 @@ class AnswerReader:
         if said:
             self._failure = " ".join(dict.fromkeys(said))[:200]
 
-    def _note_usage(self, node: object) -> bool:
-        for place, shapes in PLACES:
-            usage = get(node, place[0]) if len(place) == 1 else follow(node, place)
+    def _note_usage(self, node: object, places: Places) -> bool:
+        for place, shapes in places:
+            usage = node if not place else get(node, place[0]) if len(place) == 1 else follow(node, place)
             if usage is None or isinstance(usage, str | int | float):
                 continue
-            shape = self._shape or next((shape for shape in shapes if _is(shape, usage)), None)
-            if shape is None:
-                continue
-            self._shape = shape
-            self._tier = _text(usage, "service_tier") or self._tier
-            self._find(usage, _rules(shape).tree)
-            return True
+            shape = self._shape if self._shape in shapes else None
+            if shape is None and self._shape is None:
+                shape = matching_shape(shapes, usage, node)
+            if shape is not None:
+                self.add_usage(shape, usage)
+                if shape.name == "responses":
+                    self._tools |= _tool_calls(get(node, "output"))
+                return True
+            if self._shape is None and (usages := usage_parts.usages_by_model(usage)):
+                self._by_model = usages
         return False
 
-    def _find(self, node: object, tree: _Tree) -> None:
-        fields = _fields(node)
-        for name, path, below in tree:
-            value = follow(node, (name,)) if fields is None else fields.get(name)
-            if value is None:
-                continue
-            if path is not None:
-                self._found[path] = value
-            if below:
-                self._find(value, below)
+    def add_usage(self, shape: Shape, usage: object) -> None:
+        """Take a usage object of a known shape."""
+        self._shape = shape
+        self._raw = [*self._raw[:1], usage]
+        read_tree(usage, rules_of(shape).tree, self._found, additive=shape is LANGCHAIN)
+
+    def _note_embeddings(self, piece: object) -> bool:
+        """Vertex AI states the tokens of each embedding. Source: cloud.google.com/vertex-ai, text embeddings API."""
+        statistics = [follow(item, ("statistics",)) for item in _items(piece, "embeddings")]
+        statistics += [follow(item, ("embeddings", "statistics")) for item in _items(piece, "predictions")]
+        stated = [item for item in statistics if item is not None]
+        if not stated:
+            return False
+        self._shape = VERTEX_EMBEDDINGS
+        values = [get(item, "token_count") for item in statistics]
+        self._found = {("token_count",): _sum_of_embeddings(values)}
+        self._raw = [{"token_count": [value for value in values if is_number(value)]}]
+        return True
 
     def answer(self, *, streamed: bool = False) -> Answer:
-        """What is known by now."""
-        shape = self._shape
-        model = _plain_model(self._model)
-        provider = (model and provider_of(model)) or (shape and shape.provider) or None
-        if shape is None:
-            problem = self._problem or (None if self._failure else _NO_STREAM_USAGE if streamed else _NO_USAGE)
+        """What is known so far. Never raises."""
+        model = None if self._model is None else model_from_resource(self._model)
+        provider = self._provider_of_answer(model)
+        if self._by_model is not None and self._shape is None:
+            return self._of_several_models(self._by_model, model)
+        if self._shape is None:
+            missing = "stream_usage_missing" if streamed else "usage_missing"
+            problem = self._problem or (None if self._failure else missing)
             return Answer({}, provider, model, self._id, failure=self._failure, problem=problem)
-        try:
-            counts = _normalise(shape, self._found)
-        except ValueError as error:
-            return Answer({}, provider, model, self._id, failure=self._failure, problem=str(error))
-        details = {name: value for name, choices in _rules(shape).details if (value := self._detail(choices))}
-        if self._tier and self._tier not in {"standard", "default", "auto"}:
-            details["service_tier"] = self._tier
-        cost = self._found.get(("cost",))
+        if self._wrapped is not None and "parts" in self._wrapped.details:
+            return self._wrapped._replace(model=model, response_id=self._id, provider=provider)
+        counted = count(self._shape, rules_of(self._shape).counts, self._found, provider)
+        counted, parts = self._with_iterations(counted, model, provider)
+        return self._checked(counted, parts, model, provider)
+
+    def _checked(self, counted: Counted, parts: list[Part], model: str | None, provider: str | None) -> Answer:
+        shape = self._shape
+        assert shape is not None  # noqa: S101  answer() asks before
+        checked = check_usage(
+            counted.counts, stated_total=counted.stated, formula_total=counted.formula, raw=self._raw[-1]
+        )
+        details, detail_problem = details_of(shape, self._found, checked.counts)
+        problem = counted.problem or checked.problem or detail_problem
+        details |= usage_parts.numbers_of(parts)
+        if counted.note == "audio_from_total" and problem is None:
+            details["input_audio_tokens"] = checked.counts["input_tokens"] - self._found.get(("prompt_tokens",), 0)
         return Answer(
-            counts=counts,
+            counts=checked.counts,
             provider=provider,
             model=model,
             response_id=self._id,
-            cost=_cost(cost),
-            details=details,
+            cost=self._cost(model),
+            details=self._all_details(details, parts, model),
             failure=self._failure,
-            problem=self._problem,
+            problem=problem or self._problem,
+            raw=self._raw_numbers() if problem else None,
+            usage_source=f"response:{shape.name}" if problem else None,
+            note=counted.note if problem is None else None,
         )
 
-    def _detail(self, choices: tuple[Path, ...]) -> Any:
-        for path in choices:
-            if path in self._found:
-                value = self._found[path]
-                return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
-        return None
+    def _all_details(self, details: dict[str, Any], parts: list[Part], model: str | None) -> dict[str, Any]:
+        everything = {**(self._wrapped.details if self._wrapped else {}), **details}
+        for name, value in self._tools.items():
+            everything.setdefault(name, value)
+        everything |= {"parts": usage_parts.as_metadata(parts, model)} if len(parts) > 1 else {}
+        tier = self._tier if self._tier == "batch" else everything.get("service_tier") or self._tier
+        tier = tier or (_langchain_tier(self._found) if self._shape is LANGCHAIN else None)
+        everything.pop("service_tier", None)
+        return everything | tier_to_record(tier)
+
+    def _cost(self, model: str | None) -> Cost | None:
+        cost = stated_cost(self._found, model)
+        return self._wrapped.cost if cost is None and self._wrapped is not None else cost
+
+    def _raw_numbers(self) -> dict[str, Any]:
+        raw: dict[str, Any] = {}
+        for usage in self._raw:
+            raw |= numbers_only(usage)
+        return numbers_only(raw)
+
+    def _provider_of_answer(self, model: str | None) -> str | None:
+        named = provider_of(self._model) if self._model else None
+        if named or (model and (named := provider_of(model))):
+            return named
+        if self._provider is not None or self._shape is None:
+            return self._provider
+        if self._shape is MESSAGES and model and not (self._id or "").startswith("msg_"):
+            return None  # other providers use Anthropic's names too
+        return self._shape.provider
+
+    def _with_iterations(self, counted: Counted, model: str | None, provider: str | None) -> tuple[Counted, list[Part]]:
+        """Anthropic's compactions, advisors and fallbacks, which the usage's own counts leave out."""
+        listed = self._found.get(("iterations",))
+        if listed is None or counted.problem is not None:
+            return counted, []
+        entries, replaced = usage_parts.beside_the_totals(list(usage_parts.iterations(listed)))
+        if not entries:
+            return counted, []
+        base, _ = details_of(MESSAGES, self._found, None)
+        numbers = {name: value for name, value in base.items() if is_number(value)}
+        parts = [] if replaced else [Part(None, counted.counts, numbers)]
+        problem = None
+        for entry in entries:
+            part, part_problem = _read_part(MESSAGES, entry.usage, entry.model, provider)
+            parts.append(part)
+            problem = problem or part_problem
+        parts = usage_parts.combine(parts, model)
+        counts: dict[str, Any] = {}
+        for part in parts:
+            counts = usage_parts.add(counts, part.counts)
+        return Counted(counts, None, None, problem), parts
+
+    def _of_several_models(self, usages: Mapping[str, Any], model: str | None) -> Answer:
+        """Usage by model: the model with the most tokens is the response's own."""
+        parts, problem = [], None
+        for name, usage in usages.items():
+            shape = matching_shape(_BY_MODEL, usage, None) or LANGCHAIN
+            part, part_problem = _read_part(shape, usage, model_from_resource(name), provider_of(name))
+            parts.append(part)
+            problem = problem or part_problem
+        main = model or max(parts, key=lambda part: sum(part.counts.values())).model
+        counts: dict[str, Any] = {}
+        details: dict[str, Any] = {}
+        for part in parts:
+            counts, details = usage_parts.add(counts, part.counts), usage_parts.add(details, part.details)
+        if len(parts) > 1:
+            details["parts"] = usage_parts.as_metadata(usage_parts.combine(parts, main), main)
+        checked = check_usage(counts, stated_total=None, formula_total=None, raw=usages)
+        problem = problem or checked.problem
+        return Answer(
+            checked.counts,
+            provider_of(main) if main else None,
+            main,
+            self._id,
+            details=details,
+            failure=self._failure,
+            problem=problem,
+            raw=numbers_only(usages) if problem else None,
+            usage_source="response:by_model" if problem else None,
+        )
 
 
-# What to look for in a node: a name, the path that ends there (None: it only leads on), and what to look for below.
-_Tree = tuple[tuple[str, Path | None, "_Tree"], ...]
+def _read_part(shape: Shape, usage: object, model: str | None, provider: str | None) -> tuple[Part, str | None]:
+    found: dict[Path, Any] = {}
+    read_tree(usage, rules_of(shape).tree, found)
+    counted = count(shape, rules_of(shape).counts, found, provider)
+    checked = check_usage(counted.counts, stated_total=counted.stated, formula_total=counted.formula, raw=usage)
+    details, problem = details_of(shape, found, checked.counts)
+    counts = {name: value for name, value in checked.counts.items() if name != "total_tokens"}
+    return Part(model, counts, details), counted.problem or checked.problem or problem
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """A shape's rules, made ready once: an answer is read in microseconds."""
+Places = tuple[tuple[Path, tuple[Shape, ...]], ...]
 
-    tree: _Tree
-    counts: tuple[tuple[str, Rule], ...]
-    details: tuple[tuple[str, tuple[Path, ...]], ...]
-    marks: tuple[Path, ...]
-    absent: tuple[Path, ...]
-
-
-_ready: dict[str, _Rules] = {}
-
-
-def _rules(shape: Shape) -> _Rules:
-    return _ready.get(shape.name) or _ready.setdefault(shape.name, _make_ready(shape))
-
-
-def _make_ready(shape: Shape) -> _Rules:
-    texts = (*shape.counts.values(), *shape.details.values(), *_EXTRA.get(shape.name, ()))
-    return _Rules(
-        tree=_tree({path for text in texts for choice in rule(text) for path in choice}),
-        counts=tuple((name, rule(shape.counts[name])) for name in COUNTS if name in shape.counts),
-        details=tuple((name, rule(text)[0]) for name, text in shape.details.items()),
-        marks=rule(shape.marks)[0],
-        absent=rule(shape.absent)[0] if shape.absent else (),
-    )
-
-
-def _tree(paths: set[Path], above: Path = ()) -> _Tree:
-    depth = len(above)
-    names = sorted({path[depth] for path in paths if path[:depth] == above and len(path) > depth})
-    steps = [(name, (*above, name)) for name in names]
-    return tuple((name, path if path in paths else None, _tree(paths, path)) for name, path in steps)
-
-
-_TELLING = ("error", *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path))
+_TELLING = (
+    "error",
+    *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path),
+)
+_RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects
+# LangChain's callback has LangChain's usage by model, Claude's Agent SDK has Bedrock's names.
+_BY_MODEL = (AI_SDK, MESSAGES_TOTAL, CONVERSE)
 _LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+# What OpenAI's servers did on behalf of the model, which costs extra. Source: developers.openai.com, pricing, tools.
+_TOOL_CALLS = {
+    "web_search_call": "web_searches",
+    "file_search_call": "storage_searches",
+    "code_interpreter_call": "code_executions",
+    "image_generation_call": "image_generations",
+}
 
 
-def _cost(value: object) -> float | int | None:
-    """What the provider says the call cost in USD: OpenRouter's number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if 0 <= value < _MAX_COST_USD else None
+def _tool_calls(output: object) -> dict[str, int]:
+    calls: dict[str, int] = {}
+    for item in output if isinstance(output, list) else ():
+        if (name := _TOOL_CALLS.get(text(item, "type") or "")) is not None:
+            calls[name] = calls.get(name, 0) + 1
+    return calls
 
 
-# What a shape's own arithmetic needs beyond its rules.
-_EXTRA: Mapping[str, tuple[str, ...]] = {"chat": ("cost",), "messages": ("iterations",)}
+def _is_batch_line(piece: object) -> bool:
+    """A line of a Gemini batch's output has the request's key, or the request, beside the response."""
+    return get(piece, "key") is not None or get(piece, "request") is not None
 
 
-def _is(shape: Shape, usage: object) -> bool:
-    rules = _rules(shape)
-    return _first(usage, rules.marks) is not None and _first(usage, rules.absent) is None
+def _items(node: object, name: str) -> list[Any]:
+    items = get(node, name)
+    return items[:10_000] if isinstance(items, list) else []
 
 
-def _normalise(shape: Shape, found: Mapping[Path, Any]) -> dict[str, int]:
-    """The table's counts from what was found. Raises `ValueError` with a sentence for what can't be right."""
-    given = {name: count for name, choices in _rules(shape).counts if (count := _sum(choices, found)) is not None}
-    if shape is MESSAGES:
-        _add_compactions(given, found.get(("iterations",)))
-    if shape is CHAT:
-        _add_what_output_leaves_out(given, found)
-    _check(given)
-    return given
+def _sum_of_embeddings(values: list[Any]) -> Any:
+    if values and all(is_number(value) for value in values):
+        return sum(values)
+    return -1 if values else None  # one embedding without a count: the sum is unknown, which is no valid count
 
 
-def _sum(choices: Rule, found: Mapping[Path, Any]) -> int | None:
-    total = None
-    for choice in choices:
-        for path in choice:
-            if path in found:
-                total = (total or 0) + _whole(found[path])
-                break
-    return total
-
-
-def _whole(value: object) -> int:
-    if type(value) is int and 0 <= value <= _MAX_COUNT:
-        return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
-        raise ValueError("The answer's usage holds a count that is no whole number; it is recorded with 0 tokens.")
-    return value
-
-
-def _add_compactions(counts: dict[str, int], iterations: object) -> None:
-    """Anthropic: the tokens of a compaction are billed and not in the totals above."""
-    for entry in iterations if isinstance(iterations, list | tuple) else ():
-        if get(entry, "type") == "compaction":
-            found = {path: value for path in _MESSAGE_PATHS if (value := follow(entry, path)) is not None}
-            for name, text in MESSAGES.counts.items():
-                if (more := _sum(rule(text), found)) is not None:
-                    counts[name] = counts.get(name, 0) + more
-
-
-_MESSAGE_PATHS = tuple(path for text in MESSAGES.counts.values() for choice in rule(text) for path in choice)
-
-
-def _add_what_output_leaves_out(counts: dict[str, int], found: Mapping[Path, Any]) -> None:
-    """xAI counts reasoning beside the output, as its total shows; Perplexity's deep research bills it so too."""
-    reasoning = counts.get("reasoning_output_tokens", 0)
-    output, total = counts.get("output_tokens", 0), counts.get("total_tokens", 0)
-    citations = found.get(("citation_tokens",))
-    if citations is not None:
-        extra = _whole(citations) + reasoning
-        counts["output_tokens"] = output + extra
-        counts.pop("total_tokens", None)
-    elif reasoning and (reasoning > output or total == counts.get("input_tokens", 0) + output + reasoning):
-        counts["output_tokens"] = output + reasoning
-
-
-def _check(counts: dict[str, int]) -> None:
-    """What contradicts itself is put right only where one reading is possible."""
-    floor = counts.get("input_tokens", 0) + counts.get("output_tokens", 0)
-    if counts.get("total_tokens", floor) < floor:
-        del counts["total_tokens"]
-    cached = counts.get("cache_read_input_tokens", 0) + counts.get("cache_write_input_tokens", 0)
-    if cached > counts.get("input_tokens", 0) or counts.get("reasoning_output_tokens", 0) > counts.get(
-        "output_tokens", 0
-    ):
-        raise ValueError("The answer's usage contradicts itself: a part is above its whole; recorded with 0 tokens.")
-    if floor > _MAX_COUNT:
-        raise ValueError("The answer's usage is above what the table holds; it is recorded with 0 tokens.")
-
-
-def _plain_model(model: str | None) -> str | None:
-    """Gemini names a model by its resource: models/gemini-2.5-flash, publishers/google/models/…"""
-    if model and ("models/" in model):
-        return model.rpartition("models/")[2] or model
-    return model
-
-
-def _first(node: object, choices: tuple[Path, ...]) -> Any:
-    for path in choices:
-        if (value := follow(node, path)) is not None:
-            return value
-    return None
-
-
-def follow(node: object, path: Path) -> Any:
-    """What lies at a path of names, in objects or decoded JSON; None where a step is missing."""
-    for name in path:
-        if node is None:
-            return None
-        node = _of_modality(node, name) if isinstance(node, list) else get(node, name)
-    return node
-
-
-def _of_modality(items: list[Any], name: str) -> Any:
-    """Gemini lists its counts by modality: [{"modality": "AUDIO", "tokenCount": 150}, …]."""
-    return next((get(item, "token_count") for item in items if get(item, "modality") == name), None)
-
-
-def get(node: Any, name: str) -> Any:
-    """A field of an object, or of decoded JSON under its snake_case or camelCase name."""
-    kind = _kind(node.__class__)
-    if kind == "mapping":
-        return node[name] if name in node else node.get(_camel(name))
-    if kind == "pydantic":
-        # Such an object says slowly that it lacks something; what it doesn't declare lies in its extra fields.
-        fields = node.__dict__
-        if name in fields:
-            return fields[name]
-        extra = getattr(node, "__pydantic_extra__", None)
-        return extra.get(name) if extra else None
-    return getattr(node, name, None)
-
-
-def _fields(node: Any) -> Mapping[str, Any] | None:
-    """All that a pydantic object holds; None for anything else, which has to be asked by name."""
-    if _kind(node.__class__) != "pydantic":
-        return None
-    extra = getattr(node, "__pydantic_extra__", None)
-    return {**node.__dict__, **extra} if extra else node.__dict__
-
-
-@lru_cache(256)
-def _kind(kind: type) -> str:
-    if issubclass(kind, Mapping):
-        return "mapping"
-    return "pydantic" if hasattr(kind, "model_fields") else "object"
+def _langchain_tier(found: Mapping[Path, Any]) -> str | None:
+    """The tier that langchain-openai puts before the names of a call's parts."""
+    return next((tier for tier in ("flex", "priority") for path in found if path[-1].startswith(tier)), None)
 
 
 def _langchain_model(node: object) -> str | None:
     metadata = get(node, "response_metadata")
-    return None if metadata is None else _text(metadata, "model_name") or _text(metadata, "model")
-
-
-def _text(node: object, name: str) -> str | None:
-    value = get(node, name)
-    return value if isinstance(value, str) and value.strip() else None
-
-
-@cache
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
+    return None if metadata is None else text(metadata, "model_name") or text(metadata, "model")

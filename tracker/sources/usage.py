@@ -31,6 +31,9 @@ def usage_of(
         "usage": dict(answer.details) or None,
         "stream": "broken_off" if broken_off else None,
         "usage_problem": answer.problem,
+        "usage_raw": dict(answer.raw) if answer.raw else None,
+        "usage_source": answer.usage_source,
+        "usage_note": answer.note,
     }
     metadata = {name: value for name, value in ours.items() if value is not None} | dict(fields.get("metadata", {}))
     given = {name: value for name, value in fields.items() if name not in {"model", "metadata"}}

@@ -1,0 +1,17 @@
+"""OpenTelemetry's instrumentation of the Anthropic client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _calls
+
+LIBRARY = "opentelemetry-instrumentation-genai-anthropic"
+PACKAGES = ("anthropic",)
+SCENARIOS = _calls.ANTHROPIC
+
+
+def setup(c: Any) -> None:
+    from opentelemetry.instrumentation.genai.anthropic import AnthropicInstrumentor
+
+    AnthropicInstrumentor().instrument(tracer_provider=c.provider())

@@ -1,0 +1,17 @@
+"""OpenTelemetry's newer instrumentation of the OpenAI client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _calls
+
+LIBRARY = "opentelemetry-instrumentation-genai-openai"
+PACKAGES = ("openai",)
+SCENARIOS = _calls.OPENAI
+
+
+def setup(c: Any) -> None:
+    from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+    OpenAIInstrumentor().instrument(tracer_provider=c.provider())

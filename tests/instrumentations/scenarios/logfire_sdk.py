@@ -1,0 +1,31 @@
+"""Logfire's instrumentations of the OpenAI, Anthropic and Gemini clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _calls
+
+LIBRARY = "logfire"
+PACKAGES = ("openai", "anthropic")
+SCENARIOS = {
+    **{f"openai_{name}": run for name, run in _calls.OPENAI.items()},
+    **{f"anthropic_{name}": run for name, run in _calls.ANTHROPIC.items()},
+}
+
+
+def setup(c: Any) -> None:
+    import logfire
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    logfire.configure(
+        send_to_logfire=False,
+        console=False,
+        service_name="app",
+        metrics=False,
+        inspect_arguments=False,
+        additional_span_processors=[SimpleSpanProcessor(OTLPSpanExporter(c.endpoint))],
+    )
+    logfire.instrument_openai()
+    logfire.instrument_anthropic()

@@ -1,0 +1,17 @@
+"""OpenInference's instrumentation of the OpenAI client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _calls
+
+LIBRARY = "openinference-instrumentation-openai"
+PACKAGES = ("openai",)
+SCENARIOS = _calls.OPENAI
+
+
+def setup(c: Any) -> None:
+    from openinference.instrumentation.openai import OpenAIInstrumentor
+
+    OpenAIInstrumentor().instrument(tracer_provider=c.provider())

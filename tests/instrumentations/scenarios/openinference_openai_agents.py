@@ -1,0 +1,19 @@
+"""OpenInference's instrumentation of the OpenAI Agents SDK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _agents_sdk
+
+LIBRARY = "openinference-instrumentation-openai-agents"
+PACKAGES = ("openai-agents", "openai")
+SCENARIOS = _agents_sdk.SCENARIOS
+
+
+def setup(c: Any) -> None:
+    import agents
+    from openinference.instrumentation.openai_agents import OpenAIAgentsInstrumentor
+
+    agents.set_trace_processors([])
+    OpenAIAgentsInstrumentor().instrument(tracer_provider=c.provider())

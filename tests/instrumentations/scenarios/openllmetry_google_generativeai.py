@@ -1,0 +1,17 @@
+"""OpenLLMetry's instrumentation of the Gemini client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _calls
+
+LIBRARY = "opentelemetry-instrumentation-google-generativeai"
+PACKAGES = ("google-genai",)
+SCENARIOS = _calls.GENAI
+
+
+def setup(c: Any) -> None:
+    from opentelemetry.instrumentation.google_generativeai import GoogleGenerativeAiInstrumentor
+
+    GoogleGenerativeAiInstrumentor().instrument(tracer_provider=c.provider())

@@ -1,0 +1,55 @@
+"""The cost in USD that a provider states in its own response."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from tracker.sources.node_access import Path, get
+
+_MAX_COST_USD = 10**6
+_AMOUNT = re.compile(r"\d{1,20}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
+_TICKS_PER_USD = 10**10  # xAI, docs.x.ai/developers/cost-tracking
+
+Cost = Decimal | float | int
+
+
+def stated_cost(found: Mapping[Path, Any], model: str | None) -> Cost | None:
+    """The call's cost, None if the response states none that can be trusted.
+
+    A cost of 0 counts only for a call that the response marks as free, since gateways state 0 for what they do not
+    know. A call with one's own key at OpenRouter costs what OpenRouter charges plus what the provider charges.
+    """
+    cost = found.get(("cost",), found.get(("estimated_cost",)))
+    if cost is not None and not isinstance(cost, int | float | str | Decimal):
+        cost = _total_of(cost)
+    ticks = amount(found.get(("cost_in_usd_ticks",)), _MAX_COST_USD * _TICKS_PER_USD)
+    if cost is None and ticks is not None:
+        cost = Decimal(str(ticks)) / _TICKS_PER_USD
+    usd = amount(cost)
+    own_key = found.get(("is_byok",))
+    if own_key is True:
+        upstream = amount(found.get(("cost_details", "upstream_inference_cost")))
+        return None if usd is None or not upstream else Decimal(str(usd)) + Decimal(str(upstream))
+    if usd == 0 and own_key is not False and not (model or "").endswith(":free"):
+        return None
+    return usd
+
+
+def _total_of(cost: object) -> object:
+    """Perplexity's {"currency": "USD", …, "total_cost": 0.006}."""
+    currency = get(cost, "currency")
+    if isinstance(currency, str) and currency.upper() != "USD":
+        return None
+    return next((value for name in ("total_cost", "total") if (value := get(cost, name)) is not None), None)
+
+
+def amount(value: object, maximum: int = _MAX_COST_USD) -> Cost | None:
+    """An amount as a number, exact for text; None for what is no amount."""
+    if isinstance(value, str):
+        value = Decimal(value.strip()) if _AMOUNT.fullmatch(value.strip()) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    return value if 0 <= value < maximum else None
