@@ -124,6 +124,7 @@ def _make_ready() -> None:
         "tracker.reports.ledger",
         "tracker.reports.performance",
         "tracker.reports.sampler",
+        "tracker.reports.unread",
         "tracker.reports.unusual",
         "tracker.reports.usage",
     ):
