@@ -357,7 +357,7 @@ def test_a_failure_of_a_protobuf_request_is_a_status_message(make_app, body, env
 
 
 def test_a_mistake_of_ours_is_a_500_with_a_sentence(app, monkeypatch, caplog):
-    monkeypatch.setattr("tracker.otlp.decode.from_json", lambda _: [None])
+    monkeypatch.setattr("tracker.otlp.decode.from_json", lambda *_: [None])
     status, _, answer = post(app, export(span(1, GENAI)))
     assert (status, json.loads(answer)["message"]) == (500, "Something here went wrong; the log says what.")
     assert "AttributeError" in caplog.text

@@ -34,7 +34,9 @@ PARTS = (
     "cache_write_input_tokens",
     "reasoning_output_tokens",
 )
-_KEPT_RESOURCE = re.compile(r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session")
+_KEPT_RESOURCE = re.compile(
+    r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session"
+)
 _MACHINE = re.compile(r"(/(?:work|root|home|tmp|usr|opt)/[^\s\"'\\,:)]*|[A-Za-z0-9_.-]+\.internal)")
 
 
@@ -313,11 +315,16 @@ def _write(
     }
     path = CASES / f"{library.lstrip('@').replace('/', '-')}-{version}-{scenario}.json"
     for old in CASES.glob(f"{library.lstrip('@').replace('/', '-')}-[0-9]*-{scenario}.json"):
-        if about.get("replace", True) and old.name.rpartition(f"-{scenario}.json")[0].rpartition("-")[2].split(".")[0] == version.split(".")[0]:
+        if (
+            about.get("replace", True)
+            and old.name.rpartition(f"-{scenario}.json")[0].rpartition("-")[2].split(".")[0] == version.split(".")[0]
+        ):
             old.unlink()
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1) + "\n")
-    print(f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes; lacks "
-          f"{[item.get('lacks') for item in items if item.get('lacks')]}")
+    print(
+        f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes; lacks "
+        f"{[item.get('lacks') for item in items if item.get('lacks')]}"
+    )
     if os.environ.get("VERBOSE"):
         print(stderr[-2000:])
     return path

@@ -111,7 +111,13 @@ def _error(call: dict[str, Any], status: int) -> Any:
     message = "Rate limit reached" if status == 429 else "The server had an error"
     kind = "rate_limit_error" if status == 429 else "api_error"
     if call.get("provider") == "google":
-        return {"error": {"code": status, "message": message, "status": "RESOURCE_EXHAUSTED" if status == 429 else "INTERNAL"}}
+        return {
+            "error": {
+                "code": status,
+                "message": message,
+                "status": "RESOURCE_EXHAUSTED" if status == 429 else "INTERNAL",
+            }
+        }
     if call.get("provider") == "anthropic":
         return {"type": "error", "error": {"type": kind, "message": message}}
     return {"error": {"message": message, "type": kind, "code": kind}, "message": message}
@@ -210,7 +216,12 @@ def _openai_chat(number: int, match: re.Match[str], body: Any, call: dict[str, A
             {"role": "assistant", "content": None},
             {
                 "tool_calls": [
-                    {"index": 0, "id": "call_1", "type": "function", "function": {"name": tools[0], "arguments": tools[1]}}
+                    {
+                        "index": 0,
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": tools[0], "arguments": tools[1]},
+                    }
                 ]
             },
         ]
@@ -218,7 +229,11 @@ def _openai_chat(number: int, match: re.Match[str], body: Any, call: dict[str, A
     events: list[Any] = [
         {**chunk, **null, "choices": [{"index": 0, "delta": part, "finish_reason": None}]} for part in parts
     ]
-    final = {**chunk, **null, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if tools else "stop"}]}
+    final = {
+        **chunk,
+        **null,
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if tools else "stop"}],
+    }
     if groq:
         final |= {"x_groq": {"id": "req_1", "usage": usage}}
     if mistral:
@@ -331,12 +346,25 @@ def _responses(number: int, match: re.Match[str], body: Any, call: dict[str, Any
             {"type": "response.output_item.added", "output_index": 0, "item": output[0]},
             {"type": "response.output_item.done", "output_index": 0, "item": output[0]},
         ]
-    events += [{"type": "response.output_item.added", "output_index": index, "item": {**item, "content": [], "status": "in_progress"}}]
+    events += [
+        {
+            "type": "response.output_item.added",
+            "output_index": index,
+            "item": {**item, "content": [], "status": "in_progress"},
+        }
+    ]
     if not tools:
         place = {"item_id": item["id"], "output_index": index, "content_index": 0}
         events += [
-            {"type": "response.content_part.added", **place, "part": {"type": "output_text", "text": "", "annotations": []}},
-            *({"type": "response.output_text.delta", **place, "delta": word + " ", "logprobs": []} for word in text.split(" ")),
+            {
+                "type": "response.content_part.added",
+                **place,
+                "part": {"type": "output_text", "text": "", "annotations": []},
+            },
+            *(
+                {"type": "response.output_text.delta", **place, "delta": word + " ", "logprobs": []}
+                for word in text.split(" ")
+            ),
             {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
             {"type": "response.content_part.done", **place, "part": item["content"][0]},
         ]
@@ -437,7 +465,11 @@ def _message_events(message: Any, usage: Any, body: Any) -> list[tuple[str | Non
         {"type": "content_block_start", "index": 0, "content_block": opening},
         *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
         {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None}, "usage": last},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None},
+            "usage": last,
+        },
         {"type": "message_stop"},
     ]
     return [(event["type"], event) for event in events]
@@ -451,7 +483,14 @@ def _gemini(number: int, match: re.Match[str], body: Any, call: dict[str, Any]) 
     vertex = "/projects/" in match.string
     provider = "google"
     if verb in ("embedContent", "batchEmbedContents"):
-        call |= {"api": verb, "provider": provider, "model": model, "input_tokens": 0, "output_tokens": 0, "usage_sent": False}
+        call |= {
+            "api": verb,
+            "provider": provider,
+            "model": model,
+            "input_tokens": 0,
+            "output_tokens": 0,
+            "usage_sent": False,
+        }
         one = {"values": [0.1, 0.2, 0.3]}
         if verb == "embedContent":
             return "", {"embedding": one}
@@ -528,9 +567,15 @@ def _converse(number: int, match: re.Match[str], body: Any, call: dict[str, Any]
         "cache_write_input_tokens": 307,
     }
     tool = None
-    if "toolConfig" in body and "toolResult" not in json.dumps(body["messages"]) and "use the tool" in json.dumps(body["messages"]):
+    if (
+        "toolConfig" in body
+        and "toolResult" not in json.dumps(body["messages"])
+        and "use the tool" in json.dumps(body["messages"])
+    ):
         tool = body["toolConfig"]["tools"][0]["toolSpec"]["name"]
-    content: Any = {"toolUse": {"toolUseId": "call_1", "name": tool, "input": {"city": "Seoul"}}} if tool else {"text": TEXT}
+    content: Any = (
+        {"toolUse": {"toolUseId": "call_1", "name": tool, "input": {"city": "Seoul"}}} if tool else {"text": TEXT}
+    )
     stop = "tool_use" if tool else "end_turn"
     if verb == "converse":
         return "", {
@@ -539,7 +584,9 @@ def _converse(number: int, match: re.Match[str], body: Any, call: dict[str, Any]
             "stopReason": stop,
             "usage": usage,
         }
-    start = [("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "call_1", "name": tool}}})]
+    start = [
+        ("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "call_1", "name": tool}}})
+    ]
     delta: Any = {"toolUse": {"input": '{"city": "Seoul"}'}} if tool else {"text": TEXT}
     events = [
         ("messageStart", {"role": "assistant"}),
@@ -628,7 +675,13 @@ def _cohere_chat(number: int, match: re.Match[str], body: Any, call: dict[str, A
 
 
 def _cohere_embed(number: int, match: re.Match[str], body: Any, call: dict[str, Any]) -> Any:
-    call |= {"api": "embed", "provider": "cohere", "model": body["model"], "input_tokens": 20 + number, "output_tokens": 0}
+    call |= {
+        "api": "embed",
+        "provider": "cohere",
+        "model": body["model"],
+        "input_tokens": 20 + number,
+        "output_tokens": 0,
+    }
     return "", {
         "id": f"emb-{number:06d}",
         "embeddings": {"float": [[0.1, 0.2]]},

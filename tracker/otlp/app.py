@@ -213,7 +213,8 @@ def _read(spans: list[decode.Span]) -> _Export:
 def _decoded(body: bytes, kind: str) -> list[decode.Span]:
     (check_protobuf if kind == PROTOBUF else check_json)(body)
     try:
-        spans = decode.from_protobuf(body) if kind == PROTOBUF else decode.from_json(body)
+        # One more than allowed tells that there are too many.
+        spans = (decode.from_protobuf if kind == PROTOBUF else decode.from_json)(body, MAX_SPANS + 1)
     except SettingError as error:
         raise RefusalError(501, str(error)) from None
     except ValueError as error:

@@ -71,10 +71,10 @@ def _join(planned: Plan, call: Call) -> None:
     if other.call_id is None:
         return
     planned.rows.setdefault(other.call_id, []).append((moved, call.row))
-    replace_recorded(planned, other.call_id)
+    _replace_recorded(planned, other.call_id)
 
 
-def replace_recorded(planned: Plan, call_id: str) -> None:
+def _replace_recorded(planned: Plan, call_id: str) -> None:
     """If a recorder's row counts the call without usage and a span has it, let the span's row count."""
     members = planned.calls.of(call_id)
     recorded = next((one for one in members if one.scope is None), None)

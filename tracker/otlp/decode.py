@@ -49,8 +49,8 @@ class Span:
     exception_message: str = ""
 
 
-def from_protobuf(body: bytes) -> list[Span]:
-    """The spans of a protobuf export.
+def from_protobuf(body: bytes, max_spans: int | None = None) -> list[Span]:
+    """The spans of a protobuf export, the first `max_spans` of them.
 
     Raises `ValueError` for a body that is not an export, `SettingError` if opentelemetry-proto is not installed.
     """
@@ -63,7 +63,8 @@ def from_protobuf(body: bytes) -> list[Span]:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError:
         raise ValueError("The body is no ExportTraceServiceRequest.") from None
-    return [span for resource_spans in request.resource_spans for span in _spans_of_message(resource_spans)]
+    spans = (span for resource_spans in request.resource_spans for span in _spans_of_message(resource_spans))
+    return list(islice(spans, max_spans))
 
 
 def _spans_of_message(resource_spans: Any) -> Iterator[Span]:
@@ -104,8 +105,8 @@ def _attributes_of_message(message: Any) -> dict[str, Any]:
     return attributes
 
 
-def from_json(body: bytes) -> list[Span]:
-    """The spans of a JSON export; an empty body is an export without spans, as in protobuf.
+def from_json(body: bytes, max_spans: int | None = None) -> list[Span]:
+    """The first `max_spans` spans of a JSON export; an empty body is an export without spans, as in protobuf.
 
     Raises `ValueError` for a body that is not an export.
     """
@@ -113,7 +114,8 @@ def from_json(body: bytes) -> list[Span]:
         document = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise ValueError("The body is no JSON.") from None
-    return [span for resource_spans in _list(document, "resourceSpans") for span in _spans_of_json(resource_spans)]
+    spans = (span for resource_spans in _list(document, "resourceSpans") for span in _spans_of_json(resource_spans))
+    return list(islice(spans, max_spans))
 
 
 def _spans_of_json(resource_spans: Any) -> Iterator[Span]:

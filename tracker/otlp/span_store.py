@@ -98,8 +98,8 @@ def store(
 ) -> Result:
     """Store one row for each call that no row counts yet, and delete those rows that repeat others.
 
-    `nodes` are the export's spans, `calls` what those with usage or a failure report. Raises `DatabaseError`; nothing is
-    stored then.
+    `nodes` are the export's spans, `calls` what those with usage or a failure report. Raises `DatabaseError`; nothing
+    is stored then.
     """
     traces = {node.trace_id for node in nodes} | {call.report.trace_id for call in calls}
     reports = [call.report for call in calls]
@@ -118,7 +118,7 @@ def store(
             lambda: span_calls.span_calls(
                 connection, schema, reports, traces=traces, call_ids=[one.record_id for one in recorded]
             ),
-            list,
+            lambda: [],
         )
         planned = plan([*known_nodes, *nodes], [*memory.reports(reports, traces), *known, *recorded], calls)
         refused, apply_remark = apply(connection, table, planned)

@@ -68,13 +68,13 @@ def calls_below(nodes: Mapping[Key, Node], calls: Mapping[Key, str]) -> dict[Key
     ready = [key for key in nodes if not waiting[key]]
     while ready:
         key = ready.pop()
-        node = nodes.get(key)
-        if node is None or node.parent is None:
+        parent = nodes[key].parent if key in nodes else None
+        if parent is None:
             continue
-        _add(below, node.parent, _reported(below, calls, key))
-        waiting[node.parent] -= 1
-        if not waiting[node.parent]:
-            ready.append(node.parent)
+        _add(below, parent, _reported(below, calls, key))
+        waiting[parent] -= 1
+        if not waiting[parent]:
+            ready.append(parent)
     _close_cycles(nodes, calls, below, {key for key, count in waiting.items() if count})
     return below
 

@@ -69,9 +69,7 @@ def openai_errors(c: Any) -> None:
             client.chat.completions.create(model="gpt-4o-mini", messages=messages)
     with suppress(Exception):
         options = {"include_usage": True}
-        for _ in client.chat.completions.create(
-            model="gpt-4o-mini", messages=CUT, stream=True, stream_options=options
-        ):
+        for _ in client.chat.completions.create(model="gpt-4o-mini", messages=CUT, stream=True, stream_options=options):
             pass
 
 

@@ -66,9 +66,7 @@ def responses(c: Any) -> None:
 def embeddings(c: Any) -> None:
     import litellm
 
-    litellm.embedding(
-        model="openai/text-embedding-3-small", input=["a", "b"], api_base=f"{c.api}/v1", api_key="key"
-    )
+    litellm.embedding(model="openai/text-embedding-3-small", input=["a", "b"], api_base=f"{c.api}/v1", api_key="key")
     time.sleep(2)
 
 
