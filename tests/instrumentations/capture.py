@@ -9,6 +9,7 @@ runs in a process of its own; its expected rows are what the local API answered,
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import json
@@ -17,8 +18,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
@@ -34,9 +37,21 @@ PARTS = (
     "cache_write_input_tokens",
     "reasoning_output_tokens",
 )
+_KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "CO_API_KEY",
+    "GROQ_API_KEY",
+    "MISTRAL_API_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 _KEPT_RESOURCE = re.compile(
     r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session"
 )
+# What a whole run of a framework took and gave: long, and no usage of a single call.
+_WHOLE_RUN = ("traceloop.entity.input", "traceloop.entity.output", "gen_ai.task.input", "gen_ai.task.output")
 _MACHINE = re.compile(r"(/(?:work|root|home|tmp|usr|opt)/[^\s\"'\\,:)]*|[A-Za-z0-9_.-]+\.internal)")
 
 
@@ -188,9 +203,11 @@ def _clean(key: str, value: Any) -> Any:
 
 def _clean_text(key: str, text: str) -> str:
     if "stacktrace" in key or "traceback" in key.lower():
-        return text.strip().rpartition("\n")[2][:300]
+        text = text.strip().partition("\n")[0][:300]
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8080", text)
     text = re.sub(r"%2F(?:work|root|tmp)[^\s\"]*", "PATH", _MACHINE.sub("PATH", text))
+    if key in _WHOLE_RUN:
+        return text if len(text) < 300 else text[:200] + "…"
     # A text with counts is kept whole: it may be the only copy of a call's usage.
     kept = len(text) <= MAX_TEXT_CHARACTERS or (re.search("token", text, re.IGNORECASE) and len(text) < 6000)
     return text if kept else text[:200] + "…"
@@ -200,35 +217,91 @@ def _clean_text(key: str, text: str) -> str:
 
 
 def expected(calls: list[dict[str, Any]], fields: dict[str, Any], spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that the answers call for; `lacks` of a row names the counts that no span states."""
-    said = {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w.]|\.\d)", json.dumps(_said(spans)))}
+    """The rows that the answers call for; `lacks` of a row names what no span of its call states."""
     items = []
     for call in calls:
         item = {key: call[key] for key in ("model", "provider") if key in call}
-        sent = call["success"] and call.get("usage_sent", True)
-        if sent:
+        stated = [span for span in spans if _numbers(span) & _signs(call)]
+        if call["success"] and call.get("usage_sent", True):
             item |= {part: call.get(part, 0) for part in PARTS}
             item |= {key: call[key] for key in ("details",) if key in call}
-            lacks = [part for part in PARTS if call.get(part) and not _is_said(part, call, said)]
-            item |= {"lacks": lacks} if lacks else {}
+            numbers = set().union(*map(_numbers, stated))
+            lacks = [part for part in PARTS if call.get(part) and not _is_said(part, call, numbers)]
+            if not numbers >= set(call.get("details", {}).values()):
+                lacks.append("details")
         else:
-            item["lacks"] = ["usage"]
-        items.append({**item, "success": call["success"], **fields})
+            lacks = ["usage"] if call["success"] or _failed(call, calls, spans) else ["usage", "error"]
+        if lacks[:1] != ["usage"]:
+            lacks = [*lacks, "model"] if stated and not _any_text(stated, item["model"]) else lacks
+            lacks = lacks if stated else ["usage"] if spans else ["call"]
+        item |= {"success": call["success"], **fields}
+        if call.get("user_id") and "user_id" not in fields and lacks[:1] not in (["usage"], ["call"]):
+            item["user_id"] = call["user_id"]
+            lacks += [] if any(_names_user(span, call["user_id"]) for span in stated) else ["user_id"]
+        items.append({**item, "lacks": lacks} if lacks else item)
     return items
 
 
-def _said(spans: list[dict[str, Any]]) -> Any:
-    return [[span["attributes"], [event["attributes"] for event in span["events"]]] for span in spans]
+def _any_text(spans: list[dict[str, Any]], model: str) -> bool:
+    return any(re.search(rf'"{re.escape(model)}(?=[\\\\"])', json.dumps(span["attributes"])) for span in spans)
+
+
+def _failed(call: dict[str, Any], calls: list[dict[str, Any]], spans: list[dict[str, Any]]) -> bool:
+    """Whether a span states this call's failure. A scenario's failing calls are made one after the other."""
+    groups = _consecutive(spans)
+    failures = [any(_states_failure(span) for span in group) for group in groups]
+    if len(groups) == len(calls):
+        return failures[next(index for index, other in enumerate(calls) if other is call)]
+    return any(failures)
+
+
+def _consecutive(spans: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Spans by the call that they cover: those that overlap."""
+    groups: list[list[dict[str, Any]]] = []
+    for span in sorted(spans, key=lambda span: span["start_ns"]):
+        if groups and span["start_ns"] <= max(other["end_ns"] for other in groups[-1]):
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return groups
+
+
+def _states_failure(span: dict[str, Any]) -> bool:
+    return bool(
+        span["status"]["code"] == 2
+        or "error.type" in span["attributes"]
+        or span["attributes"].get("langfuse.observation.level") == "ERROR"
+    )
+
+
+def _names_user(span: dict[str, Any], user: str) -> bool:
+    return any("user" in key and value == user for key, value in span["attributes"].items())
+
+
+def _signs(call: dict[str, Any]) -> set[int]:
+    """Counts that only this call of a scenario has."""
+    read, write = call.get("cache_read_input_tokens", 0), call.get("cache_write_input_tokens", 0)
+    value, out = call.get("input_tokens", 0), call.get("output_tokens", 0)
+    return {value, value - read, value - read - write, out, out - call.get("reasoning_output_tokens", 0)} - {0}
+
+
+def _numbers(span: dict[str, Any]) -> set[int]:
+    text = json.dumps([span["attributes"], [event["attributes"] for event in span["events"]]])
+    return {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w]|\.[1-9])", text)}
 
 
 def _is_said(part: str, call: dict[str, Any], said: set[int]) -> bool:
-    """Whether a span has the count, or the part of it from which it follows."""
+    """Whether a span has the count, or the parts from which it follows."""
     value, read, write = call[part], call.get("cache_read_input_tokens", 0), call.get("cache_write_input_tokens", 0)
+    if value in said:
+        return True
     if part == "input_tokens":
-        return value in said or value - read - write in said or value - read in said
+        return value - read - write in said and {read, write} - {0} <= said
     if part == "output_tokens":
-        return value in said or value - call.get("reasoning_output_tokens", 0) in said
-    return value in said
+        reasoning = call.get("reasoning_output_tokens", 0)
+        total = call["input_tokens"] + value
+        return value - reasoning in said and (reasoning in said or total in said)
+    return False
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -242,6 +315,11 @@ def scenario_names(file: str) -> list[str]:
     return list(_module(file).SCENARIOS)
 
 
+def library_of(file: str) -> str:
+    """The distribution that a scenario file is about."""
+    return str(_module(file).LIBRARY)
+
+
 def _module(file: str) -> Any:
     sys.path.insert(0, str(HERE / "scenarios"))
     return importlib.import_module(file)
@@ -252,50 +330,45 @@ def capture(file: str, scenario: str) -> Path | None:
     sys.path.insert(0, str(HERE))
     from local_api import LocalApi
 
-    api, receiver = LocalApi(), Receiver()
-    out = CASES / f".{file}.{scenario}.json"
     CASES.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, __file__, "--child", file, scenario, api.url, receiver.endpoint, str(out)]
-    if file.endswith(".mjs"):
-        script = Path(os.environ["NODE_MODULES"]).parent / f"{file}"
-        shutil.copy(HERE / "scenarios" / file, script)
-        command = ["node", str(script), scenario, api.url, receiver.endpoint, str(out)]
-    done = subprocess.run(command, env=_environment(receiver), capture_output=True, text=True, timeout=120)
-    if done.returncode or not out.exists():
-        print(f"FAILED {file} {scenario}: " + (done.stderr + done.stdout)[-300:])
-        out.unlink(missing_ok=True)
-        return None
-    about = json.loads(out.read_text())
-    out.unlink()
-    return _write(file, scenario, about, api.calls, decode(receiver.bodies), done.stderr)
+    with LocalApi() as api, Receiver() as receiver, tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "about.json"
+        arguments = [file, receiver.endpoint, str(out), f"{scenario}={api.url}"]
+        command = [sys.executable, __file__, "--run", *arguments]
+        if file.endswith(".mjs"):
+            script = Path(os.environ["NODE_MODULES"]).parent / file
+            shutil.copy(HERE / "scenarios" / file, script)
+            command = ["node", str(script), *arguments[1:]]
+        env = environment(os.environ, receiver.endpoint)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode or not out.exists():
+            print(f"FAILED {file} {scenario}: {(done.stderr + done.stdout)[-300:]}")
+            return None
+        about = json.loads(out.read_text())
+        return _write(scenario, about, api.calls, decode(receiver.bodies), done.stderr)
 
 
-def _environment(receiver: Receiver) -> dict[str, str]:
-    base = receiver.endpoint.removesuffix("/v1/traces")
+def environment(given: Mapping[str, str], endpoint: str) -> dict[str, str]:
+    """The environment of a process that runs scenarios: keys for the clients, and where exporters send."""
     return {
-        **{key: value for key, value in os.environ.items() if not key.startswith("OTEL_")},
-        "OTEL_EXPORTER_OTLP_ENDPOINT": base,
+        **{key: value for key, value in given.items() if not key.startswith("OTEL_")},
+        **dict.fromkeys(_KEYS, "key"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.removesuffix("/v1/traces"),
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": receiver.endpoint,
-        "OPENAI_API_KEY": "key",
-        "ANTHROPIC_API_KEY": "key",
-        "GOOGLE_API_KEY": "key",
-        "GEMINI_API_KEY": "key",
-        "COHERE_API_KEY": "key",
-        "CO_API_KEY": "key",
-        "GROQ_API_KEY": "key",
-        "MISTRAL_API_KEY": "key",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "key",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": endpoint,
         "AWS_REGION": "us-east-1",
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONWARNINGS": "ignore",
+        # Libraries that ask a server at import wait for it.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "CREWAI_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
     }
 
 
 def _write(
-    file: str,
     scenario: str,
     about: dict[str, Any],
     calls: list[dict[str, Any]],
@@ -313,50 +386,43 @@ def _write(
         "expected": items,
         "lacks": about["lacks"],
     }
-    path = CASES / f"{library.lstrip('@').replace('/', '-')}-{version}-{scenario}.json"
-    for old in CASES.glob(f"{library.lstrip('@').replace('/', '-')}-[0-9]*-{scenario}.json"):
-        if (
-            about.get("replace", True)
-            and old.name.rpartition(f"-{scenario}.json")[0].rpartition("-")[2].split(".")[0] == version.split(".")[0]
-        ):
-            old.unlink()
+    name = library.removeprefix("@").replace("/", "-")
+    for old in CASES.glob(f"{name}-{version.partition('.')[0]}.*-{scenario}.json"):
+        old.unlink()  # another release of this major version
+    path = CASES / f"{name}-{version}-{scenario}.json"
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1) + "\n")
-    print(
-        f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes; lacks "
-        f"{[item.get('lacks') for item in items if item.get('lacks')]}"
-    )
+    lacks = sorted({lack for item in items for lack in item.get("lacks", ())})
+    print(f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes, lacks {lacks}")
     if os.environ.get("VERBOSE"):
         print(stderr[-2000:])
     return path
 
 
-def child(file: str, scenario: str, api: str, endpoint: str, out: str) -> None:
-    """Run the scenario, flush its spans, and state the library's version."""
+def run(file: str, endpoint: str, out: str, *scenarios: str) -> None:
+    """Run scenarios (NAME=API) of a file, flush their spans, and write the versions to `out` unless it is "-"."""
     module = _module(file)
-    context = Context(api, endpoint)
+    context = Context("", endpoint)
     if hasattr(module, "setup"):
         module.setup(context)
-    result = module.SCENARIOS[scenario](context)
-    if inspect.isawaitable(result):
-        import asyncio
-
-        asyncio.run(result)  # type: ignore[arg-type]
+    for scenario in scenarios:
+        name, _, context.api = scenario.partition("=")
+        result = module.SCENARIOS[name](context)
+        if inspect.isawaitable(result):
+            asyncio.run(result)  # type: ignore[arg-type]
     from opentelemetry import trace
 
     for provider in filter(None, (context._provider, trace.get_tracer_provider())):
         getattr(provider, "force_flush", lambda: None)()
-    library = module.LIBRARY
-    packages = {}
-    for name in (library, *getattr(module, "PACKAGES", ())):
-        packages[name] = metadata.version(name)
-    lacks = context.lacks + getattr(module, "LACKS", [])
-    about = {"library": library, "version": packages[library], "packages": packages}
-    Path(out).write_text(json.dumps({**about, "fields": context.fields, "lacks": lacks}))
+    if out != "-":
+        names = (module.LIBRARY, *getattr(module, "PACKAGES", ()))
+        packages = {name: metadata.version(name) for name in names}
+        about = {"library": module.LIBRARY, "version": packages[module.LIBRARY], "packages": packages}
+        Path(out).write_text(json.dumps({**about, "fields": context.fields, "lacks": context.lacks}))
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--child"]:
-        child(*arguments[1:])
+    if arguments[:1] == ["--run"]:
+        run(*arguments[1:])
         return 0
     file, *names = arguments
     written = [capture(file, name) for name in names or scenario_names(file)]

@@ -1,4 +1,9 @@
-"""A provider's HTTP API on this machine: it answers every request and keeps what each answer stated."""
+"""A provider's HTTP API for captures: it answers every request and keeps what each answer stated.
+
+tests/api_server.py serves the tests of clients. This one serves captures, which are compared by their numbers: each
+part of a usage has a count of its own, so that a span that states it can be recognised. It also speaks Bedrock's,
+Cohere's and Ollama's formats, calls a tool once, and fails where the prompt says so ("fail 429", "cut stream").
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,6 @@ import re
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -27,17 +31,17 @@ class LocalApi(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.calls: list[dict[str, Any]] = []
         self.numbers = itertools.count(1)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join(5)
+        self.server_close()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Failure(Exception):
-    def __init__(self, status: int, body: Any) -> None:
-        super().__init__(status)
-        self.status, self.body = status, body
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -137,46 +141,34 @@ def _reasons(model: str) -> bool:
 # --- OpenAI and those that speak its format
 
 
+def _chat_usage(number: int, cached: int, reasoning: int, kind: str) -> dict[str, Any]:
+    counts = {
+        "prompt_tokens": 1000 + number,
+        "completion_tokens": 200 + number,
+        "total_tokens": 1200 + 2 * number,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+    if kind == "mistral":
+        return {**counts, "num_cached_tokens": cached}
+    details = {"completion_tokens_details": {"reasoning_tokens": reasoning}}
+    if kind == "groq":
+        times = {"queue_time": 0.01, "prompt_time": 0.002, "completion_time": 0.1, "total_time": 0.102}
+        return {**counts, **times, **details}
+    details["completion_tokens_details"] |= {
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
+    return {**counts, **details, "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0}}
+
+
 def _openai_chat(number: int, match: re.Match[str], body: Any, call: dict[str, Any]) -> Any:
     path = match.string
     groq, mistral = "/openai/v1" in path, "mistral" in body.get("model", "")
     requested = body.get("model") or re.search(r"deployments/([^/]+)", path)[1]  # type: ignore[index]
     model = {"gpt-4o-mini": "gpt-4o-mini-2024-07-18", "gpt-5-mini": "gpt-5-mini-2025-08-07"}.get(requested, requested)
-    cached, reasoning = 517, 67 if _reasons(model) else 0
-    details = {"cached_tokens": cached, "audio_tokens": 0}
-    usage: dict[str, Any] = {
-        "prompt_tokens": 1000 + number,
-        "completion_tokens": 200 + number,
-        "total_tokens": 1200 + 2 * number,
-        "prompt_tokens_details": details,
-        "completion_tokens_details": {
-            "reasoning_tokens": reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-    if groq:
-        usage = {
-            "queue_time": 0.01,
-            "prompt_tokens": 1000 + number,
-            "prompt_time": 0.002,
-            "completion_tokens": 200 + number,
-            "completion_time": 0.1,
-            "total_tokens": 1200 + 2 * number,
-            "total_time": 0.102,
-            "prompt_tokens_details": {"cached_tokens": cached},
-            "completion_tokens_details": {"reasoning_tokens": reasoning},
-        }
-    if mistral:
-        usage = {
-            "prompt_tokens": 1000 + number,
-            "completion_tokens": 200 + number,
-            "total_tokens": 1200 + 2 * number,
-            "prompt_tokens_details": {"cached_tokens": cached},
-            "num_cached_tokens": cached,
-        }
-        reasoning = 0
+    cached, reasoning = 517, 67 if _reasons(model) and not mistral else 0
+    usage = _chat_usage(number, cached, reasoning, "groq" if groq else "mistral" if mistral else "openai")
     provider = "groq" if groq else "mistral" if mistral else "azure" if "deployments" in path else "openai"
     ident = f"chatcmpl-{number:06d}"
     call |= {
@@ -190,6 +182,7 @@ def _openai_chat(number: int, match: re.Match[str], body: Any, call: dict[str, A
         "cache_read_input_tokens": cached,
         "reasoning_output_tokens": reasoning,
     }
+    call |= {"user_id": body["user"]} if body.get("user") else {}
     base = {"id": ident, "created": 1795703834, "model": model, "service_tier": "default", "system_fingerprint": "fp_1"}
     if groq:
         base["service_tier"] = "on_demand"
@@ -408,6 +401,8 @@ def _messages(number: int, match: re.Match[str], body: Any, call: dict[str, Any]
     model = {"claude-sonnet-4-5": "claude-sonnet-4-5-20250929"}.get(model, model)
     message, usage, ident = _message(number, model, body, call, "anthropic")
     call |= {"response_id": ident, "stream": bool(body.get("stream"))}
+    if user := (body.get("metadata") or {}).get("user_id"):
+        call["user_id"] = user
     if not body.get("stream"):
         return "", message
     return _sse(_message_events(message, usage, body))
@@ -418,7 +413,7 @@ def _message(number: int, model: str, body: Any, call: dict[str, Any], provider:
         "input_tokens": 100 + number,
         "cache_creation_input_tokens": 307,
         "cache_read_input_tokens": 2003,
-        "cache_creation": {"ephemeral_5m_input_tokens": 204, "ephemeral_1h_input_tokens": 103},
+        "cache_creation": {"ephemeral_5m_input_tokens": 216, "ephemeral_1h_input_tokens": 91},
         "output_tokens": 50 + number,
         "service_tier": "standard",
     }
@@ -431,7 +426,7 @@ def _message(number: int, model: str, body: Any, call: dict[str, Any], provider:
         "output_tokens": 50 + number,
         "cache_read_input_tokens": 2003,
         "cache_write_input_tokens": 307,
-        "details": {"cache_write_1h_input_tokens": 103},
+        "details": {"cache_write_1h_tokens": 91},
     }
     tools = _tool_call(body)
     content = [{"type": "text", "text": TEXT}]
@@ -731,7 +726,3 @@ _ROUTES = [
     (r"/v2/embed$", _cohere_embed),
     (r"/api/(chat|generate|embed)$", _ollama),
 ]
-
-
-def calls(api: LocalApi) -> Iterator[dict[str, Any]]:
-    yield from api.calls
