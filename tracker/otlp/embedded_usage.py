@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -31,7 +32,9 @@ _PARTS: Mapping[str, str] = {
     "cacheWriteTokens": "cache_write_input_tokens",
     "reasoningTokens": "reasoning_output_tokens",
 }
-# A shorter text cannot contain usage; a longer one than this is a document, not a usage object.
+# A text without these words contains no usage of any provider, and is not parsed.
+_MENTIONS_USAGE = re.compile("[Tt]oken|usage|eval_count")
+# A longer text is a document, not a usage object.
 _MAX_TEXT_CHARS = 1_000_000
 
 
@@ -74,7 +77,7 @@ def _nodes(attributes: Attributes) -> list[Any]:
         nodes.append(node)
     for name in _RESPONSE_TEXTS:
         text = attributes.get(name)
-        if isinstance(text, str) and "sage" in text and (node := parse_usage_text(text)) is not None:
+        if isinstance(text, str) and _MENTIONS_USAGE.search(text) and (node := parse_usage_text(text)) is not None:
             nodes.append(_langchain_message(node) or node)
     return nodes
 

@@ -171,6 +171,13 @@ SENDERS: tuple[Sender, ...] = (
         counting=CACHED_BESIDE_COMPLETE,
     ),
     Sender(
+        "otel-bedrock",
+        "opentelemetry-instrumentation-botocore 0.66b2, extensions/bedrock.py, and -genai-bedrock 1.3b0: Converse's"
+        " uncached inputTokens, no total (captured)",
+        scopes=("opentelemetry.instrumentation.botocore*", "opentelemetry.instrumentation.genai.bedrock"),
+        counting=CACHED_BESIDE,
+    ),
+    Sender(
         "openllmetry-gemini",
         "opentelemetry-instrumentation-google-generativeai 0.62.4, span_utils.py: candidates_token_count without"
         " thoughts, and Gemini's own total_token_count (respanai/respan#339)",
