@@ -33,9 +33,10 @@ from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.here import here
 from tracker.errors import TrackerError
 from tracker.masking import MaskSecrets
+from tracker.otlp.app import TracesApp
+from tracker.otlp.late_rows import compare_late_rows
 from tracker.reports import budgets, pricing, source
 from tracker.reports.health import HealthCheck
-from tracker.traces import TracesApp
 
 log = logging.getLogger("tracker.dashboard")
 
@@ -101,7 +102,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 async def _every_minute() -> None:
-    """Give new calls their cost and look at the budgets: a function that records has no time for either."""
+    """Drop calls that were reported twice, price new calls and check budgets: recorders have no time for these."""
     while True:
         for name, work in _MINUTE_TASKS.items():
             await asyncio.to_thread(background_tasks.run, name, work)
@@ -109,6 +110,7 @@ async def _every_minute() -> None:
 
 
 _MINUTE_TASKS: dict[str, Callable[[], object]] = {
+    "compare_late_rows": compare_late_rows,
     "price_new_calls": pricing.price_new_calls,
     "check_budgets": budgets.check_budgets,
 }
@@ -129,6 +131,7 @@ def _make_ready() -> None:
         "tracker.reports.ledger",
         "tracker.reports.performance",
         "tracker.reports.sampler",
+        "tracker.reports.unread",
         "tracker.reports.unusual",
         "tracker.reports.usage",
     ):
@@ -154,13 +157,16 @@ def on_script_error(error: Exception) -> bool:
     return True
 
 
+_otlp = TracesApp(_lend, source.settings)
 app = st.App(
     "pages/shell.py",
     routes=[
         Route("/api/health", health),
         Route("/api/health", MethodNotAllowed("GET", "HEAD")),
         Route("/api/debug/token-tracking", DebugApp(here, source.settings)),
-        Route("/v1/traces", TracesApp(_lend, source.settings)),
+        Route("/v1/traces", _otlp),
+        Route("/v1/metrics", _otlp),
+        Route("/v1/logs", _otlp),
         Route("/api", Unknown()),
         Route("/api/{path:path}", Unknown()),
     ],

@@ -240,6 +240,33 @@ def alert_table(found: pd.DataFrame | None, timezone: str) -> None:
     _table(data, config, _("Alerts"))
 
 
+def unread_table(found: pd.DataFrame | None, timezone: str) -> None:
+    """What arrived over OpenTelemetry and was not read."""
+    if found is None:
+        st.caption(
+            _("This role may not see these counts: GRANT SELECT ON token_tracker_unread, or token-tracker migrate.")
+        )
+        return
+    if found.empty:
+        st.caption(_("All AI calls that arrived over OpenTelemetry were read."))
+        return
+    if (found["signal"] == "traces").any():
+        text = _("Spans that look like AI calls were not understood. These calls are not counted in any figure.")
+        st.warning(text, icon=":material/warning:")
+    kinds = {"traces": _("AI call spans"), "metrics": _("Exports of metrics"), "logs": _("Exports of logs")}
+    data = found.assign(
+        kind=found["signal"].map(lambda signal: kinds.get(signal, signal)),
+        at=pd.to_datetime(found["last_seen_at"], utc=True).dt.tz_convert(timezone),
+    )
+    config: dict[str, Any] = {
+        "kind": st.column_config.TextColumn(_("What")),
+        "scope": st.column_config.TextColumn(_("Instrumentation"), width=320),
+        "items": st.column_config.NumberColumn(_("Count"), format="localized"),
+        "at": st.column_config.DatetimeColumn(_("Last"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
+    }
+    _table(data, config, _("Not read from OpenTelemetry"))
+
+
 def _own_row(what: str, outcomes: list[Outcome]) -> dict[str, Any]:
     connection = statistics.median(outcome.connection_ms or 0.0 for outcome in outcomes)
     write = statistics.median(outcome.write_ms or 0.0 for outcome in outcomes)

@@ -17,13 +17,15 @@ from _performance_parts import (
     lateness,
     no_recordings,
     own_writes,
+    unread_table,
     verdict,
 )
 from _words import _
 
-from tracker.reports import Reader, performance, source
+from tracker.reports import Filters, Reader, performance, source
 from tracker.reports.arrivals import alerts, arrivals
 from tracker.reports.frames import every_bucket
+from tracker.reports.unread import unread
 
 _EVERY_S = 15
 
@@ -48,6 +50,7 @@ def _draw(reader: Reader) -> None:
         found = performance.verdict(quality)
     if not found.records:
         no_recordings()
+        _draw_unread(reader, filters)
         return
     book = book_of(reader, range_)
     lag = arrivals(reader, filters)
@@ -72,7 +75,13 @@ def _draw(reader: Reader) -> None:
         alert_table(alerts(reader, filters), filters.timezone)
     with right, card(_("This process")):
         own_writes()
+    _draw_unread(reader, filters)
     standing_notes(reader, filters.start)
+
+
+def _draw_unread(reader: Reader, filters: Filters) -> None:
+    with card(_("Not read"), _("arrived over OpenTelemetry, since the first one")):
+        unread_table(unread(reader), filters.timezone)
 
 
 main()

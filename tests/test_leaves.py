@@ -13,11 +13,11 @@ from support import connect, rows, run, value, with_role
 from traces_support import END_NS, GENAI, export, post, span
 
 from tracker.database.table import read_table
-from tracker.recording.exports import Forgetting
+from tracker.otlp.span_store import Forgetting
+from tracker.otlp.span_tree import Node, by_key, calls_below
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.verify import verify
 from tracker.settings import load
-from tracker.sources.tree import Node, above
 from tracker.traces import TracesApp
 
 
@@ -72,7 +72,7 @@ def leaves(parents, usage):
 @given(traces())
 def test_any_order_and_any_split_ends_in_the_leaves(database_url, trace):
     parents, usage, exports = trace
-    run(database_url, "TRUNCATE token_usage, token_tracker_spans")
+    run(database_url, "TRUNCATE token_usage, token_tracker_spans, token_tracker_span_calls")
     apps = [app_on(database_url), app_on(database_url)]
     for numbers, other in exports:
         spans = [span(number, GENAI if number in usage else {}, parent=parents[number]) for number in numbers]
@@ -124,7 +124,8 @@ def test_a_child_that_cannot_be_stored_leaves_its_parents_usage_standing(databas
 
 def test_circles_end():
     nodes = [Node("t", "a", "b", "1"), Node("t", "b", "a", None), Node("t", "c", "c", "2"), Node("t", "d", "", "3")]
-    assert above(nodes) == {("t", "a"), ("t", "b")}
+    below = calls_below(by_key(nodes), {node.key: node.record_id for node in nodes if node.record_id})
+    assert {key for key, calls in below.items() if calls} == {("t", "a"), ("t", "b")}
 
 
 # --- what is taken back -------------------------------------------------------------------------------------------
@@ -187,7 +188,10 @@ def role(database_url, new_role):
     return make
 
 
-INSERTS = ("SELECT, INSERT ON token_usage, token_tracker_spans",)
+INSERTS = (
+    "SELECT, INSERT ON token_usage, token_tracker_spans",
+    "SELECT, INSERT, UPDATE ON token_tracker_span_calls",
+)
 
 
 def test_a_role_that_only_inserts_knows_parents_that_come_later(database_url, role):
@@ -211,6 +215,7 @@ def test_a_role_that_may_not_delete_says_what_stays_counted_and_what_it_needs(da
 def test_the_rights_that_the_papers_name_are_enough(database_url, role):
     url = role(
         "SELECT, INSERT, DELETE ON token_usage, token_tracker_spans",
+        "SELECT, INSERT, UPDATE, DELETE ON token_tracker_span_calls",
         "SELECT, INSERT ON token_tracker_rollup_touched",
     )
     send(app_on(url), span(1, GENAI))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+CASES = Path(__file__).parent / "cases" / "otlp"
 TRACE = "5b8efff798038103d269b633813fc60c"
 END_NS = 1_767_225_600_000_000_000
 GENAI = {
@@ -26,6 +28,7 @@ def post(
     *,
     method: str = "POST",
     client: tuple[str, int] | None = ("127.0.0.1", 5000),
+    path: str = "/v1/traces",
 ) -> tuple[int, dict[str, str], bytes]:
     """Send one request; its status, headers and body."""
     payload = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -33,7 +36,7 @@ def post(
     scope = {
         "type": "http",
         "method": method,
-        "path": "/v1/traces",
+        "path": path,
         "client": client,
         "headers": [(name.encode(), value.encode()) for name, value in given.items()],
     }
@@ -74,9 +77,39 @@ def export(*spans: Mapping[str, Any], **resource: Any) -> dict[str, Any]:
     }
 
 
+def export_of(*scopes: tuple[str, Sequence[Mapping[str, Any]]], **resource: Any) -> dict[str, Any]:
+    """An export of spans of several instrumentations."""
+    body = export(**resource)
+    body["resourceSpans"][0]["scopeSpans"] = [{"scope": {"name": name}, "spans": list(spans)} for name, spans in scopes]
+    return body
+
+
+def case_spans(name: str, at_ns: int = END_NS) -> list[tuple[str, dict[str, Any]]]:
+    """The spans of a case in `tests/cases/otlp` with their scopes; the cases have no times: all end at `at_ns`."""
+    case = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
+    return [
+        (
+            found["scope"],
+            {
+                "traceId": found["trace"],
+                "spanId": found["span"],
+                "parentSpanId": found["parent"],
+                "name": found["name"],
+                "startTimeUnixNano": str(at_ns - 1_500_000_000),
+                "endTimeUnixNano": str(at_ns),
+                "status": found["status"],
+                "attributes": [{"key": key, "value": _value(value)} for key, value in found["attributes"].items()],
+            },
+        )
+        for found in case["spans"]
+    ]
+
+
 def _value(value: Any) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"boolValue": value}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_value(item) for item in value]}}
     if isinstance(value, int):
         return {"intValue": str(value)}
     return {"doubleValue": value} if isinstance(value, float) else {"stringValue": value}

@@ -69,7 +69,16 @@ def test_who_stands_outside_is_told_how_to_set_one_up():
 
 def test_health_and_the_routes_with_the_tokens_rule_are_not_the_doors():
     house = House(bound_to="0.0.0.0")
-    for path in ("/_stcore/health", "/api/health", "/api/debug/token-tracking", "/v1/traces", "/api", "/api/x"):
+    for path in (
+        "/_stcore/health",
+        "/api/health",
+        "/api/debug/token-tracking",
+        "/v1/traces",
+        "/v1/metrics",
+        "/v1/logs",
+        "/api",
+        "/api/x",
+    ):
         assert house.get(path, **ELSEWHERE).through, path
     for path in ("/apix", "/v1", "/_stcore/health2", "/_stcore/stream", "//api/health"):
         assert not house.get(path, **ELSEWHERE).through, path
@@ -270,7 +279,7 @@ def test_the_list_says_who_may_enter(email, verified, welcome):
 # --- names and origins --------------------------------------------------------------------------------------------
 
 EVIL = {"origin": "http://evil.example"}
-ROUTES = ["/api/health", "/api/debug/token-tracking", "/v1/traces", "/api/nothing"]
+ROUTES = ["/api/health", "/api/debug/token-tracking", "/v1/traces", "/v1/metrics", "/v1/logs", "/api/nothing"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -392,6 +401,11 @@ def test_no_request_gets_through_without_the_password_or_is_an_error_of_ours(met
     house = House(WITH_PASSWORD)
     answer = house.get(path, headers, method=method, query=query, body=body)
     assert answer.status in {200, 303, 401, 403, 413, 421, 429}
-    free = path == "/_stcore/health" or path == "/api" or path.startswith("/api/") or path == "/v1/traces"
+    free = (
+        path == "/_stcore/health"
+        or path == "/api"
+        or path.startswith("/api/")
+        or path in {"/v1/traces", "/v1/metrics", "/v1/logs"}
+    )
     assert free or not answer.through
     assert b"Traceback" not in answer.body

@@ -55,6 +55,10 @@ def fill(url: str) -> None:
                 " VALUES (now(), %(n)s, %(n)s, %(n)s, %(n)s, %(n)s)",
                 {"n": name},
             )
+            cursor.execute(
+                "INSERT INTO token_tracker_unread (signal, scope, items) VALUES ('traces', %(n)s, 3), (%(n)s, '', 1)",
+                {"n": name},
+            )
 
 
 @pytest.fixture(scope="module")

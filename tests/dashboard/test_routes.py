@@ -20,6 +20,8 @@ ROUTES = (
     "/api/health",
     "/api/debug/token-tracking",
     "/v1/traces",
+    "/v1/metrics",
+    "/v1/logs",
     "/api",
     "/api/x",
     "/auth/login",
@@ -89,7 +91,9 @@ def test_no_request_is_an_error_of_ours(server, database, method, path, query, h
     assert b'File "' not in answer
 
 
-@pytest.mark.parametrize("path", ["/api/health", "/api/debug/token-tracking", "/v1/traces", "/auth/login", "/"])
+@pytest.mark.parametrize(
+    "path", ["/api/health", "/api/debug/token-tracking", "/v1/traces", "/v1/logs", "/auth/login", "/"]
+)
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
 def test_a_body_at_the_limit_and_above_it_is_answered(server, path, size):
     status, answer = ask(server, "POST", path, {"content-type": "application/json"}, b"[" * size)

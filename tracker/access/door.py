@@ -190,8 +190,8 @@ class Door:
 
 
 def _is_own_route(path: str) -> bool:
-    """The JSON routes and the traces: they hold nothing without a token, or are for everybody."""
-    return path in {"/api", "/v1/traces"} or path.startswith("/api/")
+    """Whether the path is a JSON route or an OTLP route: they answer nothing without a token, or are public."""
+    return path in {"/api", "/v1/traces", "/v1/metrics", "/v1/logs"} or path.startswith("/api/")
 
 
 def _wants_page(scope: Scope) -> bool:

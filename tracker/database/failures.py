@@ -206,7 +206,7 @@ _RIGHTS: tuple[tuple[str, str, str], ...] = (
     ("INSERT INTO", "insert into {table}", "GRANT SELECT, INSERT ON {table} TO the user" + _AND_POLICY),
     ("", "read {table}", "GRANT SELECT ON {table} TO the user" + _AND_POLICY),
 )
-_OUR_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z]+)\b")
+_OUR_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z_]+)\b")
 # 44: a view's check option, 54: a limit such as an index entry's size, P0001: a trigger of the table's owner raised it.
 _RECORD: dict[str, str] = {
     "22": "value_refused",

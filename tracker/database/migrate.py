@@ -20,7 +20,15 @@ Connect = Callable[[], Connection]
 
 _FOLDER = Path(__file__).with_name("migrations")
 # The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
-_FILES = {3: "ledger_and_alerts", 4: "rollups", 5: "budgets", 6: "spans", 7: "user_days", 9: "unpriced_rollup"}
+_FILES = {
+    3: "ledger_and_alerts",
+    4: "rollups",
+    5: "budgets",
+    6: "spans",
+    7: "user_days",
+    8: "span_calls",
+    9: "unpriced_rollup",
+}
 VERSIONS = (1, 2, *_FILES)
 _LEDGER = """\
 CREATE TABLE IF NOT EXISTS token_tracker_migrations (

@@ -1,0 +1,251 @@
+"""POST /v1/traces as an ASGI app: spans of AI calls become rows of token_usage, other spans are accepted and dropped.
+
+POST /v1/metrics and /v1/logs are answered like an empty export, because exporters with one endpoint also send those.
+The dashboard mounts the app, and `tracker.traces:app` runs in any ASGI server.
+Source: opentelemetry.io/docs/specs/otlp, "OTLP/HTTP".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracker.access.attempts import REFUSALS, WINDOW_S, Window
+from tracker.database.driver import Connection
+from tracker.database.locate import locate
+from tracker.diagnostics.access import allowed
+from tracker.errors import DatabaseError, SettingError, UsageError
+from tracker.otlp import decode, responses, span_reader, span_store
+from tracker.otlp.body import (
+    MAX_BODY_BYTES,
+    MAX_SPANS,
+    MAX_UNPACKED_BYTES,
+    Receive,
+    check_json,
+    check_protobuf,
+    decompressed,
+    read_body,
+    too_many_spans,
+)
+from tracker.otlp.call_plan import Call
+from tracker.otlp.observation import row_report
+from tracker.otlp.refusal import RefusalError
+from tracker.otlp.responses import JSON, PROTOBUF
+from tracker.otlp.span_tree import Key, Node, node_of
+from tracker.otlp.unread import UnreadCounter
+from tracker.settings import Settings, load
+
+__all__ = ["MAX_BODY_BYTES", "MAX_SPANS", "MAX_UNPACKED_BYTES", "TracesApp", "app"]
+
+log = logging.getLogger("tracker.traces")
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Borrow = Callable[[], AbstractContextManager[tuple[Connection, str | None]]]
+
+MAX_AT_ONCE = 4
+# Parsing takes some thirty times the bytes of a body: of large ones only one at a time.
+_LARGE_BYTES = 2 * 2**20
+_UNREAD_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """The answer to an accepted export: how many spans couldn't be stored, and why the first one couldn't.
+
+    With 0 rejected spans, the reason is a warning, as the specification defines it.
+    """
+
+    rejected: int = 0
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Export:
+    """An export as it was read."""
+
+    nodes: list[Node] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    invalid: dict[Key, str] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
+
+
+class TracesApp:
+    """The routes as an ASGI app. `borrow` lends a connection and the schema to write to."""
+
+    def __init__(self, borrow: Borrow, settings: Callable[[], Settings]) -> None:
+        self._borrow = borrow
+        self._settings = settings
+        self._memory = span_store.Memory()
+        self._forgetting = span_store.Forgetting()
+        self._unread = UnreadCounter()
+        self._at_once = 0
+        self._large = False
+        self._refused = Window(REFUSALS, WINDOW_S)
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        try:
+            accepted = await self._accept(scope, headers, kind, receive)
+        except RefusalError as refused:
+            await _answer(send, refused.status, responses.failure(kind, str(refused)), kind, refused.headers)
+        except Exception:
+            log.exception("An export met a mistake of Token Tracker.")
+            await _answer(send, 500, responses.failure(kind, "Something here went wrong; the log says what."), kind, {})
+        else:
+            await _answer(send, 200, responses.success(kind, accepted.rejected, accepted.reason), kind, {})
+
+    async def _accept(
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], kind: str, receive: Receive
+    ) -> _Accepted:
+        signal = next((name for path, name in _UNREAD_SIGNALS.items() if scope["path"].endswith(path)), "traces")
+        if scope["method"] != "POST":
+            raise RefusalError(405, f"Send {signal} with POST.", allow="POST")
+        self._check_token(scope)
+        if kind not in {PROTOBUF, JSON}:
+            raise RefusalError(415, f"Send {PROTOBUF} or {JSON}.")
+        if self._at_once >= MAX_AT_ONCE:
+            raise _busy()
+        self._at_once += 1
+        try:
+            body = await read_body(headers, receive)
+            if signal != "traces":
+                return await asyncio.to_thread(self._count_export, signal)
+            return await asyncio.to_thread(self._store, body, headers.get("content-encoding", ""), kind)
+        finally:
+            self._at_once -= 1
+
+    def _check_token(self, scope: Mapping[str, Any]) -> None:
+        if allowed(scope, self._settings()):
+            return
+        if wait_s := self._refused.wait_s():
+            raise RefusalError(429, "Too many requests without the right token.", retry_after=str(int(wait_s) + 1))
+        self._refused.add()
+        raise RefusalError(
+            401,
+            "Send the token of TRACKER_DEBUG_TOKEN as Authorization: Bearer …; without one set, only this machine"
+            " itself may send, where it is no deployed one.",
+            www_authenticate="Bearer",
+        )
+
+    def _count_export(self, signal: str) -> _Accepted:
+        self._unread.add_export(signal)
+        self._write_unread()
+        return _Accepted()
+
+    def _write_unread(self) -> None:
+        """Write the counts if it is time. An export is accepted without them, so no failure matters."""
+        if not self._unread.is_due:
+            return
+        try:
+            with self._borrow() as (connection, schema):
+                self._unread.write(connection, schema)
+        except (DatabaseError, SettingError) as error:
+            log.info("What was not read isn't counted. %s", error)
+
+    def _store(self, body: bytes, encoding: str, kind: str) -> _Accepted:
+        body = decompressed(body, encoding)
+        with self._alone_if_large(body):
+            export = _read(_decoded(body, kind))
+            del body
+            result = self._write(export) if export.nodes or export.calls else span_store.Result([], set(), None)
+        self._unread.add_spans(export.unread)
+        self._write_unread()
+        rejected = [sentence for key, sentence in export.invalid.items() if key not in result.repeating]
+        rejected += result.refused
+        return _Accepted(len(rejected), rejected[0] if rejected else result.remark or "")
+
+    @contextmanager
+    def _alone_if_large(self, body: bytes) -> Iterator[None]:
+        large = len(body) > _LARGE_BYTES
+        if large and self._large:
+            raise _busy()
+        self._large = large or self._large
+        try:
+            yield
+        finally:
+            if large:
+                self._large = False
+
+    def _write(self, export: _Export) -> span_store.Result:
+        try:
+            with self._borrow() as (connection, schema):
+                result = span_store.store(connection, schema, export.nodes, export.calls, self._memory)
+                self._forgetting.run(connection, schema)
+                return result
+        except (DatabaseError, SettingError) as error:
+            log.warning("An export of %s spans wasn't stored. %s", len(export.nodes), error)
+            sentence = error.sentence if isinstance(error, DatabaseError) else "The database isn't set up."
+            raise RefusalError(503, f"{sentence} Send it again later.", retry_after="5") from None
+
+
+def _busy() -> RefusalError:
+    return RefusalError(429, "Too many exports at once; send it again.", retry_after="1")
+
+
+def _read(spans: list[decode.Span]) -> _Export:
+    """What the spans report; of a span that is sent twice in one export the last one counts."""
+    export = _Export()
+    for key, span in {(span.trace_id, span.span_id): span for span in spans}.items():
+        record_id = None
+        try:
+            reading = span_reader.read_span(span)
+        except UsageError as error:
+            export.invalid[key] = str(error)
+        else:
+            if reading.record is not None:
+                row = reading.record.as_row()
+                export.calls.append(Call(row_report(row, span.scope_name, *key), row))
+                record_id = str(row["id"]) if reading.kind == "usage" else None
+            elif reading.kind == "unread":
+                export.unread[span.scope_name] += 1
+        if node := node_of(span, record_id):
+            export.nodes.append(node)
+    return export
+
+
+def _decoded(body: bytes, kind: str) -> list[decode.Span]:
+    (check_protobuf if kind == PROTOBUF else check_json)(body)
+    try:
+        # One more than allowed tells that there are too many.
+        spans = (decode.from_protobuf if kind == PROTOBUF else decode.from_json)(body, MAX_SPANS + 1)
+    except SettingError as error:
+        raise RefusalError(501, str(error)) from None
+    except ValueError as error:
+        raise RefusalError(400, str(error)) from None
+    if len(spans) > MAX_SPANS:
+        raise too_many_spans()
+    return spans
+
+
+async def _answer(send: Send, status: int, body: bytes, kind: str, headers: Mapping[str, str]) -> None:
+    given = {
+        "content-type": PROTOBUF if kind == PROTOBUF else JSON,
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+        **headers,
+    }
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def _own_connection() -> Iterator[tuple[Connection, str | None]]:
+    database = locate(load(strict=False))
+    with closing(database.connect()) as connection:
+        yield connection, database.url.schema
+
+
+app = TracesApp(_own_connection, lambda: load(strict=False))

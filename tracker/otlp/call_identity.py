@@ -1,0 +1,188 @@
+"""Reads who made a call and what answered it: provider, model, user and session of a span."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tracker.otlp import genai_attributes as names
+from tracker.otlp.decode import Attributes
+from tracker.otlp.embedded_usage import parse_usage_text
+from tracker.sources.shapes import model_from_resource, provider_named, provider_of
+
+_MAX_CHARS = 400
+# What instrumentations name as the provider although it only calls one.
+_FRAMEWORKS = frozenset(
+    {
+        "_other", "agent_framework", "agent-framework", "agno", "autogen", "crewai", "custom", "dspy", "framework",
+        "gateway", "gcp.vertex.agent", "haystack", "instructor", "langchain", "langgraph", "litellm", "livekit",
+        "llama_index", "llamaindex", "mastra", "mcp", "microsoft.agent_framework", "openai-agents", "openai_agents",
+        "openai_compatible", "openai-compatible", "other", "pipecat", "pydantic-ai", "pydantic_ai", "semantic_kernel",
+        "semantic-kernel", "smolagents", "spring_ai", "spring-ai", "strands", "strands-agents", "traceloop", "unknown",
+        "vercel", "vercel_ai_gateway",
+    }
+)  # fmt: skip
+# Whose API a host is. An OpenAI client names its provider `openai` whatever host it calls.
+_HOSTS: tuple[tuple[str, str], ...] = (
+    ("openrouter.ai", "openrouter"),
+    ("api.groq.com", "groq"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.x.ai", "x-ai"),
+    ("api.mistral.ai", "mistral"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.perplexity.ai", "perplexity"),
+    ("api.moonshot.ai", "moonshotai"),
+    ("api.moonshot.cn", "moonshotai"),
+    ("api.cerebras.ai", "cerebras"),
+    ("api.cohere.com", "cohere"),
+    ("api.cohere.ai", "cohere"),
+    ("api.voyageai.com", "voyageai"),
+    ("openai.azure.com", "azure"),
+    ("services.ai.azure.com", "azure"),
+    ("cognitiveservices.azure.com", "azure"),
+    ("generativelanguage.googleapis.com", "google"),
+    ("aiplatform.googleapis.com", "google"),
+    ("api.anthropic.com", "anthropic"),
+    ("api.openai.com", "openai"),
+)
+_BEDROCK_HOST = re.compile(r"\bbedrock(-runtime)?[.-][a-z0-9.-]*amazonaws\.com")
+# A model as LiteLLM and the AI Gateway name it: openai/gpt-5-mini.
+_MODEL_VENDORS = frozenset(
+    {"anthropic", "aws", "azure", "cohere", "deepseek", "google", "groq", "mistral", "openai", "perplexity", "x-ai"}
+)
+# Providers whose own model names begin with a vendor.
+_NAMED_BY_VENDOR = frozenset({"openrouter", "together", "fireworks", "novita", "huggingface", "deepinfra", "groq"})
+_BEDROCK_REGIONS = re.compile(r"^(?:us|eu|apac|jp|au|ca|sa|us-gov|global)\.")
+_BEDROCK_VENDORS = {"anthropic": "anthropic", "amazon": "aws", "meta": "aws", "mistral": "aws", "cohere": "aws"}
+
+
+def first_text(attributes: Attributes, choices: Sequence[str]) -> str | None:
+    """The first of these attributes that has a text; MLflow's JSON strings without their quotes."""
+    for name in choices:
+        value = attributes.get(name)
+        if isinstance(value, str) and (text := value.strip().strip('"').strip()):
+            return text[:_MAX_CHARS]
+    return None
+
+
+def read_models(attributes: Attributes, answered: str | None) -> tuple[str | None, str | None]:
+    """The model that answered and the one that was requested; `answered` is what an embedded response says."""
+    requested = first_text(attributes, names.REQUEST_MODEL)
+    model = first_text(attributes, names.RESPONSE_MODEL) or answered or first_text(attributes, names.ANY_MODEL)
+    model = model or requested or _model_of_parameters(attributes)
+    return model and model_from_resource(model), requested and model_from_resource(requested)
+
+
+def _model_of_parameters(attributes: Attributes) -> str | None:
+    for name in names.MODEL_PARAMETERS:
+        parameters = parse_usage_text(attributes.get(name))
+        for key in ("model", "model_name", "modelId", "model_id") if isinstance(parameters, Mapping) else ():
+            value = parameters.get(key)
+            if isinstance(value, str) and value.strip():
+                return value.strip()[:_MAX_CHARS]
+    return None
+
+
+def read_provider(attributes: Attributes, model: str | None) -> str | None:
+    """The provider by the host, the span's own name for it, or the model; never a framework's name."""
+    if host := _provider_of_host(first_text(attributes, names.SERVER) or ""):
+        return host
+    for name in names.PROVIDER:
+        value = first_text(attributes, (name,))
+        if value and value.lower() not in _FRAMEWORKS and (provider := _provider_named(value)) not in _FRAMEWORKS:
+            return provider
+    return provider_of_model(model)
+
+
+def _provider_of_host(server: str) -> str | None:
+    host = server.lower().partition("://")[2].partition("/")[0] or server.lower().partition("/")[0]
+    host = host.partition(":")[0]
+    if _BEDROCK_HOST.search(host):
+        return "aws"
+    return next((name for end, name in _HOSTS if host == end or host.endswith(("." + end, "-" + end))), None)
+
+
+def _provider_named(value: str) -> str:
+    """The AI SDK names Vertex by `google.vertex.chat` and Bedrock by `amazon-bedrock`."""
+    head = value.strip().lower().partition(".")[0]
+    known = {"vertex": "google", "google-vertex": "google", "vertexai": "google", "googlevertexai": "google"}
+    return known.get(head) or provider_named(value)
+
+
+def provider_of_model(model: str | None) -> str | None:
+    """The provider that a model's name belongs to, also under a vendor's prefix; None if it does not say."""
+    if not model:
+        return None
+    vendor, slash, rest = model.rpartition("/")
+    if slash and (named := _vendor(vendor)):
+        return named
+    plain = _BEDROCK_REGIONS.sub("", rest)
+    if plain.partition(".")[0] in _BEDROCK_VENDORS and "." in plain and not plain.startswith("mistral-"):
+        return "aws"
+    return provider_of(rest)
+
+
+def plain_model(model: str, provider: str | None) -> str:
+    """The model without the vendor's prefix that LiteLLM and gateways put before it."""
+    vendor, slash, rest = model.partition("/")
+    if not slash or not rest:
+        return model
+    if provider and _provider_named(vendor) == provider:
+        return rest
+    keeps_vendor = provider in _NAMED_BY_VENDOR or "/" in rest
+    return model if keeps_vendor or not _vendor(vendor) else rest
+
+
+def _vendor(prefix: str) -> str | None:
+    name = _provider_named(prefix.rpartition("/")[2])
+    return name if name in _MODEL_VENDORS else None
+
+
+def family_of(provider: str | None, model: str | None) -> str:
+    """Whose way of counting applies: `anthropic`, `aws`, `google`, `openai` or another provider's name."""
+    name = (model or "").lower()
+    if provider == "aws":
+        return "aws"
+    if "claude" in name:
+        return "anthropic"
+    if "gemini" in name:
+        return "google"
+    return provider or provider_of_model(model) or ""
+
+
+def read_user(attributes: Attributes) -> str | None:
+    """The user by the conventions, or by metadata that the application set."""
+    return first_text(attributes, names.USER) or _from_metadata(attributes, names.USER_KEYS)
+
+
+def read_session(attributes: Attributes) -> str | None:
+    """The conversation by the conventions, or by metadata that the application set."""
+    return first_text(attributes, names.SESSION) or _from_metadata(attributes, names.SESSION_KEYS)
+
+
+def _from_metadata(attributes: Attributes, keys: Sequence[str]) -> str | None:
+    for prefix in names.METADATA_PREFIXES:
+        for key in keys:
+            if text := _id_text(attributes.get(prefix + key)):
+                return text
+    for metadata in _metadata_objects(attributes):
+        for key in keys:
+            if text := _id_text(metadata.get(key)):
+                return text
+    return None
+
+
+def _metadata_objects(attributes: Attributes) -> Iterator[Mapping[Any, Any]]:
+    for name in names.METADATA_TEXTS:
+        if isinstance(node := parse_usage_text(attributes.get(name)), Mapping):
+            yield node
+
+
+def _id_text(value: object) -> str | None:
+    """An id as text; an application may set a number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).strip().strip('"').strip()[:_MAX_CHARS] or None

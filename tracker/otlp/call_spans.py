@@ -1,0 +1,118 @@
+"""Decides whether a span is one AI call: not an agent, a step, a tool or a workflow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tracker.otlp.decode import Span
+from tracker.otlp.senders import CLAUDE_CODE_SPANS
+
+Role = Literal["call", "embedding", "other", "unknown"]
+
+# Operation names of the semantic conventions, and what instrumentations write instead of them.
+OPERATIONS = {
+    "chat": "chat",
+    "text_completion": "text_completion",
+    "generate_content": "generate_content",
+    "embeddings": "embeddings",
+    "chat_completion": "chat",
+    "chat.completion": "chat",
+    "chat.completions": "chat",
+    "chat_completions": "chat",
+    "responses": "chat",
+    "response": "chat",
+    "message": "chat",
+    "messages": "chat",
+    "interactions.create": "generate_content",
+    "completion": "text_completion",
+    "completions": "text_completion",
+    "embedding": "embeddings",
+    "embed": "embeddings",
+    "embed_content": "embeddings",
+}
+# These summarise the calls of their children, or call no model.
+_NOT_CALLS = frozenset(
+    {
+        "invoke_agent",
+        "create_agent",
+        "execute_tool",
+        "invoke_workflow",
+        "agent_step",
+        "execute_task",
+        "run_agent",
+        "agent",
+        "tool",
+        "workflow",
+        "retrieval",
+        "rerank",
+        "vectordb",
+        "framework",
+        "handoff",
+        "guardrail",
+        "plan",
+    }
+)
+# The kind of a span by its convention: the values that are calls, all others are none.
+_KINDS: tuple[tuple[str, dict[str, Role]], ...] = (
+    ("openinference.span.kind", {"llm": "call", "embedding": "embedding"}),
+    ("langfuse.observation.type", {"generation": "call", "embedding": "embedding"}),
+    ("mlflow.spanType", {"llm": "call", "chat_model": "call", "embedding": "embedding"}),
+    ("langsmith.span.kind", {"llm": "call", "embedding": "embedding"}),
+    ("mastra.span.type", {"model_inference": "call", "model_generation": "call", "embedding": "embedding"}),
+    ("traceloop.span.kind", {"llm": "call", "embedding": "embedding"}),
+    ("gen_ai.operation.type", {"ai_client": "call"}),  # Sentry
+    ("span.type", dict.fromkeys(CLAUDE_CODE_SPANS, "call")),
+)
+# Attributes that only AI calls have.
+_MODEL_NAMES = ("gen_ai.request.model", "gen_ai.response.model", "llm.request.type")
+
+
+def role_of(span: Span) -> Role:
+    """What the span is by its kind or operation name; `unknown` if it does not say."""
+    for name, roles in _KINDS:
+        kind = span.attributes.get(name)
+        if isinstance(kind, str) and kind.strip():
+            found = roles.get(_plain(kind), "other")
+            return found if name != "span.type" or found == "call" else _role_by_operation(span)
+    return _role_by_operation(span)
+
+
+def _role_by_operation(span: Span) -> Role:
+    operation = span.attributes.get("gen_ai.operation.name")
+    if isinstance(operation, str) and operation.strip():
+        return _role_of_operation(_plain(operation))
+    name = str(span.attributes.get("ai.operationId") or span.name)
+    if name.startswith("ai."):
+        return "other" if ".do" not in name else "embedding" if "embed" in name.lower() else "call"
+    kind = span.attributes.get("llm.request.type")
+    return _role_of_operation(_plain(kind)) if isinstance(kind, str) else "unknown"
+
+
+def _role_of_operation(operation: str) -> Role:
+    if operation in _NOT_CALLS:
+        return "other"
+    standard = OPERATIONS.get(operation)
+    return "unknown" if standard is None else "embedding" if standard == "embeddings" else "call"
+
+
+def is_like_a_call(span: Span) -> bool:
+    """Whether a span without a known kind has the attributes of an AI call."""
+    operation = span.attributes.get("gen_ai.operation.name")
+    return not operation and any(name in span.attributes for name in _MODEL_NAMES)
+
+
+def operation_of(span: Span, role: Role) -> str:
+    """The operation's name by the semantic conventions, or the name that the application gave it."""
+    function = span.attributes.get("ai.telemetry.functionId")
+    named = span.attributes.get("gen_ai.operation.name") or function
+    if isinstance(named, str) and named.strip():
+        return OPERATIONS.get(_plain(named), named.strip()[:400])
+    kind = span.attributes.get("llm.request.type")
+    if isinstance(kind, str) and _plain(kind) in OPERATIONS and span.scope_name != "litellm":
+        return OPERATIONS[_plain(kind)]
+    return "embeddings" if role == "embedding" or "embed" in span.name.lower() else "chat"
+
+
+def _plain(kind: str) -> str:
+    """A kind in lower case; MLflow writes it as a JSON string."""
+    return kind.strip().strip('"').lower()

@@ -1,0 +1,133 @@
+"""Joins the reports of one AI call by different sources, one to one, and merges their rows."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tracker.otlp.observation import COUNTS, Observation, match_score
+
+# Reports of one call end at nearly the same time, so the nearest ones are enough. This bounds the time for an export in
+# which all calls look the same.
+_MAX_COMPARED = 256
+_FILLED = ("session_id", "provider", "processing_time", "environment", "platform", "region", "deployment")
+_GENERIC_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion"})
+_OF_ITS_OWN_COUNTS = frozenset({"usage_problem", "usage_raw", "usage"})
+_Keyed = tuple[str, object]
+
+
+class Calls:
+    """The known reports, grouped by call. A call has at most one report of each source."""
+
+    def __init__(self, known: Iterable[Observation] = ()) -> None:
+        self.reports: dict[str, Observation] = {}
+        self.members: dict[str, set[str]] = defaultdict(set)
+        self._index: dict[_Keyed, list[tuple[float, str]]] = defaultdict(list)
+        for observation in known:
+            self.add(observation)
+
+    def add(self, observation: Observation) -> None:
+        """Take a report in; one that is known already is replaced."""
+        old = self.reports.get(observation.record_id)
+        if old is not None:
+            self._leave(old)
+        else:
+            for key in _keys(observation):
+                insort(self._index[key], (observation.ended_s, observation.record_id))
+        self.reports[observation.record_id] = observation
+        if observation.call_id is not None:
+            self.members[observation.call_id].add(observation.record_id)
+
+    def _leave(self, observation: Observation) -> None:
+        if observation.call_id is not None:
+            self.members[observation.call_id].discard(observation.record_id)
+
+    def of(self, call_id: str | None) -> list[Observation]:
+        """The reports of a call."""
+        return [self.reports[one] for one in sorted(self.members.get(call_id, ()))] if call_id else []
+
+    def match(self, new: Observation) -> Observation | None:
+        """The report of another source that fits best; a report whose row was taken back only if no other one fits."""
+        best: tuple[Any, Observation] | None = None
+        for other in self._near(new):
+            score = match_score(new, other)
+            if score is None or not self._takes(other.call_id, new):
+                continue
+            ranked = (other.call_id is not None, *score)
+            if best is None or ranked > best[0]:
+                best = ranked, other
+        return best[1] if best else None
+
+    def _takes(self, call_id: str | None, new: Observation) -> bool:
+        """Whether the call has no report of this source yet. A row that is no span's is a recorder's."""
+        if new.scope is None and (call_id is None or call_id not in self.reports):
+            return False
+        return all(member.scope != new.scope for member in self.of(call_id))
+
+    def _near(self, new: Observation) -> Iterator[Observation]:
+        seen = {new.record_id}
+        for key in _looked_up_keys(new):
+            entries = self._index.get(key, [])
+            middle = bisect_left(entries, (new.ended_s, ""))
+            for _, record_id in entries[max(0, middle - _MAX_COMPARED // 2) : middle + _MAX_COMPARED // 2]:
+                if record_id not in seen:
+                    seen.add(record_id)
+                    yield self.reports[record_id]
+
+
+def _keys(observation: Observation) -> list[_Keyed]:
+    """What two reports of one call have in common, as keys of an index."""
+    keys: list[_Keyed] = [("has_usage", observation.has_usage)]
+    if observation.response_id:
+        keys.append(("response_id", observation.response_id))
+    keys += [(name, count) for name, count in zip(COUNTS[:2], observation.counts, strict=False) if count]
+    if not observation.succeeded:
+        keys.append(("succeeded", False))
+    return keys
+
+
+def _looked_up_keys(observation: Observation) -> list[_Keyed]:
+    """A report with counts fits one without, and the other way round; reports without counts don't fit each other."""
+    _, *keys = _keys(observation)
+    return [*keys, ("has_usage", not observation.has_usage)]
+
+
+def merge_rows(rows: Iterable[tuple[Observation, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The row of a call from the rows of its reports: the best counts, and what only other reports know."""
+    ranked = sorted(rows, key=lambda pair: pair[0].quality, reverse=True)
+    merged = dict(ranked[0][1])
+    for _, other in ranked[1:]:
+        merged = _fill(merged, other)
+    return merged
+
+
+def _fill(row: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {**row, **{name: other.get(name) for name in _FILLED if row.get(name) is None}}
+    if row["user_id"] in {None, "anonymous"} and other.get("user_id"):
+        filled["user_id"] = other["user_id"]
+    if row["operation"] in _GENERIC_OPERATIONS and other.get("operation") not in {None, *_GENERIC_OPERATIONS}:
+        filled["operation"] = other["operation"]
+    if row.get("cost") is None and other.get("cost_source") == "provided":
+        filled |= {"cost": other["cost"], "cost_source": "provided"}
+    filled["metadata"] = _filled_metadata(row, other)
+    return filled | _filled_parts(row, other)
+
+
+def _filled_metadata(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    own, more = row.get("metadata") or {}, other.get("metadata") or {}
+    added = {name: value for name, value in more.items() if name not in _OF_ITS_OWN_COUNTS}
+    if "usage" in more and "usage" not in own and "usage_problem" not in more:
+        added["usage"] = more["usage"]
+    return {**added, **own}
+
+
+def _filled_parts(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of input and output that only the other report has, as far as they fit into the totals."""
+    if any(row[name] != other.get(name) for name in COUNTS[:2]) or "usage_problem" in (row.get("metadata") or {}):
+        return {}
+    parts = {name: row[name] or other.get(name) or 0 for name in COUNTS[2:]}
+    read, written, reasoning = (parts[name] for name in COUNTS[2:])
+    fits = read + written <= row["input_tokens"] and reasoning <= row["output_tokens"]
+    return parts if fits else {}

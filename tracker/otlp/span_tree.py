@@ -1,0 +1,133 @@
+"""Finds the spans of a trace that repeat the usage of spans below them.
+
+A parent repeats what its children used: only the lowest span with usage is an AI call of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from tracker.otlp.decode import Span
+
+Key = tuple[str, str]
+_IDS = re.compile(r"(?!0+/)[0-9a-f]{32}/(?!0+\Z)[0-9a-f]{16}\Z")
+_PARENT = re.compile(r"(?!0+\Z)[0-9a-f]{16}\Z")
+# Two different calls below a span are enough to know that it repeats at least one other call.
+_ENOUGH = 2
+_CYCLE = "cycle"
+# Bounds the search in a chain that is deeper than any real trace, and in a cycle.
+_MAX_STEPS = 1000
+
+
+class Node(NamedTuple):
+    """A span's position in its trace; `record_id` is the id of its record, None for a span without usage."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    record_id: str | None
+
+    @property
+    def key(self) -> Key:
+        return self.trace_id, self.span_id
+
+    @property
+    def parent(self) -> Key | None:
+        return (self.trace_id, self.parent_id) if self.parent_id not in {"", self.span_id} else None
+
+
+def node_of(span: Span, record_id: str | None) -> Node | None:
+    """The span's node; None if the span can't be the parent or the child of any span with usage."""
+    if not (record_id or span.parent_id) or not _IDS.match(f"{span.trace_id}/{span.span_id}"):
+        return None
+    return Node(span.trace_id, span.span_id, span.parent_id if _PARENT.match(span.parent_id) else "", record_id)
+
+
+def by_key(nodes: Iterable[Node]) -> dict[Key, Node]:
+    """The nodes by key; the first one of a key counts."""
+    found: dict[Key, Node] = {}
+    for node in nodes:
+        found.setdefault(node.key, node)
+    return found
+
+
+def calls_below(nodes: Mapping[Key, Node], calls: Mapping[Key, str]) -> dict[Key, frozenset[str]]:
+    """For each span the calls that are reported below it, two of them at most.
+
+    `calls` names the call that a span reports. The time is linear in the number of spans. Spans that form a cycle,
+    which real spans never do, count as being above each other.
+    """
+    below: dict[Key, frozenset[str]] = defaultdict(frozenset)
+    waiting: dict[Key, int] = defaultdict(int)
+    for node in nodes.values():
+        if node.parent:
+            waiting[node.parent] += 1
+    ready = [key for key in nodes if not waiting[key]]
+    while ready:
+        key = ready.pop()
+        parent = nodes[key].parent if key in nodes else None
+        if parent is None:
+            continue
+        _add(below, parent, _reported(below, calls, key))
+        waiting[parent] -= 1
+        if not waiting[parent]:
+            ready.append(parent)
+    _close_cycles(nodes, calls, below, {key for key, count in waiting.items() if count})
+    return below
+
+
+def _reported(below: Mapping[Key, frozenset[str]], calls: Mapping[Key, str], key: Key) -> frozenset[str]:
+    own = calls.get(key)
+    return below[key] | {own} if own else below[key]
+
+
+def _add(below: dict[Key, frozenset[str]], key: Key, calls: frozenset[str]) -> None:
+    if calls and len(below[key]) < _ENOUGH:
+        below[key] = frozenset(sorted(below[key] | calls)[:_ENOUGH])
+
+
+def _close_cycles(
+    nodes: Mapping[Key, Node], calls: Mapping[Key, str], below: dict[Key, frozenset[str]], left: set[Key]
+) -> None:
+    while left:
+        cycle = [left.pop()]
+        while (parent := nodes[cycle[-1]].parent) in left and parent is not None:
+            left.discard(parent)
+            cycle.append(parent)
+        if any(_reported(below, calls, key) for key in cycle):
+            below.update((key, frozenset({_CYCLE, *sorted(below[key])[:1]})) for key in cycle)
+
+
+def is_below_usage(nodes: Mapping[Key, Node], calls: Mapping[Key, str], keys: Iterable[Key]) -> set[Key]:
+    """Those of the spans that have a span with usage somewhere above them."""
+    known: dict[Key, bool] = {}
+    for key in keys:
+        path: list[Key] = []
+        step: Key | None = key
+        answer = False
+        while step is not None and step not in known:
+            known[step] = False  # also ends a cycle
+            path.append(step)
+            parent = nodes[step].parent if step in nodes else None
+            if parent in calls:
+                answer = True
+                break
+            step = parent
+        else:
+            answer = step is not None and known[step]
+        for one in path:
+            known[one] = answer
+    return {key for key in keys if known[key]}
+
+
+def is_descendant(nodes: Mapping[Key, Node], key: Key, ancestor: Key) -> bool:
+    """Whether `ancestor` is above `key`."""
+    step = nodes[key].parent if key in nodes else None
+    for _ in range(_MAX_STEPS):
+        if step is None or step == ancestor:
+            break
+        step = nodes[step].parent if step in nodes else None
+    return step == ancestor
