@@ -53,6 +53,10 @@ def problems(store: Store) -> list[tuple[str | None, str | None, int]]:
     return sorted((tuple(row) for row in found.itertuples(index=False)), key=str)
 
 
+def test_before_the_upgrade_the_list_comes_from_the_rows(store: Store) -> None:
+    assert problems(store) == sorted([(None, None, 1), ("A sentence of an earlier version.", None, 1)], key=str)
+
+
 def test_an_upgrade_lists_what_the_rows_contain(store: Store) -> None:
     migrate(lambda: connect(store.url))
     expected = sorted([(None, None, 1), ("A sentence of an earlier version.", None, 1)], key=str)
