@@ -381,6 +381,9 @@ class AnswerReader:
         return numbers_only(raw)
 
     def _provider_of_answer(self, model: str | None) -> str | None:
+        for prefix, hosted in _HOSTED_IDS:
+            if self._id is not None and self._id.startswith(prefix):
+                return hosted
         named = provider_of(self._model) if self._model else None
         if named or (model and (named := provider_of(model))):
             return named
@@ -459,8 +462,10 @@ _TELLING = (
     *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path),
 )
 _RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects
+# Claude's ids say which platform served the message. Source: anthropic-sdk-python, AnthropicBedrock, AnthropicVertex.
+_HOSTED_IDS = (("msg_bdrk_", "aws"), ("msg_vrtx_", "google"))
 # LangChain's callback has LangChain's usage by model, Claude's Agent SDK has Bedrock's names.
-_BY_MODEL = (AI_SDK, MESSAGES_TOTAL, CONVERSE)
+_BY_MODEL = (AI_SDK, CONVERSE, MESSAGES_TOTAL)
 _LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 # What OpenAI's servers did on behalf of the model, which costs extra. Source: developers.openai.com, pricing, tools.
 _TOOL_CALLS = {

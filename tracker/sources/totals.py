@@ -33,7 +33,7 @@ def count(shape: Shape, rules: Terms, found: Found, provider: str | None) -> Cou
     writes = counts.pop("writes_5m", 0) + counts.pop("writes_1h", 0)
     if writes > counts.get("cache_write_input_tokens", 0):
         counts["cache_write_input_tokens"] = writes
-    if problem is None and (counts or stated) and _input_is_missing(rules, found, counts, stated):
+    if problem is None and _input_is_missing(rules, found, counts, stated):
         problem = "input_missing"
     counted = _COUNTINGS[shape.counting](counts, stated, found, provider)
     return counted if problem is None else counted._replace(problem=problem)
@@ -74,8 +74,8 @@ def _input_is_missing(rules: Terms, found: Found, counts: Mapping[str, int], sta
     terms = next((terms for name, terms in rules if name == "input_tokens"), None)
     if terms is None or any(key in found for key in terms[0]):
         return False
-    output = counts.get("output_tokens", 0)
-    return bool(output or stated) and stated != output
+    # A total that equals the output states that there was no input.
+    return stated != counts.get("output_tokens", 0) if stated is not None else any(counts.values())
 
 
 def _no_total(counts: dict[str, int], stated: int | None, _: Found, __: str | None) -> Counted:
