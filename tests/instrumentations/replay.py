@@ -177,11 +177,19 @@ def _wrong_count(name: str, item: Mapping[str, Any], row: Row, case: Case) -> st
     """A count that the spans do not state is 0, marked, or what they state instead."""
     if row[name] == item[name]:
         return ""
-    if name in item.get("lacks", ()):
-        stated = {0} if name not in ("input_tokens", "output_tokens") else numbers(case)
-        if row[name] in stated or "usage_problem" in row["metadata"]:
-            return ""
+    lacking = name in item.get("lacks", ())
+    if lacking and (row[name] in _without(name, item) or "usage_problem" in row["metadata"]):
+        return ""
     return f"{name} is {row[name]}, not {item[name]}"
+
+
+def _without(name: str, item: Mapping[str, Any]) -> set[int]:
+    """What a count can be without the parts that the spans do not state."""
+    if name not in ("input_tokens", "output_tokens"):
+        return {0}
+    parts = COUNTS[2:4] if name == "input_tokens" else COUNTS[4:]
+    lacking = [item[part] for part in parts if part in item["lacks"]]
+    return {item[name] - sum(lacking), *(item[name] - count for count in lacking)}
 
 
 def _wrong_details(item: Mapping[str, Any], row: Row) -> list[str]:
@@ -199,6 +207,8 @@ def _same_model(item: Mapping[str, Any], model: str) -> bool:
     """The answering model, or the requested one (its version or profile) where the spans do not state it."""
     if model == item["model"]:
         return True
+    if "model" in item.get("lacks", ()) and model == "unknown":
+        return not item["success"]
     unknown = "model" in item.get("lacks", ()) or not item["success"]
     return unknown and (item["model"].startswith(model) or item["model"].endswith(model))
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capture import PARTS, environment, library_of
+from capture import environment, library_of
+from expectations import PARTS
 from local_api import LocalApi
 from replay import CASES, Dashboard, differences, load
 
