@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from dashboard_support import Server
+from dashboard_support import Server, free_port
 from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from support import ROOT, rows, value
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from support import ROOT, child_environment, eventually, rows, value
 
 TOKEN = "a-token-of-the-tests"
 StartDashboard = Callable[..., Server]
@@ -54,6 +63,124 @@ def test_pythons_exporter(server: Server, database_url: str, compression: Compre
         (101, "anthropic", "preview"),
         (102, "anthropic", "preview"),
     ]
+
+
+def _export(url: str, tracer_name: str, service: str, spans: list[ReadableSpan]) -> SpanExportResult:
+    """Send finished spans as a service does: with the SDK's own exporter."""
+    exporter = OTLPSpanExporter(
+        url + "/v1/traces", headers={"authorization": f"Bearer {TOKEN}"}, compression=Compression.Gzip, timeout=30
+    )
+    try:
+        return exporter.export([_of(span, tracer_name, service) for span in spans])
+    finally:
+        exporter.shutdown()
+
+
+def _of(span: ReadableSpan, tracer_name: str, service: str) -> ReadableSpan:
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=Resource.create({"service.name": service}),
+        attributes=span.attributes,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=InstrumentationScope(tracer_name),
+    )
+
+
+def _trace(input_tokens: int) -> list[ReadableSpan]:
+    """A finished trace: an HTTP span, a call of a framework, and the same call by the SDK below it."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    tracer = provider.get_tracer("tests")
+    usage = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-sonnet-4-5",
+        "gen_ai.usage.input_tokens": input_tokens,
+        "gen_ai.usage.output_tokens": 7,
+    }
+    with (
+        tracer.start_as_current_span("POST /chat"),
+        tracer.start_as_current_span("chat", attributes={**usage, "user.id": "u_7"}),
+        tracer.start_as_current_span("chat", attributes=usage),
+    ):
+        pass
+    provider.shutdown()
+    return list(memory.get_finished_spans())
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(params=["dashboard", "app"])
+def intake(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
+    """The address of the dashboard, and of the app alone in an ASGI server."""
+    if request.param == "dashboard":
+        yield request.getfixturevalue("server").url
+        return
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "tracker.traces:app", "--port", str(port), "--log-level", "warning"],
+        cwd=ROOT,
+        env=child_environment({"DATABASE_URL": database_url, "TRACKER_DEBUG_TOKEN": TOKEN}),
+    )
+    try:
+        eventually(lambda: _answers(port), within_s=60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_a_trace_in_parts_sent_twice_by_two_services_is_one_row(
+    intake: str, database_url: str, order: tuple[int, ...]
+) -> None:
+    scopes = ("sdk", "framework", "http")
+    spans = _trace(120)
+    for _ in range(2):
+        for index in order:
+            result = _export(intake, scopes[index], f"service-{index}", [spans[index]])
+            assert result is SpanExportResult.SUCCESS
+    found = rows(database_url, "SELECT input_tokens, user_id, count(*) OVER () FROM token_usage")
+    assert found == [(120, "u_7", 1)]
+
+
+def test_two_services_send_many_traces_at_once(server: Server, database_url: str) -> None:
+    traces = [_trace(number) for number in range(1, 13)]
+
+    def send(number: int) -> SpanExportResult:
+        sdk, framework, http = traces[number % 12]
+        if number < 12:
+            return _export(server.url, "framework", "web", [framework, http])
+        return _export(server.url, "sdk", "worker", [sdk])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(send, [*range(24), *range(24)])) == {SpanExportResult.SUCCESS}
+    assert rows(database_url, "SELECT input_tokens, user_id FROM token_usage ORDER BY 1") == [
+        (number, "u_7") for number in range(1, 13)
+    ]
+
+
+def test_metrics_and_logs_are_accepted_and_counted(server: Server, database_url: str) -> None:
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    metrics = OTLPMetricExporter(server.url + "/v1/metrics", headers=headers, compression=Compression.Gzip)
+    meters = MeterProvider([PeriodicExportingMetricReader(metrics, export_interval_millis=1e9)])
+    meters.get_meter("tests").create_counter("gen_ai.client.token.usage").add(3)
+    assert meters.force_flush()
+    meters.shutdown()
+    logs = OTLPLogExporter(server.url + "/v1/logs", headers=headers)
+    assert logs.export([]).name == "SUCCESS"
+    for path in ("/v1/metrics", "/v1/logs"):
+        assert server.get(path, "POST")[0] == 401
+        assert server.get(path)[0] == 405
+    eventually(lambda: value(database_url, "SELECT sum(items) >= 1 FROM token_tracker_unread WHERE signal = 'metrics'"))
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
 
 def test_a_wrong_token_stores_nothing(server: Server, database_url: str) -> None:

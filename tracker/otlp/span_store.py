@@ -118,7 +118,7 @@ def store(
             lambda: span_calls.span_calls(
                 connection, schema, reports, traces=traces, call_ids=[one.record_id for one in recorded]
             ),
-            lambda: [],
+            list[Observation],
         )
         planned = plan([*known_nodes, *nodes], [*memory.reports(reports, traces), *known, *recorded], calls)
         refused, apply_remark = apply(connection, table, planned)
