@@ -31,9 +31,10 @@ async def pydantic_ai_twice(c: Any) -> None:
     """Pydantic AI and the client below it are both instrumented: two spans of each call."""
     import logfire
     import pydantic_ai_agent
+    from pydantic_ai import Agent
 
     logfire.instrument_pydantic_ai()
-    await pydantic_ai_agent.openai(c)
+    await Agent(pydantic_ai_agent.openai_model(c)).run("hi")
 
 
 SCENARIOS = {
