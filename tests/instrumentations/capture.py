@@ -45,8 +45,16 @@ _KEYS = (
 _KEPT_RESOURCE = re.compile(
     r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session"
 )
-# What a whole run of a framework took and gave: long, and no usage of a single call.
-_WHOLE_RUN = ("traceloop.entity.input", "traceloop.entity.output", "gen_ai.task.input", "gen_ai.task.output")
+# Long texts without the usage of a single call: what a whole run took and gave, and schemas.
+_WHOLE_RUN = (
+    "logfire.json_schema",
+    "model_request_parameters",
+    "pydantic_ai.all_messages",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "gen_ai.task.input",
+    "gen_ai.task.output",
+)
 _MACHINE = re.compile(r"(/(?:work|root|home|tmp|usr|opt)/[^\s\"'\\,:)]*|[A-Za-z0-9_.-]+\.internal)")
 
 

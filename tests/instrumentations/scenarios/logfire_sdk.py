@@ -8,10 +8,6 @@ import _calls
 
 LIBRARY = "logfire"
 PACKAGES = ("openai", "anthropic")
-SCENARIOS = {
-    **{f"openai_{name}": run for name, run in _calls.OPENAI.items()},
-    **{f"anthropic_{name}": run for name, run in _calls.ANTHROPIC.items()},
-}
 
 
 def setup(c: Any) -> None:
@@ -29,3 +25,20 @@ def setup(c: Any) -> None:
     )
     logfire.instrument_openai()
     logfire.instrument_anthropic()
+
+
+async def pydantic_ai_twice(c: Any) -> None:
+    """Pydantic AI and the client below it are both instrumented: two spans of each call."""
+    import logfire
+    import pydantic_ai_agent
+    from pydantic_ai import Agent
+
+    logfire.instrument_pydantic_ai()
+    await Agent(pydantic_ai_agent.openai_model(c)).run("hi")
+
+
+SCENARIOS = {
+    **{f"openai_{name}": run for name, run in _calls.OPENAI.items()},
+    **{f"anthropic_{name}": run for name, run in _calls.ANTHROPIC.items()},
+    "pydantic_ai_twice": pydantic_ai_twice,
+}
