@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ _PARTS: Mapping[str, str] = {
 _MENTIONS_USAGE = re.compile("[Tt]oken|usage|eval_count")
 # A longer text is a document, not a usage object.
 _MAX_TEXT_CHARS = 1_000_000
+_MAX_LITERAL_CHARS = 20_000
 
 
 class EmbeddedUsage(NamedTuple):
@@ -65,10 +67,18 @@ def is_complete(answer: Answer, *, embedding: bool = False) -> bool:
 
 
 def parse_usage_text(value: object) -> Any:
-    """The object that a text attribute describes; None without usage in it or if it cannot be parsed."""
+    """The object that a text attribute describes; None if it cannot be parsed.
+
+    A long text is read as JSON only: parsing a Python literal of that size takes seconds.
+    """
     if not isinstance(value, str) or len(value) > _MAX_TEXT_CHARS:
         return None
-    return parse_text(value)
+    if len(value) <= _MAX_LITERAL_CHARS:
+        return parse_text(value)
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _nodes(attributes: Attributes) -> list[Any]:
