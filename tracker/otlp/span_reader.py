@@ -110,6 +110,7 @@ def _record(span: Span, role: Role, usage: Answer, provider: str | None, *, fail
         id=_record_id(span, created_at),
         model=model,
         provider=provider,
+        cost=None if usage.problem else usage.cost,
         operation=operation_of(span, role),
         user_id=read_user(attributes) or "anonymous",
         session_id=read_session(attributes),

@@ -40,7 +40,9 @@ def read_usage(span: Span, role: Role, *, provider: str | None, model: str | Non
     details = {**answer.details, **embedded.details, **_tier(attributes)}
     if details.get("service_tier") in _LIST_PRICE_TIERS:
         del details["service_tier"]
-    return answer._replace(details=details)
+    # LiteLLM's response bodies contain a cost that LiteLLM computed.
+    cost = None if "litellm" in span.scope_name else answer.cost
+    return answer._replace(details=details, cost=cost)
 
 
 def _read_attributes(
