@@ -79,8 +79,6 @@ def _is_call(span: dict[str, Any]) -> bool:
     sdk = attributes.get("ai.operationId", ".do")
     inner = attributes.get("traceloop.span.kind", "") not in ("workflow", "agent", "task", "tool")
     telling = any(re.search("model|gen_ai|llm|langfuse|mlflow", key) for key in attributes)
-    if attributes.get("logfire.span_type") == "pending_span":  # sent when a span begins
-        return False
     return operation not in _NO_CALLS and kind in ("LLM", "EMBEDDING") and ".do" in sdk and inner and telling
 
 
