@@ -12,17 +12,9 @@ PACKAGES = ("openai", "anthropic")
 
 def setup(c: Any) -> None:
     import logfire
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-    logfire.configure(
-        send_to_logfire=False,
-        console=False,
-        service_name="app",
-        metrics=False,
-        inspect_arguments=False,
-        additional_span_processors=[SimpleSpanProcessor(OTLPSpanExporter(c.endpoint))],
-    )
+    # Logfire exports to OTEL_EXPORTER_OTLP_TRACES_ENDPOINT by itself.
+    logfire.configure(send_to_logfire=False, console=False, service_name="app", metrics=False, inspect_arguments=False)
     logfire.instrument_openai()
     logfire.instrument_anthropic()
 
