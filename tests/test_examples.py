@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from provider_support import Provider, running_provider
+from api_server import ApiServer, running_api_server
 from support import ROOT, child_environment, eventually, python, rows
 
 EXAMPLES = ROOT / "examples"
@@ -27,9 +27,9 @@ VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
+def provider() -> Iterator[ApiServer]:
     """A provider on this machine."""
-    with running_provider() as running:
+    with running_api_server() as running:
         yield running
 
 

@@ -9,6 +9,7 @@ runs in a process of its own; its expected rows are what the local API answered,
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import json
@@ -17,25 +18,42 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from expectations import expected
+
 HERE = Path(__file__).parent
 CASES = HERE.parent / "cases" / "instrumentations"
 MAX_TEXT_CHARACTERS = 800
-PARTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
+_KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "CO_API_KEY",
+    "GROQ_API_KEY",
+    "MISTRAL_API_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
 )
 _KEPT_RESOURCE = re.compile(
     r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session"
+)
+# Long texts without the usage of a single call: what a whole run took and gave, and schemas.
+_WHOLE_RUN = (
+    "logfire.json_schema",
+    "model_request_parameters",
+    "pydantic_ai.all_messages",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "gen_ai.task.input",
+    "gen_ai.task.output",
 )
 _MACHINE = re.compile(r"(/(?:work|root|home|tmp|usr|opt)/[^\s\"'\\,:)]*|[A-Za-z0-9_.-]+\.internal)")
 
@@ -188,47 +206,14 @@ def _clean(key: str, value: Any) -> Any:
 
 def _clean_text(key: str, text: str) -> str:
     if "stacktrace" in key or "traceback" in key.lower():
-        return text.strip().rpartition("\n")[2][:300]
+        text = text.strip().partition("\n")[0][:300]
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8080", text)
     text = re.sub(r"%2F(?:work|root|tmp)[^\s\"]*", "PATH", _MACHINE.sub("PATH", text))
+    if key in _WHOLE_RUN:
+        return text if len(text) < 300 else text[:200] + "…"
     # A text with counts is kept whole: it may be the only copy of a call's usage.
     kept = len(text) <= MAX_TEXT_CHARACTERS or (re.search("token", text, re.IGNORECASE) and len(text) < 6000)
     return text if kept else text[:200] + "…"
-
-
-# --- expected rows ------------------------------------------------------------------------------------------------
-
-
-def expected(calls: list[dict[str, Any]], fields: dict[str, Any], spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that the answers call for; `lacks` of a row names the counts that no span states."""
-    said = {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w.]|\.\d)", json.dumps(_said(spans)))}
-    items = []
-    for call in calls:
-        item = {key: call[key] for key in ("model", "provider") if key in call}
-        sent = call["success"] and call.get("usage_sent", True)
-        if sent:
-            item |= {part: call.get(part, 0) for part in PARTS}
-            item |= {key: call[key] for key in ("details",) if key in call}
-            lacks = [part for part in PARTS if call.get(part) and not _is_said(part, call, said)]
-            item |= {"lacks": lacks} if lacks else {}
-        else:
-            item["lacks"] = ["usage"]
-        items.append({**item, "success": call["success"], **fields})
-    return items
-
-
-def _said(spans: list[dict[str, Any]]) -> Any:
-    return [[span["attributes"], [event["attributes"] for event in span["events"]]] for span in spans]
-
-
-def _is_said(part: str, call: dict[str, Any], said: set[int]) -> bool:
-    """Whether a span has the count, or the part of it from which it follows."""
-    value, read, write = call[part], call.get("cache_read_input_tokens", 0), call.get("cache_write_input_tokens", 0)
-    if part == "input_tokens":
-        return value in said or value - read - write in said or value - read in said
-    if part == "output_tokens":
-        return value in said or value - call.get("reasoning_output_tokens", 0) in said
-    return value in said
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -242,6 +227,17 @@ def scenario_names(file: str) -> list[str]:
     return list(_module(file).SCENARIOS)
 
 
+def release_line(version: str) -> str:
+    """What the releases that replace each other have in common: "2." of 2.14.0, "0.62." of 0.62.4."""
+    major, minor = version.split(".")[:2]
+    return f"{major}." if major != "0" else f"0.{minor}."
+
+
+def library_of(file: str) -> str:
+    """The distribution that a scenario file is about."""
+    return str(_module(file).LIBRARY)
+
+
 def _module(file: str) -> Any:
     sys.path.insert(0, str(HERE / "scenarios"))
     return importlib.import_module(file)
@@ -252,50 +248,45 @@ def capture(file: str, scenario: str) -> Path | None:
     sys.path.insert(0, str(HERE))
     from local_api import LocalApi
 
-    api, receiver = LocalApi(), Receiver()
-    out = CASES / f".{file}.{scenario}.json"
     CASES.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, __file__, "--child", file, scenario, api.url, receiver.endpoint, str(out)]
-    if file.endswith(".mjs"):
-        script = Path(os.environ["NODE_MODULES"]).parent / f"{file}"
-        shutil.copy(HERE / "scenarios" / file, script)
-        command = ["node", str(script), scenario, api.url, receiver.endpoint, str(out)]
-    done = subprocess.run(command, env=_environment(receiver), capture_output=True, text=True, timeout=120)
-    if done.returncode or not out.exists():
-        print(f"FAILED {file} {scenario}: " + (done.stderr + done.stdout)[-300:])
-        out.unlink(missing_ok=True)
-        return None
-    about = json.loads(out.read_text())
-    out.unlink()
-    return _write(file, scenario, about, api.calls, decode(receiver.bodies), done.stderr)
+    with LocalApi() as api, Receiver() as receiver, tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "about.json"
+        arguments = [file, receiver.endpoint, str(out), f"{scenario}={api.url}"]
+        command = [sys.executable, __file__, "--run", *arguments]
+        if file.endswith(".mjs"):
+            script = Path(os.environ["NODE_MODULES"]).parent / file
+            shutil.copy(HERE / "scenarios" / file, script)
+            command = ["node", str(script), *arguments[1:]]
+        env = environment(os.environ, receiver.endpoint)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode or not out.exists():
+            print(f"FAILED {file} {scenario}: {(done.stderr + done.stdout)[-300:]}")
+            return None
+        about = json.loads(out.read_text())
+        return _write(scenario, about, api.calls, decode(receiver.bodies), done.stderr)
 
 
-def _environment(receiver: Receiver) -> dict[str, str]:
-    base = receiver.endpoint.removesuffix("/v1/traces")
+def environment(given: Mapping[str, str], endpoint: str) -> dict[str, str]:
+    """The environment of a process that runs scenarios: keys for the clients, and where exporters send."""
     return {
-        **{key: value for key, value in os.environ.items() if not key.startswith("OTEL_")},
-        "OTEL_EXPORTER_OTLP_ENDPOINT": base,
+        **{key: value for key, value in given.items() if not key.startswith("OTEL_")},
+        **dict.fromkeys(_KEYS, "key"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.removesuffix("/v1/traces"),
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": receiver.endpoint,
-        "OPENAI_API_KEY": "key",
-        "ANTHROPIC_API_KEY": "key",
-        "GOOGLE_API_KEY": "key",
-        "GEMINI_API_KEY": "key",
-        "COHERE_API_KEY": "key",
-        "CO_API_KEY": "key",
-        "GROQ_API_KEY": "key",
-        "MISTRAL_API_KEY": "key",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "key",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": endpoint,
         "AWS_REGION": "us-east-1",
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONWARNINGS": "ignore",
+        # Libraries that ask a server at import wait for it.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "CREWAI_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
     }
 
 
 def _write(
-    file: str,
     scenario: str,
     about: dict[str, Any],
     calls: list[dict[str, Any]],
@@ -313,50 +304,43 @@ def _write(
         "expected": items,
         "lacks": about["lacks"],
     }
-    path = CASES / f"{library.lstrip('@').replace('/', '-')}-{version}-{scenario}.json"
-    for old in CASES.glob(f"{library.lstrip('@').replace('/', '-')}-[0-9]*-{scenario}.json"):
-        if (
-            about.get("replace", True)
-            and old.name.rpartition(f"-{scenario}.json")[0].rpartition("-")[2].split(".")[0] == version.split(".")[0]
-        ):
-            old.unlink()
+    name = library.removeprefix("@").replace("/", "-")
+    for old in CASES.glob(f"{name}-{release_line(version)}*-{scenario}.json"):
+        old.unlink()  # an earlier release of the same line
+    path = CASES / f"{name}-{version}-{scenario}.json"
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1) + "\n")
-    print(
-        f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes; lacks "
-        f"{[item.get('lacks') for item in items if item.get('lacks')]}"
-    )
+    lacks = sorted({lack for item in items for lack in item.get("lacks", ())})
+    print(f"{path.name}: {len(spans)} spans, {len(items)} calls, {path.stat().st_size} bytes, lacks {lacks}")
     if os.environ.get("VERBOSE"):
         print(stderr[-2000:])
     return path
 
 
-def child(file: str, scenario: str, api: str, endpoint: str, out: str) -> None:
-    """Run the scenario, flush its spans, and state the library's version."""
+def run(file: str, endpoint: str, out: str, *scenarios: str) -> None:
+    """Run scenarios (NAME=API) of a file, flush their spans, and write the versions to `out` unless it is "-"."""
     module = _module(file)
-    context = Context(api, endpoint)
+    context = Context("", endpoint)
     if hasattr(module, "setup"):
         module.setup(context)
-    result = module.SCENARIOS[scenario](context)
-    if inspect.isawaitable(result):
-        import asyncio
-
-        asyncio.run(result)  # type: ignore[arg-type]
+    for scenario in scenarios:
+        name, _, context.api = scenario.partition("=")
+        result = module.SCENARIOS[name](context)
+        if inspect.isawaitable(result):
+            asyncio.run(result)  # type: ignore[arg-type]
     from opentelemetry import trace
 
     for provider in filter(None, (context._provider, trace.get_tracer_provider())):
         getattr(provider, "force_flush", lambda: None)()
-    library = module.LIBRARY
-    packages = {}
-    for name in (library, *getattr(module, "PACKAGES", ())):
-        packages[name] = metadata.version(name)
-    lacks = context.lacks + getattr(module, "LACKS", [])
-    about = {"library": library, "version": packages[library], "packages": packages}
-    Path(out).write_text(json.dumps({**about, "fields": context.fields, "lacks": lacks}))
+    if out != "-":
+        names = (module.LIBRARY, *getattr(module, "PACKAGES", ()))
+        packages = {name: metadata.version(name) for name in names}
+        about = {"library": module.LIBRARY, "version": packages[module.LIBRARY], "packages": packages}
+        Path(out).write_text(json.dumps({**about, "fields": context.fields, "lacks": context.lacks}))
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--child"]:
-        child(*arguments[1:])
+    if arguments[:1] == ["--run"]:
+        run(*arguments[1:])
         return 0
     file, *names = arguments
     written = [capture(file, name) for name in names or scenario_names(file)]

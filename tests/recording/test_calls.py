@@ -62,7 +62,7 @@ def test_an_answer_that_is_not_understood_is_recorded_and_said(recorder, databas
     assert outcome.status == "recorded"
     assert "0 tokens" in outcome.error
     assert one(database_url)[:6] == ("unknown", None, "chat", "anonymous", 0, 0)
-    assert "0 tokens" in metadata(database_url)["usage_problem"]
+    assert metadata(database_url)["usage_problem"] == "usage_missing"
 
 
 def test_an_error_is_recorded_by_its_type(recorder, database_url):

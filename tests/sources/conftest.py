@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 import pytest
-from provider_support import Provider, running_provider
+from api_server import ApiServer, running_api_server
 from support import connect
 
 # LiteLLM would fetch its list of prices when it is imported.
@@ -18,9 +18,9 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
+def provider() -> Iterator[ApiServer]:
     """A provider on this machine."""
-    with running_provider() as running:
+    with running_api_server() as running:
         yield running
 
 

@@ -165,7 +165,7 @@ def test_openai_streams(clients, provider, stored):
     list(client.chat.completions.create(model="gpt-4o-mini", messages=ASK, stream=True))
     rows = stored()
     assert [(row["input_tokens"], row["output_tokens"]) for row in rows] == [(9, 1), (37, 11), (0, 0)]
-    assert "include_usage" in rows[2]["metadata"]["usage_problem"]
+    assert rows[2]["metadata"]["usage_problem"] == "stream_usage_missing"
 
 
 def test_anthropic_streams(clients, provider, stored):

@@ -31,14 +31,14 @@ _WRITE = frozenset(
         "input_cache_creation",
         "input_cache_creation_input_tokens",
         "input_cache_write",
-        "input_cache_creation_5m",
-        "input_cache_creation_1h",
-        *(
-            f"{prefix}ephemeral_{ttl}_input_tokens"
-            for prefix in ("", "input_", "cache_creation_", "input_cache_creation_")
-            for ttl in ("5m", "1h")
-        ),
     }
+)
+# Cache writes by time to live: parts of the cache write if it is stated too, as by the LangChain handler for Anthropic.
+_WRITE_BY_TTL = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", "input_", "cache_creation_", "input_cache_creation_")
+    for ttl in ("5m", "1h")
+    for name in (f"ephemeral_{ttl}_input_tokens", ttl)
 )
 _REASONING = frozenset(
     {
@@ -80,35 +80,43 @@ def read_langfuse_usage(details: Any, family: str, *, embedding: bool = False) -
             answer = read_usage_object({key: details})
             if answer is not None and (is_complete(answer, embedding=embedding) or answer.problem):
                 return answer
-    return _read_keys(numbers, family) if numbers else None
+    return _read_keys(numbers, family, embedding=embedding) if numbers else None
 
 
-def _read_keys(numbers: Mapping[str, int], family: str) -> Answer | None:
+def _read_keys(numbers: Mapping[str, int], family: str, *, embedding: bool) -> Answer:
     counts = dict.fromkeys((*_SIDES.values(), *_PARTS.values()), 0)
     details: dict[str, Any] = {}
+    writes_stated = any(numbers.get(key) for key in _WRITE)
     for key, value in numbers.items():
         tier, plain = _without_tier(key.lower())
         if (side := _side(plain)) is None:
             continue
-        if tier:
-            details["service_tier"] = tier
+        details |= _details(tier, plain, value)
+        if plain in _WRITE_BY_TTL and writes_stated:
+            continue
         # The handler does not subtract what it calls priority: it is part of its count.
         if tier != "priority":
             counts[_SIDES[side]] += value
         if (part := _part(plain)) is not None:
             counts[_PARTS[part]] += value
-        if plain in _DETAILS and value > 0:
-            details[_DETAILS[plain]] = value
-        if part == "write" and "1h" in plain and value > 0:
-            details["cache_write_1h_tokens"] = value
     total = numbers.get("total", numbers.get("total_tokens"))
     as_stated = numbers.get("input", 0) + numbers.get("output", 0)
     if total is not None and total == as_stated:
         # An application that states the parts inside its counts: the total tells.
         counts.update({count: numbers.get(side, 0) for side, count in _SIDES.items()})
-    if not any(counts.values()) and total:
+    if embedding and total and not numbers.keys() & _SIDES.keys() and not any(counts.values()):
         counts["input_tokens"] = total
     return _checked(counts, total, details, numbers, family)
+
+
+def _details(tier: str | None, key: str, value: int) -> dict[str, Any]:
+    """What only the price needs."""
+    details: dict[str, Any] = {"service_tier": tier} if tier else {}
+    if value > 0 and key in _DETAILS:
+        details[_DETAILS[key]] = value
+    if value > 0 and key in _WRITE_BY_TTL and "1h" in key:
+        details["cache_write_1h_tokens"] = value
+    return details
 
 
 def _without_tier(key: str) -> tuple[str | None, str]:
@@ -125,7 +133,7 @@ def _without_tier(key: str) -> tuple[str | None, str]:
 def _side(key: str) -> str | None:
     if key.startswith("output") or key in _REASONING or key == "completion_tokens":
         return "output"
-    if key.startswith(("input", "cached_modality_")) or key in _READ | _WRITE or key == "prompt_tokens":
+    if key.startswith(("input", "cached_modality_")) or key in _READ | _WRITE | _WRITE_BY_TTL or key == "prompt_tokens":
         return "input"
     return None
 
@@ -133,7 +141,7 @@ def _side(key: str) -> str | None:
 def _part(key: str) -> str | None:
     if key in _READ or key.startswith("cached_modality_"):
         return "read"
-    return "write" if key in _WRITE else "reasoning" if key in _REASONING else None
+    return "write" if key in _WRITE | _WRITE_BY_TTL else "reasoning" if key in _REASONING else None
 
 
 def _checked(

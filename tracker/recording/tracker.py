@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ from tracker.usage import TokenUsage
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from tracker.recording.calls import Call
+    from tracker.recording.capture.call import Call
     from tracker.recording.journal import Journal
     from tracker.recording.outbox import Depth
 
@@ -179,6 +180,7 @@ class Tracker:
 
     def flush(self, timeout_s: float | None = None) -> int:
         """Deliver what waits in the outbox, for so long (the record's deadline unless told); how many still wait."""
+        self._record_captured()
         if self._journal is None and not self._direct.behind:
             return 0
         return self._get_journal().flush(self.settings.deadline_s if timeout_s is None else timeout_s)
@@ -195,9 +197,9 @@ class Tracker:
         is recorded with model 'unknown' and 0 tokens, and `outcome.error` says so. Raises as `TokenUsage` does for a
         field that can't be right.
         """
-        from tracker.recording import calls
+        from tracker.recording.capture import call
 
-        return calls.record_response(self, response, deadline_s, fields)
+        return call.record_response(self, response, deadline_s, fields)
 
     async def arecord_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
         """`record_response`, without blocking the event loop."""
@@ -211,9 +213,9 @@ class Tracker:
         Set `call.response` to the answer; read a stream from `call.response`. `call.outcome` then says what became of
         it. Raises as `TokenUsage` does for a field that can't be right; what the block raises goes through unchanged.
         """
-        from tracker.recording import calls
+        from tracker.recording.capture import call
 
-        return calls.Call(self, calls.checked(fields))
+        return call.Call(self, call.checked(fields))
 
     def wrap(self, client: ClientT, **fields: Any) -> ClientT:
         """Record every call of an official client (google-genai, openai, anthropic; async too), and return it.
@@ -221,9 +223,9 @@ class Tracker:
         `fields` hold for every call; a `track` block around a call adds its own. Results and exceptions go through
         unchanged. Raises `UsageTypeError` for anything but such a client.
         """
-        from tracker.recording import wrapping
+        from tracker.recording.capture.wrap import wrap
 
-        wrapped: ClientT = wrapping.wrap(self, client, fields)
+        wrapped: ClientT = wrap(self, client, fields)
         return wrapped
 
     def pool_stats(self) -> PoolStats | None:
@@ -235,6 +237,7 @@ class Tracker:
 
         The Tracker opens again if it is used again.
         """
+        self._record_captured(ending=True)
         journal = self._journal
         taken = journal.taken if journal else 0
         left = journal.flush(self.settings.deadline_s, ending=True) if journal else 0
@@ -247,6 +250,14 @@ class Tracker:
             journal.wake()  # records came meanwhile
         else:
             lifetime.let_go(self)
+
+    def _record_captured(self, *, ending: bool = False) -> None:
+        """Record abandoned streams and, at the end, the background responses that were never retrieved."""
+        modules = sys.modules  # whoever captured no call has loaded none of these
+        if (abandoned := modules.get("tracker.recording.capture.abandoned")) is not None:
+            abandoned.record_abandoned()
+        if ending and (later := modules.get("tracker.recording.capture.later")) is not None:
+            later.record_never_retrieved(self)
 
     def _before_fork(self, stack: ExitStack) -> None:
         """Let no other thread be halfway through something that the child would then wait for for ever."""

@@ -22,6 +22,8 @@ USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
         "stream_not_read": "The response is a stream that was not read, so its usage is unknown; it is recorded with"
         " 0 tokens. Record the list of its chunks, or use recorder.track and read call.response.",
         "response_missing": "No response was set (call.response = …); the call is recorded with 0 tokens.",
+        "response_never_retrieved": "The response was created in the background and its result was never"
+        " retrieved; it is recorded with 0 tokens.",
         "response_unreadable": "Reading the response raised an error; what was not read is recorded with 0 tokens.",
         "input_missing": "The usage does not state the input tokens; they are recorded as 0 and the call has no price.",
         "count_invalid": "The usage contains a count that is not a whole number; that count is recorded as 0 tokens.",

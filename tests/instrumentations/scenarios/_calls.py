@@ -183,8 +183,8 @@ def bedrock_invoke(c: Any) -> None:
 
 
 def bedrock_errors(c: Any) -> None:
-    from botocore.config import Config
     import boto3
+    from botocore.config import Config
 
     config = Config(retries={"max_attempts": 0})
     client = boto3.client("bedrock-runtime", endpoint_url=c.api, region_name="us-east-1", config=config)
@@ -286,3 +286,41 @@ def langchain_errors(c: Any) -> None:
     for model in (langchain_openai(c), langchain_anthropic(c)):
         with suppress(Exception):
             model.invoke("fail 429")
+
+
+# Other providers' clients
+
+
+def groq(c: Any) -> None:
+    from groq import Groq
+
+    client = Groq(base_url=c.api, api_key="key", max_retries=0)
+    client.chat.completions.create(model="openai/gpt-oss-20b", messages=HELLO)
+    for _ in client.chat.completions.create(model="openai/gpt-oss-20b", messages=HELLO, stream=True):
+        pass
+
+
+def mistral(c: Any) -> None:
+    from mistralai.client import Mistral
+
+    client = Mistral(api_key="key", server_url=c.api)
+    client.chat.complete(model="mistral-large-latest", messages=HELLO)
+    for _ in client.chat.stream(model="mistral-large-latest", messages=HELLO):
+        pass
+
+
+def cohere(c: Any) -> None:
+    import cohere
+
+    client = cohere.ClientV2(api_key="key", base_url=c.api)
+    client.chat(model="command-a-03-2025", messages=HELLO)
+    client.embed(model="embed-v4.0", texts=["a"], input_type="search_document", embedding_types=["float"])
+
+
+def ollama(c: Any) -> None:
+    import ollama
+
+    client = ollama.Client(host=c.api)
+    client.chat(model="llama3.2", messages=HELLO)
+    for _ in client.chat(model="llama3.2", messages=HELLO, stream=True):
+        pass

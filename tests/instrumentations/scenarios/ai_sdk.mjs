@@ -1,4 +1,4 @@
-// The Vercel AI SDK, version 5, 6 or 7, with its providers' packages. Run by capture.py: SCENARIO API ENDPOINT OUT
+// The Vercel AI SDK, version 5, 6 or 7, with its providers' packages. Run by capture.py: ENDPOINT OUT SCENARIO=API
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
@@ -10,7 +10,8 @@ import { createGoogleGenerativeAI } from '@ai-sdk/google';
 import { createAmazonBedrock } from '@ai-sdk/amazon-bedrock';
 import { z } from 'zod';
 
-const [scenario, api, endpoint, out] = process.argv.slice(2);
+const [endpoint, out, call] = process.argv.slice(2);
+const [scenario, api] = call.split('=');
 const version = (name) => JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url))).version;
 const major = Number(version('ai').split('.')[0]);
 const packages = ['ai', '@ai-sdk/openai', '@ai-sdk/anthropic', '@ai-sdk/google', '@ai-sdk/amazon-bedrock'];

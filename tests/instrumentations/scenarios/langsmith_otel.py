@@ -83,8 +83,6 @@ def wrapped_anthropic(c: Any) -> None:
 
     client = wrap_anthropic(_calls.anthropic_client(c))
     client.messages.create(model=_calls.CLAUDE, max_tokens=100, messages=_calls.HELLO)
-    for _ in client.messages.create(model=_calls.CLAUDE, max_tokens=100, messages=_calls.HELLO, stream=True):
-        pass
     _flush()
 
 

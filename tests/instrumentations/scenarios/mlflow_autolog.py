@@ -6,7 +6,7 @@ from typing import Any
 
 import _calls
 
-LIBRARY = "mlflow-tracing"
+LIBRARY = "mlflow"
 PACKAGES = ("openai", "anthropic", "google-genai", "langchain", "litellm")
 
 
@@ -57,9 +57,9 @@ def user_and_session(c: Any) -> None:
 
 
 SCENARIOS = {
-    **{f"openai_{name}": run for name, run in _calls.OPENAI.items()},
-    **{f"anthropic_{name}": run for name, run in _calls.ANTHROPIC.items()},
-    **{f"gemini_{name}": run for name, run in _calls.GENAI.items()},
+    **{f"openai_{name}": _calls.OPENAI[name] for name in ("chat", "stream", "responses", "embeddings", "errors")},
+    **{f"anthropic_{name}": _calls.ANTHROPIC[name] for name in ("messages", "stream", "errors")},
+    **{f"gemini_{name}": _calls.GENAI[name] for name in ("generate", "stream")},
     "langchain": langchain,
     "litellm": litellm,
     "user_and_session": user_and_session,

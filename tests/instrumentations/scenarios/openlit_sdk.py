@@ -10,9 +10,9 @@ import _litellm
 LIBRARY = "openlit"
 PACKAGES = ("openai", "anthropic", "google-genai", "langchain", "litellm")
 SCENARIOS = {
-    **{f"openai_{name}": run for name, run in _calls.OPENAI.items()},
-    **{f"anthropic_{name}": run for name, run in _calls.ANTHROPIC.items()},
-    **{f"gemini_{name}": run for name, run in _calls.GENAI.items()},
+    **{f"openai_{name}": _calls.OPENAI[name] for name in ("chat", "stream", "responses", "embeddings", "errors")},
+    **{f"anthropic_{name}": _calls.ANTHROPIC[name] for name in ("messages", "stream", "errors")},
+    **{f"gemini_{name}": _calls.GENAI[name] for name in ("generate", "stream")},
     "langchain": _calls.LANGCHAIN["openai"],
     "litellm_openai": _litellm.openai,
     "litellm_anthropic": _litellm.anthropic,

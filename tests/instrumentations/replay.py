@@ -1,0 +1,227 @@
+"""What the tests of captures share: a capture as OTLP exports, and the comparison of rows with what was answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import RealDictCursor
+
+CASES = Path(__file__).parent.parent / "cases" / "instrumentations"
+COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_output_tokens",
+)
+COLUMNS = ("model", "provider", *COUNTS, "success", "error_message", "user_id", "session_id", "operation", "metadata")
+Case = dict[str, Any]
+Row = dict[str, Any]
+
+
+def load(path: Path) -> Case:
+    """One capture."""
+    case: Case = json.loads(path.read_text())
+    return case
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A dashboard process, and the database that it writes to."""
+
+    url: str
+    database_url: str
+
+    @property
+    def endpoint(self) -> str:
+        return self.url + "/v1/traces"
+
+    def rows(self, start_s: float, end_s: float) -> list[Row]:
+        """The rows of calls that ended between two times, in the order of their ends."""
+        question = (
+            f"SELECT {', '.join(COLUMNS)} FROM token_usage"
+            " WHERE created_at BETWEEN to_timestamp(%s) AND to_timestamp(%s) ORDER BY created_at"
+        )
+        with (
+            closing(psycopg2.connect(self.database_url)) as connection,
+            connection.cursor(cursor_factory=RealDictCursor) as cursor,
+        ):
+            cursor.execute(question, (start_s, end_s))
+            return [dict(row) for row in cursor.fetchall()]
+
+
+# --- spans as an export -------------------------------------------------------------------------------------------
+
+
+def export(spans: list[dict[str, Any]], salt: str, shift_ns: int) -> dict[str, Any]:
+    """An OTLP/JSON export of captured spans, with ids of their own and their times shifted."""
+    groups: dict[str, tuple[dict[str, Any], dict[str, Any], list[Any]]] = {}
+    for span in spans:
+        key = json.dumps([span["resource"], span["scope"]], sort_keys=True)
+        groups.setdefault(key, (span["resource"], span["scope"], []))[2].append(_span(span, salt, shift_ns))
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": _attributes(resource)},
+                "scopeSpans": [{"scope": scope, "spans": members}],
+            }
+            for resource, scope, members in groups.values()
+        ]
+    }
+
+
+def _span(span: dict[str, Any], salt: str, shift_ns: int) -> dict[str, Any]:
+    return {
+        "traceId": _id(span["trace"], salt),
+        "spanId": _id(span["span"], salt),
+        "parentSpanId": _id(span["parent"], salt),
+        "name": span["name"],
+        "kind": span["kind"],
+        "startTimeUnixNano": str(span["start_ns"] + shift_ns),
+        "endTimeUnixNano": str(span["end_ns"] + shift_ns),
+        "status": span["status"],
+        "attributes": _attributes(span["attributes"]),
+        "events": [
+            {
+                "name": event["name"],
+                "timeUnixNano": str(event["time_ns"] + shift_ns),
+                "attributes": _attributes(event["attributes"]),
+            }
+            for event in span["events"]
+        ],
+    }
+
+
+def _id(captured: str, salt: str) -> str:
+    return captured and hashlib.sha256(f"{salt}{captured}".encode()).hexdigest()[: len(captured)]
+
+
+def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": _value(value)} for key, value in values.items()]
+
+
+def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_value(one) for one in value]}}
+    if isinstance(value, dict):
+        return {"kvlistValue": {"values": _attributes(value)}}
+    return {} if value is None else {"stringValue": value}
+
+
+def parts(spans: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The spans one by one, as an exporter without a batch sends them: in the order in which they ended."""
+    for span in sorted(spans, key=lambda span: span["end_ns"]):
+        yield [span]
+
+
+# --- rows and expectations ----------------------------------------------------------------------------------------
+
+
+def differences(case: Case, rows: list[Row]) -> list[str]:
+    """What is wrong with the rows of a capture; nothing when they are right."""
+    left = list(rows)
+    wrong = []
+    certain = [item for item in case["expected"] if not _optional(item)]
+    for item in sorted(certain, key=lambda item: not item["success"]):
+        reasons = [_mismatch(item, row, case) for row in left]
+        fitting = next((index for index, reason in enumerate(reasons) if not reason), None)
+        if fitting is None:
+            nearest = min((reason for reason in reasons if reason), key=len, default="no row is left")
+            wrong.append(f"{_short(item)}: {nearest}")
+        else:
+            left.pop(fitting)
+    spare = sum(_optional(item) for item in case["expected"])
+    if len(left) > spare:
+        wrong.append(f"{len(left) - spare} rows too many: {[_short(row) for row in left]}")
+    return wrong + [f"a count from nowhere: {_short(row)}" for row in left if _invented(row, case)]
+
+
+def _optional(item: Mapping[str, Any]) -> bool:
+    """Whether the spans state too little for a row to be certain."""
+    lacks = item.get("lacks", ())
+    return "call" in lacks or "error" in lacks or ("usage" in lacks and item["success"])
+
+
+def _mismatch(item: Mapping[str, Any], row: Row, case: Case) -> str:
+    lacks = item.get("lacks", ())
+    if row["success"] != item["success"]:
+        return f"success is {row['success']}"
+    wrong = [f"model is {row['model']}"] if not _same_model(item, row["model"]) else []
+    wrong += [f"provider is {row['provider']}"] if row["provider"] != item["provider"] else []
+    for name in ("user_id", "session_id", "operation"):
+        if name in item and name not in lacks and row[name] != item[name]:
+            wrong.append(f"{name} is {row[name]}, not {item[name]}")
+    if not item["success"] and not row["error_message"]:
+        wrong.append("no error message")
+    if "usage" not in lacks:
+        wrong += [reason for name in COUNTS if (reason := _wrong_count(name, item, row, case))]
+        wrong += _wrong_details(item, row)
+    return "; ".join(wrong)
+
+
+def _wrong_count(name: str, item: Mapping[str, Any], row: Row, case: Case) -> str:
+    """A count that the spans do not state is 0, marked, or what they state instead."""
+    if row[name] == item[name]:
+        return ""
+    lacking = name in item.get("lacks", ())
+    if lacking and (row[name] in _without(name, item) or "usage_problem" in row["metadata"]):
+        return ""
+    return f"{name} is {row[name]}, not {item[name]}"
+
+
+def _without(name: str, item: Mapping[str, Any]) -> set[int]:
+    """What a count can be without the parts that the spans do not state."""
+    if name not in ("input_tokens", "output_tokens"):
+        return {0}
+    parts = COUNTS[2:4] if name == "input_tokens" else COUNTS[4:]
+    lacking = [item[part] for part in parts if part in item["lacks"]]
+    return {item[name] - sum(lacking), *(item[name] - count for count in lacking)}
+
+
+def _wrong_details(item: Mapping[str, Any], row: Row) -> list[str]:
+    if "details" in item.get("lacks", ()) or row["metadata"].get("usage_problem"):
+        return []
+    usage = row["metadata"].get("usage", {})
+    return [
+        f"metadata.usage.{name} is {usage.get(name)}, not {count}"
+        for name, count in item.get("details", {}).items()
+        if usage.get(name) != count
+    ]
+
+
+def _same_model(item: Mapping[str, Any], model: str) -> bool:
+    """The answering model, or the requested one (its version or profile) where the spans do not state it."""
+    if model == item["model"]:
+        return True
+    if "model" in item.get("lacks", ()) and model == "unknown":
+        return not item["success"]
+    unknown = "model" in item.get("lacks", ()) or not item["success"]
+    return unknown and (item["model"].startswith(model) or item["model"].endswith(model))
+
+
+def numbers(case: Case) -> set[int]:
+    """Every whole number that a capture's attributes and events contain."""
+    text = json.dumps([[span["attributes"], span["events"]] for span in case["spans"]])
+    return {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w]|\.[1-9])", text)}
+
+
+def _invented(row: Row, case: Case) -> bool:
+    return any(row[name] and row[name] not in numbers(case) for name in ("input_tokens", "output_tokens"))
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row.get(name) for name in ("model", *COUNTS, "success")}

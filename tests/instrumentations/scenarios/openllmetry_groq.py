@@ -1,0 +1,17 @@
+"""OpenLLMetry's instrumentation of the groq client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _calls
+
+LIBRARY = "opentelemetry-instrumentation-groq"
+PACKAGES = ("groq",)
+SCENARIOS = {"groq": _calls.groq}
+
+
+def setup(c: Any) -> None:
+    from opentelemetry.instrumentation.groq import GroqInstrumentor
+
+    GroqInstrumentor().instrument(tracer_provider=c.provider())

@@ -1,0 +1,262 @@
+"""Deduplication of calls that several sources of one process observe: a client, a framework's callback, a block.
+
+Two observations are one call only if they come from different sources, name the same model, overlap in time, and have
+either the same response id or equal counts. Matching is one to one: a row counts once for each source.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from tracker.sources.answers import Answer
+
+MAX_ENTRIES = 4096
+MAX_AGE_S = 300.0
+# Calls that share a key are the repeated ids of a test server; only the latest are compared.
+_MAX_PER_KEY = 32
+_PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
+
+# By identity: the id in a response is not unique (servers that speak OpenAI's format repeat theirs), and pydantic
+# objects have no hash.
+_recorded: dict[int, tuple[weakref.ref[Any], UUID]] = {}
+
+
+def mark_recorded(response: object, record_id: UUID) -> None:
+    """Remember that this response object, or this stream, has its row."""
+    key = id(response)
+    try:
+        _recorded[key] = (weakref.ref(response, lambda _: _recorded.pop(key, None)), record_id)
+    except TypeError:  # an object without weak references is no provider's response
+        return
+
+
+def recorded_id(response: object) -> UUID | None:
+    """The id of the row that this response object has, or None."""
+    entry = _recorded.get(id(response))
+    return entry[1] if entry is not None and entry[0]() is response else None
+
+
+def is_framework_object(response: Any) -> bool:
+    """Whether LiteLLM or LangChain made this object from a provider's response."""
+    return _is_framework_class(response.__class__)
+
+
+@lru_cache(256)
+def _is_framework_class(kind: type) -> bool:
+    return str(kind.__module__).partition(".")[0] in {"litellm", "langchain_core"}
+
+
+def is_library_object(response: Any) -> bool:
+    """Whether this is an object of a provider's library or a framework, which stands for one response."""
+    return hasattr(type(response), "model_fields") or is_framework_object(response)
+
+
+class Observation(NamedTuple):
+    """What one source knows of a call; times are seconds of `time.monotonic`."""
+
+    source: str
+    models: frozenset[str]
+    response_id: str | None
+    counts: Mapping[str, int]
+    failed: bool
+    started_s: float
+    ended_s: float
+    id_is_providers: bool = True  # LiteLLM makes ids of its own
+
+
+UNOBSERVED = Observation("", frozenset(), None, {}, failed=False, started_s=0.0, ended_s=0.0)
+"""Stands for the observation of a call that is still in progress."""
+
+
+def observation_of(
+    source: str,
+    answer: Answer,
+    requested: str | None,
+    *,
+    failed: bool,
+    started_s: float,
+    ended_s: float,
+    id_is_providers: bool = True,
+) -> Observation:
+    """The observation of a call whose response was read."""
+    names = (plain_model(name) for name in (requested, answer.model) if name)
+    counts = answer.counts if any(answer.counts.values()) else {}
+    response_id = _real_id(answer.response_id)
+    return Observation(
+        source, frozenset(names), response_id, counts, failed, started_s, ended_s, id_is_providers and bool(response_id)
+    )
+
+
+def _real_id(response_id: str | None) -> str | None:
+    """The provider's id; LangChain numbers its own runs where it has none."""
+    if response_id is None or response_id.startswith(("lc_run", "run-", "run--")):
+        return None
+    return response_id
+
+
+@lru_cache(1024)
+def plain_model(name: str) -> str:
+    """A model without the path of its provider or resource, in lower case."""
+    return name.rpartition("/")[2].lower()
+
+
+# What a provider adds to the name that was asked for: gpt-5-mini-2025-08-07, claude-opus-4-1@20250805, gemini-…-001.
+_VERSION = re.compile(r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|\d{3}|latest|v\d+))+$")
+
+
+@lru_cache(1024)
+def _family(name: str) -> str:
+    return _VERSION.sub("", name)
+
+
+def same_model(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Whether a name of the one is a name of the other; a version counts only where both state one."""
+    if first & second:
+        return True
+    if not first or not second:
+        return False
+    return any(_family(a) == _family(b) and (a == _family(a) or b == _family(b)) for a in first for b in second)
+
+
+def equal_counts(first: Mapping[str, int], second: Mapping[str, int]) -> bool:
+    """Whether both state the same input and output; cache and reasoning parts may be missing on one side."""
+    if not first or not second:
+        return not first and not second
+    for name in ("input_tokens", "output_tokens"):
+        if first.get(name, 0) != second.get(name, 0):
+            return False
+    return all(a == b or not a or not b for a, b in ((first.get(part, 0), second.get(part, 0)) for part in _PARTS))
+
+
+def is_same_call(first: Observation, second: Observation, *, linked: bool = False) -> bool:
+    """The rule. `linked` calls began one inside the other, so that one side may also lack all counts."""
+    if first.source == second.source or not same_model(first.models, second.models):
+        return False
+    if first.started_s > second.ended_s or second.started_s > first.ended_s:
+        return False
+    if first.response_id is not None and first.response_id == second.response_id:
+        return True
+    if first.id_is_providers and second.id_is_providers:  # two different responses
+        return False
+    if linked and (not first.counts or not second.counts):
+        return True
+    return first.failed == second.failed and equal_counts(first.counts, second.counts)
+
+
+class _Entry:
+    """A row of this process and the sources that observed it."""
+
+    __slots__ = ("observation", "record_id", "recorder", "sources")
+
+    def __init__(self, recorder: object, observation: Observation, record_id: UUID) -> None:
+        self.recorder = weakref.ref(recorder)
+        self.observation = observation
+        self.record_id = record_id
+        self.sources = {observation.source}
+
+
+class RecentCalls:
+    """The rows of the last minutes by response id and by counts; each lookup compares a bounded number of entries."""
+
+    def __init__(self, max_entries: int = MAX_ENTRIES, max_age_s: float = MAX_AGE_S) -> None:
+        self._max_entries, self._max_age_s = max_entries, max_age_s
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
+        self._by_key: dict[tuple[Any, ...], deque[_Entry]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def match_or_register(self, recorder: object, observation: Observation, record_id: UUID) -> UUID | None:
+        """The id of the row that another source wrote of this call; None, and registered, where there is none."""
+        with self._lock:
+            self._expire()
+            if (entry := self._best(recorder, observation)) is not None:
+                entry.sources.add(observation.source)
+                return entry.record_id
+            self._register(recorder, observation, record_id)
+            return None
+
+    def register(
+        self, recorder: object, observation: Observation, record_id: UUID, sources: Iterable[str] = ()
+    ) -> None:
+        """Register a row that is written; `sources` are those that are known to have observed it."""
+        with self._lock:
+            self._expire()
+            self._register(recorder, observation, record_id).sources.update(sources)
+
+    def add_source(self, record_id: UUID, source: str) -> None:
+        """Note that this source observed the row too, so that it matches no other call of that source."""
+        with self._lock:
+            if (entry := self._entries.get(record_id)) is not None:
+                entry.sources.add(source)
+
+    def _best(self, recorder: object, observation: Observation) -> _Entry | None:
+        """The entry with the same id and counts before one with only the same id or only equal counts."""
+        best, rank = None, 0
+        for key in _keys(observation):
+            for entry in self._by_key.get(key, ()):
+                other = entry.observation
+                if observation.source in entry.sources or entry.recorder() is not recorder:
+                    continue
+                if not is_same_call(observation, other):
+                    continue
+                same_id = observation.response_id is not None and observation.response_id == other.response_id
+                score = 1 + same_id + equal_counts(observation.counts, other.counts)
+                if score > rank:
+                    best, rank = entry, score
+        return best
+
+    def _register(self, recorder: object, observation: Observation, record_id: UUID) -> _Entry:
+        entry = self._entries[record_id] = _Entry(recorder, observation, record_id)
+        for key in _keys(observation):
+            self._by_key.setdefault(key, deque(maxlen=_MAX_PER_KEY)).append(entry)
+        return entry
+
+    def _expire(self) -> None:
+        oldest_s = time.monotonic() - self._max_age_s
+        while self._entries:
+            record_id, entry = next(iter(self._entries.items()))
+            if len(self._entries) < self._max_entries and entry.observation.ended_s >= oldest_s:
+                return
+            del self._entries[record_id]
+            for key in _keys(entry.observation):
+                if (entries := self._by_key.get(key)) is not None:
+                    if entry in entries:
+                        entries.remove(entry)
+                    if not entries:
+                        del self._by_key[key]
+
+
+def _keys(observation: Observation) -> list[tuple[Any, ...]]:
+    counts = observation.counts
+    keys: list[tuple[Any, ...]] = []
+    if observation.response_id is not None:
+        keys.append(("id", observation.response_id))
+    if counts:
+        keys.append(("counts", counts.get("input_tokens", 0), counts.get("output_tokens", 0)))
+    elif observation.failed:
+        keys.append(("failed",))
+    return keys
+
+
+recent_calls = RecentCalls()
+
+
+def _after_fork_in_child() -> None:
+    """A lock that another thread of the parent held stays locked in the child."""
+    global recent_calls
+    recent_calls = RecentCalls()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
