@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import ROOT, connect, rows, run, value, with_role
 from traces_support import GENAI, case_spans, export_of, post, span
 
@@ -202,6 +204,41 @@ def test_exports_that_share_many_calls_do_not_wait_for_each_other_forever(databa
     for thread in threads:
         thread.join()
     assert len(stored(database_url)) == 199
+
+
+@st.composite
+def observed_calls(draw):
+    """Calls, each reported by some of three instrumentations in traces of their own, in exports of any order."""
+    calls = draw(st.integers(1, 4))
+    reports = []
+    for call in range(1, calls + 1):
+        for scope in draw(st.sets(st.sampled_from(["a", "b", "c"]), min_size=1)):
+            shift_ms = draw(st.integers(0, 300))
+            cached = draw(st.sampled_from([0, call]))
+            reports.append((call, scope, shift_ms, cached))
+    order = draw(st.permutations(reports))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=3)) | {len(order)})
+    exports = [order[start:end] for start, end in itertools.pairwise([0, *cuts])]
+    return calls, [*exports, *draw(st.lists(st.sampled_from(exports), max_size=2))]
+
+
+@settings(max_examples=40)
+@given(observed_calls())
+def test_any_order_and_any_split_ends_in_one_row_a_call(database_url, observed_calls):
+    calls, exports = observed_calls
+    run(database_url, "TRUNCATE token_usage, token_tracker_spans, token_tracker_span_calls")
+    apps = [app_on(database_url), app_on(database_url)]
+    for index, part in enumerate(exports):
+        scopes = []
+        for call, scope, shift_ms, cached in part:
+            counts = {"gen_ai.usage.input_tokens": 10 * call, "gen_ai.usage.cache_read.input_tokens": cached}
+            trace = 10 * call + "abc".index(scope)
+            ended = NOW_NS - call * 5 * 10**8 + shift_ms * 10**6
+            scopes.append((scope, [report(call, {**GENAI, **counts}, trace=trace, end_ns=ended)]))
+        send(apps[index % 2], *scopes)
+    expected = {call: max(c for part in exports for n, _, _, c in part if n == call) for call in range(1, calls + 1)}
+    found = rows(database_url, "SELECT input_tokens / 10, cache_read_input_tokens FROM token_usage")
+    assert sorted(found) == sorted(expected.items())
 
 
 # --- span and recorder --------------------------------------------------------------------------------------------
