@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support import connect, rows, run, value, with_role
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import ROOT, connect, rows, run, value, with_role
 from traces_support import GENAI, case_spans, export_of, post, span
 
 from tracker import TokenUsage
@@ -203,6 +206,41 @@ def test_exports_that_share_many_calls_do_not_wait_for_each_other_forever(databa
     assert len(stored(database_url)) == 199
 
 
+@st.composite
+def observed_calls(draw):
+    """Calls, each reported by some of three instrumentations in traces of their own, in exports of any order."""
+    calls = draw(st.integers(1, 4))
+    reports = []
+    for call in range(1, calls + 1):
+        for scope in draw(st.sets(st.sampled_from(["a", "b", "c"]), min_size=1)):
+            shift_ms = draw(st.integers(0, 300))
+            cached = draw(st.sampled_from([0, call]))
+            reports.append((call, scope, shift_ms, cached))
+    order = draw(st.permutations(reports))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=3)) | {len(order)})
+    exports = [order[start:end] for start, end in itertools.pairwise([0, *cuts])]
+    return calls, [*exports, *draw(st.lists(st.sampled_from(exports), max_size=2))]
+
+
+@settings(max_examples=40)
+@given(observed_calls())
+def test_any_order_and_any_split_ends_in_one_row_a_call(database_url, observed_calls):
+    calls, exports = observed_calls
+    run(database_url, "TRUNCATE token_usage, token_tracker_spans, token_tracker_span_calls")
+    apps = [app_on(database_url), app_on(database_url)]
+    for index, part in enumerate(exports):
+        scopes = []
+        for call, scope, shift_ms, cached in part:
+            counts = {"gen_ai.usage.input_tokens": 10 * call, "gen_ai.usage.cache_read.input_tokens": cached}
+            trace = 10 * call + "abc".index(scope)
+            ended = NOW_NS - call * 5 * 10**8 + shift_ms * 10**6
+            scopes.append((scope, [report(call, {**GENAI, **counts}, trace=trace, end_ns=ended)]))
+        send(apps[index % 2], *scopes)
+    expected = {call: max(c for part in exports for n, _, _, c in part if n == call) for call in range(1, calls + 1)}
+    found = rows(database_url, "SELECT input_tokens / 10, cache_read_input_tokens FROM token_usage")
+    assert sorted(found) == sorted(expected.items())
+
+
 # --- span and recorder --------------------------------------------------------------------------------------------
 
 
@@ -212,6 +250,25 @@ def test_the_recorders_row_stays(app, recorder, database_url):
         send(app, (SDK, [report(1, CALL)]))
         send(app, (WRAPPER, [report(2, CALL, trace=2)]))
     assert stored(database_url, "input_tokens, instance_id IS NOT NULL") == [(100, True)]
+
+
+@pytest.mark.parametrize("first", ["span", "recorder"])
+def test_the_sdks_span_of_a_wrapped_client_is_no_second_row(app, recorder, database_url, first):
+    spans = case_spans("03-anthropic-wrap-and-sdk-span-twice", NOW_NS)
+    wrapped = recorded(
+        model="claude-sonnet-5-0",
+        provider="anthropic",
+        input_tokens=2424,
+        output_tokens=74,
+        cache_read_input_tokens=2000,
+        cache_write_input_tokens=300,
+        metadata={"response_id": "msg_000024"},
+    )
+    steps = [lambda: send(app, *((scope, [one]) for scope, one in spans)), lambda: recorder.record(wrapped)]
+    for step in steps if first == "span" else reversed(steps):
+        step()
+    compared(database_url)
+    assert stored(database_url, "input_tokens, instance_id IS NOT NULL") == [(2424, True)]
 
 
 def test_a_recorders_row_without_usage_is_replaced_and_explained(app, recorder, database_url):
@@ -337,6 +394,27 @@ def test_without_spans_nothing_is_read(recorder, database_url):
     assert compared(database_url) == (0, 0, None)
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_large_table_is_read_by_its_indexes(request, new_tracker, adopted):
+    url = request.getfixturevalue("adopted_url" if adopted else "database_url")
+    run(
+        url,
+        "INSERT INTO token_usage (created_at, recorded_at, model, input_tokens, output_tokens, total_tokens, metadata,"
+        " user_id, operation, instance_id, sequence, processing_time)"
+        f" SELECT to_timestamp({NOW_NS / 1e9}) - n * interval '1 minute', now() - n * interval '1 minute', 'gpt-4.1',"
+        " 100, 20, 120, '{}', 'u', 'chat', gen_random_uuid(), n, 900 FROM generate_series(2000, 20000) AS n",
+        "ANALYZE token_usage",
+    )
+    scans = "SELECT coalesce(sum(seq_scan), 0)::int FROM pg_stat_user_tables WHERE relname = 'token_usage'"
+    before = value(url, scans)
+    app = app_on(url)
+    send(app, (SDK, [report(n, {**GENAI, "gen_ai.usage.input_tokens": n}, trace=n) for n in range(1, 30)]))
+    new_tracker(database_url=url).record(recorded(input_tokens=7))
+    assert compared(url).removed == 1
+    time.sleep(1.1)  # the server collects its counters once a second
+    assert value(url, scans) == before
+
+
 # --- an adopted table ---------------------------------------------------------------------------------------------
 
 
@@ -449,6 +527,54 @@ def test_a_role_that_may_not_delete_stores_one_row_and_names_the_right(database_
     answer = send(app, (WRAPPER, [report(2, {**CALL, "user.id": "u_7"}, trace=2)]))
     assert "DELETE ON token_usage" in answer["partialSuccess"]["errorMessage"]
     assert stored(database_url, "user_id") == [("anonymous",)]
+
+
+def test_the_rights_that_the_documentation_names_are_enough(database_url, new_role, new_tracker):
+    name = new_role()
+    grants = re.findall(
+        r"^GRANT .* TO the_role;$", (ROOT / "docs" / "sources.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    run(database_url, *(grant.replace("the_role", name) for grant in grants))
+    url = with_role(database_url, name)
+    app, recorder = app_on(url), new_tracker()
+    assert send(app, (SDK, [report(1, CALL)])) == {}
+    assert send(app, (WRAPPER, [report(2, {**CALL, "user.id": "u_7"}, trace=2)])) == {}
+    assert stored(database_url, "user_id") == [("u_7",)]
+    recorder.record(recorded())
+    assert compared(url).removed == 1
+    recorder.record(recorded(input_tokens=0, output_tokens=0, metadata={"response_id": "chatcmpl-X"}))
+    assert send(app, (SDK, [report(3, {**CALL, "gen_ai.response.id": "chatcmpl-X"}, trace=3)])) == {}
+    assert value(database_url, "SELECT count(*) FROM token_tracker_ledger WHERE kind = 'removed'") == 1
+    assert post(app, b"", path="/v1/logs")[0] == 200
+    assert value(database_url, "SELECT items FROM token_tracker_unread") == 1
+
+
+# --- what was not understood --------------------------------------------------------------------------------------
+
+
+def unread_span(number):
+    return report(number, {"openinference.span.kind": "LLM", "llm.model_name": "m", "llm.provider": "x"})
+
+
+def test_spans_that_were_not_understood_are_counted_and_logged_once_a_scope(database_url, caplog):
+    for app in (app_on(database_url), app_on(database_url)):
+        send(app, ("odd\x1b[31m\nscope", [unread_span(1), unread_span(2)]))
+        app._unread._next_write = 0
+        send(app, ("odd\x1b[31m\nscope", [unread_span(3)]))
+    assert rows(database_url, "SELECT signal, scope, items FROM token_tracker_unread") == [
+        ("traces", "odd\ufffd[31m\ufffdscope", 6)
+    ]
+    assert caplog.text.count("were not understood") + caplog.text.count("was not understood") == 2
+    assert "\x1b" not in caplog.text
+    assert stored(database_url) == []
+
+
+def test_the_number_of_scopes_is_bounded(database_url):
+    app = app_on(database_url)
+    send(app, *((f"scope {number}", [unread_span(number + 1)]) for number in range(300)))
+    send(app_on(database_url), *((f"other {number}", [unread_span(number + 1)]) for number in range(300)))
+    assert value(database_url, "SELECT sum(items)::int FROM token_tracker_unread") == 600
+    assert value(database_url, "SELECT count(*) FROM token_tracker_unread") <= 402
 
 
 # --- the rule alone -----------------------------------------------------------------------------------------------

@@ -132,6 +132,25 @@ def test_connections_says_how_much_room_there_is(open_page: OpenPage, database_u
     )
 
 
+def test_performance_lists_what_arrived_over_opentelemetry_and_was_not_read(
+    open_page: OpenPage, database_url: str
+) -> None:
+    assert "All AI calls that arrived over OpenTelemetry were read." in texts(open_page(database_url, "performance.py"))
+    run(
+        database_url,
+        "INSERT INTO token_tracker_unread (signal, scope, items) VALUES"
+        " ('traces', '**bold** <b>scope</b>', 7), ('metrics', '', 3)",
+    )
+    app = open_page(database_url, "performance.py")
+    assert "Spans that look like AI calls were not understood." in texts(app)
+    assert "**bold**" not in texts(app)
+    table = app.dataframe[-1].value
+    assert sorted(zip(table["kind"], table["scope"], table["items"], strict=True)) == [
+        ("AI call spans", "**bold** <b>scope</b>", 7),
+        ("Exports of metrics", "", 3),
+    ]
+
+
 def test_performance_judges_recorded_calls_only(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call()  # imported: nothing was recorded there and then
     assert "No recordings in this range" in texts(open_page(database_url, "performance.py"))

@@ -45,8 +45,16 @@ _KEYS = (
 _KEPT_RESOURCE = re.compile(
     r"service\.(name|version)|telemetry\.sdk|deployment|environment|openinference|langfuse|ai\.|user|session"
 )
-# What a whole run of a framework took and gave: long, and no usage of a single call.
-_WHOLE_RUN = ("traceloop.entity.input", "traceloop.entity.output", "gen_ai.task.input", "gen_ai.task.output")
+# Long texts without the usage of a single call: what a whole run took and gave, and schemas.
+_WHOLE_RUN = (
+    "logfire.json_schema",
+    "model_request_parameters",
+    "pydantic_ai.all_messages",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "gen_ai.task.input",
+    "gen_ai.task.output",
+)
 _MACHINE = re.compile(r"(/(?:work|root|home|tmp|usr|opt)/[^\s\"'\\,:)]*|[A-Za-z0-9_.-]+\.internal)")
 
 
@@ -219,6 +227,12 @@ def scenario_names(file: str) -> list[str]:
     return list(_module(file).SCENARIOS)
 
 
+def release_line(version: str) -> str:
+    """What the releases that replace each other have in common: "2." of 2.14.0, "0.62." of 0.62.4."""
+    major, minor = version.split(".")[:2]
+    return f"{major}." if major != "0" else f"0.{minor}."
+
+
 def library_of(file: str) -> str:
     """The distribution that a scenario file is about."""
     return str(_module(file).LIBRARY)
@@ -291,8 +305,8 @@ def _write(
         "lacks": about["lacks"],
     }
     name = library.removeprefix("@").replace("/", "-")
-    for old in CASES.glob(f"{name}-{version.partition('.')[0]}.*-{scenario}.json"):
-        old.unlink()  # another release of this major version
+    for old in CASES.glob(f"{name}-{release_line(version)}*-{scenario}.json"):
+        old.unlink()  # an earlier release of the same line
     path = CASES / f"{name}-{version}-{scenario}.json"
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1) + "\n")
     lacks = sorted({lack for item in items for lack in item.get("lacks", ())})

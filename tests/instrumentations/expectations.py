@@ -79,8 +79,6 @@ def _is_call(span: dict[str, Any]) -> bool:
     sdk = attributes.get("ai.operationId", ".do")
     inner = attributes.get("traceloop.span.kind", "") not in ("workflow", "agent", "task", "tool")
     telling = any(re.search("model|gen_ai|llm|langfuse|mlflow", key) for key in attributes)
-    if attributes.get("logfire.span_type") == "pending_span":  # sent when a span begins
-        return False
     return operation not in _NO_CALLS and kind in ("LLM", "EMBEDDING") and ".do" in sdk and inner and telling
 
 
@@ -99,7 +97,7 @@ def _said(span: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(span: dict[str, Any]) -> set[int]:
-    text = json.dumps(_said(span))
+    text = json.dumps({key: _figures(value) if key == "output.value" else value for key, value in _said(span).items()})
     return {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w]|\.[1-9])", text)}
 
 
@@ -145,3 +143,15 @@ def _is_said(part: str, call: dict[str, Any], said: set[int]) -> bool:
         total = call["input_tokens"] + value
         return value - reasoning in said and (reasoning in said or total in said)
     return False
+
+
+def _figures(answer: Any) -> Any:
+    """An answer as JSON without its texts: a usage inside a text is not stated."""
+    try:
+        return json.loads(answer, object_hook=_without_texts)
+    except (TypeError, ValueError):
+        return None
+
+
+def _without_texts(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if not isinstance(value, str)}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capture import environment, library_of
+from capture import environment, library_of, release_line
 from expectations import PARTS
 from local_api import LocalApi
 from replay import CASES, Dashboard, differences, load
@@ -56,9 +56,8 @@ def _run(file: str, endpoint: str, apis: dict[str, str]) -> None:
 
 
 def _capture(library: str, scenario: str) -> dict[str, Any]:
-    """The scenario's capture of this major version."""
-    major = metadata.version(library).partition(".")[0]
-    (path,) = CASES.glob(f"{library}-{major}.*-{scenario}.json")
+    """The scenario's capture of this release line."""
+    (path,) = CASES.glob(f"{library}-{release_line(metadata.version(library))}*-{scenario}.json")
     return load(path)
 
 

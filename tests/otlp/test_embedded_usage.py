@@ -178,6 +178,19 @@ def test_the_providers_own_usage_comes_before_the_senders():
     assert (usage.model, usage.metadata["response_id"]) == ("claude-sonnet-4-5", "msg_1")
 
 
+def test_a_cost_in_the_providers_own_response_is_the_cost():
+    body = {
+        "id": "gen-1", "object": "chat.completion", "model": "openai/gpt-5-mini", "choices": [],
+        "usage": {
+            "prompt_tokens": 9171, "completion_tokens": 113, "total_tokens": 9284,
+            "cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.0360795},
+        },
+    }  # fmt: skip
+    attributes = {"openinference.span.kind": "LLM", "llm.provider": "openrouter", "llm.cost.total": 5}
+    usage = usage_of({**attributes, "output.value": json.dumps(body)})
+    assert (str(usage.cost), usage.cost_source) == ("0.0360795", "provided")
+
+
 AI_SDK = {
     "ai.operationId": "ai.generateText.doGenerate",
     "ai.model.provider": "amazon-bedrock",

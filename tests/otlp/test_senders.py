@@ -32,6 +32,7 @@ MARKS = {
     "otel-google-genai": {"gen_ai.operation.name": "interactions.create"},
     "google-adk": {"gen_ai.usage.experimental.reasoning_tokens": 0},
     "sentry": {"gen_ai.usage.input_tokens.cached": 0},
+    "mlflow": {"mlflow.chat.tokenUsage": "x"},
     "openlit": {"telemetry.sdk.name": "openlit"},
 }
 
@@ -161,6 +162,11 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         ("nobody", "gcp.gemini", (1014, 94, 400, 0, 60, 1168), (1014, 154)),
         ("nobody", "gcp.gemini", (1014, 94, 400, 0, 0, 1168), (1014, 154)),
         ("nobody", "x_ai", (100, 10, 0, 0, 50, 160), (100, 60)),
+        # Gemini's and xAI's totals decide for senders that pass them on
+        ("opentelemetry.instrumentation.langchain", "gcp.vertex_ai", (20, 198, 0, 0, 405, 623), (20, 603)),
+        ("opentelemetry.instrumentation.langchain", "gcp.vertex_ai", (20, 603, 0, 0, 405, 623), (20, 603)),
+        ("opentelemetry.instrumentation.openai.v1", "x_ai", (100, 10, 0, 0, 50, 160), (100, 60)),
+        ("pydantic-ai", "google", (20, 198, 0, 0, 405, None), (20, 603)),
     ],
 )
 def test_what_a_senders_counts_include(scope, provider, counts, expected):

@@ -175,11 +175,12 @@ BEDROCK = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
         ({"gen_ai.system": "groq", "gen_ai.request.model": "openai/gpt-oss-120b"}, "groq", "openai/gpt-oss-120b"),
         ({"llm.invocation_parameters": '{"model": "gpt-4o-mini"}'}, "openai", "gpt-4o-mini"),
         ({"mlflow.llm.model": '"gpt-4o"', "mlflow.llm.provider": '"openai"'}, "openai", "gpt-4o"),
+        ({"span.type": "llm_request", "model": "claude-sonnet-4-5"}, "anthropic", "claude-sonnet-4-5"),
         ({}, None, "unknown"),
     ],
 )
 def test_a_provider_is_no_framework_and_a_resource_name_is_its_model(attributes, provider, model):
-    usage = usage_of(a_span({"gen_ai.usage.input_tokens": 1, **attributes}))
+    usage = usage_of(a_span({"gen_ai.usage.input_tokens": 1, "input_tokens": 1, **attributes}))
     assert (usage.provider, usage.model) == (provider, model)
 
 

@@ -109,6 +109,34 @@ def test_a_row_whose_figures_changed_since_keeps_its_id(write, load, database_ur
     assert stored(database_url, "cost") == [(Decimal("0.00123"),)]
 
 
+def test_litellms_one_hour_writes_and_audio_are_what_prices_need(write, load, database_url):
+    usage = {
+        "prompt_tokens_details": {
+            "cached_tokens": 1000,
+            "audio_tokens": 0,
+            "cache_creation_tokens": 5424,
+            "cache_creation_token_details": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 5424},
+        },
+        "server_tool_use": {"web_search_requests": 2},
+    }
+    record = {**LITELLM, "prompt_tokens": 6427, "metadata": {"usage_object": usage}}
+    for name in ("a.csv", "a.jsonl"):
+        assert load(write([{**record, "request_id": name}], name), "--profile", "litellm") == 0
+    expected = (6427, 1000, 5424, {"cache_write_1h_tokens": 5424, "web_searches": 2})
+    columns = "input_tokens, cache_read_input_tokens, cache_write_input_tokens, metadata -> 'usage'"
+    assert stored(database_url, columns) == [expected, expected]
+
+
+def test_langfuses_parts_by_time_to_live_and_tier_are_counted(write, load, database_url):
+    parts = {"input": 20, "input_cache_read": 1000, "input_cache_creation": 0, "output": 100}
+    parts |= {"input_ephemeral_5m_input_tokens": 2000, "input_ephemeral_1h_input_tokens": 3000}
+    flex = {"input": 0, "input_flex": 80, "input_flex_cache_read": 20, "output_flex": 40, "output_flex_reasoning": 10}
+    records = [{**LANGFUSE, "usageDetails": parts}, {**LANGFUSE, "id": "obs-9", "usageDetails": flex}]
+    assert load(write(records, "langfuse.json"), "--profile", "langfuse") == 0
+    found = sorted(stored(database_url, f"{COUNTS}, metadata -> 'usage'"))
+    assert found == [(100, 50, 20, 0, 10, None), (6020, 100, 1000, 5000, 0, {"cache_write_1h_tokens": 3000})]
+
+
 # --- Langfuse -----------------------------------------------------------------------------------------------------
 
 LANGFUSE = {

@@ -23,6 +23,8 @@ _FRAMEWORKS = frozenset(
         "vercel", "vercel_ai_gateway",
     }
 )  # fmt: skip
+# Claude Code's spans; too common a name to come before the others.
+_BARE_MODEL = ("model",)
 # Whose API a host is. An OpenAI client names its provider `openai` whatever host it calls.
 _HOSTS: tuple[tuple[str, str], ...] = (
     ("openrouter.ai", "openrouter"),
@@ -72,7 +74,7 @@ def read_models(attributes: Attributes, answered: str | None) -> tuple[str | Non
     """The model that answered and the one that was requested; `answered` is what an embedded response says."""
     requested = first_text(attributes, names.REQUEST_MODEL)
     model = first_text(attributes, names.RESPONSE_MODEL) or answered or first_text(attributes, names.ANY_MODEL)
-    model = model or requested or _model_of_parameters(attributes)
+    model = model or requested or _model_of_parameters(attributes) or first_text(attributes, _BARE_MODEL)
     return model and model_from_resource(model), requested and model_from_resource(requested)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tracker.otlp.decode import Attributes
@@ -36,6 +37,7 @@ _PARTS: Mapping[str, str] = {
 _MENTIONS_USAGE = re.compile("[Tt]oken|usage|eval_count")
 # A longer text is a document, not a usage object.
 _MAX_TEXT_CHARS = 1_000_000
+_MAX_LITERAL_CHARS = 20_000
 
 
 class EmbeddedUsage(NamedTuple):
@@ -51,7 +53,12 @@ def read_embedded(attributes: Attributes, *, provider: str | None, embedding: bo
     found = _from_provider_metadata(attributes.get("ai.response.providerMetadata"), provider)
     if found.answer is not None or found.parts or found.details:
         return found
-    for node in _nodes(attributes):
+    for node in _usage_objects(attributes):
+        answer = read_usage_object(node, provider=provider)
+        if answer is not None and is_complete(answer, embedding=embedding):
+            # An instrumentation may have added a cost that it computed itself.
+            return EmbeddedUsage(answer._replace(cost=None))
+    for node in _responses(attributes):
         answer = read_usage_object(node, provider=provider)
         if answer is not None and is_complete(answer, embedding=embedding):
             return EmbeddedUsage(answer._replace(response_id=_provider_response_id(answer, node)))
@@ -65,21 +72,33 @@ def is_complete(answer: Answer, *, embedding: bool = False) -> bool:
 
 
 def parse_usage_text(value: object) -> Any:
-    """The object that a text attribute describes; None without usage in it or if it cannot be parsed."""
+    """The object that a text attribute describes; None if it cannot be parsed.
+
+    A long text is read as JSON only: parsing a Python literal of that size takes seconds.
+    """
     if not isinstance(value, str) or len(value) > _MAX_TEXT_CHARS:
         return None
-    return parse_text(value)
+    if len(value) <= _MAX_LITERAL_CHARS:
+        return parse_text(value)
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
 
 
-def _nodes(attributes: Attributes) -> list[Any]:
-    nodes = [{key: node} for name, key in _USAGE_TEXTS if (node := parse_usage_text(attributes.get(name))) is not None]
+def _usage_objects(attributes: Attributes) -> Iterator[Any]:
+    for name, key in _USAGE_TEXTS:
+        if (node := parse_usage_text(attributes.get(name))) is not None:
+            yield {key: node}
     if (node := _langsmith_usage(attributes)) is not None:
-        nodes.append(node)
+        yield node
+
+
+def _responses(attributes: Attributes) -> Iterator[Any]:
     for name in _RESPONSE_TEXTS:
         text = attributes.get(name)
         if isinstance(text, str) and _MENTIONS_USAGE.search(text) and (node := parse_usage_text(text)) is not None:
-            nodes.append(_langchain_message(node) or node)
-    return nodes
+            yield _langchain_message(node) or node
 
 
 def _langsmith_usage(attributes: Attributes) -> dict[str, Any] | None:

@@ -59,6 +59,11 @@ def compare_late_rows() -> int:
         if str(error) not in _logged:
             _logged.add(str(error))
             log.info("Late rows aren't compared with spans. %s", error)
+    except Exception as error:
+        # The tasks that follow in the same minute must not stop.
+        if type(error).__name__ not in _logged:
+            _logged.add(type(error).__name__)
+            log.exception("Late rows aren't compared with spans.")
     return removed
 
 

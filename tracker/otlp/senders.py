@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tracker.otlp.decode import Attributes, Span
-from tracker.otlp.genai_attributes import CLAUDE_CODE_COUNTS, GENERAL_COUNTS, OPENINFERENCE_COUNTS, Names
+from tracker.otlp.genai_attributes import (
+    CLAUDE_CODE_COUNTS,
+    GENERAL_COUNTS,
+    MLFLOW_COUNTS,
+    OPENINFERENCE_COUNTS,
+    Names,
+)
 
 
 class Parts(StrEnum):
@@ -47,6 +53,10 @@ CACHED_BESIDE = Counting(cached=Parts.BESIDE, total=Total.STATED)
 CACHED_BESIDE_COMPLETE = Counting(cached=Parts.BESIDE, total=Total.EITHER)
 REASONING_BESIDE = Counting(reasoning=Parts.BESIDE, total=Total.COMPLETE)
 REASONING_BESIDE_STATED = Counting(reasoning=Parts.BESIDE, total=Total.STATED)
+# Gemini and xAI count reasoning beside the output and their totals include it; most senders convert that, some do not.
+# Sources: ai.google.dev/api/generate-content#UsageMetadata; docs.x.ai, reasoning_tokens.
+REASONING_BY_TOTAL = Counting(reasoning=Parts.BY_TOTAL)
+REASONING_BESIDE_FAMILIES = frozenset({"google", "x-ai"})
 _PASSED_ON = {"anthropic": CACHED_BESIDE, "aws": CACHED_BESIDE}
 
 
@@ -72,7 +82,11 @@ class Sender:
 
     def counting_of(self, family: str) -> Counting:
         """How this sender counts calls of a provider family."""
-        return self.by_family.get(family, self.counting)
+        if family in self.by_family:
+            return self.by_family[family]
+        if self.counting is INCLUSIVE and family in REASONING_BESIDE_FAMILIES:
+            return REASONING_BY_TOTAL
+        return self.counting
 
 
 CLAUDE_CODE_SPANS = frozenset({"llm_request", "claude_code.llm_request"})
@@ -182,7 +196,7 @@ SENDERS: tuple[Sender, ...] = (
         "opentelemetry-instrumentation-google-generativeai 0.62.4, span_utils.py: candidates_token_count without"
         " thoughts, and Gemini's own total_token_count (respanai/respan#339)",
         scopes=("opentelemetry.instrumentation.google_generativeai", "opentelemetry.instrumentation.vertexai"),
-        counting=Counting(reasoning=Parts.BY_TOTAL),
+        counting=REASONING_BY_TOTAL,
     ),
     Sender(
         "openllmetry",
@@ -263,6 +277,13 @@ SENDERS: tuple[Sender, ...] = (
         "langsmith/_internal/otel/_otel_exporter.py: LangChain's usage_metadata, inclusive;"
         " langsmith/wrappers/_anthropic.py adds both caches",
         scopes=("langsmith",),
+    ),
+    Sender(
+        "mlflow",
+        "mlflow/anthropic/autolog.py and bedrock/utils.py add cached tokens; gemini/autolog.py passes the total on",
+        scopes=("mlflow*",),
+        attributes=_has("mlflow.chat.tokenUsage"),
+        counts=MLFLOW_COUNTS,
     ),
     Sender(
         "sentry",

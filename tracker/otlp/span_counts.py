@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tracker.otlp.genai_attributes import CACHE_WRITE_1H, CACHE_WRITE_5M, DETAILS, TIER_PREFIXES, Names
-from tracker.otlp.senders import Counting, Parts, Total
+from tracker.otlp.senders import REASONING_BESIDE_FAMILIES, Counting, Parts, Total
 from tracker.sources.answers import Answer
 from tracker.sources.consistency import check_usage
 
@@ -109,7 +109,9 @@ def _parts(counts: Mapping[str, int], total: int | None, counting: Counting, fam
     # Without a total that decides, parts that exceed their count leave one reading, if the provider counts so.
     beside = (
         cached is not Parts.INCLUDED and family in EXCLUDING_FAMILIES and _contradicts(counts, choices[0], "input"),
-        reasoning is not Parts.INCLUDED and family == "google" and _contradicts(counts, choices[0], "output"),
+        reasoning is not Parts.INCLUDED
+        and family in REASONING_BESIDE_FAMILIES
+        and _contradicts(counts, choices[0], "output"),
     )
     return (
         Parts.BESIDE if beside[0] or cached is Parts.BESIDE else Parts.INCLUDED,

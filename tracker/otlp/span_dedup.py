@@ -11,11 +11,11 @@ from tracker.otlp.observation import COUNTS, Observation, match_score
 
 # Reports of one call end at nearly the same time, so the nearest ones are enough. This bounds the time for an export in
 # which all calls look the same.
-_MAX_COMPARED = 256
+_MAX_COMPARED = 64
 _FILLED = ("session_id", "provider", "processing_time", "environment", "platform", "region", "deployment")
 _GENERIC_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion"})
 _OF_ITS_OWN_COUNTS = frozenset({"usage_problem", "usage_raw", "usage"})
-_Keyed = tuple[str, object]
+_Feature = tuple[str, object]
 
 
 class Calls:
@@ -23,75 +23,88 @@ class Calls:
 
     def __init__(self, known: Iterable[Observation] = ()) -> None:
         self.reports: dict[str, Observation] = {}
-        self.members: dict[str, set[str]] = defaultdict(set)
-        self._index: dict[_Keyed, list[tuple[float, str]]] = defaultdict(list)
+        self._members: dict[str, dict[str, str | None]] = defaultdict(dict)
+        # By what the reports have in common, then by source, in the order of their ends.
+        self._index: dict[_Feature, dict[str | None, list[tuple[float, str]]]] = defaultdict(lambda: defaultdict(list))
         for observation in known:
             self.add(observation)
 
     def add(self, observation: Observation) -> None:
         """Take a report in; one that is known already is replaced."""
         old = self.reports.get(observation.record_id)
-        if old is not None:
-            self._leave(old)
-        else:
-            for key in _keys(observation):
-                insort(self._index[key], (observation.ended_s, observation.record_id))
+        if old is None:
+            for feature in _features(observation):
+                insort(self._index[feature][observation.scope], (observation.ended_s, observation.record_id))
+        elif old.call_id is not None:
+            self._members[old.call_id].pop(old.record_id, None)
         self.reports[observation.record_id] = observation
         if observation.call_id is not None:
-            self.members[observation.call_id].add(observation.record_id)
-
-    def _leave(self, observation: Observation) -> None:
-        if observation.call_id is not None:
-            self.members[observation.call_id].discard(observation.record_id)
+            self._members[observation.call_id][observation.record_id] = observation.scope
 
     def of(self, call_id: str | None) -> list[Observation]:
         """The reports of a call."""
-        return [self.reports[one] for one in sorted(self.members.get(call_id, ()))] if call_id else []
+        return [self.reports[one] for one in sorted(self._members.get(call_id, ()))] if call_id else []
 
     def match(self, new: Observation) -> Observation | None:
         """The report of another source that fits best; a report whose row was taken back only if no other one fits."""
+        exact, loose = _looked_up(new)
+        best = self._best(new, exact)
+        return best if best is not None and best.call_id is not None else self._best(new, [*exact, *loose])
+
+    def _best(self, new: Observation, features: Iterable[_Feature]) -> Observation | None:
         best: tuple[Any, Observation] | None = None
-        for other in self._near(new):
+        for other in self._near(new, features):
             score = match_score(new, other)
-            if score is None or not self._takes(other.call_id, new):
-                continue
-            ranked = (other.call_id is not None, *score)
-            if best is None or ranked > best[0]:
-                best = ranked, other
+            if score is not None:
+                ranked = (other.call_id is not None, *score)
+                if best is None or ranked > best[0]:
+                    best = ranked, other
         return best[1] if best else None
+
+    def _near(self, new: Observation, features: Iterable[_Feature]) -> Iterator[Observation]:
+        """The reports of other sources that have one of the features and end at nearly the same time."""
+        seen: set[str] = set()
+        for feature in features:
+            for scope, entries in self._index.get(feature, {}).items():
+                if scope == new.scope:
+                    continue
+                middle = bisect_left(entries, (new.ended_s, ""))
+                for _, record_id in entries[max(0, middle - _MAX_COMPARED // 2) : middle + _MAX_COMPARED // 2]:
+                    if record_id not in seen and self._takes(self.reports[record_id].call_id, new):
+                        yield self.reports[record_id]
+                    seen.add(record_id)
 
     def _takes(self, call_id: str | None, new: Observation) -> bool:
         """Whether the call has no report of this source yet. A row that is no span's is a recorder's."""
-        if new.scope is None and (call_id is None or call_id not in self.reports):
+        if call_id is None:
+            return new.scope is not None
+        if new.scope is None and call_id not in self.reports:
             return False
-        return all(member.scope != new.scope for member in self.of(call_id))
-
-    def _near(self, new: Observation) -> Iterator[Observation]:
-        seen = {new.record_id}
-        for key in _looked_up_keys(new):
-            entries = self._index.get(key, [])
-            middle = bisect_left(entries, (new.ended_s, ""))
-            for _, record_id in entries[max(0, middle - _MAX_COMPARED // 2) : middle + _MAX_COMPARED // 2]:
-                if record_id not in seen:
-                    seen.add(record_id)
-                    yield self.reports[record_id]
+        return new.scope not in self._members[call_id].values()
 
 
-def _keys(observation: Observation) -> list[_Keyed]:
-    """What two reports of one call have in common, as keys of an index."""
-    keys: list[_Keyed] = [("has_usage", observation.has_usage)]
+def _features(observation: Observation) -> list[_Feature]:
+    """What two reports of one call can have in common."""
+    features: list[_Feature] = [("has_usage", observation.has_usage)]
     if observation.response_id:
-        keys.append(("response_id", observation.response_id))
-    keys += [(name, count) for name, count in zip(COUNTS[:2], observation.counts, strict=False) if count]
+        features.append(("response_id", observation.response_id))
+    if observation.has_usage:
+        features.append(("counts", observation.counts))
+    features += [(name, count) for name, count in zip(COUNTS[:2], observation.counts, strict=False) if count]
     if not observation.succeeded:
-        keys.append(("succeeded", False))
-    return keys
+        features.append(("succeeded", False))
+    return features
 
 
-def _looked_up_keys(observation: Observation) -> list[_Keyed]:
-    """A report with counts fits one without, and the other way round; reports without counts don't fit each other."""
-    _, *keys = _keys(observation)
-    return [*keys, ("has_usage", not observation.has_usage)]
+def _looked_up(observation: Observation) -> tuple[list[_Feature], list[_Feature]]:
+    """The features by which a report is looked up: those of nearly every match first, then all others.
+
+    A report with counts fits one without, and the other way round; reports without counts don't fit each other.
+    """
+    features = _features(observation)[1:]
+    exact = [feature for feature in features if feature[0] in {"response_id", "counts"}]
+    loose = [feature for feature in features if feature not in exact]
+    return exact, [*loose, ("has_usage", not observation.has_usage)]
 
 
 def merge_rows(rows: Iterable[tuple[Observation, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class SpanReading(NamedTuple):
 def read_span(span: Span) -> SpanReading:
     """Read one span. Raises `UsageError` with a sentence for a span that cannot be stored."""
     role = role_of(span)
-    if role == "other":
+    if role == "other" or (role == "unknown" and not _mentions_usage(span)):
         return SpanReading("other")
     model, _ = read_models(span.attributes, None)
     provider = read_provider(span.attributes, model)
@@ -77,6 +77,11 @@ def read_span(span: Span) -> SpanReading:
     if failed:
         return SpanReading("failure", _record(span, role, Answer(), provider, failed=True))
     return SpanReading("unread")
+
+
+def _mentions_usage(span: Span) -> bool:
+    """Whether a span of unknown kind may be an AI call: most spans of an export are not, and are not read further."""
+    return is_like_a_call(span) or any("token" in name.lower() or "usage" in name for name in span.attributes)
 
 
 def _record(span: Span, role: Role, usage: Answer, provider: str | None, *, failed: bool) -> SpanRecord:
@@ -105,6 +110,7 @@ def _record(span: Span, role: Role, usage: Answer, provider: str | None, *, fail
         id=_record_id(span, created_at),
         model=model,
         provider=provider,
+        cost=None if usage.problem else usage.cost,
         operation=operation_of(span, role),
         user_id=read_user(attributes) or "anonymous",
         session_id=read_session(attributes),

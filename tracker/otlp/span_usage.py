@@ -11,7 +11,7 @@ from tracker.otlp.call_spans import Role
 from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.embedded_usage import EmbeddedUsage, parse_usage_text, read_embedded
 from tracker.otlp.langfuse_usage import read_langfuse_usage
-from tracker.otlp.senders import INCLUSIVE, Counting, Sender, find_sender, sender_named
+from tracker.otlp.senders import Counting, Sender, find_sender, sender_named
 from tracker.otlp.span_counts import StatedUsage, count_usage, read_stated
 from tracker.sources.answers import Answer
 from tracker.sources.consistency import Reread
@@ -40,7 +40,9 @@ def read_usage(span: Span, role: Role, *, provider: str | None, model: str | Non
     details = {**answer.details, **embedded.details, **_tier(attributes)}
     if details.get("service_tier") in _LIST_PRICE_TIERS:
         del details["service_tier"]
-    return answer._replace(details=details)
+    # LiteLLM's response bodies contain a cost that LiteLLM computed.
+    cost = None if "litellm" in span.scope_name else answer.cost
+    return answer._replace(details=details, cost=cost)
 
 
 def _read_attributes(
@@ -49,8 +51,8 @@ def _read_attributes(
     if (details := parse_usage_text(span.attributes.get(_LANGFUSE))) is not None:
         return read_langfuse_usage(details, family, embedding=embedding)
     if isinstance(usage := parse_usage_text(span.attributes.get(_MLFLOW)), Mapping):
-        stated = read_stated(usage, names.MLFLOW_COUNTS)
-        return stated and count_usage(stated, INCLUSIVE, family, "otlp:mlflow/" + family, embedding=embedding)
+        stated, counting = _stated_by(sender_named("mlflow"), usage, family)
+        return stated and count_usage(stated, counting, family, f"otlp:mlflow/{family}", embedding=embedding)
     sender = find_sender(span)
     stated, counting = _stated_by(sender, span.attributes, family)
     if stated is None or (not is_call and stated.counts.keys() <= {"total_tokens"} | set(_PARTS)):
@@ -121,9 +123,6 @@ def reread_attributes(metadata: Mapping[str, Any]) -> Reread | None:
     name, _, family = source.removeprefix("otlp:").rpartition("/")
     if name == "langfuse":
         answer = read_langfuse_usage(raw, family)
-    elif name == "mlflow":
-        stated = read_stated(raw, names.MLFLOW_COUNTS)
-        answer = stated and count_usage(stated, INCLUSIVE, family, source)
     else:
         stated, counting = _stated_by(sender_named(name), raw, family)
         answer = stated and count_usage(stated, counting, family, source)

@@ -8,27 +8,23 @@ from typing import Any, NamedTuple
 
 from tracker.sources import several_models, usage_parts
 from tracker.sources.consistency import check_usage, numbers_only
+from tracker.sources.model_names import model_from_resource, provider_of
 from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text
+from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, VERTEX_EMBEDDINGS
+from tracker.sources.provider_shapes import MESSAGES, RESPONSES
 from tracker.sources.shapes import (
     BATCHED,
     CONTAINERS,
-    CONVERSE,
-    LANGCHAIN,
-    MESSAGES,
     PLACES,
     RARE_CONTAINERS,
     RARE_FIELDS,
     RARE_PLACES,
-    RESPONSES,
-    VERTEX_EMBEDDINGS,
-    Shape,
-    model_from_resource,
-    provider_of,
 )
 from tracker.sources.stated_cost import Cost, stated_cost
 from tracker.sources.totals import Counted, count
 from tracker.sources.usage_parts import Part
 from tracker.sources.usage_rules import details_of, matching_shape, read_tree, rules_of, tier_to_record
+from tracker.sources.usage_shape import Shape
 
 
 class Answer(NamedTuple):

@@ -19,15 +19,16 @@ class Rule:
 
     `first`: the first of these that has a value. `sum`: of these, where any has a value. `containing`: the sum of the
     values in the object `first` whose names contain this. `between`: milliseconds from one to the other. `object`:
-    JSON of these. `unless`: false where the first value is one of these, else true. `cents`: hundredths that are added
-    to the sum. `before`: of the first value what stands before this.
+    JSON of these, in an inner table the first number of each list that is not 0. `unless`: false where the first value
+    is one of these, else true. `cents`: hundredths that are added to the sum. `before`: of the first value what stands
+    before this.
     """
 
     first: Sequence[str] = ()
     sum: Sequence[str] = ()
     containing: str | None = None
     between: Sequence[str] = ()
-    object: Mapping[str, str] = field(default_factory=dict)
+    object: Mapping[str, Any] = field(default_factory=dict)
     unless: Sequence[str] = ()
     cents: Sequence[str] = ()
     before: str | None = None
@@ -36,7 +37,8 @@ class Rule:
     @property
     def names(self) -> Sequence[str]:
         """The names it looks at."""
-        return (*self.first, *self.sum, *self.cents, *self.between, *self.object.values())
+        inner = [name for where in self.object.values() for name in _names_of(where)]
+        return (*self.first, *self.sum, *self.cents, *self.between, *inner)
 
     def text(self, values: Mapping[str, Any], column: str) -> str:
         """The cell; empty where the record has nothing for it. Raises `UsageError`."""
@@ -46,7 +48,7 @@ class Rule:
         if self.between:
             return _milliseconds(*(pick(values, name) for name in self.between[:2]))
         if self.object:
-            picked = {name: found for name, where in self.object.items() if _there(found := pick(values, where))}
+            picked = {name: found for name, where in self.object.items() if _there(found := _pick_any(values, where))}
             if (calls := _number(str(picked.get("calls", "")))) is not None:
                 picked["calls"] = int(calls)  # a CSV has it as text
             return json.dumps(picked, ensure_ascii=False, default=str) if picked else ""
@@ -77,9 +79,34 @@ def rule(given: object, where: str) -> Rule:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise SettingError(f"{where} holds a {name} that is no list of names.")
         made[name] = tuple(texts)
-    if len(made["between"]) not in {0, 2} or not isinstance(made.get("object", {}), dict):
+    is_object = isinstance(made.get("object", {}), dict) and all(_names_of(w) for w in made.get("object", {}).values())
+    if len(made["between"]) not in {0, 2} or not is_object:
         raise SettingError(f"{where} needs two names for between, and a table for object.")
     return Rule(**made)
+
+
+def _names_of(where: Any) -> list[str]:
+    """The names in a name, a list of names or a table of them; empty for anything else."""
+    if isinstance(where, dict):
+        inner = [_names_of(value) for value in where.values()]
+        return [name for names in inner for name in names] if all(inner) else []
+    names = [where] if isinstance(where, str) else where
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def _pick_any(values: Mapping[str, Any], where: Any) -> Any:
+    if isinstance(where, str):
+        return pick(values, where)
+    if isinstance(where, dict):
+        return {name: found for name, inner in where.items() if (found := _pick_any(values, inner)) is not None} or None
+    return next((number for name in where if (number := _positive(pick(values, name))) is not None), None)
+
+
+def _positive(value: Any) -> int | float | None:
+    number = None if isinstance(value, bool) else _number(str(value))
+    if number is None or not 0 < number < 10**15:
+        return None
+    return int(number) if number == int(number) else float(number)
 
 
 def pick(values: Mapping[str, Any], name: str) -> Any:

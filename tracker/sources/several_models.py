@@ -7,18 +7,13 @@ from typing import Any, NamedTuple
 
 from tracker.sources import usage_parts
 from tracker.sources.consistency import CheckedUsage, check_usage, numbers_only
-from tracker.sources.shapes import (
-    AI_SDK,
-    CONVERSE,
-    LANGCHAIN,
-    MESSAGES_TOTAL,
-    Shape,
-    model_from_resource,
-    provider_of,
-)
+from tracker.sources.model_names import model_from_resource, provider_of
+from tracker.sources.other_shapes import AI_SDK, CONVERSE, LANGCHAIN
+from tracker.sources.provider_shapes import MESSAGES_TOTAL
 from tracker.sources.totals import count
 from tracker.sources.usage_parts import Part
 from tracker.sources.usage_rules import details_of, matching_shape, read_tree, rules_of
+from tracker.sources.usage_shape import Shape
 
 # LangChain's callback has LangChain's usage by model, Claude's Agent SDK has Bedrock's names.
 _BY_MODEL = (AI_SDK, CONVERSE, MESSAGES_TOTAL)

@@ -40,34 +40,31 @@ def count(shape: Shape, rules: Terms, found: Found, provider: str | None) -> Cou
 
 
 def _sums(rules: Terms, found: Found) -> tuple[dict[str, int], str | None]:
+    """Each rule's sum of its terms, of each the first alternative that is not 0; only what is stated.
+
+    One loop, since each response passes it.
+    """
     counts: dict[str, int] = {}
     problem = None
     for name, terms in rules:
+        total = None
         try:
-            if (total := sum_of(terms, found)) is not None:
-                counts[name] = total
+            for choices in terms:
+                stated = None
+                for key in choices:
+                    if key in found:
+                        value = found[key]
+                        stated = value if type(value) is int and 0 <= value <= MAX_COUNT else to_count(value)
+                        if stated:
+                            break
+                if stated is not None:
+                    total = stated if total is None else total + stated
         except CountError as error:
             problem = problem or error.code
+            continue
+        if total is not None:
+            counts[name] = total
     return counts, problem
-
-
-def sum_of(terms: tuple[tuple[str, ...], ...], found: Found) -> int | None:
-    """The sum of a rule's terms, of each the first alternative that is not 0; None if nothing is stated.
-
-    Raises `CountError` for a value that is no count.
-    """
-    total = None
-    for choices in terms:
-        stated = None
-        for key in choices:
-            if key in found:
-                value = found[key]
-                stated = value if type(value) is int and 0 <= value <= MAX_COUNT else to_count(value)
-                if stated:
-                    break
-        if stated is not None:
-            total = (total or 0) + stated
-    return total
 
 
 def _input_is_missing(rules: Terms, found: Found, counts: Mapping[str, int], stated: int | None) -> bool:

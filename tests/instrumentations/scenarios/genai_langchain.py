@@ -8,10 +8,20 @@ import _calls
 
 LIBRARY = "opentelemetry-instrumentation-genai-langchain"
 PACKAGES = ("langchain", "langchain-openai", "langchain-anthropic", "anthropic")
-SCENARIOS = _calls.LANGCHAIN
 
 
 def setup(c: Any) -> None:
     from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
 
     LangChainInstrumentor().instrument(tracer_provider=c.provider())
+
+
+def openai_twice(c: Any) -> None:
+    """LangChain and the client below it are both instrumented: two spans of each call."""
+    from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+    OpenAIInstrumentor().instrument(tracer_provider=c.provider())
+    _calls.langchain_calls(_calls.langchain_openai(c, stream_usage=True))
+
+
+SCENARIOS = {**_calls.LANGCHAIN, "openai_twice": openai_twice}

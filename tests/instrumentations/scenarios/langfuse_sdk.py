@@ -15,7 +15,7 @@ def setup(c: Any) -> None:
 
     os.environ["LANGFUSE_PUBLIC_KEY"] = os.environ["LANGFUSE_SECRET_KEY"] = "key"
     os.environ["LANGFUSE_BASE_URL"] = c.endpoint.removesuffix("/v1/traces")
-    os.environ["LANGFUSE_OTEL_TRACES_EXPORT_PATH"] = "/v1/traces"
+    os.environ["LANGFUSE_OTEL_TRACES_EXPORT_PATH"] = "v1/traces"
     os.environ["LANGFUSE_MEDIA_UPLOAD_ENABLED"] = "false"
     from langfuse import Langfuse
 

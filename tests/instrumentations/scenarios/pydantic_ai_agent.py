@@ -18,7 +18,7 @@ def setup(c: Any) -> None:
     Agent.instrument_all(InstrumentationSettings(tracer_provider=c.provider()))
 
 
-def _openai(c: Any, responses: bool = False) -> Any:
+def openai_model(c: Any, responses: bool = False) -> Any:
     from openai import AsyncOpenAI
     from pydantic_ai.models import openai
     from pydantic_ai.providers.openai import OpenAIProvider
@@ -57,11 +57,11 @@ async def _run(model: Any) -> None:
 
 
 async def openai(c: Any) -> None:
-    await _run(_openai(c))
+    await _run(openai_model(c))
 
 
 async def openai_responses(c: Any) -> None:
-    await _run(_openai(c, responses=True))
+    await _run(openai_model(c, responses=True))
 
 
 async def anthropic(c: Any) -> None:
@@ -88,11 +88,11 @@ async def agent_with_tool(c: Any) -> None:
 async def errors(c: Any) -> None:
     from pydantic_ai import Agent
 
-    for model in (_openai(c), _anthropic(c)):
+    for model in (openai_model(c), _anthropic(c)):
         with suppress(Exception):
             await Agent(model).run("fail 429")
     with suppress(Exception):
-        async with Agent(_openai(c)).run_stream("cut stream") as run:
+        async with Agent(openai_model(c)).run_stream("cut stream") as run:
             async for _ in run.stream_text():
                 pass
 
