@@ -130,7 +130,8 @@ def finished_row(
 def _response_in(piece: object) -> object | None:
     """The response or interaction itself, also inside a stream's event."""
     for name in ("response", "interaction"):
-        if (node := get(piece, name)) is not None and not isinstance(node, str):
+        node: object = get(piece, name)
+        if node is not None and not isinstance(node, str):
             return node
     return piece if isinstance(get(piece, "status"), str) else None
 

@@ -108,10 +108,10 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
         url = str(options.url)
         if str(options.method).lower() == "post" and (operation := _operation(url)) is not None:
             model = _text(follow(options, ("json_data", "model")))
-            later = BackgroundResponse(creates=True) if _is_background(options, url) else None
-            return Request({"operation": operation, "model": model, **known}, later)
-        later = _retrieval(str(options.method).lower(), _path(url))
-        return None if later is None else Request({"operation": "chat", **known}, later)
+            created = BackgroundResponse(creates=True) if _is_background(options, url) else None
+            return Request({"operation": operation, "model": model, **known}, created)
+        polled = _retrieval(str(options.method).lower(), _path(url))
+        return None if polled is None else Request({"operation": "chat", **known}, polled)
 
     client.request = _recorded(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
     for name in ("copy", "with_options"):
@@ -180,7 +180,8 @@ class _LazyInteractions:
     """Stands for `client.interactions` until its first use, then the client has its own object there, wrapped."""
 
     def __init__(self, client: Any, wrap_owner: Callable[[Any], None]) -> None:
-        self._client, self._wrap_owner = client, wrap_owner
+        self._client = client
+        self._wrap_owner: Callable[[Any], None] | None = wrap_owner
         self._owner = client._interactions  # noqa: SLF001  None, or made before the client was wrapped
 
     def __getattr__(self, name: str) -> Any:
