@@ -23,6 +23,7 @@ from tracker.sources.shapes import (
     RARE_CONTAINERS,
     RARE_FIELDS,
     RARE_PLACES,
+    RESPONSES,
     SHAPES,
     VERTEX_EMBEDDINGS,
     Shape,
@@ -167,7 +168,7 @@ class AnswerReader:
         self._complete = False
         self._provider = provider
         self._shape: Shape | None = None
-        self._found: dict[Path, Any] = {}
+        self._found: dict[str, Any] = {}
         self._model: str | None = None
         self._id: str | None = None
         self._tier: str | None = None
@@ -237,21 +238,28 @@ class AnswerReader:
             self._model = model
         if (response_id := text(node, "response_id") or text(node, "id")) and (over or self._id is None):
             self._id = response_id
-        if over and get(node, "stop_reason") is not None and get(node, "metrics") is not None:
-            self._provider = self._provider or "aws"  # Bedrock's Converse
 
     def _note_tier(self, piece: object, node: object, path: Path) -> None:
         """The tier that served the call, which a response states beside its usage."""
-        tier = get(node, "service_tier")
-        tier = text(node, "service_tier") if isinstance(tier, str) or tier is None else text(tier, "type")
-        if tier:
-            self._tier = tier
-        if path in BATCHED or (path == ("response",) and _is_batch_line(piece)) or get(node, "object") == "batch":
+        if (tier := get(node, "service_tier")) is not None:
+            self._tier = text(node, "service_tier") if isinstance(tier, str) else text(tier, "type")
+        if path and (path in BATCHED or (path == ("response",) and _is_batch_line(piece))):
             self._tier = "batch"
         if self._shape is LANGCHAIN:
             self._note_response_metadata(node)
-        elif (latency := get(node, "performance_config")) is not None and (word := text(latency, "latency")):
-            self._tools |= {"performance_latency": word} if word != "standard" else {}
+        elif self._shape is CONVERSE:
+            self._note_converse(node)
+        elif self._shape is RESPONSES:
+            self._tools |= _tool_calls(get(node, "output"))
+            self._tier = "batch" if get(node, "object") == "batch" else self._tier
+
+    def _note_converse(self, node: object) -> None:
+        """Bedrock's Converse names no model; latency-optimized inference has its own price."""
+        if get(node, "metrics") is not None:
+            self._provider = self._provider or "aws"
+        word = text(get(node, "performance_config"), "latency")
+        if word and word != "standard":
+            self._tools["speed"] = word
 
     def _note_response_metadata(self, node: object) -> None:
         """LangChain passes the provider's own usage on, which states the cost and the tier."""
@@ -280,15 +288,15 @@ class AnswerReader:
             usage = node if not place else get(node, place[0]) if len(place) == 1 else follow(node, place)
             if usage is None or isinstance(usage, str | int | float):
                 continue
-            shape = self._shape if self._shape in shapes else None
-            if shape is None and self._shape is None:
+            shape = self._shape
+            if shape is None:
                 shape = matching_shape(shapes, usage, node)
+            elif not any(shape is known for known in shapes):
+                continue
             if shape is not None:
                 self.add_usage(shape, usage)
-                if shape.name == "responses":
-                    self._tools |= _tool_calls(get(node, "output"))
                 return True
-            if self._shape is None and (usages := usage_parts.usages_by_model(usage)):
+            if usages := usage_parts.usages_by_model(usage):
                 self._by_model = usages
         return False
 
@@ -307,7 +315,7 @@ class AnswerReader:
             return False
         self._shape = VERTEX_EMBEDDINGS
         values = [get(item, "token_count") for item in statistics]
-        self._found = {("token_count",): _sum_of_embeddings(values)}
+        self._found = {"token_count": _sum_of_embeddings(values)}
         self._raw = [{"token_count": [value for value in values if is_number(value)]}]
         return True
 
@@ -337,7 +345,7 @@ class AnswerReader:
         problem = counted.problem or checked.problem or detail_problem
         details |= usage_parts.numbers_of(parts)
         if counted.note == "audio_from_total" and problem is None:
-            details["input_audio_tokens"] = checked.counts["input_tokens"] - self._found.get(("prompt_tokens",), 0)
+            details["input_audio_tokens"] = checked.counts["input_tokens"] - self._found.get("prompt_tokens", 0)
         return Answer(
             counts=checked.counts,
             provider=provider,
@@ -373,6 +381,9 @@ class AnswerReader:
         return numbers_only(raw)
 
     def _provider_of_answer(self, model: str | None) -> str | None:
+        for prefix, hosted in _HOSTED_IDS:
+            if self._id is not None and self._id.startswith(prefix):
+                return hosted
         named = provider_of(self._model) if self._model else None
         if named or (model and (named := provider_of(model))):
             return named
@@ -384,7 +395,7 @@ class AnswerReader:
 
     def _with_iterations(self, counted: Counted, model: str | None, provider: str | None) -> tuple[Counted, list[Part]]:
         """Anthropic's compactions, advisors and fallbacks, which the usage's own counts leave out."""
-        listed = self._found.get(("iterations",))
+        listed = self._found.get("iterations")
         if listed is None or counted.problem is not None:
             return counted, []
         entries, replaced = usage_parts.beside_the_totals(list(usage_parts.iterations(listed)))
@@ -435,7 +446,7 @@ class AnswerReader:
 
 
 def _read_part(shape: Shape, usage: object, model: str | None, provider: str | None) -> tuple[Part, str | None]:
-    found: dict[Path, Any] = {}
+    found: dict[str, Any] = {}
     read_tree(usage, rules_of(shape).tree, found)
     counted = count(shape, rules_of(shape).counts, found, provider)
     checked = check_usage(counted.counts, stated_total=counted.stated, formula_total=counted.formula, raw=usage)
@@ -451,8 +462,10 @@ _TELLING = (
     *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path),
 )
 _RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects
+# Claude's ids say which platform served the message. Source: anthropic-sdk-python, AnthropicBedrock, AnthropicVertex.
+_HOSTED_IDS = (("msg_bdrk_", "aws"), ("msg_vrtx_", "google"))
 # LangChain's callback has LangChain's usage by model, Claude's Agent SDK has Bedrock's names.
-_BY_MODEL = (AI_SDK, MESSAGES_TOTAL, CONVERSE)
+_BY_MODEL = (AI_SDK, CONVERSE, MESSAGES_TOTAL)
 _LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 # What OpenAI's servers did on behalf of the model, which costs extra. Source: developers.openai.com, pricing, tools.
 _TOOL_CALLS = {
@@ -487,9 +500,11 @@ def _sum_of_embeddings(values: list[Any]) -> Any:
     return -1 if values else None  # one embedding without a count: the sum is unknown, which is no valid count
 
 
-def _langchain_tier(found: Mapping[Path, Any]) -> str | None:
+def _langchain_tier(found: Mapping[str, Any]) -> str | None:
     """The tier that langchain-openai puts before the names of a call's parts."""
-    return next((tier for tier in ("flex", "priority") for path in found if path[-1].startswith(tier)), None)
+    return next(
+        (tier for tier in ("flex", "priority") for key in found if key.rpartition(".")[2].startswith(tier)), None
+    )
 
 
 def _langchain_model(node: object) -> str | None:

@@ -83,6 +83,14 @@ def provider_of(model: str) -> str | None:
     return next((provider for provider, words in PROVIDERS if name.startswith(words)), None)
 
 
+def hosted_by(name: object) -> str | None:
+    """The platform whose resource a name is: aws for an id or an ARN of Bedrock, google for a resource of Vertex AI."""
+    if not isinstance(name, str):
+        return None
+    provider = provider_of(name)
+    return provider if provider == "aws" or name.startswith(("publishers/", "projects/")) else None
+
+
 @lru_cache(256)
 def model_from_resource(name: str) -> str:
     """The model that a resource name contains; a name that is no resource is returned as it is.

@@ -17,7 +17,7 @@ def get(node: Any, name: str) -> Any:
     """A field of an object, or of decoded JSON under its snake_case or camelCase name; None if it is missing."""
     kind = _kind(node.__class__)
     if kind == "mapping":
-        return node[name] if name in node else node.get(_camel(name))
+        return node[name] if name in node else node.get(camel_case(name))
     if kind == "pydantic":
         # getattr of a missing field is slow on pydantic objects; undeclared fields are in __pydantic_extra__.
         fields = node.__dict__
@@ -91,6 +91,7 @@ def is_number(value: object) -> bool:
 
 
 @cache
-def _camel(name: str) -> str:
+def camel_case(name: str) -> str:
+    """total_tokens → totalTokens."""
     head, *rest = name.split("_")
     return head + "".join(word.capitalize() for word in rest)

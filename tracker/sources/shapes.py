@@ -11,10 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from tracker.sources.model_names import model_from_resource, provider_named, provider_of
+from tracker.sources.model_names import hosted_by, model_from_resource, provider_named, provider_of
 from tracker.sources.node_access import Path
 
-__all__ = ["COUNTS", "SHAPES", "Path", "Rule", "Shape", "model_from_resource", "provider_named", "provider_of", "rule"]
+__all__ = [
+    "COUNTS",
+    "SHAPES",
+    "Path",
+    "Rule",
+    "Shape",
+    "hosted_by",
+    "model_from_resource",
+    "provider_named",
+    "provider_of",
+    "rule",
+]
 
 Rule = tuple[tuple[Path, ...], ...]
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-from tracker.sources.consistency import CountError, to_count
-from tracker.sources.node_access import Path
-from tracker.sources.shapes import Rule, Shape
+from tracker.sources.consistency import MAX_COUNT, CountError, to_count
+from tracker.sources.shapes import Shape
 
-Found = Mapping[Path, Any]
+# The values of a usage object by the keys of their paths, and rules as the terms of a sum, each a choice of keys.
+Found = Mapping[str, Any]
+Terms = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 REASONING_FROM_TOTAL = "reasoning_from_total"
 AUDIO_FROM_TOTAL = "audio_from_total"
 
@@ -25,20 +26,20 @@ class Counted(NamedTuple):
     note: str | None = None
 
 
-def count(shape: Shape, rules: tuple[tuple[str, Rule], ...], found: Found, provider: str | None) -> Counted:
+def count(shape: Shape, rules: Terms, found: Found, provider: str | None) -> Counted:
     """The counts that a shape's rules give for the values that were found. Never raises."""
     counts, problem = _sums(rules, found)
     stated = counts.pop("total_tokens", None)
     writes = counts.pop("writes_5m", 0) + counts.pop("writes_1h", 0)
     if writes > counts.get("cache_write_input_tokens", 0):
         counts["cache_write_input_tokens"] = writes
-    if problem is None and (counts or stated) and _input_is_missing(rules, found, counts, stated):
+    if problem is None and _input_is_missing(rules, found, counts, stated):
         problem = "input_missing"
     counted = _COUNTINGS[shape.counting](counts, stated, found, provider)
-    return counted._replace(problem=problem or counted.problem)
+    return counted if problem is None else counted._replace(problem=problem)
 
 
-def _sums(rules: tuple[tuple[str, Rule], ...], found: Found) -> tuple[dict[str, int], str | None]:
+def _sums(rules: Terms, found: Found) -> tuple[dict[str, int], str | None]:
     counts: dict[str, int] = {}
     problem = None
     for name, terms in rules:
@@ -50,27 +51,31 @@ def _sums(rules: tuple[tuple[str, Rule], ...], found: Found) -> tuple[dict[str, 
     return counts, problem
 
 
-def sum_of(terms: Rule, found: Found) -> int | None:
+def sum_of(terms: tuple[tuple[str, ...], ...], found: Found) -> int | None:
     """The sum of a rule's terms, of each the first alternative that is not 0; None if nothing is stated.
 
     Raises `CountError` for a value that is no count.
     """
     total = None
     for choices in terms:
-        values = [to_count(found[path]) for path in choices if path in found]
-        if values:
-            total = (total or 0) + next((value for value in values if value), 0)
+        stated = None
+        for key in choices:
+            if key in found:
+                value = found[key]
+                stated = value if type(value) is int and 0 <= value <= MAX_COUNT else to_count(value)
+                if stated:
+                    break
+        if stated is not None:
+            total = (total or 0) + stated
     return total
 
 
-def _input_is_missing(
-    rules: tuple[tuple[str, Rule], ...], found: Found, counts: Mapping[str, int], stated: int | None
-) -> bool:
+def _input_is_missing(rules: Terms, found: Found, counts: Mapping[str, int], stated: int | None) -> bool:
     terms = next((terms for name, terms in rules if name == "input_tokens"), None)
-    if terms is None or any(path in found for path in terms[0]):
+    if terms is None or any(key in found for key in terms[0]):
         return False
-    output = counts.get("output_tokens", 0)
-    return bool(output or stated) and stated != output
+    # A total that equals the output states that there was no input.
+    return stated != counts.get("output_tokens", 0) if stated is not None else any(counts.values())
 
 
 def _no_total(counts: dict[str, int], stated: int | None, _: Found, __: str | None) -> Counted:
@@ -81,9 +86,9 @@ def _inclusive(counts: dict[str, int], stated: int | None, found: Found, provide
     """OpenAI's formula, input + output, and the variants of senders whose total shows what they count apart."""
     given, made = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
     reasoning = counts.get("reasoning_output_tokens", 0)
-    if ("citation_tokens",) in found or (provider == "perplexity" and ("reasoning_tokens",) in found):
+    if "citation_tokens" in found or (provider == "perplexity" and "reasoning_tokens" in found):
         # Perplexity bills citations and reasoning besides its output; its total is input + output without them.
-        counts["output_tokens"] = made + reasoning + _whole(found.get(("citation_tokens",)))
+        counts["output_tokens"] = made + reasoning + _whole(found.get("citation_tokens"))
         return Counted(counts, stated, given + made)
     if stated is None:
         if provider == "x-ai":  # xAI counts reasoning apart. Source: docs.x.ai, reasoning; genai-prices.
@@ -91,7 +96,7 @@ def _inclusive(counts: dict[str, int], stated: int | None, found: Found, provide
         return Counted(counts)
     if stated == given + made:
         return Counted(counts, stated)
-    if stated > given + made and _whole(found.get(("prompt_audio_seconds",))):
+    if stated > given + made and _whole(found.get("prompt_audio_seconds")):
         # Mistral's transcriptions state the tokens of the audio in the total only. Source: docs.mistral.ai, audio.
         counts["input_tokens"] = stated - made
         return Counted(counts, stated, note=AUDIO_FROM_TOTAL)
@@ -117,7 +122,7 @@ def _variant(counts: Mapping[str, int], stated: int) -> dict[str, int] | None:
 
 def _gemini(counts: dict[str, int], stated: int | None, found: Found, _: str | None) -> Counted:
     """Gemini's formula: prompt + tool use + candidates + thoughts."""
-    thoughts_stated = any(path[-1] in {"thoughts_token_count", "total_thought_tokens"} for path in found)
+    thoughts_stated = "thoughts_token_count" in found or "total_thought_tokens" in found
     if stated is None or thoughts_stated:
         return Counted(counts, stated)
     return _reasoning_from_total(counts, stated)
@@ -145,9 +150,9 @@ def _exclusive(counts: dict[str, int], stated: int | None, _: Found, provider: s
 
 
 def _cohere(counts: dict[str, int], _: int | None, found: Found, __: str | None) -> Counted:
-    if cached := _whole(found.get(("cached_tokens",))):
-        counts["input_tokens"] = _whole(found.get(("tokens", "input_tokens")))
-        counts["output_tokens"] = _whole(found.get(("tokens", "output_tokens")))
+    if cached := _whole(found.get("cached_tokens")):
+        counts["input_tokens"] = _whole(found.get("tokens.input_tokens"))
+        counts["output_tokens"] = _whole(found.get("tokens.output_tokens"))
         counts["cache_read_input_tokens"] = cached
     return Counted(counts)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tracker.masking import mask
 from tracker.sources.answers import Answer
+from tracker.sources.shapes import hosted_by, model_from_resource
 from tracker.usage import TokenUsage
 
 # What a caller may say of a call; its counts are the answer's.
@@ -21,13 +22,15 @@ def usage_of(
 ) -> TokenUsage:
     """The record of a call: the answer's figures, the caller's words.
 
-    The model is the one that answered; another one that was asked for stands in `metadata.request_model`. What only
-    prices need stands in `metadata.usage`.
+    The model is the one that answered; `metadata.request_model` is the one that was asked for, if it differs.
+    `metadata.usage` is what only prices need.
     """
     said = failure or answer.failure or (BROKEN_OFF if broken_off else None)
+    requested = fields.get("model")
+    model = _model(answer.model, requested)
     ours: dict[str, Any] = {
         "response_id": answer.response_id,
-        "request_model": fields.get("model") if answer.model and fields.get("model") != answer.model else None,
+        "request_model": requested if answer.model and requested != model else None,
         "usage": dict(answer.details) or None,
         "stream": "broken_off" if broken_off else None,
         "usage_problem": answer.problem,
@@ -39,14 +42,22 @@ def usage_of(
     given = {name: value for name, value in fields.items() if name not in {"model", "metadata"}}
     drawn: dict[str, Any] = {
         **answer.counts,
-        "model": answer.model or fields.get("model") or "unknown",
-        "provider": answer.provider,
+        "model": model or "unknown",
+        "provider": answer.provider or hosted_by(requested),
         "cost": answer.cost,
         "metadata": metadata,
     }
     if said is not None:
         drawn |= {"success": False, "error_message": said}
     return TokenUsage(**(drawn | given))
+
+
+def _model(answered: str | None, requested: object) -> str | None:
+    """The model that answered; an id of Bedrock that was asked for names the same model and also its price region."""
+    asked = model_from_resource(requested) if isinstance(requested, str) else None
+    if answered is None or asked is None:
+        return answered or asked
+    return asked if hosted_by(asked) and answered in asked else answered
 
 
 def failure_text(error: BaseException) -> str:

@@ -86,7 +86,7 @@ def numbers_of(parts: list[Part]) -> dict[str, Any]:
 def as_metadata(parts: list[Part], model: str | None) -> list[dict[str, Any]]:
     """The parts as `metadata.usage.parts` has them."""
     return [
-        {"model": part.model or model or _UNKNOWN, **part.counts}
+        {"model": part.model or model or _UNKNOWN, "counts": dict(part.counts)}
         | ({"details": dict(part.details)} if part.details else {})
         for part in parts
     ]

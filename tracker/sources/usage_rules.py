@@ -5,14 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracker.sources.consistency import CountError, to_count
-from tracker.sources.node_access import Path, follow, get, is_number, pydantic_fields
-from tracker.sources.shapes import COUNTS, EMBEDDING_OBJECT, EMBEDDING_TOTAL, Rule, Shape, rule
+from tracker.sources.node_access import Path, camel_case, follow, get, is_number, pydantic_fields
+from tracker.sources.shapes import COUNTS, EMBEDDING_OBJECT, EMBEDDING_TOTAL, Shape, rule
+from tracker.sources.totals import Terms
 
-# What to look for in a node: a name, the path that ends there (None: it only leads on), and what to look for below.
-Tree = tuple[tuple[str, Path | None, "Tree"], ...]
+
+class Step(NamedTuple):
+    """What to look for in a node: a name, the key of its path (None: it only leads on), and what to look for below.
+
+    A key is the path's names joined by dots.
+    """
+
+    name: str
+    key: str | None
+    below: Tree
+
+
+Tree = dict[str, Step]
+"""Steps by the snake_case and the camelCase name."""
 
 _WORDS_NOT_RECORDED = {
     "service_tier": frozenset({"standard", "default", "auto", "unspecified"}),
@@ -21,6 +34,7 @@ _WORDS_NOT_RECORDED = {
 }
 _GOOGLE_LIST_PRICE = frozenset({"ON_DEMAND", "TRAFFIC_TYPE_UNSPECIFIED"})
 _MAX_WORD_CHARS = 60
+_MAX_FIELDS = 1000
 # Which count contains a detail.
 _CONTAINED = {
     "input_": "input_tokens",
@@ -35,9 +49,11 @@ class Rules:
     """A shape's rules, compiled once: a response is read in microseconds."""
 
     tree: Tree
-    counts: tuple[tuple[str, Rule], ...]
-    details: tuple[tuple[str, Rule], ...]
-    texts: tuple[tuple[str, tuple[Path, ...]], ...]
+    counts: Terms
+    details: Mapping[str, tuple[tuple[str, ...], ...]]
+    names_of_details: Mapping[str, tuple[str, ...]]
+    texts: tuple[tuple[str, tuple[str, ...]], ...]
+    keys_of_texts: frozenset[str]
     marks: tuple[Path, ...]
     absent: tuple[Path, ...]
 
@@ -51,39 +67,55 @@ def rules_of(shape: Shape) -> Rules:
 
 
 def _compile(shape: Shape) -> Rules:
-    counts = {**{name: shape.counts[name] for name in COUNTS if name in shape.counts}}
+    counts = {name: shape.counts[name] for name in COUNTS if name in shape.counts}
     if hour := shape.details.get("cache_write_1h_tokens"):
         counts |= {"writes_1h": hour, "writes_5m": shape.writes_5m}
     everything = (*counts.values(), *shape.details.values(), *shape.texts.values(), shape.extra)
+    details = {name: _keys(text) for name, text in shape.details.items()}
+    names: dict[str, list[str]] = {}
+    for name, terms in details.items():
+        for key in (key for choices in terms for key in choices):
+            names.setdefault(key, []).append(name)
     return Rules(
         tree=_tree({path for text in everything for choice in rule(text) for path in choice}),
-        counts=tuple((name, rule(text)) for name, text in counts.items()),
-        details=tuple((name, rule(text)) for name, text in shape.details.items()),
-        texts=tuple((name, rule(text)[0]) for name, text in shape.texts.items()),
+        counts=tuple((name, _keys(text)) for name, text in counts.items()),
+        details=details,
+        names_of_details={key: tuple(dict.fromkeys(names_of_key)) for key, names_of_key in names.items()},
+        texts=tuple((name, _keys(text)[0]) for name, text in shape.texts.items()),
+        keys_of_texts=frozenset(key for text in shape.texts.values() for key in _keys(text)[0]),
         marks=rule(shape.marks)[0],
         absent=rule(shape.absent)[0] if shape.absent else (),
     )
 
 
+def _keys(text: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(".".join(path) for path in choices) for choices in rule(text))
+
+
 def _tree(paths: set[Path], above: Path = ()) -> Tree:
     depth = len(above)
-    names = sorted({path[depth] for path in paths if path[:depth] == above and len(path) > depth})
-    steps = [(name, (*above, name)) for name in names]
-    return tuple((name, path if path in paths else None, _tree(paths, path)) for name, path in steps)
+    tree: Tree = {}
+    for name in sorted({path[depth] for path in paths if path[:depth] == above and len(path) > depth}):
+        path = (*above, name)
+        tree[name] = Step(name, ".".join(path) if path in paths else None, _tree(paths, path))
+        tree.setdefault(camel_case(name), tree[name])
+    return tree
 
 
-def read_tree(node: object, tree: Tree, found: dict[Path, Any], *, additive: bool = False) -> None:
-    """Put the values of a usage object into `found` by their paths; `additive` adds them to those known."""
-    fields = pydantic_fields(node)
-    for name, path, below in tree:
-        value = follow(node, (name,)) if fields is None else fields.get(name)
-        if value is None:
+def read_tree(node: object, tree: Tree, found: dict[str, Any], *, additive: bool = False) -> None:
+    """Put the values of a usage object into `found` by their keys; `additive` adds them to those known."""
+    fields = node if isinstance(node, dict) else pydantic_fields(node)
+    if fields is None or len(fields) > _MAX_FIELDS:
+        fields = {name: follow(node, (name,)) for name in {step.name for step in tree.values()}}
+    # A usage object has fewer fields than the tree has names.
+    for name, value in fields.items():
+        if value is None or (step := tree.get(name)) is None or (name != step.name and step.name in fields):
             continue
-        if path is not None:
-            known = found.get(path)
-            found[path] = known + value if additive and type(known) is int and type(value) is int else value
-        if below and not isinstance(value, str | int | float):
-            read_tree(value, below, found, additive=additive)
+        if step.key is not None:
+            known = found.get(step.key) if additive else None
+            found[step.key] = known + value if type(known) is int and type(value) is int else value
+        if step.below and not isinstance(value, str | int | float):
+            read_tree(value, step.below, found, additive=additive)
 
 
 def matching_shape(shapes: tuple[Shape, ...], usage: object, response: object) -> Shape | None:
@@ -93,40 +125,52 @@ def matching_shape(shapes: tuple[Shape, ...], usage: object, response: object) -
 
 def _matches(shape: Shape, usage: object, response: object) -> bool:
     rules = rules_of(shape)
-    if not any(follow(usage, path) is not None for path in rules.marks):
+    if not _has_any(usage, rules.marks) or (rules.absent and _has_any(usage, rules.absent)):
         return False
-    if any(follow(usage, path) is not None for path in rules.absent):
-        return False
-    if shape in (EMBEDDING_TOTAL, EMBEDDING_OBJECT):
+    if shape is EMBEDDING_TOTAL or shape is EMBEDDING_OBJECT:
         return any(isinstance(get(response, name), list) for name in ("data", "embeddings", "results"))
     return True
 
 
+def _has_any(node: object, paths: tuple[Path, ...]) -> bool:
+    for path in paths:  # noqa: SIM110  a generator takes twice as long, and each response passes this
+        if (get(node, path[0]) if len(path) == 1 else follow(node, path)) is not None:
+            return True
+    return False
+
+
 def details_of(
-    shape: Shape, found: Mapping[Path, Any], counts: Mapping[str, int] | None
+    shape: Shape, found: Mapping[str, Any], counts: Mapping[str, int] | None
 ) -> tuple[dict[str, Any], str | None]:
     """A usage object's details, and a problem code if one of them is no number or exceeds its count."""
+    rules = rules_of(shape)
     details: dict[str, Any] = {}
     problem = None
-    for name, terms in rules_of(shape).details:
+    stated = [key for key, value in found.items() if value and key in rules.names_of_details]
+    for name in sorted({name for key in stated for name in rules.names_of_details[key]}) if stated else ():
         try:
-            if value := _number(terms, found):
+            if value := _number(rules.details[name], found):
                 details[name] = value
         except CountError as error:
             problem = problem or error.code
-    if counts is not None and (exceeding := [name for name in details if _exceeds(name, details[name], counts)]):
+    if (
+        details
+        and counts is not None
+        and (exceeding := [name for name in details if _exceeds(name, details[name], counts)])
+    ):
         problem = problem or "details_exceed_counts"
         details = {name: value for name, value in details.items() if name not in exceeding}
-    for name, paths in rules_of(shape).texts:
-        if (word := _word(name, paths, found)) is not None:
-            details[name] = word
+    if not rules.keys_of_texts.isdisjoint(found):
+        for name, keys in rules.texts:
+            if (word := _word(name, keys, found)) is not None:
+                details[name] = word
     return details, problem
 
 
-def _number(terms: Rule, found: Mapping[Path, Any]) -> Any:
+def _number(terms: tuple[tuple[str, ...], ...], found: Mapping[str, Any]) -> Any:
     total: Any = 0
     for choices in terms:
-        values = [value for path in choices if (value := found.get(path)) is not None]
+        values = [value for key in choices if (value := found.get(key)) is not None]
         total += next((number for value in values if (number := _checked_number(value))), 0)
     return total
 
@@ -146,8 +190,8 @@ def _exceeds(name: str, value: Any, counts: Mapping[str, int]) -> bool:
     return whole is not None and value > counts.get(whole, 0)
 
 
-def _word(name: str, paths: tuple[Path, ...], found: Mapping[Path, Any]) -> str | None:
-    value = next((value for path in paths if (value := found.get(path)) is not None), None)
+def _word(name: str, keys: tuple[str, ...], found: Mapping[str, Any]) -> str | None:
+    value = next((value for key in keys if (value := found.get(key)) is not None), None)
     if not isinstance(value, str) or not value.strip():
         return None
     word = str.__str__(value)[:_MAX_WORD_CHARS]
