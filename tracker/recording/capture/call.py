@@ -134,6 +134,8 @@ class CallState:
         self.deferred: list[tuple[CallState, TokenUsage]] = []
         self.companion: tuple[CallState, TokenUsage] | None = None
         self.postponed: TokenUsage | None = None
+        if source != "client":
+            dedupe.note_other_source()
         ancestor = outer
         while ancestor is not None:
             ancestor.inner.append(self)
@@ -242,6 +244,8 @@ class CallState:
             self._ended_s = time.monotonic()
         self.answer = self._read()
         usage = self._usage(error, broken_off)
+        if self.source == "client" and self.outer is None and self.later is None and not dedupe.has_other_sources():
+            return [_Write(usage, self.answer, (self,))]
         self.observation = self._observed(usage)
         if self.later is not None:
             return self._later_rows(self.later, usage, broken_off=broken_off or error is not None)

@@ -105,12 +105,12 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
     request = client.request
 
     def describe(_: Any, options: Any, **__: Any) -> Request | None:
-        url = str(options.url)
-        if str(options.method).lower() == "post" and (operation := _operation(url)) is not None:
+        url, method = str(options.url), str(options.method).lower()
+        if method == "post" and (operation := _operation(url)) is not None:
             model = _text(follow(options, ("json_data", "model")))
             created = BackgroundResponse(creates=True) if _is_background(options, url) else None
             return Request({"operation": operation, "model": model, **known}, created)
-        polled = _retrieval(str(options.method).lower(), _path(url))
+        polled = _retrieval(method, _path(url))
         return None if polled is None else Request({"operation": "chat", **known}, polled)
 
     client.request = _recorded(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
@@ -121,7 +121,7 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
 
 
 def _is_background(options: Any, url: str) -> bool:
-    if not _path(url).endswith("/responses"):
+    if not url.rstrip("/").endswith("/responses"):
         return False
     return any(follow(options, (name, "background")) is True for name in ("json_data", "extra_json"))
 
