@@ -19,9 +19,11 @@ from uuid import UUID
 
 from tracker.errors import UsageTypeError
 from tracker.recording.capture import dedupe
+from tracker.recording.capture.batches import BatchUsage
 from tracker.recording.capture.body import observe_body
-from tracker.recording.capture.call import CallState, begin, checked
-from tracker.recording.capture.later import BackgroundResponse, BatchUsage, LaterUsage
+from tracker.recording.capture.call import checked
+from tracker.recording.capture.later import BackgroundResponse, LaterUsage
+from tracker.recording.capture.state import CallState, begin
 from tracker.sources.answers import follow, get
 
 if TYPE_CHECKING:
