@@ -109,9 +109,11 @@ def test_every_error_descends_from_one_root():
 
 # A marked row names what read it; reprice reads its numbers again with that reader, which imports this module itself.
 UPWARDS = {"tracker/sources/consistency.py": {"tracker.otlp.span_reader", "tracker.otlp.span_reader.reread_attributes"}}
+# Entry points that a framework calls, at import paths that are public: they record.
+CALLBACKS = {"tracker/sources/langchain.py", "tracker/sources/litellm.py"}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
+@pytest.mark.parametrize("path", [path for path in SOURCES if relative(path) not in CALLBACKS], ids=relative)
 def test_no_module_imports_from_a_layer_above_its_own(path):
     own = of(path)
     if own in {"__init__", "__main__"}:

@@ -249,6 +249,17 @@ def test_every_call_type_of_litellm_is_classified():
         assert sum(kind.value in group for group in groups) == 1, kind.value
 
 
+def test_the_import_of_spend_logs_skips_the_same_call_types():
+    import tomllib
+    from importlib.resources import files
+
+    from tracker.sources import litellm_call_types as types
+
+    profile = tomllib.loads((files("tracker") / "sources/profiles/litellm.toml").read_text(encoding="utf-8"))
+    assert set(profile["skip"][0]["call_type"]) == types.NO_MODEL_CALLS | types.BACKGROUND
+    assert set(profile["skip"][1]["call_type"]) == types.BATCH
+
+
 def test_a_call_type_that_is_not_known_is_a_row_if_it_has_usage():
     from tracker.sources.litellm_call_types import is_model_call
 

@@ -103,6 +103,17 @@ def test_litellms_spend_logs_are_read_in_each_form_and_once(write, load, databas
     assert sorted((row[6], row[7]) for row in found if row[9] == "chatcmpl-2") == [(None, False)]
 
 
+def test_litellms_operations_that_call_no_model_are_skipped(write, load, database_url):
+    kinds = ["aget_responses", "amoderation", "acreate_file", "aretrieve_batch", "acreate_batch", "alist_input_items"]
+    unused = {"total_tokens": 0, "prompt_tokens": 0, "completion_tokens": 0}
+    lines = [{**LITELLM, **unused, "request_id": f"r{number}", "call_type": kind} for number, kind in enumerate(kinds)]
+    lines.append({**LITELLM, "request_id": "batch_1", "call_type": "aretrieve_batch"})  # finished: it states usage
+    lines.append({**LITELLM, "request_id": "later", "call_type": "anew_kind"})
+    assert load(write(lines, "spend.jsonl"), "--profile", "litellm") == 0
+    found = stored(database_url, "metadata ->> 'request_id'")
+    assert sorted(row[0] for row in found) == ["batch_1", "later"]
+
+
 def test_a_row_whose_figures_changed_since_keeps_its_id(write, load, database_url):
     load(write([LITELLM], "a.csv"), "--profile", "litellm")
     load(write([{**LITELLM, "spend": 0.5}], "b.jsonl"), "--profile", "litellm")

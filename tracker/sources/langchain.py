@@ -17,7 +17,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from tracker.recording.capture import abandoned
-from tracker.recording.capture.call import CallState, begin
+from tracker.recording.capture.state import CallState, begin
 from tracker.recording.capture.streams import current
 from tracker.sources.shapes import provider_named
 

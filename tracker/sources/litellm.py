@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from tracker.recording.capture.call import CallState, begin
-from tracker.recording.capture.later import BackgroundResponse, BatchUsage, LaterUsage
+from tracker.recording.capture.batches import BatchUsage
+from tracker.recording.capture.later import BackgroundResponse, LaterUsage
+from tracker.recording.capture.state import CallState, begin
 from tracker.recording.capture.streams import current
 from tracker.sources.litellm_call_types import BACKGROUND, BATCH, is_model_call, operation_of
 from tracker.sources.shapes import provider_named

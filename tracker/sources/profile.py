@@ -13,7 +13,20 @@ from tracker.errors import SettingError
 from tracker.small_files import parse_toml, read_text
 from tracker.sources.rules import Rule, rule
 
-_KEYS = {"title", "source", "timezone", "map", "set", "only", "needs", "within", "identity", "ends", "aggregated"}
+_KEYS = {
+    "title",
+    "source",
+    "timezone",
+    "map",
+    "set",
+    "only",
+    "skip",
+    "needs",
+    "within",
+    "identity",
+    "ends",
+    "aggregated",
+}
 _TEXT_LISTS = ("needs", "within", "identity")
 
 
@@ -22,9 +35,10 @@ class Profile:
     """What a file holds and what becomes of it.
 
     `mapping` has a rule a column, `constants` a value for every row. A record counts only where each name in `only`
-    has one of its values and each in `needs` has any. `within` names the lists that records lie in. `identity` are the
-    names that tell a record from others, so that it keeps its id when its figures change; `ends` is the time by which
-    it must be over. `aggregated` records are sums of many calls, which no price can be found for.
+    has one of its values and each in `needs` has any, unless all names of a table in `skip` have one of theirs.
+    `within` names the lists that records lie in. `identity` are the names that tell a record from others, so that it
+    keeps its id when its figures change; `ends` is the time by which it must be over. `aggregated` records are sums of
+    many calls, which no price can be found for.
     """
 
     name: str
@@ -34,6 +48,7 @@ class Profile:
     mapping: Mapping[str, Rule] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    skip: tuple[Mapping[str, tuple[str, ...]], ...] = ()
     needs: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
     identity: tuple[str, ...] = ()
@@ -43,7 +58,7 @@ class Profile:
     @property
     def plain(self) -> dict[str, str] | None:
         """The mapping, where it is nothing but names of headers, as in a profile that was saved; else None."""
-        if self.only or self.needs or self.within or self.identity or self.ends or self.aggregated:
+        if self.only or self.skip or self.needs or self.within or self.identity or self.ends or self.aggregated:
             return None
         if any(rule != Rule(first=rule.first[:1]) for rule in self.mapping.values()):
             return None
@@ -108,8 +123,15 @@ def parse(text: str, name: str) -> Profile:
         constants={column: str(value) for column, value in document.get("set", {}).items()},
         aggregated=document.get("aggregated") is True,
         only={key: _texts(values, name, "only") for key, values in document.get("only", {}).items()},
+        skip=_tables(document.get("skip", []), name, "skip"),
         **lists,
     )
+
+
+def _tables(given: object, name: str, key: str) -> tuple[Mapping[str, tuple[str, ...]], ...]:
+    if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):
+        raise SettingError(f"In the profile {name[:60]!r}, {key} is not a list of tables.")
+    return tuple({column: _texts(values, name, key) for column, values in table.items()} for table in given)
 
 
 def _texts(given: object, name: str, key: str) -> tuple[str, ...]:

@@ -129,11 +129,15 @@ def _check(sample: list[records.Found], profile: Profile, mapping: Mapping[str, 
 
 
 def _counts(values: Mapping[str, Any], profile: Profile) -> bool:
-    for name, wanted in profile.only.items():
-        value = pick(values, name)
-        if ("" if value is None else str(value).strip().lower()) not in wanted:
-            return False
+    if not _matches(values, profile.only) or any(_matches(values, table) for table in profile.skip):
+        return False
     return all(str(pick(values, name) or "").strip() for name in profile.needs)
+
+
+def _matches(values: Mapping[str, Any], wanted: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether each name has one of its values, in lower case; a name without a value has the value ""."""
+    found = {name: pick(values, name) for name in wanted}
+    return all(("" if found[name] is None else str(found[name]).strip().lower()) in wanted[name] for name in wanted)
 
 
 def _identity(values: Mapping[str, Any], profile: Profile) -> str | None:

@@ -24,8 +24,8 @@ _IDLE_S = 5.0
 class Unfinished(Protocol):
     """A call whose row is not written yet."""
 
-    done: bool
-
+    @property
+    def done(self) -> bool: ...
     def finish_now(self, error: BaseException | None = None, *, broken_off: bool = False) -> None: ...
     def give_up(self) -> None: ...
 

@@ -92,6 +92,16 @@ class BodyObserver:
         self._end()
         self._observer.finish(error, broken_off=broken_off and not self._complete)
 
+    def finish_now(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
+        """`finish`, where it is known that no finalizer runs."""
+        self._end()
+        self._observer.finish_now(error, broken_off=broken_off and not self._complete)
+
+    def give_up(self) -> None:
+        """Write what is known."""
+        self._end()
+        self._observer.give_up()
+
     async def afinish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
         """`finish`, without blocking the event loop."""
         self._end()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 import weakref
@@ -179,12 +180,13 @@ class RecentCalls:
 
     def match_or_register(self, recorder: object, observation: Observation, record_id: UUID) -> UUID | None:
         """The id of the row that another source wrote of this call; None, and registered, where there is none."""
+        keys = _keys(observation)
         with self._lock:
             self._expire()
-            if (entry := self._best(recorder, observation)) is not None:
+            if (entry := self._best(recorder, observation, keys)) is not None:
                 entry.sources.add(observation.source)
                 return entry.record_id
-            self._register(recorder, observation, record_id)
+            self._register(recorder, observation, record_id, keys)
             return None
 
     def register(
@@ -193,7 +195,7 @@ class RecentCalls:
         """Register a row that is written; `sources` are those that are known to have observed it."""
         with self._lock:
             self._expire()
-            self._register(recorder, observation, record_id).sources.update(sources)
+            self._register(recorder, observation, record_id, _keys(observation)).sources.update(sources)
 
     def add_source(self, record_id: UUID, source: str) -> None:
         """Note that this source observed the row too, so that it matches no other call of that source."""
@@ -201,10 +203,10 @@ class RecentCalls:
             if (entry := self._entries.get(record_id)) is not None:
                 entry.sources.add(source)
 
-    def _best(self, recorder: object, observation: Observation) -> _Entry | None:
+    def _best(self, recorder: object, observation: Observation, keys: list[tuple[Any, ...]]) -> _Entry | None:
         """The entry with the same id and counts before one with only the same id or only equal counts."""
         best, rank = None, 0
-        for key in _keys(observation):
+        for key in keys:
             for entry in self._by_key.get(key, ()):
                 other = entry.observation
                 if observation.source in entry.sources or entry.recorder() is not recorder:
@@ -217,10 +219,14 @@ class RecentCalls:
                     best, rank = entry, score
         return best
 
-    def _register(self, recorder: object, observation: Observation, record_id: UUID) -> _Entry:
+    def _register(
+        self, recorder: object, observation: Observation, record_id: UUID, keys: list[tuple[Any, ...]]
+    ) -> _Entry:
         entry = self._entries[record_id] = _Entry(recorder, observation, record_id)
-        for key in _keys(observation):
-            self._by_key.setdefault(key, deque(maxlen=_MAX_PER_KEY)).append(entry)
+        for key in keys:
+            if (entries := self._by_key.get(key)) is None:
+                entries = self._by_key[key] = deque(maxlen=_MAX_PER_KEY)
+            entries.append(entry)
         return entry
 
     def _expire(self) -> None:
@@ -251,6 +257,18 @@ def _keys(observation: Observation) -> list[tuple[Any, ...]]:
 
 
 recent_calls = RecentCalls()
+_has_other_sources = False
+
+
+def note_other_source() -> None:
+    """A block or a callback is in use: from now on calls of wrapped clients are registered."""
+    global _has_other_sources
+    _has_other_sources = True
+
+
+def has_other_sources() -> bool:
+    """Whether a source besides wrapped clients may observe a call of this process."""
+    return _has_other_sources or "langchain_core" in sys.modules or "litellm" in sys.modules
 
 
 def _after_fork_in_child() -> None:

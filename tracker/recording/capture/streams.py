@@ -11,13 +11,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from tracker.recording.capture import abandoned
-from tracker.recording.capture.abandoned import Finalizer
+from tracker.recording.capture.abandoned import Finalizer, Unfinished
 
 
-class Observer(Protocol):
+class Observer(Unfinished, Protocol):
     """Receives a stream's pieces and its end. It must not refer to the stream, which would form a cycle."""
-
-    done: bool
 
     def add(self, piece: Any) -> None: ...
     def finish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None: ...

@@ -19,9 +19,11 @@ from uuid import UUID
 
 from tracker.errors import UsageTypeError
 from tracker.recording.capture import dedupe
+from tracker.recording.capture.batches import BatchUsage
 from tracker.recording.capture.body import observe_body
-from tracker.recording.capture.call import CallState, begin, checked
-from tracker.recording.capture.later import BackgroundResponse, BatchUsage, LaterUsage
+from tracker.recording.capture.call import checked
+from tracker.recording.capture.later import BackgroundResponse, LaterUsage
+from tracker.recording.capture.state import CallState, begin
 from tracker.sources.answers import follow, get
 
 if TYPE_CHECKING:
@@ -105,13 +107,13 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
     request = client.request
 
     def describe(_: Any, options: Any, **__: Any) -> Request | None:
-        url = str(options.url)
-        if str(options.method).lower() == "post" and (operation := _operation(url)) is not None:
+        url, method = str(options.url), str(options.method).lower()
+        if method == "post" and (operation := _operation(url)) is not None:
             model = _text(follow(options, ("json_data", "model")))
-            later = BackgroundResponse(creates=True) if _is_background(options, url) else None
-            return Request({"operation": operation, "model": model, **known}, later)
-        later = _retrieval(str(options.method).lower(), _path(url))
-        return None if later is None else Request({"operation": "chat", **known}, later)
+            created = BackgroundResponse(creates=True) if _is_background(options, url) else None
+            return Request({"operation": operation, "model": model, **known}, created)
+        polled = _retrieval(method, _path(url))
+        return None if polled is None else Request({"operation": "chat", **known}, polled)
 
     client.request = _recorded(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
     for name in ("copy", "with_options"):
@@ -121,7 +123,7 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
 
 
 def _is_background(options: Any, url: str) -> bool:
-    if not _path(url).endswith("/responses"):
+    if not url.rstrip("/").endswith("/responses"):
         return False
     return any(follow(options, (name, "background")) is True for name in ("json_data", "extra_json"))
 
@@ -180,7 +182,8 @@ class _LazyInteractions:
     """Stands for `client.interactions` until its first use, then the client has its own object there, wrapped."""
 
     def __init__(self, client: Any, wrap_owner: Callable[[Any], None]) -> None:
-        self._client, self._wrap_owner = client, wrap_owner
+        self._client = client
+        self._wrap_owner: Callable[[Any], None] | None = wrap_owner
         self._owner = client._interactions  # noqa: SLF001  None, or made before the client was wrapped
 
     def __getattr__(self, name: str) -> Any:
