@@ -118,7 +118,8 @@ class TokenUsage(Frozen):
         metadata: Mapping[str, Any] = _NEW,
         id: UUID | str = _NEW,  # noqa: A002  the column's name
     ) -> None:
-        given = {name: value for name, value in locals().items() if name in FIELDS}
+        given = dict(locals())
+        del given["self"]
         for name, make in _MADE.items():
             if given[name] is _NEW:
                 given[name] = make()
