@@ -35,6 +35,7 @@ _COUNTS = (
 TOKENS = (*_COUNTS, "total_tokens")
 _REQUIRED_TEXT = ("model", "user_id", "operation")
 _OPTIONAL_TEXT = ("session_id", "provider", "error_message", "cost_source")
+_MAY_BE_NONE = frozenset({*_OPTIONAL_TEXT, "total_tokens", "processing_time", "cost"})
 # PostgreSQL's text holds neither NUL nor half of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -151,8 +152,10 @@ def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     row = {**DEFAULTS, **given}
     for name, check in CHECKS.items():
-        if (value := row[name]) is None or value is not _USUAL.get(name):
-            row[name] = check(value)
+        value = row[name]
+        if name in _MAY_BE_NONE if value is None else value is _USUAL.get(name):
+            continue
+        row[name] = check(value)
     return completed(row)
 
 
