@@ -35,6 +35,7 @@ _COUNTS = (
 TOKENS = (*_COUNTS, "total_tokens")
 _REQUIRED_TEXT = ("model", "user_id", "operation")
 _OPTIONAL_TEXT = ("session_id", "provider", "error_message", "cost_source")
+_MAY_BE_NONE = frozenset({*_OPTIONAL_TEXT, "total_tokens", "processing_time", "cost"})
 # PostgreSQL's text holds neither NUL nor half of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -118,7 +119,8 @@ class TokenUsage(Frozen):
         metadata: Mapping[str, Any] = _NEW,
         id: UUID | str = _NEW,  # noqa: A002  the column's name
     ) -> None:
-        given = {name: value for name, value in locals().items() if name in FIELDS}
+        given = dict(locals())
+        del given["self"]
         for name, make in _MADE.items():
             if given[name] is _NEW:
                 given[name] = make()
@@ -150,8 +152,10 @@ def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     row = {**DEFAULTS, **given}
     for name, check in CHECKS.items():
-        if (value := row[name]) is None or value is not _USUAL.get(name):
-            row[name] = check(value)
+        value = row[name]
+        if name in _MAY_BE_NONE if value is None else value is _USUAL.get(name):
+            continue
+        row[name] = check(value)
     return completed(row)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tracker.sources import several_models, usage_parts
 from tracker.sources.consistency import check_usage, numbers_only
 from tracker.sources.model_names import model_from_resource, provider_of
-from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text
+from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text, word
 from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, VERTEX_EMBEDDINGS
 from tracker.sources.provider_shapes import MESSAGES, RESPONSES
 from tracker.sources.shapes import (
@@ -141,11 +141,16 @@ class AnswerReader:
             self._by_model = usages
 
     def _note_names(self, node: object, *, over: bool) -> None:
-        model = text(node, "model_version") or text(node, "model") or _langchain_model(node)
+        fields = pydantic_fields(node)
+        names = ("model_version", "model", "response_id", "id")
+        version, model, response_id, own_id = (
+            text(node, name) if fields is None else word(fields.get(name)) for name in names
+        )
+        model = version or model or _langchain_model(node)
         if model and (over or self._model is None):
             self._model = model
-        if (response_id := text(node, "response_id") or text(node, "id")) and (over or self._id is None):
-            self._id = response_id
+        if (stated_id := response_id or own_id) and (over or self._id is None):
+            self._id = stated_id
 
     def _note_tier(self, piece: object, node: object, path: Path) -> None:
         """The tier that served the call, which a response states beside its usage."""

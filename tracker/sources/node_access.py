@@ -82,7 +82,11 @@ def _kind(kind: type) -> str:
 
 def text(node: object, name: str) -> str | None:
     """A field's text, of an enumeration its value; None if it is blank or no text."""
-    value = get(node, name)
+    return word(get(node, name))
+
+
+def word(value: object) -> str | None:
+    """A value that is a text, of an enumeration its value; None if it is blank or no text."""
     return str.__str__(value) if isinstance(value, str) and value.strip() else None
 
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from tracker.sources.consistency import CountError, to_count
 from tracker.sources.node_access import Path, camel_case, follow, get, is_number, pydantic_fields
-from tracker.sources.shapes import COUNTS, EMBEDDING_OBJECT, EMBEDDING_TOTAL, Shape, rule
+from tracker.sources.other_shapes import EMBEDDING_OBJECT, EMBEDDING_TOTAL
 from tracker.sources.totals import Terms
+from tracker.sources.usage_shape import COUNTS, Shape, rule
 
 
 class Step(NamedTuple):
