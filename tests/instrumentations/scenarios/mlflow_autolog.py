@@ -12,8 +12,9 @@ PACKAGES = ("openai", "anthropic", "google-genai", "langchain", "litellm")
 
 def setup(c: Any) -> None:
     import os
+    import tempfile
 
-    os.environ["MLFLOW_TRACE_SAMPLING_RATIO"] = "1"
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{tempfile.mkdtemp()}/mlflow.db"
     os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
     import mlflow
 
