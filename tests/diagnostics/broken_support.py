@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
+from refusing import refusing
 from support import locked, run, with_database, with_parameters, with_role
 
 from tracker.database.url import clean
@@ -319,6 +320,48 @@ def database_with_no_connection_left(place):
 def pooler_that_refuses_a_parameter(place):
     place.asks_the_server_itself()
     return url(place.fixture("pooler")(place.plain_url), PGOPTIONS="-c statement_timeout=5s")
+
+
+def refused_login(place, sqlstate, message):
+    return url(place.stack.enter_context(refusing(sqlstate, message)).url)
+
+
+@causes("session_pool_full")
+def session_pooler_without_a_connection(place):
+    said = "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15"
+    return refused_login(place, "XX000", said)
+
+
+@causes("tenant_unnamed")
+def user_without_the_project(place):
+    return refused_login(place, "XX000", "(ENOIDENTIFIER) no tenant identifier provided (external_id or sni_hostname)")
+
+
+@causes("quota_exceeded")
+def quota_of_the_provider(place):
+    return refused_login(place, "XX000", "Your account or project has exceeded the compute time quota.")
+
+
+@causes("pooler_credentials")
+def proxy_without_the_roles_secret(place):
+    return refused_login(place, "28000", "This RDS proxy has no credentials for the role app. Check the credentials.")
+
+
+@causes("password_wrong")
+def korean_server_that_refuses_the_password(place):
+    return refused_login(place, "28P01", '사용자 "app"의 password 인증을 실패했습니다')
+
+
+@causes("connect_refused")
+def refusal_that_nobody_knows(place):
+    return refused_login(place, "XX000", "the flux capacitor is empty")
+
+
+@causes("statement_pooling")
+def pooler_in_statement_mode(place):
+    place.asks_the_server_itself()
+    place.through_pooler = True
+    return url(place.fixture("statement_pooler")(place.plain_url), TRACKER_DEADLINE_S="5")
 
 
 @causes("silent_after_login")

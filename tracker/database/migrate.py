@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracker.database import adoption, indexes
+from tracker.database import adoption, indexes, statement_mode
 from tracker.database.driver import Connection, execute
+from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.database.timer import Deadline
 from tracker.errors import DatabaseError, SettingError, SetupError, TransientError
@@ -63,7 +64,12 @@ def migrate(
         reraise=True,
     ):
         with attempt:
-            run.all()
+            try:
+                run.all()
+            except TransientError as error:
+                if error.code == "connection_lost" and refuses_transactions(connect):
+                    raise statement_mode.explain() from None
+                raise
     if dry_run and schema and run.result.statements:
         # Our statements name no schema: they run in the one that DATABASE_URL names.
         run.result.statements.insert(0, f"SET search_path = {quote(schema)};")

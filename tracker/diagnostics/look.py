@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracker.database.driver import elapsed_ms
+from tracker.database.driver import Connection, connect, elapsed_ms
 from tracker.database.timer import Deadline
 from tracker.database.url import DatabaseUrl
 from tracker.diagnostics.server import Server, missing_rights, moment, objections
@@ -79,8 +79,7 @@ def look(
         if way.network():
             _inside(found, way, settings, deadline, reserve, clock)
     finally:
-        if way.connection is not None:
-            way.connection.close()
+        way.close()
         failed = way.failed
         found.database["steps"] = [
             {"name": s.name, "ok": s.ok, "ms": s.ms, "code": s.code, "detail": s.detail} for s in way.steps
@@ -109,12 +108,23 @@ def _inside(
             started = time.perf_counter()
             guard = Deadline(connection)
             with guard(deadline):
-                _questions(found, Server(connection, way.url.schema, deadline), way, settings, clock)
-            connection.close()
+                server = Server(connection, way.url.schema, deadline, lambda: _again(way, settings, deadline))
+                _questions(found, server, way, settings, clock)
+            way.close()
     except DatabaseError as refused:
         found.database["healthy"] = False
         hung = guard is not None and guard.fired
         way.fail("query" if way.connection else "login", _silent(way.url) if hung else refused, started)
+
+
+def _again(way: Way, settings: Settings, deadline: float) -> Connection:
+    """Another connection in the place of the one that a pooler ended."""
+    way.close()
+    name = application_name(settings.runtime, "token-tracker diagnosis")
+    left_s = max(0.1, deadline - time.monotonic())
+    way.connection = connect(way.url, timeout_s=min(LOGIN_S, left_s), application_name=name)
+    Deadline(way.connection)(deadline)
+    return way.connection
 
 
 def _silent(url: DatabaseUrl) -> DatabaseError:
@@ -182,6 +192,7 @@ def _table_facts(
         state["insertAllowed"] = False
         return
     refused = server.try_insert(table, settings.runtime)
+    state["statementMode"] = server.statement_mode
     state["insertAllowed"] = refused is None
     state["healthy"] = refused is None and not table.missing_columns
     if refused is not None:

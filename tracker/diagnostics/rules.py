@@ -151,6 +151,10 @@ def _public(facts: Facts) -> str | None:
     return "Row-level security is off on token_usage." if _connected(facts).get("publicKeyReads") else None
 
 
+def _statement_mode(facts: Facts) -> str | None:
+    return "BEGIN ended the connection, twice." if _connected(facts).get("statementMode") else None
+
+
 def _frozen(facts: Facts) -> str | None:
     runtime = facts["runtime"]
     if runtime["serverless"] and runtime["mode"] == "background":
@@ -218,6 +222,10 @@ RULES: tuple[Rule, ...] = (
          "Use the provider's transaction pooler, or lower TRACKER_POOL_SIZE."),
     Rule("clock_off", "warning", _skewed, "This machine's clock is wrong, or the database's is.",
          "Set the clock by NTP: calls are counted at the time that this machine says."),
+    Rule("statement_pooling", "warning", _statement_mode,
+         "The pooler is in statement mode: recording works, and whatever needs a transaction doesn't.",
+         "For migrate, rollup, prune, reprice and the dashboard: the database's direct address, or pool_mode ="
+         " transaction at the pooler."),
     Rule("far_away", "warning", _far, "The function and the database are far from each other.",
          "Run the function in the database's region; the first connection takes several round trips."),
     Rule("background_on_serverless", "warning", _frozen,

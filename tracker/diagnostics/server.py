@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from tracker.database import adoption
 from tracker.database.driver import Connection, elapsed_ms, execute
 from tracker.database.migrate import VERSIONS
+from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, Table, quote, read_table
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.recording.instance import Instance
@@ -24,6 +25,11 @@ from tracker.usage import TokenUsage
 QUESTION_MS = 1500
 LOCK_MS = 1000
 _LEAST_S = 0.2
+_TAKEN_BACK = "TT000"
+_TAKE_BACK = (
+    "; DO $$ BEGIN RAISE EXCEPTION 'token-tracker doctor takes its test insert back'"
+    f" USING ERRCODE = '{_TAKEN_BACK}'; END $$"
+)
 
 
 @cache
@@ -34,12 +40,17 @@ def _text(question: str) -> str:
 class Server:
     """Asks one connection, until `deadline` (`time.monotonic`). Every method raises `DatabaseError`."""
 
-    def __init__(self, connection: Connection, schema: str | None, deadline: float) -> None:
+    def __init__(
+        self, connection: Connection, schema: str | None, deadline: float, reconnect: Callable[[], Connection]
+    ) -> None:
         self._connection = connection
+        self._reconnect = reconnect
         self._schema = schema or DEFAULT_SCHEMA
         self._deadline = deadline
         self.unanswered: dict[str, str] = {}
         """Questions that stayed open: each with the sentence that says why."""
+        self.statement_mode = False
+        """Whether a pooler takes no transactions."""
 
     def _limit(self) -> str:
         left = self._deadline - time.monotonic()
@@ -94,18 +105,40 @@ class Server:
 
         Only this finds what no catalog tells: triggers, constraints, policies, locks. The row is never committed.
         """
-        usage = TokenUsage(model="token-tracker-probe", operation="diagnosis", is_test=True)
-        row = {**Instance(runtime).row(usage, "direct"), "sequence": None}
-        known = {name: value for name, value in row.items() if name in table.columns}
+        refused = self._try_insert(table, runtime)
+        if refused is None or refused.code != "connection_lost":
+            return refused
+        if refuses_transactions(self._reconnect):
+            self.statement_mode = True
+            self._connection = self._reconnect()
+            refused = self._try_insert_alone(table, runtime)
+        return refused
+
+    def _try_insert(self, table: Table, runtime: Runtime) -> DatabaseError | None:
         try:
             prefix = "BEGIN; " + self._limit() + "SET TRANSACTION READ WRITE; "
-            insert(self._connection, Target.of(table), known, prefix)
+            insert(self._connection, Target.of(table), _probe(table, runtime), prefix)
         except DatabaseError as error:
             return error
         finally:
             with suppress(DatabaseError):
                 execute(self._connection, "ROLLBACK")
         return None
+
+    def _try_insert_alone(self, table: Table, runtime: Runtime) -> DatabaseError | None:
+        """The same where no transaction may be begun: an error in the same message takes the row back."""
+        try:
+            prefix = self._limit() + "SET TRANSACTION READ WRITE; "
+            insert(self._connection, Target.of(table), _probe(table, runtime), prefix, _TAKE_BACK)
+        except DatabaseError as error:
+            return None if error.sqlstate == _TAKEN_BACK else error
+        return None
+
+
+def _probe(table: Table, runtime: Runtime) -> dict[str, Any]:
+    usage = TokenUsage(model="token-tracker-probe", operation="diagnosis", is_test=True)
+    row = {**Instance(runtime).row(usage, "direct"), "sequence": None}
+    return {name: value for name, value in row.items() if name in table.columns}
 
 
 def objections(table: Table) -> list[str]:

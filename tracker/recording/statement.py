@@ -85,12 +85,12 @@ class Arrival(NamedTuple):
     retry_count: int
 
 
-def insert(connection: Connection, target: Target, row: Row, prefix: str = "") -> bool:
+def insert(connection: Connection, target: Target, row: Row, prefix: str = "", suffix: str = "") -> bool:
     """Insert one record in one round trip; False when its id was there. Raises `DatabaseError`."""
     columns = target.columns(row)
     count, _ = execute(
         connection,
-        prefix + _single(target.name, columns),
+        prefix + _single(target.name, columns) + suffix,
         [v if type(v := row[name]) in _PLAIN else stored_value(name, v, target.zone) for name in columns],
     )
     return count == 1
