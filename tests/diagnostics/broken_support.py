@@ -123,6 +123,21 @@ def setting_that_cannot_be_read(place):
     return url(place.url, TRACKER_POOL_SIZE="many")
 
 
+@causes("tls_unreadable")
+def mode_of_tls_in_capitals(place):
+    return url(with_parameters(place.url, "sslmode=REQUIRE"))
+
+
+@causes("tls_unreadable")
+def parameter_of_tls_that_nobody_knows(place):
+    return url(with_parameters(place.url, "ssl_mode=verify-full"))
+
+
+@causes("setting_malformed")
+def list_of_users_that_cannot_be_read(place):
+    return url(place.url, TRACKER_DASHBOARD_USERS="ann")
+
+
 @causes("exposed_secret")
 def secret_in_the_browser(place):
     return url(place.url, NEXT_PUBLIC_SUPABASE_SERVICE_ROLE_KEY="eyJhbGciOi.eyJyb2xlIjoi.signature")

@@ -679,3 +679,11 @@ def test_recording_goes_on_while_the_first_threads_connection_is_closed_under_it
     recorder._pool.release(lease)
     with closing(recorder):
         assert recorder.record(a_call()).retry_count == 0
+
+
+def test_records_wait_while_a_setting_of_tls_cannot_be_read(proxy):
+    with Tracker(database_url=f"{proxy.url}?sslmode=REQUIRE", mode="direct", deadline_s=1) as recorder:
+        outcome = recorder.record(a_call())
+        assert outcome.status == "queued"
+        assert "sslmode='REQUIRE'" in outcome.error
+    assert proxy.connections == 0

@@ -18,6 +18,7 @@ from tracker.errors import DatabaseError
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
+_LIBPQ_16 = 160000
 Connection = psycopg2.extensions.connection
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 DriverError = psycopg2.Error
@@ -49,6 +50,11 @@ def is_libpq_key(key: str) -> bool:
     except psycopg2.ProgrammingError:
         return False
     return True
+
+
+def has_system_roots() -> bool:
+    """Whether the installed libpq can verify by the system's root certificates, `sslrootcert=system`."""
+    return bool(psycopg2.__libpq_version__ >= _LIBPQ_16)
 
 
 class SteadyConnection(Connection):
