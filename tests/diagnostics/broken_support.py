@@ -486,6 +486,16 @@ def column_that_every_insert_must_name(place):
     return url(place.url)
 
 
+@causes("duplicate_indexes")
+def indexes_that_an_earlier_version_built_twice(place):
+    run(
+        place.plain_url,
+        "CREATE INDEX token_usage_created_at_idx1 ON token_usage (created_at)",
+        "CREATE INDEX token_usage_user_id_created_at_idx1 ON token_usage (user_id, created_at)",
+    )
+    return url(place.url)
+
+
 @causes("constraint_violated")
 def constraint_that_refuses_records(place):
     run(place.plain_url, "ALTER TABLE token_usage ADD CHECK (user_id LIKE 'u@_%' ESCAPE '@')")

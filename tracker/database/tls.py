@@ -69,7 +69,8 @@ def read(
         else:
             raise TlsSettingError(
                 f"{variable} holds the parameter {_shown(key)}, which libpq doesn't know, and without it the"
-                f" connection could be less secure than meant; write sslmode= with one of {', '.join(MODES)}, and sslrootcert=FILE."
+                f" connection could be less secure than meant; write sslmode= with one of"
+                f" {', '.join(MODES)}, and sslrootcert=FILE."
             )
     if modes:
         given["sslmode"] = _strongest(modes, variable)

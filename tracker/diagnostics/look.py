@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracker.database.driver import Connection, connect, elapsed_ms
+from tracker.database.indexes import duplicates
 from tracker.database.timer import Deadline
 from tracker.database.url import DatabaseUrl
 from tracker.diagnostics.server import Server, missing_rights, moment, objections
@@ -183,6 +184,7 @@ def _table_facts(
     state["columnsMissing"] = list(table.missing_columns)
     state["objections"] = objections(table)
     state["takesNotes"] = table.takes_notes
+    state["duplicateIndexes"] = duplicates(table)
     state["costIsNeverUnknown"] = "cost" in table.defaulted
     state["publicKeyReads"] = table.supabase and not table.row_security
     state["migrationsPending"] = server.pending_migrations()

@@ -131,4 +131,5 @@ def _grants(missing: Sequence[str], target: Mapping[str, Any]) -> str:
 def _of_rules(facts: Facts) -> Iterator[Recommendation]:
     for rule in RULES:
         if (evidence := rule.find(facts)) is not None:
-            yield Recommendation(rule.code, rule.severity, rule.cause, evidence, rule.remedy)
+            remedy = rule.remedy if isinstance(rule.remedy, str) else rule.remedy(facts)
+            yield Recommendation(rule.code, rule.severity, rule.cause, evidence, remedy)

@@ -20,13 +20,13 @@ LARGE_POOL = 10
 
 
 class Rule(NamedTuple):
-    """`find` returns the evidence, or None where the rule doesn't apply."""
+    """`find` returns the evidence, or None where the rule doesn't apply; `remedy` may depend on the report."""
 
     code: str
     severity: Severity
     find: Callable[[Facts], str | None]
     cause: str
-    remedy: str
+    remedy: str | Callable[[Facts], str]
 
 
 def _connected(facts: Facts) -> Facts:
@@ -142,6 +142,15 @@ def _mute(facts: Facts) -> str | None:
     return "The role may not insert into token_tracker_ledger and token_tracker_alerts." if mute else None
 
 
+def _repeated_indexes(facts: Facts) -> str | None:
+    repeated = _connected(facts).get("duplicateIndexes")
+    return f"{len(repeated)} indexes have the keys of others." if repeated else None
+
+
+def _drop_indexes(facts: Facts) -> str:
+    return "As the table's owner: " + " ".join(facts["database"]["duplicateIndexes"])
+
+
 def _never_unpriced(facts: Facts) -> str | None:
     never = _connected(facts).get("costIsNeverUnknown")
     return "The column cost is NOT NULL, and its default stands in for what isn't known." if never else None
@@ -243,6 +252,8 @@ RULES: tuple[Rule, ...] = (
          "A call without a known price counts as free in every figure.",
          "token-tracker reprice, then as the table's owner: ALTER TABLE token_usage ALTER COLUMN cost DROP NOT NULL,"
          " ALTER COLUMN cost DROP DEFAULT;"),
+    Rule("duplicate_indexes", "warning", _repeated_indexes,
+         "An earlier version left indexes on token_usage that repeat others.", _drop_indexes),
     Rule("public_key_reads", "warning", _public, "Anyone with the project's public key can read token_usage.",
          "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY; REVOKE ALL ON token_usage FROM anon, authenticated;"),
     Rule("not_encrypted", "warning", _plain, "Records travel unencrypted.", "Add ?sslmode=require to DATABASE_URL."),
