@@ -464,6 +464,18 @@ def row_level_security_without_a_policy(place):
     return url(place.of_role(role))
 
 
+@causes("right_missing")
+def row_level_security_with_a_policy_for_inserts_alone(place):
+    role = place.new_role()
+    run(
+        place.plain_url,
+        f"GRANT SELECT, INSERT ON token_usage TO {role}",
+        "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY inserts ON token_usage FOR INSERT TO {role} WITH CHECK (true)",
+    )
+    return url(place.of_role(role))
+
+
 @causes("not_adoptable")
 def id_that_is_not_unique(place):
     run(place.plain_url, "ALTER TABLE token_usage DROP CONSTRAINT token_usage_pkey")

@@ -59,6 +59,10 @@ _SETUP: dict[str, tuple[str, str, str]] = {
 MISSING_RIGHT = "42501"
 _IN_SCHEMA = "SCHEMA public TO the user, or on the schema that DATABASE_URL names"
 _AND_POLICY = "; with row-level security also CREATE POLICY."
+_INSERTING = (
+    "GRANT SELECT, INSERT ON {table} TO the user; with row-level security also CREATE POLICY, for SELECT and for"
+    " INSERT: ON CONFLICT reads the key."
+)
 # What a statement of ours needs: the first words that are in it, what can't be done, the remedy.
 _RIGHTS: tuple[tuple[str, str, str], ...] = (
     ("CREATE TABLE", "create a table in the schema", f"GRANT CREATE, USAGE ON {_IN_SCHEMA}."),
@@ -68,7 +72,11 @@ _RIGHTS: tuple[tuple[str, str, str], ...] = (
         "Migrate as its owner, or ALTER TABLE {table} OWNER TO the user.",
     ),
     ("DELETE FROM", "delete from {table}", "GRANT SELECT, DELETE ON {table} TO the user" + _AND_POLICY),
-    ("INSERT INTO", "insert into {table}", "GRANT SELECT, INSERT ON {table} TO the user" + _AND_POLICY),
+    (
+        "INSERT INTO",
+        "insert into {table}",
+        _INSERTING,
+    ),
     ("", "read {table}", "GRANT SELECT ON {table} TO the user" + _AND_POLICY),
 )
 _OUR_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z]+)\b")

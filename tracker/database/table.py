@@ -106,6 +106,7 @@ class Index(NamedTuple):
 class Table(NamedTuple):
     """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz.
 
+    `sees_no_rows`: row-level security is on, and no policy for SELECT is for this role.
     `required` are the NOT NULL columns without a default that an insert of ours may leave without a value,
     `defaulted` those of ours whose default must stand in for NULL.
     """
@@ -126,6 +127,7 @@ class Table(NamedTuple):
     late_index: bool = False
     estimated_rows: int = 0
     takes_notes: bool = False
+    sees_no_rows: bool = False
 
     @property
     def exists(self) -> bool:
@@ -192,4 +194,5 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         late_index=found["late_index"],
         estimated_rows=int(found["estimated_rows"]),
         takes_notes=bool(found["takes_notes"]),
+        sees_no_rows=found["sees_no_rows"],
     )

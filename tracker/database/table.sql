@@ -26,6 +26,12 @@ SELECT json_build_object(
         JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_am m ON m.oid = c.relam
         WHERE i.indrelid = t.oid AND i.indpred IS NULL AND m.amname = 'btree'), '[]'),
+    -- Does row-level security show this role no row at all, since no policy for SELECT is for it?
+    'sees_no_rows', coalesce(row_security_active(t.oid) AND NOT EXISTS (
+        SELECT 1
+        FROM pg_policy p
+        WHERE p.polrelid = t.oid AND p.polcmd IN ('r', '*') AND p.polpermissive
+          AND EXISTS (SELECT 1 FROM unnest(p.polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false),
     -- May this role tell the ledger and the table of alerts? Under row-level security a policy has to let it, too.
     'takes_notes', (
         SELECT count(*) = 2 AND bool_and(

@@ -12,7 +12,7 @@ from tracker.database.driver import Connection, connect, elapsed_ms
 from tracker.database.indexes import duplicates
 from tracker.database.timer import Deadline
 from tracker.database.url import DatabaseUrl
-from tracker.diagnostics.server import Server, missing_rights, moment, objections
+from tracker.diagnostics.server import Server, missing_rights, moment, objections, only_reads
 from tracker.diagnostics.steps import Step, Way
 from tracker.errors import DatabaseError, TransientError
 from tracker.runtime import application_name
@@ -190,6 +190,8 @@ def _table_facts(
     state["migrationsPending"] = server.pending_migrations()
     rights = server.ask("rights")
     state["rightsMissing"] = missing_rights(rights[0] if rights else None, table.schema)
+    state["onlyReads"] = only_reads(state["rightsMissing"])
+    state["seesNoRows"] = table.sees_no_rows
     if in_recovery:
         state["insertAllowed"] = False
         return

@@ -9,6 +9,7 @@ from typing import Any
 from tracker.database.table import quote
 from tracker.diagnostics.remedies import SHAPES, STEPS
 from tracker.diagnostics.rules import RULES, Facts, Severity
+from tracker.diagnostics.server import INSERT_POLICY, SELECT_POLICY
 
 _ORDER = ("error", "warning", "info")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -89,12 +90,15 @@ def _of_table(facts: Facts) -> Iterator[Recommendation]:
     state = facts["database"]
     if missing := state["rightsMissing"]:
         user = state["target"]["user"] or "the role"
+        remedy = _grants(missing, state["target"])
+        if state["onlyReads"]:
+            remedy += " Where the role is meant to read only, nothing is to be done."
         yield Recommendation(
             "right_missing",
             "error",
-            f"The database user {user} lacks a right: {', '.join(missing)}.",
+            f"This role cannot record: the database user {user} lacks a right: {', '.join(missing)}.",
             f"The catalog says so, and an insert was refused: {state['error']['sentence']}",
-            _grants(missing, state["target"]),
+            remedy,
         )
     elif state["objections"]:
         cause = "The table token_usage can't take records as it is. " + state["objections"][0]
@@ -121,8 +125,13 @@ def _grants(missing: Sequence[str], target: Mapping[str, Any]) -> str:
     as_owner = []
     if {"SELECT", "INSERT"} & set(missing):
         as_owner.append(f"GRANT SELECT, INSERT ON {table} TO {user};")
-    if any("policy" in right for right in missing):
+    policies = {SELECT_POLICY, INSERT_POLICY} & set(missing)
+    if len(policies) == 2:
         as_owner.append(f"CREATE POLICY token_tracker ON {table} TO {user} USING (true) WITH CHECK (true);")
+    elif SELECT_POLICY in policies:  # ON CONFLICT reads the key, so that an insert needs it too
+        as_owner.append(f"CREATE POLICY token_tracker_reads ON {table} FOR SELECT TO {user} USING (true);")
+    elif policies:
+        as_owner.append(f"CREATE POLICY token_tracker_inserts ON {table} FOR INSERT TO {user} WITH CHECK (true);")
     if as_owner:
         found.append("As the table's owner: " + " ".join(as_owner))
     return " ".join(found)

@@ -142,6 +142,11 @@ def _mute(facts: Facts) -> str | None:
     return "The role may not insert into token_tracker_ledger and token_tracker_alerts." if mute else None
 
 
+def _sees_nothing(facts: Facts) -> str | None:
+    blind = _connected(facts).get("seesNoRows")
+    return "Row-level security is on, and no policy for SELECT is for this role." if blind else None
+
+
 def _repeated_indexes(facts: Facts) -> str | None:
     repeated = _connected(facts).get("duplicateIndexes")
     return f"{len(repeated)} indexes have the keys of others." if repeated else None
@@ -213,6 +218,9 @@ RULES: tuple[Rule, ...] = (
     Rule("right_missing", "warning", _blind, "The database user lacks a right on token_usage.",
          "As its owner: GRANT SELECT, INSERT ON token_usage TO the user; where row-level security is on, also"
          " CREATE POLICY token_tracker ON token_usage TO the user USING (true) WITH CHECK (true);"),
+    Rule("sees_no_rows", "warning", _sees_nothing,
+         "This role sees no rows of token_usage: an empty page doesn't mean that nothing was recorded.",
+         "As the table's owner: CREATE POLICY token_tracker_reads ON token_usage FOR SELECT TO the user USING (true);"),
     Rule("outbox_unwritable", "warning", _unwritable, "Records can't be kept while the database doesn't answer.",
          "Set TRACKER_OUTBOX to a file that can be written (on serverless: in /tmp)."),
     Rule("outbox_damaged", "warning", _damaged, "An outbox can't be read.",

@@ -25,6 +25,8 @@ from tracker.usage import TokenUsage
 QUESTION_MS = 1500
 LOCK_MS = 1000
 _LEAST_S = 0.2
+SELECT_POLICY = "a row-level security policy for SELECT"
+INSERT_POLICY = "a row-level security policy for INSERT"
 _TAKEN_BACK = "TT000"
 _TAKE_BACK = (
     "; DO $$ BEGIN RAISE EXCEPTION 'token-tracker doctor takes its test insert back'"
@@ -173,6 +175,13 @@ def missing_rights(found: Mapping[str, Any] | None, schema: str) -> list[str]:
         rights.append("SELECT")
     if not found["may_insert"]:
         rights.append("INSERT")
+    if found["row_security_active"] and not found["policy_selects"]:
+        rights.append(SELECT_POLICY)
     if found["row_security_active"] and not found["policy_inserts"]:
-        rights.append("a row-level security policy for INSERT")
+        rights.append(INSERT_POLICY)
     return rights
+
+
+def only_reads(missing: list[str]) -> bool:
+    """Whether a role lacks nothing but the right to insert: it is one for reading."""
+    return bool(missing) and {*missing} <= {"INSERT", INSERT_POLICY}
