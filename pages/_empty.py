@@ -12,7 +12,7 @@ from _range import charted, write_days, zone
 from _words import _
 
 from tracker import settings
-from tracker.database.table import DEFAULT_SCHEMA, quote
+from tracker.database.table import quote
 from tracker.reports import Reader, removal, usage
 from tracker.reports.choices import COLUMNS
 
@@ -39,7 +39,7 @@ def sees_nothing(reader: Reader) -> None:
         st.markdown(
             _("Row-level security is on, and no policy lets this role read. The table's owner can change that:")
         )
-        schema, user = quote(reader.database.url.schema or DEFAULT_SCHEMA), quote(reader.database.url.user or "role")
+        schema, user = quote(reader.table().schema), quote(reader.database.url.user or "role")
         policy = f"CREATE POLICY token_tracker_reads ON {schema}.token_usage FOR SELECT TO {user} USING (true);"
         st.code(policy, language="sql", wrap_lines=True)
 

@@ -178,7 +178,7 @@ def test_a_connect_timeout_that_is_no_whole_number_is_dropped(value):
     ("query", "schema"),
     [
         ("schema=tracking", "tracking"),
-        ("schema=public", None),
+        ("schema=public", "public"),
         ("schema=", None),
         ("currentSchema=tracking", "tracking"),
         ("options=-csearch_path%3Dtracking", "tracking"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote as quote_url
 
 from tracker.database import adoption, indexes, statement_mode
 from tracker.database.driver import Connection, execute
@@ -51,9 +52,11 @@ def migrate(
 
     A table, column or index of ours that went missing since an earlier run is made again.
     `timezone` says what an adopted table's naive `created_at` means (IANA name, UTC unless told).
-    Raises `SetupError` when a table can't be adopted (nothing is changed then), other `DatabaseError`s as they come.
+    `schema` names the table's; without one, or with a `SearchPath`, it is where a `token_usage` is.
+    Raises `TwoTablesError` where that is in two schemas and neither has been migrated, `SetupError` when a table can't
+    be adopted (nothing is changed then), other `DatabaseError`s as they come.
     """
-    run = _Run(connect, schema or DEFAULT_SCHEMA, dry_run, timezone)
+    run = _Run(connect, schema, dry_run, timezone)
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
     # A lock somebody holds ends a try after _LOCK_TIMEOUT, so that nobody queues behind us for longer.
@@ -70,9 +73,9 @@ def migrate(
                 if error.code == "connection_lost" and refuses_transactions(connect):
                     raise statement_mode.explain() from None
                 raise
-    if dry_run and schema and run.result.statements:
-        # Our statements name no schema: they run in the one that DATABASE_URL names.
-        run.result.statements.insert(0, f"SET search_path = {quote(schema)};")
+    if dry_run and run.schema != DEFAULT_SCHEMA and run.result.statements:
+        # Our statements name no schema.
+        run.result.statements.insert(0, f"SET search_path = {quote(run.schema)};")
     return run.result
 
 
@@ -82,18 +85,50 @@ def _worth_waiting_for(error: BaseException) -> bool:
     return bool(reached)
 
 
+class TwoTablesError(SettingError):
+    """Two schemas have a token_usage, and nothing says which is meant. `schemas` are their names."""
+
+    def __init__(self, schemas: Sequence[str]) -> None:
+        names = " and ".join(f"{quote(name)}.token_usage" for name in schemas)
+        choices = " or ".join(f"schema={quote_url(name, safe='')}" for name in schemas)
+        super().__init__(f"There are {names}, and DATABASE_URL doesn't say which one is meant; add {choices} to it.")
+        self.schemas = tuple(schemas)
+
+
 class _Run:
-    def __init__(self, connect: Connect, schema: str, dry_run: bool, timezone: str | None) -> None:
+    def __init__(self, connect: Connect, schema: str | None, dry_run: bool, timezone: str | None) -> None:
         self._connect = connect
-        self._schema = schema
+        self._asked = schema
+        self._schema = DEFAULT_SCHEMA
         self._dry_run = dry_run
         self._timezone = timezone
         self._hindered = False
         self.result = Migration()
 
+    @property
+    def schema(self) -> str:
+        """Where the table is."""
+        return self._schema
+
+    def _choose_schema(self, connection: Connection) -> list[str]:
+        """Find the table's schema; a remark where another one has a table of this name too."""
+        table = read_table(connection, self._asked)
+        self._schema = table.schema
+        if not table.other_schemas:
+            return []
+        if not table.ours:
+            raise TwoTablesError((table.schema, *table.other_schemas))
+        others = ", ".join(table.other_schemas)
+        remark = (
+            f"token_usage is in the schema {table.schema}; there is another one in {others}. To use that, add schema="
+            " to DATABASE_URL."
+        )
+        return [remark]
+
     def all(self) -> None:
         connection = self._connect()
         try:
+            elsewhere = self._choose_schema(connection)
             with self._locked(connection):
                 self._check_zone(connection)
                 done = self._applied_versions(connection)
@@ -104,7 +139,12 @@ class _Run:
                     table = read_table(connection, self._schema)
                 self._keep_zone(connection, table)
                 table = read_table(connection, self._schema)
-                self.result.remarks = [*adoption.objections(table), *adoption.remarks(table), *self._zone_remark(table)]
+                self.result.remarks = [
+                    *elsewhere,
+                    *adoption.objections(table),
+                    *adoption.remarks(table),
+                    *self._zone_remark(table),
+                ]
                 for version, name in _FILES.items():
                     if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
                         self._step_file(connection, version, name)

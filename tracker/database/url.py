@@ -14,11 +14,21 @@ _MAY_HOLD_AN_AT = {"user", "password", "dbname", "application_name", "options"}
 _SEARCH_PATH = r"search_path(?:=|%3D)\"?([A-Za-z_][A-Za-z0-9_$]*)"
 
 
+class SearchPath(str):
+    """In place of a schema's name: schemas in which the table may be, in order, as a URL's search_path= has them."""
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> list[str]:
+        return self.split(",")
+
+
 class DatabaseUrl(NamedTuple):
     """A database's address as libpq's parameters; the password shows in none of its texts.
 
-    `schema` is the table's schema where it isn't `public`, `notes` has a sentence for each part of the original
-    that was dropped or read differently.
+    `schema` is the table's schema where the URL names one, or a `SearchPath`; `notes` has a sentence for each part of
+    the original that was dropped or read differently.
     """
 
     params: Mapping[str, str]
@@ -60,7 +70,7 @@ class DatabaseUrl(NamedTuple):
         params = dict(self.params)
         dbname = params.pop("dbname", "")
         if self.schema:
-            params["schema"] = self.schema
+            params["search_path" if isinstance(self.schema, SearchPath) else "schema"] = self.schema
         query = "&".join(f"{key}={quote(value, safe='')}" for key, value in params.items())
         return f"postgresql:///{quote(dbname, safe='')}?{query}"
 
@@ -185,11 +195,8 @@ def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str
             encryption.append((key, value))
         elif not _sendable(value):
             notes.append(f"{_named(key)} was dropped: it holds a character that can't be sent.")
-        elif key in _SCHEMA_KEYS:
-            schema = value if value not in {"", "public"} else None
-        elif key == "options":
-            schema = _schema_of_options(value) or schema
-            notes.append("options was dropped: transaction poolers refuse it.")
+        elif key in {*_SCHEMA_KEYS, "search_path", "options"}:
+            schema = _schema(key, value, schema, notes)
         elif key == "connect_timeout" and not (value.isascii() and value.isdigit()):
             notes.append("connect_timeout was dropped: it must be whole seconds.")
         elif is_libpq_key(key):
@@ -209,6 +216,22 @@ def _sendable(value: str) -> bool:
 def _named(key: str) -> str:
     """A key, for a note; what is none may be the rest of a password that holds a question mark."""
     return repr(key[:40]) if key.isidentifier() else "A part of the query (masked)"
+
+
+def _schema(key: str, value: str, before: str | None, notes: list[str]) -> str | None:
+    """The table's schema after this parameter."""
+    if key == "search_path":
+        notes.append("search_path was dropped: poolers refuse it. The table is looked for in its schemas.")
+        return before or _search_path(value)
+    if key == "options":
+        notes.append("options was dropped: transaction poolers refuse it.")
+        return _schema_of_options(value) or before
+    return value or None
+
+
+def _search_path(value: str) -> SearchPath | None:
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    return SearchPath(",".join(names)) if names and names != ["public"] else None
 
 
 def _schema_of_options(options: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tracker.database.driver import Connection, connect, elapsed_ms
 from tracker.database.indexes import duplicates
+from tracker.database.table import Table
 from tracker.database.timer import Deadline
 from tracker.database.url import DatabaseUrl
 from tracker.diagnostics.server import Server, missing_rights, moment, objections, only_reads
@@ -141,10 +142,12 @@ def _questions(found: Found, server: Server, way: Way, settings: Settings, clock
     state = found.database
     try:
         state["latencyMs"] = server.latency_ms()
+        table = server.table()
+        state["target"]["schema"] = table.schema
         facts = server.rows("server")[0]
         state["connectionStatus"] = "connected"
         _server_facts(state, facts, clock)
-        _table_facts(state, server, settings, in_recovery=facts["in_recovery"], way=way, started=started)
+        _table_facts(state, server, table, settings, in_recovery=facts["in_recovery"], way=way, started=started)
         if way.failed is None or way.failed.code != "locked":  # each further question would wait for the same lock
             _usage(found, server)
     finally:
@@ -173,11 +176,18 @@ def _server_facts(state: dict[str, Any], facts: Mapping[str, Any], clock: Callab
 
 
 def _table_facts(
-    state: dict[str, Any], server: Server, settings: Settings, *, in_recovery: bool, way: Way, started: float
+    state: dict[str, Any],
+    server: Server,
+    table: Table,
+    settings: Settings,
+    *,
+    in_recovery: bool,
+    way: Way,
+    started: float,
 ) -> None:
     """What the table lacks, and whether a record could be stored."""
-    table = server.table()
     state["tableExists"] = table.exists
+    state["otherSchemas"] = list(table.other_schemas)
     if not table.exists:
         return
     state["createdAtZone"] = table.created_at_zone

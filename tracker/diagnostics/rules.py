@@ -147,6 +147,12 @@ def _sees_nothing(facts: Facts) -> str | None:
     return "Row-level security is on, and no policy for SELECT is for this role." if blind else None
 
 
+def _two_tables(facts: Facts) -> str | None:
+    state = _connected(facts)
+    others = ", ".join(state.get("otherSchemas") or ())
+    return f"This one is in the schema {state['target']['schema']}, another one in {others}." if others else None
+
+
 def _repeated_indexes(facts: Facts) -> str | None:
     repeated = _connected(facts).get("duplicateIndexes")
     return f"{len(repeated)} indexes have the keys of others." if repeated else None
@@ -260,6 +266,8 @@ RULES: tuple[Rule, ...] = (
          "A call without a known price counts as free in every figure.",
          "token-tracker reprice, then as the table's owner: ALTER TABLE token_usage ALTER COLUMN cost DROP NOT NULL,"
          " ALTER COLUMN cost DROP DEFAULT;"),
+    Rule("two_tables", "warning", _two_tables, "There is more than one table token_usage in this database.",
+         "Name the one that is meant with schema= in DATABASE_URL, for the app and the dashboard alike."),
     Rule("duplicate_indexes", "warning", _repeated_indexes,
          "An earlier version left indexes on token_usage that repeat others.", _drop_indexes),
     Rule("public_key_reads", "warning", _public, "Anyone with the project's public key can read token_usage.",

@@ -47,7 +47,8 @@ class Server:
     ) -> None:
         self._connection = connection
         self._reconnect = reconnect
-        self._schema = schema or DEFAULT_SCHEMA
+        self._asked = schema
+        self._schema = DEFAULT_SCHEMA
         self._deadline = deadline
         self.unanswered: dict[str, str] = {}
         """Questions that stayed open: each with the sentence that says why."""
@@ -90,8 +91,10 @@ class Server:
         return elapsed_ms(started)
 
     def table(self) -> Table:
-        """The table as the catalog has it; needs no right on it."""
-        return read_table(self._connection, self._schema, self._limit())
+        """The table as the catalog has it; needs no right on it. Further questions are about its schema."""
+        found = read_table(self._connection, self._asked, self._limit())
+        self._schema = found.schema
+        return found
 
     def pending_migrations(self) -> list[int] | None:
         """The steps of `migrate` that this database lacks; None where the role may not read which were taken."""

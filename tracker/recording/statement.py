@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tracker import settings
 from tracker.database.driver import Connection, execute
-from tracker.database.table import COLUMNS, DEFAULT_SCHEMA, Table, quote, read_table
+from tracker.database.table import COLUMNS, Table, quote, read_table
 from tracker.errors import RecordError
 
 Row = Mapping[str, Any]
@@ -55,7 +55,7 @@ class Target(NamedTuple):
     @classmethod
     def read(cls, connection: Connection, schema: str | None, prefix: str = "") -> Target:
         """Raises `DatabaseError`."""
-        return cls.of(read_table(connection, schema or DEFAULT_SCHEMA, prefix))
+        return cls.of(read_table(connection, schema, prefix))
 
     @property
     def name(self) -> str:
