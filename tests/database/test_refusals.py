@@ -92,7 +92,7 @@ def test_a_reported_refusal_is_explained_and_retried_only_where_it_passes(case):
         ("3D000", "route for 'shop.app' is not found", "database_missing", SetupError),
         ("28000", 'password for user "app" and database "shop" is wrong, or the database does not exist',
          "password_wrong", SetupError),
-        ("55000", 'database "shop" is not currently accepting connections', "database_closed", SetupError),
+        ("55000", 'database "shop" is not currently accepting connections', "database_closed", TransientError),
         # Only the SQLSTATE is known: specific ones decide alone.
         ("28P01", "parola yanlış", "password_wrong", SetupError),
         ("3D000", "böyle bir veritabanı yok", "database_missing", SetupError),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote as quote_url
 
-from tracker.database import adoption, indexes, statement_mode
+from tracker.database import adoption, fit, indexes, statement_mode
 from tracker.database.driver import Connection, execute
 from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, literal, quote, read_table
@@ -144,6 +145,7 @@ class _Run:
                     *adoption.objections(table),
                     *adoption.remarks(table),
                     *self._zone_remark(table),
+                    *self._unfit(connection, table),
                 ]
                 for version, name in _FILES.items():
                     if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
@@ -190,6 +192,20 @@ class _Run:
         if self._timezone is None or table.naive_created_at:
             return []
         return [f"created_at has a time zone of its own, so --timezone {self._timezone} did nothing."]
+
+    def _unfit(self, connection: Connection, table: Table) -> list[str]:
+        """What the table's own constraints refuse of ours, and rows that no figure counts."""
+
+        def ask(question: str, parameters: Mapping[str, Any] | None) -> list[tuple[Any, ...]] | None:
+            execute(connection, "SAVEPOINT asked")
+            try:
+                return execute(connection, question, parameters)[1]
+            except DatabaseError:
+                execute(connection, "ROLLBACK TO SAVEPOINT asked")
+                return None
+
+        count = fit.undated(ask, table)
+        return [*fit.refused_defaults(ask, table), *([fit.undated_remark(count)] if count else [])]
 
     def _applied_versions(self, connection: Connection) -> set[int]:
         before = _tables(connection, self._schema)

@@ -120,6 +120,7 @@ CAUSES: dict[str, Cause] = {
     "database_closed": Cause(
         "The database {dbname} on {server} takes no connections.",
         "Allow them: ALTER DATABASE … ALLOW_CONNECTIONS true, or enable it at the pooler.",
+        passes=True,
     ),
     "role_missing": Cause(
         "The server {server} has no user {user}.",

@@ -108,6 +108,7 @@ class Table(NamedTuple):
     """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz.
 
     `sees_no_rows`: row-level security is on, and no policy for SELECT is for this role.
+    `limits`: the longest text, or the exclusive limit of a number, that a column takes.
     `ours`: our own tables are beside it. `other_schemas` are those of the search_path with a token_usage of their own.
     `required` are the NOT NULL columns without a default that an insert of ours may leave without a value,
     `defaulted` those of ours whose default must stand in for NULL.
@@ -130,6 +131,7 @@ class Table(NamedTuple):
     estimated_rows: int = 0
     takes_notes: bool = False
     sees_no_rows: bool = False
+    limits: tuple[tuple[str, int], ...] = ()
     ours: bool = False
     other_schemas: tuple[str, ...] = ()
 
@@ -168,6 +170,18 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _limit(column: Mapping[str, Any]) -> int | None:
+    """The length of a text, or the exclusive limit of a number, of a column of ours."""
+    if column["name"] not in COLUMN_NAMES:
+        return None
+    kind, modifier = column["type"], column["typmod"] - 4
+    if kind in {"character varying", "character"} and modifier > 0:
+        return int(modifier)
+    if kind == "numeric" and modifier > 0:
+        return int(10 ** ((modifier >> 16 & 0xFFFF) - (modifier & 0x7FF)))
+    return {"smallint": 2**15, "integer": 2**31}.get(kind)
+
+
 def read_table(connection: Connection, schema: str | None = None, prefix: str = "") -> Table:
     """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`.
 
@@ -182,6 +196,7 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
     created_at: Mapping[str, str] = next((c for c in found["columns"] if c["name"] == "created_at"), {})
     return Table(
         schema=found["schema"],
+        limits=tuple((c["name"], limit) for c in found["columns"] if (limit := _limit(c))),
         ours=found["ours"],
         other_schemas=tuple(found["other_schemas"]),
         kind=found["kind"],

@@ -95,6 +95,7 @@ SELECT json_build_object(
             'generated', a.attgenerated <> '' OR a.attidentity = 'a',
             'not_null', a.attnotnull,
             'required', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '',
+            'typmod', a.atttypmod,
             'comment', col_description(t.oid, a.attnum)))
         FROM pg_attribute a
         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'))

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracker.database import fit
 from tracker.database.driver import Connection, connect, elapsed_ms
 from tracker.database.indexes import duplicates
 from tracker.database.table import Table
@@ -206,6 +207,10 @@ def _table_facts(
         state["insertAllowed"] = False
         return
     refused = server.try_insert(table, settings.runtime)
+    state["refusedDefaults"] = fit.refused_defaults(server.answer, table)
+    state["undatedRows"] = fit.undated(server.answer, table)
+    if server.refused_default is not None and refused is None and not state["refusedDefaults"]:
+        state["refusedDefaults"] = [server.refused_default.sentence]
     state["statementMode"] = server.statement_mode
     state["insertAllowed"] = refused is None
     state["healthy"] = refused is None and not table.missing_columns

@@ -147,6 +147,16 @@ def _sees_nothing(facts: Facts) -> str | None:
     return "Row-level security is on, and no policy for SELECT is for this role." if blind else None
 
 
+def _unfit(facts: Facts) -> str | None:
+    found = _connected(facts).get("refusedDefaults")
+    return " ".join(found) if found else None
+
+
+def _undated(facts: Facts) -> str | None:
+    count = _connected(facts).get("undatedRows")
+    return f"{count} rows have NULL in created_at." if count else None
+
+
 def _two_tables(facts: Facts) -> str | None:
     state = _connected(facts)
     others = ", ".join(state.get("otherSchemas") or ())
@@ -266,6 +276,11 @@ RULES: tuple[Rule, ...] = (
          "A call without a known price counts as free in every figure.",
          "token-tracker reprice, then as the table's owner: ALTER TABLE token_usage ALTER COLUMN cost DROP NOT NULL,"
          " ALTER COLUMN cost DROP DEFAULT;"),
+    Rule("defaults_refused", "warning", _unfit, "Constraints of the table refuse some records.",
+         "Give every call what the constraint asks for, or change the constraint as the table's owner."),
+    Rule("undated_rows", "warning", _undated, "Rows without a time are in no figure.",
+         "As the table's owner: UPDATE token_usage SET created_at = … WHERE created_at IS NULL; then: token-tracker"
+         " rollup --rebuild."),
     Rule("two_tables", "warning", _two_tables, "There is more than one table token_usage in this database.",
          "Name the one that is meant with schema= in DATABASE_URL, for the app and the dashboard alike."),
     Rule("duplicate_indexes", "warning", _repeated_indexes,

@@ -16,7 +16,7 @@ from tracker.database.driver import Connection, elapsed_ms, execute
 from tracker.database.migrate import VERSIONS
 from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, Table, quote, read_table
-from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 from tracker.recording.instance import Instance
 from tracker.recording.statement import Target, insert
 from tracker.runtime import Runtime
@@ -27,6 +27,8 @@ LOCK_MS = 1000
 _LEAST_S = 0.2
 SELECT_POLICY = "a row-level security policy for SELECT"
 INSERT_POLICY = "a row-level security policy for INSERT"
+# What an owner's constraints may be about: the app's own values fit, ours may not.
+_OF_THE_APP = ("user_id", "session_id", "provider", "model", "operation", "environment")
 _TAKEN_BACK = "TT000"
 _TAKE_BACK = (
     "; DO $$ BEGIN RAISE EXCEPTION 'token-tracker doctor takes its test insert back'"
@@ -52,6 +54,8 @@ class Server:
         self._deadline = deadline
         self.unanswered: dict[str, str] = {}
         """Questions that stayed open: each with the sentence that says why."""
+        self.refused_default: DatabaseError | None = None
+        """Why a call without anything of the app's is refused."""
         self.statement_mode = False
         """Whether a pooler takes no transactions."""
 
@@ -84,6 +88,15 @@ class Server:
                 raise
             return None
 
+    def answer(self, question: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]] | None:
+        """The rows of a statement of ours, or None where it can't be answered now."""
+        try:
+            return execute(self._connection, self._limit() + question, parameters)[1]
+        except DatabaseError:
+            if self._connection.closed:
+                raise
+            return None
+
     def latency_ms(self) -> float:
         """One round trip."""
         started = time.perf_counter()
@@ -110,19 +123,32 @@ class Server:
 
         Only this finds what no catalog tells: triggers, constraints, policies, locks. The row is never committed.
         """
-        refused = self._try_insert(table, runtime)
+        refused = self._try_insert(table, _probe(table, runtime))
+        if isinstance(refused, RecordError):
+            self.refused_default = refused
+            return self._try_as_the_app(table, runtime, refused)
         if refused is None or refused.code != "connection_lost":
             return refused
         if refuses_transactions(self._reconnect):
             self.statement_mode = True
             self._connection = self._reconnect()
-            refused = self._try_insert_alone(table, runtime)
+            refused = self._try_insert_alone(table, _probe(table, runtime))
         return refused
 
-    def _try_insert(self, table: Table, runtime: Runtime) -> DatabaseError | None:
+    def _try_as_the_app(self, table: Table, runtime: Runtime, refused: DatabaseError) -> DatabaseError | None:
+        """The same with what the last record has in the columns that constraints may be about, if there is one."""
+        names = [name for name in _OF_THE_APP if name in table.columns]
+        question = f"SELECT {', '.join(map(quote, names))} FROM token_usage ORDER BY created_at DESC NULLS LAST LIMIT 1"  # noqa: S608
+        rows = self.answer(question)
+        if not rows:
+            return refused
+        own = {name: value for name, value in zip(names, rows[0], strict=True) if value is not None}
+        return self._try_insert(table, {**_probe(table, runtime), **own})
+
+    def _try_insert(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
         try:
             prefix = "BEGIN; " + self._limit() + "SET TRANSACTION READ WRITE; "
-            insert(self._connection, Target.of(table), _probe(table, runtime), prefix)
+            insert(self._connection, Target.of(table), row, prefix)
         except DatabaseError as error:
             return error
         finally:
@@ -130,11 +156,11 @@ class Server:
                 execute(self._connection, "ROLLBACK")
         return None
 
-    def _try_insert_alone(self, table: Table, runtime: Runtime) -> DatabaseError | None:
+    def _try_insert_alone(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
         """The same where no transaction may be begun: an error in the same message takes the row back."""
         try:
             prefix = self._limit() + "SET TRANSACTION READ WRITE; "
-            insert(self._connection, Target.of(table), _probe(table, runtime), prefix, _TAKE_BACK)
+            insert(self._connection, Target.of(table), row, prefix, _TAKE_BACK)
         except DatabaseError as error:
             return None if error.sqlstate == _TAKEN_BACK else error
         return None
