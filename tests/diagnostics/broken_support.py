@@ -514,6 +514,48 @@ def constraint_that_refuses_records(place):
     return url(place.url)
 
 
+@causes("defaults_refused")
+def foreign_key_that_our_own_user_violates(place):
+    run(
+        place.plain_url,
+        "CREATE TABLE users (id text PRIMARY KEY)",
+        "INSERT INTO users VALUES ('u1')",
+        "INSERT INTO token_usage (user_id, model, input_tokens, output_tokens, total_tokens)"
+        " VALUES ('u1', 'gpt-4o', 1, 1, 2)",
+        "ALTER TABLE token_usage ADD FOREIGN KEY (user_id) REFERENCES users (id)",
+    )
+    return url(place.url)
+
+
+@causes("undated_rows")
+def rows_without_a_time(place):
+    run(
+        place.plain_url,
+        "ALTER TABLE token_usage ALTER COLUMN created_at DROP NOT NULL",
+        "INSERT INTO token_usage (created_at, model, input_tokens, output_tokens, total_tokens)"
+        " VALUES (NULL, 'gpt-4o', 1, 1, 2)",
+    )
+    return url(place.url)
+
+
+@causes("two_tables")
+def table_in_another_schema_too(place):
+    name = clean(place.plain_url).dbname
+    run(
+        place.plain_url,
+        "CREATE SCHEMA ai",
+        "CREATE TABLE ai.token_usage (LIKE public.token_usage INCLUDING ALL)",
+        f"ALTER ROLE {place.role} IN DATABASE {name} SET search_path = ai, public",
+    )
+    return url(place.url)
+
+
+@causes("replica_identity_missing")
+def tables_that_are_published(place):
+    run(place.plain_url, "CREATE PUBLICATION everything FOR ALL TABLES")
+    return url(place.url)
+
+
 @causes("locked")
 def table_that_somebody_locked(place):
     place.stack.enter_context(locked(place.plain_url))

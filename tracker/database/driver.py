@@ -12,7 +12,15 @@ import psycopg2
 import psycopg2.extensions
 
 from tracker import threads
-from tracker.database.failures import MISSING_RIGHT, explain_connect, explain_right, explain_statement
+from tracker.database.failures import (
+    MISSING_RIGHT,
+    REPLICA_IDENTITY,
+    explain_connect,
+    explain_identity,
+    explain_right,
+    explain_statement,
+    table_in,
+)
 from tracker.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -222,6 +230,8 @@ def translate(
     if error.pgcode == MISSING_RIGHT and statement:
         # As everywhere the driver's text is only matched; in another language it tells nothing.
         return explain_right(statement, schema_closed="for schema" in (diag.message_primary or ""))
+    if diag.source_function == REPLICA_IDENTITY:
+        return explain_identity(table_in(statement or ""))
     named = diag.constraint_name or diag.column_name or diag.table_name
     lost = broken or (error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError))
     return explain_statement(error.pgcode, named, broken=lost, name=type(error).__name__)

@@ -56,6 +56,8 @@ _SETUP: dict[str, tuple[str, str, str]] = {
         "Correct the name at the end of DATABASE_URL.",
     ),
 }
+REPLICA_IDENTITY = "CheckCmdReplicaIdentity"
+"""PostgreSQL's function that refuses to change a published table without a replica identity."""
 MISSING_RIGHT = "42501"
 _IN_SCHEMA = "SCHEMA public TO the user, or on the schema that DATABASE_URL names"
 _AND_POLICY = "; with row-level security also CREATE POLICY."
@@ -115,10 +117,15 @@ def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseE
     return kind(code, sentence, cause.remedy, finding.refusal.sqlstate, server_words=words)
 
 
+def table_in(statement: str) -> str | None:
+    """The first table of ours that a statement names."""
+    found = _OUR_TABLE.search(statement)
+    return found[1] if found else None
+
+
 def explain_right(statement: str, *, schema_closed: bool = False) -> SetupError:
     """The error for a statement of ours that the role has no right to: which one, and on what."""
-    found = _OUR_TABLE.search(statement)
-    table = found[1] if found else "token_usage"
+    table = table_in(statement) or "token_usage"
     _, what, remedy = next(right for right in _RIGHTS if re.search(right[0], statement))
     if schema_closed and "CREATE" not in statement:
         what, remedy = "enter the schema of {table}", f"GRANT USAGE ON {_IN_SCHEMA}."
@@ -127,6 +134,18 @@ def explain_right(statement: str, *, schema_closed: bool = False) -> SetupError:
         f"The database user may not {what.format(table=table)}.",
         "As an owner: " * remedy.startswith("GRANT") + remedy.format(table=table),
         MISSING_RIGHT,
+    )
+
+
+def explain_identity(table: str | None) -> SetupError:
+    """The error for a published table that takes no change."""
+    name = table or "token_usage"
+    identity = "USING INDEX the unique index on id" if name == "token_usage" else "FULL"
+    return SetupError(
+        "replica_identity_missing",
+        f"The table {name} is published and has no replica identity, so that it takes no changes.",
+        f"As its owner: ALTER TABLE {name} REPLICA IDENTITY {identity}.",
+        "55000",
     )
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quote_url
 
-from tracker.database import adoption, fit, indexes, statement_mode
+from tracker.database import adoption, fit, indexes, publications, statement_mode
 from tracker.database.driver import Connection, execute
 from tracker.database.statement_mode import refuses_transactions
-from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, literal, quote, read_table
+from tracker.database.table import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.database.timer import Deadline
 from tracker.errors import DatabaseError, SettingError, SetupError, TransientError
 
@@ -150,6 +150,7 @@ class _Run:
                 for version, name in _FILES.items():
                     if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
                         self._step_file(connection, version, name)
+                self._give_identities(connection)
                 complete = 2 in done and not any(indexes.missing(connection, table))
                 if not complete and _has_few_rows(connection):
                     self._build(connection, connection, table, done)
@@ -192,6 +193,14 @@ class _Run:
         if self._timezone is None or table.naive_created_at:
             return []
         return [f"created_at has a time zone of its own, so --timezone {self._timezone} did nothing."]
+
+    def _give_identities(self, connection: Connection) -> None:
+        """Let our own tables be changed where they are published; of token_usage the owner is told how."""
+        missing = publications.missing_identities(connection, self._schema)
+        if (usage := missing.pop(TABLE, None)) is not None:
+            self.result.remarks.append(publications.remark(usage))
+        for statement in missing.values():
+            self._do(connection, statement)
 
     def _unfit(self, connection: Connection, table: Table) -> list[str]:
         """What the table's own constraints refuse of ours, and rows that no figure counts."""

@@ -208,6 +208,7 @@ def _table_facts(
         return
     refused = server.try_insert(table, settings.runtime)
     state["refusedDefaults"] = fit.refused_defaults(server.answer, table)
+    state["replicaIdentities"] = server.missing_identities()
     state["undatedRows"] = fit.undated(server.answer, table)
     if server.refused_default is not None and refused is None and not state["refusedDefaults"]:
         state["refusedDefaults"] = [server.refused_default.sentence]

@@ -157,6 +157,15 @@ def _undated(facts: Facts) -> str | None:
     return f"{count} rows have NULL in created_at." if count else None
 
 
+def _unidentified(facts: Facts) -> str | None:
+    missing = _connected(facts).get("replicaIdentities")
+    return f"{len(missing)} published tables have no replica identity." if missing else None
+
+
+def _identities(facts: Facts) -> str:
+    return "As the tables' owner: " + " ".join(facts["database"]["replicaIdentities"])
+
+
 def _two_tables(facts: Facts) -> str | None:
     state = _connected(facts)
     others = ", ".join(state.get("otherSchemas") or ())
@@ -281,6 +290,8 @@ RULES: tuple[Rule, ...] = (
     Rule("undated_rows", "warning", _undated, "Rows without a time are in no figure.",
          "As the table's owner: UPDATE token_usage SET created_at = … WHERE created_at IS NULL; then: token-tracker"
          " rollup --rebuild."),
+    Rule("replica_identity_missing", "warning", _unidentified,
+         "Published tables take no changes, so that rollup, reprice and prune are refused.", _identities),
     Rule("two_tables", "warning", _two_tables, "There is more than one table token_usage in this database.",
          "Name the one that is meant with schema= in DATABASE_URL, for the app and the dashboard alike."),
     Rule("duplicate_indexes", "warning", _repeated_indexes,

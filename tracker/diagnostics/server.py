@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from tracker.database import adoption
 from tracker.database.driver import Connection, elapsed_ms, execute
 from tracker.database.migrate import VERSIONS
+from tracker.database.publications import missing_identities
 from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, Table, quote, read_table
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
@@ -96,6 +97,15 @@ class Server:
             if self._connection.closed:
                 raise
             return None
+
+    def missing_identities(self) -> list[str]:
+        """Statements that let published tables be changed; empty where none is needed, or where nobody answers."""
+        try:
+            return list(missing_identities(self._connection, self._schema, self._limit()).values())
+        except DatabaseError:
+            if self._connection.closed:
+                raise
+            return []
 
     def latency_ms(self) -> float:
         """One round trip."""
