@@ -179,9 +179,18 @@ def _platform(text: str) -> Platform:
     return text
 
 
-def _zone(text: str) -> str:
-    zone(text)
-    return text
+def zone_name(name: str) -> str:
+    """The name under which this machine knows a time zone: as it is, or its current one. Raises `ValueError`."""
+    try:
+        zone(name)
+    except ValueError:
+        from tracker.zones import CURRENT_NAMES
+
+        if name not in CURRENT_NAMES:
+            raise
+        name = CURRENT_NAMES[name]
+        zone(name)
+    return name
 
 
 def zone(name: str) -> tzinfo:
@@ -260,7 +269,7 @@ VARIABLES: tuple[Variable, ...] = (
         1000.0,
         1000.0,
     ),
-    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", _zone),
+    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
     Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _token, secret=True, closes=True),

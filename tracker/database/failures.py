@@ -98,12 +98,13 @@ def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseE
     A known message is only matched. An unknown one is kept as the error's `server_words`, masked.
     """
     from tracker.database import refusals
+    from tracker.database.refusal_causes import CAUSES
 
     finding = refusals.find(text, url, verbose)
     code = finding.code or ("connect_refused" if finding.refusal.severity else "connect_failed")
     if code == "client_certificate_required" and refusals.unreadable_file(url):
         code = "client_certificate"  # libpq goes on without a file that isn't there
-    cause = refusals.CAUSES[code]
+    cause = CAUSES[code]
     server = url.host if url.host.startswith("/") else f"{url.host}:{url.port}"
     sentence = cause.sentence.format(
         server=server,

@@ -52,13 +52,18 @@ def _missing_address(facts: Facts) -> Iterator[Recommendation]:
     if flags["DATABASE_URL_SET"] or flags["POSTGRES_URL_SET"] or any(s["code"] == "blank" for s in facts["variables"]):
         return
     elsewhere = facts["database"]["target"] is not None
+    remedy = (
+        "Set DATABASE_URL to postgresql://user:password@host:5432/database for this environment (production, preview"
+        " and development have each their own), then deploy again: running deployments keep their old values."
+    )
+    if elsewhere:
+        remedy += " What an app on this machine queues without it comes here by: token-tracker outbox drain --embedded."
     yield Recommendation(
         "database_url_missing",
         "warning" if elsewhere else "error",
         "DATABASE_URL is not set" + (": the embedded database of this machine is used." if elsewhere else "."),
         "Neither DATABASE_URL nor POSTGRES_URL holds anything in this environment.",
-        "Set DATABASE_URL to postgresql://user:password@host:5432/database for this environment (production, preview"
-        " and development have each their own), then deploy again: running deployments keep their old values.",
+        remedy,
     )
 
 
