@@ -16,8 +16,8 @@ from babel.messages.catalog import Catalog
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
     "access": "policy",
-    "database": "adoption embedded embedded_home failures fit locate migrate pool publications refusal_causes statement_mode"
-    " timer tls url",
+    "database": "adoption embedded embedded_home failures fit locate pool publications refusal_causes"
+    " statement_mode timer tls url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
     "recording": "delivery direct outbox outbox_file places statement tracker",

@@ -13,7 +13,6 @@ class Cause(NamedTuple):
     passes: bool = False
 
 
-_TRANSACTION_POOLER = "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon)"
 CAUSES: dict[str, Cause] = {
     "password_wrong": Cause(
         "The server {server} refused the password of user {user}.",
@@ -162,17 +161,19 @@ CAUSES: dict[str, Cause] = {
     ),
     "session_pool_full": Cause(
         "The session pooler at {server} has no connection left: in session mode each client keeps one.",
-        _TRANSACTION_POOLER + ": at Supabase only the port changes.",
+        "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon): at Supabase only the port"
+        " changes.",
         passes=True,
     ),
     "pool_exhausted": Cause(
         "The pooler at {server} had no free database connection in time.",
-        _TRANSACTION_POOLER + ", end long transactions, or give the pooler more connections.",
+        "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon), end long transactions, or give"
+        " the pooler more connections.",
         passes=True,
     ),
     "too_many_connections": Cause(
         "The server {server} has no connection left.",
-        _TRANSACTION_POOLER + " or lower TRACKER_POOL_SIZE.",
+        "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon) or lower TRACKER_POOL_SIZE.",
         passes=True,
     ),
     "starting": Cause("The server {server} is starting or stopping.", "It passes by itself.", passes=True),
