@@ -21,7 +21,9 @@ NEEDED = "Debian's PostgreSQL is not installed: apt-get install postgresql-15."
 
 
 def programs() -> Path | None:
-    """The directory of the newest installed version's programs."""
+    """The directory of PostgreSQL 15's programs, which Supabase runs; else of the newest version that is installed."""
+    if (_PROGRAMS / "15" / "bin" / "initdb").exists():
+        return _PROGRAMS / "15" / "bin"
     found = sorted(_PROGRAMS.glob("*/bin/initdb"), key=lambda path: int(path.parent.parent.name))
     return found[-1].parent if found else None
 
