@@ -61,7 +61,7 @@ def _lend() -> Iterator[tuple[Connection, str | None]]:
     """One of the readers' connections for what comes in by OTLP: the dashboard holds no more for it."""
     reader = source.reader()
     with reader.borrow() as connection:
-        yield connection, reader.database.url.schema
+        yield connection, reader.table().schema
 
 
 class Unknown:

@@ -12,12 +12,16 @@ from _range import charted, write_days, zone
 from _words import _
 
 from tracker import settings
+from tracker.database.table import quote
 from tracker.reports import Reader, removal, usage
 from tracker.reports.choices import COLUMNS
 
 
 def nothing(reader: Reader) -> None:
     """Nothing to show: because of the filters, of the range, of what counts, or since nothing is there at all."""
+    if reader.table().sees_no_rows:
+        sees_nothing(reader)
+        return
     tests = _filters.tests_included()
     last_at = usage.extent(reader, include_tests=tests).last_at
     if last_at:
@@ -26,6 +30,18 @@ def nothing(reader: Reader) -> None:
         only_tests(reader)
     else:
         greet(reader)
+
+
+def sees_nothing(reader: Reader) -> None:
+    """Row-level security hides every row from this role: that is not an empty table."""
+    with st.container(border=True, gap="medium"):
+        st.subheader(_("This role sees no rows"), anchor=False)
+        st.markdown(
+            _("Row-level security is on, and no policy lets this role read. The table's owner can change that:")
+        )
+        schema, user = quote(reader.table().schema), quote(reader.database.url.user or "role")
+        policy = f"CREATE POLICY token_tracker_reads ON {schema}.token_usage FOR SELECT TO {user} USING (true);"
+        st.code(policy, language="sql", wrap_lines=True)
 
 
 def nothing_here(last_at: datetime) -> None:

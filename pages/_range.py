@@ -59,12 +59,17 @@ def home_zone() -> str:
 
 
 def known_zone(name: str | None) -> str | None:
-    """The name, if it is one of a time zone."""
+    """The name, or the current one of a zone that was renamed, if it is one of a time zone."""
     try:
-        settings.zone(name or "")
+        return settings.zone_name(name or "")
     except ValueError:
         return None
-    return name
+
+
+def foreign_zone() -> str | None:
+    """The browser's time zone where it isn't known here, so that UTC stands in for it."""
+    browsers = st.context.timezone
+    return None if source.settings().timezone or known_zone(browsers) else browsers or None
 
 
 def now() -> datetime:

@@ -59,7 +59,8 @@ def judge(found: Found | None) -> Status:
     """What was found means this: the worst of it first."""
     if found is None:
         return Status("gray", _("Looking"), _("The database hasn't answered yet."), "environment.py")
-    broken = next((item for item in found.advice if item["severity"] == "error"), None)
+    advice = [item for item in found.advice if not (found.only_reads and item["code"] == "right_missing")]
+    broken = next((item for item in advice if item["severity"] == "error"), None)
     if found.trouble is not None or (broken and not found.recorded):
         why = told(str(broken["cause"])) if broken else told(found.trouble or "")
         return Status("red", _("Not recording"), why, _page(broken))
@@ -68,10 +69,14 @@ def judge(found: Found | None) -> Status:
     if broken:
         why = _("Records arrive, but not from here: {cause}").format(cause=told(str(broken["cause"])))
         return Status("orange", _("Partly recording"), why, _page(broken))
-    partly = next((item for item in found.advice if item["code"] in _PARTLY), None)
+    partly = next((item for item in advice if item["code"] in _PARTLY), None)
     if partly:
         return Status("orange", _("Partly recording"), told(str(partly["cause"])), _page(partly))
-    hints = sum(item["severity"] == "warning" and item["code"] not in _SAID for item in found.advice)
+    hints = sum(item["severity"] == "warning" and item["code"] not in _SAID for item in advice) + found.only_reads
+    if not found.recorded and any(item["code"] == "sees_no_rows" for item in advice):
+        return Status("gray", _("Sees no rows"), _("Row-level security shows this role no rows."), "environment.py")
+    if found.only_reads and not found.recorded:
+        return Status("gray", _("Reads only"), _("This role reads and cannot record."), "", hints)
     if not found.recorded:
         # Rows may well be there: imported, invented, or written by an app's own INSERT.
         return Status("gray", _("No recordings"), _("No Tracker has recorded in the last 24 h."), "", hints)

@@ -44,6 +44,8 @@ class Found:
     recorded: int = 0
     advice: Advice = ()
     """The diagnosis's recommendations, the most likely cause first."""
+    only_reads: bool = False
+    """Whether this role lacks nothing but the right to record."""
 
 
 class Watch:
@@ -54,7 +56,7 @@ class Watch:
         self._about: str | None = None
         self._last: tuple[float, Found] | None = None
         self._asking: threading.Event | None = None
-        self._advice: tuple[float, bool, Advice] | None = None
+        self._advice: tuple[float, bool, Advice, bool] | None = None
 
     def look(self) -> Found | None:
         """What is known, at most some seconds old where the database answers; None before the first answer."""
@@ -98,7 +100,7 @@ class Watch:
                 book, depth = ledger_of_the_day(reader), outbox_depth(reader)
             except TrackerError as error:
                 trouble = error
-        advice = self._diagnosis(reader, works=trouble is None)
+        advice, only_reads = self._diagnosis(reader, works=trouble is None)
         if trouble is not None:
             return Found(trouble=getattr(trouble, "sentence", None) or str(trouble), advice=advice)
         waiting = book.waiting if book else 0
@@ -109,17 +111,19 @@ class Watch:
             set_aside=depth.set_aside if depth else 0,
             recorded=book.recorded if book else 0,
             advice=advice,
+            only_reads=only_reads,
         )
 
-    def _diagnosis(self, reader: Reader | None, *, works: bool) -> Advice:
-        """The report's recommendations, seldomer than the numbers, and at once when things change."""
+    def _diagnosis(self, reader: Reader | None, *, works: bool) -> tuple[Advice, bool]:
+        """The report's recommendations, and whether this role only reads; at once when things change, else seldom."""
         if self._advice and self._advice[1] == works and time.monotonic() - self._advice[0] < DIAGNOSE_EVERY_S:
-            return self._advice[2]
+            return self._advice[2:]
         url, reserve = (reader.database.url, reader.vacate) if reader else (None, nullcontext)
         made = report.build(url=url, reserve=reserve)
         advice = tuple(found.as_dict() for found in made.recommendations)
-        self._advice = time.monotonic(), works, advice
-        return advice
+        only_reads = bool(made.database.get("onlyReads"))
+        self._advice = time.monotonic(), works, advice, only_reads
+        return advice, only_reads
 
 
 def _fresh_s(found: Found) -> float:

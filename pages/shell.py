@@ -12,7 +12,7 @@ import _status
 import streamlit as st
 from _parts import database_name
 from _problems import guarded
-from _range import home_zone, known_zone, zone
+from _range import foreign_zone, home_zone, known_zone, zone
 from _words import LANGUAGES, _, language, preferred, speak, spoken
 
 from tracker.errors import TrackerError
@@ -90,6 +90,8 @@ def reader_settings() -> None:
     zones = list(dict.fromkeys([browsers, zone(), "UTC", *_zones()]))
     _link.prepare("tz", "tz", lambda text: known_zone(text) or browsers)
     place = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
+    if (foreign := foreign_zone()) and place == "UTC":
+        st.caption(_("Your browser's time zone, {zone}, isn't known here: times are in UTC.").format(zone=foreign[:60]))
     _link.put("tz", place if place and place != browsers else None)
     own = preferred(st.context.locale)
     _link.prepare("lang", "lang", lambda text: text if text in LANGUAGES else own)

@@ -315,6 +315,20 @@ def password_url(database_url: str, clerk: Clerk) -> str:
 @pytest.fixture(scope="session")
 def pooler(server_url: str) -> Iterator[Callable[[str], str]]:
     """PgBouncer in transaction mode with five connections a database: from a database's URL to its URL there."""
+    with pgbouncer(server_url, "transaction") as through:
+        yield through
+
+
+@pytest.fixture(scope="session")
+def statement_pooler(server_url: str) -> Iterator[Callable[[str], str]]:
+    """The same in statement mode, where BEGIN ends the connection."""
+    with pgbouncer(server_url, "statement") as through:
+        yield through
+
+
+@contextmanager
+def pgbouncer(server_url: str, pool_mode: str) -> Iterator[Callable[[str], str]]:
+    """A PgBouncer in front of a server: from a database's URL to its URL there."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         reason = "PgBouncer is not installed: apt-get install pgbouncer, or brew install pgbouncer."
@@ -334,7 +348,7 @@ unix_socket_dir =
 auth_type = trust
 stats_users = {target.user}
 auth_file = {directory}/users
-pool_mode = transaction
+pool_mode = {pool_mode}
 default_pool_size = 5
 max_client_conn = 500
 """)

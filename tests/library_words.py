@@ -16,7 +16,8 @@ from babel.messages.catalog import Catalog
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
     "access": "policy",
-    "database": "adoption embedded embedded_home failures locate pool timer url",
+    "database": "adoption embedded embedded_home failures fit locate pool publications refusal_causes"
+    " statement_mode timer tls url",
     "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
     " server steps variables",
     "recording": "delivery direct outbox outbox_file places statement tracker",
@@ -69,7 +70,7 @@ FRAGMENTS = (
     "Set: none; the embedded database is used.", "Missing: {names}.",
     "The catalog says so, and an insert was refused:", "A sum differs from its rows:",
     "{n} lines about the test recordings, such as {line}….", "DATABASE_URL is not set.",
-    "Not tried, since the last try failed.", "addresses or domains, such as {users}",
+    '{sentence} It says: "{words}".', "Not tried, since the last try failed.", "addresses or domains, such as {users}",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from support import a_call, eventually, rows, run, value
 
 from tracker import Tracker
 from tracker.cli import main
+from tracker.database import embedded
 from tracker.recording.outbox import Outbox, Waiting
 from tracker.recording.places import outbox_directory
 
@@ -268,3 +269,58 @@ def test_the_default_directory_is_this_users_own(monkeypatch):
     assert str(outbox_directory(settings.load({}).runtime)).startswith(os.environ["XDG_STATE_HOME"])
     serverless = outbox_directory(settings.load({"TRACKER_PLATFORM": "aws_lambda"}).runtime)
     assert serverless == Path(os.environ["TMPDIR"]) / f"token-tracker-{os.getuid()}"
+
+
+# --- into the embedded database -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def embedded_url(tmp_path, monkeypatch):
+    """The embedded database of a directory of the test's own, without DATABASE_URL."""
+    directory = tmp_path / "embedded"
+    monkeypatch.setenv("TRACKER_EMBEDDED_DIR", str(directory))
+    url = embedded.start(str(directory))
+    yield f"postgresql://postgres@/postgres?host={url.host}"
+    embedded.stop(str(directory))
+
+
+def queue_without_address(*usages) -> None:
+    with Tracker(mode="background", log_records=False) as recorder:
+        for usage in usages:
+            assert recorder.record(usage).status == "queued"
+
+
+def test_what_was_queued_without_an_address_comes_into_the_embedded_database_on_demand_alone(
+    embedded_url, capsys, caplog
+):
+    queue_without_address(a_call(), a_call())
+    assert "outbox drain --embedded" in caplog.text
+    assert main(["outbox", "drain"]) == 2
+    assert "outbox drain --embedded" in capsys.readouterr().err
+    assert main(["doctor"]) == 0
+    assert "outbox drain --embedded" in capsys.readouterr().out
+    assert count(embedded_url) == 0
+    assert main(["outbox", "drain", "--embedded"]) == 0
+    assert "2 records delivered" in capsys.readouterr().out
+    assert count(embedded_url) == 2
+
+
+def test_one_file_comes_into_the_embedded_database_by_its_path(embedded_url, left_behind, monkeypatch):
+    path = left_behind()
+    monkeypatch.delenv("DATABASE_URL")
+    queue_without_address(a_call())
+    assert main(["outbox", "drain", "--embedded", "--from", str(path)]) == 0
+    assert count(embedded_url) == 3  # and not the one that waits elsewhere
+
+
+def test_an_address_does_not_lead_an_embedded_drain_elsewhere(embedded_url, database_url, monkeypatch):
+    queue_without_address(a_call())
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert main(["outbox", "drain", "--embedded"]) == 0
+    assert (count(embedded_url), count(database_url)) == (1, 0)
+
+
+def test_a_deployed_runtime_has_no_embedded_database(monkeypatch, capsys):
+    monkeypatch.setenv("TRACKER_PLATFORM", "vercel")
+    assert main(["outbox", "drain", "--embedded"]) == 2
+    assert "platform vercel" in capsys.readouterr().err

@@ -25,6 +25,7 @@ README = ROOT / "README.md"
 LAYERS = (
     "errors",
     "runtime",
+    "zones",
     "settings",
     "masking",
     "access",

@@ -45,14 +45,34 @@ class DatabaseError(TrackerError):
 
     `code` is a stable word for programs ("password_wrong"), `sentence` says what happened, `remedy` what to do,
     `sqlstate` is the server's code where it gave one. None of them holds the driver's text or a secret.
+    `server_words` is what an unknown refusal of a login says, masked; the error's text shows it, an alert doesn't.
     """
 
-    def __init__(self, code: str, sentence: str, remedy: str, sqlstate: str | None = None) -> None:
-        super().__init__(f"{sentence} {remedy}".strip())
+    def __init__(
+        self,
+        code: str,
+        sentence: str,
+        remedy: str,
+        sqlstate: str | None = None,
+        *,
+        server_words: str | None = None,
+    ) -> None:
         self.code = code
         self.sentence = sentence
         self.remedy = remedy
         self.sqlstate = sqlstate
+        self.server_words = server_words
+        super().__init__(f"{self.cause} {remedy}".strip())
+
+    @property
+    def cause(self) -> str:
+        """The sentence, with the server's own words where it gave any that are unknown."""
+        return f'{self.sentence} It says: "{self.server_words}".' if self.server_words else self.sentence
+
+    @property
+    def text_for_alerts(self) -> str:
+        """The error's text without words of a server: an alert leaves the machine."""
+        return f"{self.sentence} {self.remedy}".strip()
 
 
 class TransientError(DatabaseError):

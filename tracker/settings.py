@@ -43,7 +43,11 @@ class Settings(NamedTuple):
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
     problems: tuple[str, ...] = ()
-    """One sentence for each variable that couldn't be read and whose default is used instead."""
+    """One sentence for each variable that couldn't be read: its default is used, or, of security, nobody is let in."""
+
+    def is_unreadable(self, variable: str) -> bool:
+        """Whether a variable is set and can't be read."""
+        return any(problem.startswith(f"{variable} ") for problem in self.problems)
 
     def __repr__(self) -> str:
         shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRETS)
@@ -63,6 +67,20 @@ class Variable(NamedTuple):
     serverless: Any = None
     server: Any = None
     secret: bool = False
+    closes: bool = False
+    """Whether it says who may enter: what can't be read then lets nobody in."""
+
+    @property
+    def otherwise(self) -> str:
+        """What happens while it can't be read."""
+        return "Nobody is let in until it is corrected." if self.closes else "Its default is used."
+
+    def check(self, given: str) -> None:
+        """Raises `SettingError` where a variable's text can't be read; blank counts as unset, but not for security."""
+        if text := given.strip():
+            self.parse(text)
+        elif given and self.closes:
+            raise SettingError(f"{self.name} holds nothing but white space; it may hold {self.allowed}.")
 
     def parse(self, text: str) -> Any:
         try:
@@ -143,6 +161,12 @@ def _users(text: str) -> tuple[str, ...]:
     return users
 
 
+def _token(text: str) -> str:
+    if not text.isprintable() and not any("\udc80" <= char <= "\udcff" for char in text):
+        raise ValueError  # no header can carry it
+    return text
+
+
 def _postgres_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError
@@ -155,9 +179,18 @@ def _platform(text: str) -> Platform:
     return text
 
 
-def _zone(text: str) -> str:
-    zone(text)
-    return text
+def zone_name(name: str) -> str:
+    """The name under which this machine knows a time zone: as it is, or its current one. Raises `ValueError`."""
+    try:
+        zone(name)
+    except ValueError:
+        from tracker.zones import CURRENT_NAMES
+
+        if name not in CURRENT_NAMES:
+            raise
+        name = CURRENT_NAMES[name]
+        zone(name)
+    return name
 
 
 def zone(name: str) -> tzinfo:
@@ -236,10 +269,10 @@ VARIABLES: tuple[Variable, ...] = (
         1000.0,
         1000.0,
     ),
-    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", _zone),
+    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
     Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
-    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", str),
+    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _token, secret=True, closes=True),
     # Read by tracker.access, where a hash that can't be read lets nobody in instead of everybody.
     Variable(
         "dashboard_password_hash",
@@ -247,6 +280,7 @@ VARIABLES: tuple[Variable, ...] = (
         "what token-tracker password printed",
         str,
         secret=True,
+        closes=True,
     ),
     Variable(
         "dashboard_users",
@@ -255,8 +289,9 @@ VARIABLES: tuple[Variable, ...] = (
         _users,
         (),
         (),
+        closes=True,
     ),
-    Variable("dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _switch, False, False),
+    Variable("dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _switch, False, False, closes=True),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")
@@ -277,16 +312,16 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
     def value(variable: Variable, default: Any) -> Any:
         if (given := overrides.get(variable.field)) is not None:
             return variable.parse(" ".join(given) if isinstance(given, list | tuple) else str(given))
-        text = env.get(variable.name, "").strip()
-        if not text:
-            return default
+        given_text = env.get(variable.name, "")
         try:
-            return variable.parse(text)
+            variable.check(given_text)
         except SettingError as error:
             if strict:
                 raise
-            problems.append(f"{error} Its default, {default}, is used.")
+            otherwise = variable.otherwise if variable.closes else f"Its default, {default}, is used."
+            problems.append(f"{error} {otherwise}")
             return default
+        return variable.parse(text) if (text := given_text.strip()) else default
 
     runtime = detect(env, value(PLATFORM, None))
     values = {v.field: value(v, v.serverless if runtime.serverless else v.server) for v in VARIABLES}

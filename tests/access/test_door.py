@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from tracker.access.attempts import PER_PEER
 from tracker.access.password import hash_password
+from tracker.access.policy import decide
 from tracker.access.sessions import COOKIE
+from tracker.settings import load
 
 PASSWORD = "correct horse battery"
 HASH = str(hash_password(PASSWORD))
@@ -91,6 +93,11 @@ def test_health_and_the_routes_with_the_tokens_rule_are_not_the_doors():
         {"TRACKER_DASHBOARD_PASSWORD_HASH": HASH[:-5]},
         {"TRACKER_DASHBOARD_OPEN": "perhaps"},
         {"TRACKER_DASHBOARD_USERS": "example.org"},
+        {"TRACKER_DASHBOARD_USERS": "ann@example.com; bob"},
+        {"TRACKER_DASHBOARD_USERS": ","},
+        {"TRACKER_DASHBOARD_USERS": "   "},
+        {"TRACKER_DASHBOARD_PASSWORD_HASH": "  ", "TRACKER_DASHBOARD_OPEN": "true"},
+        {"TRACKER_DASHBOARD_OPEN": "  "},
     ],
 )
 def test_a_door_that_was_set_up_wrongly_lets_nobody_in_not_even_from_here(env):
@@ -265,6 +272,10 @@ def test_with_st_login_the_pages_ask_and_streamlits_figures_are_kept_back():
         ("bob@example.com", True, False),
         ("ann@example.com", False, False),
         ("ann@example.com", "false", False),
+        ("ann@example.com", "true", True),
+        ("ann@example.com", "no", False),
+        ("ann@example.com", 0, False),
+        ("ann@example.com", "", False),
         ("bob@example.org.evil.example", True, False),
         ("bob@evil.example@example.com", True, False),
         ("", True, False),
@@ -409,3 +420,15 @@ def test_no_request_gets_through_without_the_password_or_is_an_error_of_ours(met
     )
     assert free or not answer.through
     assert b"Traceback" not in answer.body
+
+
+def test_a_list_of_hosts_that_is_one_text_is_read_as_names():
+    policy = decide(
+        load({}),
+        login=False,
+        bound_to="127.0.0.1",
+        hosts="tokens.example.com, b.example.com",
+        origins="https://a.example",
+    )
+    assert policy.hosts == ("tokens.example.com", "b.example.com")
+    assert policy.origins == ("https://a.example",)

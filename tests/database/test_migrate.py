@@ -750,3 +750,11 @@ def test_the_ids_that_the_database_makes_are_uuids(database_url):
         .replace("NULL", "'u'"),
     )
     assert UUID(value(database_url, "SELECT id FROM token_usage")).version == 4
+
+
+@pytest.mark.pooler
+def test_behind_a_pooler_in_statement_mode_the_mode_is_named(statement_pooler, empty_database_url):
+    url = statement_pooler(empty_database_url)
+    with pytest.raises(SetupError, match="statement mode") as caught:
+        migrate_with(lambda: connect(url))
+    assert caught.value.code == "statement_pooling"

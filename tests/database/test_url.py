@@ -8,7 +8,9 @@ import psycopg2.extensions
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import ROOT
 
+from tracker.database.tls import MODES
 from tracker.database.url import clean
 from tracker.errors import SettingError
 
@@ -53,7 +55,6 @@ def test_a_plain_url_has_nothing_to_note():
         "uselibpqcompat=true",
         "socket_timeout=5",
         "pool_size=5",
-        "sslaccept=strict",
         "statement_timeout=5000",
     ],
 )
@@ -68,9 +69,8 @@ def test_a_key_that_libpq_does_not_know_is_dropped_and_named(key):
     [
         ("sslmode", "require"),
         ("sslmode", "verify-full"),
-        ("channel_binding", "require"),
+        ("channel_binding", "prefer"),
         ("connect_timeout", "10"),
-        ("sslnegotiation", "direct"),
         ("target_session_attrs", "read-write"),
         ("load_balance_hosts", "random"),
         ("keepalives_idle", "30"),
@@ -89,10 +89,82 @@ def test_encryption_without_verification_is_libpqs_require(query):
     assert url.notes
 
 
-def test_a_meaningless_sslmode_is_dropped_and_what_it_may_be_is_said():
-    url = clean(f"{PLAIN}?sslmode=yes-please")
-    assert "sslmode" not in url.params
-    assert "verify-full" in url.notes[0]
+@pytest.mark.parametrize("word", ["disable", "false", "0"])
+@pytest.mark.parametrize("key", ["ssl", "sslmode"])
+def test_encryption_is_off_only_where_it_is_said(key, word):
+    assert clean(f"{PLAIN}?{key}={word}").params["sslmode"] == "disable"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ssl_with_a_mode_of_libpq_is_that_mode(mode):
+    assert clean(f"{PLAIN}?ssl={mode}").params["sslmode"] == mode
+
+
+TYPING_ERRORS = (ROOT / "tests" / "cases" / "databases" / "sslmode_typos.txt").read_text().split()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *TYPING_ERRORS,
+        *(
+            f"{PLAIN}?{query}"
+            for query in (
+                "sslmode=yes-please", "sslmode=", "ssl=on", "ssl=True", "ssl=TRUE", "ssl=No-Verify",
+                "sslmode=Verify-Full",
+                "sslmode=%20require", "sslmode=require%0A", "sslmode=verify-full%00", "sslmode=require;", "ssl=2",
+                "SSLMODE=require", "sslMode=require", "ssl_mode=require", "sslmode%20=require", "ssl-mode=verify-full",
+                "tls=true", "sslidentity=id.p12", "sslaccept=Strict", "sslaccept=", "sslaccept=strict&sslmode=disable",
+                "ssl=true&sslmode=disable", "sslnegotiation=Direct", "channel_binding=Require", "gssencmode=on",
+                "ssl_min_protocol_version=1.2", "sslrootcert=%20system", "sslrootcert=a%00b", "sslinline=true",
+                "trustServerCertificate=false",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_setting_of_tls_that_cannot_be_read_refuses_the_url(url):
+    with pytest.raises(SettingError) as caught:
+        clean(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_part_of_a_password_is_not_shown_as_a_mode():
+    with pytest.raises(SettingError, match="masked") as caught:
+        clean("postgresql://u:p@host/db?sslmode=hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("sslaccept=strict", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ("sslmode=prefer&sslaccept=strict", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ("sslaccept=strict&sslcert=/ca.pem", {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}),
+        ("sslaccept=accept_invalid_certs&sslmode=require", {"sslmode": "require"}),
+        ("sslaccept=accept_invalid_certs&sslmode=verify-full", {"sslmode": "verify-full"}),
+        ("ssl=true&sslmode=verify-full", {"sslmode": "verify-full"}),
+        ("sslmode=prefer&ssl=true", {"sslmode": "require"}),
+        # With libpq's default, prefer, a failure of any of these would mean no encryption.
+        ("sslcert=/client.crt&sslkey=/client.key", {"sslmode": "require"}),
+        ("sslcert=/ca.pem", {"sslmode": "require"}),
+        ("sslrootcert=/ca.pem", {"sslmode": "verify-ca"}),
+        ("channel_binding=require", {"sslmode": "require"}),
+        ("sslnegotiation=direct", {"sslmode": "require"}),
+    ],
+)
+def test_a_connection_is_never_weaker_than_its_url_says(query, expected):
+    url = clean(f"{PLAIN}?{query}")
+    assert expected.items() <= url.params.items()
+
+
+@given(st.text(max_size=12), st.sampled_from(["ssl", "sslmode", "sslaccept"]))
+def test_whatever_stands_in_a_setting_of_tls_encryption_is_off_only_where_it_is_said(text, key):
+    try:
+        mode = clean(f"{PLAIN}?{key}={quote(text, safe='')}").params.get("sslmode")
+    except SettingError:
+        return
+    weak = {None, "disable", "allow", "prefer"}
+    assert mode not in weak or text in {"disable", "false", "0", "allow", "prefer", "accept_invalid_certs"}
 
 
 @pytest.mark.parametrize("value", ["0.5", "", "soon", "-1", "%C2%B2"])
@@ -106,7 +178,7 @@ def test_a_connect_timeout_that_is_no_whole_number_is_dropped(value):
     ("query", "schema"),
     [
         ("schema=tracking", "tracking"),
-        ("schema=public", None),
+        ("schema=public", "public"),
         ("schema=", None),
         ("currentSchema=tracking", "tracking"),
         ("options=-csearch_path%3Dtracking", "tracking"),
@@ -205,7 +277,7 @@ def test_what_is_no_postgresql_url_names_the_variable_and_never_the_password(url
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize("query", ["application_name=%00", "sslrootcert=a%00b", "user=\udcff"])
+@pytest.mark.parametrize("query", ["application_name=%00", "user=\udcff"])
 def test_a_parameter_that_no_driver_can_send_is_a_setting_error_or_dropped(query):
     try:
         url = clean(f"postgresql://u:hunter2@host/db?{query}")

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
+from refusing import refusing
 from support import locked, run, with_database, with_parameters, with_role
 
 from tracker.database.url import clean
@@ -120,6 +121,21 @@ def port_that_is_none(place):
 @causes("setting_malformed")
 def setting_that_cannot_be_read(place):
     return url(place.url, TRACKER_POOL_SIZE="many")
+
+
+@causes("tls_unreadable")
+def mode_of_tls_in_capitals(place):
+    return url(with_parameters(place.url, "sslmode=REQUIRE"))
+
+
+@causes("tls_unreadable")
+def parameter_of_tls_that_nobody_knows(place):
+    return url(with_parameters(place.url, "ssl_mode=verify-full"))
+
+
+@causes("setting_malformed")
+def list_of_users_that_cannot_be_read(place):
+    return url(place.url, TRACKER_DASHBOARD_USERS="ann")
 
 
 @causes("exposed_secret")
@@ -321,6 +337,48 @@ def pooler_that_refuses_a_parameter(place):
     return url(place.fixture("pooler")(place.plain_url), PGOPTIONS="-c statement_timeout=5s")
 
 
+def refused_login(place, sqlstate, message):
+    return url(place.stack.enter_context(refusing(sqlstate, message)).url)
+
+
+@causes("session_pool_full")
+def session_pooler_without_a_connection(place):
+    said = "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15"
+    return refused_login(place, "XX000", said)
+
+
+@causes("tenant_unnamed")
+def user_without_the_project(place):
+    return refused_login(place, "XX000", "(ENOIDENTIFIER) no tenant identifier provided (external_id or sni_hostname)")
+
+
+@causes("quota_exceeded")
+def quota_of_the_provider(place):
+    return refused_login(place, "XX000", "Your account or project has exceeded the compute time quota.")
+
+
+@causes("pooler_credentials")
+def proxy_without_the_roles_secret(place):
+    return refused_login(place, "28000", "This RDS proxy has no credentials for the role app. Check the credentials.")
+
+
+@causes("password_wrong")
+def korean_server_that_refuses_the_password(place):
+    return refused_login(place, "28P01", '사용자 "app"의 password 인증을 실패했습니다')
+
+
+@causes("connect_refused")
+def refusal_that_nobody_knows(place):
+    return refused_login(place, "XX000", "the flux capacitor is empty")
+
+
+@causes("statement_pooling")
+def pooler_in_statement_mode(place):
+    place.asks_the_server_itself()
+    place.through_pooler = True
+    return url(place.fixture("statement_pooler")(place.plain_url), TRACKER_DEADLINE_S="5")
+
+
 @causes("silent_after_login")
 def server_that_falls_silent(place):
     """The login gets through, the first statement's answer never comes."""
@@ -406,6 +464,18 @@ def row_level_security_without_a_policy(place):
     return url(place.of_role(role))
 
 
+@causes("right_missing")
+def row_level_security_with_a_policy_for_inserts_alone(place):
+    role = place.new_role()
+    run(
+        place.plain_url,
+        f"GRANT SELECT, INSERT ON token_usage TO {role}",
+        "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY inserts ON token_usage FOR INSERT TO {role} WITH CHECK (true)",
+    )
+    return url(place.of_role(role))
+
+
 @causes("not_adoptable")
 def id_that_is_not_unique(place):
     run(place.plain_url, "ALTER TABLE token_usage DROP CONSTRAINT token_usage_pkey")
@@ -428,9 +498,61 @@ def column_that_every_insert_must_name(place):
     return url(place.url)
 
 
+@causes("duplicate_indexes")
+def indexes_that_an_earlier_version_built_twice(place):
+    run(
+        place.plain_url,
+        "CREATE INDEX token_usage_created_at_idx1 ON token_usage (created_at)",
+        "CREATE INDEX token_usage_user_id_created_at_idx1 ON token_usage (user_id, created_at)",
+    )
+    return url(place.url)
+
+
 @causes("constraint_violated")
 def constraint_that_refuses_records(place):
     run(place.plain_url, "ALTER TABLE token_usage ADD CHECK (user_id LIKE 'u@_%' ESCAPE '@')")
+    return url(place.url)
+
+
+@causes("defaults_refused")
+def foreign_key_that_our_own_user_violates(place):
+    run(
+        place.plain_url,
+        "CREATE TABLE users (id text PRIMARY KEY)",
+        "INSERT INTO users VALUES ('u1')",
+        "INSERT INTO token_usage (user_id, model, input_tokens, output_tokens, total_tokens)"
+        " VALUES ('u1', 'gpt-4o', 1, 1, 2)",
+        "ALTER TABLE token_usage ADD FOREIGN KEY (user_id) REFERENCES users (id)",
+    )
+    return url(place.url)
+
+
+@causes("undated_rows")
+def rows_without_a_time(place):
+    run(
+        place.plain_url,
+        "ALTER TABLE token_usage ALTER COLUMN created_at DROP NOT NULL",
+        "INSERT INTO token_usage (created_at, model, input_tokens, output_tokens, total_tokens)"
+        " VALUES (NULL, 'gpt-4o', 1, 1, 2)",
+    )
+    return url(place.url)
+
+
+@causes("two_tables")
+def table_in_another_schema_too(place):
+    name = clean(place.plain_url).dbname
+    run(
+        place.plain_url,
+        "CREATE SCHEMA ai",
+        "CREATE TABLE ai.token_usage (LIKE public.token_usage INCLUDING ALL)",
+        f"ALTER ROLE {place.role} IN DATABASE {name} SET search_path = ai, public",
+    )
+    return url(place.url)
+
+
+@causes("replica_identity_missing")
+def tables_that_are_published(place):
+    run(place.plain_url, "CREATE PUBLICATION everything FOR ALL TABLES")
     return url(place.url)
 
 

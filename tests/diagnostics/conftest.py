@@ -37,6 +37,7 @@ class Place:
         self.stack = stack
         self.clock_offset_s = 0.0
         self.lasts = True
+        self.through_pooler = False
         self.cause = ""
         self.request: pytest.FixtureRequest
 

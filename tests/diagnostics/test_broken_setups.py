@@ -106,7 +106,7 @@ def raised() -> str:
 
 def left_open(place) -> int:
     """Connections of the report that the server still holds; what a pooler keeps is its own."""
-    if place.fixture("pooled"):
+    if place.through_pooler or place.fixture("pooled"):
         return 0
     question = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'token-tracker diagnosis%%'"

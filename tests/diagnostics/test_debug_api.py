@@ -99,7 +99,7 @@ def test_the_report_of_a_naive_table_says_its_times_in_utc(monkeypatch, empty_da
         ({"authorization": "Bearer t0kem"}, "127.0.0.1", {"TRACKER_DEBUG_TOKEN": "t0ken"}, 401),
         ({"authorization": "Basic t0ken"}, "127.0.0.1", {"TRACKER_DEBUG_TOKEN": "t0ken"}, 401),
         ({}, "127.0.0.1", {"TRACKER_DEBUG_TOKEN": "t0ken"}, 401),
-        ({"authorization": "Bearer "}, "127.0.0.1", {"TRACKER_DEBUG_TOKEN": " "}, 200),
+        ({"authorization": "Bearer "}, "127.0.0.1", {"TRACKER_DEBUG_TOKEN": " "}, 401),
     ],
 )
 def test_the_token_rule(app, monkeypatch, headers, client, env, status):

@@ -82,3 +82,13 @@ def test_no_start_up_parameter_is_refused_by_the_pooler(pooler, database_url):
     url = f"{pooler(database_url)}?pgbouncer=true&connection_limit=1&options=-c%20search_path%3Dpublic"
     with Tracker(mode="direct", database_url=url) as recorder:
         assert recorder.record(a_call()).error is None
+
+
+@pytest.mark.pooler
+@pytest.mark.parametrize("mode", ["direct", "background"])
+def test_recording_works_behind_a_pooler_in_statement_mode(statement_pooler, database_url, mode):
+    with Tracker(database_url=statement_pooler(database_url), mode=mode) as recorder:
+        outcomes = [recorder.record(a_call()) for _ in range(3)]
+        assert recorder.flush(10) == 0
+    assert {outcome.status for outcome in outcomes} <= {"recorded", "queued"}
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 3

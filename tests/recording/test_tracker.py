@@ -438,7 +438,7 @@ def test_a_cured_statement_still_ends_at_the_deadline_in_the_server_too(new_trac
         ("mysql://u:hunter2@h/db", "DATABASE_URL"),
         ("postgresql://u:hunter2%@h/db", "%25"),
         ("postgresql://u:hunter2@127.0.0.1:1/db", "Nothing answers"),
-        ("postgresql://u:hunter2@127.0.0.1:1/db?application_name=%00&sslrootcert=%00", "Nothing answers"),
+        ("postgresql://u:hunter2@127.0.0.1:1/db?application_name=%00", "Nothing answers"),
     ],
 )
 def test_no_address_makes_a_tracker_raise(monkeypatch, caplog, url, says):
@@ -655,14 +655,19 @@ def test_its_connections_say_in_pg_stat_activity_whose_they_are(new_tracker, dat
         monkeypatch.setenv(variable, text)
     new_tracker().record(a_call())
     assert rows(
-        database_url, "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'token-tracker/%%'"
+        database_url,
+        "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'token-tracker/%%'"
+        " AND datname = current_database()",
     ) == [(name[:63],)]
 
 
 @pytest.mark.direct
 def test_a_session_waiting_in_the_background_keeps_no_transaction_open(recorder, database_url):
     recorder.record(a_call())
-    question = "SELECT state FROM pg_stat_activity WHERE application_name LIKE 'token-tracker/%%'"
+    question = (
+        "SELECT state FROM pg_stat_activity WHERE application_name LIKE 'token-tracker/%%'"
+        " AND datname = current_database()"
+    )
     assert rows(database_url, question) == [("idle",)]
 
 
@@ -679,3 +684,11 @@ def test_recording_goes_on_while_the_first_threads_connection_is_closed_under_it
     recorder._pool.release(lease)
     with closing(recorder):
         assert recorder.record(a_call()).retry_count == 0
+
+
+def test_records_wait_while_a_setting_of_tls_cannot_be_read(proxy):
+    with Tracker(database_url=f"{proxy.url}?sslmode=REQUIRE", mode="direct", deadline_s=1) as recorder:
+        outcome = recorder.record(a_call())
+        assert outcome.status == "queued"
+        assert "sslmode='REQUIRE'" in outcome.error
+    assert proxy.connections == 0

@@ -80,6 +80,10 @@ def at(text: str, length: timedelta, zone: str) -> Filters:
 @example(at("2026-04-04T14:45Z", timedelta(minutes=25), "Australia/Lord_Howe"))  # ends before it began, by the clock
 @example(at("2026-11-01T04:00Z", timedelta(days=0), "America/Havana"))
 @example(at("2005-04-01T11:01Z", timedelta(hours=41), "America/St_Johns"))  # changed at a minute past midnight
+@example(at("1881-02-04T23:47:03.999999Z", timedelta(minutes=30), "Brazil/West"))  # local mean time: odd seconds
+@example(at("1911-12-31T22:46:08.000001Z", timedelta(minutes=100), "Africa/Abidjan"))
+@example(at("1911-12-30T23:59:59.999999Z", timedelta(hours=50), "Africa/Abidjan"))
+@example(at("1911-12-30T12:00:00.5Z", timedelta(days=6), "Africa/Abidjan"))
 def test_every_moment_is_in_the_step_that_the_clock_shows(asked: Filters) -> None:
     labels, position = every_bucket(asked), microseconds(asked.start)
     for segment in segments(asked):

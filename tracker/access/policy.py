@@ -87,7 +87,7 @@ class Policy:
             return True
         address = (email or "").strip().lower()
         # Some providers write the word instead of the value.
-        if "@" not in address or str(verified).lower() == "false":
+        if "@" not in address or (verified is not None and str(verified).strip().lower() not in {"true", "1"}):
             return False
         return address in self.users or "@" + address.rpartition("@")[2] in self.users
 
@@ -106,6 +106,10 @@ def decide(
 
     What is set and can't be read closes the door: it must not stand open because of a slip of the pen.
     """
+    # A single name may come as text.
+    hosts, origins = (
+        names.replace(",", " ").split() if isinstance(names, str) else names for names in (hosts, origins)
+    )
     password: PasswordHash | None = None
     if settings.dashboard_password_hash and not problem:
         try:
@@ -135,5 +139,5 @@ def decide(
 def _malformed(settings: Settings) -> Iterator[str]:
     """What can't be read of the door's own variables; it is shown to everybody, so it quotes nothing."""
     for variable in VARIABLES:
-        if variable.name.startswith("TRACKER_DASHBOARD_") and any(variable.name in text for text in settings.problems):
+        if variable.name.startswith("TRACKER_DASHBOARD_") and settings.is_unreadable(variable.name):
             yield f"{variable.name} can't be read; it may hold {variable.allowed}."

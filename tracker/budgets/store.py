@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.budgets.budget import ALERT_PERCENT, Budget
 from tracker.database.driver import Connection, execute
-from tracker.database.table import DEFAULT_SCHEMA, quote
+from tracker.database.table import quote, read_table
 from tracker.errors import SettingError, SetupError
 
 BUDGETS = "token_tracker_budgets"
@@ -59,7 +59,7 @@ class Found:
 
 def read_access(connection: Connection, schema: str | None) -> Access:
     """Raises `DatabaseError`."""
-    schema = schema or DEFAULT_SCHEMA
+    schema = read_table(connection, schema).schema
     _, rows = execute(connection, _ACCESS, {"schema": schema})
     if not rows:  # no such schema
         rows = [(False, False, False, False, False, "")]

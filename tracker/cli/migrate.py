@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from tracker.cli import common
-from tracker.database.migrate import migrate
+from tracker.database.migrate import TwoTablesError, migrate
 
 
 def add_parser(commands: Any) -> None:
@@ -20,10 +21,25 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _chosen(error: TwoTablesError) -> str:
+    """The schema that the person at the terminal names. Raises the error for anything else."""
+    print(error, file=sys.stderr)
+    answer = input(f"Which one ({', '.join(error.schemas)})? ").strip()
+    if answer not in error.schemas:
+        raise error
+    print(f"Add schema={answer} to DATABASE_URL, so that recording uses it too.", file=sys.stderr)
+    return answer
+
+
 def run(arguments: argparse.Namespace) -> int:
     zone = common.zone(arguments.timezone) if arguments.timezone else None
     database = common.database()
-    done = migrate(database.connect, database.url.schema, dry_run=arguments.dry_run, timezone=zone)
+    try:
+        done = migrate(database.connect, database.url.schema, dry_run=arguments.dry_run, timezone=zone)
+    except TwoTablesError as error:
+        if not sys.stdin.isatty():
+            raise
+        done = migrate(database.connect, _chosen(error), dry_run=arguments.dry_run, timezone=zone)
     if arguments.dry_run:
         print("\n".join(done.statements) or "-- Nothing to do.")
     else:

@@ -11,10 +11,18 @@ from typing import Any
 
 from tracker import settings as settings_module
 from tracker.cli import common
+from tracker.database.locate import locate
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError
 from tracker.recording.outbox import Outbox
-from tracker.recording.places import exists, outbox_directory, outbox_file, outbox_files, unassigned_file
+from tracker.recording.places import (
+    UNASSIGNED,
+    exists,
+    outbox_directory,
+    outbox_file,
+    outbox_files,
+    unassigned_file,
+)
 from tracker.runtime import application_name
 from tracker.settings import Settings
 
@@ -31,6 +39,9 @@ def add_parser(commands: Any) -> None:
     draining.add_argument("--timeout", type=common.number, default=_TIMEOUT_S, metavar="S", help="seconds (default 60)")
     draining.add_argument(
         "--set-aside", action="store_true", help="also try the records again that the database refused"
+    )
+    draining.add_argument(
+        "--embedded", action="store_true", help="into this machine's embedded database; nothing else delivers there"
     )
     draining.set_defaults(run=run_drain)
 
@@ -66,15 +77,16 @@ def run_drain(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.timeout <= 86_400:
         raise SettingError(f"--timeout holds {arguments.timeout:g}; it may hold seconds from 1 to 86400.")
     found = settings_module.load()
-    url = _url(found)
+    url = locate(found._replace(database_url=None)).url if arguments.embedded else _url(found)
     if url is None:
         raise SettingError(
             "DATABASE_URL is not set, so nobody knows where the records belong; set it to"
-            " postgresql://user:password@host:5432/database."
+            " postgresql://user:password@host:5432/database, or deliver them into this machine's embedded database:"
+            " token-tracker outbox drain --embedded."
         )
     path = arguments.source or outbox_file(found, url)
     sources = [path] if exists(path) else []
-    if arguments.source is None and (unassigned := unassigned_file(found, url)):
+    if arguments.source is None and (unassigned := _unassigned(found, url, embedded=arguments.embedded)):
         sources.append(unassigned)
     if arguments.source is not None and not sources:
         raise SettingError(f"--from names {str(path)!r}, which isn't there.")
@@ -85,6 +97,14 @@ def run_drain(arguments: argparse.Namespace) -> int:
     if left.error:
         print(f"token-tracker: {left.error}", file=sys.stderr)
     return 1 if left.waiting or left.set_aside or left.error else 0
+
+
+def _unassigned(found: Settings, url: DatabaseUrl, *, embedded: bool) -> Path | None:
+    """What was queued without an address; it goes into the embedded database only where that is asked for."""
+    if not embedded:
+        return unassigned_file(found, url)
+    path = outbox_directory(found.runtime) / UNASSIGNED
+    return path if not found.outbox and exists(path) else None
 
 
 def _url(found: Settings) -> DatabaseUrl | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tracker.cli import common
+from tracker.database.publications import give_identities, require_identity
 from tracker.errors import SettingError
 from tracker.rollups import refresh
 from tracker.rollups.prune import Prunable, prunable, prune
@@ -34,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{found.calls} records are older{_span(found)}. Nothing was removed.")
             return 0
         usable(connection, table)
+        give_identities(connection, table.schema)
+        require_identity(connection, table.schema)
         bar = common.Bar("covered")
         refresh.catch_up(connection, table, bar.show)
         bar.end()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from tracker import settings
 from tracker.cli import common
 from tracker.database.driver import Connection
+from tracker.database.publications import give_identities, require_identity
 from tracker.database.table import read_table
 from tracker.errors import DatabaseError, SettingError
 from tracker.prices import own, reprice
@@ -47,6 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             print(f"{found.changed:,} calls would change; nothing was written.{_others(found, 'would get')}")
             return 0
+        schema = read_table(connection, database.url.schema).schema
+        if found.changed:
+            require_identity(connection, schema)
+            with suppress(DatabaseError):  # the sums are brought up to date afterwards, by whoever may
+                give_identities(connection, schema)
         written = reprice.apply(connection, database.url.schema, found)
         print(f"{found.changed:,} calls changed.{_others(found, 'got')}")
         if written:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tracker.cli import common
 from tracker.database.driver import Connection
+from tracker.database.publications import give_identities
 from tracker.database.table import Table
 from tracker.errors import DatabaseError, SettingError
 from tracker.rollups import refresh
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(database.connect()) as connection:
         table = common.table(connection, database.url.schema)
         usable(connection, table)
+        give_identities(connection, table.schema)
         if arguments.rebuild:
             bar = common.Bar("rebuilt")
             days = refresh.rebuild(connection, table, since, bar.show)

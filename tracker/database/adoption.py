@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from tracker.database.indexes import duplicates
 from tracker.database.table import COLUMNS, ESSENTIAL, Table, quote
 from tracker.settings import zone
 
@@ -75,6 +76,8 @@ def remarks(table: Table) -> list[str]:
             "cost is NOT NULL, so a call without a known price is stored with the column's default, and every figure"
             f" counts it as that. To see it as unpriced: token-tracker reprice, then {COST_MAY_BE_UNKNOWN}"
         )
+    if repeated := duplicates(table):
+        found.append(f"Indexes of an earlier version repeat others and only cost time: {' '.join(repeated)}")
     if table.supabase and not table.row_security:
         found.append(
             "Row-level security is off: on Supabase anyone with the public key can read token_usage."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,21 @@ import psycopg2
 import psycopg2.extensions
 
 from tracker import threads
-from tracker.database.failures import MISSING_RIGHT, explain_connect, explain_right, explain_statement
+from tracker.database.failures import (
+    MISSING_RIGHT,
+    REPLICA_IDENTITY,
+    explain_connect,
+    explain_identity,
+    explain_right,
+    explain_statement,
+    table_in,
+)
 from tracker.errors import DatabaseError
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
+_LIBPQ_16 = 160000
 Connection = psycopg2.extensions.connection
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 DriverError = psycopg2.Error
@@ -50,6 +60,11 @@ def is_libpq_key(key: str) -> bool:
     return True
 
 
+def has_system_roots() -> bool:
+    """Whether the installed libpq can verify by the system's root certificates, `sslrootcert=system`."""
+    return bool(psycopg2.__libpq_version__ >= _LIBPQ_16)
+
+
 class SteadyConnection(Connection):
     """One whose transactions begin as ours do, whatever another client left behind in a pooler's session."""
 
@@ -74,15 +89,23 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, steady
     `steady` is for work that sets no limits of its own. Raises `DatabaseError`. libpq bounds neither DNS nor the sum
     over several hosts, so the attempt runs in a thread of its own; one that comes too late closes what it got.
     """
-    attempt = _Attempt(_parameters(url, timeout_s, application_name), SteadyConnection if steady else Connection)
+    kind = SteadyConnection if steady else Connection
+    attempt = _Attempt(url, _parameters(url, timeout_s, application_name), kind, time.monotonic() + timeout_s)
     if not threads.start(attempt.run, "tracker-connect"):
         attempt.run()  # bounded by libpq's own limit at least
     connection = attempt.result(timeout_s)
     if connection is None:
         raise explain_connect("timeout expired", url)
     if isinstance(connection, Exception):
-        raise explain_connect(str(connection), url) from None
+        raise explain_connect(_text(connection), url, attempt.verbose) from None
     return connection
+
+
+def _text(error: Exception) -> str:
+    """What the driver said; a server may say it in another encoding, before the client's own is agreed on."""
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode("utf-8", "replace")
+    return str(error)
 
 
 def _parameters(url: DatabaseUrl, timeout_s: float, application_name: str) -> Mapping[str, str]:
@@ -98,18 +121,27 @@ def _parameters(url: DatabaseUrl, timeout_s: float, application_name: str) -> Ma
 
 
 class _Attempt:
-    """One connection attempt in a daemon thread that its caller may stop waiting for."""
+    """One connection attempt in a daemon thread that its caller may stop waiting for.
 
-    def __init__(self, parameters: Mapping[str, str], kind: type[Connection]) -> None:
+    `verbose` is an unknown refusal with its SQLSTATE, where there was time to ask for it.
+    """
+
+    def __init__(
+        self, url: DatabaseUrl, parameters: Mapping[str, str], kind: type[Connection], deadline: float
+    ) -> None:
+        self._url = url
         self._parameters = parameters
         self._kind = kind
+        self._deadline = deadline
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._abandoned = False
         self._outcome: Connection | Exception | None = None
+        self.verbose = ""
 
     def run(self) -> None:
         outcome: Connection | Exception
+        dsn = ""
         try:
             dsn = psycopg2.extensions.make_dsn(**self._parameters)
             outcome = connected = psycopg2.connect(dsn, connection_factory=self._kind)
@@ -121,13 +153,67 @@ class _Attempt:
                 outcome.close()
             else:
                 self._outcome = outcome
-            self._done.set()
+        if isinstance(outcome, Exception) and not self._abandoned:
+            self.verbose = _verbose_refusal(self._url, dsn, _text(outcome), self._deadline)
+        self._done.set()
 
     def result(self, timeout_s: float) -> Connection | Exception | None:
         self._done.wait(timeout_s)
         with self._lock:
             self._abandoned = self._outcome is None
             return self._outcome
+
+
+# What unknown refusals said when they were asked for more, by address and text: once, not once a record.
+_verbose: dict[tuple[str, str, str | None, str, str], str] = {}
+_MOST_VERBOSE = 32
+_LEAST_S = 0.2
+_PQERRORS_VERBOSE = 2
+
+
+def _verbose_refusal(url: DatabaseUrl, dsn: str, text: str, deadline: float) -> str:
+    """An unknown refusal again, this time with its SQLSTATE; empty where it is known, or where there is no time."""
+    from tracker.database import refusals
+
+    finding = refusals.find(text, url)
+    if finding.code is not None or finding.refusal.severity is None:
+        return ""
+    key = (url.host, url.port, url.user, url.dbname, text)
+    if key not in _verbose and deadline - time.monotonic() > _LEAST_S:
+        if len(_verbose) >= _MOST_VERBOSE:
+            _verbose.clear()
+        _verbose[key] = ""  # asked for once, also where the answer doesn't come
+        _verbose[key] = _ask_verbosely(dsn, deadline)
+    return _verbose.get(key, "")
+
+
+def _ask_verbosely(dsn: str, deadline: float) -> str:
+    """libpq's own login once more, with PQERRORS_VERBOSE set before the server answers; psycopg2 can't set it."""
+    import ctypes
+    import select
+
+    connection = None
+    try:
+        connection = psycopg2.connect(dsn, async_=1)
+        library = ctypes.CDLL(sys.modules["psycopg2._psycopg"].__file__)  # and through it the libpq it is linked to
+        library.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        library.PQsetErrorVerbosity(connection.pgconn_ptr, _PQERRORS_VERBOSE)
+        while (left_s := deadline - time.monotonic()) > 0:
+            state = connection.poll()
+            if state == psycopg2.extensions.POLL_OK:
+                break
+            reading = state == psycopg2.extensions.POLL_READ
+            select.select([connection] if reading else [], [] if reading else [connection], [], left_s)
+    except psycopg2.Error as error:
+        return str(error)
+    except UnicodeDecodeError as error:
+        return _text(error)
+    except (OSError, AttributeError, ValueError):  # a libpq or a platform where this can't be asked
+        return ""
+    finally:
+        if connection is not None:
+            connection.close()
+    return ""
 
 
 def translate(
@@ -144,6 +230,8 @@ def translate(
     if error.pgcode == MISSING_RIGHT and statement:
         # As everywhere the driver's text is only matched; in another language it tells nothing.
         return explain_right(statement, schema_closed="for schema" in (diag.message_primary or ""))
+    if diag.source_function == REPLICA_IDENTITY:
+        return explain_identity(table_in(statement or ""))
     named = diag.constraint_name or diag.column_name or diag.table_name
     lost = broken or (error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError))
     return explain_statement(error.pgcode, named, broken=lost, name=type(error).__name__)

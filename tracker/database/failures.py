@@ -3,148 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
-
-class Failure(NamedTuple):
-    """One way to fail. `sentence` may hold {server}, {host}, {user}, {dbname}; `passes` means: try again."""
-
-    code: str
-    pattern: str
-    passes: bool
-    sentence: str
-    remedy: str
-
-
-def _f(code: str, pattern: str, sentence: str, remedy: str, *, passes: bool = False) -> Failure:
-    return Failure(code, pattern, passes, sentence, remedy)
-
-
-# Errors while connecting carry no SQLSTATE, so their text decides; the first match wins.
-_CONNECT: tuple[Failure, ...] = (
-    _f(
-        "password_wrong",
-        "password authentication failed|SASL authentication failed|wrong password",
-        "The server {server} refused the password of user {user}.",
-        "Copy user and password into DATABASE_URL again, with special characters percent-encoded: a user that isn't"
-        " there is refused in the same words.",
-    ),
-    _f(
-        "password_missing",
-        "no password supplied",
-        "The server {server} asks for a password and the URL holds none.",
-        "Write it into DATABASE_URL: postgresql://user:password@host/database.",
-    ),
-    _f(
-        "tenant_unknown",
-        "tenant or user not found",
-        "The pooler at {server} doesn't know the user {user}.",
-        "Supabase's pooler wants the user as postgres.PROJECT and the project's own region: copy the URL again.",
-    ),
-    _f(
-        "database_missing",
-        r"database \"?.*\"? does not exist",
-        "The server {server} has no database {dbname}.",
-        "Correct the name at the end of DATABASE_URL, or create it: CREATE DATABASE.",
-    ),
-    _f(
-        "role_missing",
-        r"role \"?.*\"? does not exist|no such user",
-        "The server {server} has no user {user}.",
-        "Correct the user in DATABASE_URL, or create it: CREATE ROLE … LOGIN PASSWORD ….",
-    ),
-    _f(
-        "tls_required",
-        "no encryption|SSL (connection )?is required|requires SSL|SSL required|sslmode=require",
-        "The server {server} takes encrypted connections only.",
-        "Add ?sslmode=require to DATABASE_URL.",
-    ),
-    _f(
-        "tls_refused",
-        "server does not support SSL",
-        "The server {server} doesn't speak TLS, and DATABASE_URL asks for it.",
-        "Remove sslmode from DATABASE_URL, or switch TLS on at the server.",
-    ),
-    _f(
-        "certificate",
-        "certificate",
-        "The certificate of the server {server} couldn't be verified.",
-        "Use the host name it is made for and sslrootcert=system; sslmode=require encrypts without verifying.",
-    ),
-    _f(
-        "not_allowed",
-        "pg_hba.conf",
-        "The server {server} doesn't let user {user} into database {dbname} from here.",
-        "Allow this address in the server's network settings (pg_hba.conf, or the provider's allow list).",
-    ),
-    _f(
-        "login_refused",
-        "permission denied for database|not permitted to log in|authentication failed",
-        "User {user} may not connect to database {dbname} on {server}.",
-        "Grant it: GRANT CONNECT ON DATABASE …; ALTER ROLE … LOGIN.",
-    ),
-    _f(
-        "pooler_behind",
-        "server login has been failing|server login failed|pgbouncer cannot connect to server",
-        "The pooler at {server} can't log in at the database behind it.",
-        "Check the database's name in DATABASE_URL and that its server runs; the pooler tries again by itself.",
-        passes=True,
-    ),
-    _f(
-        "parameter_refused",
-        "unsupported startup parameter",
-        "The pooler at {server} refused a connection parameter.",
-        "Remove extra parameters and the PGOPTIONS variable.",
-    ),
-    _f(
-        "too_many_connections",
-        "too many clients|remaining connection slots|too many connections|max_client_conn|MaxClientsInSessionMode"
-        "|no more connections",
-        "The server {server} has no connection left.",
-        "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon) or lower TRACKER_POOL_SIZE.",
-        passes=True,
-    ),
-    _f(
-        "starting",
-        "starting up|shutting down|not yet accepting|recovery mode",
-        "The server {server} is starting or stopping.",
-        "It passes by itself.",
-        passes=True,
-    ),
-    _f(
-        "host_unknown",
-        "could not translate host name|name or service not known|nodename nor servname|no address associated",
-        "There is no server named {host}.",
-        "Correct the host in DATABASE_URL; a paused project's name disappears too.",
-        passes=True,
-    ),
-    _f(
-        "refused",
-        "connection refused|no such file or directory",
-        "Nothing answers at {server}.",
-        "Check host and port in DATABASE_URL and that the database is running.",
-        passes=True,
-    ),
-    _f(
-        "timeout",
-        "timeout expired|timed out|network is unreachable|no route to host",
-        "The server {server} didn't answer in time.",
-        "Check host, port and the provider's allow list, and that this network reaches its address (IPv4 or IPv6).",
-        passes=True,
-    ),
-)
-_CONNECT_OTHER = _f(
-    "connect_failed",
-    "",
-    "The connection to {server} couldn't be made.",
-    "Check DATABASE_URL; it is tried again.",
-    passes=True,
-)
 
 # By SQLSTATE or its class (PostgreSQL, appendix A). What passes by itself, what a person must set right, and what
 # is wrong with the record.
@@ -191,9 +56,15 @@ _SETUP: dict[str, tuple[str, str, str]] = {
         "Correct the name at the end of DATABASE_URL.",
     ),
 }
+REPLICA_IDENTITY = "CheckCmdReplicaIdentity"
+"""PostgreSQL's function that refuses to change a published table without a replica identity."""
 MISSING_RIGHT = "42501"
 _IN_SCHEMA = "SCHEMA public TO the user, or on the schema that DATABASE_URL names"
 _AND_POLICY = "; with row-level security also CREATE POLICY."
+_INSERTING = (
+    "GRANT SELECT, INSERT ON {table} TO the user; with row-level security also CREATE POLICY, for SELECT and for"
+    " INSERT: ON CONFLICT reads the key."
+)
 # What a statement of ours needs: the first words that are in it, what can't be done, the remedy.
 _RIGHTS: tuple[tuple[str, str, str], ...] = (
     ("CREATE TABLE", "create a table in the schema", f"GRANT CREATE, USAGE ON {_IN_SCHEMA}."),
@@ -203,7 +74,11 @@ _RIGHTS: tuple[tuple[str, str, str], ...] = (
         "Migrate as its owner, or ALTER TABLE {table} OWNER TO the user.",
     ),
     ("DELETE FROM", "delete from {table}", "GRANT SELECT, DELETE ON {table} TO the user" + _AND_POLICY),
-    ("INSERT INTO", "insert into {table}", "GRANT SELECT, INSERT ON {table} TO the user" + _AND_POLICY),
+    (
+        "INSERT INTO",
+        "insert into {table}",
+        _INSERTING,
+    ),
     ("", "read {table}", "GRANT SELECT ON {table} TO the user" + _AND_POLICY),
 )
 _OUR_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z_]+)\b")
@@ -217,21 +92,41 @@ _RECORD: dict[str, str] = {
 }
 
 
-def explain_connect(text: str, url: DatabaseUrl) -> DatabaseError:
-    """The error for what the driver said while connecting; its text is only matched, never shown."""
-    for host in url.host.split(","):
-        text = text.replace(f'"{host}"', '""')  # a host's name must not match a pattern
-    failure = next((f for f in _CONNECT if re.search(f.pattern, text, re.IGNORECASE)), _CONNECT_OTHER)
+def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseError:
+    """The error for what the driver said while connecting; `verbose` is the same with SQLSTATEs.
+
+    A known message is only matched. An unknown one is kept as the error's `server_words`, masked.
+    """
+    from tracker.database import refusals
+    from tracker.database.refusal_causes import CAUSES
+
+    finding = refusals.find(text, url, verbose)
+    code = finding.code or ("connect_refused" if finding.refusal.severity else "connect_failed")
+    if code == "client_certificate_required" and refusals.unreadable_file(url):
+        code = "client_certificate"  # libpq goes on without a file that isn't there
+    cause = CAUSES[code]
     server = url.host if url.host.startswith("/") else f"{url.host}:{url.port}"
-    sentence = failure.sentence.format(server=server, host=url.host, user=url.user or "(none)", dbname=url.dbname)
-    kind = TransientError if failure.passes else SetupError
-    return kind(failure.code, sentence, failure.remedy)
+    sentence = cause.sentence.format(
+        server=server,
+        host=url.host,
+        user=url.user or "(none)",
+        dbname=url.dbname,
+        file=refusals.unreadable_file(url) if code == "client_certificate" else "",
+    )
+    kind = TransientError if refusals.passes(finding) else SetupError
+    words = None if finding.code else refusals.server_words(finding, url)
+    return kind(code, sentence, cause.remedy, finding.refusal.sqlstate, server_words=words)
+
+
+def table_in(statement: str) -> str | None:
+    """The first table of ours that a statement names."""
+    found = _OUR_TABLE.search(statement)
+    return found[1] if found else None
 
 
 def explain_right(statement: str, *, schema_closed: bool = False) -> SetupError:
     """The error for a statement of ours that the role has no right to: which one, and on what."""
-    found = _OUR_TABLE.search(statement)
-    table = found[1] if found else "token_usage"
+    table = table_in(statement) or "token_usage"
     _, what, remedy = next(right for right in _RIGHTS if re.search(right[0], statement))
     if schema_closed and "CREATE" not in statement:
         what, remedy = "enter the schema of {table}", f"GRANT USAGE ON {_IN_SCHEMA}."
@@ -240,6 +135,18 @@ def explain_right(statement: str, *, schema_closed: bool = False) -> SetupError:
         f"The database user may not {what.format(table=table)}.",
         "As an owner: " * remedy.startswith("GRANT") + remedy.format(table=table),
         MISSING_RIGHT,
+    )
+
+
+def explain_identity(table: str | None) -> SetupError:
+    """The error for a published table that takes no change."""
+    name = table or "token_usage"
+    identity = "USING INDEX the unique index on id" if name == "token_usage" else "FULL"
+    return SetupError(
+        "replica_identity_missing",
+        f"The table {name} is published and has no replica identity, so that it takes no changes.",
+        f"As its owner: ALTER TABLE {name} REPLICA IDENTITY {identity}.",
+        "55000",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -55,13 +56,30 @@ def _served(table: Table, columns: tuple[str, ...]) -> bool:
     if zone := table.created_at_zone:
         text = literal(zone)
         # As PostgreSQL writes it since 14, and as it did before.
-        wanted[-1] = {f"(created_at AT TIME ZONE {text}::text)", f"timezone({text}::text, created_at)"}
+        wanted[-1] = {f"created_at AT TIME ZONE {text}::text", f"timezone({text}::text, created_at)"}
     return any(
         index.valid
         and len(index.keys) == len(wanted)
-        and all(key in one for key, one in zip(index.keys, wanted, strict=True))
+        and all(_bare(key) in one for key, one in zip(index.keys, wanted, strict=True))
         for index in table.indexes
     )
+
+
+def _bare(key: str) -> str:
+    """An expression without the parentheses around it: one pair in PostgreSQL 18, two up to 17."""
+    while key.startswith("(") and key.endswith(")"):
+        key = key[1:-1]
+    return key
+
+
+def duplicates(table: Table) -> list[str]:
+    """A DROP for each index of ours that repeats another one of ours, as earlier versions left them."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for index in sorted(table.indexes, key=lambda index: (len(index.name), index.name)):
+        if any(re.fullmatch(rf"{name}\d*", index.name) for name in _NAMES.values()):
+            found.setdefault(tuple(_bare(key) for key in index.keys), []).append(index.name)
+    schema = quote(table.schema)
+    return [f"DROP INDEX CONCURRENTLY {schema}.{quote(name)};" for names in found.values() for name in names[1:]]
 
 
 def _keys(table: Table, columns: tuple[str, ...]) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote as quote_url
 
-from tracker.database import adoption, indexes
+from tracker.database import adoption, fit, indexes, publications, statement_mode
 from tracker.database.driver import Connection, execute
-from tracker.database.table import DEFAULT_SCHEMA, ZONE_COMMENT, Table, literal, quote, read_table
+from tracker.database.statement_mode import refuses_transactions
+from tracker.database.table import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.database.timer import Deadline
 from tracker.errors import DatabaseError, SettingError, SetupError, TransientError
 
@@ -58,9 +61,11 @@ def migrate(
 
     A table, column or index of ours that went missing since an earlier run is made again.
     `timezone` says what an adopted table's naive `created_at` means (IANA name, UTC unless told).
-    Raises `SetupError` when a table can't be adopted (nothing is changed then), other `DatabaseError`s as they come.
+    `schema` names the table's; without one, or with a `SearchPath`, it is where a `token_usage` is.
+    Raises `TwoTablesError` where that is in two schemas and neither has been migrated, `SetupError` when a table can't
+    be adopted (nothing is changed then), other `DatabaseError`s as they come.
     """
-    run = _Run(connect, schema or DEFAULT_SCHEMA, dry_run, timezone)
+    run = _Run(connect, schema, dry_run, timezone)
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
     # A lock somebody holds ends a try after _LOCK_TIMEOUT, so that nobody queues behind us for longer.
@@ -71,10 +76,15 @@ def migrate(
         reraise=True,
     ):
         with attempt:
-            run.all()
-    if dry_run and schema and run.result.statements:
-        # Our statements name no schema: they run in the one that DATABASE_URL names.
-        run.result.statements.insert(0, f"SET search_path = {quote(schema)};")
+            try:
+                run.all()
+            except TransientError as error:
+                if error.code == "connection_lost" and refuses_transactions(connect):
+                    raise statement_mode.explain() from None
+                raise
+    if dry_run and run.schema != DEFAULT_SCHEMA and run.result.statements:
+        # Our statements name no schema.
+        run.result.statements.insert(0, f"SET search_path = {quote(run.schema)};")
     return run.result
 
 
@@ -84,18 +94,50 @@ def _worth_waiting_for(error: BaseException) -> bool:
     return bool(reached)
 
 
+class TwoTablesError(SettingError):
+    """Two schemas have a token_usage, and nothing says which is meant. `schemas` are their names."""
+
+    def __init__(self, schemas: Sequence[str]) -> None:
+        names = " and ".join(f"{quote(name)}.token_usage" for name in schemas)
+        choices = " or ".join(f"schema={quote_url(name, safe='')}" for name in schemas)
+        super().__init__(f"There are {names}, and DATABASE_URL doesn't say which one is meant; add {choices} to it.")
+        self.schemas = tuple(schemas)
+
+
 class _Run:
-    def __init__(self, connect: Connect, schema: str, dry_run: bool, timezone: str | None) -> None:
+    def __init__(self, connect: Connect, schema: str | None, dry_run: bool, timezone: str | None) -> None:
         self._connect = connect
-        self._schema = schema
+        self._asked = schema
+        self._schema = DEFAULT_SCHEMA
         self._dry_run = dry_run
         self._timezone = timezone
         self._hindered = False
         self.result = Migration()
 
+    @property
+    def schema(self) -> str:
+        """Where the table is."""
+        return self._schema
+
+    def _choose_schema(self, connection: Connection) -> list[str]:
+        """Find the table's schema; a remark where another one has a table of this name too."""
+        table = read_table(connection, self._asked)
+        self._schema = table.schema
+        if not table.other_schemas:
+            return []
+        if not table.ours:
+            raise TwoTablesError((table.schema, *table.other_schemas))
+        others = ", ".join(table.other_schemas)
+        remark = (
+            f"token_usage is in the schema {table.schema}; there is another one in {others}. To use that, add schema="
+            " to DATABASE_URL."
+        )
+        return [remark]
+
     def all(self) -> None:
         connection = self._connect()
         try:
+            elsewhere = self._choose_schema(connection)
             with self._locked(connection):
                 self._check_zone(connection)
                 done = self._applied_versions(connection)
@@ -106,12 +148,19 @@ class _Run:
                     table = read_table(connection, self._schema)
                 self._keep_zone(connection, table)
                 table = read_table(connection, self._schema)
-                self.result.remarks = [*adoption.objections(table), *adoption.remarks(table), *self._zone_remark(table)]
+                self.result.remarks = [
+                    *elsewhere,
+                    *adoption.objections(table),
+                    *adoption.remarks(table),
+                    *self._zone_remark(table),
+                    *self._unfit(connection, table),
+                ]
                 for version, name in _FILES.items():
                     if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
                         self._step_file(connection, version, name)
                         if name == "unpriced_rollup" and {1, 4} <= done:
                             self._refresh_inconsistent(connection, table)
+                self._give_identities(connection)
                 complete = 2 in done and not any(indexes.missing(connection, table))
                 if not complete and _has_few_rows(connection):
                     self._build(connection, connection, table, done)
@@ -154,6 +203,28 @@ class _Run:
         if self._timezone is None or table.naive_created_at:
             return []
         return [f"created_at has a time zone of its own, so --timezone {self._timezone} did nothing."]
+
+    def _give_identities(self, connection: Connection) -> None:
+        """Let our own tables be changed where they are published; of token_usage the owner is told how."""
+        missing = publications.missing_identities(connection, self._schema)
+        if (usage := missing.pop(TABLE, None)) is not None:
+            self.result.remarks.append(publications.remark(usage))
+        for statement in missing.values():
+            self._do(connection, statement)
+
+    def _unfit(self, connection: Connection, table: Table) -> list[str]:
+        """What the table's own constraints refuse of ours, and rows that no figure counts."""
+
+        def ask(question: str, parameters: Mapping[str, Any] | None) -> list[tuple[Any, ...]] | None:
+            execute(connection, "SAVEPOINT asked")
+            try:
+                return execute(connection, question, parameters)[1]
+            except DatabaseError:
+                execute(connection, "ROLLBACK TO SAVEPOINT asked")
+                return None
+
+        count = fit.undated(ask, table)
+        return [*fit.refused_defaults(ask, table), *([fit.undated_remark(count)] if count else [])]
 
     def _applied_versions(self, connection: Connection) -> set[int]:
         before = _tables(connection, self._schema)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.database.driver import execute
+from tracker.database.url import SearchPath
 from tracker.errors import SettingError
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ class Index(NamedTuple):
 class Table(NamedTuple):
     """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz.
 
+    `sees_no_rows`: row-level security is on, and no policy for SELECT is for this role.
+    `limits`: the longest text, or the exclusive limit of a number, that a column takes.
+    `ours`: our own tables are beside it. `other_schemas` are those of the search_path with a token_usage of their own.
     `required` are the NOT NULL columns without a default that an insert of ours may leave without a value,
     `defaulted` those of ours whose default must stand in for NULL.
     """
@@ -126,6 +130,10 @@ class Table(NamedTuple):
     late_index: bool = False
     estimated_rows: int = 0
     takes_notes: bool = False
+    sees_no_rows: bool = False
+    limits: tuple[tuple[str, int], ...] = ()
+    ours: bool = False
+    other_schemas: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -162,17 +170,35 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _limit(column: Mapping[str, Any]) -> int | None:
+    """The length of a text, or the exclusive limit of a number, of a column of ours."""
+    if column["name"] not in COLUMN_NAMES:
+        return None
+    kind, modifier = column["type"], column["typmod"] - 4
+    if kind in {"character varying", "character"} and modifier > 0:
+        return int(modifier)
+    if kind == "numeric" and modifier > 0:
+        return int(10 ** ((modifier >> 16 & 0xFFFF) - (modifier & 0x7FF)))
+    return {"smallint": 2**15, "integer": 2**31}.get(kind)
+
+
 def read_table(connection: Connection, schema: str | None = None, prefix: str = "") -> Table:
     """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`.
 
+    Without a schema, or with a `SearchPath`, the table says in which schema it was found.
     `prefix` holds statements of ours that put the session right first.
     """
-    _, rows = execute(connection, prefix + _question(), {"schema": schema or DEFAULT_SCHEMA})
+    path = schema.names if isinstance(schema, SearchPath) else None
+    named = schema if path is None else None
+    _, rows = execute(connection, prefix + _question(), {"schema": named, "path": path})
     found = rows[0][0]
     columns = {column["name"]: column["type"] for column in found["columns"]}
     created_at: Mapping[str, str] = next((c for c in found["columns"] if c["name"] == "created_at"), {})
     return Table(
-        schema=schema or DEFAULT_SCHEMA,
+        schema=found["schema"],
+        limits=tuple((c["name"], limit) for c in found["columns"] if (limit := _limit(c))),
+        ours=found["ours"],
+        other_schemas=tuple(found["other_schemas"]),
         kind=found["kind"],
         columns=columns,
         generated=tuple(c["name"] for c in found["columns"] if c["generated"]),
@@ -192,4 +218,5 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         late_index=found["late_index"],
         estimated_rows=int(found["estimated_rows"]),
         takes_notes=bool(found["takes_notes"]),
+        sees_no_rows=found["sees_no_rows"],
     )

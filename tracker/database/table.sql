@@ -1,5 +1,42 @@
 -- What does token_usage look like in this schema: columns, key, indexes, row-level security?
+-- In which schema: the one that is named, else where a token_usage is: first one with our own tables, then public,
+-- then the first of the search_path that the URL or this role has. Never the session's: behind a pooler it is another
+-- client's.
+WITH setting AS (
+    SELECT substr(entry, length('search_path=') + 1) AS path
+    FROM pg_db_role_setting AS s, unnest(s.setconfig) AS entry
+    WHERE entry LIKE 'search_path=%%'
+      AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+      AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC
+    LIMIT 1
+), path AS (
+    SELECT CASE WHEN btrim(part, ' "') = '$user' THEN session_user::text
+                WHEN btrim(part) LIKE '"%%"' THEN replace(substr(btrim(part), 2, length(btrim(part)) - 2), '""', '"')
+                ELSE btrim(part) END AS name,
+           position
+    FROM unnest(coalesce(%(path)s::text[], (SELECT string_to_array(path, ',') FROM setting)))
+         WITH ORDINALITY AS parts (part, position)
+), candidate AS (
+    SELECT n.nspname AS name, min(p.position) AS position,
+           bool_or(EXISTS (SELECT 1 FROM pg_class m
+                           WHERE m.relnamespace = n.oid AND m.relname = 'token_tracker_migrations')) AS ours
+    FROM (SELECT name, position FROM path UNION ALL SELECT 'public', 1000) AS p
+    JOIN pg_namespace n ON n.nspname = p.name
+    JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = 'token_usage' AND t.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE %(schema)s::text IS NULL
+    GROUP BY n.nspname
+), chosen AS (
+    SELECT coalesce(
+        %(schema)s::text,
+        (SELECT name FROM candidate ORDER BY ours DESC, name = 'public' DESC, position LIMIT 1),
+        (SELECT name FROM path WHERE %(path)s::text[] IS NOT NULL ORDER BY position LIMIT 1),
+        'public') AS name
+)
 SELECT json_build_object(
+    'schema', chosen.name,
+    'ours', coalesce((SELECT ours FROM candidate WHERE candidate.name = chosen.name), false),
+    'other_schemas', (SELECT coalesce(json_agg(c.name ORDER BY c.position), '[]') FROM candidate AS c WHERE c.name <> chosen.name),
     'kind', t.relkind,
     'row_security', coalesce(t.relrowsecurity, false),
     'is_owner', coalesce(pg_has_role(t.relowner, 'USAGE'), false),
@@ -26,6 +63,12 @@ SELECT json_build_object(
         JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_am m ON m.oid = c.relam
         WHERE i.indrelid = t.oid AND i.indpred IS NULL AND m.amname = 'btree'), '[]'),
+    -- Does row-level security show this role no row at all, since no policy for SELECT is for it?
+    'sees_no_rows', coalesce(row_security_active(t.oid) AND NOT EXISTS (
+        SELECT 1
+        FROM pg_policy p
+        WHERE p.polrelid = t.oid AND p.polcmd IN ('r', '*') AND p.polpermissive
+          AND EXISTS (SELECT 1 FROM unnest(p.polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false),
     -- May this role tell the ledger and the table of alerts? Under row-level security a policy has to let it, too.
     'takes_notes', (
         SELECT count(*) = 2 AND bool_and(
@@ -52,9 +95,10 @@ SELECT json_build_object(
             'generated', a.attgenerated <> '' OR a.attidentity = 'a',
             'not_null', a.attnotnull,
             'required', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '',
+            'typmod', a.atttypmod,
             'comment', col_description(t.oid, a.attnum)))
         FROM pg_attribute a
         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'))
-FROM (SELECT 1) AS always
-LEFT JOIN pg_namespace n ON n.nspname = %(schema)s
+FROM chosen
+LEFT JOIN pg_namespace n ON n.nspname = chosen.name
 LEFT JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = 'token_usage' AND t.relkind IN ('r', 'p', 'v', 'm', 'f');

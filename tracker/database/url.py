@@ -9,19 +9,26 @@ from typing import NamedTuple
 from tracker.errors import SettingError
 
 _SCHEME = r"(?i)(?:postgres|postgresql)(?:\+[a-z0-9_]+)?\Z"
-_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# Other drivers' words for "encrypt, but don't check the certificate"; libpq's word for that is require.
-_NO_VERIFY = {"no-verify", "true", "1"}
 _SCHEMA_KEYS = {"schema", "currentSchema"}
 _MAY_HOLD_AN_AT = {"user", "password", "dbname", "application_name", "options"}
 _SEARCH_PATH = r"search_path(?:=|%3D)\"?([A-Za-z_][A-Za-z0-9_$]*)"
 
 
+class SearchPath(str):
+    """In place of a schema's name: schemas in which the table may be, in order, as a URL's search_path= has them."""
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> list[str]:
+        return self.split(",")
+
+
 class DatabaseUrl(NamedTuple):
     """A database's address as libpq's parameters; the password shows in none of its texts.
 
-    `schema` is the table's schema where it isn't `public`, `notes` has a sentence for each part of the original
-    that was dropped or read differently.
+    `schema` is the table's schema where the URL names one, or a `SearchPath`; `notes` has a sentence for each part of
+    the original that was dropped or read differently.
     """
 
     params: Mapping[str, str]
@@ -63,7 +70,7 @@ class DatabaseUrl(NamedTuple):
         params = dict(self.params)
         dbname = params.pop("dbname", "")
         if self.schema:
-            params["schema"] = self.schema
+            params["search_path" if isinstance(self.schema, SearchPath) else "schema"] = self.schema
         query = "&".join(f"{key}={quote(value, safe='')}" for key, value in params.items())
         return f"postgresql:///{quote(dbname, safe='')}?{query}"
 
@@ -72,7 +79,8 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
     """Read a PostgreSQL URL as platforms and people write it.
 
     Keys that libpq doesn't know (Prisma's `pgbouncer`, postgres.js's `pool_size`, …) are dropped and noted, a
-    `schema=` becomes the table's schema, quotes and white space around the URL go.
+    `schema=` becomes the table's schema, quotes and white space around the URL go. A setting of TLS that can't be
+    read refuses the URL.
     Raises `SettingError`, which names the variable and never shows the password.
     """
     if not _sendable(text):
@@ -90,7 +98,7 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
             " postgresql://user:password@host:5432/database."
         )
     place, query = _split_query(rest, variable)
-    params, schema = _query_params(query, notes)
+    params, schema = _query_params(query, notes, variable)
     params = {**_parse("postgresql://" + _quote_credentials(place, notes), variable), **params}
     _check_port(params.get("port", ""), variable)
     return DatabaseUrl(params=params, schema=schema, notes=tuple(notes))
@@ -170,32 +178,34 @@ def _check_port(ports: str, variable: str) -> None:
             )
 
 
-def _query_params(query: str, notes: list[str]) -> tuple[dict[str, str], str | None]:
+def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str, str], str | None]:
     params: dict[str, str] = {}
     schema: str | None = None
     if not query:
         return params, schema
     from urllib.parse import parse_qsl
 
-    from tracker.database.driver import is_libpq_key
+    from tracker.database.driver import has_system_roots, is_libpq_key
+    from tracker.database.tls import is_tls_key, read
 
+    encryption: list[tuple[str, str]] = []
     # A plus is a plus in a PostgreSQL URL, not a form's space.
     for key, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, separator="&"):
-        if not _sendable(value):
+        if is_tls_key(key):
+            encryption.append((key, value))
+        elif not _sendable(value):
             notes.append(f"{_named(key)} was dropped: it holds a character that can't be sent.")
-        elif key in _SCHEMA_KEYS:
-            schema = value if value not in {"", "public"} else None
-        elif key == "options":
-            schema = _schema_of_options(value) or schema
-            notes.append("options was dropped: transaction poolers refuse it.")
-        elif key in {"sslmode", "ssl"}:
-            _take_sslmode(key, value, params, notes)
+        elif key in {*_SCHEMA_KEYS, "search_path", "options"}:
+            schema = _schema(key, value, schema, notes)
         elif key == "connect_timeout" and not (value.isascii() and value.isdigit()):
             notes.append("connect_timeout was dropped: it must be whole seconds.")
         elif is_libpq_key(key):
             params[key] = value
         else:
             notes.append(f"{_named(key)} was dropped: it belongs to another driver.")
+    if encryption:
+        known = [key for key, _ in encryption if is_libpq_key(key)]
+        params |= read(encryption, variable, known, notes, has_system_roots=has_system_roots())
     return params, schema
 
 
@@ -208,14 +218,20 @@ def _named(key: str) -> str:
     return repr(key[:40]) if key.isidentifier() else "A part of the query (masked)"
 
 
-def _take_sslmode(key: str, value: str, params: dict[str, str], notes: list[str]) -> None:
-    if value in _SSLMODES:
-        params["sslmode"] = value
-    elif value in _NO_VERIFY:
-        params["sslmode"] = "require"
-        notes.append(f"{key}={value} was read as sslmode=require.")
-    else:
-        notes.append(f"{key} was dropped: it may be one of {', '.join(_SSLMODES)}.")
+def _schema(key: str, value: str, before: str | None, notes: list[str]) -> str | None:
+    """The table's schema after this parameter."""
+    if key == "search_path":
+        notes.append("search_path was dropped: poolers refuse it. The table is looked for in its schemas.")
+        return before or _search_path(value)
+    if key == "options":
+        notes.append("options was dropped: transaction poolers refuse it.")
+        return _schema_of_options(value) or before
+    return value or None
+
+
+def _search_path(value: str) -> SearchPath | None:
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    return SearchPath(",".join(names)) if names and names != ["public"] else None
 
 
 def _schema_of_options(options: str) -> str | None:

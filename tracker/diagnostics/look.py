@@ -8,10 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracker.database.driver import elapsed_ms
+from tracker.database import fit
+from tracker.database.driver import Connection, connect, elapsed_ms
+from tracker.database.indexes import duplicates
+from tracker.database.table import Table
 from tracker.database.timer import Deadline
 from tracker.database.url import DatabaseUrl
-from tracker.diagnostics.server import Server, missing_rights, moment, objections
+from tracker.diagnostics.server import Server, missing_rights, moment, objections, only_reads
 from tracker.diagnostics.steps import Step, Way
 from tracker.errors import DatabaseError, TransientError
 from tracker.runtime import application_name
@@ -79,8 +82,7 @@ def look(
         if way.network():
             _inside(found, way, settings, deadline, reserve, clock)
     finally:
-        if way.connection is not None:
-            way.connection.close()
+        way.close()
         failed = way.failed
         found.database["steps"] = [
             {"name": s.name, "ok": s.ok, "ms": s.ms, "code": s.code, "detail": s.detail} for s in way.steps
@@ -109,12 +111,23 @@ def _inside(
             started = time.perf_counter()
             guard = Deadline(connection)
             with guard(deadline):
-                _questions(found, Server(connection, way.url.schema, deadline), way, settings, clock)
-            connection.close()
+                server = Server(connection, way.url.schema, deadline, lambda: _again(way, settings, deadline))
+                _questions(found, server, way, settings, clock)
+            way.close()
     except DatabaseError as refused:
         found.database["healthy"] = False
         hung = guard is not None and guard.fired
         way.fail("query" if way.connection else "login", _silent(way.url) if hung else refused, started)
+
+
+def _again(way: Way, settings: Settings, deadline: float) -> Connection:
+    """Another connection in the place of the one that a pooler ended."""
+    way.close()
+    name = application_name(settings.runtime, "token-tracker diagnosis")
+    left_s = max(0.1, deadline - time.monotonic())
+    way.connection = connect(way.url, timeout_s=min(LOGIN_S, left_s), application_name=name)
+    Deadline(way.connection)(deadline)
+    return way.connection
 
 
 def _silent(url: DatabaseUrl) -> DatabaseError:
@@ -130,10 +143,12 @@ def _questions(found: Found, server: Server, way: Way, settings: Settings, clock
     state = found.database
     try:
         state["latencyMs"] = server.latency_ms()
+        table = server.table()
+        state["target"]["schema"] = table.schema
         facts = server.rows("server")[0]
         state["connectionStatus"] = "connected"
         _server_facts(state, facts, clock)
-        _table_facts(state, server, settings, in_recovery=facts["in_recovery"], way=way, started=started)
+        _table_facts(state, server, table, settings, in_recovery=facts["in_recovery"], way=way, started=started)
         if way.failed is None or way.failed.code != "locked":  # each further question would wait for the same lock
             _usage(found, server)
     finally:
@@ -162,26 +177,42 @@ def _server_facts(state: dict[str, Any], facts: Mapping[str, Any], clock: Callab
 
 
 def _table_facts(
-    state: dict[str, Any], server: Server, settings: Settings, *, in_recovery: bool, way: Way, started: float
+    state: dict[str, Any],
+    server: Server,
+    table: Table,
+    settings: Settings,
+    *,
+    in_recovery: bool,
+    way: Way,
+    started: float,
 ) -> None:
     """What the table lacks, and whether a record could be stored."""
-    table = server.table()
     state["tableExists"] = table.exists
+    state["otherSchemas"] = list(table.other_schemas)
     if not table.exists:
         return
     state["createdAtZone"] = table.created_at_zone
     state["columnsMissing"] = list(table.missing_columns)
     state["objections"] = objections(table)
     state["takesNotes"] = table.takes_notes
+    state["duplicateIndexes"] = duplicates(table)
     state["costIsNeverUnknown"] = "cost" in table.defaulted
     state["publicKeyReads"] = table.supabase and not table.row_security
     state["migrationsPending"] = server.pending_migrations()
     rights = server.ask("rights")
     state["rightsMissing"] = missing_rights(rights[0] if rights else None, table.schema)
+    state["onlyReads"] = only_reads(state["rightsMissing"])
+    state["seesNoRows"] = table.sees_no_rows
     if in_recovery:
         state["insertAllowed"] = False
         return
     refused = server.try_insert(table, settings.runtime)
+    state["refusedDefaults"] = fit.refused_defaults(server.answer, table)
+    state["replicaIdentities"] = server.missing_identities()
+    state["undatedRows"] = fit.undated(server.answer, table)
+    if server.refused_default is not None and refused is None and not state["refusedDefaults"]:
+        state["refusedDefaults"] = [server.refused_default.sentence]
+    state["statementMode"] = server.statement_mode
     state["insertAllowed"] = refused is None
     state["healthy"] = refused is None and not table.missing_columns
     if refused is not None:

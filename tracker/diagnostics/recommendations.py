@@ -9,6 +9,7 @@ from typing import Any
 from tracker.database.table import quote
 from tracker.diagnostics.remedies import SHAPES, STEPS
 from tracker.diagnostics.rules import RULES, Facts, Severity
+from tracker.diagnostics.server import INSERT_POLICY, SELECT_POLICY
 
 _ORDER = ("error", "warning", "info")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -51,13 +52,18 @@ def _missing_address(facts: Facts) -> Iterator[Recommendation]:
     if flags["DATABASE_URL_SET"] or flags["POSTGRES_URL_SET"] or any(s["code"] == "blank" for s in facts["variables"]):
         return
     elsewhere = facts["database"]["target"] is not None
+    remedy = (
+        "Set DATABASE_URL to postgresql://user:password@host:5432/database for this environment (production, preview"
+        " and development have each their own), then deploy again: running deployments keep their old values."
+    )
+    if elsewhere:
+        remedy += " What an app on this machine queues without it comes here by: token-tracker outbox drain --embedded."
     yield Recommendation(
         "database_url_missing",
         "warning" if elsewhere else "error",
         "DATABASE_URL is not set" + (": the embedded database of this machine is used." if elsewhere else "."),
         "Neither DATABASE_URL nor POSTGRES_URL holds anything in this environment.",
-        "Set DATABASE_URL to postgresql://user:password@host:5432/database for this environment (production, preview"
-        " and development have each their own), then deploy again: running deployments keep their old values.",
+        remedy,
     )
 
 
@@ -89,12 +95,15 @@ def _of_table(facts: Facts) -> Iterator[Recommendation]:
     state = facts["database"]
     if missing := state["rightsMissing"]:
         user = state["target"]["user"] or "the role"
+        remedy = _grants(missing, state["target"])
+        if state["onlyReads"]:
+            remedy += " Where the role is meant to read only, nothing is to be done."
         yield Recommendation(
             "right_missing",
             "error",
-            f"The database user {user} lacks a right: {', '.join(missing)}.",
+            f"This role cannot record: the database user {user} lacks a right: {', '.join(missing)}.",
             f"The catalog says so, and an insert was refused: {state['error']['sentence']}",
-            _grants(missing, state["target"]),
+            remedy,
         )
     elif state["objections"]:
         cause = "The table token_usage can't take records as it is. " + state["objections"][0]
@@ -121,8 +130,13 @@ def _grants(missing: Sequence[str], target: Mapping[str, Any]) -> str:
     as_owner = []
     if {"SELECT", "INSERT"} & set(missing):
         as_owner.append(f"GRANT SELECT, INSERT ON {table} TO {user};")
-    if any("policy" in right for right in missing):
+    policies = {SELECT_POLICY, INSERT_POLICY} & set(missing)
+    if len(policies) == 2:
         as_owner.append(f"CREATE POLICY token_tracker ON {table} TO {user} USING (true) WITH CHECK (true);")
+    elif SELECT_POLICY in policies:  # ON CONFLICT reads the key, so that an insert needs it too
+        as_owner.append(f"CREATE POLICY token_tracker_reads ON {table} FOR SELECT TO {user} USING (true);")
+    elif policies:
+        as_owner.append(f"CREATE POLICY token_tracker_inserts ON {table} FOR INSERT TO {user} WITH CHECK (true);")
     if as_owner:
         found.append("As the table's owner: " + " ".join(as_owner))
     return " ".join(found)
@@ -131,4 +145,5 @@ def _grants(missing: Sequence[str], target: Mapping[str, Any]) -> str:
 def _of_rules(facts: Facts) -> Iterator[Recommendation]:
     for rule in RULES:
         if (evidence := rule.find(facts)) is not None:
-            yield Recommendation(rule.code, rule.severity, rule.cause, evidence, rule.remedy)
+            remedy = rule.remedy if isinstance(rule.remedy, str) else rule.remedy(facts)
+            yield Recommendation(rule.code, rule.severity, rule.cause, evidence, remedy)

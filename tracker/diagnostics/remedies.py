@@ -11,6 +11,8 @@ SHAPES = {
     "command": "Leave only the address itself, without psql and without quotes.",
     "wrong_scheme": "Copy the provider's PostgreSQL connection string: postgresql://…, and no API's address.",
     "malformed": "Copy the address from the provider again, and percent-encode special characters of the password.",
+    "tls_unreadable": "Write sslmode=require (encrypted), or sslmode=verify-full with sslrootcert= (the server is"
+    " verified too). Records wait in the outbox until then.",
     "quotes": "Enter the value without quotes: a platform's settings take it as it stands. Then deploy again.",
     "newline": "Enter the value again without the line break (printf instead of echo when a command sets it).",
     "white_space": "Enter the value again without the white space.",

@@ -20,13 +20,13 @@ LARGE_POOL = 10
 
 
 class Rule(NamedTuple):
-    """`find` returns the evidence, or None where the rule doesn't apply."""
+    """`find` returns the evidence, or None where the rule doesn't apply; `remedy` may depend on the report."""
 
     code: str
     severity: Severity
     find: Callable[[Facts], str | None]
     cause: str
-    remedy: str
+    remedy: str | Callable[[Facts], str]
 
 
 def _connected(facts: Facts) -> Facts:
@@ -142,6 +142,45 @@ def _mute(facts: Facts) -> str | None:
     return "The role may not insert into token_tracker_ledger and token_tracker_alerts." if mute else None
 
 
+def _sees_nothing(facts: Facts) -> str | None:
+    blind = _connected(facts).get("seesNoRows")
+    return "Row-level security is on, and no policy for SELECT is for this role." if blind else None
+
+
+def _unfit(facts: Facts) -> str | None:
+    found = _connected(facts).get("refusedDefaults")
+    return " ".join(found) if found else None
+
+
+def _undated(facts: Facts) -> str | None:
+    count = _connected(facts).get("undatedRows")
+    return f"{count} rows have NULL in created_at." if count else None
+
+
+def _unidentified(facts: Facts) -> str | None:
+    missing = _connected(facts).get("replicaIdentities")
+    return f"{len(missing)} published tables have no replica identity." if missing else None
+
+
+def _identities(facts: Facts) -> str:
+    return "As the tables' owner: " + " ".join(facts["database"]["replicaIdentities"])
+
+
+def _two_tables(facts: Facts) -> str | None:
+    state = _connected(facts)
+    others = ", ".join(state.get("otherSchemas") or ())
+    return f"This one is in the schema {state['target']['schema']}, another one in {others}." if others else None
+
+
+def _repeated_indexes(facts: Facts) -> str | None:
+    repeated = _connected(facts).get("duplicateIndexes")
+    return f"{len(repeated)} indexes have the keys of others." if repeated else None
+
+
+def _drop_indexes(facts: Facts) -> str:
+    return "As the table's owner: " + " ".join(facts["database"]["duplicateIndexes"])
+
+
 def _never_unpriced(facts: Facts) -> str | None:
     never = _connected(facts).get("costIsNeverUnknown")
     return "The column cost is NOT NULL, and its default stands in for what isn't known." if never else None
@@ -149,6 +188,10 @@ def _never_unpriced(facts: Facts) -> str | None:
 
 def _public(facts: Facts) -> str | None:
     return "Row-level security is off on token_usage." if _connected(facts).get("publicKeyReads") else None
+
+
+def _statement_mode(facts: Facts) -> str | None:
+    return "BEGIN ended the connection, twice." if _connected(facts).get("statementMode") else None
 
 
 def _frozen(facts: Facts) -> str | None:
@@ -200,6 +243,9 @@ RULES: tuple[Rule, ...] = (
     Rule("right_missing", "warning", _blind, "The database user lacks a right on token_usage.",
          "As its owner: GRANT SELECT, INSERT ON token_usage TO the user; where row-level security is on, also"
          " CREATE POLICY token_tracker ON token_usage TO the user USING (true) WITH CHECK (true);"),
+    Rule("sees_no_rows", "warning", _sees_nothing,
+         "This role sees no rows of token_usage: an empty page doesn't mean that nothing was recorded.",
+         "As the table's owner: CREATE POLICY token_tracker_reads ON token_usage FOR SELECT TO the user USING (true);"),
     Rule("outbox_unwritable", "warning", _unwritable, "Records can't be kept while the database doesn't answer.",
          "Set TRACKER_OUTBOX to a file that can be written (on serverless: in /tmp)."),
     Rule("outbox_damaged", "warning", _damaged, "An outbox can't be read.",
@@ -218,6 +264,10 @@ RULES: tuple[Rule, ...] = (
          "Use the provider's transaction pooler, or lower TRACKER_POOL_SIZE."),
     Rule("clock_off", "warning", _skewed, "This machine's clock is wrong, or the database's is.",
          "Set the clock by NTP: calls are counted at the time that this machine says."),
+    Rule("statement_pooling", "warning", _statement_mode,
+         "The pooler is in statement mode: recording works, and whatever needs a transaction doesn't.",
+         "For migrate, rollup, prune, reprice and the dashboard: the database's direct address, or pool_mode ="
+         " transaction at the pooler."),
     Rule("far_away", "warning", _far, "The function and the database are far from each other.",
          "Run the function in the database's region; the first connection takes several round trips."),
     Rule("background_on_serverless", "warning", _frozen,
@@ -235,6 +285,17 @@ RULES: tuple[Rule, ...] = (
          "A call without a known price counts as free in every figure.",
          "token-tracker reprice, then as the table's owner: ALTER TABLE token_usage ALTER COLUMN cost DROP NOT NULL,"
          " ALTER COLUMN cost DROP DEFAULT;"),
+    Rule("defaults_refused", "warning", _unfit, "Constraints of the table refuse some records.",
+         "Give every call what the constraint asks for, or change the constraint as the table's owner."),
+    Rule("undated_rows", "warning", _undated, "Rows without a time are in no figure.",
+         "As the table's owner: UPDATE token_usage SET created_at = … WHERE created_at IS NULL; then: token-tracker"
+         " rollup --rebuild."),
+    Rule("replica_identity_missing", "warning", _unidentified,
+         "Published tables take no changes, so that rollup, reprice and prune are refused.", _identities),
+    Rule("two_tables", "warning", _two_tables, "There is more than one table token_usage in this database.",
+         "Name the one that is meant with schema= in DATABASE_URL, for the app and the dashboard alike."),
+    Rule("duplicate_indexes", "warning", _repeated_indexes,
+         "An earlier version left indexes on token_usage that repeat others.", _drop_indexes),
     Rule("public_key_reads", "warning", _public, "Anyone with the project's public key can read token_usage.",
          "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY; REVOKE ALL ON token_usage FROM anon, authenticated;"),
     Rule("not_encrypted", "warning", _plain, "Records travel unencrypted.", "Add ?sslmode=require to DATABASE_URL."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo
 from tracker.database import adoption
 from tracker.database.driver import Connection, elapsed_ms, execute
 from tracker.database.migrate import VERSIONS
+from tracker.database.publications import missing_identities
+from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, Table, quote, read_table
-from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 from tracker.recording.instance import Instance
 from tracker.recording.statement import Target, insert
 from tracker.runtime import Runtime
@@ -24,6 +26,15 @@ from tracker.usage import TokenUsage
 QUESTION_MS = 1500
 LOCK_MS = 1000
 _LEAST_S = 0.2
+SELECT_POLICY = "a row-level security policy for SELECT"
+INSERT_POLICY = "a row-level security policy for INSERT"
+# What an owner's constraints may be about: the app's own values fit, ours may not.
+_OF_THE_APP = ("user_id", "session_id", "provider", "model", "operation", "environment")
+_TAKEN_BACK = "TT000"
+_TAKE_BACK = (
+    "; DO $$ BEGIN RAISE EXCEPTION 'token-tracker doctor takes its test insert back'"
+    f" USING ERRCODE = '{_TAKEN_BACK}'; END $$"
+)
 
 
 @cache
@@ -34,12 +45,20 @@ def _text(question: str) -> str:
 class Server:
     """Asks one connection, until `deadline` (`time.monotonic`). Every method raises `DatabaseError`."""
 
-    def __init__(self, connection: Connection, schema: str | None, deadline: float) -> None:
+    def __init__(
+        self, connection: Connection, schema: str | None, deadline: float, reconnect: Callable[[], Connection]
+    ) -> None:
         self._connection = connection
-        self._schema = schema or DEFAULT_SCHEMA
+        self._reconnect = reconnect
+        self._asked = schema
+        self._schema = DEFAULT_SCHEMA
         self._deadline = deadline
         self.unanswered: dict[str, str] = {}
         """Questions that stayed open: each with the sentence that says why."""
+        self.refused_default: DatabaseError | None = None
+        """Why a call without anything of the app's is refused."""
+        self.statement_mode = False
+        """Whether a pooler takes no transactions."""
 
     def _limit(self) -> str:
         left = self._deadline - time.monotonic()
@@ -70,6 +89,24 @@ class Server:
                 raise
             return None
 
+    def answer(self, question: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]] | None:
+        """The rows of a statement of ours, or None where it can't be answered now."""
+        try:
+            return execute(self._connection, self._limit() + question, parameters)[1]
+        except DatabaseError:
+            if self._connection.closed:
+                raise
+            return None
+
+    def missing_identities(self) -> list[str]:
+        """Statements that let published tables be changed; empty where none is needed, or where nobody answers."""
+        try:
+            return list(missing_identities(self._connection, self._schema, self._limit()).values())
+        except DatabaseError:
+            if self._connection.closed:
+                raise
+            return []
+
     def latency_ms(self) -> float:
         """One round trip."""
         started = time.perf_counter()
@@ -77,8 +114,10 @@ class Server:
         return elapsed_ms(started)
 
     def table(self) -> Table:
-        """The table as the catalog has it; needs no right on it."""
-        return read_table(self._connection, self._schema, self._limit())
+        """The table as the catalog has it; needs no right on it. Further questions are about its schema."""
+        found = read_table(self._connection, self._asked, self._limit())
+        self._schema = found.schema
+        return found
 
     def pending_migrations(self) -> list[int] | None:
         """The steps of `migrate` that this database lacks; None where the role may not read which were taken."""
@@ -94,18 +133,53 @@ class Server:
 
         Only this finds what no catalog tells: triggers, constraints, policies, locks. The row is never committed.
         """
-        usage = TokenUsage(model="token-tracker-probe", operation="diagnosis", is_test=True)
-        row = {**Instance(runtime).row(usage, "direct"), "sequence": None}
-        known = {name: value for name, value in row.items() if name in table.columns}
+        refused = self._try_insert(table, _probe(table, runtime))
+        if isinstance(refused, RecordError):
+            self.refused_default = refused
+            return self._try_as_the_app(table, runtime, refused)
+        if refused is None or refused.code != "connection_lost":
+            return refused
+        if refuses_transactions(self._reconnect):
+            self.statement_mode = True
+            self._connection = self._reconnect()
+            refused = self._try_insert_alone(table, _probe(table, runtime))
+        return refused
+
+    def _try_as_the_app(self, table: Table, runtime: Runtime, refused: DatabaseError) -> DatabaseError | None:
+        """The same with what the last record has in the columns that constraints may be about, if there is one."""
+        names = [name for name in _OF_THE_APP if name in table.columns]
+        question = f"SELECT {', '.join(map(quote, names))} FROM token_usage ORDER BY created_at DESC NULLS LAST LIMIT 1"  # noqa: S608
+        rows = self.answer(question)
+        if not rows:
+            return refused
+        own = {name: value for name, value in zip(names, rows[0], strict=True) if value is not None}
+        return self._try_insert(table, {**_probe(table, runtime), **own})
+
+    def _try_insert(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
         try:
             prefix = "BEGIN; " + self._limit() + "SET TRANSACTION READ WRITE; "
-            insert(self._connection, Target.of(table), known, prefix)
+            insert(self._connection, Target.of(table), row, prefix)
         except DatabaseError as error:
             return error
         finally:
             with suppress(DatabaseError):
                 execute(self._connection, "ROLLBACK")
         return None
+
+    def _try_insert_alone(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
+        """The same where no transaction may be begun: an error in the same message takes the row back."""
+        try:
+            prefix = self._limit() + "SET TRANSACTION READ WRITE; "
+            insert(self._connection, Target.of(table), row, prefix, _TAKE_BACK)
+        except DatabaseError as error:
+            return None if error.sqlstate == _TAKEN_BACK else error
+        return None
+
+
+def _probe(table: Table, runtime: Runtime) -> dict[str, Any]:
+    usage = TokenUsage(model="token-tracker-probe", operation="diagnosis", is_test=True)
+    row = {**Instance(runtime).row(usage, "direct"), "sequence": None}
+    return {name: value for name, value in row.items() if name in table.columns}
 
 
 def objections(table: Table) -> list[str]:
@@ -140,6 +214,13 @@ def missing_rights(found: Mapping[str, Any] | None, schema: str) -> list[str]:
         rights.append("SELECT")
     if not found["may_insert"]:
         rights.append("INSERT")
+    if found["row_security_active"] and not found["policy_selects"]:
+        rights.append(SELECT_POLICY)
     if found["row_security_active"] and not found["policy_inserts"]:
-        rights.append("a row-level security policy for INSERT")
+        rights.append(INSERT_POLICY)
     return rights
+
+
+def only_reads(missing: list[str]) -> bool:
+    """Whether a role lacks nothing but the right to insert: it is one for reading."""
+    return bool(missing) and {*missing} <= {"INSERT", INSERT_POLICY}

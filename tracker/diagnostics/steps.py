@@ -101,7 +101,12 @@ class Way:
     def fail(self, name: str, error: DatabaseError, started: float) -> None:
         """Enter a step that the database itself refused."""
         self.error = error
-        self.steps.append(Step(name, False, elapsed_ms(started), error.code, error.sentence))
+        self.steps.append(Step(name, False, elapsed_ms(started), error.code, error.cause))
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self.connection is not None:
+            self.connection.close()
 
     def skip(self, name: str, why: str) -> bool:
         self.steps.append(Step(name, None, detail=why))

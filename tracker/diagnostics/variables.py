@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tracker.database.tls import TlsSettingError
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics.flags import HIDDEN, SHOWN
 from tracker.errors import SettingError
@@ -90,6 +91,8 @@ def _address(name: str, text: str) -> Iterator[Shape]:
         return
     try:
         clean(text, name)
+    except TlsSettingError as error:
+        yield Shape(name, "tls_unreadable", str(error), "error")
     except SettingError as error:
         scheme = bare.partition("://")[0].lower()
         wrong = "://" in bare and scheme not in {"postgres", "postgresql"}
@@ -116,12 +119,10 @@ def _wrapping(name: str, text: str) -> Iterator[Shape]:
 
 def _others(env: Mapping[str, str]) -> Iterator[Shape]:
     for variable in (PLATFORM, *VARIABLES):
-        if not (text := env.get(variable.name, "").strip()):
-            continue
         try:
-            variable.parse(text)
+            variable.check(env.get(variable.name, ""))
         except SettingError as error:
-            yield Shape(variable.name, "setting_malformed", f"{error} Its default is used.", "warning")
+            yield Shape(variable.name, "setting_malformed", f"{error} {variable.otherwise}", "warning")
     for name in (*HIDDEN, "TRACKER_DEBUG_TOKEN"):
         if name not in DATABASE_URL_NAMES and (text := env.get(name, "")):
             yield from _wrapping(name, text)

@@ -18,6 +18,7 @@ from typing import Any
 from tracker.access.attempts import REFUSALS, WINDOW_S, Window
 from tracker.database.driver import Connection
 from tracker.database.locate import locate
+from tracker.database.table import read_table
 from tracker.diagnostics.access import allowed
 from tracker.errors import DatabaseError, SettingError, UsageError
 from tracker.otlp import decode, responses, span_reader, span_store
@@ -245,7 +246,7 @@ async def _answer(send: Send, status: int, body: bytes, kind: str, headers: Mapp
 def _own_connection() -> Iterator[tuple[Connection, str | None]]:
     database = locate(load(strict=False))
     with closing(database.connect()) as connection:
-        yield connection, database.url.schema
+        yield connection, read_table(connection, database.url.schema).schema
 
 
 app = TracesApp(_own_connection, lambda: load(strict=False))

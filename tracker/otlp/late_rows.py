@@ -50,7 +50,7 @@ def compare_late_rows() -> int:
         reader = source.reader()
         for _ in range(_MAX_BATCHES):
             with reader.borrow() as connection:
-                compared = compare(connection, reader.database.url.schema, since_s)
+                compared = compare(connection, reader.table().schema, since_s)
             removed += compared.removed
             since_s = compared.next_s
             if since_s is None:

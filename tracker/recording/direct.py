@@ -79,7 +79,8 @@ class DirectWriter:
         if self._delivery is None:
             raise self._trouble or AssertionError("without an address there is a reason")
         if down is not None and not self._breaker.lets_pass():
-            raise SetupError(down.code, f"Not tried, since the last try failed. {down.sentence}", down.remedy)
+            sentence = f"Not tried, since the last try failed. {down.sentence}"
+            raise SetupError(down.code, sentence, down.remedy, server_words=down.server_words)
         # A probe tries once: the next one follows anyway.
         return self._delivery.deliver(row, deadline, attempts, once=down is not None)
 
@@ -108,12 +109,12 @@ class DirectWriter:
         except OutboxError as unkept:
             sentence = f"{error} {unkept}"
             log.whole_record("failed", row, sentence, attempts.retry_count)
-            journal.notices.alert(unkept.code, sentence, **details)
+            journal.notices.alert(unkept.code, f"{error.text_for_alerts} {unkept}", **details)
             return _outcome("failed", row, attempts, sentence)
         self.behind = True
         if self._disk_dies:
             log.whole_record("queued", row, str(error), attempts.retry_count)
-        journal.notices.alert(error.code, str(error), **details)
+        journal.notices.alert(error.code, error.text_for_alerts, **details)
         return _outcome("queued", row, attempts, str(error))
 
     def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:

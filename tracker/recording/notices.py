@@ -68,7 +68,7 @@ class Notices:
         if isinstance(error, DatabaseError):
             self._breaker.opens(error)
             if isinstance(error, SetupError) or lasting_s >= self._settings.deadline_s:
-                self.alert(error.code, str(error), elapsed_ms=round(lasting_s * 1000))
+                self.alert(error.code, error.text_for_alerts, elapsed_ms=round(lasting_s * 1000))
         elif isinstance(error, OutboxError):
             self.alert(error.code, str(error))
         else:

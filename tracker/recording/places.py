@@ -100,9 +100,13 @@ def make_directory(path: Path) -> None:
 def _digest(url: DatabaseUrl) -> str:
     import hashlib
 
+    from tracker.database.url import SearchPath
+
     # A pooler that serves several projects tells them apart by what follows the dot in the user's name.
+    # The name stays that of earlier versions, for which these were one.
+    named = None if isinstance(url.schema, SearchPath) or url.schema == "public" else url.schema
     tenant = (url.user or "").partition(".")[2]
-    place = "\n".join((url.host, url.port, url.dbname, tenant, url.schema or ""))
+    place = "\n".join((url.host, url.port, url.dbname, tenant, named or ""))
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from tracker import settings
 from tracker.database.driver import Connection, execute
-from tracker.database.table import COLUMNS, DEFAULT_SCHEMA, Table, quote, read_table
-from tracker.errors import RecordError
+from tracker.database.failures import explain_statement
+from tracker.database.table import COLUMNS, Table, quote, read_table
+from tracker.errors import DatabaseError, RecordError
 
 Row = Mapping[str, Any]
 _TYPES = {column.name: column.type for column in COLUMNS}
@@ -41,6 +42,7 @@ class Target(NamedTuple):
     omitted: frozenset[str] = frozenset()
     takes_notes: bool = False
     defaulted: frozenset[str] = frozenset()
+    limits: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(cls, table: Table) -> Target:
@@ -50,12 +52,13 @@ class Target(NamedTuple):
             frozenset(table.generated),
             table.takes_notes,
             frozenset(table.defaulted),
+            table.limits,
         )
 
     @classmethod
     def read(cls, connection: Connection, schema: str | None, prefix: str = "") -> Target:
         """Raises `DatabaseError`."""
-        return cls.of(read_table(connection, schema or DEFAULT_SCHEMA, prefix))
+        return cls.of(read_table(connection, schema, prefix))
 
     @property
     def name(self) -> str:
@@ -85,15 +88,29 @@ class Arrival(NamedTuple):
     retry_count: int
 
 
-def insert(connection: Connection, target: Target, row: Row, prefix: str = "") -> bool:
+def insert(connection: Connection, target: Target, row: Row, prefix: str = "", suffix: str = "") -> bool:
     """Insert one record in one round trip; False when its id was there. Raises `DatabaseError`."""
     columns = target.columns(row)
-    count, _ = execute(
-        connection,
-        prefix + _single(target.name, columns),
-        [v if type(v := row[name]) in _PLAIN else stored_value(name, v, target.zone) for name in columns],
-    )
+    try:
+        count, _ = execute(
+            connection,
+            prefix + _single(target.name, columns) + suffix,
+            [v if type(v := row[name]) in _PLAIN else stored_value(name, v, target.zone) for name in columns],
+        )
+    except RecordError as error:
+        raise _with_column(error, target, row) from None
     return count == 1
+
+
+def _with_column(error: RecordError, target: Target, row: Row) -> DatabaseError:
+    """The error with the column whose value is too long or too large; PostgreSQL doesn't say which."""
+    if error.sqlstate not in {"22001", "22003"}:
+        return error
+    for name, limit in target.limits:
+        value = row.get(name)
+        if value is not None and (len(value) > limit if _TYPES[name] == "text" else abs(float(value)) >= limit):
+            return explain_statement(error.sqlstate, name)
+    return error
 
 
 def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> int:
@@ -124,7 +141,10 @@ def insert_waiting(
     count = 0
     for missing, texts in alike.items():
         parameters = {**arrival._asdict(), "zone": target.zone, "documents": f"[{','.join(texts)}]"}
-        count += execute(connection, prefix + _waiting(target, missing), parameters)[0]
+        try:
+            count += execute(connection, prefix + _waiting(target, missing), parameters)[0]
+        except RecordError as error:
+            raise (_with_column(error, target, json.loads(texts[0])) if len(texts) == 1 else error) from None
     return count
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
+_EMBEDDED = "Into this machine's embedded database records come only by token-tracker outbox drain --embedded."
 _CLOSING_NOTE_S = 2.0
 _MAKING_S = 5.0
 
@@ -83,7 +84,8 @@ class Tracker:
         try:
             if self.settings.database_url:
                 return clean(self.settings.database_url, self.settings.database_url_variable), None
-            trouble = SetupError("database_url_missing", "DATABASE_URL is not set.", _REMEDY)
+            remedy = _REMEDY if self.settings.runtime.deployed else f"{_REMEDY} {_EMBEDDED}"
+            trouble = SetupError("database_url_missing", "DATABASE_URL is not set.", remedy)
         except SettingError as error:
             trouble = SetupError("database_url_malformed", str(error), "")
         log.warn_once(f"Token usage can't be recorded yet and waits in the outbox. {trouble}")

@@ -36,6 +36,11 @@ def clock_edges(
 
 
 def _next(moment: datetime, wall: datetime, length_s: int) -> datetime:
-    """The next moment that is whole on any clock; before time zones clocks were seconds apart from one another."""
+    """The next moment that is whole on any clock; before time zones clocks were seconds apart from one another.
+
+    Until then a clock showed local mean time, such as 16 minutes and 8 seconds before UTC in Abidjan until 1912: its
+    minutes and hours begin at odd seconds of UTC, and are cut there.
+    """
     step = gcd(length_s, int((wall.utcoffset() or timedelta()).total_seconds()))
-    return moment.replace(microsecond=0) + timedelta(seconds=step - int(moment.timestamp()) % step)
+    second = moment.replace(microsecond=0)  # before 1970 a part of a second would count backwards
+    return second + timedelta(seconds=step - int(second.timestamp()) % step)

@@ -143,7 +143,7 @@ class Reader:
         if query.reads_table:
             table = self.table()
             given["created_at_zone"] = table.created_at_zone
-            text = query.text_for(self.database.url.schema, table.created_at_zone)
+            text = query.text_for(table.schema, table.created_at_zone)
         else:
             text = query.text
         statement = sqlalchemy.text(_LIMIT + text)

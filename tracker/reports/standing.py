@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from tracker.background_tasks import background_tasks
 from tracker.database.driver import Connection
+from tracker.database.publications import give_identities
 from tracker.database.table import Table
 from tracker.errors import DatabaseError
 from tracker.rollups import refresh
@@ -112,12 +113,22 @@ class Refresher:
                         step = then(connection, table)
         except DatabaseError as error:
             log.debug("The rollups weren't refreshed. %s", error)
+            if error.code == "replica_identity_missing":
+                self._give_identities(table)
         except Exception as error:  # noqa: BLE001  the next refresh may work
             background_tasks.record_failure("refresh_rollups", error)
         finally:
             # What takes long, as while an old transaction runs, takes no more than a part of the server's time.
             now = time.monotonic()
             self._next = now + min(max(REFRESH_S, REST * (now - began)), MOST_REST_S)
+
+    def _give_identities(self, table: Table) -> None:
+        """For the next refresh, after a publication of our tables was made."""
+        try:
+            with self._borrow() as connection:
+                give_identities(connection, table.schema)
+        except DatabaseError as error:
+            log.debug("%s", error)
 
     def stop(self) -> None:
         """Let a chunk that is being worked on end, and begin no other."""

@@ -1,0 +1,37 @@
+"""Who may read the debug report when a setting about it can't be read: nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracker.diagnostics.access import allowed
+from tracker.errors import SettingError
+from tracker.settings import load
+
+
+def asked_from_here(**headers):
+    pairs = [(b"host", b"127.0.0.1:8501"), *((k.encode(), v.encode("utf-8")) for k, v in headers.items())]
+    return {"headers": pairs, "client": ("127.0.0.1", 5)}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"TRACKER_DEBUG_TOKEN": "  "}, {"TRACKER_DEBUG_TOKEN": "a-long-tok3n\nand more"}, {"TRACKER_PLATFORM": "vercell"}],
+)
+def test_a_setting_that_cannot_be_read_closes_the_report(env):
+    settings = load(env, strict=False)
+    assert not allowed(asked_from_here(), settings)
+    assert not allowed(asked_from_here(authorization="Bearer "), settings)
+    with pytest.raises(SettingError) as caught:
+        load(env)
+    assert "tok3n" not in str(caught.value)
+
+
+def test_without_a_token_this_machine_reads_it():
+    assert allowed(asked_from_here(), load({}))
+
+
+def test_with_a_platform_that_cannot_be_read_the_token_still_opens():
+    settings = load({"TRACKER_PLATFORM": "vercell", "TRACKER_DEBUG_TOKEN": "a-long-tok3n"}, strict=False)
+    assert allowed(asked_from_here(authorization="Bearer a-long-tok3n"), settings)
+    assert not allowed(asked_from_here(), settings)

@@ -1,0 +1,69 @@
+"""Publications: a table that is published for UPDATE or DELETE takes neither without a replica identity."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from tracker.database.driver import Connection, execute
+from tracker.database.table import TABLE, quote
+from tracker.errors import DatabaseError, SetupError
+
+NO_IDENTITY = "55000"
+
+
+@cache
+def _question() -> str:
+    return Path(__file__).with_name("publications.sql").read_text(encoding="utf-8")
+
+
+def missing_identities(connection: Connection, schema: str, prefix: str = "") -> dict[str, str]:
+    """The tables that lack one, each with the statement that gives it. Raises `DatabaseError`."""
+    _, rows = execute(connection, prefix + _question(), {"schema": schema})
+    return {name: _statement(schema, name, index) for name, index in rows}
+
+
+def _statement(schema: str, name: str, unique_id_index: str | None) -> str:
+    """Our own tables have no key and few rows; of the calls' table the owner decides, and its key is small."""
+    identity = "FULL"
+    if name == TABLE and unique_id_index:
+        identity = f"USING INDEX {quote(unique_id_index)}"
+    return f"ALTER TABLE {quote(schema)}.{name} REPLICA IDENTITY {identity};"
+
+
+def give_identities(connection: Connection, schema: str) -> None:
+    """Let our own tables be changed where they are published; the calls' table is never altered.
+
+    Raises `SetupError` with the statements where this role may not.
+    """
+    missing = missing_identities(connection, schema)
+    missing.pop(TABLE, None)
+    try:
+        for statement in missing.values():
+            execute(connection, statement)
+    except DatabaseError:
+        raise _refused(missing) from None
+
+
+def require_identity(connection: Connection, schema: str) -> None:
+    """Raise `SetupError` with the statement where rows of the calls' table can't be changed or deleted."""
+    missing = missing_identities(connection, schema)
+    if TABLE in missing:
+        raise _refused({TABLE: missing[TABLE]})
+
+
+def remark(statement: str) -> str:
+    """What to say of the calls' table."""
+    return (
+        "token_usage is published for updates or deletes and has no replica identity, so that reprice and prune are"
+        f" refused: {statement}"
+    )
+
+
+def _refused(missing: dict[str, str]) -> SetupError:
+    return SetupError(
+        "replica_identity_missing",
+        f"Published tables without a replica identity take no changes: {', '.join(missing)}.",
+        f"As the tables' owner: {' '.join(missing.values())}",
+        NO_IDENTITY,
+    )

@@ -1,0 +1,160 @@
+"""What a database URL says about encryption → libpq's parameters, never weaker than it was written.
+
+Each setting that can't be read refuses the whole URL: a typing error must not turn encryption off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tracker.errors import SettingError
+
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Other drivers' words. To encrypt without checking the certificate is libpq's require.
+_WORDS = {"no-verify": "require", "true": "require", "1": "require", "false": "disable", "0": "disable"}
+_CHOICES = {
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "sslnegotiation": ("postgres", "direct"),
+    "sslcertmode": ("disable", "allow", "require"),
+    "sslsni": ("0", "1"),
+    "sslcompression": ("0", "1"),
+    "ssl_min_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+    "ssl_max_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+}
+# Whoever names one of these expects encryption; with sslmode=prefer, libpq goes on without it where they fail.
+_NEED_ENCRYPTION = ("sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_min_protocol_version", "ssl_max_protocol_version")
+_LIKE_TLS = re.compile(r"ssl|tls|channelbinding|requireauth|requirepeer|gssencmode|krbsrvname|trustservercert")
+_LIKE_A_MODE = re.compile(
+    r"(verif|requ|pref|allow|disab|strict|accept|direct|postgres|tls|ssl|on|off|yes|no)[\w .-]*", re.IGNORECASE
+)
+# Prisma: https://www.prisma.io/docs/orm/overview/databases/postgresql, "Configuring an SSL connection".
+_SSLACCEPT = ("strict", "accept_invalid_certs")
+
+
+class TlsSettingError(SettingError):
+    """What a URL says about encryption can't be read. The text names the parameter and what it may hold."""
+
+
+def is_tls_key(key: str) -> bool:
+    """Whether a URL's parameter is about encryption or authentication, however it is written."""
+    return bool(_LIKE_TLS.match(re.sub(r"[^a-z]", "", key.lower())))
+
+
+def read(
+    pairs: Iterable[tuple[str, str]], variable: str, known: Iterable[str], notes: list[str], *, has_system_roots: bool
+) -> dict[str, str]:
+    """libpq's parameters for the pairs of a URL; `known` are the keys that the installed libpq takes.
+
+    Raises `TlsSettingError`.
+    """
+    given: dict[str, str] = {}
+    modes: list[tuple[str, str]] = []
+    taken = set(known)
+    for key, value in pairs:
+        if key in {"ssl", "sslmode"}:
+            modes.append((key, _mode(key, value, variable, notes)))
+        elif key == "sslaccept":
+            given[key] = _one_of(key, value, _SSLACCEPT, variable)
+        elif key == "sslidentity":
+            raise TlsSettingError(
+                f"{variable} holds sslidentity, a PKCS#12 file, which libpq can't read; write its certificate and key"
+                " as sslcert=FILE and sslkey=FILE (openssl pkcs12 makes them)."
+            )
+        elif key in taken:
+            given[key] = (
+                _one_of(key, value, _CHOICES[key], variable) if key in _CHOICES else _text(key, value, variable)
+            )
+        else:
+            raise TlsSettingError(
+                f"{variable} holds the parameter {_shown(key)}, which libpq doesn't know, and without it the"
+                f" connection could be less secure than meant; write sslmode= with one of"
+                f" {', '.join(MODES)}, and sslrootcert=FILE."
+            )
+    if modes:
+        given["sslmode"] = _strongest(modes, variable)
+    _take_prisma(given, variable, notes, has_system_roots=has_system_roots)
+    _raise_default(given, notes)
+    return given
+
+
+def _mode(key: str, value: str, variable: str, notes: list[str]) -> str:
+    if value in MODES:
+        return value
+    if value not in _WORDS:
+        raise TlsSettingError(
+            f"{variable} holds {key}={_shown(value)}, which can't be read; it may be one of {', '.join(MODES)}, in"
+            " small letters and without white space. No connection is made until it is corrected."
+        )
+    notes.append(f"{key}={value} was read as sslmode={_WORDS[value]}.")
+    return _WORDS[value]
+
+
+def _strongest(modes: list[tuple[str, str]], variable: str) -> str:
+    found = {mode for _, mode in modes}
+    if "disable" in found and len(found) > 1:
+        texts = " and ".join(dict.fromkeys(f"{key}={mode}" for key, mode in modes))
+        raise TlsSettingError(f"{variable} holds {texts}, which contradict each other; leave the one that is meant.")
+    return max(found, key=MODES.index)
+
+
+def _one_of(key: str, value: str, choices: tuple[str, ...], variable: str) -> str:
+    if value not in choices:
+        raise TlsSettingError(
+            f"{variable} holds {key}={_shown(value)}, which can't be read; it may be {' or '.join(choices)}."
+        )
+    return value
+
+
+def _text(key: str, value: str, variable: str) -> str:
+    if "\0" in value or value != value.encode("utf-8", "replace").decode("utf-8"):
+        raise TlsSettingError(f"{variable} holds a character in {key} (masked) that can't be sent; correct it.")
+    if key != "sslpassword" and value != value.strip():
+        raise TlsSettingError(f"{variable} holds white space around the value of {key}; remove it.")
+    return value
+
+
+def _shown(text: str) -> str:
+    """A value for a sentence, where it is like one that is known: anything else may be a part of a password."""
+    return repr(text[:40]) if not text or _LIKE_A_MODE.fullmatch(text.strip()) else "a value (masked)"
+
+
+def _take_prisma(given: dict[str, str], variable: str, notes: list[str], *, has_system_roots: bool) -> None:
+    """Prisma's sslaccept, and its sslcert, which is the server's certificate and not the client's."""
+    accept = given.pop("sslaccept", None)
+    if accept is None:
+        return
+    if "sslcert" in given and "sslkey" not in given:
+        given.setdefault("sslrootcert", given.pop("sslcert"))
+        notes.append("sslcert was read as Prisma means it: sslrootcert, the certificate that signs the server's.")
+    if accept == "accept_invalid_certs":
+        notes.append("sslaccept=accept_invalid_certs was dropped: sslmode says what is verified.")
+        return
+    if given.get("sslmode") == "disable":
+        raise TlsSettingError(f"{variable} holds sslaccept=strict and sslmode=disable, which contradict each other.")
+    given["sslmode"] = "verify-full"
+    if "sslrootcert" not in given:
+        if not has_system_roots:
+            raise TlsSettingError(
+                f"{variable} holds sslaccept=strict, and the installed libpq has no root certificates of its own: name"
+                " the provider's with sslrootcert=FILE."
+            )
+        given["sslrootcert"] = "system"
+    notes.append(f"sslaccept=strict was read as sslmode=verify-full&sslrootcert={given['sslrootcert'][:200]}.")
+
+
+def _raise_default(given: dict[str, str], notes: list[str]) -> None:
+    """Where no mode is named, what else is named decides: libpq's own default would go on without TLS."""
+    if "sslmode" in given:
+        return
+    root = given.get("sslrootcert")
+    if root and root != "system":  # libpq itself makes verify-full of system
+        given["sslmode"] = "verify-ca"
+        notes.append("sslrootcert without sslmode was read as sslmode=verify-ca.")
+    elif any(given.get(key) for key in _NEED_ENCRYPTION) or given.get("sslnegotiation") == "direct":
+        given["sslmode"] = "require"
+        notes.append("A TLS parameter without sslmode was read as sslmode=require.")
+    elif given.get("channel_binding") == "require":
+        given["sslmode"] = "require"
+        notes.append("channel_binding=require without sslmode was read as sslmode=require.")
