@@ -46,7 +46,7 @@ class Breaker:
         import random
 
         with self._lock:
-            self.error = error
+            self.error = error.copy()
             self._step_s = min(_LONGEST_S, self._step_s * 2 or _FIRST_S)
             # A generator of our own: the host may have seeded Python's.
             jitter = random.Random().uniform(0.5, 1)  # noqa: S311  jitter is no secret

@@ -99,7 +99,7 @@ class Delivery:
         first_wait = dice.uniform(0, _FIRST_WAIT_S)
         left = deadline - time.monotonic() - first_wait
         if left <= 0:
-            raise attempts.error or AssertionError("a retry follows an error")
+            raise attempts.error.copy() if attempts.error else AssertionError("a retry follows an error")
         time.sleep(first_wait)
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -118,7 +118,7 @@ class Delivery:
         try:
             lease = self._pool.acquire(deadline)
         except DatabaseError as error:
-            attempts.error = error
+            attempts.error = error.copy()
             raise
         try:
             attempts.connection_ms = lease.connection_ms
@@ -129,10 +129,10 @@ class Delivery:
                 result = work(lease, target, cure)
             attempts.write_ms = elapsed_ms(started)
         except DatabaseError as error:
-            attempts.error = _late() if lease.deadline.fired else error
+            attempts.error = _late() if lease.deadline.fired else error.copy()
             if isinstance(error, SetupError):
                 self._target = None  # the table may have changed: look again
-            raise attempts.error from None
+            raise attempts.error.copy() from None
         finally:
             self._pool.release(lease)
         return result

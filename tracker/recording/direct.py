@@ -77,7 +77,7 @@ class DirectWriter:
 
     def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts, down: DatabaseError | None) -> bool:
         if self._delivery is None:
-            raise self._trouble or AssertionError("without an address there is a reason")
+            raise self._trouble.copy() if self._trouble else AssertionError("without an address there is a reason")
         if down is not None and not self._breaker.lets_pass():
             raise SetupError(down.code, f"Not tried, since the last try failed. {down.sentence}", down.remedy)
         # A probe tries once: the next one follows anyway.

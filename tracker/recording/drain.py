@@ -60,7 +60,7 @@ class Drainer:
                     self._tell(_soon(deadline))
             except DatabaseError as error:
                 self._failed_rounds += 1
-                self._last_error = error
+                self._last_error = error.copy()
                 self._share = max(1, self._share // 4)
                 raise
             self._failed_rounds, self._last_error = 0, None

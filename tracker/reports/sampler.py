@@ -83,7 +83,7 @@ class Sampler:
                 self._wake()
                 self._lock.wait_for(lambda: self._looked_at != tried, timeout_s)
             if self._trouble is not None:
-                raise self._trouble
+                raise self._trouble.copy()
             if self._sample is None:
                 raise SettingError("The connections can't be looked at: the first look takes too long.")
             return self._sample
@@ -112,7 +112,7 @@ class Sampler:
             try:
                 found: Sample | TrackerError = self._ask()
             except TrackerError as error:
-                found = error
+                found = error.copy()
             with self._lock:
                 self._looked_at = self.clock()
                 self._trouble = found if isinstance(found, TrackerError) else None
