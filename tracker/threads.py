@@ -1,19 +1,31 @@
-"""Threads of our own, where one can still be had."""
+"""Threads and locks that stay usable after an interruption, a fork, or where no thread can be started."""
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from contextlib import suppress
+from types import BuiltinFunctionType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
 
 T = TypeVar("T")
+
+_SLICE_S = 0.05
+# A call sets the holder a few bytecodes after it has the lock; longer means that it was interrupted in between.
+_UNKNOWN_HOLDER_S = 0.25
+_LONGEST_S = 86_400.0
 
 
 def start(target: Callable[[], None], name: str) -> bool:
     """Start a daemon thread; False when the host has none left, or ends.
 
-    While the interpreter is taken apart a new thread never runs, and whoever starts one waits for it for ever.
+    While the interpreter is taken apart a new thread never runs, and the call that starts one waits for it for ever.
     """
     if sys.is_finalizing():
         return False
@@ -22,6 +34,37 @@ def start(target: Callable[[], None], name: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+class OneThread:
+    """A daemon thread of which there is one; it is started when it is needed, also after it died."""
+
+    def __init__(self, run: Callable[[], None], name: str) -> None:
+        self._run = run
+        self._name = name
+        self._thread: threading.Thread | None = None
+
+    def ensure(self) -> bool:
+        """See to it that the thread is there; False when none can be had."""
+        if sys.is_finalizing():
+            return False
+        if not self.is_alive():
+            # Known before it starts: it ends by itself when another one was started at the same time.
+            self._thread = thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                self._thread = None
+                return False
+        return True
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def is_current(self) -> bool:
+        """Whether the calling thread is this one, and not one that was started at the same time."""
+        return threading.current_thread() is self._thread
 
 
 class Aside(Generic[T]):
@@ -45,6 +88,125 @@ class Aside(Generic[T]):
         if not self._started:
             self._run()
         self._done.wait()
-        if self._error is not None:
-            raise self._error
+        if (error := self._error) is not None:
+            self._error = None
+            raise error
         return self._result
+
+
+class _Holder:
+    __slots__ = ("frame", "lock", "thread")
+
+    def __init__(self, lock: _thread.LockType, thread: int, frame: FrameType) -> None:
+        self.lock = lock
+        self.thread = thread
+        self.frame = frame
+
+
+class CallLock:
+    """A lock whose holder is a call: it is free again when that call ended without releasing it.
+
+    The exception of a signal handler can arise between any two bytecodes, also between taking a lock and the `try`
+    that would release it. The holder is therefore known by its frame, and a waiting call replaces a lock whose
+    holder's frame no longer runs. `with` enters at once where the same call chain, for example a signal handler, is
+    inside already; `acquire` tells the caller so.
+    """
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._holder: _Holder | None = None
+        self._successors: dict[_thread.LockType, _thread.LockType] = {}
+
+    def __enter__(self) -> None:
+        lock = self._lock
+        if lock.acquire(False):
+            self._holder = _Holder(lock, _thread.get_ident(), sys._getframe(1))  # noqa: SLF001
+            if self._lock is lock:
+                return
+        self._acquire_slowly(_LONGEST_S, sys._getframe(1))  # noqa: SLF001
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        holder = self._holder
+        if holder is not None and holder.frame is sys._getframe(1):  # noqa: SLF001
+            self._holder = None
+            with suppress(RuntimeError):
+                holder.lock.release()
+
+    def acquire(self, timeout_s: float) -> bool | None:
+        """Whether the calling frame has the lock now; None when a frame below it on the same stack has it."""
+        lock = self._lock
+        if lock.acquire(False):
+            self._holder = _Holder(lock, _thread.get_ident(), sys._getframe(1))  # noqa: SLF001
+            if self._lock is lock:
+                return True
+        return self._acquire_slowly(timeout_s, sys._getframe(1))  # noqa: SLF001
+
+    def release(self) -> None:
+        """Release the lock if the calling frame has it."""
+        holder = self._holder
+        if holder is not None and holder.frame is sys._getframe(1):  # noqa: SLF001
+            self._holder = None
+            with suppress(RuntimeError):
+                holder.lock.release()
+
+    def _acquire_slowly(self, timeout_s: float, frame: FrameType) -> bool | None:
+        end = time.monotonic() + timeout_s
+        unknown_since = float("inf")
+        while True:
+            lock, holder = self._lock, self._holder
+            if holder is None or holder.lock is not lock:
+                unknown_since = min(unknown_since, time.monotonic())
+                if time.monotonic() - unknown_since >= _UNKNOWN_HOLDER_S:
+                    lock, unknown_since = self._replace(lock), float("inf")
+            else:
+                unknown_since = float("inf")
+                inside = holder.frame is not frame and is_running(holder.thread, holder.frame)
+                if inside and holder.thread == _thread.get_ident():
+                    return None
+                lock = lock if inside else self._replace(lock)
+            left_s = end - time.monotonic()
+            if lock.acquire(True, max(0.0, min(left_s, _SLICE_S))):
+                if self._lock is lock:
+                    self._holder = _Holder(lock, _thread.get_ident(), frame)
+                    return True
+                lock.release()  # it was replaced meanwhile
+            elif left_s <= 0:
+                return False
+
+    def _replace(self, lock: _thread.LockType) -> _thread.LockType:
+        """Let a new lock take the place of this one; all waiting calls agree on the same one."""
+        successor = self._successors.setdefault(lock, _thread.allocate_lock())
+        if self._lock is lock:
+            self._lock = successor
+        return self._lock
+
+
+def is_running(thread: int, frame: FrameType) -> bool:
+    """Whether a thread's call chain includes this frame; a thread that Python doesn't know counts as running."""
+    current = sys._current_frames()  # noqa: SLF001
+    if thread not in current:  # it ended, unless gevent has replaced the threads by greenlets
+        return not isinstance(_thread.get_ident, BuiltinFunctionType)
+    top: FrameType | None = current[thread]
+    while top is not None:
+        if top is frame:
+            return True
+        top = top.f_back
+    return False
+
+
+class Bell:
+    """Wakes one waiting thread; ringing is one atomic step, and ringing twice is ringing once."""
+
+    def __init__(self) -> None:
+        self._silent = _thread.allocate_lock()
+        self._silent.acquire()
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or the next one that will."""
+        if self._silent.locked():
+            with suppress(RuntimeError):  # another thread has just rung
+                self._silent.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the bell rang, at the latest after this time."""
+        return self._silent.acquire(True, max(0.0, min(timeout_s, _LONGEST_S)))

@@ -132,9 +132,12 @@ class Delivery:
             attempts.error = _late() if lease.deadline.fired else error.copy()
             if isinstance(error, SetupError):
                 self._target = None  # the table may have changed: look again
-            raise attempts.error.copy() from None
-        finally:
             self._pool.release(lease)
+            raise attempts.error.copy() from None
+        except BaseException:
+            self._pool.discard(lease)
+            raise
+        self._pool.release(lease)
         return result
 
     def _learn(self, lease: Lease, cure: str) -> Target:
