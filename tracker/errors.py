@@ -24,7 +24,7 @@ class TrackerError(Exception):
     def copy(self) -> Self:
         """The same error as a new object without a traceback.
 
-        An error that is stored and raised later is raised as a copy: each raise of one object makes its traceback longer.
+        An error that was stored is raised as a copy: each raise of one object makes its traceback longer.
         """
         made = type(self).__new__(type(self), *self.args)
         made.__dict__.update(self.__dict__)

@@ -20,6 +20,8 @@ _SLICE_S = 0.05
 # A call sets the holder a few bytecodes after it has the lock; longer means that it was interrupted in between.
 _UNKNOWN_HOLDER_S = 0.25
 _LONGEST_S = 86_400.0
+FORK_WAIT_S = 2.0
+_FORK_PAUSE_S = 0.001
 
 
 def start(target: Callable[[], None], name: str) -> bool:
@@ -61,6 +63,11 @@ class OneThread:
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
+
+    def resign(self) -> None:
+        """The calling thread ends: from now on another one is started."""
+        if self.is_current():
+            self._thread = None
 
     def is_current(self) -> bool:
         """Whether the calling thread is this one, and not one that was started at the same time."""
@@ -179,6 +186,75 @@ class CallLock:
         if self._lock is lock:
             self._lock = successor
         return self._lock
+
+
+class ForkSection:
+    """A part of a call during which the process is not forked: `with` waits while it is being forked."""
+
+    def __init__(self, gate: ForkGate) -> None:
+        self._gate = gate
+        self._inside: dict[FrameType, int] = {}
+
+    def __enter__(self) -> None:
+        frame, thread = sys._getframe(1), _thread.get_ident()  # noqa: SLF001
+        self._inside[frame] = thread
+        if self._gate.forking and thread not in self._gate.forking:
+            self._wait(frame, thread)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._inside.pop(sys._getframe(1), None)  # noqa: SLF001
+
+    def _wait(self, frame: FrameType, thread: int) -> None:
+        end = time.monotonic() + 2 * FORK_WAIT_S
+        while self._gate.forking and time.monotonic() < end:
+            self._inside.pop(frame, None)
+            time.sleep(_FORK_PAUSE_S)
+            self._inside[frame] = thread
+
+    def is_used(self) -> bool:
+        """Whether another thread is inside; calls that were interrupted inside are forgotten."""
+        for frame, thread in tuple(self._inside.items()):
+            if not is_running(thread, frame):
+                self._inside.pop(frame, None)
+            elif thread != _thread.get_ident():
+                return True
+        return False
+
+
+class ForkGate:
+    """Keeps a fork away from what a child could not go on with, since the thread that does it is not forked.
+
+    `handshake` is a TLS handshake (OpenSSL's locks), `importing` an import (Python's module locks), `file` an open
+    statement of the outbox (SQLite's locks). A fork waits at most `FORK_WAIT_S` for them.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, also in a forked child."""
+        self.forking: list[int] = []
+        self.handshake = ForkSection(self)
+        self.importing = ForkSection(self)
+        self.file = ForkSection(self)
+
+    def close(self) -> None:
+        """Let no thread into a section until `open`, and wait until those inside have left."""
+        self.forking.append(_thread.get_ident())
+        end = time.monotonic() + FORK_WAIT_S
+        while self._is_used() and time.monotonic() < end:
+            time.sleep(_FORK_PAUSE_S)
+
+    def _is_used(self) -> bool:
+        return self.handshake.is_used() or self.importing.is_used() or self.file.is_used()
+
+    def open(self) -> None:
+        """The fork is over."""
+        with suppress(ValueError):
+            self.forking.remove(_thread.get_ident())
+
+
+fork_gate = ForkGate()
 
 
 def is_running(thread: int, frame: FrameType) -> bool:

@@ -18,7 +18,8 @@ def depth(error: BaseException | None) -> int:
 
 
 @pytest.mark.parametrize(
-    "error", [TransientError("refused", "Nothing answers.", "Try again.", "08001"), OutboxError("busy", "It is locked.")]
+    "error",
+    [TransientError("refused", "Nothing answers.", "Try again.", "08001"), OutboxError("busy", "It is locked.")],
 )
 def test_a_copy_of_an_error_says_the_same_without_a_traceback(error):
     try:

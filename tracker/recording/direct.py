@@ -13,6 +13,7 @@ from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError
 from tracker.recording import log
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.outcome import Outcome
+from tracker.threads import fork_gate
 
 if TYPE_CHECKING:
     from tracker.recording.breaker import Breaker
@@ -40,6 +41,7 @@ class DirectWriter:
         trouble: SetupError | None,
         breaker: Breaker,
         journal: Callable[[], Journal],
+        used_journal: Callable[[], Journal | None],
         *,
         disk_dies: bool,
     ) -> None:
@@ -47,6 +49,7 @@ class DirectWriter:
         self._trouble = trouble
         self._breaker = breaker
         self._journal = journal
+        self._used_journal = used_journal
         self._disk_dies = disk_dies
         self.behind = False
         """Whether records may wait that a call of ours should deliver."""
@@ -80,8 +83,15 @@ class DirectWriter:
             raise self._trouble.copy() if self._trouble else AssertionError("without an address there is a reason")
         if down is not None and not self._breaker.lets_pass():
             raise SetupError(down.code, f"Not tried, since the last try failed. {down.sentence}", down.remedy)
-        # A probe tries once: the next one follows anyway.
-        return self._delivery.deliver(row, deadline, attempts, once=down is not None)
+        notices = journal.notices if (journal := self._used_journal()) is not None else None
+        entries = notices.take_unreported(row) if notices else []
+        try:
+            # A probe tries once: the next one follows anyway.
+            return self._delivery.deliver(row, deadline, attempts, once=down is not None, entries=entries)
+        except BaseException:
+            if notices:
+                notices.put_back(entries)
+            raise
 
     def _not_stored(
         self, row: dict[str, Any], deadline: float, attempts: Attempts, error: DatabaseError, started: float
@@ -118,8 +128,9 @@ class DirectWriter:
 
     def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:
         """Tell the ledger at once or, if that fails, with the next delivery."""
-        from tracker.recording.instance import document
-        from tracker.recording.ledger import entry, note_duplicates
+        with fork_gate.importing:
+            from tracker.recording.instance import document
+            from tracker.recording.ledger import entry, note_duplicates
 
         assert self._delivery is not None  # noqa: S101  for the type checker
         try:
@@ -135,8 +146,6 @@ class DirectWriter:
         journal = self._journal()
         if journal.threaded:
             self.behind = False  # its thread sees to it
-            with suppress(DatabaseError):
-                journal.note_waiting(deadline)
         elif deadline - time.monotonic() >= _CATCH_UP_LEFT_S:
             self.behind = journal.catch_up(deadline, _CATCH_UP_ROWS)
 

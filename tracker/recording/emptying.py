@@ -74,7 +74,7 @@ def _until_empty(drainer: Drainer, end: float) -> str | None:
     """Round after round; what stood in the way of the last one."""
     while True:
         try:
-            more = drainer.round(None, end)
+            more = drainer.round((), end)
             if more is False:
                 return None
             error, pause = None, (_PAUSE_S if more is None else 0.0)

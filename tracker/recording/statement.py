@@ -80,7 +80,7 @@ class Target(NamedTuple):
 class Arrival(NamedTuple):
     """What the delivery itself adds to records that waited: whose they are, and what getting there took."""
 
-    own_instance: str | None
+    own_instances: Sequence[str]
     connection_ms: float
     retry_count: int
 
@@ -121,9 +121,15 @@ def insert_waiting(
         for document in documents:
             missing = target.left_out(json.loads(document)) - _FILLED_ON_DELIVERY
             alike.setdefault(missing, []).append(document)
+    own = f"{{{','.join(arrival.own_instances)}}}"
     count = 0
     for missing, texts in alike.items():
-        parameters = {**arrival._asdict(), "zone": target.zone, "documents": f"[{','.join(texts)}]"}
+        parameters = {
+            **arrival._asdict(),
+            "own_instances": own,
+            "zone": target.zone,
+            "documents": f"[{','.join(texts)}]",
+        }
         count += execute(connection, prefix + _waiting(target, missing), parameters)[0]
     return count
 
@@ -185,8 +191,8 @@ def _waiting(target: Target, missing: frozenset[str]) -> str:
     columns = [name for name in _TYPES if name not in left_out]
     values = {
         "created_at": "created_at AT TIME ZONE %(zone)s" if target.zone else "created_at",
-        "delivery": "CASE WHEN delivery = 'background' AND instance_id = %(own_instance)s THEN 'background'"
-        " ELSE 'outbox' END",
+        "delivery": "CASE WHEN delivery = 'background' AND instance_id = ANY (%(own_instances)s::uuid[])"
+        " THEN 'background' ELSE 'outbox' END",
         "connection_ms": "coalesce(connection_ms, %(connection_ms)s)",
         "retry_count": "least(coalesce(retry_count, 0) + %(retry_count)s, 32767)",
         **{name: f"coalesce({name}, {_DEFAULTS[name]})" for name in LEFT_OUT},

@@ -19,6 +19,8 @@ IDLE_S = 30
 
 def _busy() -> TransientError:
     return TransientError("refreshing", "Somebody else is refreshing the rollups.", "It passes by itself.")
+
+
 _WAIT_S = 120.0
 
 
