@@ -22,6 +22,7 @@ _UNKNOWN_HOLDER_S = 0.25
 _LONGEST_S = 86_400.0
 FORK_WAIT_S = 2.0
 _FORK_PAUSE_S = 0.001
+_TURN_S = 0.02
 
 
 def start(target: Callable[[], None], name: str) -> bool:
@@ -206,10 +207,12 @@ class ForkSection:
 
     def _wait(self, frame: FrameType, thread: int) -> None:
         end = time.monotonic() + 2 * FORK_WAIT_S
+        self._gate.waiting[frame] = thread
         while self._gate.forking and time.monotonic() < end:
             self._inside.pop(frame, None)
             time.sleep(_FORK_PAUSE_S)
             self._inside[frame] = thread
+        self._gate.waiting.pop(frame, None)
 
     def is_used(self) -> bool:
         """Whether another thread is inside; calls that were interrupted inside are forgotten."""
@@ -234,14 +237,18 @@ class ForkGate:
     def reset(self) -> None:
         """Begin anew, also in a forked child."""
         self.forking: list[int] = []
+        self.waiting: dict[FrameType, int] = {}
         self.handshake = ForkSection(self)
         self.importing = ForkSection(self)
         self.file = ForkSection(self)
 
     def close(self) -> None:
         """Let no thread into a section until `open`, and wait until those inside have left."""
-        self.forking.append(_thread.get_ident())
         end = time.monotonic() + FORK_WAIT_S
+        first = time.monotonic() + _TURN_S
+        while self.waiting and not self.forking and time.monotonic() < first:  # forks in a row keep nobody out
+            time.sleep(_FORK_PAUSE_S)
+        self.forking.append(_thread.get_ident())
         while self._is_used() and time.monotonic() < end:
             time.sleep(_FORK_PAUSE_S)
 

@@ -32,7 +32,7 @@ _LAST_TRY_S = 2.0
 _SHORTEST_PATIENCE_S, _LONGEST_PATIENCE_S = 0.02, 1.0
 _EVER = 1e12
 # How often the ledger is told what waits while another process holds the lock for delivery.
-_TELL_EVERY_S = 10.0
+_TELL_EVERY_S, _BUSY_LONG_S = 10.0, 2.0
 
 
 class Journal:
@@ -69,6 +69,7 @@ class Journal:
         self._courier = self._shared.courier
         self._budgets = BudgetWatch(delivery, settings.runtime, self.notices.alerts, self.wake)
         self._told_waiting_at = float("-inf")
+        self._busy_since: dict[Outbox, float] = {}
         self._reported_from = 1
         self.taken = 0
         """How many records this process has made durable here, at least."""
@@ -159,6 +160,7 @@ class Journal:
         hopeless = ending and self._breaker.error is not None and not self._settings.runtime.serverless
         end = time.monotonic() + (min(timeout_s, _LAST_TRY_S) if hopeless else timeout_s)
         newest = self._newest()
+        more: bool | None = False
         while self._delivery and (self._left(newest) or self._notes_wait()):
             try:
                 more = self._round(end)
@@ -174,7 +176,15 @@ class Journal:
             if time.monotonic() + pause >= end:
                 break
             time.sleep(pause)
-        return self._left(newest)
+        left = self._left(newest)
+        if more is None and left and self._delivery:
+            self._report_all_waiting(time.monotonic() + _LAST_TRY_S)
+        return left
+
+    def _report_all_waiting(self, deadline: float) -> None:
+        with suppress(DatabaseError):
+            for outbox in self._outboxes():
+                self._report_waiting(self._drainer(outbox), deadline, 0.0)
 
     def _newest(self) -> float:
         """What tells the records that wait now from those to come; a clock may jump, and so isn't asked."""
@@ -231,7 +241,9 @@ class Journal:
                     failed, left = error, True
                 answered = answered or drainer.answers > before
                 if left is None:
-                    self._tell_waiting(drainer, deadline)
+                    self._report_waiting(drainer, deadline, _BUSY_LONG_S)
+                else:
+                    self._busy_since.pop(outbox, None)
                 more = left if more is False else more
             if more is False:
                 self._emptied(shared)
@@ -248,10 +260,11 @@ class Journal:
             self._sources.remove(shared)  # what was queued without an address is delivered
             shared.release(self)
 
-    def _tell_waiting(self, drainer: Drainer, deadline: float) -> None:
-        """Tell the ledger now and then what waits for another process that doesn't get on."""
+    def _report_waiting(self, drainer: Drainer, deadline: float, after_s: float) -> None:
+        """Tell the ledger now and then what waits for another process that has held the lock for so long."""
         now = time.monotonic()
-        if now - self._told_waiting_at < _TELL_EVERY_S or self._breaker.error is not None:
+        busy_s = now - self._busy_since.setdefault(drainer.outbox, now)
+        if busy_s < after_s or now - self._told_waiting_at < _TELL_EVERY_S or self._breaker.error is not None:
             return
         self._told_waiting_at = now
         with suppress(OutboxError):
