@@ -6,8 +6,8 @@ import _thread
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -23,6 +23,7 @@ _LONGEST_S = 86_400.0
 FORK_WAIT_S = 2.0
 _FORK_PAUSE_S = 0.001
 _TURN_S = 0.02
+_LONGEST_CALL_S = 30.0
 
 
 def start(target: Callable[[], None], name: str) -> bool:
@@ -275,6 +276,29 @@ def is_running(thread: int, frame: FrameType) -> bool:
             return True
         top = top.f_back
     return False
+
+
+class CallLimit(threading.local):
+    """Until when (`time.monotonic`) a call of this thread waits for the outbox, whatever it does there."""
+
+    end = float("inf")
+
+    @contextmanager
+    def until(self, end: float) -> Iterator[None]:
+        """Let nothing in this block wait for longer than `end`."""
+        before, self.end = self.end, end
+        try:
+            yield
+        finally:
+            self.end = before
+
+    def left_s(self, wanted_s: float, shortest_s: float) -> float:
+        """How long to wait at most; an end that is long past is one of a call that was interrupted."""
+        left_s = self.end - time.monotonic()
+        return wanted_s if left_s < -_LONGEST_CALL_S else min(wanted_s, max(shortest_s, left_s))
+
+
+call_limit = CallLimit()
 
 
 class Bell:

@@ -111,6 +111,8 @@ def _summary(here: Mapping[str, Any]) -> None:
     if database["tableExists"] is not None:
         print(f"Table        {'exists' if database['tableExists'] else 'missing'}, insert "
               f"{'allowed' if database['insertAllowed'] else 'not allowed'}")  # fmt: skip
+    if database.get("synchronousCommit") == "off":
+        print("Commits      not waited for (synchronous_commit = off); each insert of a record asks for it itself")
     if usage["total"] is not None:
         print(f"Usage        {usage['total']} calls recorded")
     outbox = here["outbox"]

@@ -126,6 +126,7 @@ class Table(NamedTuple):
     late_index: bool = False
     estimated_rows: int = 0
     takes_notes: bool = False
+    synchronous_commit: str = "on"
 
     @property
     def exists(self) -> bool:
@@ -192,4 +193,5 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         late_index=found["late_index"],
         estimated_rows=int(found["estimated_rows"]),
         takes_notes=bool(found["takes_notes"]),
+        synchronous_commit=found["synchronous_commit"],
     )

@@ -137,11 +137,14 @@ class Deadline:
 
 
 def _cut(connection: Connection) -> None:
-    # Shutting down a duplicate wakes the thread that waits on the original, which then finds the connection closed.
+    # The shutdown wakes the thread that waits on the socket, which then finds the connection closed. The descriptor
+    # itself is used, not a duplicate, since a process that has none left must not hang for that.
     with suppress(OSError, ValueError, *_driver_errors()):
-        sock = socket.socket(fileno=os.dup(connection.fileno()))
-        with sock:
+        sock = socket.socket(fileno=connection.fileno())
+        try:
             sock.shutdown(socket.SHUT_RDWR)
+        finally:
+            sock.detach()
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:

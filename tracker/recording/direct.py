@@ -13,7 +13,7 @@ from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError
 from tracker.recording import log
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.outcome import Outcome
-from tracker.threads import fork_gate
+from tracker.threads import call_limit, fork_gate
 
 if TYPE_CHECKING:
     from tracker.recording.breaker import Breaker
@@ -29,7 +29,7 @@ _TOO_LATE = {"deadline", "timeout"}
 _OUR_OWN = {"pool_exhausted", "no_thread"}
 # By how much of its deadline a record may be late when the outbox is locked too; as much is kept back for opening it.
 _LATE_SHARE = 0.1
-_RESERVE_S = 0.25
+_RESERVE_S = 1.0
 
 
 class DirectWriter:
@@ -64,8 +64,10 @@ class DirectWriter:
             new = self._deliver(row, deadline - reserve_s, attempts, down)
         except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
             error = raised if isinstance(raised, DatabaseError) else driver.translate(raised)
-            return self._not_stored(row, deadline, attempts, error, started)
-        with suppress(Exception):  # the record is safe; what else there is to do isn't its caller's trouble
+            with call_limit.until(deadline + reserve_s):
+                return self._not_stored(row, deadline, attempts, error, started)
+        # The record is safe; what else there is to do isn't its caller's trouble.
+        with suppress(Exception), call_limit.until(deadline):
             self._afterwards(row, deadline, was_down=down is not None, new=new)
         return _outcome("recorded" if new else "duplicate", row, attempts)
 

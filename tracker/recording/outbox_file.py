@@ -15,7 +15,7 @@ from tracker.recording import drain_lock
 from tracker.recording.drain_lock import DrainLock, Turn
 from tracker.recording.locks import FileLocks
 from tracker.recording.places import exists, make_directory
-from tracker.threads import CallLock, fork_gate
+from tracker.threads import CallLock, call_limit, fork_gate
 
 try:
     import sqlite3
@@ -47,6 +47,7 @@ _ANYTHING = "EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM set_aside) 
 # SQLite's primary result codes. A message could change, these can't.
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
 PATIENCE_S = 1.0
+_SHORTEST_PATIENCE_S = 0.02
 # Free pages go back to the disk in steps, so that nobody waits long for the lock; some are kept for what comes next.
 _KEPT_PAGES, _STEP_PAGES = 256, 512
 _WAL_BYTES = 4_000_000
@@ -126,6 +127,7 @@ class OutboxFile:
         """Do something with the open file. A call inside another one of the same thread finds it busy."""
         if sqlite3 is None:
             raise OutboxError("outbox_unavailable", "This Python has no sqlite3, which the outbox needs. Install it.")
+        patience_s = call_limit.left_s(patience_s, _SHORTEST_PATIENCE_S)
         end = time.monotonic() + patience_s
         lock = self.lock
         try:

@@ -26,6 +26,8 @@ LEFT_OUT: dict[str, Any] = {
 }
 
 
+# With synchronous_commit = off a crash of the server can take a row that was confirmed. It ends with the transaction.
+_DURABLY = "SET LOCAL synchronous_commit = local; "
 _FILLED_ON_DELIVERY = {"connection_ms", "retry_count", "delivery"}
 
 
@@ -33,7 +35,8 @@ class Target(NamedTuple):
     """The table as an insert sees it; learnt once a process, since it costs a round trip.
 
     `takes_notes` says whether this role may write into the ledger and the table of alerts; `defaulted` are the
-    columns that take no NULL, so that an insert without a value must leave them out.
+    columns that take no NULL, so that an insert without a value must leave them out; `durably` goes before an insert
+    where the server confirms a commit before it is on its disk.
     """
 
     schema: str
@@ -41,6 +44,7 @@ class Target(NamedTuple):
     omitted: frozenset[str] = frozenset()
     takes_notes: bool = False
     defaulted: frozenset[str] = frozenset()
+    durably: str = ""
 
     @classmethod
     def of(cls, table: Table) -> Target:
@@ -50,6 +54,7 @@ class Target(NamedTuple):
             frozenset(table.generated),
             table.takes_notes,
             frozenset(table.defaulted),
+            _DURABLY if table.synchronous_commit == "off" else "",
         )
 
     @classmethod
@@ -90,7 +95,7 @@ def insert(connection: Connection, target: Target, row: Row, prefix: str = "") -
     columns = target.columns(row)
     count, _ = execute(
         connection,
-        prefix + _single(target.name, columns),
+        target.durably + prefix + _single(target.name, columns),
         [v if type(v := row[name]) in _PLAIN else stored_value(name, v, target.zone) for name in columns],
     )
     return count == 1
@@ -104,7 +109,7 @@ def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> 
         {name: row[name] if name == "metadata" else stored_value(name, row[name], target.zone) for name in columns}
         for row in rows
     ]
-    count, _ = execute(connection, _batch(target, columns), (json.dumps(document),))
+    count, _ = execute(connection, target.durably + _batch(target, columns), (json.dumps(document),))
     return count
 
 
@@ -130,7 +135,7 @@ def insert_waiting(
             "zone": target.zone,
             "documents": f"[{','.join(texts)}]",
         }
-        count += execute(connection, prefix + _waiting(target, missing), parameters)[0]
+        count += execute(connection, target.durably + prefix + _waiting(target, missing), parameters)[0]
     return count
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,6 +15,7 @@ from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
 from tracker.recording import lifetime, log
+from tracker.recording.asynchronous import in_thread
 from tracker.recording.breaker import Breaker
 from tracker.recording.delivery import Delivery
 from tracker.recording.direct import DirectWriter
@@ -197,11 +198,13 @@ class Tracker:
         checked = [_check(usage) for usage in usages]
         return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in checked]
 
-    async def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
-        """`record`, without blocking the event loop."""
-        import asyncio
+    def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Coroutine[Any, Any, Outcome]:
+        """`record`, without blocking the event loop: `outcome = await recorder.arecord(usage)`.
 
-        return await asyncio.to_thread(self.record, usage, deadline_s)
+        The record is handed to a thread at once, so that a task that is cancelled, even before its first step, loses
+        no record.
+        """
+        return in_thread(self.record, _check(usage), deadline_s)
 
     def flush(self, timeout_s: float | None = None) -> int:
         """Deliver what waits in the outbox, for so long (the record's deadline unless told); how many still wait."""
@@ -225,11 +228,11 @@ class Tracker:
 
         return calls.record_response(self, response, deadline_s, fields)
 
-    async def arecord_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
-        """`record_response`, without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.record_response, response, deadline_s, **fields)
+    def arecord_response(
+        self, response: object, deadline_s: float | None = None, **fields: Any
+    ) -> Coroutine[Any, Any, Outcome]:
+        """`record_response`, without blocking the event loop; handed to a thread at once, as `arecord` does."""
+        return in_thread(self.record_response, response, deadline_s, **fields)
 
     def track(self, **fields: Any) -> Call:
         """Time an AI call and record it, its failure too: `with recorder.track(user_id=…) as call:` (or `async with`).
