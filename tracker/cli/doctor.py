@@ -117,6 +117,8 @@ def _summary(here: Mapping[str, Any]) -> None:
         print(f"Usage        {usage['total']} calls recorded")
     outbox = here["outbox"]
     print(f"Outbox       {outbox['waiting']} waiting, {outbox['setAside']} set aside")
+    for damaged in outbox.get("damaged", []):
+        print(f"  {_text(damaged)}: damaged; recover it with token-tracker outbox drain --from PATH")
     for file in outbox["files"]:
         if file.get("waiting") or file.get("setAside"):
             print(f"  {_text(file['path'])}: {file['waiting']} waiting, {file['setAside']} set aside")

@@ -46,6 +46,7 @@ class Drainer:
         # Up to which number of a process all have a row or were told to the ledger as waiting.
         self._done_through: dict[str, int] = {}
         self._told: set[str] = set()
+        self._indexed = False
         # How many records a batch holds; fewer after a failure, since a slow line may take no more in time.
         self._share = BATCH
         self.delivered = 0
@@ -67,6 +68,9 @@ class Drainer:
                 return self.outbox.shrink(_SHRINKING_S if limit == BATCH and deadline > time.monotonic() else 0.0)
             try:
                 turn.begin()
+                if not self._indexed:
+                    self.outbox.add_index()
+                    self._indexed = True
                 if self._batches(turn, own_instances, deadline, limit, batches):
                     self._tell(turn, _soon(deadline))
             except DatabaseError as error:

@@ -14,7 +14,7 @@ from tracker.errors import OutboxError
 from tracker.recording import drain_lock
 from tracker.recording.drain_lock import DrainLock, Turn
 from tracker.recording.locks import FileLocks
-from tracker.recording.places import exists, make_directory
+from tracker.recording.places import DAMAGED, exists, make_directory
 from tracker.threads import CallLock, call_limit, fork_gate
 
 try:
@@ -296,7 +296,7 @@ class OutboxFile:
                 raise self.busy()
             if not exists(self.path) or self.path.stat().st_ino != damaged:
                 return
-            aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+            aside = self.path.with_name(f"{self.path.name}{DAMAGED}{time.time_ns()}")
             for suffix in ("-wal", "-shm", ""):
                 if (part := Path(f"{self.path}{suffix}")).exists():
                     part.rename(f"{aside}{suffix}")
@@ -326,9 +326,7 @@ class OutboxFile:
         if code in {_BUSY, _LOCKED}:
             return self.busy()
         if _is_damaged(error):
-            return OutboxError(
-                "outbox_damaged", f"The outbox {self.path} is damaged. Move it away and look at the disk."
-            )
+            return OutboxError("outbox_damaged", f"The outbox {self.path} is damaged. Move it away and check the disk.")
         if self.path.is_dir():
             return _unwritable(self.path, "it is a directory")
         return _unwritable(self.path, "it is read-only" if code == _READONLY else "the disk refused")

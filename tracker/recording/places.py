@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tracker.settings import Settings
 
 UNASSIGNED = "unassigned.db"
+DAMAGED, SALVAGED = ".damaged-", ".salvaged-"
 
 
 def outbox_directory(runtime: Runtime) -> Path:
@@ -83,6 +84,12 @@ def exists(path: Path) -> bool:
 def outbox_files(directory: Path) -> Iterator[Path]:
     """Every outbox in a directory."""
     yield from sorted(path for path in directory.glob("*.db") if path.is_file())
+
+
+def damaged_files(path: Path) -> list[Path]:
+    """The damaged files that were moved away from an outbox, and from the others in its directory."""
+    found = path.parent.glob(f"*{DAMAGED}*")
+    return sorted(one for one in found if one.is_file() and not one.name.endswith(("-wal", "-shm")))
 
 
 def make_directory(path: Path) -> None:
