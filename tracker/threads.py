@@ -12,7 +12,7 @@ from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import CodeType, FrameType, TracebackType
 
 T = TypeVar("T")
 
@@ -103,13 +103,22 @@ class Aside(Generic[T]):
         return self._result
 
 
-class _Holder:
-    __slots__ = ("frame", "lock", "thread")
+# Where a call is: thread, frame's id, code. The frame isn't referred to, since that would keep all of its objects.
+Place = tuple[int, int, "CodeType"]
+_Holder = tuple[int, int, "CodeType", _thread.LockType]
 
-    def __init__(self, lock: _thread.LockType, thread: int, frame: FrameType) -> None:
-        self.lock = lock
-        self.thread = thread
-        self.frame = frame
+
+def is_running(place: Place | _Holder) -> bool:
+    """Whether the thread's call chain includes the frame; a thread that Python doesn't know counts as running."""
+    current = sys._current_frames()  # noqa: SLF001
+    if place[0] not in current:  # it ended, unless gevent has replaced the threads by greenlets
+        return not isinstance(_thread.get_ident, BuiltinFunctionType)
+    top: FrameType | None = current[place[0]]
+    while top is not None:
+        if id(top) == place[1] and top.f_code is place[2]:
+            return True
+        top = top.f_back
+    return False
 
 
 class CallLock:
@@ -129,23 +138,25 @@ class CallLock:
     def __enter__(self) -> None:
         lock = self._lock
         if lock.acquire(False):
-            self._holder = _Holder(lock, _thread.get_ident(), sys._getframe(1))  # noqa: SLF001
+            frame = sys._getframe(1)  # noqa: SLF001
+            self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
             if self._lock is lock:
                 return
         self._acquire_slowly(_LONGEST_S, sys._getframe(1))  # noqa: SLF001
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         holder = self._holder
-        if holder is not None and holder.frame is sys._getframe(1):  # noqa: SLF001
+        if holder is not None and holder[1] == id(sys._getframe(1)) and holder[0] == _thread.get_ident():  # noqa: SLF001
             self._holder = None
-            with suppress(RuntimeError):
-                holder.lock.release()
+            if holder[3].locked():
+                holder[3].release()
 
     def acquire(self, timeout_s: float) -> bool | None:
         """Whether the calling frame has the lock now; None when a frame below it on the same stack has it."""
         lock = self._lock
         if lock.acquire(False):
-            self._holder = _Holder(lock, _thread.get_ident(), sys._getframe(1))  # noqa: SLF001
+            frame = sys._getframe(1)  # noqa: SLF001
+            self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
             if self._lock is lock:
                 return True
         return self._acquire_slowly(timeout_s, sys._getframe(1))  # noqa: SLF001
@@ -153,30 +164,30 @@ class CallLock:
     def release(self) -> None:
         """Release the lock if the calling frame has it."""
         holder = self._holder
-        if holder is not None and holder.frame is sys._getframe(1):  # noqa: SLF001
+        if holder is not None and holder[1] == id(sys._getframe(1)) and holder[0] == _thread.get_ident():  # noqa: SLF001
             self._holder = None
-            with suppress(RuntimeError):
-                holder.lock.release()
+            if holder[3].locked():
+                holder[3].release()
 
     def _acquire_slowly(self, timeout_s: float, frame: FrameType) -> bool | None:
         end = time.monotonic() + timeout_s
         unknown_since = float("inf")
         while True:
             lock, holder = self._lock, self._holder
-            if holder is None or holder.lock is not lock:
+            if holder is None or holder[3] is not lock:
                 unknown_since = min(unknown_since, time.monotonic())
                 if time.monotonic() - unknown_since >= _UNKNOWN_HOLDER_S:
                     lock, unknown_since = self._replace(lock), float("inf")
             else:
                 unknown_since = float("inf")
-                inside = holder.frame is not frame and is_running(holder.thread, holder.frame)
-                if inside and holder.thread == _thread.get_ident():
+                inside = holder[1] != id(frame) and is_running(holder)
+                if inside and holder[0] == _thread.get_ident():
                     return None
                 lock = lock if inside else self._replace(lock)
             left_s = end - time.monotonic()
             if lock.acquire(True, max(0.0, min(left_s, _SLICE_S))):
                 if self._lock is lock:
-                    self._holder = _Holder(lock, _thread.get_ident(), frame)
+                    self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
                     return True
                 lock.release()  # it was replaced meanwhile
             elif left_s <= 0:
@@ -195,32 +206,32 @@ class ForkSection:
 
     def __init__(self, gate: ForkGate) -> None:
         self._gate = gate
-        self._inside: dict[FrameType, int] = {}
+        self._inside: dict[int, Place] = {}
 
     def __enter__(self) -> None:
-        frame, thread = sys._getframe(1), _thread.get_ident()  # noqa: SLF001
-        self._inside[frame] = thread
-        if self._gate.forking and thread not in self._gate.forking:
-            self._wait(frame, thread)
+        frame = sys._getframe(1)  # noqa: SLF001
+        self._inside[id(frame)] = place = (_thread.get_ident(), id(frame), frame.f_code)
+        if self._gate.forking and place[0] not in self._gate.forking:
+            self._wait(id(frame), place)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._inside.pop(sys._getframe(1), None)  # noqa: SLF001
+        self._inside.pop(id(sys._getframe(1)), None)  # noqa: SLF001
 
-    def _wait(self, frame: FrameType, thread: int) -> None:
+    def _wait(self, key: int, place: Place) -> None:
         end = time.monotonic() + 2 * FORK_WAIT_S
-        self._gate.waiting[frame] = thread
+        self._gate.waiting[key] = place
         while self._gate.forking and time.monotonic() < end:
-            self._inside.pop(frame, None)
+            self._inside.pop(key, None)
             time.sleep(_FORK_PAUSE_S)
-            self._inside[frame] = thread
-        self._gate.waiting.pop(frame, None)
+            self._inside[key] = place
+        self._gate.waiting.pop(key, None)
 
     def is_used(self) -> bool:
         """Whether another thread is inside; calls that were interrupted inside are forgotten."""
-        for frame, thread in tuple(self._inside.items()):
-            if not is_running(thread, frame):
-                self._inside.pop(frame, None)
-            elif thread != _thread.get_ident():
+        for key, place in tuple(self._inside.items()):
+            if not is_running(place):
+                self._inside.pop(key, None)
+            elif place[0] != _thread.get_ident():
                 return True
         return False
 
@@ -238,7 +249,7 @@ class ForkGate:
     def reset(self) -> None:
         """Begin anew, also in a forked child."""
         self.forking: list[int] = []
-        self.waiting: dict[FrameType, int] = {}
+        self.waiting: dict[int, Place] = {}
         self.handshake = ForkSection(self)
         self.importing = ForkSection(self)
         self.file = ForkSection(self)
@@ -263,19 +274,6 @@ class ForkGate:
 
 
 fork_gate = ForkGate()
-
-
-def is_running(thread: int, frame: FrameType) -> bool:
-    """Whether a thread's call chain includes this frame; a thread that Python doesn't know counts as running."""
-    current = sys._current_frames()  # noqa: SLF001
-    if thread not in current:  # it ended, unless gevent has replaced the threads by greenlets
-        return not isinstance(_thread.get_ident, BuiltinFunctionType)
-    top: FrameType | None = current[thread]
-    while top is not None:
-        if top is frame:
-            return True
-        top = top.f_back
-    return False
 
 
 class CallLimit(threading.local):

@@ -117,14 +117,14 @@ class ConnectionPool:
         while True:
             with self._lock:
                 lease = self._usable()
-                if lease is None and len(self._idle) + len(self._lent) < self.policy.size:
+                if lease is None and len(self._idle) + _count(self._lent) < self.policy.size:
                     lease = Lease()
                 if lease is not None:
-                    _refer(self._lent, lease)
+                    self._lent[id(lease)] = weakref.ref(lease)
                     return lease
             if bell is None:  # then look again, since a connection may have come back before the bell was known
                 bell = Bell()
-                _refer(self._waiting, bell)
+                self._waiting[id(bell)] = weakref.ref(bell)
             elif not bell.wait(min(_LOOK_S, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 self._timeouts += 1
                 raise TransientError(
@@ -211,8 +211,8 @@ class ConnectionPool:
         return PoolStats(
             max=self.policy.size,
             idle=len(self._idle),
-            used=len(self._lent),
-            pending_requests=len(self._waiting),
+            used=_count(self._lent),
+            pending_requests=_count(self._waiting),
             timeouts=self._timeouts,
             created=self._created,
             create_time_ms=self._create_time_ms,
@@ -227,15 +227,12 @@ class ConnectionPool:
 T = TypeVar("T", Lease, Bell)
 
 
-def _refer(references: dict[int, weakref.ref[T]], referent: T) -> None:
-    """Note an object that counts for as long as it exists."""
-    key = id(referent)
-    references[key] = weakref.ref(referent, lambda reference: _forget(references, key, reference))
-
-
-def _forget(references: dict[int, weakref.ref[T]], key: int, reference: weakref.ref[T]) -> None:
-    if references.get(key) is reference:
-        del references[key]
+def _count(references: dict[int, weakref.ref[T]]) -> int:
+    """How many of the objects exist; references to others are removed. A callback instead could be interrupted."""
+    for key, reference in tuple(references.items()):
+        if reference() is None and references.get(key) is reference:
+            references.pop(key, None)
+    return len(references)
 
 
 def _hung_up(connection: Connection) -> bool:

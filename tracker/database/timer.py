@@ -7,6 +7,7 @@ import itertools
 import os
 import socket
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -108,7 +109,14 @@ class Deadline:
 
     def _schedule(self, when: float) -> bool:
         self._scheduled_for = when
-        scheduled = timer.at(when, self._look)
+        # Held weakly: a connection that was given up is closed at once, not when its deadline comes.
+        look = weakref.WeakMethod(self._look)
+
+        def act() -> None:
+            if (still_there := look()) is not None:
+                still_there()
+
+        scheduled = timer.at(when, act)
         if not scheduled:
             self._scheduled_for = float("inf")
         return scheduled
