@@ -110,10 +110,11 @@ _Holder = tuple[int, int, "CodeType", _thread.LockType]
 
 def is_running(place: Place | _Holder) -> bool:
     """Whether the thread's call chain includes the frame; a thread that Python doesn't know counts as running."""
-    current = sys._current_frames()  # noqa: SLF001
-    if place[0] not in current:  # it ended, unless gevent has replaced the threads by greenlets
+    # No name for all frames, nor for this one: they would refer to themselves and stay with all of their objects.
+    own = place[0] == _thread.get_ident()
+    top = sys._getframe(1) if own else sys._current_frames().get(place[0])  # noqa: SLF001
+    if top is None:  # the thread ended, unless gevent has replaced the threads by greenlets
         return not isinstance(_thread.get_ident, BuiltinFunctionType)
-    top: FrameType | None = current[place[0]]
     while top is not None:
         if id(top) == place[1] and top.f_code is place[2]:
             return True
@@ -226,6 +227,10 @@ class ForkSection:
             self._inside[key] = place
         self._gate.waiting.pop(key, None)
 
+    def places(self) -> list[Place]:
+        """Where other threads are inside, as far as was known when the process was forked."""
+        return [place for place in tuple(self._inside.values()) if place[0] != _thread.get_ident()]
+
     def is_used(self) -> bool:
         """Whether another thread is inside; calls that were interrupted inside are forgotten."""
         for key, place in tuple(self._inside.items()):
@@ -243,11 +248,21 @@ class ForkGate:
     statement of the outbox (SQLite's locks). A fork waits at most `FORK_WAIT_S` for them.
     """
 
+    child_of_handshake: bool
+    handshake: ForkSection
+
     def __init__(self) -> None:
         self.reset()
 
+    def begin_child(self) -> None:
+        """Begin anew in a forked child, and remember whether a handshake of its parent was cut in two."""
+        broken = self.child_of_handshake or any(self.handshake.places())
+        self.reset()
+        self.child_of_handshake = broken
+
     def reset(self) -> None:
-        """Begin anew, also in a forked child."""
+        """Begin anew."""
+        self.child_of_handshake = False
         self.forking: list[int] = []
         self.waiting: dict[int, Place] = {}
         self.handshake = ForkSection(self)

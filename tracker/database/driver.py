@@ -11,8 +11,10 @@ import psycopg2
 import psycopg2.extensions
 
 from tracker import threads
+from tracker.database import reachability
 from tracker.database.failures import MISSING_RIGHT, explain_connect, explain_right, explain_statement
-from tracker.errors import DatabaseError
+from tracker.errors import DatabaseError, TransientError
+from tracker.threads import fork_gate
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -74,7 +76,13 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, steady
     `steady` is for work that sets no limits of its own. Raises `DatabaseError`. libpq bounds neither DNS nor the sum
     over several hosts, so the attempt runs in a thread of its own; one that comes too late closes what it got.
     """
-    attempt = _Attempt(_parameters(url, timeout_s, application_name), SteadyConnection if steady else Connection)
+    if fork_gate.child_of_handshake:
+        raise TransientError(
+            "forked_in_handshake",
+            "This process was forked while its parent encrypted a connection, so it can't open one of its own.",
+            "Another process delivers its records. Fork before the first record, or use the spawn method.",
+        )
+    attempt = _Attempt(url, timeout_s, application_name, SteadyConnection if steady else Connection)
     if not threads.start(attempt.run, "tracker-connect"):
         attempt.run()  # bounded by libpq's own limit at least
     connection = attempt.result(timeout_s)
@@ -100,8 +108,10 @@ def _parameters(url: DatabaseUrl, timeout_s: float, application_name: str) -> Ma
 class _Attempt:
     """One connection attempt in a daemon thread that its caller may stop waiting for."""
 
-    def __init__(self, parameters: Mapping[str, str], kind: type[Connection]) -> None:
-        self._parameters = parameters
+    def __init__(self, url: DatabaseUrl, timeout_s: float, application_name: str, kind: type[Connection]) -> None:
+        self._url = url
+        self._end = time.monotonic() + timeout_s
+        self._parameters = _parameters(url, timeout_s, application_name)
         self._kind = kind
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -111,8 +121,7 @@ class _Attempt:
     def run(self) -> None:
         outcome: Connection | Exception
         try:
-            dsn = psycopg2.extensions.make_dsn(**self._parameters)
-            outcome = connected = psycopg2.connect(dsn, connection_factory=self._kind)
+            outcome = connected = self._connected()
             connected.autocommit = True
         except Exception as error:  # noqa: BLE001  a message in another encoding is a UnicodeDecodeError
             outcome = error
@@ -122,6 +131,22 @@ class _Attempt:
             else:
                 self._outcome = outcome
             self._done.set()
+
+    def _connected(self) -> Connection:
+        if self._url.host.startswith("/"):  # a socket of this machine is never encrypted
+            return self._log_in(self._parameters)
+        reached = reachability.reach(self._parameters, self._end)
+        try:
+            # OpenSSL's locks are held by this thread meanwhile, and a child would inherit them locked for ever.
+            with fork_gate.handshake:
+                return self._log_in({**self._parameters, **reached})
+        except psycopg2.OperationalError:
+            reachability.forget(self._parameters)
+            raise
+
+    def _log_in(self, parameters: Mapping[str, str]) -> Connection:
+        dsn = psycopg2.extensions.make_dsn(**parameters)
+        return psycopg2.connect(dsn, connection_factory=self._kind)
 
     def result(self, timeout_s: float) -> Connection | Exception | None:
         self._done.wait(timeout_s)

@@ -38,7 +38,8 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
     last = instance.last_sequence
     if delivery is None or instance.told_sequence == last:
         return
-    from tracker.recording.ledger import entry, write_entries
+    with fork_gate.importing:
+        from tracker.recording.ledger import entry, write_entries
 
     line = entry("closed", instance.place, 1, last)
 
@@ -78,7 +79,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    fork_gate.reset()
+    fork_gate.begin_child()
     if outboxes := _shared_outboxes():
         outboxes.after_fork()
     for tracker in tuple(_trackers):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import OutboxError, SettingError
 from tracker.runtime import Runtime, user_directory
+from tracker.threads import fork_gate
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -115,7 +116,8 @@ def make_directory(path: Path) -> None:
 
 
 def _digest(url: DatabaseUrl) -> str:
-    import hashlib
+    with fork_gate.importing:
+        import hashlib
 
     # A pooler that serves several projects tells them apart by what follows the dot in the user's name.
     tenant = (url.user or "").partition(".")[2]
