@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,9 +14,11 @@ import pytest
 from faults import Proxy
 from support import a_call, eventually, rows, run, value
 
-from tracker import Tracker
+from tracker import Tracker, settings
 from tracker.cli import main
 from tracker.database import embedded
+from tracker.database.url import clean
+from tracker.diagnostics.local import outbox_state
 from tracker.recording.outbox import Outbox, Waiting
 from tracker.recording.places import outbox_directory
 
@@ -36,7 +39,7 @@ def left_behind(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         for usage in usages or (a_call(), a_call(), a_call()):
             assert recorder.record(usage).status == "queued"
         recorder.close()
-        eventually(lambda: not recorder._journal._courier._running)  # its last round is over
+        eventually(lambda: not recorder._journal._courier._thread.is_alive())  # its last round is over
         proxy.swallow = False
         monkeypatch.setenv("DATABASE_URL", proxy.url)
         return recorder._journal.outbox.path
@@ -324,3 +327,54 @@ def test_a_deployed_runtime_has_no_embedded_database(monkeypatch, capsys):
     monkeypatch.setenv("TRACKER_PLATFORM", "vercel")
     assert main(["outbox", "drain", "--embedded"]) == 2
     assert "platform vercel" in capsys.readouterr().err
+# --- a damaged outbox ---------------------------------------------------------------------------------------------
+
+
+def damage(path: Path, *, page: int) -> None:
+    """Overwrite a page of the file, as a failing disk does; what was in the write-ahead log is in the file before."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(os.urandom(4096))
+
+
+@pytest.mark.parametrize("page", [0, 3, 6])
+def test_the_readable_records_of_a_damaged_outbox_are_delivered_from_it(left_behind, capsys, proxy, database_url, page):
+    large = [a_call(metadata={"text": "x" * 9000}) for _ in range(3)]
+    usages = [a_call(session_id=str(number)) for number in range(60)]
+    path = left_behind(*usages, *large)
+    damage(path, page=page)
+    with Tracker(mode="background", database_url=proxy.url, log_records=False) as recorder:
+        recorder.record(a_call())
+        recorder.flush(10)
+    (aside,) = [found for found in path.parent.glob("*.damaged-*") if not found.name.endswith(("-wal", "-shm"))]
+    capsys.readouterr()
+    assert main(["outbox", "list"]) == 1
+    assert f"outbox drain --from {aside}" in capsys.readouterr().err
+    assert main(["outbox", "drain"]) == 1
+    assert str(aside) in capsys.readouterr().err
+    state = outbox_state(settings.load(), clean(proxy.url), now=time.time())
+    assert state["damaged"] == [str(aside)]
+    assert main(["outbox", "drain", "--from", str(aside)]) == 0
+    assert "records salvaged" in capsys.readouterr().out
+    assert count(database_url) >= 1 + (63 if page == 0 else 40)
+    assert main(["outbox", "list"]) == 0
+    assert not list(path.parent.glob("*.damaged-*"))
+    # A second time adds nothing, and nothing was deleted.
+    (kept,) = [found for found in path.parent.glob("*.salvaged-*") if not found.name.endswith(("-wal", "-shm"))]
+    before = count(database_url)
+    kept.rename(aside)
+    assert main(["outbox", "drain", "--from", str(aside)]) == 0
+    assert count(database_url) == before
+
+
+def test_a_damaged_outbox_is_an_alert_that_says_how_to_recover_it(left_behind, proxy, caplog):
+    path = left_behind()
+    path.write_bytes(os.urandom(20_000))
+    with Tracker(mode="background", database_url=proxy.url, log_records=False) as recorder:
+        recorder.record(a_call())
+        recorder.flush(10)
+    alerts = [json.loads(line) for line in caplog.messages if "token_tracking_failure" in line]
+    (alert,) = [alert for alert in alerts if alert["reason"] == "outbox_damaged"]
+    assert "token-tracker outbox drain --from" in alert["error"]

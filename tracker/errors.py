@@ -15,9 +15,20 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class TrackerError(Exception):
     """Anything this library says went wrong; its text is written for the person who reads it."""
+
+    def copy(self) -> Self:
+        """The same error as a new object without a traceback.
+
+        An error that was stored is raised as a copy: each raise of one object makes its traceback longer.
+        """
+        made = type(self).__new__(type(self), *self.args)
+        made.__dict__.update(self.__dict__)
+        return made
 
 
 class UsageError(TrackerError, ValueError):

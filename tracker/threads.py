@@ -1,19 +1,35 @@
-"""Threads of our own, where one can still be had."""
+"""Threads and locks that stay usable after an interruption, a fork, or where no thread can be started."""
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
-from collections.abc import Callable
-from typing import Generic, TypeVar
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import BuiltinFunctionType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType, TracebackType
 
 T = TypeVar("T")
+
+_SLICE_S = 0.05
+# A call sets the holder a few bytecodes after it has the lock; longer means that it was interrupted in between.
+_UNKNOWN_HOLDER_S = 0.25
+_LONGEST_S = 86_400.0
+FORK_WAIT_S = 2.0
+_FORK_PAUSE_S = 0.001
+_TURN_S = 0.02
+_LONGEST_CALL_S = 30.0
 
 
 def start(target: Callable[[], None], name: str) -> bool:
     """Start a daemon thread; False when the host has none left, or ends.
 
-    While the interpreter is taken apart a new thread never runs, and whoever starts one waits for it for ever.
+    While the interpreter is taken apart a new thread never runs, and the call that starts one waits for it for ever.
     """
     if sys.is_finalizing():
         return False
@@ -22,6 +38,42 @@ def start(target: Callable[[], None], name: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+class OneThread:
+    """A daemon thread of which there is one; it is started when it is needed, also after it died."""
+
+    def __init__(self, run: Callable[[], None], name: str) -> None:
+        self._run = run
+        self._name = name
+        self._thread: threading.Thread | None = None
+
+    def ensure(self) -> bool:
+        """See to it that the thread is there; False when none can be had."""
+        if sys.is_finalizing():
+            return False
+        if not self.is_alive():
+            # Known before it starts: it ends by itself when another one was started at the same time.
+            self._thread = thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                self._thread = None
+                return False
+        return True
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def resign(self) -> None:
+        """The calling thread ends: from now on another one is started."""
+        if self.is_current():
+            self._thread = None
+
+    def is_current(self) -> bool:
+        """Whether the calling thread is this one, and not one that was started at the same time."""
+        return threading.current_thread() is self._thread
 
 
 class Aside(Generic[T]):
@@ -45,6 +97,236 @@ class Aside(Generic[T]):
         if not self._started:
             self._run()
         self._done.wait()
-        if self._error is not None:
-            raise self._error
+        if (error := self._error) is not None:
+            self._error = None
+            raise error
         return self._result
+
+
+# Where a call is: thread, frame's id, code. The frame isn't referred to, since that would keep all of its objects.
+Place = tuple[int, int, "CodeType"]
+_Holder = tuple[int, int, "CodeType", _thread.LockType]
+
+
+def is_running(place: Place | _Holder) -> bool:
+    """Whether the thread's call chain includes the frame; a thread that Python doesn't know counts as running."""
+    # No name for all frames, nor for this one: they would refer to themselves and stay with all of their objects.
+    own = place[0] == _thread.get_ident()
+    top = sys._getframe(1) if own else sys._current_frames().get(place[0])  # noqa: SLF001
+    if top is None:  # the thread ended, unless gevent has replaced the threads by greenlets
+        return not isinstance(_thread.get_ident, BuiltinFunctionType)
+    while top is not None:
+        if id(top) == place[1] and top.f_code is place[2]:
+            return True
+        top = top.f_back
+    return False
+
+
+class CallLock:
+    """A lock whose holder is a call: it is free again when that call ended without releasing it.
+
+    The exception of a signal handler can arise between any two bytecodes, also between taking a lock and the `try`
+    that would release it. The holder is therefore known by its frame, and a waiting call replaces a lock whose
+    holder's frame no longer runs. `with` enters at once where the same call chain, for example a signal handler, is
+    inside already; `acquire` tells the caller so.
+    """
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._holder: _Holder | None = None
+        self._successors: dict[_thread.LockType, _thread.LockType] = {}
+
+    def __enter__(self) -> None:
+        lock = self._lock
+        if lock.acquire(False):
+            frame = sys._getframe(1)  # noqa: SLF001
+            self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
+            if self._lock is lock:
+                return
+        self._acquire_slowly(_LONGEST_S, sys._getframe(1))  # noqa: SLF001
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        holder = self._holder
+        if holder is not None and holder[1] == id(sys._getframe(1)) and holder[0] == _thread.get_ident():  # noqa: SLF001
+            self._holder = None
+            if holder[3].locked():
+                holder[3].release()
+
+    def acquire(self, timeout_s: float) -> bool | None:
+        """Whether the calling frame has the lock now; None when a frame below it on the same stack has it."""
+        lock = self._lock
+        if lock.acquire(False):
+            frame = sys._getframe(1)  # noqa: SLF001
+            self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
+            if self._lock is lock:
+                return True
+        return self._acquire_slowly(timeout_s, sys._getframe(1))  # noqa: SLF001
+
+    def release(self) -> None:
+        """Release the lock if the calling frame has it."""
+        holder = self._holder
+        if holder is not None and holder[1] == id(sys._getframe(1)) and holder[0] == _thread.get_ident():  # noqa: SLF001
+            self._holder = None
+            if holder[3].locked():
+                holder[3].release()
+
+    def _acquire_slowly(self, timeout_s: float, frame: FrameType) -> bool | None:
+        end = time.monotonic() + timeout_s
+        unknown_since = float("inf")
+        while True:
+            lock, holder = self._lock, self._holder
+            if holder is None or holder[3] is not lock:
+                unknown_since = min(unknown_since, time.monotonic())
+                if time.monotonic() - unknown_since >= _UNKNOWN_HOLDER_S:
+                    lock, unknown_since = self._replace(lock), float("inf")
+            else:
+                unknown_since = float("inf")
+                inside = holder[1] != id(frame) and is_running(holder)
+                if inside and holder[0] == _thread.get_ident():
+                    return None
+                lock = lock if inside else self._replace(lock)
+            left_s = end - time.monotonic()
+            if lock.acquire(True, max(0.0, min(left_s, _SLICE_S))):
+                if self._lock is lock:
+                    self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
+                    return True
+                lock.release()  # it was replaced meanwhile
+            elif left_s <= 0:
+                return False
+
+    def _replace(self, lock: _thread.LockType) -> _thread.LockType:
+        """Let a new lock take the place of this one; all waiting calls agree on the same one."""
+        successor = self._successors.setdefault(lock, _thread.allocate_lock())
+        if self._lock is lock:
+            self._lock = successor
+        return self._lock
+
+
+class ForkSection:
+    """A part of a call during which the process is not forked: `with` waits while it is being forked."""
+
+    def __init__(self, gate: ForkGate) -> None:
+        self._gate = gate
+        self._inside: dict[int, Place] = {}
+
+    def __enter__(self) -> None:
+        frame = sys._getframe(1)  # noqa: SLF001
+        self._inside[id(frame)] = place = (_thread.get_ident(), id(frame), frame.f_code)
+        if self._gate.forking and place[0] not in self._gate.forking:
+            self._wait(id(frame), place)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._inside.pop(id(sys._getframe(1)), None)  # noqa: SLF001
+
+    def _wait(self, key: int, place: Place) -> None:
+        end = time.monotonic() + 2 * FORK_WAIT_S
+        self._gate.waiting[key] = place
+        while self._gate.forking and time.monotonic() < end:
+            self._inside.pop(key, None)
+            time.sleep(_FORK_PAUSE_S)
+            self._inside[key] = place
+        self._gate.waiting.pop(key, None)
+
+    def places(self) -> list[Place]:
+        """Where other threads are inside, as far as was known when the process was forked."""
+        return [place for place in tuple(self._inside.values()) if place[0] != _thread.get_ident()]
+
+    def is_used(self) -> bool:
+        """Whether another thread is inside; calls that were interrupted inside are forgotten."""
+        for key, place in tuple(self._inside.items()):
+            if not is_running(place):
+                self._inside.pop(key, None)
+            elif place[0] != _thread.get_ident():
+                return True
+        return False
+
+
+class ForkGate:
+    """Keeps a fork away from what a child could not go on with, since the thread that does it is not forked.
+
+    `handshake` is a TLS handshake (OpenSSL's locks), `importing` an import (Python's module locks), `file` an open
+    statement of the outbox (SQLite's locks). A fork waits at most `FORK_WAIT_S` for them.
+    """
+
+    child_of_handshake: bool
+    handshake: ForkSection
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def begin_child(self) -> None:
+        """Begin anew in a forked child, and remember whether a handshake of its parent was cut in two."""
+        broken = self.child_of_handshake or any(self.handshake.places())
+        self.reset()
+        self.child_of_handshake = broken
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.child_of_handshake = False
+        self.forking: list[int] = []
+        self.waiting: dict[int, Place] = {}
+        self.handshake = ForkSection(self)
+        self.importing = ForkSection(self)
+        self.file = ForkSection(self)
+
+    def close(self) -> None:
+        """Let no thread into a section until `open`, and wait until those inside have left."""
+        end = time.monotonic() + FORK_WAIT_S
+        first = time.monotonic() + _TURN_S
+        while self.waiting and not self.forking and time.monotonic() < first:  # forks in a row keep nobody out
+            time.sleep(_FORK_PAUSE_S)
+        self.forking.append(_thread.get_ident())
+        while self._is_used() and time.monotonic() < end:
+            time.sleep(_FORK_PAUSE_S)
+
+    def _is_used(self) -> bool:
+        return self.handshake.is_used() or self.importing.is_used() or self.file.is_used()
+
+    def open(self) -> None:
+        """The fork is over."""
+        with suppress(ValueError):
+            self.forking.remove(_thread.get_ident())
+
+
+fork_gate = ForkGate()
+
+
+class CallLimit(threading.local):
+    """Until when (`time.monotonic`) a call of this thread waits for the outbox, whatever it does there."""
+
+    end = float("inf")
+
+    @contextmanager
+    def until(self, end: float) -> Iterator[None]:
+        """Let nothing in this block wait for longer than `end`."""
+        before, self.end = self.end, end
+        try:
+            yield
+        finally:
+            self.end = before
+
+    def left_s(self, wanted_s: float, shortest_s: float) -> float:
+        """How long to wait at most; an end that is long past is one of a call that was interrupted."""
+        left_s = self.end - time.monotonic()
+        return wanted_s if left_s < -_LONGEST_CALL_S else min(wanted_s, max(shortest_s, left_s))
+
+
+call_limit = CallLimit()
+
+
+class Bell:
+    """Wakes one waiting thread; ringing is one atomic step, and ringing twice is ringing once."""
+
+    def __init__(self) -> None:
+        self._silent = _thread.allocate_lock()
+        self._silent.acquire()
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or the next one that will."""
+        if self._silent.locked():
+            with suppress(RuntimeError):  # another thread has just rung
+                self._silent.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the bell rang, at the latest after this time."""
+        return self._silent.acquire(True, max(0.0, min(timeout_s, _LONGEST_S)))

@@ -111,10 +111,14 @@ def _summary(here: Mapping[str, Any]) -> None:
     if database["tableExists"] is not None:
         print(f"Table        {'exists' if database['tableExists'] else 'missing'}, insert "
               f"{'allowed' if database['insertAllowed'] else 'not allowed'}")  # fmt: skip
+    if database.get("synchronousCommit") == "off":
+        print("Commits      not waited for (synchronous_commit = off); each insert of a record asks for it itself")
     if usage["total"] is not None:
         print(f"Usage        {usage['total']} calls recorded")
     outbox = here["outbox"]
     print(f"Outbox       {outbox['waiting']} waiting, {outbox['setAside']} set aside")
+    for damaged in outbox.get("damaged", []):
+        print(f"  {_text(damaged)}: damaged; recover it with token-tracker outbox drain --from PATH")
     for file in outbox["files"]:
         if file.get("waiting") or file.get("setAside"):
             print(f"  {_text(file['path'])}: {file['waiting']} waiting, {file['setAside']} set aside")

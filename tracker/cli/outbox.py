@@ -16,13 +16,18 @@ from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError
 from tracker.recording.outbox import Outbox
 from tracker.recording.places import (
+    DAMAGED,
     UNASSIGNED,
+    damaged_files,
     exists,
     outbox_directory,
     outbox_file,
     outbox_files,
+    second_file,
     unassigned_file,
+    with_second,
 )
+from tracker.recording.salvage import salvage
 from tracker.runtime import application_name
 from tracker.settings import Settings
 
@@ -49,28 +54,49 @@ def add_parser(commands: Any) -> None:
 def run_list(_: argparse.Namespace) -> int:
     found = settings_module.load()
     own = outbox_file(found, _url(found))
-    files = dict.fromkeys([own, *outbox_files(outbox_directory(found.runtime))])
-    shown = 0
-    for path in files:
-        if not exists(path):
-            continue
-        with closing(Outbox(path)) as outbox:
-            try:
-                depth = outbox.depth()
-            except OutboxError as error:
-                print(f"token-tracker: {error}", file=sys.stderr)
-                continue
-            if not depth.waiting and not depth.set_aside:
-                continue
-            shown += 1
-            age = f", the oldest for {_duration(time.time() - depth.oldest_at)}" if depth.oldest_at else ""
-            print(f"{path}{_whose(path, own, found)}")
-            print(f"  {depth.waiting} waiting{age}; {depth.set_aside} set aside")
-            for record, reason in outbox.refused():
-                print(f"  set aside: {record.id}: {reason}")
-    if not shown:
+    files = dict.fromkeys([own, second_file(own), *outbox_files(outbox_directory(found.runtime))])
+    shown, unreadable = 0, 0
+    for path in filter(exists, files):
+        try:
+            shown += _show(path, own, found)
+        except OutboxError as error:
+            print(f"token-tracker: {error}", file=sys.stderr)
+            unreadable += error.code != "outbox_foreign"  # somebody else's file is no fault of ours
+    damaged = _damaged(own, outbox_directory(found.runtime) / own.name)
+    if not shown and not damaged and not unreadable:
         print(f"Nothing waits in {outbox_directory(found.runtime)}.")
-    return 0
+    return 1 if damaged or unreadable else 0
+
+
+def _show(path: Path, own: Path, found: Settings) -> bool:
+    """Whether the outbox holds records, which are then shown. Raises `OutboxError`."""
+    with closing(Outbox(path)) as outbox:
+        depth = outbox.depth()
+        if not depth.waiting and not depth.set_aside:
+            return False
+        age = f", the oldest for {_duration(time.time() - depth.oldest_at)}" if depth.oldest_at else ""
+        print(f"{path}{_whose(path, own, found)}")
+        print(f"  {depth.waiting} waiting{age}; {depth.set_aside} set aside")
+        for record, reason in outbox.refused():
+            print(f"  set aside: {record.id}: {reason}")
+    return True
+
+
+def _damaged(*outboxes: Path) -> int:
+    """Name the damaged files in these outboxes' directories on standard error; how many there are."""
+    files = dict.fromkeys(damaged for path in outboxes for damaged in damaged_files(path))
+    for damaged in files:
+        try:
+            found = salvage(damaged)
+            what = f"{len(found.waiting) + len(found.refused)} of its records can be read"
+        except OSError as error:
+            what = f"it can't be read ({error.strerror})"
+        print(
+            f"token-tracker: {damaged} is a damaged outbox; {what}. Deliver them: token-tracker outbox drain --from"
+            f" {damaged}",
+            file=sys.stderr,
+        )
+    return len(files)
 
 
 def run_drain(arguments: argparse.Namespace) -> int:
@@ -84,19 +110,38 @@ def run_drain(arguments: argparse.Namespace) -> int:
             " postgresql://user:password@host:5432/database, or deliver them into this machine's embedded database:"
             " token-tracker outbox drain --embedded."
         )
-    path = arguments.source or outbox_file(found, url)
-    sources = [path] if exists(path) else []
-    if arguments.source is None and (unassigned := _unassigned(found, url, embedded=arguments.embedded)):
-        sources.append(unassigned)
-    if arguments.source is not None and not sources:
-        raise SettingError(f"--from names {str(path)!r}, which isn't there.")
+    if arguments.source is not None and not exists(arguments.source):
+        raise SettingError(f"--from names {str(arguments.source)!r}, which isn't there.")
+    own = outbox_file(found, url)
+    sources = _sources(arguments.source, own, found, url, embedded=arguments.embedded)
     from tracker.recording.emptying import drain
 
     left = drain(sources, url, found, application_name(found.runtime), arguments.timeout, arguments.set_aside)
     print(f"{left.delivered} records delivered, {left.waiting} still waiting, {left.set_aside} set aside.")
     if left.error:
         print(f"token-tracker: {left.error}", file=sys.stderr)
-    return 1 if left.waiting or left.set_aside or left.error else 0
+    damaged = _damaged(arguments.source or own, own)
+    return 1 if left.waiting or left.set_aside or left.error or damaged else 0
+
+
+def _sources(
+    source: Path | None, own: Path, found: Settings, url: DatabaseUrl, *, embedded: bool
+) -> list[Path]:
+    """The files to deliver from. The records of a damaged file are first queued in our own."""
+    if source is None:
+        unassigned = _unassigned(found, url, embedded=embedded)
+        return [*with_second(own), *(with_second(unassigned) if unassigned else [])]
+    if DAMAGED not in source.name:
+        return [source]
+    from tracker.recording.emptying import restore
+
+    try:
+        print(f"{restore(source, own, found.outbox_max_mb)} records salvaged from {source}.")
+    except OSError as error:
+        raise OutboxError(
+            "outbox_damaged", f"The file {source} can't be read: {error.strerror}. Check the disk and its rights."
+        ) from None
+    return [own]
 
 
 def _unassigned(found: Settings, url: DatabaseUrl, *, embedded: bool) -> Path | None:
@@ -114,6 +159,8 @@ def _url(found: Settings) -> DatabaseUrl | None:
 def _whose(path: Path, own: Path, found: Settings) -> str:
     if path == own and found.database_url:
         return " (of this DATABASE_URL)"
+    if path == second_file(own):
+        return " (written while the outbox of this DATABASE_URL was locked)"
     return " (queued while no database was named)" if path.name == "unassigned.db" else ""
 
 

@@ -12,6 +12,7 @@ import psycopg2
 import psycopg2.extensions
 
 from tracker import threads
+from tracker.database import reachability
 from tracker.database.failures import (
     MISSING_RIGHT,
     REPLICA_IDENTITY,
@@ -21,7 +22,8 @@ from tracker.database.failures import (
     explain_statement,
     table_in,
 )
-from tracker.errors import DatabaseError
+from tracker.errors import DatabaseError, TransientError
+from tracker.threads import fork_gate
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -89,6 +91,12 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, steady
     `steady` is for work that sets no limits of its own. Raises `DatabaseError`. libpq bounds neither DNS nor the sum
     over several hosts, so the attempt runs in a thread of its own; one that comes too late closes what it got.
     """
+    if fork_gate.child_of_handshake:
+        raise TransientError(
+            "forked_in_handshake",
+            "This process was forked while its parent encrypted a connection, so it can't open one of its own.",
+            "Another process delivers its records. Fork before the first record, or use the spawn method.",
+        )
     kind = SteadyConnection if steady else Connection
     attempt = _Attempt(url, _parameters(url, timeout_s, application_name), kind, time.monotonic() + timeout_s)
     if not threads.start(attempt.run, "tracker-connect"):
@@ -143,8 +151,7 @@ class _Attempt:
         outcome: Connection | Exception
         dsn = ""
         try:
-            dsn = psycopg2.extensions.make_dsn(**self._parameters)
-            outcome = connected = psycopg2.connect(dsn, connection_factory=self._kind)
+            outcome = connected = self._connected()
             connected.autocommit = True
         except Exception as error:  # noqa: BLE001  a message in another encoding is a UnicodeDecodeError
             outcome = error
@@ -156,6 +163,22 @@ class _Attempt:
         if isinstance(outcome, Exception) and not self._abandoned:
             self.verbose = _verbose_refusal(self._url, dsn, _text(outcome), self._deadline)
         self._done.set()
+
+    def _connected(self) -> Connection:
+        if self._url.host.startswith("/"):  # a socket of this machine is never encrypted
+            return self._log_in(self._parameters)
+        reached = reachability.reach(self._parameters, self._deadline)
+        try:
+            # OpenSSL's locks are held by this thread meanwhile, and a child would inherit them locked for ever.
+            with fork_gate.handshake:
+                return self._log_in({**self._parameters, **reached})
+        except psycopg2.OperationalError:
+            reachability.forget(self._parameters)
+            raise
+
+    def _log_in(self, parameters: Mapping[str, str]) -> Connection:
+        dsn = psycopg2.extensions.make_dsn(**parameters)
+        return psycopg2.connect(dsn, connection_factory=self._kind)
 
     def result(self, timeout_s: float) -> Connection | Exception | None:
         self._done.wait(timeout_s)

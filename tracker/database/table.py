@@ -134,6 +134,7 @@ class Table(NamedTuple):
     limits: tuple[tuple[str, int], ...] = ()
     ours: bool = False
     other_schemas: tuple[str, ...] = ()
+    synchronous_commit: str = "on"
 
     @property
     def exists(self) -> bool:
@@ -219,4 +220,5 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         estimated_rows=int(found["estimated_rows"]),
         takes_notes=bool(found["takes_notes"]),
         sees_no_rows=found["sees_no_rows"],
+        synchronous_commit=found["synchronous_commit"],
     )

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tracker.database.url import DatabaseUrl
-from tracker.recording.places import exists, outbox_directory, outbox_file, outbox_files
+from tracker.recording.places import (
+    damaged_files,
+    exists,
+    outbox_directory,
+    outbox_file,
+    outbox_files,
+    second_file,
+)
 from tracker.settings import Settings
 
 _MOST_FILES = 20
@@ -21,9 +28,10 @@ def outbox_state(settings: Settings, url: DatabaseUrl | None, *, now: float) -> 
     own = outbox_file(settings, url)
     directory = outbox_directory(settings.runtime)
     try:
-        candidates = dict.fromkeys([own, *list(outbox_files(directory))[:_MOST_FILES]])
+        candidates = dict.fromkeys([own, second_file(own), *list(outbox_files(directory))[:_MOST_FILES]])
+        damaged = [str(path) for path in dict.fromkeys([*damaged_files(own), *damaged_files(directory / own.name)])]
     except OSError:
-        candidates = {own: None}
+        candidates, damaged = {own: None}, []
     files = [found for path in candidates if exists(path) and (found := _file(path, own, now))]
     oldest = [found["oldestAgeS"] for found in files if found.get("oldestAgeS") is not None]
     return {
@@ -33,6 +41,7 @@ def outbox_state(settings: Settings, url: DatabaseUrl | None, *, now: float) -> 
         "setAside": sum(found.get("setAside", 0) for found in files),
         "oldestAgeS": max(oldest, default=None),
         "files": files,
+        "damaged": damaged[:_MOST_FILES],
     }
 
 

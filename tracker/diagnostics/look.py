@@ -196,6 +196,7 @@ def _table_facts(
     state["objections"] = objections(table)
     state["takesNotes"] = table.takes_notes
     state["duplicateIndexes"] = duplicates(table)
+    state["synchronousCommit"] = table.synchronous_commit
     state["costIsNeverUnknown"] = "cost" in table.defaulted
     state["publicKeyReads"] = table.supabase and not table.row_security
     state["migrationsPending"] = server.pending_migrations()

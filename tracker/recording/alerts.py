@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,12 +12,14 @@ from typing import Any
 from tracker import threads
 from tracker.recording import log
 from tracker.runtime import Runtime
+from tracker.threads import fork_gate
 
 TYPE = "token_tracking_failure"
 # An outage of an hour is one alert a minute and reason, with the number of those held back.
 QUIET_S = 60.0
 _LONGEST_QUEUE = 100
 _LINGER_S = 30.0
+_LOOK_S, _WAIT_PAUSE_S = 1.0, 0.01
 
 
 class Alerts:
@@ -42,12 +43,13 @@ class Alerts:
 
     def reset(self) -> None:
         """Begin anew, also in a forked child."""
-        self._changed = threading.Condition()
+        self._lock = threads.CallLock()
+        self._bell = threads.Bell()
+        self._thread = threads.OneThread(self._run, "tracker-alerts")
         self._sent_at: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
         self._queue: deque[dict[str, Any]] = deque(maxlen=_LONGEST_QUEUE)
         self._sending = False
-        self._running = False
 
     def raise_alert(
         self,
@@ -60,7 +62,7 @@ class Alerts:
         depth: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Say that recording failed. `reason` is a stable word, `error` our own sentence, never the driver's text."""
-        with self._changed:
+        with self._lock:
             now = self._clock()
             if now - self._sent_at.get(reason, -QUIET_S) < QUIET_S:
                 self._held_back[reason] = self._held_back.get(reason, 0) + 1
@@ -98,33 +100,36 @@ class Alerts:
             self._enqueue(alert)
 
     def _enqueue(self, alert: dict[str, Any]) -> None:
-        with self._changed:
-            self._queue.append(alert)
-            self._changed.notify_all()
-            self._start()
-
-    def _start(self) -> None:
-        if not self._running:  # without a thread now the next alert takes this one along
-            self._running = threads.start(self._run, "tracker-alerts")
+        self._queue.append(alert)
+        self._thread.ensure()  # without a thread now the next alert takes this one along
+        self._bell.ring()
 
     def _run(self) -> None:
-        from tracker.recording.channels import send
+        with fork_gate.importing:
+            from tracker.recording.channels import send
 
-        while True:
-            with self._changed:
-                self._sending = False
-                self._changed.notify_all()
-                if not self._queue and not self._changed.wait_for(lambda: self._queue, _LINGER_S):
-                    self._running = False
-                    return
-                alert = self._queue.popleft()
+        try:
+            idle_since = time.monotonic()
+            while self._thread.is_current() and time.monotonic() - idle_since < _LINGER_S:
+                if not self._queue:
+                    self._bell.wait(_LOOK_S)
+                    continue
                 self._sending = True
-            for url in self._urls:
-                send(url, alert)
+                alert = self._queue.popleft()
+                for url in self._urls:
+                    send(url, alert)
+                self._sending = False
+                idle_since = time.monotonic()
+        finally:
+            self._sending = False
+            self._thread.resign()
+            if self._queue:  # one came in the meantime
+                self._thread.ensure()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until what was raised is sent, for so long."""
-        with self._changed:
-            if self._queue:
-                self._start()
-            self._changed.wait_for(lambda: not (self._running and (self._queue or self._sending)), timeout_s)
+        end = time.monotonic() + timeout_s
+        while (self._queue or self._sending) and time.monotonic() < end:
+            if not self._thread.ensure():
+                return
+            time.sleep(_WAIT_PAUSE_S)

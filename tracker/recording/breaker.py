@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 from tracker.errors import DatabaseError
+from tracker.threads import CallLock, fork_gate
 
 _FIRST_S = 0.5
 _LONGEST_S = 15.0
@@ -24,7 +24,7 @@ class Breaker:
 
     def reset(self) -> None:
         """Begin anew, also in a forked child."""
-        self._lock = threading.RLock()
+        self._lock = CallLock()
         self._probe_at = 0.0
         self._step_s = 0.0
         self.error: DatabaseError | None = None
@@ -43,10 +43,11 @@ class Breaker:
 
     def opens(self, error: DatabaseError) -> None:
         """The database failed: open, or stay open for longer."""
-        import random
+        with fork_gate.importing:
+            import random
 
         with self._lock:
-            self.error = error
+            self.error = error.copy()
             self._step_s = min(_LONGEST_S, self._step_s * 2 or _FIRST_S)
             # A generator of our own: the host may have seeded Python's.
             jitter = random.Random().uniform(0.5, 1)  # noqa: S311  jitter is no secret

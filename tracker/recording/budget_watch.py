@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.database.timer import timer
 from tracker.errors import TrackerError
 from tracker.recording.log import logger
+from tracker.threads import fork_gate
 
 if TYPE_CHECKING:
     from tracker.recording.alerts import Alerts
@@ -79,7 +80,8 @@ class BudgetWatch:
             self._wake()
 
     def _ask(self, now: float) -> None:
-        from tracker.budgets.check import check
+        with fork_gate.importing:
+            from tracker.budgets.check import check
 
         def work(connection: Any, target: Any) -> None:
             found = check(connection, target.schema, self._runtime, self._alerts.tell, claimers_only=True)

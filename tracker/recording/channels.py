@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tracker.recording.log import logger, warn_once
+from tracker.threads import fork_gate
 
 TIMEOUT_S = 5.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -39,8 +40,9 @@ def _post(url: str, alert: Mapping[str, Any]) -> None:
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     headers = {"Content-Type": "application/json", "User-Agent": "token-tracker"}
     if parts.username:
-        import base64
-        from urllib.parse import unquote
+        with fork_gate.importing:
+            import base64
+            from urllib.parse import unquote
 
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
@@ -56,7 +58,8 @@ def _post(url: str, alert: Mapping[str, Any]) -> None:
 
 def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
     try:
-        import apprise
+        with fork_gate.importing:
+            import apprise
     except ImportError:
         warn_once(f"An alert URL (masked) of the kind {scheme}:// needs apprise: pip install apprise.")
         return

@@ -11,6 +11,7 @@ from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.recording.log import warn_once
 from tracker.recording.statement import Arrival, Target, absent, insert, insert_waiting, is_stored
+from tracker.threads import fork_gate
 
 T = TypeVar("T")
 Work = Callable[[Lease, Target, str], T]
@@ -44,14 +45,25 @@ class Delivery:
         self._max_retries = max_retries
         self._target: Target | None = None
 
-    def deliver(self, row: Mapping[str, Any], deadline: float, attempts: Attempts, *, once: bool = False) -> bool:
+    def deliver(
+        self,
+        row: Mapping[str, Any],
+        deadline: float,
+        attempts: Attempts,
+        *,
+        once: bool = False,
+        entries: Sequence[dict[str, Any]] = (),
+    ) -> bool:
         """Store the row before `deadline` (`time.monotonic`); False when its id belongs to another record.
 
-        Raises the `DatabaseError` of the last attempt. The first attempt stands alone: the retry library is
+        `entries` are lines for the ledger that it must have before this row. Raises the `DatabaseError` of the last
+        attempt. The first attempt stands alone: the retry library is
         imported only once something has gone wrong.
         """
 
         def write(lease: Lease, target: Target, cure: str) -> bool:
+            if entries:
+                self._write_entries(lease, target, entries)
             filled = {**row, "connection_ms": lease.connection_ms, "retry_count": attempts.retry_count}
             if insert(lease.connection, target, filled, cure):
                 return True
@@ -64,6 +76,14 @@ class Delivery:
             if once or self._max_retries == 0:
                 raise
         return self._again(lambda: self._attempt(write, deadline, attempts), deadline, attempts)
+
+    def _write_entries(self, lease: Lease, target: Target, entries: Sequence[dict[str, Any]]) -> None:
+        with fork_gate.importing:
+            from tracker.recording.ledger import write_entries_if_allowed
+        try:
+            write_entries_if_allowed(lease.connection, target, entries)
+        except SetupError as error:
+            _warn_untold(error)
 
     def deliver_waiting(self, documents: Sequence[str], arrival: Arrival, deadline: float, attempts: Attempts) -> int:
         """Store records that waited, in one statement and one attempt; how many were new. Raises `DatabaseError`."""
@@ -86,20 +106,19 @@ class Delivery:
         try:
             self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, Attempts())
         except SetupError as error:
-            if error.code != "right_missing":
-                raise
-            warn_once(f"The loss ledger can't be told about records. {error}")
+            _warn_untold(error)
 
     def _again(self, attempt: Callable[[], T], deadline: float, attempts: Attempts) -> T:
-        import random
+        with fork_gate.importing:
+            import random
 
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
+            from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
         dice = random.Random()  # noqa: S311  jitter is no secret; the host may have seeded Python's own
         first_wait = dice.uniform(0, _FIRST_WAIT_S)
         left = deadline - time.monotonic() - first_wait
         if left <= 0:
-            raise attempts.error or AssertionError("a retry follows an error")
+            raise attempts.error.copy() if attempts.error else AssertionError("a retry follows an error")
         time.sleep(first_wait)
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -118,7 +137,7 @@ class Delivery:
         try:
             lease = self._pool.acquire(deadline)
         except DatabaseError as error:
-            attempts.error = error
+            attempts.error = error.copy()
             raise
         try:
             attempts.connection_ms = lease.connection_ms
@@ -129,18 +148,28 @@ class Delivery:
                 result = work(lease, target, cure)
             attempts.write_ms = elapsed_ms(started)
         except DatabaseError as error:
-            attempts.error = _late() if lease.deadline.fired else error
+            attempts.error = _late() if lease.deadline.fired else error.copy()
             if isinstance(error, SetupError):
                 self._target = None  # the table may have changed: look again
-            raise attempts.error from None
-        finally:
             self._pool.release(lease)
+            raise attempts.error.copy() from None
+        except BaseException:
+            self._pool.discard(lease)
+            raise
+        self._pool.release(lease)
         return result
 
     def _learn(self, lease: Lease, cure: str) -> Target:
         # Several threads may ask at first: cheaper than a lock, which a fork or a hanging server would leave held.
         self._target = target = Target.read(lease.connection, self._schema, cure)
         return target
+
+
+def _warn_untold(error: SetupError) -> None:
+    """Say once that the ledger can't be written; another error is raised."""
+    if error.code != "right_missing":
+        raise error.copy() from None
+    warn_once(f"The loss ledger can't be told about records. {error}")
 
 
 def _late() -> TransientError:

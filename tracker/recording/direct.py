@@ -13,6 +13,7 @@ from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError
 from tracker.recording import log
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.outcome import Outcome
+from tracker.threads import call_limit, fork_gate
 
 if TYPE_CHECKING:
     from tracker.recording.breaker import Breaker
@@ -28,7 +29,7 @@ _TOO_LATE = {"deadline", "timeout"}
 _OUR_OWN = {"pool_exhausted", "no_thread"}
 # By how much of its deadline a record may be late when the outbox is locked too; as much is kept back for opening it.
 _LATE_SHARE = 0.1
-_RESERVE_S = 0.25
+_RESERVE_S = 1.0
 
 
 class DirectWriter:
@@ -40,6 +41,7 @@ class DirectWriter:
         trouble: SetupError | None,
         breaker: Breaker,
         journal: Callable[[], Journal],
+        used_journal: Callable[[], Journal | None],
         *,
         disk_dies: bool,
     ) -> None:
@@ -47,6 +49,7 @@ class DirectWriter:
         self._trouble = trouble
         self._breaker = breaker
         self._journal = journal
+        self._used_journal = used_journal
         self._disk_dies = disk_dies
         self.behind = False
         """Whether records may wait that a call of ours should deliver."""
@@ -61,8 +64,10 @@ class DirectWriter:
             new = self._deliver(row, deadline - reserve_s, attempts, down)
         except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
             error = raised if isinstance(raised, DatabaseError) else driver.translate(raised)
-            return self._not_stored(row, deadline, attempts, error, started)
-        with suppress(Exception):  # the record is safe; what else there is to do isn't its caller's trouble
+            with call_limit.until(deadline + reserve_s):
+                return self._not_stored(row, deadline, attempts, error, started)
+        # The record is safe; what else there is to do isn't its caller's trouble.
+        with suppress(Exception), call_limit.until(deadline):
             self._afterwards(row, deadline, was_down=down is not None, new=new)
         return _outcome("recorded" if new else "duplicate", row, attempts)
 
@@ -77,12 +82,19 @@ class DirectWriter:
 
     def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts, down: DatabaseError | None) -> bool:
         if self._delivery is None:
-            raise self._trouble or AssertionError("without an address there is a reason")
+            raise self._trouble.copy() if self._trouble else AssertionError("without an address there is a reason")
         if down is not None and not self._breaker.lets_pass():
             sentence = f"Not tried, since the last try failed. {down.sentence}"
             raise SetupError(down.code, sentence, down.remedy, server_words=down.server_words)
-        # A probe tries once: the next one follows anyway.
-        return self._delivery.deliver(row, deadline, attempts, once=down is not None)
+        notices = journal.notices if (journal := self._used_journal()) is not None else None
+        entries = notices.take_unreported(row) if notices else []
+        try:
+            # A probe tries once: the next one follows anyway.
+            return self._delivery.deliver(row, deadline, attempts, once=down is not None, entries=entries)
+        except BaseException:
+            if notices:
+                notices.put_back(entries)
+            raise
 
     def _not_stored(
         self, row: dict[str, Any], deadline: float, attempts: Attempts, error: DatabaseError, started: float
@@ -119,8 +131,9 @@ class DirectWriter:
 
     def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:
         """Tell the ledger at once or, if that fails, with the next delivery."""
-        from tracker.recording.instance import document
-        from tracker.recording.ledger import entry, note_duplicates
+        with fork_gate.importing:
+            from tracker.recording.instance import document
+            from tracker.recording.ledger import entry, note_duplicates
 
         assert self._delivery is not None  # noqa: S101  for the type checker
         try:
@@ -136,8 +149,6 @@ class DirectWriter:
         journal = self._journal()
         if journal.threaded:
             self.behind = False  # its thread sees to it
-            with suppress(DatabaseError):
-                journal.note_waiting(deadline)
         elif deadline - time.monotonic() >= _CATCH_UP_LEFT_S:
             self.behind = journal.catch_up(deadline, _CATCH_UP_ROWS)
 

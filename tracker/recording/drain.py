@@ -9,9 +9,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from tracker.errors import DatabaseError, RecordError
+from tracker.errors import DatabaseError, OutboxError, RecordError
 from tracker.recording.delivery import Attempts, Delivery
-from tracker.recording.ledger import entry, note_duplicates, write_alerts, write_entries
+from tracker.recording.drain_lock import Turn
+from tracker.recording.ledger import entry, note_duplicates, write_alerts, write_entries, write_entries_if_allowed
+from tracker.recording.log import warn_once
+from tracker.recording.number_ranges import NumberRanges
 from tracker.recording.outbox import BATCH_SIZE, Outbox, Waiting
 from tracker.recording.statement import Arrival, swallowed
 from tracker.threads import Aside
@@ -21,6 +24,9 @@ BATCH = 1000
 BATCHES = 10
 # One statement of a batch never needs longer; a server that hangs is left alone after it.
 BATCH_S = 30.0
+_MOST_INSTANCES = 10_000
+# Giving a large file's pages back takes seconds; others get their turn in between, and so does the next round.
+_SHRINKING_S = 0.25
 
 
 class Drainer:
@@ -37,7 +43,10 @@ class Drainer:
         self._on_set_aside = on_set_aside
         self._failed_rounds = 0
         self._last_error: DatabaseError | None = None
+        # Up to which number of a process all have a row or were told to the ledger as waiting.
         self._done_through: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._indexed = False
         # How many records a batch holds; fewer after a failure, since a slow line may take no more in time.
         self._share = BATCH
         self.delivered = 0
@@ -46,49 +55,62 @@ class Drainer:
         """How many batches the database took."""
 
     def round(
-        self, own_instance: str | None, deadline: float, limit: int = BATCH, batches: int = BATCHES
+        self, own_instances: Sequence[str], deadline: float, limit: int = BATCH, batches: int = BATCHES
     ) -> bool | None:
         """Deliver a few batches; True when more waits, False when nothing does, None when another process is at it.
 
         Raises `DatabaseError` and `OutboxError`; then what wasn't delivered still waits.
         """
-        with self.outbox.drainer() as mine:
-            if not mine:
+        with self.outbox.drainer() as turn:
+            if turn is None:
                 return None
+            if self.outbox.empty():
+                return self.outbox.shrink(_SHRINKING_S if limit == BATCH and deadline > time.monotonic() else 0.0)
             try:
-                if self._batches(own_instance, deadline, limit, batches):
-                    self._tell(_soon(deadline))
+                turn.begin()
+                if not self._indexed:
+                    self.outbox.add_index()
+                    self._indexed = True
+                if self._batches(turn, own_instances, deadline, limit, batches):
+                    self._tell(turn, _soon(deadline))
             except DatabaseError as error:
                 self._failed_rounds += 1
-                self._last_error = error
+                self._last_error = error.copy()
                 self._share = max(1, self._share // 4)
                 raise
+            except OutboxError as error:
+                if error.code != "drain_superseded":
+                    raise
+                warn_once(str(error))
+                return None
+            finally:
+                turn.end()
             self._failed_rounds, self._last_error = 0, None
             return not self.outbox.empty()
 
-    def _batches(self, own_instance: str | None, deadline: float, limit: int, batches: int) -> bool:
+    def _batches(self, turn: Turn, own_instances: Sequence[str], deadline: float, limit: int, batches: int) -> bool:
         """Deliver batch after batch; whether that was all. While the server is at one, the next is read."""
         arrived: list[Waiting] = []
         records = self._next(limit)
         full = False
-        for turn in range(1, batches + 1):
+        for number in range(1, batches + 1):
             full = self._is_full(records, limit)
             if not records:
                 break
-            ahead = Aside(partial(self._turn, arrived, records, limit)) if full and turn < batches else None
+            ahead = Aside(partial(self._step, turn, arrived, records, limit)) if full and number < batches else None
             try:
-                self._deliver(records, own_instance, _soon(deadline))
+                self._deliver(turn, records, own_instances, _soon(deadline))
             finally:
                 following = ahead.result() if ahead else []
             self.answers += 1
             self._failed_rounds, self._last_error = 0, None
             self._share = min(BATCH, self._share * 4)
             if not ahead:
-                self.outbox.remove(arrived)
+                self.outbox.remove(arrived, turn)
             if full:
-                self._note_overtaken(records, _soon(deadline))
+                self._note_overtaken(turn, records, _soon(deadline))
             arrived, records = records, following
-        self.outbox.remove(arrived)
+        self.outbox.remove(arrived, turn)
         return not full
 
     def _next(self, limit: int, after: Waiting | None = None) -> list[Waiting]:
@@ -98,23 +120,25 @@ class Drainer:
         size = sum(len(record.document) for record in records)
         return len(records) >= min(limit, self._share) or size >= BATCH_SIZE * self._share // BATCH
 
-    def _turn(self, arrived: Sequence[Waiting], sent: Sequence[Waiting], limit: int) -> list[Waiting]:
+    def _step(self, turn: Turn, arrived: Sequence[Waiting], sent: Sequence[Waiting], limit: int) -> list[Waiting]:
         """Forget the batch that arrived and read the one behind that which is on its way."""
-        self.outbox.remove(arrived)
+        self.outbox.remove(arrived, turn)
         return self._next(limit, sent[-1])
 
-    def _deliver(self, records: Sequence[Waiting], own_instance: str | None, deadline: float) -> None:
+    def _deliver(self, turn: Turn, records: Sequence[Waiting], own_instances: Sequence[str], deadline: float) -> None:
+        turn.renew()
         documents = [record.document for record in records]
         attempts = Attempts()
         attempts.error = self._last_error
         try:
             new = self._delivery.deliver_waiting(
-                documents, Arrival(own_instance, 0.0, self._failed_rounds), deadline, attempts
+                documents, Arrival(own_instances, 0.0, self._failed_rounds), deadline, attempts
             )
         except RecordError as error:
-            self._divide(records, own_instance, deadline, error)
+            self._divide(turn, records, own_instances, deadline, error)
             return
         if new < len(records):
+            turn.renew()
             records = self._without_swallowed(records, deadline)
             documents = [record.document for record in records]
             self._delivery.tell(lambda connection, target: note_duplicates(connection, target, documents), deadline)
@@ -133,40 +157,52 @@ class Drainer:
         self._on_set_aside(record, error)
 
     def _divide(
-        self, records: Sequence[Waiting], own_instance: str | None, deadline: float, error: RecordError
+        self,
+        turn: Turn,
+        records: Sequence[Waiting],
+        own_instances: Sequence[str],
+        deadline: float,
+        error: RecordError,
     ) -> None:
         """One of these is refused: halve the batch until it stands alone."""
         if len(records) == 1:
+            turn.renew()
             self._set_aside(records[0], error)
             return
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):
-            self._deliver(half, own_instance, deadline)
+            self._deliver(turn, half, own_instances, deadline)
 
-    def _note_overtaken(self, records: Sequence[Waiting], deadline: float) -> None:
-        """Tell the ledger which earlier numbers still wait: ids needn't be in the order of numbers."""
+    def _note_overtaken(self, turn: Turn, records: Sequence[Waiting], deadline: float) -> None:
+        """Tell the ledger which earlier numbers still wait: ids needn't be in the order of numbers.
+
+        What was told once isn't asked again, so that all batches together read each number once.
+        """
         numbers: dict[str, set[int]] = {}
         for record in records:
             numbers.setdefault(record.instance, set()).add(record.sequence)
         entries = []
+        through: dict[str, int] = {}
         for record in {record.instance: record for record in records}.values():
             mine = numbers[record.instance]
             done, last = self._done_through.get(record.instance, 0), max(mine)
-            self._done_through[record.instance] = last
+            if last <= done:
+                continue  # all of them were told
+            through[record.instance] = last
             if last - done == len(mine) and min(mine) == done + 1:
                 continue  # the usual case: the next numbers without a gap, nothing was overtaken
-            entries += [
-                entry("waiting", _place(record), sequence)
-                for sequence in self.outbox.earlier(record.instance, last)
-                if sequence not in mine
-            ]
+            waiting = NumberRanges()
+            for found in self.outbox.ranges(record.instance, done, last):
+                waiting.add_range(found)
+            entries += [entry("waiting", _place(record), *found) for found in waiting.without(mine)]
         if entries:
-            self._delivery.tell(
-                lambda connection, target: write_entries(connection, target, entries) if target.takes_notes else None,
-                deadline,
-            )
+            turn.renew()
+            self._delivery.tell(partial(write_entries_if_allowed, entries=entries), deadline)
+        if len(self._done_through) > _MOST_INSTANCES:
+            self._done_through.clear()
+        self._done_through.update(through)
 
-    def _tell(self, deadline: float) -> None:
+    def _tell(self, turn: Turn, deadline: float) -> None:
         """Hand the ledger's lines and the alerts on; where this role may not write them, they are forgotten."""
         notes = self.outbox.notes(BATCH)
         if not notes:
@@ -177,9 +213,26 @@ class Drainer:
                 if target.takes_notes and (found := [json.loads(text) for _, sort, text in notes if sort == kind]):
                     table(connection, target, found)
 
+        turn.renew()
         with suppress(RecordError):  # what a damaged file made of a note can't be told
             self._delivery.tell(write, deadline)
-        self.outbox.remove_notes([number for number, _, _ in notes])
+        self.outbox.remove_notes([number for number, _, _ in notes], turn)
+
+    def tell_waiting(self, deadline: float) -> None:
+        """Tell the ledger what waits in this outbox, also while another process drains it. Raises `DatabaseError`.
+
+        Otherwise the numbers that wait would look lost once a later number of their process is in the database.
+        """
+        entries = [
+            entry("waiting", _place(record), first, last)
+            for record, ranges in self.outbox.all_ranges()
+            for first, last in ranges
+        ]
+        fresh = {json.dumps(found) for found in entries} - self._told
+        if fresh:
+            lines = [json.loads(found) for found in fresh]
+            self._delivery.tell(partial(write_entries_if_allowed, entries=lines), _soon(deadline))
+        self._told = fresh | (self._told if len(self._told) < _MOST_INSTANCES else set())
 
 
 def set_aside_entry(record: Waiting) -> dict[str, Any]:

@@ -15,7 +15,10 @@ from tracker.database.url import DatabaseUrl
 from tracker.errors import DatabaseError, OutboxError, TransientError
 from tracker.recording.delivery import Delivery
 from tracker.recording.drain import Drainer, set_aside_entry
+from tracker.recording.drain_lock import STALE_S
 from tracker.recording.outbox import Outbox, Waiting
+from tracker.recording.places import DAMAGED, SALVAGED
+from tracker.recording.salvage import salvage
 from tracker.settings import Settings
 
 _PAUSE_S = 0.2
@@ -65,7 +68,9 @@ def _one(outbox: Outbox, delivery: Delivery, end: float, again: bool) -> Emptied
             outbox.take_back()
         error = _until_empty(drainer, end)
         depth = outbox.depth()
-        return Emptied(drainer.delivered, depth.waiting, depth.set_aside, error)
+        if not depth.waiting:
+            outbox.convert()
+        return Emptied(drainer.delivered, depth.waiting, depth.set_aside, error if depth.waiting else None)
     except OutboxError as trouble:
         return Emptied(drainer.delivered, 0, 0, str(trouble))
 
@@ -74,10 +79,10 @@ def _until_empty(drainer: Drainer, end: float) -> str | None:
     """Round after round; what stood in the way of the last one."""
     while True:
         try:
-            more = drainer.round(None, end)
+            more = drainer.round((), end)
             if more is False:
                 return None
-            error, pause = None, (_PAUSE_S if more is None else 0.0)
+            error, pause = (_locked(drainer), _PAUSE_S) if more is None else (None, 0.0)
         except TransientError as trouble:
             error, pause = str(trouble), _PAUSE_S
         except DatabaseError as trouble:
@@ -85,3 +90,29 @@ def _until_empty(drainer: Drainer, end: float) -> str | None:
         if time.monotonic() + pause >= end:
             return error
         time.sleep(pause)
+
+
+def _locked(drainer: Drainer) -> str:
+    holder = drainer.outbox.drain_lock.holder() or "another process"
+    return (
+        f"The lock for delivering from {drainer.outbox.path} is held by {holder}. If it was stopped, this command goes"
+        f" on without it {STALE_S:g} s after its last activity."
+    )
+
+
+def restore(damaged: Path, target: Path, max_mb: int) -> int:
+    """Queue every readable record of a damaged file again; how many those are. Raises `OutboxError` and `OSError`.
+
+    The damaged file is kept under a name that says that its records were salvaged.
+    """
+    found = salvage(damaged)
+    with closing(Outbox(target, max_mb)) as outbox:
+        for record in found.waiting:
+            outbox.append(record)
+        for record, reason in found.refused:
+            outbox.set_aside(record, reason)
+    for suffix in ("-wal", "-shm", ""):
+        part = Path(f"{damaged}{suffix}")
+        if part.exists():
+            part.rename(part.with_name(part.name.replace(DAMAGED, SALVAGED)))
+    return len(found.waiting) + len(found.refused)

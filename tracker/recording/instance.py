@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
+import operator
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tracker.recording.statement import LEFT_OUT
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tracker.usage import TokenUsage
 
 Row = Mapping[str, Any]
+_MOST_NUMBERS = 2**31 - 1  # the column is an integer
 
 
 class Instance:
@@ -24,8 +26,7 @@ class Instance:
     def __init__(self, runtime: Runtime) -> None:
         self.id = uuid.uuid4()
         self.name = str(self.id)
-        self._numbering = threading.RLock()
-        self.last_sequence = 0
+        self._numbers = iter(range(1, _MOST_NUMBERS + 1))
         self.told_sequence = 0
         self.place = {
             "environment": runtime.environment,
@@ -35,11 +36,23 @@ class Instance:
             "instance_id": self.name,
         }
 
+    @property
+    def last_sequence(self) -> int:
+        """The last number that was taken, 0 when none was."""
+        return _MOST_NUMBERS - operator.length_hint(self._numbers)
+
+    def take_number(self, taken: list[int]) -> int:
+        """The record's number, counted from 1; it is put into `taken` unless one is there.
+
+        Taking and keeping a number is one step of the interpreter, so that no interruption can lose it.
+        """
+        if not taken:
+            taken.extend(islice(self._numbers, 1))
+        return taken[0]
+
     def next_sequence(self) -> int:
-        """The next record's number, counted from 1."""
-        with self._numbering:
-            self.last_sequence += 1
-            return self.last_sequence
+        """The next record's number."""
+        return self.take_number([])
 
     def row(self, usage: TokenUsage, delivery: str) -> dict[str, Any]:
         """The record's columns, all but its sequence."""

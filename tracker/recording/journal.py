@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DatabaseError, OutboxError, RecordError, TransientError
 from tracker.recording.budget_watch import BudgetWatch
-from tracker.recording.courier import Courier
 from tracker.recording.drain import Drainer
 from tracker.recording.instance import Instance, Row, compact_document
+from tracker.recording.log import warn_once
 from tracker.recording.notices import Notices
 from tracker.recording.outbox import Depth, Outbox, Waiting
 from tracker.recording.places import outbox_file, unassigned_file
+from tracker.recording.shared_outbox import SharedOutbox, shared_outbox
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
     from tracker.recording.breaker import Breaker
     from tracker.recording.delivery import Delivery
+    from tracker.recording.tracker import Tracker
     from tracker.settings import Settings
 
 # Between a flush's rounds: while another process is at it, and after one that failed.
@@ -28,6 +31,8 @@ _LAST_TRY_S = 2.0
 # How long a record waits for an outbox that another process holds locked.
 _SHORTEST_PATIENCE_S, _LONGEST_PATIENCE_S = 0.02, 1.0
 _EVER = 1e12
+# How often the ledger is told what waits while another process holds the lock for delivery.
+_TELL_EVERY_S, _BUSY_LONG_S = 10.0, 2.0
 
 
 class Journal:
@@ -43,65 +48,92 @@ class Journal:
         url: DatabaseUrl | None,
         delivery: Delivery | None,
         breaker: Breaker,
+        owner: Tracker,
         instance: Instance,
     ) -> None:
         self._settings = settings
         self._delivery = delivery
         self._breaker = breaker
+        self._owner = owner  # must exist for as long as records wait, to deliver them when the process ends
         self._instance = instance
-        self.notices = Notices(settings, breaker, self._outboxes)
-        self.outbox = Outbox(outbox_file(settings, url), settings.outbox_max_mb, self.notices.on_damage)
-        self._drainers = [self._drainer(self.outbox)] if delivery else []
+        self.key = settings.database_url
+        self.round_s = settings.deadline_s
+        self._shared = shared_outbox(outbox_file(settings, url), settings.outbox_max_mb)
+        self._sources = [self._shared]
         if delivery and (unassigned := unassigned_file(settings, url)):
-            self._drainers.append(self._drainer(Outbox(unassigned, settings.outbox_max_mb)))
+            self._sources.append(shared_outbox(unassigned, settings.outbox_max_mb))
+        self._drainers: dict[Outbox, Drainer] = {}
+        self.outbox = self._shared.outbox
+        self.notices = Notices(settings, breaker, self._outboxes)
         self.threaded = delivery is not None and (settings.mode == "background" or not settings.runtime.serverless)
-        self._courier = Courier(self._round_and_look, self.notices.on_trouble, settings.deadline_s)
+        self._courier = self._shared.courier
         self._budgets = BudgetWatch(delivery, settings.runtime, self.notices.alerts, self.wake)
+        self._told_waiting_at = float("-inf")
+        self._busy_since: dict[Outbox, float] = {}
+        self._reported_from = 1
         self.taken = 0
         """How many records this process has made durable here, at least."""
+        self._use()
+
+    def _use(self) -> None:
+        """Be a user of the files, also again after `close`."""
+        self._used = True
+        for shared in self._sources:
+            shared.use(self)
+
+    def _outboxes(self) -> list[Outbox]:
+        return [outbox for shared in tuple(self._sources) for outbox in shared.files()]
 
     def _drainer(self, outbox: Outbox) -> Drainer:
         assert self._delivery is not None  # noqa: S101  for the type checker
-        return Drainer(outbox, self._delivery, self.notices.on_set_aside)
-
-    def _outboxes(self) -> list[Outbox]:
-        return [self.outbox, *(drainer.outbox for drainer in self._drainers if drainer.outbox is not self.outbox)]
+        found = self._drainers.get(outbox)
+        return found or self._drainers.setdefault(outbox, Drainer(outbox, self._delivery, self.notices.on_set_aside))
 
     # --- taking records ---
 
-    def take(self, row: dict[str, Any], deadline: float) -> None:
+    def take(self, row: dict[str, Any], taken: list[int], deadline: float) -> None:
         """Number a row and make it durable. Raises `OutboxError`; then it is numbered all the same."""
         text = compact_document(row)
-        patience_s = _patience((deadline - time.monotonic()) / 2)
-        lock = self.outbox.lock
-        # Numbered under the lock, so that the end of the process can't leave a gap between two numbers.
-        held = lock.acquire(timeout=patience_s)
+
+        def make() -> Waiting:
+            # Numbered under the file's lock, so that the end of the process can't leave a gap between two numbers.
+            row["sequence"] = sequence = self._instance.take_number(taken)
+            return Waiting(str(row["id"]), self._instance.name, sequence, f'{text[:-1]}, "sequence": {sequence}}}')
+
         try:
-            row["sequence"] = sequence = self._instance.next_sequence()
-            if not held:
-                raise self.outbox.busy()
-            key = (str(row["id"]), self._instance.name, sequence)
-            self.outbox.append(Waiting(*key, f'{text[:-1]}, "sequence": {sequence}}}'), patience_s=patience_s)
-            self.taken += 1
-        finally:
-            if held:
-                lock.release()
-        if self.threaded:
-            self._courier.wake()
+            self._append(make, _patience((deadline - time.monotonic()) / 2))
+        except OutboxError:
+            row["sequence"] = sequence = self._instance.take_number(taken)
+            # This one goes straight to the database: all before it are in the outbox, as far as they weren't reported.
+            self.notices.waits(self._reported_from, sequence - 1)
+            self._reported_from = sequence + 1
+            raise
 
     def keep(self, row: Row, patience_s: float) -> None:
         """Make a numbered record durable. Raises `OutboxError`."""
-        self.outbox.append(_waiting(row), patience_s=_patience(patience_s))
+        record = _waiting(row)
+        self._append(lambda: record, _patience(patience_s))
+        self.notices.waits(row["sequence"], row["sequence"])
+
+    def _append(self, make: Callable[[], Waiting], patience_s: float) -> None:
+        if not self._used:
+            self._use()
+        self._shared.append_next(make, patience_s)
         self.taken += 1
-        self.notices.waits(row["sequence"])
+        if self._instance.name not in self._shared.instances:
+            self._shared.instances.append(self._instance.name)
         if self.threaded:
-            self._courier.wake()
+            self._courier.wake(self)
+        else:
+            self._shared.keep(self)
 
     def set_aside(self, row: Row, error: RecordError) -> None:
         """Keep a record that the database refuses, with the reason."""
         record = _waiting(row)
-        with suppress(OutboxError):
-            self.outbox.set_aside(record, error.sentence)
+        for outbox in (self._shared.outbox, self._shared.second):
+            with suppress(OutboxError):
+                outbox.set_aside(record, error.sentence)
+                break
         self.notices.on_set_aside(record, error)
         self.wake()
 
@@ -110,20 +142,15 @@ class Journal:
     def wake(self) -> None:
         """The database answers, or an earlier process left records: deliver what waits."""
         if self.threaded:
-            self._courier.wake(now=True)
+            self._use()
+            self._courier.wake(self, now=True)
 
     def catch_up(self, deadline: float, limit: int) -> bool:
         """Deliver one batch in the caller's own time; whether more waits. Raises nothing."""
         try:
-            self.note_waiting(deadline)
             return bool(self._round(deadline, limit=limit, batches=1))
         except (DatabaseError, OutboxError):
             return True
-
-    def note_waiting(self, deadline: float) -> None:
-        """Tell the ledger which numbers wait. Raises `DatabaseError`."""
-        if self._delivery:
-            self.notices.tell_waiting(self._delivery, self._instance, deadline)
 
     def flush(self, timeout_s: float, *, ending: bool = False) -> int:
         """Deliver what waits now; how many records still do when all is done, nothing helps, or time is up.
@@ -133,7 +160,8 @@ class Journal:
         hopeless = ending and self._breaker.error is not None and not self._settings.runtime.serverless
         end = time.monotonic() + (min(timeout_s, _LAST_TRY_S) if hopeless else timeout_s)
         newest = self._newest()
-        while self._drainers and (self._left(newest) or self._notes_wait()):
+        more: bool | None = False
+        while self._delivery and (self._left(newest) or self._notes_wait()):
             try:
                 more = self._round(end)
                 if more is False:
@@ -148,7 +176,15 @@ class Journal:
             if time.monotonic() + pause >= end:
                 break
             time.sleep(pause)
-        return self._left(newest)
+        left = self._left(newest)
+        if more is None and left and self._delivery:
+            self._report_all_waiting(time.monotonic() + _LAST_TRY_S)
+        return left
+
+    def _report_all_waiting(self, deadline: float) -> None:
+        with suppress(DatabaseError):
+            for outbox in self._outboxes():
+                self._report_waiting(self._drainer(outbox), deadline, 0.0)
 
     def _newest(self) -> float:
         """What tells the records that wait now from those to come; a clock may jump, and so isn't asked."""
@@ -181,53 +217,81 @@ class Journal:
             sum(depth.waiting for depth in found), sum(depth.set_aside for depth in found), min(oldest, default=None)
         )
 
-    def _round_and_look(self, deadline: float) -> bool | None:
+    def deliver(self, deadline: float) -> bool | None:
+        """One round of the thread; True when more waits, None when another process is at it."""
         more = self._round(deadline)
         self._budgets.look()
         return more
 
+    def on_trouble(self, error: Exception, lasting_s: float) -> None:
+        """The thread couldn't deliver."""
+        self.notices.on_trouble(error, lasting_s)
+
     def _round(self, deadline: float, **limits: int) -> bool | None:
         more: bool | None = False
         answered = False
-        for drainer in tuple(self._drainers):
-            before = drainer.answers
-            left = drainer.round(self._instance.name, deadline, **limits)
-            answered = answered or drainer.answers > before
-            if left is False and drainer.outbox is not self.outbox:
-                with suppress(ValueError):  # another thread was faster
-                    self._drainers.remove(drainer)  # what was queued without an address is delivered
-                drainer.outbox.close()
-            more = left if more is False else more
+        failed: OutboxError | None = None
+        for shared in tuple(self._sources):
+            for outbox in shared.files():
+                drainer = self._drainer(outbox)
+                before = drainer.answers
+                try:
+                    left = drainer.round(shared.instances, deadline, **limits)
+                except OutboxError as error:  # the other file may be open
+                    failed, left = error, True
+                answered = answered or drainer.answers > before
+                if left is None:
+                    self._report_waiting(drainer, deadline, _BUSY_LONG_S)
+                else:
+                    self._busy_since.pop(outbox, None)
+                more = left if more is False else more
+            if more is False:
+                self._emptied(shared)
         if answered:  # a round without anything to do says nothing about the database
             self._breaker.closes()
             self._budgets.delivered()
+        if failed is not None:
+            raise failed.copy()
         return more
+
+    def _emptied(self, shared: SharedOutbox) -> None:
+        shared.emptied()
+        if shared is not self._shared and shared in self._sources:
+            self._sources.remove(shared)  # what was queued without an address is delivered
+            shared.release(self)
+
+    def _report_waiting(self, drainer: Drainer, deadline: float, after_s: float) -> None:
+        """Tell the ledger now and then what waits for another process that has held the lock for so long."""
+        now = time.monotonic()
+        busy_s = now - self._busy_since.setdefault(drainer.outbox, now)
+        if busy_s < after_s or now - self._told_waiting_at < _TELL_EVERY_S or self._breaker.error is not None:
+            return
+        self._told_waiting_at = now
+        with suppress(OutboxError):
+            if not drainer.outbox.empty():
+                drainer.tell_waiting(deadline)
+                if holder := drainer.outbox.drain_lock.holder():
+                    warn_once(f"Records in {drainer.outbox.path} wait for {holder}, which holds the lock for delivery.")
 
     # --- beginning and ending ---
 
-    def before_fork(self, stack: ExitStack) -> None:
-        """Leave nothing of the outbox open or half done."""
-        for outbox in self._outboxes():
-            outbox.before_fork(stack)
-
     def after_fork(self, instance: Instance) -> None:
-        """Begin anew in a forked child: its own thread, file and instance."""
+        """Begin anew in a forked child: its own numbers and alerts; the files do so by themselves."""
         self._instance = instance
+        self._reported_from = 1
         self.taken = 0
-        for outbox in self._outboxes():
-            outbox.after_fork()
+        self._drainers = {}
         self.notices.reset()
         self._budgets.reset()
-        self._courier.reset()
 
     def close(self, alerts_timeout_s: float) -> None:
-        """End the thread and close the files; both begin again when a record waits."""
-        self._courier.stop()
+        """End the thread and close the files, unless others use them; both begin again when a record waits."""
         if self.threaded:
             self._budgets.look(ending=True)
         self.notices.alerts.wait(alerts_timeout_s)
-        for outbox in self._outboxes():
-            outbox.close()
+        self._used = False
+        for shared in self._sources:
+            shared.release(self)
 
 
 def _patience(seconds: float) -> float:

@@ -46,6 +46,12 @@ def write_entries(connection: Connection, target: Target, entries: Sequence[dict
     )
 
 
+def write_entries_if_allowed(connection: Connection, target: Target, entries: Sequence[dict[str, Any]]) -> None:
+    """`write_entries` where this role may do that. Raises `DatabaseError`."""
+    if target.takes_notes:
+        write_entries(connection, target, entries)
+
+
 def write_alerts(connection: Connection, target: Target, alerts: Sequence[dict[str, Any]]) -> None:
     """Keep alerts that went out, each once. Raises `DatabaseError`."""
     names = _names(_ALERT)

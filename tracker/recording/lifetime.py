@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
+import sys
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DatabaseError
+from tracker.threads import fork_gate
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from tracker.recording.delivery import Delivery
     from tracker.recording.instance import Instance
     from tracker.recording.journal import Journal
     from tracker.recording.tracker import Tracker
 
 _trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()
-_held: set[Tracker] = set()
-# What each forking thread holds meanwhile.
-_stilled: dict[int, ExitStack] = {}
 
 
 def watch(tracker: Tracker) -> None:
     """Close it when the process ends, and make it anew in a forked child."""
     _trackers.add(tracker)
-
-
-def hold(tracker: Tracker) -> None:
-    """Keep it until it is closed, although nobody else may: records wait for its delivery."""
-    _held.add(tracker)
-
-
-def let_go(tracker: Tracker) -> None:
-    """Nothing waits in it any more."""
-    _held.discard(tracker)
 
 
 def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[], Journal], timeout_s: float) -> None:
@@ -48,7 +38,8 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
     last = instance.last_sequence
     if delivery is None or instance.told_sequence == last:
         return
-    from tracker.recording.ledger import entry, write_entries
+    with fork_gate.importing:
+        from tracker.recording.ledger import entry, write_entries
 
     line = entry("closed", instance.place, 1, last)
 
@@ -72,18 +63,25 @@ def _at_exit() -> None:
             tracker.close()
 
 
+def _shared_outboxes() -> ModuleType | None:
+    """The module of the open outboxes, if it was needed."""
+    return sys.modules.get("tracker.recording.shared_outbox")
+
+
 def _before_fork() -> None:
-    stack = _stilled[threading.get_ident()] = ExitStack()
-    for tracker in tuple(_trackers):
-        tracker._before_fork(stack)  # noqa: SLF001  the module's own class
+    fork_gate.close()
+    if outboxes := _shared_outboxes():
+        outboxes.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    _stilled.pop(threading.get_ident()).close()
+    fork_gate.open()
 
 
 def _after_fork_in_child() -> None:
-    _stilled.clear()
+    fork_gate.begin_child()
+    if outboxes := _shared_outboxes():
+        outboxes.after_fork()
     for tracker in tuple(_trackers):
         tracker._after_fork()  # noqa: SLF001  the module's own class
 

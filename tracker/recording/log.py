@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from tracker.threads import fork_gate
+
 if TYPE_CHECKING:
     import logging
 
@@ -24,7 +26,8 @@ _warned: set[str] = set()
 @cache
 def logger() -> logging.Logger:
     """The library's logger; most apps have imported logging anyway, a cold function need not."""
-    import logging
+    with fork_gate.importing:
+        import logging
 
     return logging.getLogger("tracker")
 
@@ -89,7 +92,8 @@ def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_c
 
     It is the last resort of a record that failed, and of a queued one where the disk dies with the instance.
     """
-    from tracker.recording.instance import document
+    with fork_gate.importing:
+        from tracker.recording.instance import document
 
     event = {"event": f"token_usage.{status}", "error": error, "retry_count": retry_count}
     line = f'{json.dumps(event)[:-1]}, "record": {document(row)}}}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,13 +11,13 @@ from uuid import uuid4
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError
 from tracker.recording.alerts import Alerts
 from tracker.recording.drain import set_aside_entry
-from tracker.recording.instance import Instance
-from tracker.recording.ledger import entry, write_entries
+from tracker.recording.ledger import entry
+from tracker.recording.number_ranges import NumberRanges
 from tracker.recording.outbox import Outbox, Waiting
+from tracker.threads import CallLock
 
 if TYPE_CHECKING:
     from tracker.recording.breaker import Breaker
-    from tracker.recording.delivery import Delivery
     from tracker.settings import Settings
 
 # What only tells about a record hardly waits for an outbox that another process holds locked; the ledger's lines
@@ -33,12 +33,16 @@ class Notices:
         self._settings = settings
         self._breaker = breaker
         self._outboxes = outboxes
-        self._unnoted: list[int] = []
+        self._reset()
         self.alerts = Alerts(settings.alert_urls, settings.runtime, self._keep_alert)
+
+    def _reset(self) -> None:
+        self._lock = CallLock()
+        self._unreported = NumberRanges()
 
     def reset(self) -> None:
         """Begin anew in a forked child."""
-        self._unnoted = []
+        self._reset()
         self.alerts.reset()
 
     # --- alerts ---
@@ -61,7 +65,11 @@ class Notices:
         self.alert("set_aside", f"{error} It is kept in the outbox: token-tracker outbox list.", record_id=record.id)
 
     def on_damage(self, aside: Any) -> None:
-        self.alert("outbox_damaged", f"The outbox was damaged. It was moved to {aside}, and a new one begun.")
+        self.alert(
+            "outbox_damaged",
+            f"The outbox was damaged. It was moved to {aside}, and a new one begun. Recover its records:"
+            f" token-tracker outbox drain --from {aside}",
+        )
 
     def on_trouble(self, error: Exception, lasting_s: float) -> None:
         """The thread couldn't deliver; what passes soon is worth no alert."""
@@ -81,41 +89,26 @@ class Notices:
         self._keep("ledger", line, _LEDGER_PATIENCE_S)
 
     def _keep(self, kind: str, document: dict[str, Any], patience_s: float) -> None:
-        with suppress(OutboxError):
-            self._outboxes()[0].note(kind, json.dumps(document), patience_s=patience_s)
+        for outbox in self._outboxes():  # the first one may be locked
+            with suppress(OutboxError):
+                outbox.note(kind, json.dumps(document), patience_s=patience_s)
+                return
 
-    def waits(self, number: int) -> None:
-        """This number's record went into the outbox while later ones may go straight through."""
-        self._unnoted.append(number)
+    def waits(self, first: int, last: int) -> None:
+        """The records of these numbers went into the outbox while later ones may go straight through."""
+        if first <= last:
+            with self._lock:
+                self._unreported.add_range((first, last))
 
-    def tell_waiting(self, delivery: Delivery, instance: Instance, deadline: float) -> None:
-        """Tell the ledger that earlier numbers wait, before later ones make them look lost. Raises `DatabaseError`."""
-        numbers, self._unnoted = self._unnoted, []
-        if not numbers:
-            return
-        entries = [entry("waiting", instance.place, first, last) for first, last in _runs(numbers)]
+    def take_unreported(self, place: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The ledger's lines about numbers that wait, which it must have before or with the next row."""
+        if not self._unreported.ranges:
+            return []
+        with self._lock:
+            numbers, self._unreported = self._unreported, NumberRanges()
+        return [entry("waiting", place, first, last) for first, last in numbers.ranges]
 
-        def write(connection: Any, target: Any) -> None:
-            if target.takes_notes:
-                write_entries(connection, target, entries)
-
-        try:
-            delivery.tell(write, deadline)
-        except DatabaseError:
-            self._unnoted += numbers
-            raise
-
-
-def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Sorted numbers as ranges without gaps.
-
-    >>> _runs([7, 1, 2, 3])
-    [(1, 3), (7, 7)]
-    """
-    runs: list[tuple[int, int]] = []
-    for number in sorted(set(numbers)):
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
-        else:
-            runs.append((number, number))
-    return runs
+    def put_back(self, entries: Sequence[dict[str, Any]]) -> None:
+        """These lines couldn't be written."""
+        for line in entries:
+            self.waits(line["first_sequence"], line["last_sequence"])

@@ -7,7 +7,7 @@ database has it, so that a crash at any moment leads at worst to a second delive
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,9 +16,17 @@ from tracker.recording.outbox_file import PATIENCE_S, OutboxFile
 if TYPE_CHECKING:
     import sqlite3
 
+    from tracker.recording.drain_lock import Turn
+    from tracker.recording.number_ranges import Range
+
 _APPEND = "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)"
 # A statement that takes long on a slow line is cut at its deadline, and memory is scarce in a function.
 BATCH_SIZE = 4_000_000
+_RANGES = (
+    "SELECT {columns}min(sequence), max(sequence) FROM (SELECT instance, sequence,"
+    " sequence - row_number() OVER (PARTITION BY instance ORDER BY sequence) AS run FROM records {condition})"
+    " GROUP BY instance, run ORDER BY instance, run"
+)
 _KEY = "id = ? AND instance = ? AND sequence = ?"
 
 
@@ -49,7 +57,11 @@ class Outbox(OutboxFile):
     def append(self, record: Waiting, queued_at: float | None = None, patience_s: float = PATIENCE_S) -> None:
         """Make one record durable; twice the same one is one."""
         values = (*record, time.time() if queued_at is None else queued_at)
-        self._do(lambda database: database.execute(_APPEND, values), patience_s)
+        self.do(lambda database: database.execute(_APPEND, values), patience_s)
+
+    def append_next(self, make: Callable[[], Waiting], patience_s: float) -> None:
+        """Make the record durable that `make` gives, which is called when no other thread can come in between."""
+        self.do(lambda database: database.execute(_APPEND, (*make(), time.time())), patience_s)
 
     def waiting(self, limit: int, after: Waiting | None = None, size: int = BATCH_SIZE) -> list[Waiting]:
         """The next records, in the order of their ids, behind `after`; at most so many, and so many characters."""
@@ -67,22 +79,38 @@ class Outbox(OutboxFile):
                     break
             return found
 
-        return self._do(read)
+        return self.do(read)
 
-    def earlier(self, instance: str, sequence: int) -> list[int]:
-        """The numbers below this one that wait too."""
-        question = "SELECT sequence FROM records WHERE instance = ? AND sequence < ? ORDER BY sequence"
-        return self._do(lambda database: [row[0] for row in database.execute(question, (instance, sequence))])
+    def ranges(self, instance: str, after: int, before: int) -> list[Range]:
+        """The numbers of a process between these two that wait, as ranges."""
+        question = _RANGES.format(columns="", condition="WHERE instance = ? AND sequence > ? AND sequence < ?")
+        return self.do(lambda database: database.execute(question, (instance, after, before)).fetchall())
 
-    def remove(self, delivered: Iterable[Waiting]) -> None:
-        """Forget records that the database has."""
+    def all_ranges(self) -> list[tuple[Waiting, list[Range]]]:
+        """Each process whose records wait: one of its records, and its numbers as ranges."""
+        one = "SELECT id, instance, sequence, document FROM records WHERE instance = ? LIMIT 1"
+
+        def read(database: sqlite3.Connection) -> list[tuple[Waiting, list[Range]]]:
+            found: dict[str, list[Range]] = {}
+            for instance, first, last in database.execute(_RANGES.format(columns="instance, ", condition="")):
+                found.setdefault(instance, []).append((first, last))
+            return [(Waiting._make(database.execute(one, (name,)).fetchone()), found[name]) for name in found]
+
+        return self.do(read)
+
+    def remove(self, delivered: Iterable[Waiting], turn: Turn | None = None) -> None:
+        """Forget records that the database has. Raises `OutboxError`, also when the turn is over."""
         keys = [record.key for record in delivered]
+        if not keys:
+            return
 
         def delete(database: sqlite3.Connection) -> None:
             with _transaction(database):
+                if turn is not None:
+                    turn.beat(database)
                 database.executemany(f"DELETE FROM records WHERE {_KEY}", keys)  # noqa: S608  our own text
 
-        self._do(delete)
+        self.do(delete)
 
     def set_aside(self, record: Waiting, reason: str) -> None:
         """Keep a record that the database refuses, with the reason, out of the others' way."""
@@ -93,12 +121,12 @@ class Outbox(OutboxFile):
                 database.execute("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", values)
                 database.execute(f"DELETE FROM records WHERE {_KEY}", record.key)  # noqa: S608  our own text
 
-        self._do(move)
+        self.do(move)
 
     def refused(self) -> list[tuple[Waiting, str]]:
         """The records that were set aside, each with its reason."""
         question = "SELECT id, instance, sequence, document, reason FROM set_aside ORDER BY id"
-        return self._do(lambda database: [(Waiting(*row[:4]), row[4]) for row in database.execute(question)])
+        return self.do(lambda database: [(Waiting(*row[:4]), row[4]) for row in database.execute(question)])
 
     def take_back(self) -> int:
         """Queue what was set aside again, once its cause is gone; how many records that were."""
@@ -110,29 +138,29 @@ class Outbox(OutboxFile):
                 )
                 return database.execute("DELETE FROM set_aside").rowcount
 
-        return self._do(move)
+        return self.do(move)
 
     def depth(self, before: float | None = None, patience_s: float = PATIENCE_S) -> Depth:
         """How much waits (queued at `before` or earlier, where given), and how much is set aside."""
         limit = before if before is not None else 1e12
         question = "SELECT count(*), (SELECT count(*) FROM set_aside), min(queued_at) FROM records WHERE queued_at <= ?"
-        return self._do(lambda database: Depth(*database.execute(question, (limit,)).fetchone()), patience_s)
+        return self.do(lambda database: Depth(*database.execute(question, (limit,)).fetchone()), patience_s)
 
     def newest(self) -> float | None:
         """When the last of those that wait was queued, by the clocks of who queued them."""
         question = "SELECT max(queued_at) FROM records"
-        return self._do(lambda database: database.execute(question).fetchone()[0])  # type: ignore[no-any-return]
+        return self.do(lambda database: database.execute(question).fetchone()[0])  # type: ignore[no-any-return]
 
     def empty(self) -> bool:
         """Whether nothing waits, neither a record nor a note."""
         question = "SELECT NOT EXISTS (SELECT 1 FROM records) AND NOT EXISTS (SELECT 1 FROM notes)"
-        return self._do(lambda database: bool(database.execute(question).fetchone()[0]))
+        return self.do(lambda database: bool(database.execute(question).fetchone()[0]))
 
     # --- notes: what the database is to know besides the records ---
 
     def note(self, kind: str, document: str, patience_s: float = PATIENCE_S) -> None:
         """Keep an entry for the ledger or the table of alerts until the database has it."""
-        self._do(
+        self.do(
             lambda database: database.execute("INSERT INTO notes (kind, document) VALUES (?, ?)", (kind, document)),
             patience_s,
         )
@@ -140,16 +168,18 @@ class Outbox(OutboxFile):
     def notes(self, limit: int) -> list[tuple[int, str, str]]:
         """The next notes: number, kind, document."""
         question = "SELECT number, kind, document FROM notes ORDER BY number LIMIT ?"
-        return self._do(lambda database: database.execute(question, (limit,)).fetchall())
+        return self.do(lambda database: database.execute(question, (limit,)).fetchall())
 
-    def remove_notes(self, numbers: Sequence[int]) -> None:
-        """Forget notes that the database has."""
+    def remove_notes(self, numbers: Sequence[int], turn: Turn | None = None) -> None:
+        """Forget notes that the database has. Raises `OutboxError`, also when the turn is over."""
 
         def delete(database: sqlite3.Connection) -> None:
             with _transaction(database):
+                if turn is not None:
+                    turn.beat(database)
                 database.executemany("DELETE FROM notes WHERE number = ?", [(number,) for number in numbers])
 
-        self._do(delete)
+        self.do(delete)
 
 
 @contextmanager

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
 from tracker.errors import OutboxError
+from tracker.recording import drain_lock
+from tracker.recording.drain_lock import DrainLock, Turn
 from tracker.recording.locks import FileLocks
-from tracker.recording.places import exists, make_directory
+from tracker.recording.places import DAMAGED, exists, make_directory
+from tracker.threads import CallLock, call_limit, fork_gate
 
 try:
     import sqlite3
@@ -38,13 +40,20 @@ CREATE TABLE IF NOT EXISTS set_aside (
 CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, document TEXT NOT NULL);
 COMMIT;
 """
+# Which numbers of a process wait is asked while a batch is on its way, however many records there are.
+_INDEX = "CREATE INDEX IF NOT EXISTS records_by_instance ON records (instance, sequence)"
 _TABLES = {"records", "set_aside", "notes"}
+_ANYTHING = "EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM set_aside) OR EXISTS (SELECT 1 FROM notes)"
 # SQLite's primary result codes. A message could change, these can't.
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
 PATIENCE_S = 1.0
-_FORK_PATIENCE_S = 5.0
+_SHORTEST_PATIENCE_S = 0.02
+# Free pages go back to the disk in steps, so that nobody waits long for the lock; some are kept for what comes next.
+_KEPT_PAGES, _STEP_PAGES = 256, 512
+_WAL_BYTES = 4_000_000
 _BEGIN_PAUSE_S = 0.005
 _LOOKS = 5
+_INCREMENTAL = 2
 
 
 class OutboxFile:
@@ -61,76 +70,86 @@ class OutboxFile:
         self._on_damage = on_damage
         self._inherited: list[object] = []
         self._locks = FileLocks(path)
+        self.drain_lock = DrainLock(self)
         self._reset()
 
     def _reset(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = CallLock()
         self._database: sqlite3.Connection | None = None
         self._inode = 0
         self._patience_s = PATIENCE_S
 
     @contextmanager
-    def drainer(self) -> Iterator[bool]:
-        """Whether this is the one that may drain the file now."""
-        self._do(lambda _: None)  # a lock file says that an outbox was here
-        with self._locks.hold("lock") as held:
-            yield held
+    def drainer(self) -> Iterator[Turn | None]:
+        """The turn of the one that may drain the file now; None when another process or thread has it."""
+        self.do(lambda _: None)  # a lock file says that an outbox was here
+        with self.drain_lock.hold() as turn:
+            yield turn
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is used."""
-        with self.lock:
-            database, self._database = self._database, None
-            if database is not None:
-                database.close()
+        """Close the file, unless a call is inside; it is opened again when it is used."""
+        if not self.lock.acquire(PATIENCE_S):
+            return
+        try:
+            self._close()
+        finally:
+            self.lock.release()
 
-    def before_fork(self, stack: ExitStack) -> None:
-        """Close the file and keep every thread out until `stack` ends.
+    def _close(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
-        A child inherits what SQLite believes to be locked, without the locks themselves: somebody else's last close
+    def before_fork(self) -> None:
+        """Close the file; the fork gate keeps every other thread out meanwhile.
+
+        A child inherits what SQLite believes to be locked, without the locks themselves: another process's last close
         would remove the journal that the child still writes to.
         """
-        if self.lock.acquire(timeout=_FORK_PATIENCE_S):
-            stack.callback(self.lock.release)
-            with suppress(Exception):
-                self.close()
+        if not fork_gate.file.is_used() and self.lock.acquire(0.0):
+            try:
+                with suppress(Exception):
+                    self._close()
+            finally:
+                self.lock.release()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child. What was open before can't be used there, nor even closed."""
-        self._inherited.append(self._database)
+        if self._database is not None:
+            self._inherited.append(self._database)
         self._locks.forget()
+        self.drain_lock.forget()
         self._reset()
 
     # --- doing something with it ---
 
-    def _do(self, work: Callable[[sqlite3.Connection], T], patience_s: float = PATIENCE_S) -> T:
+    def do(self, work: Callable[[sqlite3.Connection], T], patience_s: float = PATIENCE_S) -> T:
+        """Do something with the open file. A call inside another one of the same thread finds it busy."""
         if sqlite3 is None:
             raise OutboxError("outbox_unavailable", "This Python has no sqlite3, which the outbox needs. Install it.")
-        if not self.lock.acquire(blocking=False):
-            # Another thread may be waiting for another process; both waits together are no longer than told.
-            end = time.monotonic() + patience_s
-            if not self.lock.acquire(timeout=patience_s):
-                raise self.busy()
-            patience_s = max(0.0, end - time.monotonic())
+        patience_s = call_limit.left_s(patience_s, _SHORTEST_PATIENCE_S)
+        end = time.monotonic() + patience_s
+        lock = self.lock
         try:
-            if self._database is not None and self._database.in_transaction:
-                # A signal handler of the host, in the middle of our own transaction: what is written into that may yet
-                # be rolled back. Closed, it is, and done again afterwards.
-                self.close()
-            return self._do_locked(work, patience_s)
+            with fork_gate.file:
+                # Never waited for by a signal handler or a finalizer: SQLite may be in the middle of the outer call.
+                if not lock.acquire(patience_s):
+                    raise self.busy()
+                if self._database is not None and self._database.in_transaction:
+                    self._close()  # a call was interrupted in its transaction, which this rolls back
+                # Another thread may have waited for another process; both waits together are no longer than told.
+                return self._do_locked(work, max(0.0, end - time.monotonic()))
         except OSError as error:
             raise _unwritable(self.path, error.strerror or type(error).__name__) from None
         except ValueError:  # a name that no file can have
             raise _unwritable(self.path, "no file can have this name") from None
         finally:
-            self.lock.release()
+            lock.release()
 
-    def _do_locked(self, work: Callable[[sqlite3.Connection], T], patience_s: float, *, again: bool = True) -> T:
+    def _do_locked(self, work: Callable[[sqlite3.Connection], T], patience_s: float) -> T:
         try:
             return work(self._opened(patience_s))
         except sqlite3.Error as error:
-            if again and isinstance(error, sqlite3.ProgrammingError):
-                # A signal handler of the host closed it between the two.
-                return self._do_locked(work, patience_s, again=False)
             if not _is_damaged(error):
                 raise self._explained(error) from None
         try:
@@ -140,20 +159,21 @@ class OutboxFile:
             raise self._explained(error) from None
 
     def _opened(self, patience_s: float) -> sqlite3.Connection:
-        if any(self._inherited):
+        if self._inherited:
             raise OutboxError(
                 "outbox_inherited",
-                f"The outbox {self.path} was open when this process was forked without Python's own fork hooks;"
-                " make the Tracker after the fork.",
+                f"The outbox {self.path} was in use when this process was forked, and its locks are the parent's."
+                " Make the Tracker after the fork.",
             )
         database = self._database
         if database is None or self._moved():
-            self.close()
+            self._close()
             self._database = database = self._open(patience_s)
             self._patience_s = -1.0  # what is left of it was spent on opening
-        if patience_s != self._patience_s:  # changing it is a statement of its own
+        rounded_s = round(patience_s, 1)
+        if rounded_s != self._patience_s:  # changing it is a statement of its own
             database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
-            self._patience_s = patience_s
+            self._patience_s = rounded_s
         return database
 
     def _moved(self) -> bool:
@@ -205,23 +225,70 @@ class OutboxFile:
         ours = database.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
         if tables and not ours and not tables >= _TABLES:
             raise self._foreign()
+        if not tables:  # only before the first table, and before WAL
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             database.execute("PRAGMA journal_mode = WAL")
         # Durable against the end of the process; a power cut may take the last moments.
         database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         page_size = database.execute("PRAGMA page_size").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {self._max_mb * 1_000_000 // page_size}")
         if not tables >= _TABLES:
             database.executescript(_SCHEMA)
+            database.execute(_INDEX)
             with self._locks.hold("lock"):  # the sign by which a damaged outbox is known
                 pass
+        if "drain" not in tables:
+            drain_lock.create_table(database)
+
+    # --- the size of the file ---
+
+    def add_index(self) -> None:
+        """Give a file of an earlier version its index; that reads the whole file."""
+        self.do(lambda database: database.execute(_INDEX))
+
+    def shrink(self, seconds: float) -> bool:
+        """Give free pages back to the disk, in small steps and for so long; whether more are left.
+
+        Raises `OutboxError`.
+        """
+        end = time.monotonic() + seconds
+
+        def step(database: sqlite3.Connection) -> bool:
+            if database.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+                return False
+            surplus = int(database.execute("PRAGMA freelist_count").fetchone()[0]) - _KEPT_PAGES
+            if surplus > 0:  # a script runs the statement to its end, which removes one page a step
+                database.executescript(f"PRAGMA incremental_vacuum({min(_STEP_PAGES, surplus)})")
+            return surplus > _STEP_PAGES
+
+        while more := self.do(step):
+            if time.monotonic() >= end:
+                break
+        return more
+
+    def convert(self) -> bool:
+        """Let a file of an earlier version give free pages back from now on, if nothing waits; whether it does."""
+
+        def work(database: sqlite3.Connection) -> bool:
+            if database.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
+                return True
+            if database.execute(f"SELECT {_ANYTHING}").fetchone()[0]:
+                return False
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return True
+
+        return self.do(work)
 
     # --- a damaged file ---
 
     def _replace_damaged(self, patience_s: float) -> None:
         """Move a damaged file aside, unless another process already did."""
         damaged = self._inode
-        self.close()
+        self._close()
         if not exists(Path(f"{self.path}.lock")):
             raise self._foreign()
         with self._locks.hold("repair", patience_s) as held:
@@ -229,7 +296,7 @@ class OutboxFile:
                 raise self.busy()
             if not exists(self.path) or self.path.stat().st_ino != damaged:
                 return
-            aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+            aside = self.path.with_name(f"{self.path.name}{DAMAGED}{time.time_ns()}")
             for suffix in ("-wal", "-shm", ""):
                 if (part := Path(f"{self.path}{suffix}")).exists():
                     part.rename(f"{aside}{suffix}")
@@ -259,9 +326,7 @@ class OutboxFile:
         if code in {_BUSY, _LOCKED}:
             return self.busy()
         if _is_damaged(error):
-            return OutboxError(
-                "outbox_damaged", f"The outbox {self.path} is damaged. Move it away and look at the disk."
-            )
+            return OutboxError("outbox_damaged", f"The outbox {self.path} is damaged. Move it away and check the disk.")
         if self.path.is_dir():
             return _unwritable(self.path, "it is a directory")
         return _unwritable(self.path, "it is read-only" if code == _READONLY else "the disk refused")

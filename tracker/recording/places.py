@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import OutboxError, SettingError
 from tracker.runtime import Runtime, user_directory
+from tracker.threads import fork_gate
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
     from tracker.settings import Settings
 
 UNASSIGNED = "unassigned.db"
+DAMAGED, SALVAGED = ".damaged-", ".salvaged-"
 
 
 def outbox_directory(runtime: Runtime) -> Path:
@@ -50,19 +52,29 @@ def anchored(settings: Settings) -> Settings:
     return settings._replace(outbox=str(path))
 
 
+def second_file(path: Path) -> Path:
+    """The file beside an outbox that takes records while the outbox itself stays locked."""
+    return Path(f"{str(path).removesuffix(path.suffix)}-2{path.suffix}")
+
+
+def with_second(path: Path) -> list[Path]:
+    """Those of an outbox and its second file that exist."""
+    return [found for found in (path, second_file(path)) if exists(found)]
+
+
 def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
     """The records that were queued while no address was readable, for the Tracker of a real database to adopt."""
     if settings.outbox or url is None or _is_embedded(url):
         return None
     found = outbox_directory(settings.runtime) / UNASSIGNED
-    return found if exists(found) else None
+    return found if with_second(found) else None
 
 
 def left_behind(settings: Settings, url: DatabaseUrl | None) -> bool:
     """Whether an earlier process may have left records for us; a fresh machine is known by its missing directory."""
     if not settings.outbox and not exists(outbox_directory(settings.runtime)):
         return False
-    return exists(outbox_file(settings, url)) or unassigned_file(settings, url) is not None
+    return bool(with_second(outbox_file(settings, url))) or unassigned_file(settings, url) is not None
 
 
 def exists(path: Path) -> bool:
@@ -73,6 +85,12 @@ def exists(path: Path) -> bool:
 def outbox_files(directory: Path) -> Iterator[Path]:
     """Every outbox in a directory."""
     yield from sorted(path for path in directory.glob("*.db") if path.is_file())
+
+
+def damaged_files(path: Path) -> list[Path]:
+    """The damaged files that were moved away from an outbox, and from the others in its directory."""
+    found = path.parent.glob(f"*{DAMAGED}*")
+    return sorted(one for one in found if one.is_file() and not one.name.endswith(("-wal", "-shm")))
 
 
 def make_directory(path: Path) -> None:
@@ -98,7 +116,8 @@ def make_directory(path: Path) -> None:
 
 
 def _digest(url: DatabaseUrl) -> str:
-    import hashlib
+    with fork_gate.importing:
+        import hashlib
 
     from tracker.database.url import SearchPath
 

@@ -27,6 +27,8 @@ LEFT_OUT: dict[str, Any] = {
 }
 
 
+# With synchronous_commit = off a crash of the server can take a row that was confirmed. It ends with the transaction.
+_DURABLY = "SET LOCAL synchronous_commit = local; "
 _FILLED_ON_DELIVERY = {"connection_ms", "retry_count", "delivery"}
 
 
@@ -34,7 +36,8 @@ class Target(NamedTuple):
     """The table as an insert sees it; learnt once a process, since it costs a round trip.
 
     `takes_notes` says whether this role may write into the ledger and the table of alerts; `defaulted` are the
-    columns that take no NULL, so that an insert without a value must leave them out.
+    columns that take no NULL, so that an insert without a value must leave them out; `durably` goes before an insert
+    where the server confirms a commit before it is on its disk.
     """
 
     schema: str
@@ -43,6 +46,7 @@ class Target(NamedTuple):
     takes_notes: bool = False
     defaulted: frozenset[str] = frozenset()
     limits: tuple[tuple[str, int], ...] = ()
+    durably: str = ""
 
     @classmethod
     def of(cls, table: Table) -> Target:
@@ -53,6 +57,7 @@ class Target(NamedTuple):
             table.takes_notes,
             frozenset(table.defaulted),
             table.limits,
+            _DURABLY if table.synchronous_commit == "off" else "",
         )
 
     @classmethod
@@ -83,7 +88,7 @@ class Target(NamedTuple):
 class Arrival(NamedTuple):
     """What the delivery itself adds to records that waited: whose they are, and what getting there took."""
 
-    own_instance: str | None
+    own_instances: Sequence[str]
     connection_ms: float
     retry_count: int
 
@@ -94,7 +99,7 @@ def insert(connection: Connection, target: Target, row: Row, prefix: str = "", s
     try:
         count, _ = execute(
             connection,
-            prefix + _single(target.name, columns) + suffix,
+            target.durably + prefix + _single(target.name, columns) + suffix,
             [v if type(v := row[name]) in _PLAIN else stored_value(name, v, target.zone) for name in columns],
         )
     except RecordError as error:
@@ -121,7 +126,7 @@ def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> 
         {name: row[name] if name == "metadata" else stored_value(name, row[name], target.zone) for name in columns}
         for row in rows
     ]
-    count, _ = execute(connection, _batch(target, columns), (json.dumps(document),))
+    count, _ = execute(connection, target.durably + _batch(target, columns), (json.dumps(document),))
     return count
 
 
@@ -138,11 +143,17 @@ def insert_waiting(
         for document in documents:
             missing = target.left_out(json.loads(document)) - _FILLED_ON_DELIVERY
             alike.setdefault(missing, []).append(document)
+    own = f"{{{','.join(arrival.own_instances)}}}"
     count = 0
     for missing, texts in alike.items():
-        parameters = {**arrival._asdict(), "zone": target.zone, "documents": f"[{','.join(texts)}]"}
+        parameters = {
+            **arrival._asdict(),
+            "own_instances": own,
+            "zone": target.zone,
+            "documents": f"[{','.join(texts)}]",
+        }
         try:
-            count += execute(connection, prefix + _waiting(target, missing), parameters)[0]
+            count += execute(connection, target.durably + prefix + _waiting(target, missing), parameters)[0]
         except RecordError as error:
             raise (_with_column(error, target, json.loads(texts[0])) if len(texts) == 1 else error) from None
     return count
@@ -205,8 +216,8 @@ def _waiting(target: Target, missing: frozenset[str]) -> str:
     columns = [name for name in _TYPES if name not in left_out]
     values = {
         "created_at": "created_at AT TIME ZONE %(zone)s" if target.zone else "created_at",
-        "delivery": "CASE WHEN delivery = 'background' AND instance_id = %(own_instance)s THEN 'background'"
-        " ELSE 'outbox' END",
+        "delivery": "CASE WHEN delivery = 'background' AND instance_id = ANY (%(own_instances)s::uuid[])"
+        " THEN 'background' ELSE 'outbox' END",
         "connection_ms": "coalesce(connection_ms, %(connection_ms)s)",
         "retry_count": "least(coalesce(retry_count, 0) + %(retry_count)s, 32767)",
         **{name: f"coalesce({name}, {_DEFAULTS[name]})" for name in LEFT_OUT},

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -16,6 +16,7 @@ from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
 from tracker.recording import lifetime, log
+from tracker.recording.asynchronous import in_thread
 from tracker.recording.breaker import Breaker
 from tracker.recording.delivery import Delivery
 from tracker.recording.direct import DirectWriter
@@ -23,11 +24,10 @@ from tracker.recording.instance import Instance
 from tracker.recording.outcome import Outcome
 from tracker.recording.places import anchored, left_behind
 from tracker.runtime import application_name
+from tracker.threads import fork_gate
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
     from tracker.recording.capture.call import Call
     from tracker.recording.journal import Journal
     from tracker.recording.outbox import Depth
@@ -36,7 +36,8 @@ ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
 _EMBEDDED = "Into this machine's embedded database records come only by token-tracker outbox drain --embedded."
 _CLOSING_NOTE_S = 2.0
-_MAKING_S = 5.0
+# How long the record of an interrupted call waits for an outbox that another process holds locked.
+_INTERRUPTED_S = 0.2
 
 
 class Tracker:
@@ -67,9 +68,13 @@ class Tracker:
         self._breaker = Breaker()
         self._journal: Journal | None = None
         self._instance = Instance(runtime)
-        self._making = threading.RLock()
         self._direct = DirectWriter(
-            self._delivery, trouble, self._breaker, self._get_journal, disk_dies=runtime.serverless
+            self._delivery,
+            trouble,
+            self._breaker,
+            self._get_journal,
+            lambda: self._journal,
+            disk_dies=runtime.serverless,
         )
         self._adopt()
         lifetime.watch(self)
@@ -99,13 +104,14 @@ class Tracker:
 
     def _get_journal(self) -> Journal:
         """The outbox and what belongs to it: made when first needed, since it costs a cold start."""
-        with self._making:
-            if self._journal is None:
+        if self._journal is None:
+            with fork_gate.importing:
                 from tracker.recording.journal import Journal
 
-                self._journal = Journal(self.settings, self._url, self._delivery, self._breaker, self._instance)
-                lifetime.hold(self)
-            return self._journal
+            made = Journal(self.settings, self._url, self._delivery, self._breaker, self, self._instance)
+            # One step instead of a lock, which an interrupted call would keep: of two made at once, one is used.
+            self._journal = self.__dict__.setdefault("_made_journal", made)
+        return self._journal
 
     def _adopt(self) -> None:
         """See to what an earlier process left behind."""
@@ -121,37 +127,58 @@ class Tracker:
         Never raises for trouble with the database, the network or the disk: that is an outcome. Raises
         `UsageTypeError` for anything but a `TokenUsage`.
         """
-        _check(usage)
-        started = time.perf_counter()
-        deadline = self._deadline(deadline_s)
         try:
-            outcome = self._record(usage, deadline)
+            taken: list[int] = []
+            outcome: Outcome | None = None
+            started = time.perf_counter()
+            outcome = self._record(_check(usage), self._deadline(deadline_s), taken)
+            self._log(usage, outcome, started)
+        except UsageTypeError:
+            raise
         except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
-            outcome = self._unforeseen(usage, error)
+            return self._unforeseen(usage, error, taken)
+        except BaseException:
+            # What a signal handler raises reaches the host, and the record isn't lost; it may come before any name.
+            if locals().get("outcome") is None:
+                self._interrupted(usage, locals().get("taken", []))
+            raise
+        return outcome
+
+    def _log(self, usage: TokenUsage, outcome: Outcome, started: float) -> None:
         with suppress(Exception):  # a handler or filter of the host's own log may raise anything
             if self.settings.log_records and outcome.status != "failed":
                 log.recorded(usage, outcome)
             log.notable(usage, outcome, driver.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place)
-        return outcome
 
-    def _record(self, usage: TokenUsage, deadline: float) -> Outcome:
+    def _record(self, usage: TokenUsage, deadline: float, taken: list[int]) -> Outcome:
         if self.settings.mode == "background":
-            return self._take(usage, deadline)
-        row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
-        return self._direct.write(row, deadline)
+            return self._take(usage, deadline, taken)
+        return self._direct.write(self._row(usage, taken), deadline)
 
-    def _unforeseen(self, usage: TokenUsage, error: Exception) -> Outcome:
+    def _row(self, usage: TokenUsage, taken: list[int]) -> dict[str, Any]:
+        return {**self._instance.row(usage, "direct"), "sequence": self._instance.take_number(taken)}
+
+    def _unforeseen(self, usage: TokenUsage, error: Exception, taken: list[int]) -> Outcome:
         """What no part of ours has an answer to: the record is kept in the log at least."""
         sentence = f"Recording failed with {type(error).__name__}; the record is in the log."
-        row = {**self._instance.row(usage, "direct"), "sequence": self._instance.next_sequence()}
-        log.whole_record("failed", row, sentence, 0)
+        log.whole_record("failed", self._row(usage, taken), sentence, 0)
         return Outcome("failed", usage.id, error=sentence)
 
-    def _take(self, usage: TokenUsage, deadline: float) -> Outcome:
+    def _interrupted(self, usage: TokenUsage, taken: list[int]) -> None:
+        """Queue the record of a call that was interrupted; twice the same one is one. Else it is in the log."""
+        row = self._row(usage, taken)
+        try:
+            self._get_journal().keep(row, _INTERRUPTED_S)
+            self._direct.behind = True
+        except Exception as error:  # noqa: BLE001  the interruption is what the host must see
+            sentence = f"Recording was interrupted, and the record could not be queued ({type(error).__name__})."
+            log.whole_record("failed", row, sentence, 0)
+
+    def _take(self, usage: TokenUsage, deadline: float, taken: list[int]) -> Outcome:
         journal = self._journal or self._get_journal()
         row = self._instance.row(usage, "background")
         try:
-            journal.take(row, deadline)
+            journal.take(row, taken, deadline)
         except OutboxError as error:
             # Slower than promised, but not lost. The line in the log is for a process that ends meanwhile.
             row["delivery"] = "direct"
@@ -174,11 +201,13 @@ class Tracker:
         checked = [_check(usage) for usage in usages]
         return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in checked]
 
-    async def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
-        """`record`, without blocking the event loop."""
-        import asyncio
+    def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Coroutine[Any, Any, Outcome]:
+        """`record`, without blocking the event loop: `outcome = await recorder.arecord(usage)`.
 
-        return await asyncio.to_thread(self.record, usage, deadline_s)
+        The record is handed to a thread at once, so that a task that is cancelled, even before its first step, loses
+        no record.
+        """
+        return in_thread(self.record, _check(usage), deadline_s)
 
     def flush(self, timeout_s: float | None = None) -> int:
         """Deliver what waits in the outbox, for so long (the record's deadline unless told); how many still wait."""
@@ -203,11 +232,11 @@ class Tracker:
 
         return call.record_response(self, response, deadline_s, fields)
 
-    async def arecord_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
-        """`record_response`, without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.record_response, response, deadline_s, **fields)
+    def arecord_response(
+        self, response: object, deadline_s: float | None = None, **fields: Any
+    ) -> Coroutine[Any, Any, Outcome]:
+        """`record_response`, without blocking the event loop; handed to a thread at once, as `arecord` does."""
+        return in_thread(self.record_response, response, deadline_s, **fields)
 
     def track(self, **fields: Any) -> Call:
         """Time an AI call and record it, its failure too: `with recorder.track(user_id=…) as call:` (or `async with`).
@@ -250,27 +279,17 @@ class Tracker:
             self._pool.close()
         if journal and journal.taken != taken:
             journal.wake()  # records came meanwhile
-        else:
-            lifetime.let_go(self)
 
     def _record_captured(self, *, ending: bool = False) -> None:
         """Record abandoned streams and, at the end, the background responses that were never retrieved."""
-        modules = sys.modules  # whoever captured no call has loaded none of these
+        modules = sys.modules  # a process that captured no call has imported none of these
         if (abandoned := modules.get("tracker.recording.capture.abandoned")) is not None:
             abandoned.record_abandoned()
         if ending and (later := modules.get("tracker.recording.capture.later")) is not None:
             later.record_never_retrieved(self)
 
-    def _before_fork(self, stack: ExitStack) -> None:
-        """Let no other thread be halfway through something that the child would then wait for for ever."""
-        if self._making.acquire(timeout=_MAKING_S):
-            stack.callback(self._making.release)
-        if self._journal is not None:
-            self._journal.before_fork(stack)
-
     def _after_fork(self) -> None:
         """A child is a recording process of its own: it numbers its records anew."""
-        self._making = threading.RLock()
         self._instance = Instance(self.settings.runtime)
         self._breaker.reset()
         if self._journal is not None:

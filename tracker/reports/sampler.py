@@ -84,7 +84,7 @@ class Sampler:
                 self._wake()
                 self._lock.wait_for(lambda: self._looked_at != tried, timeout_s)
             if self._trouble is not None:
-                raise self._trouble
+                raise self._trouble.copy()
             if self._sample is None:
                 raise SettingError("The connections can't be looked at: the first look takes too long.")
             return self._sample
@@ -113,7 +113,7 @@ class Sampler:
             try:
                 found: Sample | TrackerError = self._ask()
             except TrackerError as error:
-                found = error
+                found = error.copy()
             except Exception as error:  # noqa: BLE001  an odd row ends one sample, not the sampler
                 background_tasks.record_failure("sample_connections", error)
                 found = SettingError(f"The connections can't be sampled ({type(error).__name__}); the log has details.")

@@ -15,7 +15,12 @@ from tracker.rollups.tables import STATE, qualified
 T = TypeVar("T")
 
 IDLE_S = 30
-_BUSY = TransientError("refreshing", "Somebody else is refreshing the rollups.", "It passes by itself.")
+
+
+def _busy() -> TransientError:
+    return TransientError("refreshing", "Somebody else is refreshing the rollups.", "It passes by itself.")
+
+
 _WAIT_S = 120.0
 
 
@@ -52,5 +57,5 @@ def patiently(work: Callable[[], T | None]) -> T:
             if error.code not in {"conflict", "deadlock", "locked"} or time.monotonic() >= end:
                 raise
         if time.monotonic() >= end:
-            raise _BUSY
+            raise _busy()
         time.sleep(0.1)

@@ -1,0 +1,64 @@
+"""Running numbers as ranges: as little memory for a million numbers in a row as for one."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+Range = tuple[int, int]
+# Numbers that come and go in turns make many ranges. Beyond this, those with the smallest number are merged.
+MOST_RANGES = 1000
+
+
+class NumberRanges:
+    """A set of running numbers.
+
+    >>> numbers = NumberRanges([1, 2, 3, 7])
+    >>> numbers.add(6)
+    >>> numbers.ranges
+    [(1, 3), (6, 7)]
+    """
+
+    def __init__(self, numbers: Iterable[int] = ()) -> None:
+        self.ranges: list[Range] = []
+        for number in numbers:
+            self.add(number)
+
+    def add(self, number: int) -> None:
+        """Add a number; the usual one follows the last one."""
+        self.add_range((number, number))
+
+    def add_range(self, added: Range) -> None:
+        """Add a range of numbers."""
+        ranges = self.ranges
+        first, last = added
+        if ranges and ranges[-1][1] + 1 == first:
+            ranges[-1] = (ranges[-1][0], last)
+            return
+        start = bisect_right(ranges, (first,))
+        if start and ranges[start - 1][1] + 1 >= first:
+            start -= 1
+        end = start
+        while end < len(ranges) and ranges[end][0] <= last + 1:
+            first, last = min(first, ranges[end][0]), max(last, ranges[end][1])
+            end += 1
+        ranges[start:end] = [(first, last)]
+        if len(ranges) > MOST_RANGES:
+            ranges[:2] = [(ranges[0][0], ranges[1][1])]
+
+    def without(self, numbers: Iterable[int]) -> list[Range]:
+        """The ranges that are left when these numbers are taken out.
+
+        >>> NumberRanges([1, 2, 3, 7]).without([2, 7])
+        [(1, 1), (3, 3)]
+        """
+        left: list[Range] = []
+        taken = sorted(set(numbers))
+        for first, last in self.ranges:
+            for number in taken[bisect_right(taken, first - 1) : bisect_right(taken, last)]:
+                if number > first:
+                    left.append((first, number - 1))
+                first = number + 1
+            if first <= last:
+                left.append((first, last))
+        return left
