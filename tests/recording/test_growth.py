@@ -262,6 +262,7 @@ def test_an_emptied_outbox_gives_its_pages_back_and_one_of_an_earlier_version_is
             with closing(sqlite3.connect(path, isolation_level=None)) as database:
                 database.execute("PRAGMA auto_vacuum = NONE")
                 database.executescript(_SCHEMA)
+                database.executescript("DROP INDEX records_by_instance; DROP TABLE drain")
         monkeypatch.setenv("TRACKER_OUTBOX", str(path))
         with Tracker(mode="background", database_url="", outbox=path, log_records=False) as recorder:
             recorder.record_many([a_call(metadata={"text": "x" * 20_000}) for _ in range(400)])
