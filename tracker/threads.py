@@ -252,11 +252,13 @@ class ForkGate:
     handshake: ForkSection
 
     def __init__(self) -> None:
+        self.handshake_runs: Callable[[], bool] = lambda: False
+        """Whether a connection that is being made has reached its handshake; the driver's module sets it."""
         self.reset()
 
     def begin_child(self) -> None:
         """Begin anew in a forked child, and remember whether a handshake of its parent was cut in two."""
-        broken = self.child_of_handshake or any(self.handshake.places())
+        broken = self.child_of_handshake or any(self.handshake.places()) or self.handshake_runs()
         self.reset()
         self.child_of_handshake = broken
 
@@ -280,7 +282,7 @@ class ForkGate:
             time.sleep(_FORK_PAUSE_S)
 
     def _is_used(self) -> bool:
-        return self.handshake.is_used() or self.importing.is_used() or self.file.is_used()
+        return self.handshake_runs() or self.handshake.is_used() or self.importing.is_used() or self.file.is_used()
 
     def open(self) -> None:
         """The fork is over."""

@@ -41,7 +41,7 @@ def test_closed_it_lets_everything_pass(breaker):
 
 def test_open_it_lets_one_pass_a_step(breaker, clock):
     breaker.opens(DOWN)
-    assert breaker.error is DOWN
+    assert str(breaker.error) == str(DOWN)
     assert not breaker.lets_pass()
     clock.now += 0.5
     assert [breaker.lets_pass() for _ in range(5)] == [True] + [False] * 4

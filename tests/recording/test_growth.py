@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import socket
+import sqlite3
+import threading
 import traceback
+import uuid
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support import a_call
+from faults import Proxy
+from hypothesis import given
+from hypothesis import strategies as st
+from support import a_call, eventually, python, run, value, with_role
 
 from tracker import Tracker
+from tracker.cli import main
 from tracker.errors import DatabaseError, OutboxError, TransientError
 from tracker.recording.breaker import Breaker
+from tracker.recording.number_ranges import NumberRanges
+from tracker.recording.outbox import Outbox
+from tracker.recording.outbox_file import _SCHEMA
 
 
 def depth(error: BaseException | None) -> int:
@@ -48,3 +64,248 @@ def test_the_circuit_breaker_keeps_no_frame_of_a_failed_call(new_tracker, proxy)
     assert (depth(error), error.__context__, error.__cause__) == (0, None, None)
     assert isinstance(recorder._breaker, Breaker)
     proxy.swallow = False
+
+
+# --- many records in one state ------------------------------------------------------------------------------------
+
+RECORDS = """
+import gc, json, logging, os, sys, threading, time
+sys.path.insert(0, "tests")
+from support import a_call
+from tracker import Tracker
+
+logging.getLogger("tracker").addHandler(logging.NullHandler())
+logging.getLogger("tracker").propagate = False
+mode, first, more, path = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+recorder = Tracker(mode=mode, outbox=path, log_records=False, max_retries=0, deadline_s=1)
+
+def facts():
+    gc.collect()
+    samples = []
+    for _ in range(20):
+        samples.append((len(os.listdir("/proc/self/fd")), threading.active_count()))
+        time.sleep(0.1)
+    rss = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    wal = os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0
+    return {"rss": rss, "fds": min(s[0] for s in samples), "threads": min(s[1] for s in samples), "wal": wal}
+
+def record(count):
+    statuses = set()
+    for _ in range(count):
+        statuses.add(recorder.record(a_call()).status)
+    return statuses
+
+record(first)
+before = facts()
+statuses = record(more)
+print(json.dumps({"before": before, "after": facts(), "statuses": sorted(statuses)}), flush=True)
+os._exit(0)
+"""
+UNREACHABLE = {
+    "down": "postgresql://u@127.0.0.1:1/db",
+    "no url": "",
+    "malformed url": "postgresql//nonsense",
+}
+STATES = [
+    "up",
+    "down",
+    "flapping",
+    "wrong password",
+    "table missing",
+    "no url",
+    "malformed url",
+    "outbox full",
+    "outbox locked",
+    "read-only disk",
+    "black hole",
+    "hanging alert url",
+]
+
+
+class State:
+    """What surrounds the recording process in one state."""
+
+    def __init__(  # noqa: C901  one branch a state
+        self, name: str, request: pytest.FixtureRequest, stack: ExitStack, path: Path
+    ) -> None:
+        self.path = path
+        self.env: dict[str, str] = {}
+        url = request.getfixturevalue("database_url")
+        if name in UNREACHABLE:
+            url = UNREACHABLE[name]
+        elif name == "wrong password":
+            clerk = request.getfixturevalue("clerk")
+            url = with_role(url, clerk.name, "not the password")
+        elif name == "table missing":
+            run(url, "DROP TABLE token_usage CASCADE")
+        elif name in {"flapping", "black hole", "outbox full", "outbox locked", "read-only disk"}:
+            proxy = request.getfixturevalue("proxy")
+            url, proxy.swallow = proxy.url, name != "flapping"
+            if name == "flapping":
+                stack.enter_context(flapping(proxy))
+        if name == "outbox full":
+            self.env["TRACKER_OUTBOX_MAX_MB"] = "1"
+        elif name == "outbox locked":
+            with closing(Outbox(path)) as outbox:
+                assert outbox.empty()
+            stack.enter_context(closing(sqlite3.connect(path, isolation_level=None))).execute("BEGIN IMMEDIATE")
+        elif name == "read-only disk":
+            self.path = request.getfixturevalue("read_only") / "outbox.db"
+        elif name == "hanging alert url":
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            url = UNREACHABLE["down"]
+            self.env["TRACKER_ALERT_URLS"] = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        if url:
+            self.env["DATABASE_URL"] = url
+
+
+@contextmanager
+def flapping(proxy: Proxy) -> Iterator[None]:
+    """A network that works and fails in turns."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.3):
+            proxy.swallow = not proxy.swallow
+            proxy.cut_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        proxy.swallow = False
+
+
+@pytest.mark.parametrize("how", ["direct", "background", "serverless"])
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    "much",
+    [
+        pytest.param((500, 1000), id="short"),
+        pytest.param((5000, 45_000), id="long", marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+    ],
+)
+def test_no_state_needs_more_the_longer_it_lasts(how, state, much, request, tmp_path):
+    if much[1] < 10_000 and (how, state) not in SHORT:
+        pytest.skip("One mode of each state is enough for the short form; -m long takes all.")
+    with ExitStack() as stack:
+        around = State(state, request, stack, tmp_path / "outbox.db")
+        env = {**around.env, "TRACKER_PLATFORM": "vercel" if how == "serverless" else "server"}
+        mode = "direct" if how == "serverless" else how
+        done = python("-c", RECORDS, mode, str(much[0]), str(much[1]), str(around.path), env=env, timeout=1700)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    before, after = found["before"], found["after"]
+    assert after["rss"] - before["rss"] <= 2_000_000, found
+    assert after["fds"] <= before["fds"], found
+    assert after["threads"] <= before["threads"], found
+    assert after["wal"] <= 8_000_000, found
+
+
+SHORT = {(("direct", "background", "serverless")[number % 3], state) for number, state in enumerate(STATES)}
+SHORT |= {("direct", "no url"), ("direct", "black hole")}
+
+
+# --- Trackers, files and numbers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["direct", "background"])
+def test_trackers_made_for_each_request_share_one_file_and_one_thread(mode, database_url, tmp_path):
+    def facts() -> tuple[int, int]:
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir())), sum(
+            t.name == "tracker-delivery" for t in threading.enumerate()
+        )
+
+    settings = {"mode": mode, "database_url": UNREACHABLE["down"], "outbox": tmp_path / "o.db", "log_records": False}
+    for _ in range(3):
+        Tracker(**settings, deadline_s=0.2, max_retries=0).record(a_call())
+    before = facts()
+    for _ in range(60):
+        Tracker(**settings, deadline_s=0.2, max_retries=0).record(a_call())
+    after = facts()
+    assert after[1] <= max(1, before[1])
+    assert after[0] - before[0] <= 2, (before, after)
+    with Tracker(**{**settings, "database_url": database_url}) as last:
+        eventually(lambda: last.flush(10) == 0, 30)
+    eventually(lambda: value(database_url, "SELECT count(*)::int FROM token_usage") == 63, 30)
+
+
+def test_a_tracker_whose_records_wait_is_kept_and_one_without_is_not(proxy, tmp_path):
+    settings = {"mode": "background", "database_url": proxy.url, "outbox": tmp_path / "o.db", "log_records": False}
+    proxy.swallow = True
+    kept = weakref.ref(made := Tracker(**settings, deadline_s=0.3))
+    made.record(a_call())
+    del made
+    gc.collect()
+    assert kept() is not None
+    proxy.swallow = False
+
+    def released() -> bool:
+        gc.collect()
+        return kept() is None
+
+    eventually(released, 30)
+    assert value(proxy.url, "SELECT count(*)::int FROM token_usage") == 1
+
+
+def test_an_emptied_outbox_gives_its_pages_back_and_one_of_an_earlier_version_is_converted(
+    database_url, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    for name, earlier in (("new.db", False), ("old.db", True)):
+        path = tmp_path / name
+        if earlier:
+            with closing(sqlite3.connect(path, isolation_level=None)) as database:
+                database.execute("PRAGMA auto_vacuum = NONE")
+                database.executescript(_SCHEMA)
+                database.executescript("DROP INDEX records_by_instance; DROP TABLE drain")
+        monkeypatch.setenv("TRACKER_OUTBOX", str(path))
+        with Tracker(mode="background", database_url="", outbox=path, log_records=False) as recorder:
+            recorder.record_many([a_call(metadata={"text": "x" * 20_000}) for _ in range(400)])
+        inode = path.stat().st_ino
+        assert main(["outbox", "drain"]) == 0
+        capsys.readouterr()
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("PRAGMA auto_vacuum").fetchone()[0] == 2
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert path.stat().st_size < 2_000_000
+        assert path.stat().st_ino == inode
+
+
+def test_numbers_are_kept_as_ranges():
+    numbers = NumberRanges()
+    for number in range(1, 100_000):
+        if number % 1000:
+            numbers.add(number)
+    assert len(numbers.ranges) == 100
+    for number in range(0, 100_000, 1000):
+        numbers.add(number)
+    assert numbers.ranges == [(0, 99_999)]
+
+
+@given(st.lists(st.integers(1, 60), max_size=60), st.sets(st.integers(1, 60)))
+def test_ranges_hold_exactly_their_numbers(added, taken):
+    numbers = NumberRanges(added)
+    held = [number for first, last in numbers.ranges for number in range(first, last + 1)]
+    assert held == sorted(set(added))
+    left = [number for first, last in numbers.without(taken) for number in range(first, last + 1)]
+    assert left == sorted(set(added) - taken)
+
+
+def test_ids_out_of_order_need_no_scan_of_the_whole_outbox_for_each_batch(new_tracker, tmp_path):
+    path = tmp_path / "outbox.db"
+    with closing(Outbox(path)) as outbox:
+        instance = str(uuid.uuid4())
+        rows = [(str(uuid.uuid4()), instance, n, json.dumps({"sequence": n}), 0.0) for n in range(1, 20_001)]
+        outbox.do(lambda database: database.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows))
+        plan = outbox.do(
+            lambda database: database.execute(
+                "EXPLAIN QUERY PLAN SELECT sequence FROM records WHERE instance = ? AND sequence > ? AND sequence < ?",
+                (instance, 1, 100),
+            ).fetchall()
+        )
+    assert "records_by_instance" in str(plan)

@@ -64,6 +64,9 @@ while True:
     point += step
 left = recorder.flush(30)
 recorder.close()
+end = time.monotonic() + 10
+while recorder.pool_stats().used and time.monotonic() < end:
+    time.sleep(0.01)  # the thread's last round
 statistics = recorder.pool_stats()
 os.write(1, json.dumps({"ids": entered, "missed": missed, "left": left, "points": point, "slow": slow,
                         "used": statistics.used}).encode())

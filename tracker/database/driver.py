@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import threading
 import time
@@ -12,7 +14,6 @@ import psycopg2
 import psycopg2.extensions
 
 from tracker import threads
-from tracker.database import reachability
 from tracker.database.failures import (
     MISSING_RIGHT,
     REPLICA_IDENTITY,
@@ -138,6 +139,7 @@ class _Attempt:
         self, url: DatabaseUrl, parameters: Mapping[str, str], kind: type[Connection], deadline: float
     ) -> None:
         self._url = url
+        self._before = _descriptors()
         self._parameters = parameters
         self._kind = kind
         self._deadline = deadline
@@ -148,10 +150,19 @@ class _Attempt:
         self.verbose = ""
 
     def run(self) -> None:
+        with fork_gate.handshake:  # not while the process is being forked
+            _running[id(self)] = self
+        try:
+            self._run()
+        finally:
+            _running.pop(id(self), None)
+
+    def _run(self) -> None:
         outcome: Connection | Exception
         dsn = ""
         try:
-            outcome = connected = self._connected()
+            dsn = psycopg2.extensions.make_dsn(**self._parameters)
+            outcome = connected = psycopg2.connect(dsn, connection_factory=self._kind)
             connected.autocommit = True
         except Exception as error:  # noqa: BLE001  a message in another encoding is a UnicodeDecodeError
             outcome = error
@@ -164,21 +175,16 @@ class _Attempt:
             self.verbose = _verbose_refusal(self._url, dsn, _text(outcome), self._deadline)
         self._done.set()
 
-    def _connected(self) -> Connection:
-        if self._url.host.startswith("/"):  # a socket of this machine is never encrypted
-            return self._log_in(self._parameters)
-        reached = reachability.reach(self._parameters, self._deadline)
-        try:
-            # OpenSSL's locks are held by this thread meanwhile, and a child would inherit them locked for ever.
-            with fork_gate.handshake:
-                return self._log_in({**self._parameters, **reached})
-        except psycopg2.OperationalError:
-            reachability.forget(self._parameters)
-            raise
+    def is_shaking_hands(self) -> bool:
+        """Whether a socket to the server is connected that wasn't there when this attempt began.
 
-    def _log_in(self, parameters: Mapping[str, str]) -> Connection:
-        dsn = psycopg2.extensions.make_dsn(**parameters)
-        return psycopg2.connect(dsn, connection_factory=self._kind)
+        Before that libpq waits for the name service or the network, and holds none of OpenSSL's locks.
+        """
+        if self._url.host.startswith("/"):  # a socket of this machine is never encrypted
+            return False
+        ports = {int(port or 5432) for port in self._url.port.split(",")}
+        now = _descriptors()
+        return now is None or any(_peer_port(number) in ports for number in now - (self._before or set()))
 
     def result(self, timeout_s: float) -> Connection | Exception | None:
         self._done.wait(timeout_s)
@@ -237,6 +243,39 @@ def _ask_verbosely(dsn: str, deadline: float) -> str:
         if connection is not None:
             connection.close()
     return ""
+
+
+_running: dict[int, _Attempt] = {}
+
+
+def _handshake_runs() -> bool:
+    return any(attempt.is_shaking_hands() for attempt in tuple(_running.values()))
+
+
+def _descriptors() -> set[int] | None:
+    """The open file descriptors of this process, None where they can't be listed."""
+    try:
+        return {int(name) for name in os.listdir("/dev/fd")}  # noqa: PTH208  a Path costs more
+    except (OSError, ValueError):
+        return None
+
+
+def _peer_port(descriptor: int) -> int | None:
+    """The port that a connected TCP socket leads to, None for anything else."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        return None
+    try:
+        peer = sock.getpeername()
+    except OSError:  # not connected yet
+        return None
+    finally:
+        sock.detach()
+    return int(peer[1]) if isinstance(peer, tuple) and len(peer) > 1 else None
+
+
+fork_gate.handshake_runs = _handshake_runs
 
 
 def translate(

@@ -97,6 +97,9 @@ class Deadline:
     def __call__(self, cut_at: float) -> Deadline:
         """Raises `SetupError` where no thread can be had that would do the cutting."""
         self._cut_at = cut_at
+        if cut_at <= time.monotonic():
+            self._look()
+            return self
         # A time that has passed was never scheduled: its call was interrupted.
         unscheduled = cut_at < self._scheduled_for or self._scheduled_for < time.monotonic() - 1
         if unscheduled and not self._schedule(cut_at):

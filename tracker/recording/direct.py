@@ -30,6 +30,8 @@ _OUR_OWN = {"pool_exhausted", "no_thread"}
 # By how much of its deadline a record may be late when the outbox is locked too; as much is kept back for opening it.
 _LATE_SHARE = 0.1
 _RESERVE_S = 1.0
+# Importing and opening the outbox takes that long on a busy machine, once in a process.
+_OPENING_S, _OPENING_SHARE = 0.15, 0.15
 
 
 class DirectWriter:
@@ -59,7 +61,7 @@ class DirectWriter:
         attempts = Attempts()
         started = time.perf_counter()
         down = self._breaker.error
-        reserve_s = max(0.0, min(_RESERVE_S, (deadline - time.monotonic()) * _LATE_SHARE))
+        reserve_s = _reserve_s(deadline - time.monotonic(), made=self._used_journal() is not None)
         try:
             new = self._deliver(row, deadline - reserve_s, attempts, down)
         except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
@@ -151,6 +153,13 @@ class DirectWriter:
             self.behind = False  # its thread sees to it
         elif deadline - time.monotonic() >= _CATCH_UP_LEFT_S:
             self.behind = journal.catch_up(deadline, _CATCH_UP_ROWS)
+
+
+def _reserve_s(left_s: float, *, made: bool) -> float:
+    """How much of a record's time is kept back for queueing it; more where the outbox has yet to be opened."""
+    reserve_s = min(_RESERVE_S, left_s * _LATE_SHARE)
+    opening_s = 0.0 if made else min(_OPENING_S, left_s * _OPENING_SHARE)
+    return max(0.0, reserve_s + opening_s)
 
 
 def _outcome(status: Any, row: dict[str, Any], attempts: Attempts, error: str | None = None) -> Outcome:

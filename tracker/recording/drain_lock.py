@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tracker.recording.outbox_file import OutboxFile
 
 STALE_S = 60.0
-_TABLE = "CREATE TABLE IF NOT EXISTS drain (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER, beat_at REAL)"
+TABLE = "CREATE TABLE IF NOT EXISTS drain (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER, beat_at REAL)"
 _READ = "SELECT generation, beat_at FROM drain"
 _BEAT = "UPDATE drain SET beat_at = ? WHERE generation = ?"
 _TAKE_OVER = (
@@ -160,11 +160,6 @@ class DrainLock:
 
     def _lock_file(self, generation: int) -> Path:
         return Path(f"{self._file.path}.lock" + (f"-{generation}" if generation else ""))
-
-
-def create_table(database: sqlite3.Connection) -> None:
-    """Make the table that holds the generation."""
-    database.execute(_TABLE)
 
 
 def superseded(path: Path) -> OutboxError:

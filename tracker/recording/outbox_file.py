@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 # Says that a file is an outbox (sqlite.org, "PRAGMA application_id").
 _APPLICATION_ID = 0x746B7472
+# Which numbers of a process wait is asked while a batch is on its way, however many records there are.
+_INDEX = "CREATE INDEX IF NOT EXISTS records_by_instance ON records (instance, sequence)"
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 PRAGMA application_id = {_APPLICATION_ID};
@@ -38,10 +40,10 @@ CREATE TABLE IF NOT EXISTS set_aside (
     document TEXT NOT NULL, queued_at REAL NOT NULL, reason TEXT NOT NULL,
     PRIMARY KEY (id, instance, sequence)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, document TEXT NOT NULL);
+{_INDEX};
+{drain_lock.TABLE};
 COMMIT;
 """
-# Which numbers of a process wait is asked while a batch is on its way, however many records there are.
-_INDEX = "CREATE INDEX IF NOT EXISTS records_by_instance ON records (instance, sequence)"
 _TABLES = {"records", "set_aside", "notes"}
 _ANYTHING = "EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM set_aside) OR EXISTS (SELECT 1 FROM notes)"
 # SQLite's primary result codes. A message could change, these can't.
@@ -236,11 +238,10 @@ class OutboxFile:
         database.execute(f"PRAGMA max_page_count = {self._max_mb * 1_000_000 // page_size}")
         if not tables >= _TABLES:
             database.executescript(_SCHEMA)
-            database.execute(_INDEX)
             with self._locks.hold("lock"):  # the sign by which a damaged outbox is known
                 pass
-        if "drain" not in tables:
-            drain_lock.create_table(database)
+        elif "drain" not in tables:
+            database.execute(drain_lock.TABLE)
 
     # --- the size of the file ---
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BUSY = {"outbox_busy", "outbox_inherited"}
 _BUSY_AGAIN_S = 1.0
 _SECOND_PATIENCE_S = 0.2
-_SHORT_PATIENCE_S = 0.02
+_AGAIN_PATIENCE_S = 0.05
 # A record's delivery is "background" if one of these processes' numbers recorded it; more are hardly alive at once.
 _MOST_INSTANCES = 200
 
@@ -49,9 +49,13 @@ class SharedOutbox:
 
     def append_next(self, make: Callable[[], Waiting], patience_s: float) -> None:
         """Make the record durable that `make` gives. Raises `OutboxError`."""
-        now = time.monotonic()
+        if time.monotonic() < self._busy_until:
+            self.second.append_next(make, min(patience_s, _SECOND_PATIENCE_S))
+            return
+        was_busy = self._busy_until > float("-inf")
         try:
-            self.outbox.append_next(make, patience_s if now >= self._busy_until else _SHORT_PATIENCE_S)
+            self.outbox.append_next(make, min(patience_s, _AGAIN_PATIENCE_S) if was_busy else patience_s)
+            self._busy_until = float("-inf")
         except OutboxError as error:
             if error.code not in _BUSY:
                 raise
