@@ -350,3 +350,11 @@ def test_a_long_hostile_message_is_looked_up_in_no_time():
     error = explain_connect(f'connection to server at "h", port 1 failed: FATAL:  {said}', clean("postgresql://u@h/d"))
     assert time.monotonic() - started < 2
     assert len(error.server_words or "") <= 200
+
+
+def test_a_mode_of_tls_in_the_environment_that_cannot_be_read_makes_no_connection(proxy, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setenv("PGSSLMODE", "REQUIRE")
+        error = refusal(proxy.url)
+    assert (error.code, type(error)) == ("parameter_invalid", SetupError)
+    assert proxy.connections == 0

@@ -163,6 +163,10 @@ CAUSES: dict[str, Cause] = {
         "The pooler at {server} refused a connection parameter.",
         "Remove extra parameters and the PGOPTIONS variable.",
     ),
+    "parameter_invalid": Cause(
+        "A connection parameter can't be read: of DATABASE_URL, or a PG… variable of the environment.",
+        "Correct it; PGSSLMODE, PGSSLROOTCERT and their like count where DATABASE_URL says nothing.",
+    ),
     "session_pool_full": Cause(
         "The session pooler at {server} has no connection left: in session mode each client keeps one.",
         "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon): at Supabase only the port"
