@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -171,3 +172,15 @@ def test_what_hardly_ever_fails_is_no_multiple_of_zero() -> None:
 
     found = Unusual(measure="errors", model=None, today=8.0, usual=0.3)
     assert sentence(found, "Wed") == "8 calls failed, where usually hardly any do by this time on Wed."
+
+
+@pytest.mark.parametrize(
+    ("browsers", "zone", "foreign"),
+    [("Asia/Seoul", "Asia/Seoul", None), ("Mars/Base", "UTC", "Mars/Base"), (None, "UTC", None)],
+)
+def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypatch, browsers, zone, foreign):
+    import _range
+
+    monkeypatch.setattr(_range.st, "context", SimpleNamespace(timezone=browsers))
+    assert _range.home_zone() == zone
+    assert _range.foreign_zone() == foreign
