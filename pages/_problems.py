@@ -51,7 +51,7 @@ def guarded(draw: Callable[[], None], *, recovers: bool = False) -> None:
 def show_any(error: Exception) -> None:
     """The box for any error; one that nobody foresaw gets a reference that the log has too."""
     if isinstance(error, DatabaseError):
-        _box(_title(error.code), told(error.sentence), told(error.remedy))
+        _box(_title(error.code), told(error.cause), told(error.remedy))
     elif isinstance(error, SettingError):
         _box(_("A setting can't be used"), told(str(error)), _("Correct it and start the dashboard again."))
     else:

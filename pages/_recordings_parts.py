@@ -85,7 +85,7 @@ def _read_back(reader: Reader, outcome: Outcome) -> dict[str, object] | str | No
     try:
         return usage.record(reader, outcome.id)
     except DatabaseError as error:
-        return error.sentence
+        return error.cause
 
 
 def _steps(made: Made, row: dict[str, object] | str | None) -> Iterator[tuple[bool, str]]:

@@ -20,6 +20,8 @@ _PARTLY = {"background_on_serverless", "few_slots", "outbox_damaged", "outbox_un
 _EXPLAINED_BY = {
     "few_slots": "connections.py",
     "too_many_connections": "connections.py",
+    "session_pool_full": "connections.py",
+    "pool_exhausted": "connections.py",
     "outbox_waiting": "performance.py",
     "outbox_set_aside": "performance.py",
     "records_missing": "performance.py",

@@ -102,7 +102,7 @@ class Watch:
                 trouble = error
         advice, only_reads = self._diagnosis(reader, works=trouble is None)
         if trouble is not None:
-            return Found(trouble=getattr(trouble, "sentence", None) or str(trouble), advice=advice)
+            return Found(trouble=getattr(trouble, "cause", None) or str(trouble), advice=advice)
         waiting = book.waiting if book else 0
         return Found(
             missing=book.missing if book else 0,

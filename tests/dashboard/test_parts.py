@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -195,3 +196,15 @@ def test_a_download_with_two_columns_of_one_name_keeps_both() -> None:
 
     data = pd.DataFrame([["=a", 1, "=b"]], columns=["total", "calls", "total"])
     assert spreadsheet_csv(data).decode().splitlines() == ['"total","calls","total"', """"'=a",1,"'=b\""""]
+
+
+@pytest.mark.parametrize(
+    ("browsers", "zone", "foreign"),
+    [("Asia/Seoul", "Asia/Seoul", None), ("Mars/Base", "UTC", "Mars/Base"), (None, "UTC", None)],
+)
+def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypatch, browsers, zone, foreign):
+    import _range
+
+    monkeypatch.setattr(_range.st, "context", SimpleNamespace(timezone=browsers))
+    assert _range.home_zone() == zone
+    assert _range.foreign_zone() == foreign

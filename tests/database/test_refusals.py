@@ -342,3 +342,19 @@ def test_a_wrong_password_on_a_server_of_another_role(debian):
         run(server.admin_url, "CREATE ROLE app LOGIN PASSWORD 'right'")
         assert refusal(with_role(server.url("app"), "app", "wrong")).code == "password_wrong"
         assert refusal(server.url("app")).code == "password_missing"
+
+
+def test_a_long_hostile_message_is_looked_up_in_no_time():
+    said = "호스트, 사용자, 데이터베이스, pg_hba " * 20_000
+    started = time.monotonic()
+    error = explain_connect(f'connection to server at "h", port 1 failed: FATAL:  {said}', clean("postgresql://u@h/d"))
+    assert time.monotonic() - started < 2
+    assert len(error.server_words or "") <= 200
+
+
+def test_a_mode_of_tls_in_the_environment_that_cannot_be_read_makes_no_connection(proxy, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setenv("PGSSLMODE", "REQUIRE")
+        error = refusal(proxy.url)
+    assert (error.code, type(error)) == ("parameter_invalid", SetupError)
+    assert proxy.connections == 0

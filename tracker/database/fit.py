@@ -42,7 +42,7 @@ def _question() -> str:
 def refused_defaults(ask: Ask, table: Table) -> list[str]:
     """One sentence for each constraint that refuses what we store by ourselves; empty where all fits.
 
-    `ask` answers a question, or returns None where it can't be answered; it must keep the transaction usable.
+    `ask` answers a question, or returns None where it can't be answered.
     """
     if table.kind not in {"r", "p"} or not (rows := ask(_question(), {"schema": table.schema})):
         return []

@@ -153,7 +153,6 @@ class _Run:
                     *adoption.objections(table),
                     *adoption.remarks(table),
                     *self._zone_remark(table),
-                    *self._unfit(connection, table),
                 ]
                 for version, name in _FILES.items():
                     if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
@@ -165,6 +164,7 @@ class _Run:
                 if not complete and _has_few_rows(connection):
                     self._build(connection, connection, table, done)
                     complete = True
+            self.result.remarks += self._unfit(connection, table)
             if not complete:
                 self._step_indexes_freely(connection, table, done)
         finally:
@@ -213,14 +213,16 @@ class _Run:
             self._do(connection, statement)
 
     def _unfit(self, connection: Connection, table: Table) -> list[str]:
-        """What the table's own constraints refuse of ours, and rows that no figure counts."""
+        """What the table's own constraints refuse of ours, and rows that no figure counts; asked without a lock."""
+
+        limits = f"SET LOCAL search_path = {quote(self._schema)}, pg_catalog; SET LOCAL statement_timeout = '5s'; "
 
         def ask(question: str, parameters: Mapping[str, Any] | None) -> list[tuple[Any, ...]] | None:
-            execute(connection, "SAVEPOINT asked")
             try:
-                return execute(connection, question, parameters)[1]
+                return execute(connection, limits + question, parameters)[1]
             except DatabaseError:
-                execute(connection, "ROLLBACK TO SAVEPOINT asked")
+                if connection.closed:
+                    raise
                 return None
 
         count = fit.undated(ask, table)

@@ -28,7 +28,7 @@ def _statement(schema: str, name: str, unique_id_index: str | None) -> str:
     identity = "FULL"
     if name == TABLE and unique_id_index:
         identity = f"USING INDEX {quote(unique_id_index)}"
-    return f"ALTER TABLE {quote(schema)}.{name} REPLICA IDENTITY {identity};"
+    return " ".join(("ALTER TABLE", f"{quote(schema)}.{name}", "REPLICA IDENTITY", f"{identity};"))
 
 
 def give_identities(connection: Connection, schema: str) -> None:

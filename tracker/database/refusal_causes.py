@@ -19,6 +19,10 @@ CAUSES: dict[str, Cause] = {
         "Copy user and password into DATABASE_URL again, with special characters percent-encoded: a user that isn't"
         " there is refused in the same words.",
     ),
+    "password_expired": Cause(
+        "The password of user {user} on {server} has expired.",
+        "Set a new one, or a later date: ALTER ROLE … PASSWORD … VALID UNTIL ….",
+    ),
     "password_missing": Cause(
         "The server {server} asks for a password and the URL holds none.",
         "Write it into DATABASE_URL: postgresql://user:password@host/database.",
@@ -147,8 +151,8 @@ CAUSES: dict[str, Cause] = {
         passes=True,
     ),
     "pooler_full": Cause(
-        "The pooler at {server} is out of memory.",
-        "It passes by itself; if it stays so, give the pooler more memory.",
+        "The server or pooler at {server} is out of memory, disk or processes.",
+        "If it doesn't pass by itself, give it more.",
         passes=True,
     ),
     "pooler_config": Cause(
@@ -158,6 +162,10 @@ CAUSES: dict[str, Cause] = {
     "parameter_refused": Cause(
         "The pooler at {server} refused a connection parameter.",
         "Remove extra parameters and the PGOPTIONS variable.",
+    ),
+    "parameter_invalid": Cause(
+        "A connection parameter can't be read: of DATABASE_URL, or a PG… variable of the environment.",
+        "Correct it; PGSSLMODE, PGSSLROOTCERT and their like count where DATABASE_URL says nothing.",
     ),
     "session_pool_full": Cause(
         "The session pooler at {server} has no connection left: in session mode each client keeps one.",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
 MAX_WORDS = 200
+_LONGEST_TEXT = 20_000
+_LONGEST = 1000  # of a message that is looked up: whatever answers at the address chose it
 
 
 class Refusal(NamedTuple):
@@ -64,10 +66,16 @@ _CACHED = re.compile(r"server login has been failing, cached error: (.*) \(serve
 
 
 @cache
-def _known() -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _known() -> tuple[tuple[str, str], ...]:
     text = Path(__file__).with_name("refusals.tsv").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in text.splitlines() if line and not line.startswith("#"))
-    return tuple((code, re.compile(pattern, re.IGNORECASE)) for code, pattern, _ in rows)
+    return tuple((code, pattern) for code, pattern, _ in rows)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compiled when it is first tried: most refusals are among the first ones of the list."""
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def find(text: str, url: DatabaseUrl, verbose: str = "") -> Finding:
@@ -77,6 +85,7 @@ def find(text: str, url: DatabaseUrl, verbose: str = "") -> Finding:
     A reason given by a server comes before a failure of the network, and before the demand for encryption, since
     the attempt with TLS was refused for another reason.
     """
+    text, verbose = text[:_LONGEST_TEXT], verbose[:_LONGEST_TEXT]
     states = {refusal.message: refusal for refusal, _ in _refusals(verbose)}
     found = []
     for refusal, where in _refusals(text):
@@ -142,8 +151,8 @@ def _of_text(message: str, url: DatabaseUrl) -> str | None:
     """The first known message that matches; names in quotes and hosts can't decide."""
     for host in url.host.split(","):
         message = message.replace(f'"{host}"', '""')
-    plain = " ".join(_QUOTED.sub('""', message).split())
-    return next((code for code, pattern in _known() if pattern.search(plain)), None)
+    plain = " ".join(_QUOTED.sub('""', message[:_LONGEST]).split())
+    return next((code for code, pattern in _known() if _compiled(pattern).search(plain)), None)
 
 
 def passes(finding: Finding) -> bool:

@@ -144,7 +144,7 @@ class _Run:
                 found = self._shown(self._usage.id)
                 evidence = f"The dashboard {'reads' if found else 'does not find'} the row by its id."
             except DatabaseError as error:
-                found, evidence = False, error.sentence
+                found, evidence = False, error.cause
             self._enter("dashboard shows it", found, evidence, started)
         if self._rollup is None:
             self._skip("rollup", "This database has no rollups to look into.")

@@ -29,6 +29,7 @@ LEFT_OUT: dict[str, Any] = {
 
 # With synchronous_commit = off a crash of the server can take a row that was confirmed. It ends with the transaction.
 _DURABLY = "SET LOCAL synchronous_commit = local; "
+_TOO_LARGE = {"22001", "22003"}
 _FILLED_ON_DELIVERY = {"connection_ms", "retry_count", "delivery"}
 
 
@@ -109,7 +110,7 @@ def insert(connection: Connection, target: Target, row: Row, prefix: str = "", s
 
 def _with_column(error: RecordError, target: Target, row: Row) -> DatabaseError:
     """The error with the column whose value is too long or too large; PostgreSQL doesn't say which."""
-    if error.sqlstate not in {"22001", "22003"}:
+    if error.sqlstate not in _TOO_LARGE:
         return error
     for name, limit in target.limits:
         value = row.get(name)
@@ -155,7 +156,9 @@ def insert_waiting(
         try:
             count += execute(connection, target.durably + prefix + _waiting(target, missing), parameters)[0]
         except RecordError as error:
-            raise (_with_column(error, target, json.loads(texts[0])) if len(texts) == 1 else error) from None
+            if len(texts) > 1 or error.sqlstate not in _TOO_LARGE:  # a document may be no JSON at all
+                raise
+            raise _with_column(error, target, json.loads(texts[0])) from None
     return count
 
 
