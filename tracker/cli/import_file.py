@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,14 @@ from typing import Any
 
 from tracker.cli import common
 from tracker.cli.terminal import print_error
+from tracker.database.driver import Connection
+from tracker.database.locate import Database
+from tracker.database.table import read_table
 from tracker.errors import SettingError
 from tracker.recording.batch import BatchWriter, Refused
 from tracker.recording.copying import CopyWriter
+from tracker.recording.statement import Target, absent
+from tracker.rollups.pruned import REASON, PrunedQuarters
 from tracker.sources import profiled
 from tracker.sources.csv_file import read_calls
 from tracker.sources.decimal_marks import MARKS
@@ -56,6 +61,11 @@ def add_parser(commands: Any) -> None:
         + ", ".join(("tracker-log", *ready()))
         + ", one of your own, or a .toml file. tracker-log is a platform's log with records that couldn't be delivered",
     )
+    parser.add_argument(
+        "--add-to-pruned",
+        action="store_true",
+        help="also add calls of a time from which calls were pruned; only for calls that were never imported",
+    )
     parser.add_argument("--save-profile", metavar="NAME", help="keep --map, --set and --timezone for the next file")
     parser.set_defaults(run=run)
 
@@ -72,11 +82,14 @@ def _run_log(arguments: argparse.Namespace) -> int:
     with InputFile(arguments.file) as file:
         database = common.database()
         with closing(database.connect()) as connection:
+            pruned = _pruned(connection, database, arguments)
             writer = BatchWriter(connection, database.url.schema)
             records = LogRecords(file.text)
             for line, record in records:
                 if isinstance(record, str):
                     problems.append((line, record))
+                elif record["created_at"] in pruned and _absent(connection, database, [str(record["id"])]):
+                    problems.append((line, REASON))
                 else:
                     problems += writer.add(record, line)
             problems += writer.flush()
@@ -107,12 +120,51 @@ def _run_file(arguments: argparse.Namespace) -> int:
             CopyWriter(connection, database.url.schema) as writer,
         ):
             try:
-                _store(calls, writer, rejects, file.read_share)
+                _store(_unpruned(calls, connection, database, arguments, writer), writer, rejects, file.read_share)
             except KeyboardInterrupt:
                 writer.flush()  # what is on its way arrives, and is counted
                 print_error(f"Interrupted; {writer.new} rows are recorded. The same command adds the rest.")
                 return 130
     return _report(writer, rejects, path, file)
+
+
+def _pruned(connection: Connection, database: Database, arguments: argparse.Namespace) -> PrunedQuarters:
+    if arguments.add_to_pruned:
+        return PrunedQuarters(frozenset())
+    return PrunedQuarters.read(connection, read_table(connection, database.url.schema))
+
+
+def _absent(connection: Connection, database: Database, ids: Sequence[str]) -> set[str]:
+    return absent(connection, Target.read(connection, database.url.schema), ids)
+
+
+def _unpruned(
+    found: Iterator[Calls | Reject | None],
+    connection: Connection,
+    database: Database,
+    arguments: argparse.Namespace,
+    writer: CopyWriter,
+) -> Iterator[Calls | Reject]:
+    """The file's calls; those of pruned quarters that are not in the table are rejects.
+
+    A content id that prune removed can't be told from a new one: without this, the same file again would double sums.
+    """
+    pruned = _pruned(connection, database, arguments)
+    for rows in found:
+        if rows is None:
+            continue
+        if isinstance(rows, Reject) or not (places := pruned.places(rows.moments)):
+            yield rows
+            continue
+        ids = [rows.columns["id"][place] for place in places]
+        writer.wait()  # it uses the same connection
+        unknown = _absent(connection, database, ids)
+        rejected = {place for place, record_id in zip(places, ids, strict=True) if record_id in unknown}
+        for place in sorted(rejected):
+            line, cells = rows.source(place)
+            yield Reject(line, REASON, cells)
+        if len(rejected) < len(rows.moments):
+            yield rows.without(rejected)
 
 
 def _report(writer: CopyWriter, rejects: RejectsFile, path: Path, file: InputFile) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tracker import settings
 from tracker.cli import common
+from tracker.cli.terminal import print_error
 from tracker.database.driver import Connection
 from tracker.database.publications import give_identities, require_identity
 from tracker.database.table import read_table
@@ -45,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         progress.end()
         _print_sums(found)
         _print_reasons(found)
+        for remark in found.remarks:
+            print_error(remark)
         if arguments.dry_run:
             print(f"{found.changed:,} calls would change; nothing was written.{_others(found, 'would get')}")
             return 0

@@ -35,6 +35,8 @@ _LONGEST_SOCKET_DIR = 103 - len("/.s.PGSQL.5432")
 # pg_ctl and initdb put paths between double quotes and hand them to a shell.
 # What isn't UTF-8 arrives as lone surrogates, and initdb refuses it.
 _UNUSABLE = re.compile('["$`\\\\\x00-\x1f\x7f\ud800-\udfff]')
+# Longer than another process takes for initdb and the start on a slow machine.
+_LOCK_WAIT_S = 120.0
 _servers: dict[Path, _Server] = {}
 
 
@@ -107,14 +109,19 @@ class _Server:
         return DatabaseUrl(params={"host": str(self._socket_dir()), "user": "postgres", "dbname": "postgres"})
 
     def join(self) -> None:
-        embedded_home.make(self.base)
+        embedded_home.make(self.base, is_default=self.base == _base(None))
         if os.geteuid() == 0:
             self._as_account = _account()
             embedded_home.open_way(self.base, self._as_account["user"], self._as_account["group"])
         if self._users is None:
             # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
-            self._users = (self.base / "users.lock").open("a")
-            _flock(self._users, exclusive=False)
+            users = embedded_home.open_lock(self.base / "users.lock")
+            try:
+                embedded_home.flock(users, exclusive=False, wait_s=_LOCK_WAIT_S)
+            except BaseException:
+                users.close()
+                raise
+            self._users = users
             atexit.register(self.leave)
         with _exclusive(self.base / "start.lock"):
             if os.geteuid() == 0:
@@ -128,7 +135,7 @@ class _Server:
         if self._users is None or self._pid != os.getpid():
             return
         with suppress(OSError):
-            _flock(self._users, exclusive=True, wait=False)
+            embedded_home.flock(self._users, exclusive=True)
             self._pg_ctl("stop", "-m", "fast", check=False)
         self._users.close()
         self._users = None
@@ -167,6 +174,7 @@ class _Server:
     def _make_sockets(self, sockets: Path) -> None:
         if not os.path.lexists(sockets):
             sockets.mkdir(mode=0o700)
+            sockets.chmod(0o700)  # the umask may have taken this away
         embedded_home.check_own(sockets, os.geteuid(), self._as_account.get("user", os.geteuid()))
         self._give(sockets)
 
@@ -233,14 +241,8 @@ def _account() -> dict[str, Any]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _flock(file: IO[str], *, exclusive: bool, wait: bool = True) -> None:
-    import fcntl
-
-    fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-
-
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    with path.open("a") as file:  # whatever it holds stays in it
-        _flock(file, exclusive=True)
+    with embedded_home.open_lock(path) as file:  # what it contains stays in it
+        embedded_home.flock(file, exclusive=True, wait_s=_LOCK_WAIT_S)
         yield

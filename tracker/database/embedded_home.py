@@ -10,7 +10,10 @@ import shlex
 import shutil
 import stat
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from tracker.errors import SetupError
 
@@ -20,13 +23,66 @@ _OURS = "made-by-token-tracker"
 _DATA = "data"
 
 
-def make(base: Path) -> None:
-    """Make the directory. As root those made here, and only those, can be passed through by the server's account."""
-    missing = [path for path in (base, *base.parents) if not path.exists()]
-    base.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        for path in missing:
-            path.chmod(path.stat().st_mode & 0o777 | 0o011)
+def make(base: Path, *, is_default: bool = False) -> None:
+    """Make the directory, closed to other users under any umask.
+
+    As root those made here, and only those, can be passed through by the server's account. The default directory, which
+    nobody else uses, is closed also if an earlier version left it open to writers.
+    """
+    mode = 0o711 if os.geteuid() == 0 else 0o700
+    for path in reversed([path for path in (base, *base.parents) if not path.exists()]):
+        with suppress(FileExistsError):
+            path.mkdir(mode=mode)
+            path.chmod(mode)
+    found = base.stat()
+    if is_default and found.st_uid == os.geteuid() and found.st_mode & 0o022:
+        base.chmod(found.st_mode & 0o7755)
+
+
+def open_lock(path: Path) -> IO[str]:
+    """The lock file, made if it is missing: other users can't open it, and so can't hold its lock. Raises `OSError`."""
+    file = open(path, "a", encoding="utf-8", opener=_open_private)  # noqa: SIM115  closing it ends the lock
+    if os.fstat(file.fileno()).st_uid == os.geteuid():
+        os.fchmod(file.fileno(), 0o600)
+    return file
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def flock(file: IO[str], *, exclusive: bool, wait_s: float = 0.0) -> None:
+    """Take the lock within the time. Raises `BlockingIOError` without a wait, `SetupError` after one."""
+    import fcntl
+
+    how = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
+    end_s = time.monotonic() + wait_s
+    while True:
+        try:
+            return fcntl.flock(file, how)
+        except BlockingIOError:
+            if not wait_s:
+                raise
+            if time.monotonic() >= end_s:
+                raise SetupError(
+                    "embedded_busy",
+                    f"The embedded database can't start: another process{_holder(file)} has held the lock {file.name}"
+                    f" for {wait_s:.0f} s.",
+                    "End that process, or set TRACKER_EMBEDDED_DIR to another directory, or DATABASE_URL.",
+                ) from None
+        time.sleep(0.05)
+
+
+def _holder(file: IO[str]) -> str:
+    """The process that holds the lock, where the system tells."""
+    inode = os.fstat(file.fileno()).st_ino
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return ""
+    held = [parts for parts in map(str.split, lines) if len(parts) > 5 and parts[1] == "FLOCK"]
+    pids = {parts[4] for parts in held if parts[5].endswith(f":{inode}")} - {"0", "-1"}
+    return f" ({', '.join(sorted(pids))})" if pids else ""
 
 
 def open_way(base: Path, user: int, group: int) -> None:
@@ -60,8 +116,10 @@ def _lets_pass(found: os.stat_result, user: int, group: int) -> bool:
 def begin(base: Path) -> tuple[Path, Path]:
     """A new directory with our mark, and an empty one in it for initdb, which takes no other."""
     making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=base))
+    making.chmod(0o700)  # the umask may take this away
     (making / _OURS).touch()
-    (making / _DATA).mkdir(mode=0o700)
+    (making / _DATA).mkdir()
+    (making / _DATA).chmod(0o700)
     return making, making / _DATA
 
 

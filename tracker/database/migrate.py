@@ -176,7 +176,7 @@ class _Run:
         applied, statements = len(self.result.applied), len(self.result.statements)
         execute(connection, "BEGIN")
         try:
-            execute(connection, "SELECT set_config('search_path', %s, true)", (quote(self._schema),))
+            execute(connection, f"SET LOCAL search_path = {quote(self._schema)}")
             execute(connection, "SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
             execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_lock_key(self._schema),))
             yield

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from tracker.database.table import COLUMN_NAMES, DEFAULT_SCHEMA, Table
+from tracker.database.table import COLUMN_NAMES, DEFAULT_SCHEMA, Table, quote
 
 _ROWS = re.compile(r"\b(FROM|JOIN) token_usage AS calls\b")
 _OURS = re.compile(r"\btoken_(?:usage|tracker_\w+)\b")
@@ -33,7 +33,7 @@ class Question:
 
     def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
         """The SQL for tables in a schema, and for a `created_at` without zone (which `:created_at_zone` names)."""
-        quoted = '"' + (schema or DEFAULT_SCHEMA).replace('"', '""') + '".'
+        quoted = quote(schema or DEFAULT_SCHEMA) + "."
         text = _ROWS.sub(r"\1 (naive rows) AS calls", self.text) if created_at_zone else self.text
         text = _OURS.sub(lambda name: quoted + name[0], text)
         columns = ", ".join(name for name in COLUMN_NAMES if name != "created_at")

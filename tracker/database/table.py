@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -154,14 +155,23 @@ class Table(NamedTuple):
         return "UTC"
 
 
+_PARAMETER_SIGNS = re.compile("[%:]")
+
+
 @cache
 def _question() -> str:
     return Path(__file__).with_name("table.sql").read_text(encoding="utf-8")
 
 
 def quote(identifier: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + identifier.replace('"', '""') + '"'
+    """A name as an SQL identifier, for statements with and without parameters.
+
+    `%` and `:` begin parameters for the driver and in our files of SQL, so they are written as code points.
+    """
+    quoted = '"' + identifier.replace('"', '""') + '"'
+    if not _PARAMETER_SIGNS.search(identifier):
+        return quoted
+    return "U&" + _PARAMETER_SIGNS.sub(lambda sign: f"\\{ord(sign[0]):04x}", quoted.replace("\\", "\\\\"))
 
 
 def literal(text: str) -> str:

@@ -104,11 +104,16 @@ def _is_needed(connection: Connection, table: Table) -> bool:
 
 
 def _state(connection: Connection, table: Table) -> float:
-    """From which `recorded_at` on to compare, in seconds of the epoch."""
+    """From which `recorded_at` on to compare, in seconds of the epoch.
+
+    A stored time that is later than `_save_state` can store means that the database's clock was set back: all is
+    compared again.
+    """
     _, rows = execute(
         connection,
         "SELECT extract(epoch FROM greatest("  # noqa: S608  our own name
-        f"(SELECT compared_until FROM {table_name(table.schema, STATE)}), now() - interval '{_KEPT}'))::float8",
+        f"(SELECT compared_until FROM {table_name(table.schema, STATE)}"
+        f" WHERE compared_until <= now() - interval '{_OVERLAP}'), now() - interval '{_KEPT}'))::float8",
     )
     return float(rows[0][0])
 

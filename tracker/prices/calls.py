@@ -14,6 +14,7 @@ from tracker.database.table import Table
 from tracker.prices.changes import unknown_cost_is_zero
 from tracker.prices.units import COUNT_UNITS
 from tracker.rollups.tables import qualified
+from tracker.usage import MAX_COST_USD
 
 ROWS = 2000
 _QUESTION = Path(__file__).with_name("calls.sql").read_text(encoding="utf-8")
@@ -57,7 +58,10 @@ def scope_since(since: datetime | None, **options: Any) -> Scope:
 
 
 def read_calls(connection: Connection, table: Table, scope: Scope) -> Iterator[dict[str, Any]]:
-    """The calls of the scope in the order of their time; `created_at` is aware. Raises `DatabaseError`."""
+    """The calls of the scope in the order of their time; `created_at` is aware. Raises `DatabaseError`.
+
+    `details`, `calls` and `marked` are JSON texts, since one of them that Python can't parse must not stop the others.
+    """
     question = _QUESTION.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
     cursor, left = scope.since, scope.limit
     while left is None or left > 0:
@@ -79,6 +83,30 @@ def read_calls(connection: Connection, table: Table, scope: Scope) -> Iterator[d
             return
         cursor = Cursor(rows[-1][1].isoformat(), rows[-1][0])
         left = None if left is None else left - len(rows)
+
+
+class Skipped(NamedTuple):
+    """How many calls are not read: without a cost and without a usable time; with a given cost that is no amount."""
+
+    without_time: int
+    unusable_costs: int
+
+
+def count_skipped(connection: Connection, table: Table, scope: Scope) -> Skipped:
+    """Times outside of the years 1 to 9999; with `again`, which reads all calls, also costs. Raises `DatabaseError`."""
+    _, rows = execute(
+        connection,
+        "SELECT count(*) FILTER (WHERE cost IS NULL AND is_in_years IS NOT TRUE),"  # noqa: S608  names of ours
+        f" count(*) FILTER (WHERE abs(cost::numeric) > {MAX_COST_USD} AND coalesce(cost_source, '') <> 'own prices'"
+        " AND coalesce(cost_source, '') NOT LIKE 'genai-prices %%')"
+        f" FROM {_source(table)} AS calls CROSS JOIN LATERAL"
+        " (SELECT created_at >= '0001-01-02 00:00Z' AND created_at < '9999-12-30 00:00Z') AS years (is_in_years)"
+        # The index on created_at answers this for the dashboard's minute task.
+        " WHERE %(again)s OR created_at IS NULL"
+        " OR created_at < '0001-01-02 00:00Z' OR created_at >= '9999-12-30 00:00Z'",
+        {"zone": table.created_at_zone, "again": scope.again},
+    )
+    return Skipped(*rows[0])
 
 
 def _source(table: Table) -> str:

@@ -9,15 +9,17 @@ SELECT id::text AS id,
        coalesce(cache_write_input_tokens, 0)::int8 AS cache_write_input_tokens,
        coalesce(reasoning_output_tokens, 0)::int8 AS reasoning_output_tokens,
        success IS FALSE AS failed,
-       metadata::jsonb -> 'usage' AS details,
-       metadata::jsonb -> 'calls' AS calls,
-       CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN metadata::jsonb END AS marked,
+       (metadata::jsonb -> 'usage')::text AS details,
+       (metadata::jsonb -> 'calls')::text AS calls,
+       CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN metadata::text END AS marked,
        -- Where the column takes no NULL, an unknown cost is stored as its default.
        CASE WHEN NOT %(zero)s OR cost <> 0 OR (cost_source IS NOT NULL AND cost_source NOT LIKE 'unpriced %%')
            THEN cost::text END AS cost,
        cost_source
 FROM token_usage AS calls
-WHERE (created_at, id) > (%(time)s::timestamptz, %(id)s::uuid)
+-- Python has the years 1 to 9999; a day less at each end, since the driver converts to the session's time zone.
+WHERE created_at >= '0001-01-02 00:00Z' AND created_at < '9999-12-30 00:00Z'
+  AND (created_at, id) > (%(time)s::timestamptz, %(id)s::uuid)
   AND (((cost IS NULL OR (%(zero)s AND cost = 0 AND (cost_source IS NULL OR cost_source LIKE 'unpriced %%')))
         AND (%(explained)s OR cost_source IS NULL OR cost_source NOT LIKE 'unpriced %%'))
        OR (%(again)s AND (cost_source LIKE 'genai-prices %%' OR cost_source = 'own prices'

@@ -18,12 +18,14 @@ from tracker.database.driver import Connection
 from tracker.database.table import Table, read_table
 from tracker.errors import SetupError
 from tracker.prices.book import OWN, Price, PriceBook
-from tracker.prices.calls import EVERYTHING, START, Cursor, Scope, read_calls
+from tracker.prices.calls import EVERYTHING, START, Cursor, Scope, count_skipped, read_calls
 from tracker.prices.changes import Change, Columns, apply_changes, read_columns
 from tracker.prices.corrections import Correction, read_correction
 from tracker.prices.reasons import Unpriced, unpriced
+from tracker.usage import MAX_COST_USD
 
 ROWS_PER_PROGRESS = 2000
+_UNREADABLE = object()
 
 
 @dataclass(slots=True)
@@ -45,7 +47,8 @@ class Sums:
 class Repricing:
     """What is to change: the sums by (provider, model), and the changes in a file, since there may be many.
 
-    `changed` calls get another cost, `corrected` ones other counts, `explained` ones only another reason.
+    `changed` calls get another cost, `corrected` ones other counts, `explained` ones only another reason. Calls that
+    are `without_time` or `failed` are skipped. Given costs that are no amount (`unusable_costs`) stay, without a sum.
     """
 
     changes: IO[str]
@@ -53,6 +56,9 @@ class Repricing:
     corrected: int = 0
     explained: int = 0
     read: int = 0
+    without_time: int = 0
+    failed: int = 0
+    unusable_costs: int = 0
     cursor: Cursor = START
 
     @property
@@ -62,6 +68,18 @@ class Repricing:
     @property
     def has_changes(self) -> bool:
         return bool(self.changed or self.corrected or self.explained)
+
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence for each kind of calls that were skipped."""
+        years = "without a cost are skipped: their created_at is not in the years 1 to 9999. Correct it."
+        amount = (
+            f"have a given cost that is no amount of USD (NaN, or beyond {MAX_COST_USD:,}): it stays, and no sum"
+            " contains it. Correct it, or set it to NULL."
+        )
+        failed = "are skipped: their price can't be calculated from what is stored."
+        kinds = ((self.without_time, years), (self.failed, failed), (self.unusable_costs, amount))
+        return [f"{count:,} calls {text}" for count, text in kinds if count]
 
 
 def plan(
@@ -84,6 +102,7 @@ def plan(
         planner.add(row)
         if planner.found.read % ROWS_PER_PROGRESS == 0:
             progress(planner.found.read)
+    planner.found.without_time, planner.found.unusable_costs = count_skipped(connection, table, scope)
     return planner.found
 
 
@@ -98,31 +117,41 @@ class _Planner:
     def add(self, row: Mapping[str, Any]) -> None:
         self.found.read += 1
         self.found.cursor = Cursor(row["created_at"].isoformat(), row["id"])
-        correction = read_correction(row["marked"]) if isinstance(row["marked"], dict) else None
+        marked = _parse(row["marked"])
+        try:
+            correction = read_correction(marked) if isinstance(marked, dict) else None
+            price = self._price(row, marked, correction)
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError):
+            # metadata is any JSON; a shape that nothing else covers costs this call its price, not all calls.
+            self.found.failed += 1
+            return
         change = Change(row["id"], correction)
         self.found.corrected += correction is not None
-        self._plan_cost(row, change, self._price(row, correction))
+        self._plan_cost(row, change, price)
         if change.has_effect:
             self.found.changes.write(json.dumps(change.as_json()) + "\n")
 
-    def _price(self, row: Mapping[str, Any], correction: Correction | None) -> Price | Unpriced:
-        if row["marked"] is not None and correction is None:
+    def _price(self, row: Mapping[str, Any], marked: object, correction: Correction | None) -> Price | Unpriced:
+        details, calls = _parse(row["details"]), _parse(row["calls"])
+        if details is _UNREADABLE or (marked is not None and correction is None):
             return unpriced("usage_inconsistent")
-        details = correction.details if correction else row["details"]
+        details = correction.details if correction else details
         return self.book.price(
             row["provider"],
             row["model"],
             row["created_at"],
             correction.counts if correction else row,
             details if isinstance(details, dict) else None,
-            calls=row["calls"] if type(row["calls"]) is int else 1,
+            calls=calls if type(calls) is int else 1,
             failed=row["failed"],
         )
 
     def _plan_cost(self, row: Mapping[str, Any], change: Change, price: Price | Unpriced) -> None:
         sums = self.found.sums[row["provider"], row["model"]]
         sums.calls += 1
-        old = None if row["cost"] is None else Decimal(row["cost"])
+        old, is_usable = _amount(row["cost"])
+        if not is_usable and not _is_ours(row["cost_source"]):
+            return
         sums.old += old or 0
         if old is not None and not _may_replace(old, row["cost_source"], price):
             sums.new += old
@@ -146,7 +175,28 @@ def _may_replace(old: Decimal, source: str | None, price: Price | Unpriced) -> b
     """Whether a stored cost is ours, or a given 0 of a call that the list has a price for."""
     if source == "provided":
         return old == 0 and isinstance(price, Price) and price.cost > 0
+    return _is_ours(source)
+
+
+def _is_ours(source: str | None) -> bool:
     return source is not None and (source == OWN or source.startswith("genai-prices "))
+
+
+def _amount(cost: str | None) -> tuple[Decimal | None, bool]:
+    """A stored cost in USD, and whether it is one: NaN and what no call can cost count as no cost."""
+    if cost is None:
+        return None, True
+    amount = Decimal(cost)
+    is_usable = amount.is_finite() and abs(amount) <= MAX_COST_USD
+    return amount if is_usable else None, is_usable
+
+
+def _parse(text: str | None) -> Any:
+    """The JSON value; None for a missing one, `_UNREADABLE` for one beyond Python's limits of digits and depth."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return _UNREADABLE
 
 
 def apply(connection: Connection, schema: str | None, found: Repricing) -> int:

@@ -79,6 +79,11 @@ class CopyWriter:
         self._storing = None  # only now: whoever is interrupted while waiting may wait again
         return refused
 
+    def wait(self) -> None:
+        """Wait until the connection is free; `flush` then returns what was refused."""
+        if self._storing:
+            self._storing.exception()
+
     def _store(self, rows: Rows, text: _Text) -> Refused:
         try:
             new = self._copy(text)

@@ -7,7 +7,7 @@ dashboard starts or its custom prices change. One run reads a bounded number of 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tracker.errors import TrackerError
@@ -32,6 +32,7 @@ class _Progress:
     prices: tuple[own.OwnPrice, ...] | None = None
     database: str | None = None
     first: Scope | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 _progress = _Progress()
@@ -53,13 +54,23 @@ def price_new_calls() -> int:
                 done = found.read < CALLS_PER_RUN
                 _progress.first = None if done else replace(_progress.first, since=found.cursor)
             recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
-            priced += fill(connection, schema, book, recent).changed
+            found = fill(connection, schema, book, recent)
+            priced += found.changed
     except TrackerError as error:
         if str(error) not in _logged:
             _logged.add(str(error))
             log.info("New calls aren't priced. %s", error)
         return 0
+    _report_skipped(found.remarks)
     return priced
+
+
+def _report_skipped(remarks: list[str]) -> None:
+    """Log which calls were skipped, once until that changes."""
+    if remarks != _progress.remarks:
+        _progress.remarks = remarks
+        for remark in remarks:
+            log.warning("New calls: %s", remark)
 
 
 def _start_over_if_changed(prices: tuple[own.OwnPrice, ...], database: str) -> None:

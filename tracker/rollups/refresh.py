@@ -45,8 +45,10 @@ def refresh(connection: Connection, table: Table) -> Step | None:
             return None
         # Before the rows are looked at: what commits in between is seen twice, never missed.
         _, rows = execute(connection, text("horizon", table), {"unseen_s": UNSEEN_S})
-        horizon = rows[0][0]
-        changed = sorted(read_state(connection, table).touched, reverse=True)
+        horizon, was_set_back, recount_since = rows[0]
+        changed = sorted(
+            {*read_state(connection, table).touched, *_recount(connection, table, recount_since)}, reverse=True
+        )
         now, later = changed[:MOST_BUCKETS], changed[MOST_BUCKETS:]
         _unmark(connection, table, changed)
         if later:
@@ -55,10 +57,17 @@ def refresh(connection: Connection, table: Table) -> Step | None:
             replace(connection, table, now)
         execute(
             connection,
-            f"UPDATE {qualified(table, STATE)} SET seen_until = greatest(seen_until, %s), refreshed_at = now()",  # noqa: S608
-            (horizon,),
+            f"UPDATE {qualified(table, STATE)} SET refreshed_at = now(),"  # noqa: S608  our own name
+            " seen_until = CASE WHEN %(back)s THEN %(horizon)s ELSE greatest(seen_until, %(horizon)s) END",
+            {"back": was_set_back, "horizon": horizon},
         )
         return Step(len(now), bool(later))
+
+
+def _recount(connection: Connection, table: Table, since: str) -> list[int]:
+    """The quarters in which rows are missing in the rollups, whatever `recorded_at` they have."""
+    given = {"since": since, "created_at_zone": table.created_at_zone}
+    return [bucket for (bucket,) in execute(connection, text("recounted", table), given)[1]]
 
 
 def redo(connection: Connection, table: Table) -> Step | None:

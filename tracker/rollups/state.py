@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.database.driver import Connection, execute
 from tracker.database.question import load
-from tracker.database.table import TABLE, Table
+from tracker.database.table import TABLE, Table, quote
 from tracker.errors import SetupError
 from tracker.rollups.tables import ALL
 
@@ -60,11 +60,11 @@ class Access:
         if not self.exists:
             return "token-tracker migrate"
         if self.guarded:
-            return f"ALTER ROLE {_quote(self.role)} BYPASSRLS; -- if it may see every row"
+            return f"ALTER ROLE {quote(self.role)} BYPASSRLS; -- if it may see every row"
         if self.read_only:
             return "token-tracker rollup  # with the DATABASE_URL of a server that may be written"
-        tables = ", ".join(f"{_quote(self.schema)}.{name}" for name in ALL)
-        return f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {_quote(self.role)};"
+        tables = ", ".join(f"{quote(self.schema)}.{name}" for name in ALL)
+        return f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {quote(self.role)};"
 
 
 def text(question: str, table: Table) -> str:
@@ -136,7 +136,3 @@ _ACCESS_FOR_DRIVER = re.sub(r"(?<!:):([a-z]+)", r"%(\1)s", ACCESS)
 def moments(seconds: Iterable[int]) -> str:
     """Seconds of the epoch as PostgreSQL's array of timestamptz."""
     return "{" + ",".join(datetime.fromtimestamp(second, UTC).isoformat() for second in seconds) + "}"
-
-
-def _quote(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracker.database.table import Table
+from tracker.database.table import Table, quote
 
 GRAINS_MINUTES = (15, 60, 1440)
 """How long a bucket is, all of UTC. Every time zone in use is whole quarters of an hour away from UTC, so that
@@ -110,4 +110,4 @@ ALL = (*(rollup.table for rollup in ROLLUPS), USERS, USER_DAYS, STATE, TOUCHED)
 
 def qualified(table: Table, name: str) -> str:
     """A table of ours with its schema, as SQL."""
-    return '"' + table.schema.replace('"', '""') + '".' + name
+    return f"{quote(table.schema)}.{name}"

@@ -68,6 +68,17 @@ class Calls:
     block: Block
     read: Callable[[Sequence[str]], dict[str, Any]]
 
+    def without(self, places: Collection[int]) -> Calls:
+        """The others."""
+        kept = [place not in places for place in range(len(self.moments))]
+        return Calls(
+            {name: list(compress(texts, kept)) for name, texts in self.columns.items()},
+            self.constants,
+            list(compress(self.moments, kept)),
+            self.block.without(places),
+            self.read,
+        )
+
     def row(self, place: int) -> dict[str, Any]:
         """One of them by the columns' names, as Python values."""
         return {**self.read(self.block.cells(place)), "id": UUID(self.columns["id"][place])}

@@ -15,7 +15,7 @@ WITH used (model, operation, total_tokens, cost, unpriced_calls) AS (
     WHERE is_test IS NOT TRUE
     UNION ALL
     -- From the rows:
-    SELECT model, operation, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    SELECT model, operation, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[])) AS stretch (start, until)
     CROSS JOIN LATERAL (
         SELECT *
@@ -25,11 +25,11 @@ WITH used (model, operation, total_tokens, cost, unpriced_calls) AS (
     ) AS calls
     WHERE is_test IS NOT TRUE
     UNION ALL
-    SELECT model, operation, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    SELECT model, operation, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until AND is_test IS NOT TRUE
 )
-SELECT model, operation, sum(total_tokens)::bigint AS tokens, coalesce(sum(cost), 0) AS usd,
+SELECT model, operation, sum(total_tokens)::bigint AS tokens, coalesce(sum(cost) FILTER (WHERE abs(cost) <= 1e15), 0) AS usd,
        sum(unpriced_calls)::bigint AS unpriced_calls
 FROM used
 GROUP BY model, operation;

@@ -32,7 +32,7 @@ WITH used (user_id, total_tokens, cost, unpriced_calls) AS (
       AND is_test IS NOT TRUE
     UNION ALL
     -- From the rows:
-    SELECT user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    SELECT user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[])) AS stretch (start, until)
     CROSS JOIN LATERAL (
         SELECT *
@@ -42,12 +42,12 @@ WITH used (user_id, total_tokens, cost, unpriced_calls) AS (
     ) AS calls
     WHERE is_test IS NOT TRUE AND user_id = ANY (CAST(:users AS text[]))
     UNION ALL
-    SELECT user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    SELECT user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until AND is_test IS NOT TRUE
       AND user_id = ANY (CAST(:users AS text[]))
 )
-SELECT user_id, sum(total_tokens)::bigint AS tokens, coalesce(sum(cost), 0) AS usd,
+SELECT user_id, sum(total_tokens)::bigint AS tokens, coalesce(sum(cost) FILTER (WHERE abs(cost) <= 1e15), 0) AS usd,
        sum(unpriced_calls)::bigint AS unpriced_calls
 FROM used
 GROUP BY user_id;

@@ -17,7 +17,7 @@ WITH used (step, provider, model, operation, calls, input_tokens, output_tokens,
     UNION ALL
     -- From the rows:
     SELECT stretch.step, provider, model, operation, 1, coalesce(input_tokens, 0)::bigint,
-           coalesce(output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+           coalesce(output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS stretch (start, until, step)
     CROSS JOIN LATERAL (
@@ -30,7 +30,7 @@ WITH used (step, provider, model, operation, calls, input_tokens, output_tokens,
     UNION ALL
     SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
            provider, model, operation, 1, coalesce(input_tokens, 0)::bigint,
-           coalesce(output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+           coalesce(output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until AND is_test IS NOT TRUE
 )

@@ -5,7 +5,7 @@
 \if :{?columns_by} \else \set columns_by '\'\'' \endif
 \if :{?column_name} \else \set column_name NULL \endif
 SELECT id::text AS id, created_at, provider, model, operation, user_id, input_tokens, output_tokens, total_tokens,
-       cost::float8 AS cost_usd, processing_time, success IS NOT FALSE AS success, error_message, environment, platform,
+       CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::float8 END AS cost_usd, processing_time, success IS NOT FALSE AS success, error_message, environment, platform,
        deployment, delivery, is_test IS TRUE AS is_test
 FROM token_usage AS calls
 WHERE created_at >= :start AND created_at < :end

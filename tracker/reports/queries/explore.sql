@@ -16,8 +16,8 @@ SELECT CASE CAST(:rows_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN 
        sum(output_tokens)::bigint AS output_tokens,
        sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
        sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
-       sum(cost)::float8 AS cost_usd,
-       count(*) FILTER (WHERE cost IS NULL) AS unpriced_calls
+       sum(cost::numeric) FILTER (WHERE abs(cost::numeric) <= 1e9)::float8 AS cost_usd,
+       count(*) FILTER (WHERE abs(cost::numeric) <= 1e9 IS NOT TRUE) AS unpriced_calls
 FROM token_usage AS calls
 WHERE created_at >= :start AND created_at < :end
   AND (:include_tests OR is_test IS NOT TRUE)

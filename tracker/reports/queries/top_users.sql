@@ -36,7 +36,7 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
       AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
-    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS stretch (start, until, step)
     CROSS JOIN LATERAL (
@@ -52,7 +52,7 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
       AND (:user IS NULL OR user_id = :user)
       AND (:environment IS NULL OR environment = :environment)
     UNION ALL
-    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, cost::numeric, (cost IS NULL)::int
+    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
       AND (:include_tests OR is_test IS NOT TRUE)

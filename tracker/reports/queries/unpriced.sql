@@ -24,16 +24,16 @@ WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced
     SELECT provider, model,
            left(metadata ->> 'usage_problem', 200),
            CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN left(metadata ->> 'usage_source', 60) END,
-           CASE WHEN cost IS NULL THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
-           1, (cost IS NULL)::int,
-           CASE WHEN cost IS NULL THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
+           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
+           1, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
+           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]))
       AS stretch (start, until)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
         WHERE created_at >= stretch.start AND created_at < stretch.until
-          AND (cost IS NULL OR metadata ->> 'usage_problem' IS NOT NULL)
+          AND (abs(cost::numeric) <= 1e9 IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
         OFFSET 0
     ) AS calls
     WHERE (:include_tests OR is_test IS NOT TRUE)
@@ -46,12 +46,12 @@ WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced
     SELECT provider, model,
            left(metadata ->> 'usage_problem', 200),
            CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN left(metadata ->> 'usage_source', 60) END,
-           CASE WHEN cost IS NULL THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
-           1, (cost IS NULL)::int,
-           CASE WHEN cost IS NULL THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
+           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
+           1, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
+           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (cost IS NULL OR metadata ->> 'usage_problem' IS NOT NULL)
+      AND (abs(cost::numeric) <= 1e9 IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
       AND (:include_tests OR is_test IS NOT TRUE)
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)

@@ -29,8 +29,8 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
            coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
-           cost::numeric, (cost IS NULL)::int,
-           CASE WHEN cost IS NULL THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
+           CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
+           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS stretch (start, until, step)
@@ -52,8 +52,8 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
            coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
-           cost::numeric, (cost IS NULL)::int,
-           CASE WHEN cost IS NULL THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
+           CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
+           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until

@@ -10,10 +10,10 @@ SELECT 15 AS minutes, touched.bucket, 0 AS generation, is_test IS TRUE AS is_tes
        coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens,
        coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens,
        coalesce(sum(reasoning_output_tokens), 0)::bigint AS reasoning_output_tokens,
-       sum(cost::numeric) AS cost,
-       count(*) FILTER (WHERE cost IS NULL) AS unpriced_calls,
+       sum(cost::numeric) FILTER (WHERE abs(cost::numeric) <= 1e9) AS cost,
+       count(*) FILTER (WHERE abs(cost::numeric) <= 1e9 IS NOT TRUE) AS unpriced_calls,
        coalesce(sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))
-           FILTER (WHERE cost IS NULL), 0)::bigint AS unpriced_tokens,
+           FILTER (WHERE abs(cost::numeric) <= 1e9 IS NOT TRUE), 0)::bigint AS unpriced_tokens,
        count(*) FILTER (WHERE metadata ->> 'sample' = 'true') AS sample_calls
 FROM unnest(CAST(:buckets AS timestamptz[])) AS touched (bucket)
 -- Each bucket by itself (OFFSET keeps it so): joined by a range, the planner would read the whole table for each.

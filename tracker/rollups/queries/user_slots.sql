@@ -5,8 +5,8 @@ SELECT date_trunc('day', touched.bucket, 'UTC') AS day,
        is_test IS TRUE AS is_test, user_id,
        count(*) AS calls,
        coalesce(sum(coalesce(total_tokens, input_tokens::bigint + output_tokens)), 0)::bigint AS total_tokens,
-       sum(cost::numeric) AS cost,
-       count(*) FILTER (WHERE cost IS NULL) AS unpriced_calls
+       sum(cost::numeric) FILTER (WHERE abs(cost::numeric) <= 1e9) AS cost,
+       count(*) FILTER (WHERE abs(cost::numeric) <= 1e9 IS NOT TRUE) AS unpriced_calls
 FROM unnest(CAST(:buckets AS timestamptz[])) AS touched (bucket)
 -- Each bucket by itself (OFFSET keeps it so): joined by a range, the planner would read the whole table for each.
 CROSS JOIN LATERAL (

@@ -1,0 +1,84 @@
+"""The database's clock is set back or ahead: rows that were recorded meanwhile are counted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from rollups_support import Store
+from support import run, value
+
+from tracker.budgets.budget import Budget, Window
+from tracker.budgets.spent import spent
+from tracker.reports import Filters, usage
+from tracker.rollups import refresh
+
+SEEN = "SELECT extract(epoch FROM clock_timestamp() - seen_until)::float8 FROM token_tracker_rollup_state"
+STEPS = [timedelta(seconds=30), timedelta(minutes=20), timedelta(hours=1), timedelta(hours=20)]
+
+
+def counts(store: Store) -> tuple[int, int]:
+    """How many calls of the last two days a report and a budget count."""
+    now = datetime.now(UTC)
+    window = Window(now - timedelta(days=2), now + timedelta(days=2))
+    budget = Budget(name="all", scope="everybody", subject=None, period="day", measure="tokens", amount=Decimal(1))
+    (used,) = spent(store.connection, store.table, [(budget, window)])
+    return usage.totals(store.reader, Filters(start=window.start, end=window.end)).calls, used.tokens // 120
+
+
+def record(store: Store, count: int, clock_is: timedelta) -> None:
+    """Calls that end now, recorded by a database whose clock is that much ahead."""
+    now = datetime.now(UTC)
+    store.add({"created_at": now, "recorded_at": now + clock_is} for _ in range(count))
+
+
+def refresh_with(store: Store, clock_is: timedelta) -> None:
+    """A refresh of which the state says that the clock was that much ahead."""
+    store.catch_up()
+    run(store.url, f"UPDATE token_tracker_rollup_state SET seen_until = now() + interval '{clock_is.total_seconds()}s'")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_clock_that_was_ahead_for_one_refresh_hides_no_row(store: Store, step: timedelta) -> None:
+    record(store, 100, step)
+    refresh_with(store, step - timedelta(seconds=1))
+    record(store, 29, timedelta(0))
+    assert counts(store) == (129, 129)  # before any refresh
+    store.refresh()
+    assert counts(store) == (129, 129)
+    assert store.differences() == []
+    assert value(store.url, SEEN) > 0
+
+
+@pytest.mark.parametrize("step", STEPS[:3])
+def test_a_step_back_that_nothing_read_is_found_by_the_next_refresh(store: Store, step: timedelta) -> None:
+    record(store, 100, timedelta(0))
+    refresh_with(store, -timedelta(seconds=1))
+    record(store, 29, timedelta(seconds=5) - step)
+    store.refresh()
+    assert counts(store) == (129, 129)
+    assert store.differences() == []
+
+
+def test_a_step_of_years_is_counted_with_the_next_refresh(store: Store) -> None:
+    ahead = timedelta(days=900)
+    store.add({"created_at": datetime(2024, 3, day + 1, 12, tzinfo=UTC)} for day in range(20))
+    refresh_with(store, ahead)
+    store.add(
+        {"created_at": datetime(2024, 3, day + 1, 12, tzinfo=UTC), "recorded_at": datetime(2024, 6, 1, tzinfo=UTC)}
+        for day in range(20)
+    )
+    store.refresh()
+    assert store.count("token_usage") == 40
+    assert store.differences() == []
+
+
+def test_after_a_step_the_rollups_settle(store: Store, alone: None) -> None:
+    record(store, 10, timedelta(0))
+    refresh_with(store, timedelta(hours=1))
+    store.refresh()
+    run(store.url, "UPDATE token_usage SET recorded_at = recorded_at - interval '10 min'")
+    store.catch_up()
+    assert not store.state().touched
+    assert store.refresh() == refresh.Step(0, more=False)
