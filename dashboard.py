@@ -35,6 +35,7 @@ from tracker.errors import TrackerError
 from tracker.masking import MaskSecrets
 from tracker.otlp.app import TracesApp
 from tracker.otlp.late_rows import compare_late_rows
+from tracker.otlp.retrieved_responses import remove_retrieved
 from tracker.reports import budgets, pricing, source
 from tracker.reports.health import HealthCheck
 
@@ -111,6 +112,7 @@ async def _every_minute() -> None:
 
 _MINUTE_TASKS: dict[str, Callable[[], object]] = {
     "compare_late_rows": compare_late_rows,
+    "remove_retrieved": remove_retrieved,
     "price_new_calls": pricing.price_new_calls,
     "check_budgets": budgets.check_budgets,
 }

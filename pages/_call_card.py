@@ -17,6 +17,8 @@ from _words import _, plural
 
 from tracker import settings
 from tracker.prices.reasons import read_reason, sentence
+from tracker.sources.consistency import problem_text
+from tracker.sources.usage_notes import note_text
 
 _ROW = 32
 Row = Mapping[str, Any]
@@ -45,6 +47,7 @@ def _lines(row: Row) -> Iterator[tuple[str, str]]:
     yield _("Operation"), _joined(row["operation"])
     yield _("User"), _joined(row["user_id"], row["session_id"])
     yield _("Tokens"), _tokens(row)
+    yield _("Note"), _usage_note(row.get("metadata"))
     yield _("Cost"), _joined(usd(cast("Decimal | None", row["cost"])), _cost_source(row["cost_source"]))
     took = row["processing_time"]
     yield _("Took"), milliseconds(took) if took is not None else ""
@@ -57,6 +60,16 @@ def _cost_source(source: object) -> str:
     """Where the cost comes from, or the sentence that says why there is none."""
     reason = read_reason(str(source or ""))
     return told(sentence(reason)) if reason else str(source or "")
+
+
+def _usage_note(metadata: object) -> str:
+    """Why the token counts contradict each other or may be incomplete, or how one was derived; "" if neither."""
+    if not isinstance(metadata, Mapping):
+        return ""
+    problem, note = metadata.get("usage_problem"), metadata.get("usage_note")
+    if isinstance(problem, str):
+        return told(problem_text(problem))
+    return told(note_text(note)) if isinstance(note, str) else ""
 
 
 def _joined(*parts: object) -> str:

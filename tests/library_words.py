@@ -24,7 +24,7 @@ SAID_IN = {
     "prices": "reasons",
     "reports": "engine ledger pgbouncer sampler",
     "rollups": "lock refresh state",
-    "sources": "consistency",
+    "sources": "consistency usage_notes",
     "": "settings",
 }
 _SENTENCE = re.compile(r"(?:[A-Z0-9{]|token-tracker ).* .*[.;]")

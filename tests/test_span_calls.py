@@ -348,7 +348,7 @@ def test_after_the_database_clock_was_set_back_all_rows_of_the_last_day_are_comp
 
 def test_rows_are_compared_once_and_in_batches(app, recorder, database_url, monkeypatch):
     monkeypatch.setattr(late_rows, "_LIMIT", "FETCH FIRST 2 ROWS WITH TIES")
-    monkeypatch.setattr(late_rows, "_MAX_ROWS", 2)
+    monkeypatch.setattr(late_rows, "MAX_ROWS", 2)
     send(app, (SDK, [report(1, CALL)]))
     for number in range(5):
         recorder.record(recorded(input_tokens=500 + number))
@@ -640,9 +640,10 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
     from tracker.budgets import check as budgets
     from tracker.database.locate import Database
     from tracker.database.url import clean
-    from tracker.otlp import span_store
+    from tracker.otlp import retrieved_responses, span_store
     from tracker.prices import reprice
     from tracker.prices.book import PriceBook
+    from tracker.prices.calls import scope_since
     from tracker.reports import removal
 
     recorder.record(recorded(is_test=True, input_tokens=7))
@@ -662,7 +663,8 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
                 late_rows.compare(connection, None)
                 span_store.Forgetting().run(connection, None)
                 catch_up(connection, reader.table())
-                reprice.fill(connection, None, PriceBook({}), datetime.now(UTC) - timedelta(days=1))
+                reprice.fill(connection, None, PriceBook({}), scope_since(datetime.now(UTC) - timedelta(days=1)))
+                retrieved_responses.remove_since(connection, None, 0.0)
                 budgets.states(connection, None)
                 assert list(verify(connection, reader.table())) == []
                 sample.add(connection, None, days=1)

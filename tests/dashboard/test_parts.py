@@ -208,3 +208,30 @@ def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypa
     monkeypatch.setattr(_range.st, "context", SimpleNamespace(timezone=browsers))
     assert _range.home_zone() == zone
     assert _range.foreign_zone() == foreign
+
+
+    ("metadata", "sentence"),
+    [
+        (None, ""),
+        ({"source": "otlp"}, ""),
+        (
+            {"usage_note": "cache_not_stated"},
+            "The sender states no cached tokens, and its input does not include them.",
+        ),
+        ({"usage_note": "a_code_of_a_newer_version"}, "a_code_of_a_newer_version"),
+        ({"usage_problem": "total_mismatch", "usage_note": "cache_not_stated"}, "The stated total does not match"),
+    ],
+)
+def test_the_call_card_states_why_counts_are_uncertain(metadata: object, sentence: str) -> None:
+    from _call_card import _usage_note
+
+    assert _usage_note(metadata).startswith(sentence)
+    assert bool(_usage_note(metadata)) == bool(sentence)
+
+
+def test_the_sentence_about_uncertain_counts_is_korean_for_a_korean_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    import _told
+    from _call_card import _usage_note
+
+    monkeypatch.setattr(_told, "language", lambda: "ko")
+    assert _usage_note({"usage_note": "reasoning_not_stated"}).startswith("전송 측이 추론 토큰 수를")

@@ -317,3 +317,25 @@ def test_the_spans_of_an_instrumentation_contain_each_call_as_the_api_answered(d
         for part in PARTS:
             stated = {getattr(usage, part) for usage in matching} - {0}
             assert stated <= {expected[part]}
+
+
+def test_the_names_of_older_openllmetry_versions_are_read():
+    attributes = {
+        "llm.request.type": "chat",
+        "llm.vendor": "OpenAI",
+        "llm.request.model": "gpt-5-mini",
+        "llm.response.model": "gpt-5-mini-2025-08-07",
+        "llm.user": "u_1",
+        "llm.usage.prompt_tokens": 1002,
+        "llm.usage.completion_tokens": 202,
+        "llm.usage.total_tokens": 1204,
+        "llm.usage.cache_read_input_tokens": 517,
+        "llm.usage.cache_creation_input_tokens": 11,
+        "llm.usage.reasoning_tokens": 67,
+    }
+    usage = usage_of(a_span(attributes, scope="opentelemetry.instrumentation.openai.v1", version="0.10.0"))
+    assert (usage.provider, usage.model, usage.user_id) == ("openai", "gpt-5-mini-2025-08-07", "u_1")
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (1002, 202, 1204)
+    assert (usage.cache_read_input_tokens, usage.cache_write_input_tokens) == (517, 11)
+    assert usage.reasoning_output_tokens == 67
+    assert usage.metadata["request_model"] == "gpt-5-mini"

@@ -54,6 +54,7 @@ GENERAL_COUNTS: Mapping[str, Names] = {
         "gen_ai.usage.cached_input_tokens",
         "gen_ai.usage.cached_tokens",  # Rig
         "gen_ai.usage.input_cache_read_tokens",
+        "llm.usage.cache_read_input_tokens",
     ),
     "cache_write_input_tokens": (
         "gen_ai.usage.cache_write.input_tokens",
@@ -68,6 +69,7 @@ GENERAL_COUNTS: Mapping[str, Names] = {
         "gen_ai.usage.prompt_tokens_details.cache_write",
         "gen_ai.usage.cache_write_tokens",
         "gen_ai.usage.input_cache_write_tokens",
+        "llm.usage.cache_creation_input_tokens",
     ),
     "reasoning_output_tokens": (
         "gen_ai.usage.reasoning.output_tokens",
@@ -81,6 +83,7 @@ GENERAL_COUNTS: Mapping[str, Names] = {
         "gen_ai.usage.completion_tokens_details.reasoning",
         "gen_ai.usage.experimental.reasoning_tokens",  # Google ADK 1.x
         "gen_ai.usage.output_reasoning_tokens",
+        "llm.usage.reasoning_tokens",  # OpenLLMetry up to 0.49
     ),
 }
 OPENINFERENCE_COUNTS: Mapping[str, Names] = {
@@ -189,12 +192,14 @@ RESPONSE_MODEL: Names = (
     "gen_ai.response.model",
     "ai.response.model",
     "llm.response.model_name",
+    "llm.response.model",  # OpenLLMetry before the gen_ai names
     "langfuse.observation.model.name",
 )
 REQUEST_MODEL: Names = (
     "gen_ai.request.model",
     "ai.model.id",
     "llm.request.model_name",
+    "llm.request.model",
 )
 # Names that do not say whether the model was requested or answered.
 ANY_MODEL: Names = (
@@ -216,6 +221,7 @@ PROVIDER: Names = (
     "langsmith.metadata.ls_provider",
     "traceloop.association.properties.ls_provider",
     "llm.system",
+    "llm.vendor",
 )
 SERVER: Names = ("server.address", "url.full", "http.url", "gen_ai.openai.api_base", "gen_ai.request.base_url")
 RESPONSE_ID: Names = ("gen_ai.response.id", "ai.response.id", "llm.response.id")

@@ -24,10 +24,10 @@ from tracker.reports import source
 
 log = logging.getLogger("tracker.dashboard")
 STATE = "token_tracker_span_state"
-_MAX_ROWS = 10_000
-_MAX_BATCHES = 4
+MAX_ROWS = 10_000
+MAX_BATCHES = 4
 # Rows of one transaction have the same recorded_at: none of them may be cut off.
-_LIMIT = f"FETCH FIRST {_MAX_ROWS} ROWS WITH TIES"
+_LIMIT = f"FETCH FIRST {MAX_ROWS} ROWS WITH TIES"
 _KEPT = "24 hours"
 # Transactions that began before the last comparison and ended after it: recorders' take seconds.
 _OVERLAP = "2 minutes"
@@ -48,7 +48,7 @@ def compare_late_rows() -> int:
     removed, since_s = 0, None
     try:
         reader = source.reader()
-        for _ in range(_MAX_BATCHES):
+        for _ in range(MAX_BATCHES):
             with reader.borrow() as connection:
                 compared = compare(connection, reader.table().schema, since_s)
             removed += compared.removed
@@ -56,15 +56,20 @@ def compare_late_rows() -> int:
             if since_s is None:
                 break
     except TrackerError as error:
-        if str(error) not in _logged:
-            _logged.add(str(error))
-            log.info("Late rows aren't compared with spans. %s", error)
+        log_once("Late rows aren't compared with spans.", error)
     except Exception as error:
         # The tasks that follow in the same minute must not stop.
         if type(error).__name__ not in _logged:
             _logged.add(type(error).__name__)
             log.exception("Late rows aren't compared with spans.")
     return removed
+
+
+def log_once(what: str, error: TrackerError) -> None:
+    """Log that a task of the dashboard's minute could not run; each reason once."""
+    if str(error) not in _logged:
+        _logged.add(str(error))
+        log.info("%s %s", what, error)
 
 
 def compare(connection: Connection, schema: str | None, since_s: float | None = None) -> Compared:
@@ -82,7 +87,7 @@ def compare(connection: Connection, schema: str | None, since_s: float | None = 
         if planned is not None:
             apply(connection, table, planned)
             span_calls.save(connection, schema, planned.changed.values())
-        next_s = rows[-1][0] if len(rows) >= _MAX_ROWS else None
+        next_s = rows[-1][0] if len(rows) >= MAX_ROWS else None
         _save_state(connection, table, next_s)
     removed = len(planned.removed) + len(planned.removed_recorded) if planned else 0
     return Compared(len(rows), removed, next_s)
@@ -129,24 +134,31 @@ def _save_state(connection: Connection, table: Table, next_s: float | None) -> N
 
 
 def _arrived(connection: Connection, table: Table, since_s: float) -> list[tuple[Any, ...]]:
-    """The rows of recorders that arrived since then, the oldest first, each after the second of its arrival.
+    """The rows of recorders that arrived since then, the oldest first, each after the second of its arrival."""
+    return arrived_rows(connection, table, since_s, recorder_columns(table))
 
-    There is no index on `recorded_at` alone. Rows that arrived within a quarter of an hour after their call are read by
-    `created_at`, later ones by the index on late rows.
+
+def arrived_rows(
+    connection: Connection, table: Table, since_s: float, columns: str, condition: str = "TRUE"
+) -> list[tuple[Any, ...]]:
+    """These columns of recorders' rows that arrived since then, each after the second of its arrival.
+
+    The first column is the row's id. There is no index on `recorded_at` alone: rows that arrived within a quarter of an
+    hour after their call are read by `created_at`, later ones by the index on late rows.
     """
     moment = moment_of(table)
     chosen = (
-        f"SELECT extract(epoch FROM calls.recorded_at)::float8 AS arrived_s, {recorder_columns(table)}"  # noqa: S608
+        f"SELECT extract(epoch FROM calls.recorded_at)::float8 AS arrived_s, {columns}"  # noqa: S608
         f" FROM {table_name(table.schema, 'token_usage')} AS calls WHERE calls.instance_id IS NOT NULL"
         " AND calls.recorded_at > to_timestamp(%(since_s)s) AND calls.recorded_at <= now() + interval '1 hour'"
-        f" AND {moment} > now() - interval '{_KEPT}' AND {moment} < now() + interval '1 day' AND "
+        f" AND {moment} > now() - interval '{_KEPT}' AND {moment} < now() + interval '1 day' AND {condition} AND "
     )
     conditions = [f"{moment} >= to_timestamp(%(since_s)s) - interval '15 minutes'"]
     if table.late_index:
         conditions.append(
             f"(calls.recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > ({moment} AT TIME ZONE 'UTC')"
         )
-    parts = " UNION ALL ".join(f"({chosen}{condition} ORDER BY calls.recorded_at {_LIMIT})" for condition in conditions)
+    parts = " UNION ALL ".join(f"({chosen}{index} ORDER BY calls.recorded_at {_LIMIT})" for index in conditions)
     _, rows = execute(
         connection,
         f"SELECT * FROM (SELECT DISTINCT ON (found.id) found.* FROM ({parts}) AS found ORDER BY found.id) AS found"  # noqa: S608

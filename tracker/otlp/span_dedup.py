@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tracker.otlp.observation import COUNTS, Observation, match_score
+from tracker.sources.usage_notes import UNCERTAIN_NOTES
 
 # Reports of one call end at nearly the same time, so the nearest ones are enough. This bounds the time for an export in
 # which all calls look the same.
 _MAX_COMPARED = 64
 _FILLED = ("session_id", "provider", "processing_time", "environment", "platform", "region", "deployment")
 _GENERIC_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion"})
-_OF_ITS_OWN_COUNTS = frozenset({"usage_problem", "usage_raw", "usage"})
+_OF_ITS_OWN_COUNTS = frozenset({"usage_problem", "usage_raw", "usage_note", "usage"})
 _Feature = tuple[str, object]
 
 
@@ -109,11 +110,18 @@ def _looked_up(observation: Observation) -> tuple[list[_Feature], list[_Feature]
 
 def merge_rows(rows: Iterable[tuple[Observation, Mapping[str, Any]]]) -> dict[str, Any]:
     """The row of a call from the rows of its reports: the best counts, and what only other reports know."""
-    ranked = sorted(rows, key=lambda pair: pair[0].quality, reverse=True)
+    ranked = sorted(rows, key=_rank, reverse=True)
     merged = dict(ranked[0][1])
     for _, other in ranked[1:]:
         merged = _fill(merged, other)
     return merged
+
+
+def _rank(pair: tuple[Observation, Mapping[str, Any]]) -> tuple[object, ...]:
+    """Orders rows of one call like their reports, but a row whose sender leaves counts out after one without a note."""
+    report, row = pair
+    is_certain = (row.get("metadata") or {}).get("usage_note") not in UNCERTAIN_NOTES
+    return (*report.quality[:2], is_certain, *report.quality[2:])
 
 
 def _fill(row: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

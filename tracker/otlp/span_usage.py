@@ -11,6 +11,7 @@ from tracker.otlp.call_spans import Role
 from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.embedded_usage import EmbeddedUsage, parse_usage_text, read_embedded
 from tracker.otlp.langfuse_usage import read_langfuse_usage
+from tracker.otlp.omissions import note_of
 from tracker.otlp.senders import Counting, Sender, find_sender, sender_named
 from tracker.otlp.span_counts import StatedUsage, count_usage, read_stated
 from tracker.sources.answers import Answer
@@ -51,8 +52,12 @@ def _read_attributes(
     if (details := parse_usage_text(span.attributes.get(_LANGFUSE))) is not None:
         return read_langfuse_usage(details, family, embedding=embedding)
     if isinstance(usage := parse_usage_text(span.attributes.get(_MLFLOW)), Mapping):
-        stated, counting = _stated_by(sender_named("mlflow"), usage, family)
-        return stated and count_usage(stated, counting, family, f"otlp:mlflow/{family}", embedding=embedding)
+        sender = sender_named("mlflow")
+        stated, counting = _stated_by(sender, usage, family)
+        if stated is None:
+            return None
+        answer = count_usage(stated, counting, family, f"otlp:mlflow/{family}", embedding=embedding)
+        return answer if embedding else _with_note(answer, note_of(sender, span, family, stated.counts, counting))
     sender = find_sender(span)
     stated, counting = _stated_by(sender, span.attributes, family)
     if stated is None or (not is_call and stated.counts.keys() <= {"total_tokens"} | set(_PARTS)):
@@ -62,7 +67,13 @@ def _read_attributes(
             stated.counts[name] = value
             stated.raw[name] = value
     stated.details.update(embedded.details)
-    return count_usage(stated, counting, family, usage_source(sender, span, family), embedding=embedding)
+    answer = count_usage(stated, counting, family, usage_source(sender, span, family), embedding=embedding)
+    return answer if embedding else _with_note(answer, note_of(sender, span, family, stated.counts, counting))
+
+
+def _with_note(answer: Answer, note: str | None) -> Answer:
+    """The answer with a note about what the sender leaves out; how a count was derived is not replaced."""
+    return answer if note is None or answer.problem or answer.note else answer._replace(note=note)
 
 
 def _stated_by(sender: Sender, attributes: Mapping[str, Any], family: str) -> tuple[StatedUsage | None, Counting]:
@@ -99,7 +110,9 @@ def _merge(stated: Answer | None, embedded: Answer | None) -> Answer | None:
         **embedded.counts,
         **{name: most for name in _PARTS if (most := max(_count(stated, name), _count(embedded, name)))},
     }
-    merged = embedded._replace(counts=counts, details={**stated.details, **embedded.details}, note=embedded.note)
+    # A body that states no parts confirms input and output only.
+    note = embedded.note or (None if embedded.counts.keys() & set(_PARTS) else stated.note)
+    merged = embedded._replace(counts=counts, details={**stated.details, **embedded.details}, note=note)
     return merged if _is_possible(counts) else embedded
 
 
