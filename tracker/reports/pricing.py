@@ -6,23 +6,19 @@ dashboard starts or its custom prices change. One run reads a bounded number of 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from tracker.errors import TrackerError
 from tracker.prices import own
 from tracker.prices.book import PriceBook
 from tracker.prices.calls import Scope, scope_since
 from tracker.prices.reprice import fill
 from tracker.reports import source
 
-log = logging.getLogger("tracker.dashboard")
 CALLS_PER_RUN = 20_000
 # Calls that arrive later are priced by `token-tracker reprice`.
 _FIRST_WINDOW = timedelta(days=2)
 _WINDOW = timedelta(hours=2)
-_logged: set[str] = set()
 
 
 @dataclass(slots=True)
@@ -38,27 +34,21 @@ _progress = _Progress()
 
 
 def price_new_calls() -> int:
-    """Price the latest calls without a cost; returns how many got one. An obstacle is logged once."""
-    try:
-        prices = own.load(source.settings().prices)
-        reader = source.reader()
-        book = PriceBook(prices)
-        schema = reader.database.url.schema
-        _start_over_if_changed(prices, str(reader.database.url))
-        with reader.borrow() as connection:
-            priced = 0
-            if _progress.first is not None:
-                found = fill(connection, schema, book, _progress.first)
-                priced += found.changed
-                done = found.read < CALLS_PER_RUN
-                _progress.first = None if done else replace(_progress.first, since=found.cursor)
-            recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
-            priced += fill(connection, schema, book, recent).changed
-    except TrackerError as error:
-        if str(error) not in _logged:
-            _logged.add(str(error))
-            log.info("New calls aren't priced. %s", error)
-        return 0
+    """Price the latest calls without a cost; returns how many got one. Raises `TrackerError`."""
+    prices = own.load(source.settings().prices)
+    reader = source.reader()
+    book = PriceBook(prices)
+    schema = reader.database.url.schema
+    _start_over_if_changed(prices, str(reader.database.url))
+    with reader.borrow() as connection:
+        priced = 0
+        if _progress.first is not None:
+            found = fill(connection, schema, book, _progress.first)
+            priced += found.changed
+            done = found.read < CALLS_PER_RUN
+            _progress.first = None if done else replace(_progress.first, since=found.cursor)
+        recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
+        priced += fill(connection, schema, book, recent).changed
     return priced
 
 
