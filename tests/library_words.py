@@ -64,6 +64,7 @@ FRAGMENTS = (
     "SCHEMA public TO the user, or on the schema that DATABASE_URL names", "{check} ok", "{check} FAILED",
     "{check} not tried", "{steps} ({sentence})", "The database user may not read {table}.",
     "The database user may not insert into {table}.", "The database user may not delete from {table}.",
+    "The database user may not update {table}.", "The database user may not insert into or update {table}.",
     "The database user may not create a table in the schema.",
     "The database user may not change {table}: only its owner may.",
     "The database user may not enter the schema of {table}.", "It answered {status} without {keys}.", "Set: {names}.",

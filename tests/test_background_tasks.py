@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from support import a_call, eventually
 
+from tracker import settings
 from tracker.background_tasks import BackgroundTasks, background_tasks
+from tracker.database.locate import Database
+from tracker.database.url import clean
 from tracker.diagnostics import report
 from tracker.errors import SettingError
+from tracker.otlp.late_rows import compare_late_rows
+from tracker.recording.batch import BatchWriter
+from tracker.reports import budgets, pricing, source
+from tracker.reports.engine import Reader
+from tracker.reports.sampler import Sampler
+
+
+@pytest.fixture(autouse=True)
+def own_reader() -> Iterator[None]:
+    """No test keeps another one's Reader."""
+    yield
+    source.forget()
 
 
 def fail() -> None:
@@ -43,6 +61,68 @@ def test_a_sentence_of_ours_is_the_error_and_secrets_are_masked() -> None:
     tasks = BackgroundTasks()
     tasks.run("budgets", fail_with_sentence)
     assert tasks.states()[0]["error"] == "postgresql://user:***@host/db can't be used."
+
+
+def test_a_sentence_of_ours_is_logged_once_an_hour_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    def fail_with_sentence() -> None:
+        raise SettingError("postgresql://user:hunter2@host/db can't be used.")
+
+    now = [0.0]
+    tasks = BackgroundTasks(clock=lambda: now[0])
+    for minute in range(121):
+        now[0] = 60.0 * minute
+        tasks.run("budgets", fail_with_sentence)
+    assert [(record.levelno, record.exc_info) for record in caplog.records] == [(logging.WARNING, None)] * 3
+    assert "postgresql://user:***@host/db can't be used." in caplog.text
+
+
+def states() -> dict[str, tuple[int, str | None]]:
+    return {state["name"]: (state["failuresInARow"], state["error"]) for state in background_tasks.states()}
+
+
+MINUTE_TASKS = {
+    "compare_late_rows": compare_late_rows,
+    "price_new_calls": pricing.price_new_calls,
+    "check_budgets": budgets.check_budgets,
+}
+
+
+def test_the_minute_tasks_fail_without_a_database_and_recover(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_tasks, "_states", {})
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user@127.0.0.1:1/db")
+    for name, work in MINUTE_TASKS.items():
+        background_tasks.run(name, work)
+    found = states()
+    assert {name: failures for name, (failures, _) in found.items()} == dict.fromkeys(MINUTE_TASKS, 1)
+    assert all("127.0.0.1:1." in (error or "") for _, error in found.values())
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    for name, work in MINUTE_TASKS.items():
+        background_tasks.run(name, work)
+    assert states() == dict.fromkeys(MINUTE_TASKS, (0, None))
+
+
+def test_the_sampler_and_the_refresh_report_their_recovery(
+    database_url: str, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("refresh_rollups", "sample_connections")
+    monkeypatch.setattr(background_tasks, "_states", {})
+    for name in names:
+        background_tasks.record_failure(name, ValueError())
+    writer = BatchWriter(connection, None)
+    writer.add(a_call().as_row(), None)
+    writer.flush()
+    reader = Reader(Database(clean(database_url), embedded=False, settings=settings.load({})))
+    sampler = Sampler(reader)
+    try:
+        sampler.look()
+        assert states()["sample_connections"] == (0, None)
+        reader.standing()
+        assert eventually(lambda: states()["refresh_rollups"] == (0, None), 20)
+    finally:
+        sampler.stop()
+        reader.close()
 
 
 def test_the_debug_report_has_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -327,6 +327,8 @@ def test_a_deployed_runtime_has_no_embedded_database(monkeypatch, capsys):
     monkeypatch.setenv("TRACKER_PLATFORM", "vercel")
     assert main(["outbox", "drain", "--embedded"]) == 2
     assert "platform vercel" in capsys.readouterr().err
+
+
 # --- a damaged outbox ---------------------------------------------------------------------------------------------
 
 

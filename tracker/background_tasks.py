@@ -13,7 +13,7 @@ from tracker.errors import TrackerError
 from tracker.masking import mask
 
 log = logging.getLogger("tracker.dashboard")
-# A task that fails each minute is one traceback an hour.
+# A task that fails each minute is logged once an hour.
 _LOG_AGAIN_S = 3600.0
 
 
@@ -27,16 +27,23 @@ class BackgroundTasks:
         self._logged_at_s: dict[tuple[str, str], float] = {}
 
     def run(self, name: str, work: Callable[[], object]) -> None:
-        """Run a task once. Its exception is logged with a traceback, at most once an hour for each kind."""
+        """Run a task once and keep its outcome; an exception is logged, see `record_failure`."""
         try:
             work()
         except Exception as error:  # noqa: BLE001  the next run may work, and other tasks don't depend on this one
             self.record_failure(name, error)
         else:
-            self._update(name, failures_in_a_row=0, error=None, last_success_at=_now())
+            self.record_success(name)
+
+    def record_success(self, name: str) -> None:
+        """Keep the success of a task that runs in its own thread."""
+        self._update(name, failures_in_a_row=0, error=None, last_success_at=_now())
 
     def record_failure(self, name: str, error: Exception) -> None:
-        """Keep and log the failure of a task that runs by itself."""
+        """Keep the failure of a task that runs in its own thread, and log it at most once an hour for each kind.
+
+        A `TrackerError` is logged as its sentence, any other exception with its traceback.
+        """
         kind = type(error).__name__
         # Only sentences of our own are known to contain no data of users.
         text = mask(str(error)) if isinstance(error, TrackerError) else kind
@@ -48,7 +55,7 @@ class BackgroundTasks:
                 self._logged_at_s[name, kind] = self._clock()
         self._update(name, failures_in_a_row=failures, error=text[:300])
         if is_due:
-            log.error("The background task %s failed; it runs again later.", name, exc_info=error)
+            _log_failure(name, error)
 
     def _update(self, name: str, **changes: Any) -> None:
         with self._lock:
@@ -68,6 +75,13 @@ class BackgroundTasks:
                 }
                 for name, state in sorted(self._states.items())
             ]
+
+
+def _log_failure(name: str, error: Exception) -> None:
+    if isinstance(error, TrackerError):
+        log.warning("The background task %s failed; it runs again later. %s", name, mask(str(error)))
+    else:
+        log.error("The background task %s failed; it runs again later.", name, exc_info=error)
 
 
 def _now() -> str:

@@ -13,6 +13,7 @@ from support import ROOT, eventually, run, value, with_role
 from tracker.budgets.budget import Budget
 from tracker.budgets.state import BudgetState, Spent
 from tracker.cli import main
+from tracker.errors import TrackerError
 from tracker.reports import budgets as report
 
 EVIL = "![x](http://evil.invalid/a.png) <img src=x>"
@@ -105,9 +106,11 @@ def test_the_dashboard_sends_what_is_due(
     assert eventually(lambda: value(database_url, "SELECT max(percent) FROM token_tracker_budget_alerts"), 20) == 100
 
 
-def test_a_look_that_fails_is_no_error(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_fails_raises_its_sentence(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     run(database_url, "DROP TABLE token_tracker_budgets")
-    assert report.check_budgets() == 0
+    with pytest.raises(TrackerError):
+        report.check_budgets()
     monkeypatch.setenv("DATABASE_URL", "nonsense")
-    assert report.check_budgets() == 0
+    with pytest.raises(TrackerError):
+        report.check_budgets()

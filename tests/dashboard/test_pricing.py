@@ -11,6 +11,7 @@ import pytest
 from dashboard_support import Execute, Server
 from support import eventually, rows, run, value, with_role
 
+from tracker.errors import SetupError
 from tracker.prices.book import PriceBook
 from tracker.reports import pricing
 
@@ -79,11 +80,13 @@ def test_new_custom_prices_apply_to_the_latest_calls_without_a_restart(
     assert sources(database_url) == ["own prices"]
 
 
-def test_a_role_that_may_only_read_is_no_error(
+def test_a_role_that_may_only_read_is_told_the_missing_right(
     database_url: str, call: Execute, new_role: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = new_role()
     run(database_url, f"GRANT SELECT ON token_usage TO {role}")
     monkeypatch.setenv("DATABASE_URL", with_role(database_url, role))
     call(model="gpt-4.1-mini")
-    assert pricing.price_new_calls() == 0
+    with pytest.raises(SetupError, match="may not update token_usage") as caught:
+        pricing.price_new_calls()
+    assert "GRANT SELECT, UPDATE ON token_usage TO" in caught.value.remedy

@@ -193,6 +193,16 @@ def test_a_missing_right(database_url, new_role):
     [
         ("SELECT count(*) FROM public.token_usage", "GRANT SELECT ON token_usage"),
         ("DELETE FROM public.token_usage", "GRANT SELECT, DELETE ON token_usage"),
+        ("UPDATE public.token_usage SET cost = 1", "GRANT SELECT, UPDATE ON token_usage"),
+        (
+            "WITH changed AS (\n  UPDATE token_usage SET cost = 1 RETURNING id) SELECT count(*) FROM changed",
+            "GRANT SELECT, UPDATE ON token_usage",
+        ),
+        ("SELECT one FROM token_tracker_rollup_state FOR UPDATE", "GRANT SELECT, UPDATE ON token_tracker_rollup_state"),
+        (
+            "INSERT INTO token_tracker_span_state VALUES (true)\n ON CONFLICT (only_row) DO UPDATE SET only_row = true",
+            "GRANT SELECT, INSERT, UPDATE ON token_tracker_span_state",
+        ),
         ("INSERT INTO public.token_tracker_ledger (kind) VALUES ('x')", "GRANT SELECT, INSERT ON token_tracker_ledger"),
         ("ALTER TABLE token_usage ADD COLUMN x text", "Migrate as its owner"),
         ("CREATE INDEX ON token_usage (model)", "Migrate as its owner"),

@@ -124,9 +124,7 @@ def run_drain(arguments: argparse.Namespace) -> int:
     return 1 if left.waiting or left.set_aside or left.error or damaged else 0
 
 
-def _sources(
-    source: Path | None, own: Path, found: Settings, url: DatabaseUrl, *, embedded: bool
-) -> list[Path]:
+def _sources(source: Path | None, own: Path, found: Settings, url: DatabaseUrl, *, embedded: bool) -> list[Path]:
     """The files to deliver from. The records of a damaged file are first queued in our own."""
     if source is None:
         unassigned = _unassigned(found, url, embedded=embedded)

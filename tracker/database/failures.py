@@ -73,6 +73,16 @@ _RIGHTS: tuple[tuple[str, str, str], ...] = (
         "change {table}: only its owner may",
         "Migrate as its owner, or ALTER TABLE {table} OWNER TO the user.",
     ),
+    (
+        r"(?s)ON CONFLICT.*DO UPDATE",
+        "insert into or update {table}",
+        "GRANT SELECT, INSERT, UPDATE ON {table} TO the user" + _AND_POLICY,
+    ),
+    (
+        r"^\s*UPDATE|\(\s*UPDATE|FOR (NO KEY )?UPDATE",
+        "update {table}",
+        "GRANT SELECT, UPDATE ON {table} TO the user" + _AND_POLICY,
+    ),
     ("DELETE FROM", "delete from {table}", "GRANT SELECT, DELETE ON {table} TO the user" + _AND_POLICY),
     (
         "INSERT INTO",

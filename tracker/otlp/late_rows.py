@@ -6,13 +6,12 @@ make no extra round trip for this; their rows are compared here, each one once, 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tracker.database.driver import Connection, execute
 from tracker.database.table import Table, read_table
-from tracker.errors import SetupError, TrackerError
+from tracker.errors import SetupError
 from tracker.otlp import span_calls
 from tracker.otlp.call_plan import Plan
 from tracker.otlp.call_rows import apply
@@ -22,7 +21,6 @@ from tracker.otlp.span_calls import SPAN_CALLS, moment_of, recorder_columns, rec
 from tracker.otlp.span_dedup import Calls
 from tracker.reports import source
 
-log = logging.getLogger("tracker.dashboard")
 STATE = "token_tracker_span_state"
 MAX_ROWS = 10_000
 MAX_BATCHES = 4
@@ -32,7 +30,6 @@ _KEPT = "24 hours"
 # Transactions that began before the last comparison and ended after it: recorders' take seconds.
 _OVERLAP = "2 minutes"
 _RUN_LOCK = 0x7370616E << 32
-_logged: set[str] = set()
 
 
 class Compared(NamedTuple):
@@ -44,32 +41,17 @@ class Compared(NamedTuple):
 
 
 def compare_late_rows() -> int:
-    """Compare the rows that arrived since the last run; how many rows were removed. Problems are logged once."""
+    """Compare the rows that arrived since the last run; how many rows were removed. Raises `TrackerError`."""
     removed, since_s = 0, None
-    try:
-        reader = source.reader()
-        for _ in range(MAX_BATCHES):
-            with reader.borrow() as connection:
-                compared = compare(connection, reader.table().schema, since_s)
-            removed += compared.removed
-            since_s = compared.next_s
-            if since_s is None:
-                break
-    except TrackerError as error:
-        log_once("Late rows aren't compared with spans.", error)
-    except Exception as error:
-        # The tasks that follow in the same minute must not stop.
-        if type(error).__name__ not in _logged:
-            _logged.add(type(error).__name__)
-            log.exception("Late rows aren't compared with spans.")
+    reader = source.reader()
+    for _ in range(MAX_BATCHES):
+        with reader.borrow() as connection:
+            compared = compare(connection, reader.table().schema, since_s)
+        removed += compared.removed
+        since_s = compared.next_s
+        if since_s is None:
+            break
     return removed
-
-
-def log_once(what: str, error: TrackerError) -> None:
-    """Log that a task of the dashboard's minute could not run; each reason once."""
-    if str(error) not in _logged:
-        _logged.add(str(error))
-        log.info("%s %s", what, error)
 
 
 def compare(connection: Connection, schema: str | None, since_s: float | None = None) -> Compared:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from tracker.database.driver import Connection, execute
 from tracker.database.table import Table, read_table
-from tracker.errors import TrackerError
-from tracker.otlp.late_rows import MAX_BATCHES, MAX_ROWS, arrived_rows, log_once
+from tracker.otlp.late_rows import MAX_BATCHES, MAX_ROWS, arrived_rows
 from tracker.otlp.locking import transaction
 from tracker.otlp.span_calls import table_name
 from tracker.recording.capture.later import NEVER_RETRIEVED, derived_id
@@ -37,21 +36,18 @@ _last_s: dict[str, float] = {}
 
 
 def remove_retrieved() -> int:
-    """Remove marked rows of responses that were retrieved since the last run; how many. Problems are logged once."""
+    """Remove marked rows of responses that were retrieved since the last run; how many. Raises `TrackerError`."""
     removed = 0
-    try:
-        reader = source.reader()
-        name, started_s = str(reader.database.url), time.time()
-        for _ in range(MAX_BATCHES):
-            since_s = _last_s.get(name, started_s - _FIRST_S)
-            with reader.borrow() as connection:
-                done = remove_since(connection, reader.table().schema, since_s)
-            removed += done.removed
-            _last_s[name] = started_s - _OVERLAP_S if done.next_s is None else done.next_s
-            if done.next_s is None:
-                break
-    except TrackerError as error:
-        log_once("Rows of background responses aren't compared.", error)
+    reader = source.reader()
+    name, started_s = str(reader.database.url), time.time()
+    for _ in range(MAX_BATCHES):
+        since_s = _last_s.get(name, started_s - _FIRST_S)
+        with reader.borrow() as connection:
+            done = remove_since(connection, reader.table().schema, since_s)
+        removed += done.removed
+        _last_s[name] = started_s - _OVERLAP_S if done.next_s is None else done.next_s
+        if done.next_s is None:
+            break
     return removed
 
 

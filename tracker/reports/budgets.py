@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cache
 
 from tracker.budgets.check import Checked, check, states
-from tracker.errors import TrackerError
 from tracker.recording.alerts import Alerts
 from tracker.reports import source
 from tracker.reports.engine import Reader
-
-log = logging.getLogger("tracker.dashboard")
-_said: set[str] = set()
 
 
 def standing(reader: Reader) -> Checked:
@@ -22,23 +17,17 @@ def standing(reader: Reader) -> Checked:
 
 
 def check_budgets() -> int:
-    """Send each alert about a budget that nobody sent yet; how many. What stands in the way is logged once."""
-    try:
-        reader = source.reader()
-        settings = reader.database.settings
-        with reader.borrow() as connection:
-            found = check(
-                connection,
-                reader.database.url.schema,
-                settings.runtime,
-                _alerts(settings.alert_urls).tell,
-                claimers_only=True,
-            )
-    except TrackerError as error:
-        if str(error) not in _said:
-            _said.add(str(error))
-            log.info("Budgets aren't looked at. %s", error)
-        return 0
+    """Send each alert about a budget that no process has sent yet; how many. Raises `TrackerError`."""
+    reader = source.reader()
+    settings = reader.database.settings
+    with reader.borrow() as connection:
+        found = check(
+            connection,
+            reader.database.url.schema,
+            settings.runtime,
+            _alerts(settings.alert_urls).tell,
+            claimers_only=True,
+        )
     return found.told
 
 

@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from tracker.errors import TrackerError
 from tracker.prices import own
 from tracker.prices.book import PriceBook
 from tracker.prices.calls import Scope, scope_since
@@ -22,7 +21,6 @@ CALLS_PER_RUN = 20_000
 # Calls that arrive later are priced by `token-tracker reprice`.
 _FIRST_WINDOW = timedelta(days=2)
 _WINDOW = timedelta(hours=2)
-_logged: set[str] = set()
 
 
 @dataclass(slots=True)
@@ -39,28 +37,22 @@ _progress = _Progress()
 
 
 def price_new_calls() -> int:
-    """Price the latest calls without a cost; returns how many got one. An obstacle is logged once."""
-    try:
-        prices = own.load(source.settings().prices)
-        reader = source.reader()
-        book = PriceBook(prices)
-        schema = reader.database.url.schema
-        _start_over_if_changed(prices, str(reader.database.url))
-        with reader.borrow() as connection:
-            priced = 0
-            if _progress.first is not None:
-                found = fill(connection, schema, book, _progress.first)
-                priced += found.changed
-                done = found.read < CALLS_PER_RUN
-                _progress.first = None if done else replace(_progress.first, since=found.cursor)
-            recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
-            found = fill(connection, schema, book, recent)
+    """Price the latest calls without a cost; returns how many got one. Raises `TrackerError`."""
+    prices = own.load(source.settings().prices)
+    reader = source.reader()
+    book = PriceBook(prices)
+    schema = reader.database.url.schema
+    _start_over_if_changed(prices, str(reader.database.url))
+    with reader.borrow() as connection:
+        priced = 0
+        if _progress.first is not None:
+            found = fill(connection, schema, book, _progress.first)
             priced += found.changed
-    except TrackerError as error:
-        if str(error) not in _logged:
-            _logged.add(str(error))
-            log.info("New calls aren't priced. %s", error)
-        return 0
+            done = found.read < CALLS_PER_RUN
+            _progress.first = None if done else replace(_progress.first, since=found.cursor)
+        recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
+        found = fill(connection, schema, book, recent)
+        priced += found.changed
     _report_skipped(found.remarks)
     return priced
 

@@ -112,7 +112,9 @@ class Sampler:
         while not self._stopped and self.clock() - self._watched_at < _REST_AFTER_S:
             try:
                 found: Sample | TrackerError = self._ask()
+                background_tasks.record_success("sample_connections")
             except TrackerError as error:
+                background_tasks.record_failure("sample_connections", error)
                 found = error.copy()
             except Exception as error:  # noqa: BLE001  an odd row ends one sample, not the sampler
                 background_tasks.record_failure("sample_connections", error)

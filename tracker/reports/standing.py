@@ -111,8 +111,10 @@ class Refresher:
                     step = first(connection, table)  # None: another process is at it, and does the same
                     while step and step.more and not self._stopped:
                         step = then(connection, table)
+            background_tasks.record_success("refresh_rollups")
         except DatabaseError as error:
-            log.debug("The rollups weren't refreshed. %s", error)
+            if not self._stopped:  # stopping closes the connection
+                background_tasks.record_failure("refresh_rollups", error)
             if error.code == "replica_identity_missing":
                 self._give_identities(table)
         except Exception as error:  # noqa: BLE001  the next refresh may work
