@@ -210,6 +210,7 @@ def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypa
     assert _range.foreign_zone() == foreign
 
 
+@pytest.mark.parametrize(
     ("metadata", "sentence"),
     [
         (None, ""),
