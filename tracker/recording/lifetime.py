@@ -58,9 +58,12 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
 
 
 def _at_exit() -> None:
-    for tracker in tuple(_trackers):
+    """Close all Trackers within the deadline of one record, however many there are: what remains is in the outbox."""
+    trackers = tuple(_trackers)
+    end = time.monotonic() + max((tracker.settings.deadline_s for tracker in trackers), default=0.0)
+    for tracker in trackers:
         with suppress(Exception):  # one that can't be closed keeps no other from delivering
-            tracker.close()
+            tracker._close(max(0.0, end - time.monotonic()))  # noqa: SLF001  the module's own class
 
 
 def _shared_outboxes() -> ModuleType | None:

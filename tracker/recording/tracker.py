@@ -264,17 +264,20 @@ class Tracker:
         return self._pool.stats() if self._pool else None
 
     def close(self) -> None:
-        """Deliver what waits, within the record's deadline, tell the ledger the last number, close the connections.
+        """Deliver what waits, within the record's deadline, report the last number to the ledger, close connections.
 
         The Tracker opens again if it is used again.
         """
+        self._close(self.settings.deadline_s)
+
+    def _close(self, timeout_s: float) -> None:
         self._record_captured(ending=True)
         journal = self._journal
         taken = journal.taken if journal else 0
-        left = journal.flush(self.settings.deadline_s, ending=True) if journal else 0
-        lifetime.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else _CLOSING_NOTE_S)
+        left = journal.flush(timeout_s, ending=True) if journal else 0
+        lifetime.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else min(timeout_s, _CLOSING_NOTE_S))
         if self._journal is not None:
-            self._journal.close(alerts_timeout_s=_CLOSING_NOTE_S)
+            self._journal.close(alerts_timeout_s=min(timeout_s, _CLOSING_NOTE_S))
         if self._pool:
             self._pool.close()
         if journal and journal.taken != taken:
