@@ -179,18 +179,25 @@ def flapping(proxy: Proxy) -> Iterator[None]:
         proxy.swallow = False
 
 
-@pytest.mark.parametrize("how", ["direct", "background", "serverless"])
-@pytest.mark.parametrize("state", STATES)
+MODES = ("direct", "background", "serverless")
+# One mode of each state is enough for the short form.
+SHORT = {(MODES[number % 3], state) for number, state in enumerate(STATES)}
+SHORT |= {("direct", "no url"), ("direct", "black hole")}
+COMPLETE = [pytest.mark.long, pytest.mark.timeout(1800)]
+
+
 @pytest.mark.parametrize(
-    "much",
+    ("how", "state", "much"),
     [
-        pytest.param((500, 1000), id="short"),
-        pytest.param((5000, 45_000), id="long", marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+        *(pytest.param(how, state, (500, 1000), id=f"short-{state}-{how}") for how, state in sorted(SHORT)),
+        *(
+            pytest.param(how, state, (5000, 45_000), id=f"long-{state}-{how}", marks=COMPLETE)
+            for how in MODES
+            for state in STATES
+        ),
     ],
 )
 def test_no_state_needs_more_the_longer_it_lasts(how, state, much, request, tmp_path):
-    if much[1] < 10_000 and (how, state) not in SHORT:
-        pytest.skip("One mode of each state is enough for the short form; -m long takes all.")
     with ExitStack() as stack:
         around = State(state, request, stack, tmp_path / "outbox.db")
         env = {**around.env, "TRACKER_PLATFORM": "vercel" if how == "serverless" else "server"}
@@ -203,10 +210,6 @@ def test_no_state_needs_more_the_longer_it_lasts(how, state, much, request, tmp_
     assert after["fds"] <= before["fds"], found
     assert after["threads"] <= before["threads"], found
     assert after["wal"] <= 8_000_000, found
-
-
-SHORT = {(("direct", "background", "serverless")[number % 3], state) for number, state in enumerate(STATES)}
-SHORT |= {("direct", "no url"), ("direct", "black hole")}
 
 
 # --- Trackers, files and numbers ----------------------------------------------------------------------------------

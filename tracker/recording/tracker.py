@@ -275,9 +275,10 @@ class Tracker:
         journal = self._journal
         taken = journal.taken if journal else 0
         left = journal.flush(timeout_s, ending=True) if journal else 0
-        lifetime.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else min(timeout_s, _CLOSING_NOTE_S))
+        note_s = min(timeout_s, _CLOSING_NOTE_S)
+        lifetime.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else note_s)
         if self._journal is not None:
-            self._journal.close(alerts_timeout_s=min(timeout_s, _CLOSING_NOTE_S))
+            self._journal.close(alerts_timeout_s=note_s)
         if self._pool:
             self._pool.close()
         if journal and journal.taken != taken:
