@@ -228,7 +228,8 @@ class Tracker:
         is recorded with model 'unknown' and 0 tokens, and `outcome.error` says so. Raises as `TokenUsage` does for a
         field that can't be right.
         """
-        from tracker.recording.capture import call
+        with fork_gate.importing:
+            from tracker.recording.capture import call
 
         return call.record_response(self, response, deadline_s, fields)
 
@@ -244,7 +245,8 @@ class Tracker:
         Set `call.response` to the answer; read a stream from `call.response`. `call.outcome` then says what became of
         it. Raises as `TokenUsage` does for a field that can't be right; what the block raises goes through unchanged.
         """
-        from tracker.recording.capture import call
+        with fork_gate.importing:
+            from tracker.recording.capture import call
 
         return call.Call(self, call.checked(fields))
 
@@ -254,7 +256,8 @@ class Tracker:
         `fields` hold for every call; a `track` block around a call adds its own. Results and exceptions go through
         unchanged. Raises `UsageTypeError` for anything but such a client.
         """
-        from tracker.recording.capture.wrap import wrap
+        with fork_gate.importing:
+            from tracker.recording.capture.wrap import wrap
 
         wrapped: ClientT = wrap(self, client, fields)
         return wrapped
