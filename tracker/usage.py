@@ -40,6 +40,11 @@ _MAY_BE_NONE = frozenset({*_OPTIONAL_TEXT, "total_tokens", "processing_time", "c
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+def storable(text: str) -> str:
+    """The text as PostgreSQL can store it, and as it is stored: NUL and lone surrogates become U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 def new_id() -> UUID:
     """A new UUIDv7 (RFC 9562, 5.7): 48 bits of milliseconds, 12 bits of their fraction, 62 random bits."""
     nanoseconds = time.time_ns()
@@ -211,7 +216,7 @@ def _text(name: str, value: object) -> str:
         raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a str.")
     if not value.strip() and name in _REQUIRED_TEXT:
         raise UsageError(f"{name} is empty.")
-    text = _UNSTORABLE.sub("\ufffd", value)
+    text = storable(value)
     if name == "user_id" and len(text) * 4 > _MAX_USER_ID_BYTES < len(text.encode()):
         raise UsageError(f"user_id is longer than {_MAX_USER_ID_BYTES} bytes, which the table's index can't hold.")
     return text
@@ -300,7 +305,7 @@ def _metadata(value: object) -> dict[str, Any]:
 def _storable(value: Any) -> Any:
     """The JSON value with what jsonb can't hold replaced in every text, keys included."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+        return storable(value)
     if isinstance(value, list):
         return [_storable(item) for item in value]
     if isinstance(value, dict):

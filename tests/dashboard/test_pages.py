@@ -91,6 +91,22 @@ def test_a_time_that_no_clock_shows_breaks_no_page(
     open_page(database_url, page, range="all")
 
 
+@pytest.mark.parametrize("text", ["\x00", "gpt\x00", "\x00" * 300])
+@pytest.mark.parametrize("page", ["overview.py", "explorer.py", "performance.py"])
+def test_an_address_that_postgresql_cannot_store_is_a_filter_without_calls(
+    open_page: OpenPage, database_url: str, call: Execute, caplog: pytest.LogCaptureFixture, page: str, text: str
+) -> None:
+    call()
+    names = ("model", "provider", "operation", "user", "environment", "range", "tz", "rows", "columns", "row", "call")
+    open_page(database_url, page, **dict.fromkeys((*names, "lang", "tests", "measure", "tokens", "column"), text))
+    for name in names[:5]:
+        app = open_page(database_url, page, **{name: text})
+        app.run()  # a refresh
+        assert not app.exception
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_an_empty_table_greets_with_two_ways_on(open_page: OpenPage, database_url: str) -> None:
     app = open_page(database_url)
     assert "Nothing recorded yet" in texts(app)

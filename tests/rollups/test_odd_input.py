@@ -39,6 +39,7 @@ def answers(store: Store, asked: Filters) -> list[int]:
         Filters(start=NOON - timedelta(days=1), end=NOON + timedelta(days=1), model="no-such-model"),
         Filters(start=NOON - timedelta(days=1), end=NOON + timedelta(days=1), user="'; DROP TABLE token_usage; --"),
         Filters(start=NOON - timedelta(days=1), end=NOON + timedelta(days=1), environment=""),
+        Filters(start=NOON - timedelta(days=1), end=NOON + timedelta(days=1), user="u\x00", operation="\udfff"),
     ],
 )
 def test_a_range_or_a_filter_that_holds_nothing_has_an_empty_answer(

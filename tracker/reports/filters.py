@@ -8,6 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError
+from tracker.usage import storable
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
 
@@ -33,6 +34,10 @@ class Filters:
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise SettingError("A report's range needs times with a zone; give its start and end a tzinfo.")
+        # A value with NUL matches what was stored of it, and is no error of the driver.
+        for name in ("model", "provider", "operation", "user", "environment"):
+            if (text := getattr(self, name)) is not None:
+                object.__setattr__(self, name, storable(text))
         # Of UTC: Python compares two times of one zone by what its clock shows, which may come twice.
         if self.end.astimezone(UTC) < self.start.astimezone(UTC):
             raise SettingError("A report's range must not end before it starts; exchange the two.")
