@@ -230,6 +230,27 @@ def test_a_log_without_a_record_is_a_sentence_and_exit_1(load, capsys):
     assert "has no record" in output.err
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('{ "data": [\n%s]}', 1),
+        ('{\n"data": [%s]}', 1),
+        ('{"data": [%s]}', 1),
+        ("[\n%s\n]", 1),
+        ("%s\n%s\n", 2),
+        ("\ufeff%s\n\n%s", 2),
+        ('{"broken": \n%s\n%s\n', 2),
+    ],
+)
+def test_a_json_document_and_json_lines_are_told_apart(text, rows, load, capsys, tmp_path):
+    profile = 'within = ["data"]\n[map]\ncreated_at = "at"\nmodel = "m"\ninput_tokens = "i"\noutput_tokens = "o"\n'
+    (tmp_path / "p.toml").write_text(profile)
+    record = '{"at": "2026-01-05", "m": "gpt", "i": 1, "o": 1}'
+    Path("file.json").write_text(text.replace("%s", record))
+    load("file.json", "--profile", "./p.toml")
+    assert f"{rows} recorded" in capsys.readouterr().out
+
+
 def test_an_ambiguous_number_is_rejected_unless_the_decimal_mark_is_named(load, database_url, capsys):
     Path("calls.csv").write_text("created_at;model;input_tokens;output_tokens;cost\n2026-01-05;m;1.200;1;1,234\n")
     assert load("calls.csv") == 1

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -186,6 +187,13 @@ def test_a_line_beyond_the_limit_is_skipped_in_constant_memory_and_reported(monk
     lines = ["x" * 30_000 + whole, "y" * 50_000, whole]
     found = read_records(lines)
     assert [(number, isinstance(record, str)) for number, record in found] == [(1, True), (3, False)]
+
+
+def test_a_line_of_values_that_begin_and_never_end_is_reported_in_bounded_time():
+    line = '{"event": "token_usage.failed", "record": ' + '{"a":' * 900 + "[" + "0," * 400_000
+    started = time.process_time()
+    assert ["cut off" in reason for _, reason in read_records([line])] == [True]
+    assert time.process_time() - started < 20
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(sorted(WRAPPED)))

@@ -145,7 +145,10 @@ def test_langfuses_parts_by_time_to_live_and_tier_are_counted(write, load, datab
     records = [{**LANGFUSE, "usageDetails": parts}, {**LANGFUSE, "id": "obs-9", "usageDetails": flex}]
     assert load(write(records, "langfuse.json"), "--profile", "langfuse") == 0
     found = sorted(stored(database_url, f"{COUNTS}, metadata -> 'usage'"))
-    assert found == [(100, 50, 20, 0, 10, None), (6020, 100, 1000, 5000, 0, {"cache_write_1h_tokens": 3000})]
+    assert found == [
+        (100, 50, 20, 0, 10, {"service_tier": "flex"}),
+        (6020, 100, 1000, 5000, 0, {"cache_write_1h_tokens": 3000}),
+    ]
 
 
 # --- Langfuse -----------------------------------------------------------------------------------------------------
@@ -488,3 +491,33 @@ def test_large_records_are_read_a_few_at_a_time(monkeypatch, write):
     with InputFile(Path(write(f"{line}\n" * 40, "large.jsonl"))) as file:
         found = list(profiled.read_calls(file, profile.Profile("")))
     assert [len(calls.moments) for calls in found if isinstance(calls, Calls)] == [3] * 13 + [1]
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (
+            {
+                "cache_creation_input_tokens": 307,
+                "cache_read_input_tokens": 2003,
+                "input": 103,
+                "output": 53,
+                "cache_creation_ephemeral_1h_input_tokens": 103,
+                "cache_creation_ephemeral_5m_input_tokens": 204,
+            },
+            (2413, 53, 2003, 307, 0, {"cache_write_1h_tokens": 103}, None),
+        ),
+        ({"input": 10, "output": 5, "thoughts_token_count": 50, "total": 65}, (10, 55, 0, 0, 50, None, None)),
+        ({"input": 10, "output": 5, "total": 15, "unit": "CHARACTERS"}, (0, 0, 0, 0, 0, None, "unit_not_tokens")),
+        ({"input": 10, "output": 5, "total": 99}, (10, 5, 0, 0, 0, None, "total_mismatch")),
+    ],
+)
+def test_langfuses_usage_is_read_as_over_opentelemetry(write, load, database_url, usage, expected):
+    times = {"start_time": "2026-09-01T10:00:00Z", "end_time": "2026-09-01T10:00:01.5Z"}
+    record = {"id": "o1", "type": "GENERATION", "model": "claude-sonnet-4-5", "usage_details": usage, **times}
+    assert load(write(json.dumps([record]), "langfuse.json"), "--profile", "langfuse") == 0
+    columns = (
+        "input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,"
+        " metadata -> 'usage', metadata ->> 'usage_problem', processing_time"
+    )
+    assert stored(database_url, columns) == [(*expected, 1500)]

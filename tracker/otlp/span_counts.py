@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tracker.otlp.genai_attributes import CACHE_WRITE_1H, CACHE_WRITE_5M, DETAILS, TIER_PREFIXES, Names
 from tracker.otlp.senders import REASONING_BESIDE_FAMILIES, Counting, Parts, Total
 from tracker.sources.answers import Answer
-from tracker.sources.consistency import check_usage
+from tracker.sources.consistency import check_usage, whole_number
 
 _CACHED = ("cache_read_input_tokens", "cache_write_input_tokens")
 _REASONING = "reasoning_output_tokens"
@@ -23,15 +23,6 @@ class StatedUsage(NamedTuple):
     counts: dict[str, int]
     details: dict[str, Any]
     raw: dict[str, int]
-
-
-def whole_number(value: object) -> int | None:
-    """A count as senders write it: a whole number, also as a double or as text; None for anything else."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdecimal():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def read_stated(values: Mapping[str, Any], names: Mapping[str, Names]) -> StatedUsage | None:

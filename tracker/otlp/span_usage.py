@@ -10,12 +10,12 @@ from tracker.otlp.call_identity import family_of
 from tracker.otlp.call_spans import Role
 from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.embedded_usage import EmbeddedUsage, parse_usage_text, read_embedded
-from tracker.otlp.langfuse_usage import read_langfuse_usage
 from tracker.otlp.omissions import note_of
 from tracker.otlp.senders import Counting, Sender, find_sender, sender_named
 from tracker.otlp.span_counts import StatedUsage, count_usage, read_stated
 from tracker.sources.answers import Answer
 from tracker.sources.consistency import Reread
+from tracker.sources.langfuse_usage import read_langfuse_usage
 
 _LANGFUSE = "langfuse.observation.usage_details"
 _MLFLOW = "mlflow.chat.tokenUsage"

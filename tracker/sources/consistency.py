@@ -22,6 +22,7 @@ USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
         "stream_not_read": "The response is a stream that was not read, so its usage is unknown; it is recorded with"
         " 0 tokens. Record the list of its chunks, or use recorder.track and read call.response.",
         "response_missing": "No response was set (call.response = …); the call is recorded with 0 tokens.",
+        "unit_not_tokens": "The usage is stated in another unit than tokens; it is recorded with 0 tokens.",
         "response_never_retrieved": "The response was created in the background and its result was never"
         " retrieved; it is recorded with 0 tokens.",
         "response_unreadable": "Reading the response raised an error; what was not read is recorded with 0 tokens.",
@@ -89,6 +90,15 @@ def to_count(value: object) -> int:
 
 def _is_decimal_text(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 18
+
+
+def whole_number(value: object) -> int | None:
+    """A count as senders write it: a whole number, also as a double or as text; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def check_usage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import json
 import os
 import zlib
 from pathlib import Path
@@ -181,5 +182,14 @@ def _kind(head: str) -> str:
     head = head.lstrip("\ufeff \t\r\n")
     if head[:1] not in {"[", "{"}:
         return "csv"
-    # An object that is spread over lines is one document; an object that ends with its line is one of many.
-    return "json" if head[0] == "[" or head.partition("\n")[0].strip() == "{" else "jsonl"
+    first, newline, rest = head.partition("\n")
+    # Of several objects each is a line; an object that goes on in the next line is one document.
+    is_document = head[0] == "[" or (newline and not _is_object(first) and not _is_object(rest.partition("\n")[0]))
+    return "json" if is_document else "jsonl"
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

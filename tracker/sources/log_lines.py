@@ -25,8 +25,9 @@ _PLACE = ("environment", "platform", "region", "deployment", "connection_ms", "r
 _DEPTH = 4
 # A platform's lines have at most some hundred kilobytes; what is longer is no line of a log.
 _LONGEST_LINE = 16_000_000
-# How many positions of one line are tried as the start of a JSON value.
-_MOST_VALUES = 10_000
+# How many characters of one line are parsed in vain: each position can be the start of a JSON value.
+_MOST_PARSED = 20_000_000
+_DEEPEST = 10_000
 _INCOMPLETE = "a record begins in this line and is cut off or unreadable; copy the whole line from the platform's log"
 
 
@@ -86,12 +87,14 @@ def _events(text: str, depth: int) -> Iterator[Mapping[str, Any]]:
 def _values(text: str, start: str) -> Iterator[Any]:
     """The JSON values in a text that begin with this character."""
     position = text.find(start)
-    for _ in range(_MOST_VALUES):
-        if position < 0:
-            return
+    parsed = 0
+    while position >= 0 and parsed < _MOST_PARSED:
         try:
             value, position = json.JSONDecoder().raw_decode(text, position)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            # A text that is nested too deeply is parsed to that depth only.
+            end = error.pos if isinstance(error, json.JSONDecodeError) else position + _DEEPEST
+            parsed += max(1, end - position)
             position += 1
         else:
             yield value

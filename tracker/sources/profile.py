@@ -14,6 +14,7 @@ from tracker.small_files import parse_toml, read_text
 from tracker.sources.rules import Rule, rule
 
 _KEYS = {
+    "langfuse_usage",
     "title",
     "source",
     "timezone",
@@ -27,7 +28,7 @@ _KEYS = {
     "ends",
     "aggregated",
 }
-_TEXT_LISTS = ("needs", "within", "identity")
+_TEXT_LISTS = ("needs", "within", "identity", "langfuse_usage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Profile:
     has one of its values and each in `needs` has any, unless all names of a table in `skip` have one of theirs.
     `within` names the lists that records lie in. `identity` are the names that tell a record from others, so that it
     keeps its id when its figures change; `ends` is the time by which it must be over. `aggregated` records are sums of
-    many calls, which no price can be found for.
+    many calls, which no price can be found for. `langfuse_usage` names the values that can be Langfuse's usage; what is
+    read of the first is the object `counted` for the mapping.
     """
 
     name: str
@@ -54,11 +56,14 @@ class Profile:
     identity: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
     aggregated: bool = False
+    langfuse_usage: tuple[str, ...] = ()
 
     @property
     def plain(self) -> dict[str, str] | None:
         """The mapping, where it is nothing but names of headers, as in a profile that was saved; else None."""
-        if self.only or self.skip or self.needs or self.within or self.identity or self.ends or self.aggregated:
+        if self.only or self.skip or self.needs or self.within or self.identity or self.ends:
+            return None
+        if self.aggregated or self.langfuse_usage:
             return None
         if any(rule != Rule(first=rule.first[:1]) for rule in self.mapping.values()):
             return None

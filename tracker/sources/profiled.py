@@ -12,13 +12,15 @@ from tracker.errors import SettingError, UsageError
 from tracker.sources import records
 from tracker.sources.cells import NUMERIC
 from tracker.sources.input_file import InputFile
+from tracker.sources.langfuse_usage import read_exported_usage
 from tracker.sources.plan import IMPORTABLE, REQUIRED, CsvPlan
 from tracker.sources.profile import Profile
 from tracker.sources.reading import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
-from tracker.sources.rules import Rule, has, pick
+from tracker.sources.rules import Rule, as_object, has, pick
 from tracker.sources.times import parse_time
 
 _SAMPLE = 200
+_COUNTED = "counted"
 _PROBLEM = "the sum of many calls, which has no price of one call"
 
 
@@ -35,6 +37,8 @@ def read_calls(
     Raises `SettingError` for a file that doesn't fit, and for a column that there isn't.
     """
     found = records.read(file, profile.within, numeric=_numeric_names(profile), decimal=decimal)
+    if profile.langfuse_usage:
+        found = _with_counts(found, profile)
     sample = list(islice(found, _SAMPLE))
     mapping = {**_of_our_names(sample, profile), **profile.mapping}
     _check(sample, profile, mapping, asked)
@@ -66,6 +70,15 @@ def _numeric_names(profile: Profile) -> frozenset[str]:
     """The names in the file whose values are numbers for the profile."""
     rules = [rule for column, rule in profile.mapping.items() if column in NUMERIC]
     return NUMERIC.union(*((*rule.first, *rule.sum, *rule.cents) for rule in rules))
+
+
+def _with_counts(found: Iterator[records.Found], profile: Profile) -> Iterator[records.Found]:
+    """The records with what Langfuse's usage says, as the object `counted`."""
+    for record in found:
+        usage = next((one for name in profile.langfuse_usage if (one := as_object(record.values.get(name)))), {})
+        is_embedding = str(record.values.get("type", "")).lower() == "embedding"
+        counted = read_exported_usage(usage, embedding=is_embedding)
+        yield record._replace(values={**record.values, _COUNTED: counted})
 
 
 def _some(found: Iterator[records.Found]) -> list[records.Found]:
@@ -120,7 +133,8 @@ def _check(sample: list[records.Found], profile: Profile, mapping: Mapping[str, 
     for column in REQUIRED:
         names = mapping[column].names if column in mapping else ()
         if names and not any(has(values, name) for values in whole for name in names):
-            wanted = " or ".join(names)[:200]
+            in_file = profile.langfuse_usage if names[0].startswith(f"{_COUNTED}.") else names
+            wanted = " or ".join(in_file)[:200]
             expected = f" The profile is for {profile.title}." if profile.title else ""
             raise SettingError(f"The file has no {wanted!r} (for {column}); {shown}.{expected}")
     for name in asked:

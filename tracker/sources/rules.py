@@ -18,7 +18,8 @@ class Rule:
     """One column's. Exactly one of the ways is set.
 
     `first`: the first of these that has a value. `sum`: of these, where any has a value. `containing`: the sum of the
-    values in the object `first` whose names contain this. `between`: milliseconds from one to the other. `object`:
+    values in the object `first` whose names contain this. `between`: milliseconds from one to the next, of the
+    first pair that has both. `object`:
     JSON of these, in an inner table the first number of each list that is not 0. `unless`: false where the first value
     is one of these, else true. `cents`: hundredths that are added to the sum. `before`: of the first value what stands
     before this.
@@ -46,7 +47,9 @@ class Rule:
             hundredths = [_hundredth(pick(values, name)) for name in self.cents]
             return _sum([*(pick(values, name) for name in self.sum), *hundredths], column)
         if self.between:
-            return _milliseconds(*(pick(values, name) for name in self.between[:2]))
+            pairs = zip(self.between[::2], self.between[1::2], strict=True)
+            spans = (_milliseconds(pick(values, start), pick(values, end)) for start, end in pairs)
+            return next((span for span in spans if span), "")
         if self.object:
             picked = {name: found for name, where in self.object.items() if _there(found := _pick_any(values, where))}
             if (calls := _number(str(picked.get("calls", "")))) is not None:
@@ -54,7 +57,7 @@ class Rule:
             return json.dumps(picked, ensure_ascii=False, default=str) if picked else ""
         found = next((found for name in self.first if _there(found := pick(values, name))), None)
         if self.containing is not None:
-            parts = _object(found)
+            parts = as_object(found)
             return _sum([value for name, value in parts.items() if self.containing in name.lower()], column)
         if self.unless:
             return "" if found is None else str(str(found).lower() not in self.unless).lower()
@@ -80,8 +83,8 @@ def rule(given: object, where: str) -> Rule:
             raise SettingError(f"{where} holds a {name} that is no list of names.")
         made[name] = tuple(texts)
     is_object = isinstance(made.get("object", {}), dict) and all(_names_of(w) for w in made.get("object", {}).values())
-    if len(made["between"]) not in {0, 2} or not is_object:
-        raise SettingError(f"{where} needs two names for between, and a table for object.")
+    if len(made["between"]) % 2 or not is_object:
+        raise SettingError(f"{where} needs pairs of names for between, and a table for object.")
     return Rule(**made)
 
 
@@ -116,16 +119,16 @@ def pick(values: Mapping[str, Any], name: str) -> Any:
     outer, dot, inner = name.partition(".")
     if not dot or outer not in values:
         return None
-    return pick(_object(values[outer]), inner)
+    return pick(as_object(values[outer]), inner)
 
 
 def has(values: Mapping[str, Any], name: str) -> bool:
     """Whether a record has that name, with a value or without."""
     outer, dot, inner = name.partition(".")
-    return name in values or (bool(dot) and outer in values and has(_object(values[outer]), inner))
+    return name in values or (bool(dot) and outer in values and has(as_object(values[outer]), inner))
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def as_object(value: Any) -> Mapping[str, Any]:
     if isinstance(value, str) and value.lstrip()[:1] == "{":
         try:
             value = json.loads(value)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.otlp.embedded_usage import is_complete
-from tracker.otlp.genai_attributes import TIER_PREFIXES
-from tracker.otlp.span_counts import whole_number
 from tracker.sources.answers import Answer, read_usage_object
-from tracker.sources.consistency import check_usage
+from tracker.sources.consistency import check_usage, numbers_only, whole_number
 
 # Langfuse sums every key of `usage_details` but the total, and prices each by itself: `input` is the uncached input.
 # Sources: langfuse.com/docs/observability/features/token-and-cost-tracking; BerriAI/litellm#26919;
@@ -62,6 +59,8 @@ _DETAILS = {
     "output_image": "output_image_tokens",
     "output_modality_image": "output_image_tokens",
 }
+# Prefixes by which LangChain names a service tier.
+_TIERS = ("flex", "priority")
 _SIDES = {"input": "input_tokens", "output": "output_tokens"}
 _PARTS = {
     "read": "cache_read_input_tokens",
@@ -78,9 +77,36 @@ def read_langfuse_usage(details: Any, family: str, *, embedding: bool = False) -
     if not numbers.keys() & _SIDES.keys():
         for key in ("usage", "usage_metadata"):
             answer = read_usage_object({key: details})
-            if answer is not None and (is_complete(answer, embedding=embedding) or answer.problem):
+            if answer is not None and (answer.problem or _has_both_sides(answer, embedding=embedding)):
                 return answer
     return _read_keys(numbers, family, embedding=embedding) if numbers else None
+
+
+def _has_both_sides(answer: Answer, *, embedding: bool) -> bool:
+    return answer.counts.keys() >= ({"input_tokens"} if embedding else {"input_tokens", "output_tokens"})
+
+
+def read_exported_usage(details: Any, *, embedding: bool = False) -> dict[str, Any]:
+    """The usage of an exported observation: the columns of its counts, and `details`, `problem`, `raw` and `source`.
+
+    Only counts of tokens are read: an observation can state its usage in characters, seconds, images or requests.
+    """
+    if not isinstance(details, Mapping):
+        return {}
+    if str(details.get("unit") or "TOKENS").upper() != "TOKENS":
+        unread = Answer({}, problem="unit_not_tokens", raw=numbers_only(details), usage_source="import:langfuse")
+        return _exported({"input_tokens": 0, "output_tokens": 0}, unread)
+    answer = read_langfuse_usage(details, "", embedding=embedding)
+    if answer is None:
+        return {}
+    return _exported({"output_tokens": 0, **answer.counts}, answer._replace(usage_source="import:langfuse"))
+
+
+def _exported(counts: Mapping[str, int], answer: Answer) -> dict[str, Any]:
+    read: dict[str, Any] = {**counts, "details": dict(answer.details) or None}
+    if answer.problem:
+        read |= {"problem": answer.problem, "raw": answer.raw, "source": answer.usage_source}
+    return read
 
 
 def _read_keys(numbers: Mapping[str, int], family: str, *, embedding: bool) -> Answer:
@@ -121,7 +147,7 @@ def _details(tier: str | None, key: str, value: int) -> dict[str, Any]:
 
 def _without_tier(key: str) -> tuple[str | None, str]:
     """A key without LangChain's prefix of a service tier: input_flex_cache_read, input_flex."""
-    for tier in TIER_PREFIXES:
+    for tier in _TIERS:
         for side in _SIDES:
             if key == f"{side}_{tier}":
                 return tier, key
