@@ -111,7 +111,9 @@ class AnswerReader:
             and _RARE_IN_OBJECTS.isdisjoint(fields)
         ):
             return
-        if any(self._read_container(piece, path, PLACES) for path in CONTAINERS):
+        if self._read_container(piece, (), PLACES) or any(
+            self._read_container(piece, path, PLACES) for path in _INNER_CONTAINERS
+        ):
             return
         names = field_names(piece) if fields is None else fields
         if names is None or not RARE_FIELDS.isdisjoint(names):
@@ -121,11 +123,13 @@ class AnswerReader:
         node = piece if not path else follow(piece, path)
         if node is None or isinstance(node, str | int | float):
             return False
-        self._note_failure(node)
-        found = self._note_usage(node, places)
+        fields = pydantic_fields(node)
+        if fields is None or fields.get("error") is not None:
+            self._note_failure(node)
+        found = self._note_usage(node, fields, places)
         # An event or a line of a batch has an id of its own around the response's.
         if found or self._model is None:
-            self._note_names(node, over=found)
+            self._note_names(node, fields, over=found)
         if found:
             self._note_tier(piece, node, path)
         return found
@@ -140,13 +144,15 @@ class AnswerReader:
         if self._shape is None and (usages := usage_parts.usages_by_model(get(piece, "model_usage"))):
             self._by_model = usages
 
-    def _note_names(self, node: object, *, over: bool) -> None:
-        fields = pydantic_fields(node)
-        names = ("model_version", "model", "response_id", "id")
-        version, model, response_id, own_id = (
-            text(node, name) if fields is None else word(fields.get(name)) for name in names
-        )
-        model = version or model or _langchain_model(node)
+    def _note_names(self, node: object, fields: Mapping[str, Any] | None, *, over: bool) -> None:
+        if fields is None:
+            model = text(node, "model_version") or text(node, "model")
+            response_id, own_id = text(node, "response_id"), text(node, "id")
+        else:
+            stated = fields.get
+            model = word(stated("model_version")) or word(stated("model"))
+            response_id, own_id = word(stated("response_id")), word(stated("id"))
+        model = model or _langchain_model(node)
         if model and (over or self._model is None):
             self._model = model
         if (stated_id := response_id or own_id) and (over or self._id is None):
@@ -155,7 +161,7 @@ class AnswerReader:
     def _note_tier(self, piece: object, node: object, path: Path) -> None:
         """The tier that served the call, which a response states beside its usage."""
         if (tier := get(node, "service_tier")) is not None:
-            self._tier = text(node, "service_tier") if isinstance(tier, str) else text(tier, "type")
+            self._tier = word(tier) if isinstance(tier, str) else text(tier, "type")
         if path and (path in BATCHED or (path == ("response",) and _is_batch_line(piece))):
             self._tier = "batch"
         if self._shape is LANGCHAIN:
@@ -196,9 +202,16 @@ class AnswerReader:
         if said:
             self._failure = " ".join(dict.fromkeys(said))[:200]
 
-    def _note_usage(self, node: object, places: Places) -> bool:
+    def _note_usage(self, node: object, fields: Mapping[str, Any] | None, places: Places) -> bool:
         for place, shapes in places:
-            usage = node if not place else get(node, place[0]) if len(place) == 1 else follow(node, place)
+            if not place:
+                usage = node
+            elif fields is None:
+                usage = get(node, place[0]) if len(place) == 1 else follow(node, place)
+            else:
+                usage = fields.get(place[0])
+                if usage is not None and len(place) > 1:
+                    usage = follow(usage, place[1:])
             if usage is None or isinstance(usage, str | int | float):
                 continue
             shape = self._shape
@@ -256,7 +269,8 @@ class AnswerReader:
         )
         details, detail_problem = details_of(shape, self._found, checked.counts)
         problem = counted.problem or checked.problem or detail_problem
-        details |= usage_parts.numbers_of(parts)
+        if parts:
+            details |= usage_parts.numbers_of(parts)
         if counted.note == "audio_from_total" and problem is None:
             details["input_audio_tokens"] = checked.counts["input_tokens"] - self._found.get("prompt_tokens", 0)
         return Answer(
@@ -288,6 +302,8 @@ class AnswerReader:
         )
 
     def _all_details(self, details: dict[str, Any], parts: list[Part], model: str | None) -> dict[str, Any]:
+        if not details and not parts and not self._tools and self._wrapped is None and self._shape is not LANGCHAIN:
+            return tier_to_record(self._tier)
         everything = {**(self._wrapped.details if self._wrapped else {}), **details}
         for name, value in self._tools.items():
             everything.setdefault(name, value)
@@ -345,6 +361,7 @@ class AnswerReader:
 
 Places = tuple[tuple[Path, tuple[Shape, ...]], ...]
 
+_INNER_CONTAINERS = CONTAINERS[1:]
 _TELLING = (
     "error",
     *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path),

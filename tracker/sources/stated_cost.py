@@ -11,6 +11,8 @@ from tracker.sources.node_access import get
 
 _MAX_COST_USD = 10**6
 _AMOUNT = re.compile(r"\d{1,20}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
+# Without one of these, a response states no cost.
+_KEYS = frozenset({"cost", "estimated_cost", "cost_in_usd_ticks"})
 _TICKS_PER_USD = 10**10  # xAI, docs.x.ai/developers/cost-tracking
 
 Cost = Decimal | float | int
@@ -22,6 +24,8 @@ def stated_cost(found: Mapping[str, Any], model: str | None) -> Cost | None:
     A cost of 0 counts only for a call that the response marks as free, since gateways state 0 for what they do not
     know. A call with one's own key at OpenRouter costs what OpenRouter charges plus what the provider charges.
     """
+    if _KEYS.isdisjoint(found):
+        return None
     cost = found.get("cost", found.get("estimated_cost"))
     if cost is not None and not isinstance(cost, int | float | str | Decimal):
         cost = _total_of(cost)

@@ -68,6 +68,8 @@ def _sums(rules: Terms, found: Found) -> tuple[dict[str, int], str | None]:
 
 
 def _input_is_missing(rules: Terms, found: Found, counts: Mapping[str, int], stated: int | None) -> bool:
+    if "input_tokens" in counts:
+        return False
     terms = next((terms for name, terms in rules if name == "input_tokens"), None)
     if terms is None or any(key in found for key in terms[0]):
         return False
