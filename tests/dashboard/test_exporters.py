@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -28,6 +29,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from support import ROOT, child_environment, eventually, rows, value
 
 TOKEN = "a-token-of-the-tests"
+CASE_01 = ROOT / "tests" / "cases" / "otlp" / "01-dashboard-500-second-export.json"
 StartDashboard = Callable[..., Server]
 
 
@@ -230,3 +232,31 @@ def test_nodes_exporters_and_the_vercel_ai_sdk(server: Server, database_url: str
     assert rows(database_url, "SELECT DISTINCT environment, platform, region FROM token_usage") == [
         ("production", "vercel", "icn1")
     ]
+
+
+def test_each_call_of_a_long_trace_is_a_row_though_each_is_an_export_of_its_own(
+    server: Server, database_url: str
+) -> None:
+    """Case 01: exports of a trace that was known already were answered with 500."""
+    calls = json.loads(CASE_01.read_text(encoding="utf-8"))["expected"]
+    names = {"input": "input_tokens", "output": "output_tokens", "cache_read": "cache_read.input_tokens"}
+    names |= {"cache_write": "cache_creation.input_tokens", "reasoning": "reasoning.output_tokens"}
+    memory = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    tracer = provider.get_tracer("app")
+    with tracer.start_as_current_span("POST /summary"):
+        for number, call in enumerate(calls):
+            with tracer.start_as_current_span("chat") as span:
+                span.set_attributes({f"gen_ai.usage.{name}": call["expected"][key] for key, name in names.items()})
+                span.set_attributes({"gen_ai.operation.name": "chat", "gen_ai.response.id": f"resp_{number}"})
+                span.set_attributes({"gen_ai.provider.name": "openai", "gen_ai.response.model": call["model"]})
+    for span in memory.get_finished_spans() * 2:
+        assert _export(server.url, "openai", "app", [span]) is SpanExportResult.SUCCESS
+    found = rows(
+        database_url,
+        "SELECT model, input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens,"
+        " reasoning_output_tokens FROM token_usage ORDER BY created_at",
+    )
+    assert found == [(call["model"], *(call["expected"][key] for key in names)) for call in calls]
+    assert server.unforeseen() == ""

@@ -127,7 +127,7 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         {"aws": "aws", "anthropic": "anthropic", "google": "google"}.get(usage.provider or "", usage.provider or "")
     )
     if counting.cached is not Parts.BY_TOTAL:
-        beside = counting.cached is Parts.BESIDE
+        beside = counting.cached is Parts.EXCLUDED
         assert usage.input_tokens == counts["input_tokens"] + (cached if beside else 0)
     total = counts.get("total_tokens")
     if total is None:

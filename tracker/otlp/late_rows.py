@@ -17,7 +17,7 @@ from tracker.otlp.call_plan import Plan
 from tracker.otlp.call_rows import apply
 from tracker.otlp.locking import call_locks, lock, transaction
 from tracker.otlp.observation import Observation
-from tracker.otlp.span_calls import SPAN_CALLS, moment_of, recorder_columns, recorder_report, table_name
+from tracker.otlp.span_calls import SPAN_CALLS, created_at_sql, recorder_columns, recorder_report, table_name
 from tracker.otlp.span_dedup import Calls
 from tracker.reports import source
 
@@ -128,7 +128,7 @@ def arrived_rows(
     The first column is the row's id. There is no index on `recorded_at` alone: rows that arrived within a quarter of an
     hour after their call are read by `created_at`, later ones by the index on late rows.
     """
-    moment = moment_of(table)
+    moment = created_at_sql(table)
     chosen = (
         f"SELECT extract(epoch FROM calls.recorded_at)::float8 AS arrived_s, {columns}"  # noqa: S608
         f" FROM {table_name(table.schema, 'token_usage')} AS calls WHERE calls.instance_id IS NOT NULL"

@@ -89,7 +89,7 @@ def note_of(sender: Sender, span: Span, family: str, stated: Mapping[str, int], 
     """The code of `USAGE_NOTES` for a call whose span does not state all parts; None if it states them."""
     missing = set(_missing(sender, span, family, stated))
     cached, reasoning = bool(missing & {_READ, _WRITE}), _REASONING in missing
-    if cached and counting.cached is Parts.BESIDE:
+    if cached and counting.cached is Parts.EXCLUDED:
         return "cache_not_stated"
     if cached or reasoning:
         return "parts_not_stated" if cached and reasoning else _NOTES[cached]
@@ -114,7 +114,7 @@ def _has_unknown_counting(sender: Sender, span: Span, stated: Mapping[str, int],
 
     Version 6 states no token details in these spans, and streams do not state the version.
     """
-    if sender.name != "ai-sdk-5" or counting.cached is not Parts.BESIDE:
+    if sender.name != "ai-sdk-5" or counting.cached is not Parts.EXCLUDED:
         return False
     if "streamObject" not in str(span.attributes.get("ai.operationId")):
         return False

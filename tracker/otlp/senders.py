@@ -26,7 +26,7 @@ class Parts(StrEnum):
     """How a count relates to one of its parts."""
 
     INCLUDED = "included"
-    BESIDE = "beside"
+    EXCLUDED = "excluded"
     BY_TOTAL = "by_total"  # the stated total decides
 
 
@@ -49,15 +49,15 @@ class Counting:
 
 INCLUSIVE = Counting()
 BY_TOTAL = Counting(Parts.BY_TOTAL, Parts.BY_TOTAL, Total.EITHER)
-CACHED_BESIDE = Counting(cached=Parts.BESIDE, total=Total.STATED)
-CACHED_BESIDE_COMPLETE = Counting(cached=Parts.BESIDE, total=Total.EITHER)
-REASONING_BESIDE = Counting(reasoning=Parts.BESIDE, total=Total.COMPLETE)
-REASONING_BESIDE_STATED = Counting(reasoning=Parts.BESIDE, total=Total.STATED)
-# Gemini and xAI count reasoning beside the output and their totals include it; most senders convert that, some do not.
+CACHED_EXCLUDED = Counting(cached=Parts.EXCLUDED, total=Total.STATED)
+CACHED_EXCLUDED_COMPLETE = Counting(cached=Parts.EXCLUDED, total=Total.EITHER)
+REASONING_EXCLUDED = Counting(reasoning=Parts.EXCLUDED, total=Total.COMPLETE)
+REASONING_EXCLUDED_STATED = Counting(reasoning=Parts.EXCLUDED, total=Total.STATED)
+# Gemini and xAI exclude reasoning from the output and their totals include it; most senders convert that, some do not.
 # Sources: ai.google.dev/api/generate-content#UsageMetadata; docs.x.ai, reasoning_tokens.
 REASONING_BY_TOTAL = Counting(reasoning=Parts.BY_TOTAL)
-REASONING_BESIDE_FAMILIES = frozenset({"google", "x-ai"})
-_PASSED_ON = {"anthropic": CACHED_BESIDE, "aws": CACHED_BESIDE}
+REASONING_EXCLUDED_FAMILIES = frozenset({"google", "x-ai"})
+_PASSED_ON = {"anthropic": CACHED_EXCLUDED, "aws": CACHED_EXCLUDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Sender:
         """How this sender counts calls of a provider family."""
         if family in self.by_family:
             return self.by_family[family]
-        if self.counting is INCLUSIVE and family in REASONING_BESIDE_FAMILIES:
+        if self.counting is INCLUSIVE and family in REASONING_EXCLUDED_FAMILIES:
             return REASONING_BY_TOTAL
         return self.counting
 
@@ -133,7 +133,7 @@ SENDERS: tuple[Sender, ...] = (
         " the output; vercel/ai#6082: Google's outputTokens exclude thoughts, its total includes them",
         attributes=_is_ai_sdk,
         counting=BY_TOTAL,
-        by_family={"anthropic": CACHED_BESIDE, "aws": CACHED_BESIDE, "google": REASONING_BESIDE},
+        by_family={"anthropic": CACHED_EXCLUDED, "aws": CACHED_EXCLUDED, "google": REASONING_EXCLUDED},
     ),
     Sender(
         "ai-sdk-7",
@@ -150,7 +150,7 @@ SENDERS: tuple[Sender, ...] = (
         "mlflow/tracing/otel/translation/claude_code.py: input_tokens exclude cache tokens",
         scopes=("com.anthropic.claude_code*",),
         attributes=lambda attributes: str(attributes.get("span.type", "")) in CLAUDE_CODE_SPANS,
-        counting=CACHED_BESIDE,
+        counting=CACHED_EXCLUDED,
         counts=CLAUDE_CODE_COUNTS,
     ),
     Sender(
@@ -182,14 +182,14 @@ SENDERS: tuple[Sender, ...] = (
         "traceloop/openllmetry#4449: converse_usage_record and InvokeModel pass the uncached inputTokens on, the total"
         " is their sum with the output (0.62.4)",
         scopes=("opentelemetry.instrumentation.bedrock",),
-        counting=CACHED_BESIDE_COMPLETE,
+        counting=CACHED_EXCLUDED_COMPLETE,
     ),
     Sender(
         "otel-bedrock",
         "opentelemetry-instrumentation-botocore 0.66b2, extensions/bedrock.py, and -genai-bedrock 1.3b0: Converse's"
         " uncached inputTokens, no total (captured)",
         scopes=("opentelemetry.instrumentation.botocore*", "opentelemetry.instrumentation.genai.bedrock"),
-        counting=CACHED_BESIDE,
+        counting=CACHED_EXCLUDED,
     ),
     Sender(
         "openllmetry-gemini",
@@ -218,7 +218,7 @@ SENDERS: tuple[Sender, ...] = (
         scopes=("opentelemetry.instrumentation.google_genai",),
         attributes=lambda attributes: attributes.get("gen_ai.operation.name") == "interactions.create",
         needs_both=True,
-        by_family={"google": REASONING_BESIDE},
+        by_family={"google": REASONING_EXCLUDED},
     ),
     Sender(
         "openlit",
@@ -226,7 +226,7 @@ SENDERS: tuple[Sender, ...] = (
         " google_ai_studio/utils.py (candidates_token_count without thoughts)",
         scopes=("openlit*",),
         attributes=_is_openlit,
-        by_family={**_PASSED_ON, "google": REASONING_BESIDE_STATED},
+        by_family={**_PASSED_ON, "google": REASONING_EXCLUDED_STATED},
     ),
     Sender(
         "strands",
@@ -237,11 +237,11 @@ SENDERS: tuple[Sender, ...] = (
     ),
     Sender(
         "google-adk",
-        "google/adk/telemetry 1.x: candidates_token_count and experimental.reasoning_tokens beside it",
+        "google/adk/telemetry 1.x: candidates_token_count and experimental.reasoning_tokens, which it excludes",
         scopes=("gcp.vertex.agent",),
         attributes=_has("gen_ai.usage.experimental.reasoning_tokens"),
         needs_both=True,
-        counting=REASONING_BESIDE,
+        counting=REASONING_EXCLUDED,
     ),
     Sender(
         "pipecat",
@@ -254,7 +254,7 @@ SENDERS: tuple[Sender, ...] = (
         "pydantic/pydantic-ai#3879: Bedrock's input without cached tokens up to 1.39",
         scopes=("pydantic-ai",),
         below=(1, 40),
-        by_family={"aws": CACHED_BESIDE},
+        by_family={"aws": CACHED_EXCLUDED},
     ),
     Sender(
         "pydantic-ai",

@@ -163,7 +163,7 @@ def _bounds(reports: Iterable[Observation]) -> tuple[list[float], list[float]]:
 # --- rows that recorders wrote ------------------------------------------------------------------------------------
 
 
-def moment_of(table: Table) -> str:
+def created_at_sql(table: Table) -> str:
     """`created_at` with a zone, as the index on it is written."""
     zone = table.created_at_zone
     return f"(calls.created_at AT TIME ZONE {literal(zone)})" if zone else "calls.created_at"
@@ -174,7 +174,7 @@ def recorder_columns(table: Table) -> str:
     counts = ", ".join(f"calls.{name}::float8" for name in COUNTS)
     texts = ", ".join(f"calls.metadata ->> '{name}'" for name in ("request_model", "response_id", "usage_problem"))
     return (
-        f"calls.id::text, extract(epoch FROM {moment_of(table)})::float8, calls.processing_time::float8,"
+        f"calls.id::text, extract(epoch FROM {created_at_sql(table)})::float8, calls.processing_time::float8,"
         f" calls.model, calls.success, {texts}, {counts}"
     )
 
@@ -206,7 +206,7 @@ def recorder_rows(connection: Connection, table: Table, near: Sequence[Observati
     starts, ends = _bounds(near)
     if not starts:
         return []
-    moment = moment_of(table)
+    moment = created_at_sql(table)
     _, rows = execute(
         connection,
         f"SELECT found.* FROM unnest(CAST(%(starts)s AS float8[]), CAST(%(ends)s AS float8[])) AS given (first, last)"  # noqa: S608  our own names
@@ -226,7 +226,7 @@ def stored_rows(connection: Connection, table: Table, ids: Iterable[str]) -> dic
     """Whole rows by id, as `TokenUsage.as_row` has them. Raises `DatabaseError`."""
     _, rows = execute(
         connection,
-        f"SELECT calls.id::text, to_json(calls), extract(epoch FROM {moment_of(table)})::text"  # noqa: S608
+        f"SELECT calls.id::text, to_json(calls), extract(epoch FROM {created_at_sql(table)})::text"  # noqa: S608
         f" FROM {table_name(table.schema, 'token_usage')} AS calls WHERE calls.id = ANY (CAST(%s AS uuid[]))",
         (sorted(ids),),
     )

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tracker.otlp.genai_attributes import CACHE_WRITE_1H, CACHE_WRITE_5M, DETAILS, TIER_PREFIXES, Names
-from tracker.otlp.senders import REASONING_BESIDE_FAMILIES, Counting, Parts, Total
+from tracker.otlp.senders import REASONING_EXCLUDED_FAMILIES, Counting, Parts, Total
 from tracker.sources.answers import Answer
 from tracker.sources.consistency import check_usage, whole_number
 
 _CACHED = ("cache_read_input_tokens", "cache_write_input_tokens")
 _REASONING = "reasoning_output_tokens"
-# Provider families whose API counts cached tokens beside the input.
+# Provider families whose API excludes cached tokens from the input.
 # Sources: platform.claude.com/docs (prompt caching); docs.aws.amazon.com/bedrock (prompt caching, TokenUsage).
 EXCLUDING_FAMILIES = frozenset({"anthropic", "aws"})
 
@@ -69,9 +69,9 @@ def count_usage(
         return _checked(counts, stated, total, None, usage_source)
     as_stated = _sum(counts, "input_tokens", "output_tokens")
     cached, reasoning = _parts(counts, total, counting, family)
-    if cached is Parts.BESIDE:
+    if cached is Parts.EXCLUDED:
         counts["input_tokens"] = _sum(counts, "input_tokens", *_CACHED)
-    if reasoning is Parts.BESIDE:
+    if reasoning is Parts.EXCLUDED:
         counts["output_tokens"] = _sum(counts, "output_tokens", _REASONING)
     complete = _sum(counts, "input_tokens", "output_tokens")
     note = None
@@ -84,7 +84,7 @@ def count_usage(
 
 
 def _parts(counts: Mapping[str, int], total: int | None, counting: Counting, family: str) -> tuple[Parts, Parts]:
-    """Whether cached and reasoning tokens are included or beside, as the sender's entry or the total says."""
+    """Whether cached and reasoning tokens are included or excluded, as the sender's entry or the total says."""
     cached, reasoning = counting.cached, counting.reasoning
     choices = [
         (cached_choice, reasoning_choice)
@@ -98,26 +98,26 @@ def _parts(counts: Mapping[str, int], total: int | None, counting: Counting, fam
             if _total_of(counts, choice) == total and not _contradicts(counts, choice):
                 return choice
     # Without a total that decides, parts that exceed their count leave one reading, if the provider counts so.
-    beside = (
+    excluded = (
         cached is not Parts.INCLUDED and family in EXCLUDING_FAMILIES and _contradicts(counts, choices[0], "input"),
         reasoning is not Parts.INCLUDED
-        and family in REASONING_BESIDE_FAMILIES
+        and family in REASONING_EXCLUDED_FAMILIES
         and _contradicts(counts, choices[0], "output"),
     )
     return (
-        Parts.BESIDE if beside[0] or cached is Parts.BESIDE else Parts.INCLUDED,
-        Parts.BESIDE if beside[1] or reasoning is Parts.BESIDE else Parts.INCLUDED,
+        Parts.EXCLUDED if excluded[0] or cached is Parts.EXCLUDED else Parts.INCLUDED,
+        Parts.EXCLUDED if excluded[1] or reasoning is Parts.EXCLUDED else Parts.INCLUDED,
     )
 
 
 def _choices(parts: Parts) -> tuple[Parts, ...]:
-    return (Parts.INCLUDED, Parts.BESIDE) if parts is Parts.BY_TOTAL else (parts,)
+    return (Parts.INCLUDED, Parts.EXCLUDED) if parts is Parts.BY_TOTAL else (parts,)
 
 
 def _total_of(counts: Mapping[str, int], choice: tuple[Parts, Parts]) -> int:
     names = ["input_tokens", "output_tokens"]
-    names += _CACHED if choice[0] is Parts.BESIDE else ()
-    names += [_REASONING] if choice[1] is Parts.BESIDE else []
+    names += _CACHED if choice[0] is Parts.EXCLUDED else ()
+    names += [_REASONING] if choice[1] is Parts.EXCLUDED else []
     return _sum(counts, *names)
 
 

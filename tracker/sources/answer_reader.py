@@ -59,12 +59,12 @@ class AnswerReader:
         "_by_model",
         "_complete",
         "_failure",
-        "_found",
         "_id",
         "_model",
         "_problem",
         "_provider",
         "_raw",
+        "_raw_values",
         "_shape",
         "_stated_model",
         "_tier",
@@ -76,7 +76,7 @@ class AnswerReader:
         self._complete = False
         self._provider = provider
         self._shape: Shape | None = None
-        self._found: dict[str, Any] = {}
+        self._raw_values: dict[str, Any] = {}
         self._model: str | None = None
         self._id: str | None = None
         self._tier: str | None = None
@@ -87,10 +87,10 @@ class AnswerReader:
         self._by_model: dict[str, Any] | None = None
         self._wrapped: Answer | None = None
 
-    def add(self, piece: object) -> None:
+    def add(self, chunk: object) -> None:
         """Take one chunk, or the whole response."""
         try:
-            self._add(piece)
+            self._add(chunk)
         except Exception:  # noqa: BLE001  a provider's object may raise anything when it is read
             self._problem = "response_unreadable"
 
@@ -99,9 +99,9 @@ class AnswerReader:
         """Whether a stream's last event has come, where the provider sends one."""
         return self._complete
 
-    def _add(self, piece: object) -> None:
-        fields = pydantic_fields(piece)
-        if (get(piece, "type") if fields is None else fields.get("type")) in _LAST_EVENTS:
+    def _add(self, chunk: object) -> None:
+        fields = pydantic_fields(chunk)
+        if (get(chunk, "type") if fields is None else fields.get("type")) in _LAST_EVENTS:
             self._complete = True
         # A stream has many chunks, most of which state nothing new.
         if (
@@ -111,52 +111,58 @@ class AnswerReader:
             and _RARE_IN_OBJECTS.isdisjoint(fields)
         ):
             return
-        if any(self._read_container(piece, path, PLACES) for path in CONTAINERS):
-            return
-        names = field_names(piece) if fields is None else fields
-        if names is None or not RARE_FIELDS.isdisjoint(names):
-            self._read_rare(piece)
-
-    def _read_container(self, piece: object, path: Path, places: Places) -> bool:
-        node = piece if not path else follow(piece, path)
-        if node is None or isinstance(node, str | int | float):
-            return False
-        self._note_failure(node)
-        found = self._note_usage(node, places)
-        # An event or a line of a batch has an id of its own around the response's.
-        if found or self._model is None:
-            self._note_names(node, over=found)
-        if found:
-            self._note_tier(piece, node, path)
-        return found
-
-    def _read_rare(self, piece: object) -> None:
-        if (
-            self._read_container(piece, (), RARE_PLACES)
-            or any(self._read_container(piece, path, PLACES) for path in RARE_CONTAINERS)
-            or self._note_embeddings(piece)
+        if self._read_container(chunk, (), PLACES) or any(
+            self._read_container(chunk, path, PLACES) for path in _INNER_CONTAINERS
         ):
             return
-        if self._shape is None and (usages := usage_parts.usages_by_model(get(piece, "model_usage"))):
+        names = field_names(chunk) if fields is None else fields
+        if names is None or not RARE_FIELDS.isdisjoint(names):
+            self._read_rare(chunk)
+
+    def _read_container(self, chunk: object, path: Path, places: Places) -> bool:
+        node = chunk if not path else follow(chunk, path)
+        if node is None or isinstance(node, str | int | float):
+            return False
+        fields = pydantic_fields(node)
+        if fields is None or fields.get("error") is not None:
+            self._note_failure(node)
+        has_usage = self._note_usage(node, fields, places)
+        # An event or a line of a batch has an id of its own around the response's.
+        if has_usage or self._model is None:
+            self._note_names(node, fields, over=has_usage)
+        if has_usage:
+            self._note_tier(chunk, node, path)
+        return has_usage
+
+    def _read_rare(self, chunk: object) -> None:
+        if (
+            self._read_container(chunk, (), RARE_PLACES)
+            or any(self._read_container(chunk, path, PLACES) for path in RARE_CONTAINERS)
+            or self._note_embeddings(chunk)
+        ):
+            return
+        if self._shape is None and (usages := usage_parts.usages_by_model(get(chunk, "model_usage"))):
             self._by_model = usages
 
-    def _note_names(self, node: object, *, over: bool) -> None:
-        fields = pydantic_fields(node)
-        names = ("model_version", "model", "response_id", "id")
-        version, model, response_id, own_id = (
-            text(node, name) if fields is None else word(fields.get(name)) for name in names
-        )
-        model = version or model or _langchain_model(node)
+    def _note_names(self, node: object, fields: Mapping[str, Any] | None, *, over: bool) -> None:
+        if fields is None:
+            model = text(node, "model_version") or text(node, "model")
+            response_id, own_id = text(node, "response_id"), text(node, "id")
+        else:
+            stated = fields.get
+            model = word(stated("model_version")) or word(stated("model"))
+            response_id, own_id = word(stated("response_id")), word(stated("id"))
+        model = model or _langchain_model(node)
         if model and (over or self._model is None):
             self._model = model
         if (stated_id := response_id or own_id) and (over or self._id is None):
             self._id = stated_id
 
-    def _note_tier(self, piece: object, node: object, path: Path) -> None:
+    def _note_tier(self, chunk: object, node: object, path: Path) -> None:
         """The tier that served the call, which a response states beside its usage."""
         if (tier := get(node, "service_tier")) is not None:
-            self._tier = text(node, "service_tier") if isinstance(tier, str) else text(tier, "type")
-        if path and (path in BATCHED or (path == ("response",) and _is_batch_line(piece))):
+            self._tier = word(tier) if isinstance(tier, str) else text(tier, "type")
+        if path and (path in BATCHED or (path == ("response",) and _is_batch_line(chunk))):
             self._tier = "batch"
         if self._shape is LANGCHAIN:
             self._note_response_metadata(node)
@@ -196,9 +202,16 @@ class AnswerReader:
         if said:
             self._failure = " ".join(dict.fromkeys(said))[:200]
 
-    def _note_usage(self, node: object, places: Places) -> bool:
+    def _note_usage(self, node: object, fields: Mapping[str, Any] | None, places: Places) -> bool:
         for place, shapes in places:
-            usage = node if not place else get(node, place[0]) if len(place) == 1 else follow(node, place)
+            if not place:
+                usage = node
+            elif fields is None:
+                usage = get(node, place[0]) if len(place) == 1 else follow(node, place)
+            else:
+                usage = fields.get(place[0])
+                if usage is not None and len(place) > 1:
+                    usage = follow(usage, place[1:])
             if usage is None or isinstance(usage, str | int | float):
                 continue
             shape = self._shape
@@ -217,18 +230,18 @@ class AnswerReader:
         """Take a usage object of a known shape."""
         self._shape = shape
         self._raw = [*self._raw[:1], usage]
-        read_tree(usage, rules_of(shape).tree, self._found, additive=shape is LANGCHAIN)
+        read_tree(usage, rules_of(shape).tree, self._raw_values, additive=shape is LANGCHAIN)
 
-    def _note_embeddings(self, piece: object) -> bool:
+    def _note_embeddings(self, chunk: object) -> bool:
         """Vertex AI states the tokens of each embedding. Source: cloud.google.com/vertex-ai, text embeddings API."""
-        statistics = [follow(item, ("statistics",)) for item in _items(piece, "embeddings")]
-        statistics += [follow(item, ("embeddings", "statistics")) for item in _items(piece, "predictions")]
+        statistics = [follow(item, ("statistics",)) for item in _items(chunk, "embeddings")]
+        statistics += [follow(item, ("embeddings", "statistics")) for item in _items(chunk, "predictions")]
         stated = [item for item in statistics if item is not None]
         if not stated:
             return False
         self._shape = VERTEX_EMBEDDINGS
         values = [get(item, "token_count") for item in statistics]
-        self._found = {"token_count": _sum_of_embeddings(values)}
+        self._raw_values = {"token_count": _sum_of_embeddings(values)}
         self._raw = [{"token_count": [value for value in values if is_number(value)]}]
         return True
 
@@ -244,7 +257,7 @@ class AnswerReader:
             return Answer({}, provider, model, self._id, failure=self._failure, problem=problem)
         if self._wrapped is not None and "parts" in self._wrapped.details:
             return self._wrapped._replace(model=model, response_id=self._id, provider=provider)
-        counted = count(self._shape, rules_of(self._shape).counts, self._found, provider)
+        counted = count(self._shape, rules_of(self._shape).counts, self._raw_values, provider)
         counted, parts = self._with_iterations(counted, model, provider)
         return self._checked(counted, parts, model, provider)
 
@@ -254,11 +267,12 @@ class AnswerReader:
         checked = check_usage(
             counted.counts, stated_total=counted.stated, formula_total=counted.formula, raw=self._raw[-1]
         )
-        details, detail_problem = details_of(shape, self._found, checked.counts)
+        details, detail_problem = details_of(shape, self._raw_values, checked.counts)
         problem = counted.problem or checked.problem or detail_problem
-        details |= usage_parts.numbers_of(parts)
+        if parts:
+            details |= usage_parts.numbers_of(parts)
         if counted.note == "audio_from_total" and problem is None:
-            details["input_audio_tokens"] = checked.counts["input_tokens"] - self._found.get("prompt_tokens", 0)
+            details["input_audio_tokens"] = checked.counts["input_tokens"] - self._raw_values.get("prompt_tokens", 0)
         return Answer(
             counts=checked.counts,
             provider=provider,
@@ -274,31 +288,33 @@ class AnswerReader:
         )
 
     def _of_several_models(self, usages: Mapping[str, Any], model: str | None) -> Answer:
-        found = several_models.read_by_model(usages, model)
+        reading = several_models.read_by_model(usages, model)
         return Answer(
-            counts=found.checked.counts,
-            provider=None if found.model is None else provider_of(found.model),
-            model=found.model,
+            counts=reading.checked.counts,
+            provider=None if reading.model is None else provider_of(reading.model),
+            model=reading.model,
             response_id=self._id,
-            details=found.details,
+            details=reading.details,
             failure=self._failure,
-            problem=found.checked.problem,
-            raw=found.checked.raw,
-            usage_source="response:by_model" if found.checked.problem else None,
+            problem=reading.checked.problem,
+            raw=reading.checked.raw,
+            usage_source="response:by_model" if reading.checked.problem else None,
         )
 
     def _all_details(self, details: dict[str, Any], parts: list[Part], model: str | None) -> dict[str, Any]:
+        if not details and not parts and not self._tools and self._wrapped is None and self._shape is not LANGCHAIN:
+            return tier_to_record(self._tier)
         everything = {**(self._wrapped.details if self._wrapped else {}), **details}
         for name, value in self._tools.items():
             everything.setdefault(name, value)
         everything |= {"parts": usage_parts.as_metadata(parts, model)} if len(parts) > 1 else {}
         tier = self._tier if self._tier == "batch" else everything.get("service_tier") or self._tier
-        tier = tier or (_langchain_tier(self._found) if self._shape is LANGCHAIN else None)
+        tier = tier or (_langchain_tier(self._raw_values) if self._shape is LANGCHAIN else None)
         everything.pop("service_tier", None)
         return everything | tier_to_record(tier)
 
     def _cost(self, model: str | None) -> Cost | None:
-        cost = stated_cost(self._found, model)
+        cost = stated_cost(self._raw_values, model)
         return self._wrapped.cost if cost is None and self._wrapped is not None else cost
 
     def _raw_numbers(self) -> dict[str, Any]:
@@ -322,13 +338,13 @@ class AnswerReader:
 
     def _with_iterations(self, counted: Counted, model: str | None, provider: str | None) -> tuple[Counted, list[Part]]:
         """Anthropic's compactions, advisors and fallbacks, which the usage's own counts leave out."""
-        listed = self._found.get("iterations")
+        listed = self._raw_values.get("iterations")
         if listed is None or counted.problem is not None:
             return counted, []
         entries, replaced = usage_parts.beside_the_totals(list(usage_parts.iterations(listed)))
         if not entries:
             return counted, []
-        base, _ = details_of(MESSAGES, self._found, None)
+        base, _ = details_of(MESSAGES, self._raw_values, None)
         numbers = {name: value for name, value in base.items() if is_number(value)}
         parts = [] if replaced else [Part(None, counted.counts, numbers)]
         problem = None
@@ -345,6 +361,7 @@ class AnswerReader:
 
 Places = tuple[tuple[Path, tuple[Shape, ...]], ...]
 
+_INNER_CONTAINERS = CONTAINERS[1:]
 _TELLING = (
     "error",
     *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path),
@@ -370,9 +387,9 @@ def _tool_calls(output: object) -> dict[str, int]:
     return calls
 
 
-def _is_batch_line(piece: object) -> bool:
+def _is_batch_line(chunk: object) -> bool:
     """A line of a Gemini batch's output has the request's key, or the request, beside the response."""
-    return get(piece, "key") is not None or get(piece, "request") is not None
+    return get(chunk, "key") is not None or get(chunk, "request") is not None
 
 
 def _items(node: object, name: str) -> list[Any]:
@@ -386,10 +403,10 @@ def _sum_of_embeddings(values: list[Any]) -> Any:
     return -1 if values else None  # one embedding without a count: the sum is unknown, which is no valid count
 
 
-def _langchain_tier(found: Mapping[str, Any]) -> str | None:
+def _langchain_tier(raw_values: Mapping[str, Any]) -> str | None:
     """The tier that langchain-openai puts before the names of a call's parts."""
     return next(
-        (tier for tier in ("flex", "priority") for key in found if key.rpartition(".")[2].startswith(tier)), None
+        (tier for tier in ("flex", "priority") for key in raw_values if key.rpartition(".")[2].startswith(tier)), None
     )
 
 

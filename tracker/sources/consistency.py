@@ -132,6 +132,9 @@ def _storable_counts(counts: Mapping[str, Any]) -> tuple[dict[str, int], str | N
     for name in _COUNTS:
         if (value := counts.get(name)) is None:
             continue
+        if type(value) is int and 0 <= value <= MAX_COUNT:  # as nearly every response states it
+            checked[name] = value
+            continue
         try:
             checked[name] = to_count(value)
         except CountError as error:
@@ -140,7 +143,8 @@ def _storable_counts(counts: Mapping[str, Any]) -> tuple[dict[str, int], str | N
 
 
 def _contradiction(counts: Mapping[str, int]) -> str | None:
-    if sum(counts.get(name, 0) for name in _CACHED) > counts.get("input_tokens", 0):
+    cached = counts.get("cache_read_input_tokens", 0) + counts.get("cache_write_input_tokens", 0)
+    if cached > counts.get("input_tokens", 0):
         return "parts_exceed_input"
     if counts.get("reasoning_output_tokens", 0) > counts.get("output_tokens", 0):
         return "reasoning_exceeds_output"

@@ -11,27 +11,31 @@ from tracker.sources.node_access import get
 
 _MAX_COST_USD = 10**6
 _AMOUNT = re.compile(r"\d{1,20}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
+# Without one of these, a response states no cost.
+_KEYS = frozenset({"cost", "estimated_cost", "cost_in_usd_ticks"})
 _TICKS_PER_USD = 10**10  # xAI, docs.x.ai/developers/cost-tracking
 
 Cost = Decimal | float | int
 
 
-def stated_cost(found: Mapping[str, Any], model: str | None) -> Cost | None:
+def stated_cost(raw_values: Mapping[str, Any], model: str | None) -> Cost | None:
     """The call's cost, None if the response states none that can be trusted.
 
     A cost of 0 counts only for a call that the response marks as free, since gateways state 0 for what they do not
     know. A call with one's own key at OpenRouter costs what OpenRouter charges plus what the provider charges.
     """
-    cost = found.get("cost", found.get("estimated_cost"))
+    if _KEYS.isdisjoint(raw_values):
+        return None
+    cost = raw_values.get("cost", raw_values.get("estimated_cost"))
     if cost is not None and not isinstance(cost, int | float | str | Decimal):
         cost = _total_of(cost)
-    ticks = amount(found.get("cost_in_usd_ticks"), _MAX_COST_USD * _TICKS_PER_USD)
+    ticks = amount(raw_values.get("cost_in_usd_ticks"), _MAX_COST_USD * _TICKS_PER_USD)
     if cost is None and ticks is not None:
         cost = Decimal(str(ticks)) / _TICKS_PER_USD
     usd = amount(cost)
-    own_key = found.get("is_byok")
+    own_key = raw_values.get("is_byok")
     if own_key is True:
-        upstream = amount(found.get("cost_details.upstream_inference_cost"))
+        upstream = amount(raw_values.get("cost_details.upstream_inference_cost"))
         return None if usd is None or not upstream else Decimal(str(usd)) + Decimal(str(upstream))
     if usd == 0 and own_key is not False and not (model or "").endswith(":free"):
         return None

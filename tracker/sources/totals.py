@@ -10,7 +10,7 @@ from tracker.sources.consistency import MAX_COUNT, CountError, to_count
 from tracker.sources.shapes import Shape
 
 # The values of a usage object by the keys of their paths, and rules as the terms of a sum, each a choice of keys.
-Found = Mapping[str, Any]
+RawValues = Mapping[str, Any]
 Terms = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 REASONING_FROM_TOTAL = "reasoning_from_total"
 AUDIO_FROM_TOTAL = "audio_from_total"
@@ -26,20 +26,20 @@ class Counted(NamedTuple):
     note: str | None = None
 
 
-def count(shape: Shape, rules: Terms, found: Found, provider: str | None) -> Counted:
-    """The counts that a shape's rules give for the values that were found. Never raises."""
-    counts, problem = _sums(rules, found)
+def count(shape: Shape, rules: Terms, raw_values: RawValues, provider: str | None) -> Counted:
+    """The counts that a shape's rules give for the values that were read. Never raises."""
+    counts, problem = _sums(rules, raw_values)
     stated = counts.pop("total_tokens", None)
     writes = counts.pop("writes_5m", 0) + counts.pop("writes_1h", 0)
     if writes > counts.get("cache_write_input_tokens", 0):
         counts["cache_write_input_tokens"] = writes
-    if problem is None and _input_is_missing(rules, found, counts, stated):
+    if problem is None and _input_is_missing(rules, raw_values, counts, stated):
         problem = "input_missing"
-    counted = _COUNTINGS[shape.counting](counts, stated, found, provider)
+    counted = _COUNTINGS[shape.counting](counts, stated, raw_values, provider)
     return counted if problem is None else counted._replace(problem=problem)
 
 
-def _sums(rules: Terms, found: Found) -> tuple[dict[str, int], str | None]:
+def _sums(rules: Terms, raw_values: RawValues) -> tuple[dict[str, int], str | None]:
     """Each rule's sum of its terms, of each the first alternative that is not 0; only what is stated.
 
     One loop, since each response passes it.
@@ -52,8 +52,8 @@ def _sums(rules: Terms, found: Found) -> tuple[dict[str, int], str | None]:
             for choices in terms:
                 stated = None
                 for key in choices:
-                    if key in found:
-                        value = found[key]
+                    if key in raw_values:
+                        value = raw_values[key]
                         stated = value if type(value) is int and 0 <= value <= MAX_COUNT else to_count(value)
                         if stated:
                             break
@@ -67,25 +67,27 @@ def _sums(rules: Terms, found: Found) -> tuple[dict[str, int], str | None]:
     return counts, problem
 
 
-def _input_is_missing(rules: Terms, found: Found, counts: Mapping[str, int], stated: int | None) -> bool:
+def _input_is_missing(rules: Terms, raw_values: RawValues, counts: Mapping[str, int], stated: int | None) -> bool:
+    if "input_tokens" in counts:
+        return False
     terms = next((terms for name, terms in rules if name == "input_tokens"), None)
-    if terms is None or any(key in found for key in terms[0]):
+    if terms is None or any(key in raw_values for key in terms[0]):
         return False
     # A total that equals the output states that there was no input.
     return stated != counts.get("output_tokens", 0) if stated is not None else any(counts.values())
 
 
-def _no_total(counts: dict[str, int], stated: int | None, _: Found, __: str | None) -> Counted:
+def _no_total(counts: dict[str, int], stated: int | None, _: RawValues, __: str | None) -> Counted:
     return Counted(counts, stated)
 
 
-def _inclusive(counts: dict[str, int], stated: int | None, found: Found, provider: str | None) -> Counted:
+def _inclusive(counts: dict[str, int], stated: int | None, raw_values: RawValues, provider: str | None) -> Counted:
     """OpenAI's formula, input + output, and the variants of senders whose total shows what they count apart."""
     given, made = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
     reasoning = counts.get("reasoning_output_tokens", 0)
-    if "citation_tokens" in found or (provider == "perplexity" and "reasoning_tokens" in found):
+    if "citation_tokens" in raw_values or (provider == "perplexity" and "reasoning_tokens" in raw_values):
         # Perplexity bills citations and reasoning besides its output; its total is input + output without them.
-        counts["output_tokens"] = made + reasoning + _whole(found.get("citation_tokens"))
+        counts["output_tokens"] = made + reasoning + _whole(raw_values.get("citation_tokens"))
         return Counted(counts, stated, given + made)
     if stated is None:
         if provider == "x-ai":  # xAI counts reasoning apart. Source: docs.x.ai, reasoning; genai-prices.
@@ -93,7 +95,7 @@ def _inclusive(counts: dict[str, int], stated: int | None, found: Found, provide
         return Counted(counts)
     if stated == given + made:
         return Counted(counts, stated)
-    if stated > given + made and _whole(found.get("prompt_audio_seconds")):
+    if stated > given + made and _whole(raw_values.get("prompt_audio_seconds")):
         # Mistral's transcriptions state the tokens of the audio in the total only. Source: docs.mistral.ai, audio.
         counts["input_tokens"] = stated - made
         return Counted(counts, stated, note=AUDIO_FROM_TOTAL)
@@ -117,9 +119,9 @@ def _variant(counts: Mapping[str, int], stated: int) -> dict[str, int] | None:
     return readings[0] if len(readings) == 1 else None
 
 
-def _gemini(counts: dict[str, int], stated: int | None, found: Found, _: str | None) -> Counted:
+def _gemini(counts: dict[str, int], stated: int | None, raw_values: RawValues, _: str | None) -> Counted:
     """Gemini's formula: prompt + tool use + candidates + thoughts."""
-    thoughts_stated = "thoughts_token_count" in found or "total_thought_tokens" in found
+    thoughts_stated = "thoughts_token_count" in raw_values or "total_thought_tokens" in raw_values
     if stated is None or thoughts_stated:
         return Counted(counts, stated)
     return _reasoning_from_total(counts, stated)
@@ -135,7 +137,7 @@ def _reasoning_from_total(counts: dict[str, int], stated: int) -> Counted:
     return Counted(counts, stated, note=REASONING_FROM_TOTAL)
 
 
-def _exclusive(counts: dict[str, int], stated: int | None, _: Found, provider: str | None) -> Counted:
+def _exclusive(counts: dict[str, int], stated: int | None, _: RawValues, provider: str | None) -> Counted:
     """Anthropic's and Bedrock's counting: input excludes cached tokens. Bedrock's total includes them."""
     read, written = counts.get("cache_read_input_tokens", 0), counts.get("cache_write_input_tokens", 0)
     if written:
@@ -146,10 +148,10 @@ def _exclusive(counts: dict[str, int], stated: int | None, _: Found, provider: s
     return Counted(counts, stated, full)
 
 
-def _cohere(counts: dict[str, int], _: int | None, found: Found, __: str | None) -> Counted:
-    if cached := _whole(found.get("cached_tokens")):
-        counts["input_tokens"] = _whole(found.get("tokens.input_tokens"))
-        counts["output_tokens"] = _whole(found.get("tokens.output_tokens"))
+def _cohere(counts: dict[str, int], _: int | None, raw_values: RawValues, __: str | None) -> Counted:
+    if cached := _whole(raw_values.get("cached_tokens")):
+        counts["input_tokens"] = _whole(raw_values.get("tokens.input_tokens"))
+        counts["output_tokens"] = _whole(raw_values.get("tokens.output_tokens"))
         counts["cache_read_input_tokens"] = cached
     return Counted(counts)
 
@@ -161,7 +163,7 @@ def _whole(value: object) -> int:
         return 0
 
 
-_COUNTINGS: Mapping[str, Callable[[dict[str, int], int | None, Found, str | None], Counted]] = {
+_COUNTINGS: Mapping[str, Callable[[dict[str, int], int | None, RawValues, str | None], Counted]] = {
     "inclusive": _inclusive,
     "exclusive": _exclusive,
     "gemini": _gemini,

@@ -56,6 +56,7 @@ class Rules:
     texts: tuple[tuple[str, tuple[str, ...]], ...]
     keys_of_texts: frozenset[str]
     marks: tuple[Path, ...]
+    first_names: frozenset[str]
     absent: tuple[Path, ...]
 
 
@@ -64,7 +65,8 @@ _compiled: dict[str, Rules] = {}
 
 def rules_of(shape: Shape) -> Rules:
     """The compiled rules of a shape."""
-    return _compiled.get(shape.name) or _compiled.setdefault(shape.name, _compile(shape))
+    known = _compiled.get(shape.name)
+    return known if known is not None else _compiled.setdefault(shape.name, _compile(shape))
 
 
 def _compile(shape: Shape) -> Rules:
@@ -85,6 +87,7 @@ def _compile(shape: Shape) -> Rules:
         texts=tuple((name, _keys(text)[0]) for name, text in shape.texts.items()),
         keys_of_texts=frozenset(key for text in shape.texts.values() for key in _keys(text)[0]),
         marks=rule(shape.marks)[0],
+        first_names=frozenset(path[0] for path in rule(shape.marks)[0]),
         absent=rule(shape.absent)[0] if shape.absent else (),
     )
 
@@ -103,8 +106,8 @@ def _tree(paths: set[Path], above: Path = ()) -> Tree:
     return tree
 
 
-def read_tree(node: object, tree: Tree, found: dict[str, Any], *, additive: bool = False) -> None:
-    """Put the values of a usage object into `found` by their keys; `additive` adds them to those known."""
+def read_tree(node: object, tree: Tree, raw_values: dict[str, Any], *, additive: bool = False) -> None:
+    """Put the values of a usage object into `raw_values` by their keys; `additive` adds them to those known."""
     fields = node if isinstance(node, dict) else pydantic_fields(node)
     if fields is None or len(fields) > _MAX_FIELDS:
         fields = {name: follow(node, (name,)) for name in {step.name for step in tree.values()}}
@@ -113,15 +116,20 @@ def read_tree(node: object, tree: Tree, found: dict[str, Any], *, additive: bool
         if value is None or (step := tree.get(name)) is None or (name != step.name and step.name in fields):
             continue
         if step.key is not None:
-            known = found.get(step.key) if additive else None
-            found[step.key] = known + value if type(known) is int and type(value) is int else value
+            known = raw_values.get(step.key) if additive else None
+            raw_values[step.key] = known + value if type(known) is int and type(value) is int else value
         if step.below and not isinstance(value, str | int | float):
-            read_tree(value, step.below, found, additive=additive)
+            read_tree(value, step.below, raw_values, additive=additive)
 
 
 def matching_shape(shapes: tuple[Shape, ...], usage: object, response: object) -> Shape | None:
     """The first of the shapes that the usage object has; `response` is what it is in."""
-    return next((shape for shape in shapes if _matches(shape, usage, response)), None)
+    fields = pydantic_fields(usage)
+    for shape in shapes:
+        # An object has only a few of the marks' names; this skips most shapes with one set operation.
+        if (fields is None or not rules_of(shape).first_names.isdisjoint(fields)) and _matches(shape, usage, response):
+            return shape
+    return None
 
 
 def _matches(shape: Shape, usage: object, response: object) -> bool:
@@ -141,16 +149,16 @@ def _has_any(node: object, paths: tuple[Path, ...]) -> bool:
 
 
 def details_of(
-    shape: Shape, found: Mapping[str, Any], counts: Mapping[str, int] | None
+    shape: Shape, raw_values: Mapping[str, Any], counts: Mapping[str, int] | None
 ) -> tuple[dict[str, Any], str | None]:
     """A usage object's details, and a problem code if one of them is no number or exceeds its count."""
     rules = rules_of(shape)
     details: dict[str, Any] = {}
     problem = None
-    stated = [key for key, value in found.items() if value and key in rules.names_of_details]
+    stated = [key for key, value in raw_values.items() if value and key in rules.names_of_details]
     for name in sorted({name for key in stated for name in rules.names_of_details[key]}) if stated else ():
         try:
-            if value := _number(rules.details[name], found):
+            if value := _number(rules.details[name], raw_values):
                 details[name] = value
         except CountError as error:
             problem = problem or error.code
@@ -161,17 +169,17 @@ def details_of(
     ):
         problem = problem or "details_exceed_counts"
         details = {name: value for name, value in details.items() if name not in exceeding}
-    if not rules.keys_of_texts.isdisjoint(found):
+    if not rules.keys_of_texts.isdisjoint(raw_values):
         for name, keys in rules.texts:
-            if (word := _word(name, keys, found)) is not None:
+            if (word := _word(name, keys, raw_values)) is not None:
                 details[name] = word
     return details, problem
 
 
-def _number(terms: tuple[tuple[str, ...], ...], found: Mapping[str, Any]) -> Any:
+def _number(terms: tuple[tuple[str, ...], ...], raw_values: Mapping[str, Any]) -> Any:
     total: Any = 0
     for choices in terms:
-        values = [value for key in choices if (value := found.get(key)) is not None]
+        values = [value for key in choices if (value := raw_values.get(key)) is not None]
         total += next((number for value in values if (number := _checked_number(value))), 0)
     return total
 
@@ -191,8 +199,8 @@ def _exceeds(name: str, value: Any, counts: Mapping[str, int]) -> bool:
     return whole is not None and value > counts.get(whole, 0)
 
 
-def _word(name: str, keys: tuple[str, ...], found: Mapping[str, Any]) -> str | None:
-    value = next((value for key in keys if (value := found.get(key)) is not None), None)
+def _word(name: str, keys: tuple[str, ...], raw_values: Mapping[str, Any]) -> str | None:
+    value = next((value for key in keys if (value := raw_values.get(key)) is not None), None)
     if not isinstance(value, str) or not value.strip():
         return None
     word = str.__str__(value)[:_MAX_WORD_CHARS]

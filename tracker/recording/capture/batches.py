@@ -43,11 +43,11 @@ class BatchUsage(LaterUsage):
         self._object: object = None
         self._lines = _Lines() if batch_id is not None else None
 
-    def add(self, piece: object) -> None:
+    def add(self, chunk: object) -> None:
         if self._lines is not None:
-            self._lines.add(piece)
+            self._lines.add(chunk)
         else:
-            self._object = piece
+            self._object = chunk
 
     def row(self, state: CallState, usage: TokenUsage, *, broken_off: bool) -> tuple[TokenUsage, bool]:
         if self._lines is not None:

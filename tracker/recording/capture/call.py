@@ -80,7 +80,7 @@ def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, Ans
 class Call:
     """An AI call being made, which `with recorder.track(…) as call:` gives.
 
-    Set `response` to the response; read a stream from `response`, which yields the same pieces. The row is written
+    Set `response` to the response; read a stream from `response`, which yields the same chunks. The row is written
     when the block ends, or when the stream does if that is later. `outcome` is the result of writing it.
     """
 

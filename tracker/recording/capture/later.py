@@ -42,8 +42,8 @@ def derived_id(provider: str | None, response_id: str, purpose: str = "") -> UUI
 class LaterUsage:
     """Decides at the end of a request whether its response is the row of a call, and which."""
 
-    def add(self, piece: object) -> None:
-        """One piece of a stream."""
+    def add(self, chunk: object) -> None:
+        """One chunk of a stream."""
 
     def row(self, state: CallState, usage: TokenUsage, *, broken_off: bool) -> tuple[TokenUsage, bool]:
         """The row, and whether to write it."""
@@ -62,8 +62,8 @@ class BackgroundResponse(LaterUsage):
         self._background: bool | None = None
         self._response_id: str | None = None
 
-    def add(self, piece: object) -> None:
-        node = _response_in(piece)
+    def add(self, chunk: object) -> None:
+        node = _response_in(chunk)
         if node is None:
             return
         status, background, response_id = (get(node, name) for name in ("status", "background", "id"))
@@ -116,13 +116,13 @@ def finished_row(
     return replace(usage, **changes)
 
 
-def _response_in(piece: object) -> object | None:
+def _response_in(chunk: object) -> object | None:
     """The response or interaction itself, also inside a stream's event."""
     for name in ("response", "interaction"):
-        node: object = get(piece, name)
+        node: object = get(chunk, name)
         if node is not None and not isinstance(node, str):
             return node
-    return piece if isinstance(get(piece, "status"), str) else None
+    return chunk if isinstance(get(chunk, "status"), str) else None
 
 
 class _Pending(NamedTuple):

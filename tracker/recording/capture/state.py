@@ -120,15 +120,15 @@ class CallState:
         abandoned.close_call(self)
 
     def begin_stream(self) -> None:
-        """The response comes in pieces, which `add` takes."""
+        """The response comes in chunks, which `add` takes."""
         self._reader, self.streaming, self._response = AnswerReader(), True, None
 
-    def add(self, piece: object) -> None:
-        """One piece of the stream."""
+    def add(self, chunk: object) -> None:
+        """One chunk of the stream."""
         if self._reader is not None:
-            self._reader.add(piece)
+            self._reader.add(chunk)
             if self.later is not None:
-                self.later.add(piece)
+                self.later.add(chunk)
 
     # --- the end --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Observes a stream while its reader reads it: the reader gets the same pieces, the call gets a copy of each."""
+"""Observes a stream while its reader reads it: the reader gets the same chunks, the call gets a copy of each."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tracker.recording.capture.abandoned import Finalizer, Unfinished
 
 
 class Observer(Unfinished, Protocol):
-    """Receives a stream's pieces and its end. It must not refer to the stream, which would form a cycle."""
+    """Receives a stream's chunks and its end. It must not refer to the stream, which would form a cycle."""
 
-    def add(self, piece: Any) -> None: ...
+    def add(self, chunk: Any) -> None: ...
     def finish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None: ...
     async def afinish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None: ...
 
@@ -27,7 +27,7 @@ current: ContextVar[Any] = ContextVar("tracker_call", default=None)
 
 
 def is_stream(response: Any) -> bool:
-    """Whether the response is read piece by piece; decoded JSON, lists and pydantic objects are not."""
+    """Whether the response is read chunk by chunk; decoded JSON, lists and pydantic objects are not."""
     return _streams(response.__class__)
 
 
@@ -41,7 +41,7 @@ def _streams(kind: type) -> bool:
 def observe(stream: Any, observer: Observer) -> Any:
     """The object to read instead of the stream: the same object where its iterator can be replaced.
 
-    The clients of OpenAI and Anthropic keep the iterator of pieces in `_iterator`, google-genai's interactions in
+    The clients of OpenAI and Anthropic keep the iterator of chunks in `_iterator`, google-genai's interactions in
     `generator`. Gemini's streams are plain generators, which are replaced by a generator-like object.
     """
     abandoned.open_call(observer)
@@ -65,7 +65,7 @@ class _Either:
 
     def __init__(self, stream: Any, observer: Observer) -> None:
         self._stream, self._observer = stream, observer
-        self._pieces: Any = None
+        self._chunks: Any = None
         self._finalizer = Finalizer(observer)
 
     def __iter__(self) -> Iterator[Any]:
@@ -75,22 +75,22 @@ class _Either:
         return self
 
     def __next__(self) -> Any:
-        self._pieces = self._pieces or ObservedIterator(self._stream, self._observer)
-        return next(self._pieces)
+        self._chunks = self._chunks or ObservedIterator(self._stream, self._observer)
+        return next(self._chunks)
 
     async def __anext__(self) -> Any:
-        self._pieces = self._pieces or ObservedAsyncIterator(self._stream, self._observer)
-        return await anext(self._pieces)
+        self._chunks = self._chunks or ObservedAsyncIterator(self._stream, self._observer)
+        return await anext(self._chunks)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 class ObservedIterator:
-    """Yields the pieces unchanged. Collected before its end, it enqueues the call as broken off."""
+    """Yields the chunks unchanged. Collected before its end, it enqueues the call as broken off."""
 
-    def __init__(self, pieces: Any, observer: Observer) -> None:
-        self._inner = iter(pieces)
+    def __init__(self, chunks: Any, observer: Observer) -> None:
+        self._inner = iter(chunks)
         self._observer = observer
         self._finalizer = Finalizer(observer)
 
@@ -99,10 +99,10 @@ class ObservedIterator:
 
     def __next__(self) -> Any:
         observer = self._observer
-        # While a piece is fetched, its call is the current one: a wrapped client beneath it reports to it.
+        # While a chunk is fetched, its call is the current one: a wrapped client beneath it reports to it.
         token = current.set(observer)
         try:
-            piece = next(self._inner)
+            chunk = next(self._inner)
         except StopIteration:
             _reset(token)
             observer.finish()
@@ -112,8 +112,8 @@ class ObservedIterator:
             self._fail(error)
             raise
         _reset(token)
-        observer.add(piece)
-        return piece
+        observer.add(chunk)
+        return chunk
 
     def _fail(self, error: BaseException) -> None:
         self._close_inner()
@@ -145,8 +145,8 @@ class ObservedIterator:
 class ObservedAsyncIterator:
     """`ObservedIterator` for an asynchronous stream."""
 
-    def __init__(self, pieces: Any, observer: Observer) -> None:
-        self._inner = aiter(pieces)
+    def __init__(self, chunks: Any, observer: Observer) -> None:
+        self._inner = aiter(chunks)
         self._observer = observer
         self._finalizer = Finalizer(observer)
 
@@ -157,7 +157,7 @@ class ObservedAsyncIterator:
         observer = self._observer
         token = current.set(observer)
         try:
-            piece = await anext(self._inner)
+            chunk = await anext(self._inner)
         except StopAsyncIteration:
             _reset(token)
             await observer.afinish()
@@ -167,8 +167,8 @@ class ObservedAsyncIterator:
             await self._fail(error)
             raise
         _reset(token)
-        observer.add(piece)
-        return piece
+        observer.add(chunk)
+        return chunk
 
     async def _fail(self, error: BaseException) -> None:
         if isinstance(error, GeneratorExit):  # a coroutine that is closed must not await
@@ -221,7 +221,7 @@ def observe_close(owner: Any, name: str, observer: Observer, *, asynchronous: bo
     def close() -> None:
         if (stream := reference()) is not None:
             original(stream)
-        if current.get() is not observer:  # an HTTP body closes itself while its last piece is fetched
+        if current.get() is not observer:  # an HTTP body closes itself while its last chunk is fetched
             observer.finish(broken_off=True)
 
     async def aclose() -> None:
