@@ -22,6 +22,7 @@ from tracker.prices.calls import EVERYTHING, START, Cursor, Scope, read_calls
 from tracker.prices.changes import Change, Columns, apply_changes, read_columns
 from tracker.prices.corrections import Correction, read_correction
 from tracker.prices.reasons import Unpriced, unpriced
+from tracker.sources.consistency import is_aggregated
 
 ROWS_PER_PROGRESS = 2000
 
@@ -107,7 +108,7 @@ class _Planner:
 
     def _price(self, row: Mapping[str, Any], correction: Correction | None) -> Price | Unpriced:
         if row["marked"] is not None and correction is None:
-            return unpriced("usage_inconsistent")
+            return unpriced("usage_aggregated" if _is_aggregated(row["marked"]) else "usage_inconsistent")
         details = correction.details if correction else row["details"]
         return self.book.price(
             row["provider"],
@@ -140,6 +141,10 @@ class _Planner:
                 sums.changed += old is not None
                 self.found.explained += old is None
                 change.set_cost(None, source)
+
+
+def _is_aggregated(marked: object) -> bool:
+    return isinstance(marked, dict) and is_aggregated(marked["usage_problem"])
 
 
 def _may_replace(old: Decimal, source: str | None, price: Price | Unpriced) -> bool:
