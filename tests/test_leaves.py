@@ -207,7 +207,7 @@ def test_a_role_that_may_not_delete_says_what_stays_counted_and_what_it_needs(da
     send(app_on(url), span(1, GENAI))
     answer = send(app_on(url), span(2, GENAI, parent=1))["partialSuccess"]
     assert answer["rejectedSpans"] == "0"
-    assert "count twice" in answer["errorMessage"]
+    assert "counted twice" in answer["errorMessage"]
     assert "DELETE ON token_usage" in answer["errorMessage"]
     assert counted(database_url) == {1, 2}
 
