@@ -46,7 +46,7 @@ def _summary(totals: Totals, models: pd.DataFrame) -> None:
 
 
 def _list(reasons: pd.DataFrame) -> None:
-    marked = reasons["usage_problem"].notna() & ~reasons["usage_problem"].map(is_aggregated)
+    marked = [isinstance(problem, str) and not is_aggregated(problem) for problem in reasons["usage_problem"]]
     inconsistent = int(reasons.loc[marked, "calls"].sum())
     label = _("Calls without a price: {unpriced}. Calls with inconsistent usage: {inconsistent}.").format(
         unpriced=exact(int(reasons["unpriced_calls"].sum())), inconsistent=exact(inconsistent)
