@@ -12,7 +12,7 @@ from _words import _, plural
 
 from tracker.prices.reasons import PREFIX, read_reason, sentence
 from tracker.reports.usage import Totals
-from tracker.sources.consistency import problem_text
+from tracker.sources.consistency import is_aggregated, problem_text
 
 _MOST = 3
 _LONGEST = 60
@@ -46,7 +46,8 @@ def _summary(totals: Totals, models: pd.DataFrame) -> None:
 
 
 def _list(reasons: pd.DataFrame) -> None:
-    inconsistent = int(reasons.loc[reasons["usage_problem"].notna(), "calls"].sum())
+    marked = [isinstance(problem, str) and not is_aggregated(problem) for problem in reasons["usage_problem"]]
+    inconsistent = int(reasons.loc[marked, "calls"].sum())
     label = _("Calls without a price: {unpriced}. Calls with inconsistent usage: {inconsistent}.").format(
         unpriced=exact(int(reasons["unpriced_calls"].sum())), inconsistent=exact(inconsistent)
     )

@@ -71,7 +71,8 @@ FRAGMENTS = (
     "Set: none; the embedded database is used.", "Missing: {names}.",
     "The catalog says so, and an insert was refused:", "A sum differs from its rows:",
     "{n} lines about the test recordings, such as {line}….", "DATABASE_URL is not set.",
-    '{sentence} It says: "{words}".', "Not tried, since the last try failed.", "addresses or domains, such as {users}",
+    "{sentence} The server's message: \"{words}\".",
+    "Not tried, since the last try failed.", "addresses or domains, such as {users}",
 )  # fmt: skip
 
 

@@ -241,7 +241,7 @@ def test_a_broken_record_in_a_log_is_named_and_the_others_go_on(lines, tmp_path,
     printed = capsys.readouterr()
     assert printed.out == "3 records read: 1 recorded, 0 already there, 2 rejected.\n"
     assert "line 2: The table refused the record (known)" in printed.err
-    assert "line 3: The record in this line can't be read" in printed.err
+    assert "line 3: the record in this line can't be read" in printed.err
 
 
 def test_a_log_takes_no_mapping(tmp_path, monkeypatch, database_url, capsys):
@@ -249,7 +249,7 @@ def test_a_log_takes_no_mapping(tmp_path, monkeypatch, database_url, capsys):
     monkeypatch.setenv("DATABASE_URL", database_url)
     arguments = ["import", str(tmp_path / "app.log"), "--profile", "tracker-log", "--set", "model=x"]
     assert main(arguments) == 2
-    assert "don't go with a log" in capsys.readouterr().err
+    assert "don't apply to a log" in capsys.readouterr().err
 
 
 def test_a_queued_record_on_serverless_can_be_replayed_from_the_log(caplog, tmp_path, monkeypatch, database_url):

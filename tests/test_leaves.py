@@ -207,7 +207,7 @@ def test_a_role_that_may_not_delete_says_what_stays_counted_and_what_it_needs(da
     send(app_on(url), span(1, GENAI))
     answer = send(app_on(url), span(2, GENAI, parent=1))["partialSuccess"]
     assert answer["rejectedSpans"] == "0"
-    assert "count twice" in answer["errorMessage"]
+    assert "counted twice" in answer["errorMessage"]
     assert "DELETE ON token_usage" in answer["errorMessage"]
     assert counted(database_url) == {1, 2}
 
@@ -247,7 +247,7 @@ def test_without_the_table_of_spans_a_process_goes_by_what_it_saw_itself(databas
     assert counted(database_url) == {3}
     remedy = "token-tracker migrate" if missing == "the table" else "GRANT SELECT, INSERT ON token_tracker_spans"
     assert remedy in answer["partialSuccess"]["errorMessage"]
-    assert caplog.text.count("may both count") == 1
+    assert caplog.text.count("may both be counted") == 1
 
 
 def test_a_span_from_long_ago_is_a_row_of_its_day(database_url):

@@ -230,7 +230,7 @@ def test_a_duration_that_no_call_can_have_is_unknown(app, database_url, start):
 def test_an_end_that_is_none_is_rejected(app, database_url, end):
     _, _, answer = post(app, export(span(1, GENAI, endTimeUnixNano=end)))
     latest = end == str(2**64 - 1)  # the year 2554: a clock that is wrong, and counted like any other
-    assert json.loads(answer) == {} if latest else "no end" in json.loads(answer)["partialSuccess"]["errorMessage"]
+    assert json.loads(answer) == {} if latest else "no end time" in json.loads(answer)["partialSuccess"]["errorMessage"]
     assert len(stored(database_url)) == latest
 
 
@@ -359,7 +359,10 @@ def test_a_failure_of_a_protobuf_request_is_a_status_message(make_app, body, env
 def test_a_mistake_of_ours_is_a_500_with_a_sentence(app, monkeypatch, caplog):
     monkeypatch.setattr("tracker.otlp.decode.from_json", lambda *_: [None])
     status, _, answer = post(app, export(span(1, GENAI)))
-    assert (status, json.loads(answer)["message"]) == (500, "Something here went wrong; the log says what.")
+    assert (status, json.loads(answer)["message"]) == (
+        500,
+        "Internal error. The log of the dashboard contains the traceback.",
+    )
     assert "AttributeError" in caplog.text
 
 

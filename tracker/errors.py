@@ -78,7 +78,7 @@ class DatabaseError(TrackerError):
     @property
     def cause(self) -> str:
         """The sentence, with the server's own words where it gave any that are unknown."""
-        return f'{self.sentence} It says: "{self.server_words}".' if self.server_words else self.sentence
+        return f'{self.sentence} The server\'s message: "{self.server_words}".' if self.server_words else self.sentence
 
     @property
     def text_for_alerts(self) -> str:

@@ -73,7 +73,7 @@ class Variable(NamedTuple):
     @property
     def otherwise(self) -> str:
         """What happens while it can't be read."""
-        return "Nobody is let in until it is corrected." if self.closes else "Its default is used."
+        return "All access is refused until it is corrected." if self.closes else "Its default is used."
 
     def check(self, given: str) -> None:
         """Raises `SettingError` where a variable's text can't be read; blank counts as unset, but not for security."""

@@ -35,7 +35,12 @@ def test_english_readers_get_the_sentence_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "sentence", [text for text in TEMPLATES if " " in text and not text.startswith(("GRANT", "{outcome}", "{steps}"))]
+    "sentence",
+    [
+        text
+        for text in TEMPLATES
+        if " " in text and not text.startswith(("GRANT", "ALTER TABLE", "{outcome}", "{steps}"))
+    ],
 )
 def test_every_sentence_is_found_again_with_its_names_in_it(sentence: str) -> None:
     names = re.findall(r"\{(\w+)\}", sentence)

@@ -102,7 +102,7 @@ def test_nobody_knows_means_no_price_and_not_zero(book, provider, model):
         ({"input_audio_tokens": 10**6}, Unpriced("details_contradict")),
         ({"input_audio_tokens": "x"}, Unpriced("detail_invalid", "input_audio_tokens")),
         ({"maps_searches": 3}, Unpriced("detail_unknown", "maps_searches")),
-        ({"service_tier": 3}, Unpriced("tier_unknown", "that is not a text")),
+        ({"service_tier": 3}, Unpriced("detail_invalid", "service_tier")),
     ],
 )
 def test_details_that_cannot_be_priced_leave_the_call_without_a_price(book, details, reason):

@@ -153,8 +153,21 @@ EARLIER = """
 SELECT created_at, id, model, metadata ->> 'usage_problem' AS problem
 FROM token_usage
 WHERE metadata ->> 'usage_problem' LIKE '% %' AND metadata ->> 'usage_raw' IS NULL
+  AND metadata ->> 'usage_problem' <> 'the sum of many calls, which has no price of one call'
 ORDER BY created_at
 """
+
+
+AGGREGATED = ["usage_aggregated", "the sum of many calls, which has no price of one call"]
+
+
+@pytest.mark.parametrize("problem", AGGREGATED)
+def test_the_sum_of_many_calls_has_a_reason_of_its_own(
+    reprice: Callable[..., str], database_url: str, problem: str
+) -> None:
+    insert(database_url, {"usage_problem": problem})
+    assert "The row is the sum of many calls in a usage export; it has no price." in reprice(database_url)
+    assert rows(database_url, "SELECT cost, cost_source FROM token_usage") == [(None, "unpriced usage_aggregated")]
 
 
 def test_the_query_of_the_docs_lists_the_rows_that_cannot_be_corrected(database_url: str) -> None:
@@ -163,5 +176,7 @@ def test_the_query_of_the_docs_lists_the_rows_that_cannot_be_corrected(database_
     listed = insert(database_url, {"usage_problem": "The answer's usage contradicts itself."})
     insert(database_url)
     insert(database_url, {})
+    for problem in AGGREGATED:
+        insert(database_url, {"usage_problem": problem})
     assert [row[1] for row in rows(database_url, EARLIER)] == [listed]
     assert EARLIER.strip() in (ROOT / "docs" / "prices.md").read_text(encoding="utf-8")

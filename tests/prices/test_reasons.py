@@ -299,6 +299,20 @@ def test_a_reason_survives_being_stored(code: str, detail: str) -> None:
     assert "{" not in sentence(unpriced(code))
 
 
+@pytest.mark.parametrize(
+    ("detail", "text"),
+    [
+        ("gpt-4.1: model_unknown", "{gpt-4.1}. The price list does not contain this model."),
+        ("m: detail_not_priced web_searches", "{m}. The price list has no price for web_searches of this model."),
+        ("m", "{m}."),
+        ("", "{an unknown value}."),
+    ],
+)
+def test_the_reason_of_a_part_is_a_sentence(detail: str, text: str) -> None:
+    expected = f"One of the models in the row has no price: {text.replace('{', '').replace('}', '')}"
+    assert sentence(Unpriced("part_not_priced", detail)) == expected
+
+
 # --- every fact ---------------------------------------------------------------------------------------------------
 
 # Written apart from the product's tables: words that mean the list price, and genai-prices' context for the others.

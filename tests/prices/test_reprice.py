@@ -104,7 +104,7 @@ def test_without_rollups_the_costs_are_set_all_the_same(command, calls, database
     assert command() == 0
     told = capsys.readouterr()
     assert "2 calls changed." in told.out
-    assert "brought up to date by whoever reads them next" in told.err
+    assert "refreshed at the next read" in told.err
 
 
 def test_since_leaves_earlier_calls_alone(command, calls, database_url):

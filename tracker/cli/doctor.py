@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker import settings as settings_module
+from tracker.cli.terminal import terminal_text
 from tracker.database.locate import locate
 from tracker.database.url import DatabaseUrl
 from tracker.diagnostics import report as report_module
@@ -89,7 +90,7 @@ def _show(here: Mapping[str, Any], there: Mapping[str, Any] | None, lines: tuple
     different = [line for line in lines if line.differs]
     _title(f"Differences ({len(different)}): here | there")
     for line in different:
-        print(f"{_sign(line.weight)} {line.key}: {_text(line.here)} | {_text(line.there)}")
+        print(f"{_sign(line.weight)} {line.key}: {terminal_text(line.here)} | {terminal_text(line.there)}")
         print(f"    {line.explains}")
     print(f"{len(lines) - len(different)} other lines are the same.")
     _recommendations(advice(there), "Recommendations there")
@@ -100,14 +101,17 @@ def _summary(here: Mapping[str, Any]) -> None:
     runtime, database, usage = here["runtime"], here["database"], here["tokenUsage"]
     target = database["target"]
     _title(f"{'Healthy' if here['healthy'] else 'Not healthy'} ({here['tookMs']:.0f} ms)")
-    print(f"Runtime      {_text(runtime['platform'])}, {_text(runtime['environment'])}, mode {runtime['mode']}")
+    platform, environment = terminal_text(runtime["platform"]), terminal_text(runtime["environment"])
+    print(f"Runtime      {platform}, {environment}, mode {runtime['mode']}")
     if target is not None:
-        print(f"Database     {_text(target['host'])}:{target['port']}/{_text(target['database'])}", end="")
+        print(
+            f"Database     {terminal_text(target['host'])}:{target['port']}/{terminal_text(target['database'])}", end=""
+        )
         print(f", PostgreSQL {database['serverVersion']}" if database["serverVersion"] else "")
     for step in database["steps"]:
         state = {True: "ok", False: "FAILED", None: "-"}[step["ok"]]
         took = f"{step['ms']:8.1f} ms" if step["ms"] is not None else " " * 11
-        print(f"  {step['name']:<8} {state:<7}{took}  {_text(step['detail'])}".rstrip())
+        print(f"  {step['name']:<8} {state:<7}{took}  {terminal_text(step['detail'])}".rstrip())
     if database["tableExists"] is not None:
         print(f"Table        {'exists' if database['tableExists'] else 'missing'}, insert "
               f"{'allowed' if database['insertAllowed'] else 'not allowed'}")  # fmt: skip
@@ -118,20 +122,20 @@ def _summary(here: Mapping[str, Any]) -> None:
     outbox = here["outbox"]
     print(f"Outbox       {outbox['waiting']} waiting, {outbox['setAside']} set aside")
     for damaged in outbox.get("damaged", []):
-        print(f"  {_text(damaged)}: damaged; recover it with token-tracker outbox drain --from PATH")
+        print(f"  {terminal_text(damaged)}: damaged; recover it with token-tracker outbox drain --from PATH")
     for file in outbox["files"]:
         if file.get("waiting") or file.get("setAside"):
-            print(f"  {_text(file['path'])}: {file['waiting']} waiting, {file['setAside']} set aside")
+            print(f"  {terminal_text(file['path'])}: {file['waiting']} waiting, {file['setAside']} set aside")
 
 
 def _recommendations(found: list[dict[str, str]], title: str) -> None:
     print()
     _title(title if found else f"{title}: none")
     for number, item in enumerate(found, start=1):
-        print(f"{number}. {_sign(item['severity'])} {_text(item['cause'])}")
+        print(f"{number}. {_sign(item['severity'])} {terminal_text(item['cause'])}")
         for name in ("evidence", "remedy"):
             if item[name]:
-                print(f"   {name}: {_text(item[name])}")
+                print(f"   {name}: {terminal_text(item[name])}")
 
 
 def _title(text: str) -> None:
@@ -140,9 +144,3 @@ def _title(text: str) -> None:
 
 def _sign(weight: str) -> str:
     return {"error": "[error]", "warning": "[warning]"}.get(weight, "[info]")
-
-
-def _text(value: object) -> str:
-    """One line that can't move a terminal's cursor: names out of an address may hold anything."""
-    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(char if char.isprintable() else " " for char in text)

@@ -172,7 +172,7 @@ def _report(writer: CopyWriter, rejects: RejectsFile, path: Path, file: InputFil
     count = writer.count + rejects.count
     print(
         f"{count} rows read: {writer.new} recorded, {writer.known} already there, {rejects.count} rejected"
-        + (f", {file.passed_over} records passed over." if file.passed_over else ".")
+        + (f", {file.passed_over} records skipped." if file.passed_over else ".")
     )
     if rejects.first:
         first = rejects.first

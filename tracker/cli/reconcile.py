@@ -12,7 +12,7 @@ from typing import Any
 
 from tracker.cli import common
 from tracker.cli.import_file import pairs
-from tracker.cli.terminal import print_error
+from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
 from tracker.reconcile.bill import COLUMNS, Bill, model_key, read
 from tracker.reconcile.compare import Figure, compare
@@ -85,9 +85,8 @@ def _print(arguments: argparse.Namespace, bill: Bill, figures: list[Figure], dif
         print(f"{'day':<10} {'model':<34} {'figure':<13} {'bill':>18} {'ours':>18} {'ours − bill':>18} {'':>7}")
     for figure in differing[:_MOST_NAMED]:
         note = f"  {figure.unpriced_calls:,} calls without a price" if figure.unpriced_calls else ""
-        shown = "".join(char if char.isprintable() else "?" for char in figure.model)
         print(
-            f"{figure.day} {shown[:34]:<34} {figure.figure:<13} {_number(figure.theirs):>18}"
+            f"{figure.day} {terminal_text(figure.model)[:34]:<34} {figure.figure:<13} {_number(figure.theirs):>18}"
             f" {_number(figure.ours):>18} {_number(figure.difference):>18} {figure.share:>7.1%}{note}"
         )
     if len(differing) > _MOST_NAMED:

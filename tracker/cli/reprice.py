@@ -11,7 +11,7 @@ from typing import Any
 
 from tracker import settings
 from tracker.cli import common
-from tracker.cli.terminal import print_error
+from tracker.cli.terminal import print_error, terminal_text
 from tracker.database.driver import Connection
 from tracker.database.publications import give_identities, require_identity
 from tracker.database.table import read_table
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{found.changed:,} calls would change; nothing was written.{_others(found, 'would get')}")
             return 0
         schema = read_table(connection, database.url.schema).schema
-        if found.changed:
+        if found.has_changes:
             require_identity(connection, schema)
             with suppress(DatabaseError):  # the sums are brought up to date afterwards, by whoever may
                 give_identities(connection, schema)
@@ -75,7 +75,7 @@ def _refresh(connection: Connection, schema: str | None) -> None:
     try:
         refresh.settle(connection, read_table(connection, schema))
     except DatabaseError as error:
-        print(f"The rollups are brought up to date by whoever reads them next. {error}", file=sys.stderr)
+        print(f"The rollups are refreshed at the next read. {error}", file=sys.stderr)
 
 
 def _print_sums(found: reprice.Repricing) -> None:
@@ -97,19 +97,14 @@ def _print_reasons(found: reprice.Repricing) -> None:
     if lines:
         print("\nwithout a price:")
     for calls, name, text in sorted(lines, key=lambda line: (-line[0], line[1:])):
-        print(f"{name:<44} {calls:>10,}  {_printable(text)}")
+        print(f"{name:<44} {calls:>10,}  {terminal_text(text)}")
     if lines:
         print()
 
 
 def _model(provider: str, model: str) -> str:
-    name = _printable(f"{provider}/{model}" if provider else model)
+    name = terminal_text(f"{provider}/{model}" if provider else model)
     return name if len(name) <= 44 else name[:43] + "…"
-
-
-def _printable(text: str) -> str:
-    """A database's text for a terminal: one line, no control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _day(text: str) -> datetime:

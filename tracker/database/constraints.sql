@@ -9,8 +9,6 @@ SELECT json_build_object(
         SELECT json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
         FROM pg_attribute a
         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
-    'dated', (
-        SELECT a.attnotnull FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attname = 'created_at'),
     'constraints', (
         SELECT coalesce(json_agg(json_build_object(
             'name', c.conname,

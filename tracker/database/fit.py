@@ -1,4 +1,4 @@
-"""What an adopted table refuses by its owner's constraints: whether our own values and defaults fit."""
+"""Finds constraints of an adopted table that refuse Token Tracker's own values."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def undated(ask: Ask, table: Table) -> int:
 
 def undated_remark(count: int) -> str:
     return (
-        f"{count} rows have no created_at, so that no figure counts them; give them a time, or delete them: WHERE"
-        " created_at IS NULL."
+        f"{count} rows have no created_at and are not counted in any figure. Set created_at, or delete them:"
+        " WHERE created_at IS NULL."
     )
 
 
@@ -69,7 +69,7 @@ def _too_long(lengths: Mapping[str, int]) -> Iterator[str]:
     for column, word in _OUR_WORDS.items():
         if column in lengths and lengths[column] < len(word):
             yield (
-                f"{column} takes {lengths[column]} characters, and our own value {word!r} has {len(word)}:"
+                f"{column} takes {lengths[column]} characters, and Token Tracker's value {word!r} has {len(word)}:"
                 f" ALTER TABLE token_usage ALTER COLUMN {column} TYPE text."
             )
     limited = [f"{name} ({lengths[name]})" for name in COLUMN_NAMES if name in lengths]
@@ -86,7 +86,7 @@ def _constraints(ask: Ask, found: Mapping[str, Any]) -> Iterator[str]:
             yield from _foreign_key(ask, constraint)
         elif _refuses(ask, constraint, found["types"]):
             yield (
-                f"The constraint {constraint['name']} refuses a call with our own values of {', '.join(ours)}:"
+                f"The constraint {constraint['name']} refuses a call with Token Tracker's values of {', '.join(ours)}:"
                 f" {constraint['definition']}."
             )
 
@@ -104,8 +104,8 @@ def _foreign_key(ask: Ask, constraint: Mapping[str, Any]) -> Iterator[str]:
     if there and there[0][0]:
         return
     yield (
-        f"{columns[0]} must be in {constraint['target']} ({constraint['name']}), and our own value {word!r} for a call"
-        f" without one {'is not' if there else 'may not be'} there: insert it, or always give {columns[0]}."
+        f"{columns[0]} must be in {constraint['target']} ({constraint['name']}), and Token Tracker's value {word!r} for"
+        f" a call without one {'is not' if there else 'may not be'} there: insert it, or always give {columns[0]}."
     )
 
 

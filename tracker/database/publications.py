@@ -24,7 +24,7 @@ def missing_identities(connection: Connection, schema: str, prefix: str = "") ->
 
 
 def _statement(schema: str, name: str, unique_id_index: str | None) -> str:
-    """Our own tables have no key and few rows; of the calls' table the owner decides, and its key is small."""
+    """FULL for our own tables, which have no key; USING INDEX for token_usage, if it has a unique index on id."""
     identity = "FULL"
     if name == TABLE and unique_id_index:
         identity = f"USING INDEX {quote(unique_id_index)}"
@@ -32,7 +32,7 @@ def _statement(schema: str, name: str, unique_id_index: str | None) -> str:
 
 
 def give_identities(connection: Connection, schema: str) -> None:
-    """Let our own tables be changed where they are published; the calls' table is never altered.
+    """Sets REPLICA IDENTITY on published tables of Token Tracker; token_usage is never altered.
 
     Raises `SetupError` with the statements where this role may not.
     """

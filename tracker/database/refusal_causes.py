@@ -61,12 +61,12 @@ CAUSES: dict[str, Cause] = {
     ),
     "provider_starting": Cause(
         "The provider is starting the database behind {server}, or it is under maintenance.",
-        "It passes by itself; if it stays so, see the provider's console and its status page.",
+        "This is temporary. If it continues, see the provider's console and its status page.",
         passes=True,
     ),
     "provider_down": Cause(
         "The provider's control plane behind {server} didn't answer.",
-        "It passes by itself; if it stays so, see the provider's status page.",
+        "This is temporary. If it continues, see the provider's status page.",
         passes=True,
     ),
     "quota_exceeded": Cause(
@@ -152,7 +152,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "pooler_full": Cause(
         "The server or pooler at {server} is out of memory, disk or processes.",
-        "If it doesn't pass by itself, give it more.",
+        "This is temporary. If it continues, give the server or pooler more.",
         passes=True,
     ),
     "pooler_config": Cause(
@@ -205,7 +205,7 @@ CAUSES: dict[str, Cause] = {
         "Use an address with IPv4: the provider's pooler (Supabase: the pooler host, port 6543).",
     ),
     "unreachable": Cause(
-        "There is no way from this network to {server}.",
+        "{server} is not reachable from this network.",
         "Check host, port and network: a private address can only be reached from its own network.",
         passes=True,
     ),
@@ -215,12 +215,12 @@ CAUSES: dict[str, Cause] = {
         passes=True,
     ),
     "hung_up": Cause(
-        "What answers at {server} hung up during the login.",
+        "The server at {server} closed the connection during the login.",
         "Check host and port, and the provider's allow list; if the server was restarting, it passes by itself.",
         passes=True,
     ),
     "not_postgres": Cause(
-        "What answers at {server} isn't PostgreSQL.",
+        "{server} does not speak the PostgreSQL protocol.",
         "Correct the port in DATABASE_URL: 5432, or the pooler's (6543 at Supabase).",
     ),
     "connect_refused": Cause(

@@ -36,8 +36,8 @@ _HEADERS = (
 )
 _LATE = "The report wasn't ready in time; it goes on. Ask again."
 _UNAUTHORIZED = (
-    "Send the token of TRACKER_DEBUG_TOKEN as Authorization: Bearer …; without one set, only this machine itself may"
-    " ask, where it is no deployed one."
+    "Send the value of TRACKER_DEBUG_TOKEN as Authorization: Bearer …. If it is not set, only requests from this"
+    " machine are accepted, and none on a deployed platform."
 )
 
 

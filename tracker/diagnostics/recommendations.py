@@ -57,7 +57,10 @@ def _missing_address(facts: Facts) -> Iterator[Recommendation]:
         " and development have each their own), then deploy again: running deployments keep their old values."
     )
     if elsewhere:
-        remedy += " What an app on this machine queues without it comes here by: token-tracker outbox drain --embedded."
+        remedy += (
+            " To deliver queued records of this machine to the embedded database:"
+            " token-tracker outbox drain --embedded."
+        )
     yield Recommendation(
         "database_url_missing",
         "warning" if elsewhere else "error",

@@ -182,7 +182,7 @@ class Way:
         if all(family == socket.AF_INET6 for family, _ in addresses):
             return _Failed("ipv6_only", f"{self.url.host} has an IPv6 address alone, which this network can't reach.")
         if all(error.errno in _UNREACHABLE for error in errors):
-            return _Failed("unreachable", f"There is no way from this network to {self._server}.")
+            return _Failed("unreachable", f"{self._server} is not reachable from this network.")
         return _Failed("timeout", f"The server {self._server} didn't answer in time.")
 
     def _secure(self, sock: socket.socket) -> tuple[bool, str]:
@@ -194,7 +194,7 @@ class Way:
             answer = sock.recv(1)
         except OSError as error:
             if isinstance(error, TimeoutError) and _speaks_lines(sock):
-                raise _Failed("not_postgres", f"What answers at {self._server} isn't PostgreSQL.") from None
+                raise _Failed("not_postgres", f"{self._server} does not speak the PostgreSQL protocol.") from None
             code = "silent" if isinstance(error, TimeoutError) else "hung_up"
             raise _Failed(code, f"What answers at {self._server} took the connection and said nothing.") from None
         if answer == b"N":
@@ -206,7 +206,7 @@ class Way:
         if answer == b"":
             raise _Failed("hung_up", f"What answers at {self._server} hung up at once.")
         if answer not in b"SE":
-            raise _Failed("not_postgres", f"What answers at {self._server} isn't PostgreSQL.")
+            raise _Failed("not_postgres", f"{self._server} does not speak the PostgreSQL protocol.")
         if answer == b"E":
             return True, "refused with an error: the login says why"
         return True, self._shake_hands(sock, mode)

@@ -97,8 +97,14 @@ class TracesApp:
         except RefusalError as refused:
             await _answer(send, refused.status, responses.failure(kind, str(refused)), kind, refused.headers)
         except Exception:
-            log.exception("An export met a mistake of Token Tracker.")
-            await _answer(send, 500, responses.failure(kind, "Something here went wrong; the log says what."), kind, {})
+            log.exception("An OTLP export failed with an unexpected error.")
+            await _answer(
+                send,
+                500,
+                responses.failure(kind, "Internal error. The log of the dashboard contains the traceback."),
+                kind,
+                {},
+            )
         else:
             await _answer(send, 200, responses.success(kind, accepted.rejected, accepted.reason), kind, {})
 
@@ -130,8 +136,8 @@ class TracesApp:
         self._refused.add()
         raise RefusalError(
             401,
-            "Send the token of TRACKER_DEBUG_TOKEN as Authorization: Bearer …; without one set, only this machine"
-            " itself may send, where it is no deployed one.",
+            "Send the value of TRACKER_DEBUG_TOKEN as Authorization: Bearer …. If it is not set, only requests from"
+            " this machine are accepted, and none on a deployed platform.",
             www_authenticate="Bearer",
         )
 
@@ -182,7 +188,7 @@ class TracesApp:
                 return result
         except (DatabaseError, SettingError) as error:
             log.warning("An export of %s spans wasn't stored. %s", len(export.nodes), error)
-            sentence = error.sentence if isinstance(error, DatabaseError) else "The database isn't set up."
+            sentence = error.sentence if isinstance(error, DatabaseError) else "The database is not configured."
             raise RefusalError(503, f"{sentence} Send it again later.", retry_after="5") from None
 
 

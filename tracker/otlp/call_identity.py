@@ -9,7 +9,7 @@ from typing import Any
 from tracker.otlp import genai_attributes as names
 from tracker.otlp.decode import Attributes
 from tracker.otlp.embedded_usage import parse_usage_text
-from tracker.sources.shapes import model_from_resource, provider_named, provider_of
+from tracker.sources.model_names import model_from_resource, provider_named, provider_of, provider_of_host
 
 _MAX_CHARS = 400
 # What instrumentations name as the provider although it only calls one.
@@ -25,32 +25,6 @@ _FRAMEWORKS = frozenset(
 )  # fmt: skip
 # Claude Code's spans; too common a name to come before the others.
 _BARE_MODEL = ("model",)
-# Whose API a host is. An OpenAI client names its provider `openai` whatever host it calls.
-_HOSTS: tuple[tuple[str, str], ...] = (
-    ("openrouter.ai", "openrouter"),
-    ("api.groq.com", "groq"),
-    ("api.deepseek.com", "deepseek"),
-    ("api.x.ai", "x-ai"),
-    ("api.mistral.ai", "mistral"),
-    ("api.together.xyz", "together"),
-    ("api.together.ai", "together"),
-    ("api.fireworks.ai", "fireworks"),
-    ("api.perplexity.ai", "perplexity"),
-    ("api.moonshot.ai", "moonshotai"),
-    ("api.moonshot.cn", "moonshotai"),
-    ("api.cerebras.ai", "cerebras"),
-    ("api.cohere.com", "cohere"),
-    ("api.cohere.ai", "cohere"),
-    ("api.voyageai.com", "voyageai"),
-    ("openai.azure.com", "azure"),
-    ("services.ai.azure.com", "azure"),
-    ("cognitiveservices.azure.com", "azure"),
-    ("generativelanguage.googleapis.com", "google"),
-    ("aiplatform.googleapis.com", "google"),
-    ("api.anthropic.com", "anthropic"),
-    ("api.openai.com", "openai"),
-)
-_BEDROCK_HOST = re.compile(r"\bbedrock(-runtime)?[.-][a-z0-9.-]*amazonaws\.com")
 # A model as LiteLLM and the AI Gateway name it: openai/gpt-5-mini.
 _MODEL_VENDORS = frozenset(
     {"anthropic", "aws", "azure", "cohere", "deepseek", "google", "groq", "mistral", "openai", "perplexity", "x-ai"}
@@ -90,28 +64,13 @@ def _model_of_parameters(attributes: Attributes) -> str | None:
 
 def read_provider(attributes: Attributes, model: str | None) -> str | None:
     """The provider by the host, the span's own name for it, or the model; never a framework's name."""
-    if host := _provider_of_host(first_text(attributes, names.SERVER) or ""):
+    if host := provider_of_host(first_text(attributes, names.SERVER) or ""):
         return host
     for name in names.PROVIDER:
         value = first_text(attributes, (name,))
-        if value and value.lower() not in _FRAMEWORKS and (provider := _provider_named(value)) not in _FRAMEWORKS:
+        if value and value.lower() not in _FRAMEWORKS and (provider := provider_named(value)) not in _FRAMEWORKS:
             return provider
     return provider_of_model(model)
-
-
-def _provider_of_host(server: str) -> str | None:
-    host = server.lower().partition("://")[2].partition("/")[0] or server.lower().partition("/")[0]
-    host = host.partition(":")[0]
-    if _BEDROCK_HOST.search(host):
-        return "aws"
-    return next((name for end, name in _HOSTS if host == end or host.endswith(("." + end, "-" + end))), None)
-
-
-def _provider_named(value: str) -> str:
-    """The AI SDK names Vertex by `google.vertex.chat` and Bedrock by `amazon-bedrock`."""
-    head = value.strip().lower().partition(".")[0]
-    known = {"vertex": "google", "google-vertex": "google", "vertexai": "google", "googlevertexai": "google"}
-    return known.get(head) or provider_named(value)
 
 
 def provider_of_model(model: str | None) -> str | None:
@@ -132,14 +91,14 @@ def plain_model(model: str, provider: str | None) -> str:
     vendor, slash, rest = model.partition("/")
     if not slash or not rest:
         return model
-    if provider and _provider_named(vendor) == provider:
+    if provider and provider_named(vendor) == provider:
         return rest
     keeps_vendor = provider in _NAMED_BY_VENDOR or "/" in rest
     return model if keeps_vendor or not _vendor(vendor) else rest
 
 
 def _vendor(prefix: str) -> str | None:
-    name = _provider_named(prefix.rpartition("/")[2])
+    name = provider_named(prefix.rpartition("/")[2])
     return name if name in _MODEL_VENDORS else None
 
 

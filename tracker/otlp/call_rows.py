@@ -19,7 +19,7 @@ from tracker.rollups.touched import change_and_mark
 Row = Mapping[str, Any]
 _DELETE = "DELETE FROM {table} AS calls WHERE calls.id = ANY (CAST(%(ids)s AS uuid[])) AND calls.instance_id IS "
 _LEFT = "SELECT 1 FROM {table} AS calls WHERE calls.id = ANY (CAST(%(ids)s AS uuid[])) LIMIT 1"
-_TWICE = "An AI call that was reported twice stays counted, so that its tokens count twice."
+_TWICE = "An AI call was reported twice and one row could not be deleted; its tokens are counted twice."
 _NOT_COMPLETED = "The row of an AI call wasn't completed from another report of the same call."
 
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
+
+from tracker.sources.model_names import model_base, same_model_name
 
 # A recorder rounds its duration to milliseconds.
 _TOLERANCE_S = 0.005
 # A row without a duration was recorded after the call; only its end is known.
 _LATER_S = 2.0
-_DATE = re.compile(
-    r"(?:-preview)?[-@](?:\d{4}-\d\d-\d\d|\d\d-\d\d|\d\d-\d{4}|\d{8}|\d{6}|\d{4}|\d{3}|latest)$", re.ASCII
-)
-_BEDROCK = re.compile(
-    r"^(?:[a-z]{2,6}\.)?(?:anthropic|amazon|meta|mistral|cohere|ai21|deepseek|openai|qwen)\.", re.ASCII
-)
-_REVISION = re.compile(r"-v\d+(?::\d+)?$", re.ASCII)
 _ID_FAMILY = re.compile(r"([a-zA-Z]{2,12})[-_](.+)", re.ASCII | re.DOTALL)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 # LiteLLM encodes its own data into the ids of responses; base64 of "litellm".
@@ -133,33 +127,12 @@ def _id_family(response_id: str) -> str | None:
 def _same_model(one: Observation, other: Observation) -> bool:
     if UNKNOWN_MODEL in {one.model, other.model} and not (one.succeeded and other.succeeded):
         return True  # a call that failed early has no model
-    if _same_name(one.model, other.model):
+    if same_model_name(one.model, other.model):
         return True
     if model_base(one.model) == model_base(other.model):
         return False  # two dates of one model
     requested = (one.request_model, other.model), (one.model, other.request_model)
-    return any(a is not None and b is not None and _same_name(a, b) for a, b in requested)
-
-
-def _same_name(one: str, other: str) -> bool:
-    """Whether two names are one model: equal, or one is the dated form of the other."""
-    first, second = _plain_name(one), _plain_name(other)
-    if first == second:
-        return True
-    return model_base(first) == model_base(second) and (model_base(first) in {first, second})
-
-
-@lru_cache(1024)
-def _plain_name(name: str) -> str:
-    """The name without the path of a deployment or catalogue, the vendor of Bedrock, and a revision."""
-    return _REVISION.sub("", _BEDROCK.sub("", name.strip().lower().rpartition("/")[2])) or name
-
-
-@lru_cache(1024)
-def model_base(name: str) -> str:
-    """The name without its date: all names that can mean the same model have the same base."""
-    plain = _plain_name(name)
-    return _DATE.sub("", plain) or plain
+    return any(a is not None and b is not None and same_model_name(a, b) for a, b in requested)
 
 
 def model_bases(observation: Observation) -> set[str]:

@@ -170,7 +170,7 @@ def _duration_ms(span: Span) -> int | None:
 
 def _created_at(nanoseconds: int) -> datetime:
     if nanoseconds <= 0:
-        raise UsageError("The span has no end.")
+        raise UsageError("The span has no end time.")
     try:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
@@ -181,7 +181,7 @@ def _record_id(span: Span, created_at: datetime) -> UUID:
     """A UUIDv8 (RFC 9562, 5.8) of the end's milliseconds and the span's ids: a span sent again has the same id."""
     ids = f"{span.trace_id}/{span.span_id}"
     if not _IDS.match(ids):
-        raise UsageError("The span's ids are not those of a span.")
+        raise UsageError("The trace id or the span id is invalid.")
     digest = int.from_bytes(hashlib.sha256(ids.encode()).digest()[:10])
     milliseconds = int(created_at.timestamp() * 1000) & (2**48 - 1)
     return UUID(int=milliseconds << 80 | 0x8 << 76 | (digest >> 68) << 64 | 0b10 << 62 | digest & (2**62 - 1))

@@ -38,7 +38,7 @@ _NEAR_S = 600.0
 _FORGET_EVERY_S = 600
 _FORGOTTEN_AT_ONCE = 100_000
 _WARNINGS = {
-    SPANS: "A span and the one above it may both count where different processes take them in. {why}",
+    SPANS: "A span and its parent may both be counted if different processes receive them. {why}",
     SPAN_CALLS: "An AI call that two instrumentations report to different processes may count twice. {why}",
 }
 _NODE = "trace_id uuid, span_id text, parent_id text, record_id uuid"

@@ -18,12 +18,13 @@ SENTENCES: Mapping[str, str] = {
     "region_not_priced": "The price list has no price for the inference region {detail}.",
     "detail_not_priced": "The price list has no price for {detail} of this model.",
     "detail_unknown": "The recorded usage contains {detail}, which the price list does not know.",
-    "detail_invalid": "The recorded value of {detail} is not a count.",
+    "detail_invalid": "The recorded value of {detail} is not valid.",
     "details_contradict": "The recorded details contradict the token counts.",
     "details_incomplete": "The usage does not state how many of the cached tokens are audio or images.",
     "usage_missing": "The call has no recorded usage.",
     "unit_missing": "The model is billed by {detail}, which is not recorded for the call.",
     "usage_inconsistent": "The provider's usage contradicts itself, or could not be read.",
+    "usage_aggregated": "The row is the sum of many calls in a usage export; it has no price.",
     "batch_needs_calls": "The price depends on the size of each call, and the row is the sum of a batch.",
     "parts_invalid": "The row contains several models, and their counts do not add up to the row.",
     "part_not_priced": "One of the models in the row has no price: {detail}.",
@@ -59,6 +60,21 @@ def read_reason(source: str | None) -> Unpriced | None:
 
 def sentence(reason: Unpriced) -> str:
     """The reason as an English sentence. A code of a newer version is its own sentence."""
+    if reason.code == "part_not_priced":
+        return _part_sentence(reason.detail)
+    return _filled(reason)
+
+
+def _part_sentence(detail: str) -> str:
+    """The sentences for a row of several models; `detail` names the model and its own reason."""
+    model, _, nested = detail.partition(": ")
+    found = read_reason(PREFIX + nested)
+    if found is None or found.code not in SENTENCES:
+        return _filled(Unpriced("part_not_priced", detail))
+    return f"{_filled(Unpriced('part_not_priced', model))} {_filled(found)}"
+
+
+def _filled(reason: Unpriced) -> str:
     text = SENTENCES.get(reason.code)
     if text is None:
         return f"{reason.code} {reason.detail}".strip() + "."

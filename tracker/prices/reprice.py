@@ -22,6 +22,7 @@ from tracker.prices.calls import EVERYTHING, START, Cursor, Scope, count_skipped
 from tracker.prices.changes import Change, Columns, apply_changes, read_columns
 from tracker.prices.corrections import Correction, read_correction
 from tracker.prices.reasons import Unpriced, unpriced
+from tracker.sources.consistency import is_aggregated
 from tracker.usage import MAX_COST_USD
 
 ROWS_PER_PROGRESS = 2000
@@ -133,7 +134,9 @@ class _Planner:
 
     def _price(self, row: Mapping[str, Any], marked: object, correction: Correction | None) -> Price | Unpriced:
         details, calls = _parse(row["details"]), _parse(row["calls"])
-        if details is _UNREADABLE or (marked is not None and correction is None):
+        if marked is not None and correction is None:
+            return unpriced("usage_aggregated" if _is_aggregated(marked) else "usage_inconsistent")
+        if details is _UNREADABLE:
             return unpriced("usage_inconsistent")
         details = correction.details if correction else details
         return self.book.price(
@@ -169,6 +172,10 @@ class _Planner:
                 sums.changed += old is not None
                 self.found.explained += old is None
                 change.set_cost(None, source)
+
+
+def _is_aggregated(marked: object) -> bool:
+    return isinstance(marked, dict) and is_aggregated(marked["usage_problem"])
 
 
 def _may_replace(old: Decimal, source: str | None, price: Price | Unpriced) -> bool:

@@ -46,9 +46,10 @@ Context = dict[str, str]
 def price_context(provider: str, details: Mapping[str, Any]) -> Context | Unpriced:
     """What genai-prices needs to choose a price, empty for the list price. `provider` is genai-prices' id."""
     context: Context = {}
-    tier, speed, geo = (_word(details.get(name)) for name in ("service_tier", "speed", "inference_geo"))
+    words = {name: _word(details.get(name)) for name in ("service_tier", "speed", "inference_geo")}
+    tier, speed, geo = words.values()
     if tier is None or speed is None or geo is None:
-        return unpriced("tier_unknown", "that is not a text")
+        return unpriced("detail_invalid", next(name for name, word in words.items() if word is None))
     if not _is_list_price(provider, tier):
         key, value = _CONTEXTS.get(tier, ("service_tier", tier))
         context[key] = value

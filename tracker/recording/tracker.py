@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
-_EMBEDDED = "Into this machine's embedded database records come only by token-tracker outbox drain --embedded."
+_EMBEDDED = "To deliver records to this machine's embedded database: token-tracker outbox drain --embedded."
 _CLOSING_NOTE_S = 2.0
 # How long the record of an interrupted call waits for an outbox that another process holds locked.
 _INTERRUPTED_S = 0.2

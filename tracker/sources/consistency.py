@@ -14,6 +14,11 @@ _MAX_RAW_DEPTH = 5
 _MAX_RAW_ENTRIES = 60
 _MAX_KEY_CHARS = 60
 
+AGGREGATED = "usage_aggregated"
+"""The code of `USAGE_PROBLEMS` for a row of a usage export that is the sum of many calls."""
+# The text that earlier versions stored instead of the code.
+_AGGREGATED_BEFORE = "the sum of many calls, which has no price of one call"
+
 USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
     {
         "usage_missing": "The response contains no usage that Token Tracker can read; it is recorded with 0 tokens.",
@@ -35,6 +40,7 @@ USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
         "parts_exceed_input": "Cached tokens exceed the input tokens; the cached tokens are recorded as 0 tokens.",
         "reasoning_exceeds_output": "Reasoning tokens exceed the output tokens; the reasoning tokens are recorded as"
         " 0 tokens.",
+        AGGREGATED: "The row is the sum of many calls in a usage export; it has no price.",
     }
 )
 """What each code of `metadata.usage_problem` means, as one sentence."""
@@ -69,7 +75,12 @@ class CountError(ValueError):
 
 def problem_text(code: str) -> str:
     """The sentence for a code of `USAGE_PROBLEMS`; any other text unchanged."""
-    return USAGE_PROBLEMS.get(code, code)
+    return USAGE_PROBLEMS.get(AGGREGATED if is_aggregated(code) else code, code)
+
+
+def is_aggregated(problem: object) -> bool:
+    """Whether a `metadata.usage_problem`, also of an earlier version, marks the sum of many calls."""
+    return problem in (AGGREGATED, _AGGREGATED_BEFORE)
 
 
 def to_count(value: object) -> int:

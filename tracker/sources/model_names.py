@@ -25,10 +25,10 @@ PROVIDERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _GOOGLE_EMBEDDINGS = re.compile(r"text-(multilingual-)?embedding-(0\d\d|gecko|large-exp)")
 # An id of Amazon Bedrock: an optional geography, the model's vendor, the model.
 # Source: docs.aws.amazon.com/bedrock, supported models and inference profiles.
-_BEDROCK_ID = re.compile(
+_BEDROCK_PREFIX = re.compile(
     r"((us|us-gov|eu|apac|global|jp|au|ca|sa|me|af|il|in|kr|mx)\.)?"
     r"(ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
-    r"|stability|twelvelabs|writer|zai)\.[a-z]"
+    r"|stability|twelvelabs|writer|zai)\.(?=[a-z])"
 )
 _BEDROCK_KINDS = ("foundation-model", "inference-profile")
 _LITELLM_ROUTES = re.compile(
@@ -42,7 +42,11 @@ ALIASES = {
     "gemini": "google",
     "google_genai": "google",
     "google_vertexai": "google",
+    "google-vertex": "google",
+    "googlevertexai": "google",
+    "vertex": "google",
     "vertex_ai": "google",
+    "vertexai": "google",
     "az": "azure",
     "azure_ai": "azure",
     "azure_openai": "azure",
@@ -60,6 +64,47 @@ ALIASES = {
     "voyage": "voyageai",
 }
 
+# Whose API a host is. An OpenAI client names its provider `openai` whatever host it calls.
+_HOSTS: tuple[tuple[str, str], ...] = (
+    ("openrouter.ai", "openrouter"),
+    ("api.groq.com", "groq"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.x.ai", "x-ai"),
+    ("api.mistral.ai", "mistral"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.perplexity.ai", "perplexity"),
+    ("api.moonshot.ai", "moonshotai"),
+    ("api.moonshot.cn", "moonshotai"),
+    ("api.cerebras.ai", "cerebras"),
+    ("api.cohere.com", "cohere"),
+    ("api.cohere.ai", "cohere"),
+    ("api.voyageai.com", "voyageai"),
+    ("openai.azure.com", "azure"),
+    ("services.ai.azure.com", "azure"),
+    ("cognitiveservices.azure.com", "azure"),
+    ("generativelanguage.googleapis.com", "google"),
+    ("aiplatform.googleapis.com", "google"),
+    ("api.anthropic.com", "anthropic"),
+    ("api.openai.com", "openai"),
+)
+_BEDROCK_HOST = re.compile(r"\bbedrock(-runtime)?[.-][a-z0-9.-]*amazonaws\.com")
+# A date, a number of a release, or a revision of Bedrock at the end of a model's name.
+_VERSION = re.compile(
+    r"(?:(?:-preview)?[-:](?:\d{4}-\d\d-\d\d|\d\d-\d\d|\d\d-\d{4}|\d{8}|\d{6}|\d{4}|\d{3}|latest)|[-:]v\d+)$", re.ASCII
+)
+_REVISION = re.compile(r"-v\d+:\d+$", re.ASCII)
+
+
+def provider_of_host(server: str) -> str | None:
+    """The provider whose API a host or a URL is; None if the address does not say."""
+    address = server.strip().lower()
+    host = (address.partition("://")[2] or address).partition("/")[0].partition(":")[0]
+    if _BEDROCK_HOST.search(host):
+        return "aws"
+    return next((name for end, name in _HOSTS if host == end or host.endswith(("." + end, "-" + end))), None)
+
 
 def provider_named(name: str) -> str:
     """A provider as OpenTelemetry, LiteLLM, LangChain or the AI SDK names it → the table's name.
@@ -74,7 +119,7 @@ def provider_named(name: str) -> str:
 def provider_of(model: str) -> str | None:
     """The provider that a model's name or resource name belongs to; None if the name does not say."""
     name = model.lower()
-    if _BEDROCK_ID.match(name) or (name.startswith("arn:") and (":bedrock:" in name or ":sagemaker:" in name)):
+    if _BEDROCK_PREFIX.match(name) or (name.startswith("arn:") and (":bedrock:" in name or ":sagemaker:" in name)):
         return "aws"
     if name.startswith(("publishers/", "projects/")) or _GOOGLE_EMBEDDINGS.match(name):
         return "google"
@@ -107,3 +152,32 @@ def model_from_resource(name: str) -> str:
     if "models/" in name and not name.startswith("accounts/"):
         return name.rpartition("models/")[2] or name
     return name
+
+
+@lru_cache(1024)
+def plain_model_name(name: str) -> str:
+    """The model in lower case, without the path of a resource or catalogue, Bedrock's vendor, and its revision.
+
+    Vertex AI's `claude-sonnet-4@20250514` is `claude-sonnet-4-20250514`.
+    """
+    last = name.strip().lower().rpartition("/")[2]
+    return _REVISION.sub("", _BEDROCK_PREFIX.sub("", last, count=1)).replace("@", "-") or name
+
+
+def model_base(name: str) -> str:
+    """The name without its date and version: all names that can mean the same model have the same base."""
+    return _versions(name)[-1]
+
+
+def same_model_name(one: str, other: str) -> bool:
+    """Whether two names are one model: equal, or one is the dated or versioned form of the other."""
+    return plain_model_name(one) in _versions(other) or plain_model_name(other) in _versions(one)
+
+
+@lru_cache(1024)
+def _versions(name: str) -> tuple[str, ...]:
+    """The plain name, and the names that remain when one version after the other is removed from its end."""
+    names = [plain_model_name(name)]
+    while (shorter := _VERSION.sub("", names[-1])) and shorter != names[-1]:
+        names.append(shorter)
+    return tuple(names)

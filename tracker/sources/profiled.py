@@ -11,6 +11,7 @@ from typing import Any
 from tracker.errors import SettingError, UsageError
 from tracker.sources import records
 from tracker.sources.cells import NUMERIC
+from tracker.sources.consistency import AGGREGATED
 from tracker.sources.input_file import InputFile
 from tracker.sources.langfuse_usage import read_exported_usage
 from tracker.sources.plan import IMPORTABLE, REQUIRED, CsvPlan
@@ -21,7 +22,6 @@ from tracker.sources.times import parse_time
 
 _SAMPLE = 200
 _COUNTED = "counted"
-_PROBLEM = "the sum of many calls, which has no price of one call"
 
 
 def read_calls(
@@ -106,7 +106,7 @@ def _cells(
         return str(error)
     if profile.aggregated:
         place = columns.index("metadata")
-        cells[place] = json.dumps({**json.loads(cells[place] or "{}"), "usage_problem": _PROBLEM}, ensure_ascii=False)
+        cells[place] = json.dumps({**json.loads(cells[place] or "{}"), "usage_problem": AGGREGATED}, ensure_ascii=False)
     return cells
 
 

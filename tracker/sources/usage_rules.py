@@ -193,7 +193,7 @@ def _checked_number(value: object) -> Any:
 
 
 def _exceeds(name: str, value: Any, counts: Mapping[str, int]) -> bool:
-    if not name.endswith("_tokens") or name == "input_pixels":
+    if not name.endswith("_tokens"):
         return False
     whole = next((whole for prefix, whole in _CONTAINED.items() if name.startswith(prefix)), None)
     return whole is not None and value > counts.get(whole, 0)

@@ -7,7 +7,6 @@ either the same response id or equal counts. Matching is one to one: a row count
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from tracker.sources.answers import Answer
+from tracker.sources.model_names import plain_model_name, same_model_name
 
 MAX_ENTRIES = 4096
 MAX_AGE_S = 300.0
@@ -89,7 +89,7 @@ def observation_of(
     id_is_providers: bool = True,
 ) -> Observation:
     """The observation of a call whose response was read."""
-    names = (plain_model(name) for name in (requested, answer.model) if name)
+    names = (plain_model_name(name) for name in (requested, answer.model) if name)
     counts = answer.counts if any(answer.counts.values()) else {}
     response_id = answer.response_id
     return Observation(
@@ -97,28 +97,9 @@ def observation_of(
     )
 
 
-@lru_cache(1024)
-def plain_model(name: str) -> str:
-    """A model without the path of its provider or resource, in lower case."""
-    return name.rpartition("/")[2].lower()
-
-
-# What a provider adds to the name that was asked for: gpt-5-mini-2025-08-07, claude-opus-4-1@20250805, gemini-…-001.
-_VERSION = re.compile(r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|\d{3}|latest|v\d+))+$")
-
-
-@lru_cache(1024)
-def _family(name: str) -> str:
-    return _VERSION.sub("", name)
-
-
 def same_model(first: frozenset[str], second: frozenset[str]) -> bool:
     """Whether a name of the one is a name of the other; a version counts only where both state one."""
-    if first & second:
-        return True
-    if not first or not second:
-        return False
-    return any(_family(a) == _family(b) and (a == _family(a) or b == _family(b)) for a in first for b in second)
+    return bool(first & second) or any(same_model_name(a, b) for a in first for b in second)
 
 
 def equal_counts(first: Mapping[str, int], second: Mapping[str, int]) -> bool:

@@ -9,7 +9,7 @@ from tracker.sources.answers import Answer, follow
 
 _LITELLM = b"litellm:custom_llm_provider:"
 _RESPONSE_ID = b";response_id:"
-_LANGCHAIN_RUNS = ("lc_run", "run-", "run--")
+_LANGCHAIN_RUNS = ("lc_run", "run-")
 
 
 def is_provider_id(response_id: str | None) -> bool:

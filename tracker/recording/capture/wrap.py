@@ -25,6 +25,7 @@ from tracker.recording.capture.call import checked
 from tracker.recording.capture.later import BackgroundResponse, LaterUsage
 from tracker.recording.capture.state import CallState, begin
 from tracker.sources.answers import follow, get
+from tracker.sources.model_names import provider_of_host
 
 if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker
@@ -52,23 +53,6 @@ _GEMINI = {
 }
 _GEMINI_PUBLIC = ("generate_content", "embed_content")
 _last: ContextVar[UUID | None] = ContextVar("tracker_last", default=None)
-# Whose API a client of OpenAI's library speaks to, by its host.
-_HOSTS = {
-    "api.openai.com": "openai",
-    "api.anthropic.com": "anthropic",
-    "generativelanguage.googleapis.com": "google",
-    "aiplatform.googleapis.com": "google",
-    "openai.azure.com": "azure",
-    "api.deepseek.com": "deepseek",
-    "api.x.ai": "x-ai",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral",
-    "openrouter.ai": "openrouter",
-    "api.perplexity.ai": "perplexity",
-    "api.moonshot.ai": "moonshotai",
-    "api.together.xyz": "together",
-    "api.fireworks.ai": "fireworks",
-}
 
 
 class Request(NamedTuple):
@@ -345,7 +329,7 @@ def _copied(recorder: Tracker, original: Callable[..., Any], fields: Mapping[str
 def _provider(client: Any) -> str | None:
     """Whose API the client speaks to, by its address; None where that doesn't say."""
     host = str(getattr(getattr(client, "base_url", None), "host", "") or "")
-    return next((provider for name, provider in _HOSTS.items() if host == name or host.endswith("." + name)), None)
+    return provider_of_host(host)
 
 
 def _text(value: object) -> str | None:
