@@ -28,7 +28,7 @@ from support import (
 )
 
 from tracker.cli import main
-from tracker.database.migrate import _FILES
+from tracker.database.migration_files import FILES
 
 RECORD = ["record", "--model", "gemini-2.5-flash", "--input-tokens", "812", "--output-tokens", "164"]
 
@@ -66,7 +66,7 @@ def test_migrate_says_what_it_applied_and_then_that_nothing_is_to_do(at, empty_d
     assert main(["migrate"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Applied 0001 create_token_usage.",
-        *(f"Applied {version:04} {name}." for version, name in _FILES.items()),
+        *(f"Applied {version:04} {name}." for version, name in FILES.items()),
         "Applied 0002 index_token_usage.",
     ]
     assert main(["migrate"]) == 0

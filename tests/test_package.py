@@ -17,7 +17,7 @@ from support import ROOT, child_environment, python, rows, value
 import tracker
 from tracker import settings
 from tracker.cli import parser
-from tracker.database.migrate import VERSIONS
+from tracker.database.migration_files import VERSIONS
 
 SOURCES = sorted((ROOT / "tracker").rglob("*.py"))
 README = ROOT / "README.md"

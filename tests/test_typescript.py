@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from uuid import UUID
 import pytest
 from support import ROOT, rows, run, value
 
-from tracker.sources.log_lines import read_records
+from tracker.sources.log_lines import LogRecords
 
 POSTGRES_JS = "3.4.9"
 ESBUILD = "0.25.12"
@@ -73,5 +74,5 @@ def test_what_fails_is_a_line_that_is_replayed(node, proxy, database_url):
     done = record(node, proxy.url, "console.log(await record(call))")
     assert done.stdout.strip() == "failed"
     assert json.loads(done.stderr)["error"] == "42P01"
-    ((_, row),) = read_records(done.stderr.splitlines())
+    ((_, row),) = LogRecords(io.StringIO(done.stderr))
     assert (row["model"], row["total_tokens"], row["delivery"]) == ("m", 3, "outbox")

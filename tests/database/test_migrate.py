@@ -25,8 +25,8 @@ from support import (
 )
 
 from tracker import Tracker
-from tracker.database.migrate import _FILES, VERSIONS
 from tracker.database.migrate import migrate as migrate_with
+from tracker.database.migration_files import FILES, VERSIONS
 from tracker.database.table import COLUMNS, read_table
 from tracker.database.url import clean
 from tracker.errors import SettingError, SetupError
@@ -57,7 +57,7 @@ OLD_INSERT = (
 # So many that an index is built beside the table's writers.
 MANY_ROWS = OLD_INSERT.replace("VALUES (", "SELECT ").removesuffix(")") + " FROM generate_series(1, 20000)"
 OTHER_STEPS = [
-    *(f"{version:04} {name}" for version, name in _FILES.items()),
+    *(f"{version:04} {name}" for version, name in FILES.items()),
     "0002 index_token_usage",
 ]
 OURS = (
@@ -143,7 +143,7 @@ def test_each_step_is_in_the_ledger_once(empty_database_url):
     assert rows(empty_database_url, "SELECT version, name FROM token_tracker_migrations ORDER BY 1") == [
         (1, "create_token_usage"),
         (2, "index_token_usage"),
-        *_FILES.items(),
+        *FILES.items(),
     ]
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quote_url
 
 from tracker.database import adoption, fit, indexes, publications, statement_mode
 from tracker.database.driver import Connection, execute
+from tracker.database.migration_files import FILES, step_text, tables_created_by
 from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.database.timer import Deadline
@@ -21,18 +20,6 @@ from tracker.errors import DatabaseError, SettingError, SetupError, TransientErr
 
 Connect = Callable[[], Connection]
 
-_FOLDER = Path(__file__).with_name("migrations")
-# The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
-_FILES = {
-    3: "ledger_and_alerts",
-    4: "rollups",
-    5: "budgets",
-    6: "spans",
-    7: "user_days",
-    8: "span_calls",
-    9: "unpriced_rollup",
-}
-VERSIONS = (1, 2, *_FILES)
 _LEDGER = """\
 CREATE TABLE IF NOT EXISTS token_tracker_migrations (
     version integer PRIMARY KEY,
@@ -154,8 +141,8 @@ class _Run:
                     *adoption.remarks(table),
                     *self._zone_remark(table),
                 ]
-                for version, name in _FILES.items():
-                    if version not in done or not _makes(version, name) <= _tables(connection, self._schema):
+                for version, name in FILES.items():
+                    if version not in done or not tables_created_by(version, name) <= _tables(connection, self._schema):
                         self._step_file(connection, version, name)
                         if name == "unpriced_rollup" and {1, 4} <= done:
                             self._refresh_inconsistent(connection, table)
@@ -247,13 +234,13 @@ class _Run:
             for statement in adoption.column_statements(table):
                 self._do(connection, statement)
         else:
-            self._do(connection, (_FOLDER / "0001_token_usage.sql").read_text(encoding="utf-8"))
+            self._do(connection, step_text(1, "token_usage"))
         self._protect(connection, before)
         self._done(connection, 1, "adopt_token_usage" if table.exists else "create_token_usage")
 
     def _step_file(self, connection: Connection, version: int, name: str) -> None:
         before = _tables(connection, self._schema)
-        self._do(connection, _text(version, name))
+        self._do(connection, step_text(version, name))
         self._protect(connection, before)
         self._done(connection, version, name)
 
@@ -373,15 +360,6 @@ def _take_turn(worker: Connection) -> None:
             "The pooler lends one connection at a time, and building an index beside a table's writers takes two.",
             "Set DATABASE_URL to the database's direct address for this command, or let the pooler have more.",
         ) from None
-
-
-def _text(version: int, name: str) -> str:
-    return (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8")
-
-
-def _makes(version: int, name: str) -> set[str]:
-    """The tables that a step's file creates."""
-    return set(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", _text(version, name)))
 
 
 def _versions(connection: Connection) -> set[int]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from tracker.database import adoption
 from tracker.database.driver import Connection, elapsed_ms, execute
-from tracker.database.migrate import VERSIONS
+from tracker.database.migration_files import VERSIONS
 from tracker.database.publications import missing_identities
 from tracker.database.statement_mode import refuses_transactions
 from tracker.database.table import DEFAULT_SCHEMA, Table, quote, read_table
