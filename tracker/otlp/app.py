@@ -34,6 +34,7 @@ from tracker.otlp.body import (
     too_many_spans,
 )
 from tracker.otlp.call_plan import Call
+from tracker.otlp.call_spans import kind_of
 from tracker.otlp.observation import row_report
 from tracker.otlp.refusal import RefusalError
 from tracker.otlp.responses import JSON, PROTOBUF
@@ -206,7 +207,7 @@ def _read(spans: list[decode.Span]) -> _Export:
                 record_id = str(row["id"]) if reading.kind == "usage" else None
             elif reading.kind == "unread":
                 export.unread[span.scope_name] += 1
-        if node := node_of(span, record_id):
+        if node := node_of(span, record_id, kind_of(span)):
             export.nodes.append(node)
     return export
 

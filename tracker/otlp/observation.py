@@ -106,6 +106,19 @@ def _fits_without_id(one: Observation, other: Observation) -> bool:
     return counts_agree(one.counts, other.counts)
 
 
+def can_repeat(above: Observation, below: Observation) -> bool:
+    """Whether a model call repeats one that a span below it reports: same model, and same response id or counts.
+
+    The counts also fit if only the output is equal, because senders differ in what the input includes.
+    """
+    if not _same_model(above, below) or _ids_differ(above.response_id, below.response_id):
+        return False
+    if above.response_id is not None and above.response_id == below.response_id:
+        return True
+    same_output = above.counts[1] == below.counts[1] != 0
+    return same_output or counts_agree(above.counts, below.counts)
+
+
 def counts_agree(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether the counts are equal where both sources report them; input or output must be equal and not 0."""
     equal = all(a == b or not a or not b for a, b in zip(one, other, strict=True))

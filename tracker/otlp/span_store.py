@@ -26,7 +26,7 @@ from tracker.otlp.call_rows import apply
 from tracker.otlp.locking import call_locks, trace_locks, transaction
 from tracker.otlp.observation import Observation
 from tracker.otlp.span_calls import SPAN_CALLS, table_name
-from tracker.otlp.span_tree import Key, Node
+from tracker.otlp.span_tree import Key, Kind, Node
 from tracker.recording.batch import savepoint
 from tracker.recording.log import warn_once
 
@@ -43,6 +43,8 @@ _WARNINGS = {
 }
 _NODE = "trace_id uuid, span_id text, parent_id text, record_id uuid"
 _NAMES = "trace_id, span_id, parent_id, record_id"
+# A span's kind is stored after its parent's id, so that the table of earlier versions keeps its columns.
+_KIND = "/"
 # SQLAlchemy registers a type for uuid on its connections, psycopg2 does not: as text they read the same.
 _READ = "trace_id::text, span_id, parent_id, record_id::text"
 
@@ -155,9 +157,20 @@ def _exchange(connection: Connection, spans: str, nodes: Sequence[Node], traces:
         f"WITH added AS (INSERT INTO {spans} ({_NAMES})"  # noqa: S608  our own names
         f" SELECT {_NAMES} FROM json_to_recordset(%(nodes)s) AS node ({_NODE}) ON CONFLICT DO NOTHING)"
         f" SELECT {_READ} FROM {spans} WHERE trace_id = ANY (CAST(%(traces)s AS uuid[]))",
-        {"nodes": json.dumps([node._asdict() for node in nodes]), "traces": sorted(traces)},
+        {"nodes": json.dumps([_document(node) for node in nodes]), "traces": sorted(traces)},
     )
-    return [Node(UUID(trace_id).hex, span_id, parent_id, record) for trace_id, span_id, parent_id, record in rows]
+    return [_node(*row) for row in rows]
+
+
+def _document(node: Node) -> dict[str, Any]:
+    parent = f"{node.parent_id}{_KIND}{node.kind}" if node.kind else node.parent_id
+    return {"trace_id": node.trace_id, "span_id": node.span_id, "parent_id": parent, "record_id": node.record_id}
+
+
+def _node(trace_id: str, span_id: str, parent: str, record_id: str | None) -> Node:
+    parent_id, _, kind = parent.partition(_KIND)
+    known: Kind = "call" if kind == "call" else "boundary" if kind == "boundary" else ""
+    return Node(UUID(trace_id).hex, span_id, parent_id, record_id, known)
 
 
 class Forgetting:
