@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracker.otlp import genai_attributes as names
-from tracker.otlp.decode import Attributes
+from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.embedded_usage import parse_usage_text
 from tracker.sources.shapes import model_from_resource, provider_named, provider_of
 
@@ -23,6 +23,16 @@ _FRAMEWORKS = frozenset(
         "vercel", "vercel_ai_gateway",
     }
 )  # fmt: skip
+# Those of them that call other providers' models in OpenAI's format.
+_GATEWAYS = frozenset(
+    {
+        "custom", "gateway", "litellm", "openai_compatible", "openai-compatible", "other", "vercel",
+        "vercel_ai_gateway",
+    }
+)  # fmt: skip
+# OpenLIT passes on what the client library states; only these libraries speak a provider's own format.
+_OPENLIT = re.compile(r"openlit\.instrumentation\.(\w+)")
+_OPENLIT_NATIVE = {"anthropic": "anthropic", "bedrock": "aws", "google_ai_studio": "google", "vertexai": "google"}
 # Claude Code's spans; too common a name to come before the others.
 _BARE_MODEL = ("model",)
 # Whose API a host is. An OpenAI client names its provider `openai` whatever host it calls.
@@ -143,8 +153,30 @@ def _vendor(prefix: str) -> str | None:
     return name if name in _MODEL_VENDORS else None
 
 
-def family_of(provider: str | None, model: str | None) -> str:
-    """Whose way of counting applies: `anthropic`, `aws`, `google`, `openai` or another provider's name."""
+def family_of(span: Span, provider: str | None, model: str | None) -> str:
+    """Whose way of counting applies: `anthropic`, `aws`, `google`, `openai` or another provider's name.
+
+    The API decides, not the model: a gateway with OpenAI's format counts Claude's and Gemini's tokens inclusively. The
+    model decides only if the span names no API.
+    """
+    if (found := _OPENLIT.match(span.scope_name)) is not None:
+        return _OPENLIT_NATIVE.get(found[1], "gateway")
+    stated = next((text.lower() for name in names.PROVIDER if (text := first_text(span.attributes, (name,)))), "")
+    head = stated.partition(".")[0]
+    if stated and (stated in _GATEWAYS or head in _GATEWAYS or head not in _FRAMEWORKS):
+        return _family_of_api(stated, model)
+    return _family_of_model(provider, model)
+
+
+def _family_of_api(stated: str, model: str | None) -> str:
+    if "anthropic" in re.split(r"[._/-]", stated):
+        return "anthropic"
+    named = _provider_named(stated)
+    # Vertex AI passes Anthropic's own format on.
+    return "anthropic" if named == "google" and "claude" in (model or "").lower() else named
+
+
+def _family_of_model(provider: str | None, model: str | None) -> str:
     name = (model or "").lower()
     if provider == "aws":
         return "aws"

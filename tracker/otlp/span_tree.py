@@ -31,8 +31,8 @@ Kind = Literal["", "call", "boundary"]
 class Node(NamedTuple):
     """A span's position in its trace; `record_id` is the id of its record, None for a span without usage.
 
-    `kind` is `call` for a model call by its own convention, `boundary` for a tool or an agent, whose calls are not those
-    of the span above it.
+    `kind` is `call` for a model call by its own convention, `boundary` for a tool or an agent, whose calls are not
+    those of the span above it.
     """
 
     trace_id: str

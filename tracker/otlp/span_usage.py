@@ -32,7 +32,7 @@ def read_usage(span: Span, role: Role, *, provider: str | None, model: str | Non
     """
     attributes = span.attributes
     embedding = role == "embedding"
-    family = family_of(provider, model)
+    family = family_of(span, provider, model)
     embedded = read_embedded(span, provider=provider, embedding=embedding)
     stated = _read_attributes(span, family, embedded, is_call=role in {"call", "embedding"}, embedding=embedding)
     if stated and embedded.answer and embedded.is_response and not _is_same_usage(stated, embedded.answer):
