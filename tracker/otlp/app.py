@@ -178,7 +178,7 @@ class TracesApp:
     def _write(self, export: _Export) -> span_store.Result:
         try:
             with self._borrow() as (connection, schema):
-                result = span_store.store(connection, schema, export.nodes, export.calls, self._memory)
+                result = span_store.store_each(connection, schema, export.nodes, export.calls, self._memory)
                 self._forgetting.run(connection, schema)
                 return result
         except (DatabaseError, SettingError) as error:

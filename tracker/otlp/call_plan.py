@@ -17,6 +17,10 @@ class Call(NamedTuple):
     report: Observation
     row: Mapping[str, Any]
 
+    @property
+    def key(self) -> Key:
+        return self.report.trace_id, self.report.span_id
+
 
 @dataclass(slots=True)
 class Plan:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from tracker.database.driver import Connection, execute
 from tracker.database.table import read_table
-from tracker.errors import DatabaseError, SetupError
+from tracker.errors import DatabaseError, RecordError, SetupError
 from tracker.otlp import span_calls
 from tracker.otlp.call_plan import Call, Plan, plan
 from tracker.otlp.call_rows import apply
@@ -31,6 +31,10 @@ from tracker.recording.batch import savepoint
 from tracker.recording.log import warn_once
 
 T = TypeVar("T")
+# SQLSTATE classes of values that the database never accepts.
+_DATA_ERRORS = ("22", "54")
+# An export with more such spans is rejected in larger parts, so that it doesn't take a transaction for each of them.
+_MAX_SEPARATED = 100
 
 SPANS = "token_tracker_spans"
 _KEPT = "1 day"
@@ -93,6 +97,42 @@ class Memory:
 def _keep(entries: OrderedDict[Any, Any], count: int) -> None:
     while len(entries) > count:
         entries.popitem(last=False)
+
+
+def store_each(
+    connection: Connection, schema: str | None, nodes: Sequence[Node], calls: Sequence[Call], memory: Memory
+) -> Result:
+    """Like `store`, but a span with a value that the database never accepts is rejected alone.
+
+    Raises `DatabaseError` for all other errors: a later attempt may succeed.
+    """
+    total = Result([], set(), None)
+    parts = [(list(nodes), list(calls))]
+    while parts:
+        part_nodes, part_calls = parts.pop()
+        try:
+            found = store(connection, schema, part_nodes, part_calls, memory)
+        except RecordError as error:
+            if not (error.sqlstate or "").startswith(_DATA_ERRORS):
+                raise
+            keys = sorted({node.key for node in part_nodes} | {call.key for call in part_calls})
+            if len(keys) > 1 and len(total.refused) < _MAX_SEPARATED:
+                parts += _halves(part_nodes, part_calls, set(keys[: len(keys) // 2]))
+                continue
+            found = Result([error.sentence] * len(keys), set(), None)
+        total = Result(total.refused + found.refused, total.repeating | found.repeating, total.remark or found.remark)
+    return total
+
+
+def _halves(nodes: list[Node], calls: list[Call], keys: set[Key]) -> list[tuple[list[Node], list[Call]]]:
+    """The spans with these keys, and the others."""
+    return [
+        (
+            [node for node in nodes if (node.key in keys) is chosen],
+            [call for call in calls if (call.key in keys) is chosen],
+        )
+        for chosen in (True, False)
+    ]
 
 
 def store(
