@@ -113,6 +113,14 @@ CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4.1", "gen
         ({"metadata.user_api_key_end_user_id": "u", "metadata.user_api_key_user_id": "key"}, "u", None),
         ({"user.id": "", "llm.user": True}, "anonymous", None),
         ({"langsmith.trace.session_name": "default"}, "anonymous", None),
+        ({"user.id": 42, "session.id": 7}, "42", "7"),
+        ({"user.id": 0, "session.id": 0}, "0", "0"),
+        ({"enduser.id": 42.0, "gen_ai.conversation.id": 2**53}, "42", str(2**53)),
+        ({"langfuse.user.id": 42, "langfuse.session.id": 7}, "42", "7"),
+        ({"user.id": "undefined", "session.id": "null"}, "anonymous", None),
+        ({"user.id": "None", "enduser.id": "u", "session.id": "NULL", "langfuse.session.id": "s"}, "u", "s"),
+        ({"user.id": '"null"', "metadata": '{"user_id": "undefined", "session_id": null}'}, "anonymous", None),
+        ({"user.id": True, "session.id": False}, "anonymous", None),
     ],
 )
 def test_users_and_sessions_of_relatives(attributes, user, session):

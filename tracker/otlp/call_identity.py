@@ -60,6 +60,8 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("api.anthropic.com", "anthropic"),
     ("api.openai.com", "openai"),
 )
+# What applications write for an id that they do not have.
+_NO_ID = frozenset({"", "undefined", "null", "none", "nil", "nan", "[object object]"})
 _BEDROCK_HOST = re.compile(r"\bbedrock(-runtime)?[.-][a-z0-9.-]*amazonaws\.com")
 # A model as LiteLLM and the AI Gateway name it: openai/gpt-5-mini.
 _MODEL_VENDORS = frozenset(
@@ -189,12 +191,16 @@ def _family_of_model(provider: str | None, model: str | None) -> str:
 
 def read_user(attributes: Attributes) -> str | None:
     """The user by the conventions, or by metadata that the application set."""
-    return first_text(attributes, names.USER) or _from_metadata(attributes, names.USER_KEYS)
+    return _first_id(attributes, names.USER) or _from_metadata(attributes, names.USER_KEYS)
 
 
 def read_session(attributes: Attributes) -> str | None:
     """The conversation by the conventions, or by metadata that the application set."""
-    return first_text(attributes, names.SESSION) or _from_metadata(attributes, names.SESSION_KEYS)
+    return _first_id(attributes, names.SESSION) or _from_metadata(attributes, names.SESSION_KEYS)
+
+
+def _first_id(attributes: Attributes, choices: Sequence[str]) -> str | None:
+    return next((text for name in choices if (text := _id_text(attributes.get(name)))), None)
 
 
 def _from_metadata(attributes: Attributes, keys: Sequence[str]) -> str | None:
@@ -216,7 +222,10 @@ def _metadata_objects(attributes: Attributes) -> Iterator[Mapping[Any, Any]]:
 
 
 def _id_text(value: object) -> str | None:
-    """An id as text; an application may set a number."""
+    """An id as text; an application may set a number, or the word for a missing value of its language."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value).strip().strip('"').strip()[:_MAX_CHARS] or None
+    text = str(value).strip().strip('"').strip()[:_MAX_CHARS]
+    return None if text.lower() in _NO_ID else text
