@@ -17,6 +17,7 @@ _FRAMEWORKS = frozenset(
     {
         "_other", "agent_framework", "agent-framework", "agno", "autogen", "crewai", "custom", "dspy", "framework",
         "gateway", "gcp.vertex.agent", "haystack", "instructor", "langchain", "langgraph", "litellm", "livekit",
+        "litellm_proxy",
         "llama_index", "llamaindex", "mastra", "mcp", "microsoft.agent_framework", "openai-agents", "openai_agents",
         "openai_compatible", "openai-compatible", "other", "pipecat", "pydantic-ai", "pydantic_ai", "semantic_kernel",
         "semantic-kernel", "smolagents", "spring_ai", "spring-ai", "strands", "strands-agents", "traceloop", "unknown",
@@ -26,7 +27,7 @@ _FRAMEWORKS = frozenset(
 # Those of them that call other providers' models in OpenAI's format.
 _GATEWAYS = frozenset(
     {
-        "custom", "gateway", "litellm", "openai_compatible", "openai-compatible", "other", "vercel",
+        "custom", "gateway", "litellm", "litellm_proxy", "openai_compatible", "openai-compatible", "other", "vercel",
         "vercel_ai_gateway",
     }
 )  # fmt: skip
@@ -106,7 +107,7 @@ def read_provider(attributes: Attributes, model: str | None) -> str | None:
         return host
     for name in names.PROVIDER:
         value = first_text(attributes, (name,))
-        if value and value.lower() not in _FRAMEWORKS and (provider := _provider_named(value)) not in _FRAMEWORKS:
+        if value and value.lower() not in _FRAMEWORKS and (provider := provider_named(value)) not in _FRAMEWORKS:
             return provider
     return provider_of_model(model)
 
@@ -117,13 +118,6 @@ def _provider_of_host(server: str) -> str | None:
     if _BEDROCK_HOST.search(host):
         return "aws"
     return next((name for end, name in _HOSTS if host == end or host.endswith(("." + end, "-" + end))), None)
-
-
-def _provider_named(value: str) -> str:
-    """The AI SDK names Vertex by `google.vertex.chat` and Bedrock by `amazon-bedrock`."""
-    head = value.strip().lower().partition(".")[0]
-    known = {"vertex": "google", "google-vertex": "google", "vertexai": "google", "googlevertexai": "google"}
-    return known.get(head) or provider_named(value)
 
 
 def provider_of_model(model: str | None) -> str | None:
@@ -144,14 +138,14 @@ def plain_model(model: str, provider: str | None) -> str:
     vendor, slash, rest = model.partition("/")
     if not slash or not rest:
         return model
-    if provider and _provider_named(vendor) == provider:
+    if provider and provider_named(vendor) == provider:
         return rest
     keeps_vendor = provider in _NAMED_BY_VENDOR or "/" in rest
     return model if keeps_vendor or not _vendor(vendor) else rest
 
 
 def _vendor(prefix: str) -> str | None:
-    name = _provider_named(prefix.rpartition("/")[2])
+    name = provider_named(prefix.rpartition("/")[2])
     return name if name in _MODEL_VENDORS else None
 
 
@@ -173,7 +167,7 @@ def family_of(span: Span, provider: str | None, model: str | None) -> str:
 def _family_of_api(stated: str, model: str | None) -> str:
     if "anthropic" in re.split(r"[._/-]", stated):
         return "anthropic"
-    named = _provider_named(stated)
+    named = provider_named(stated)
     # Vertex AI passes Anthropic's own format on.
     return "anthropic" if named == "google" and "claude" in (model or "").lower() else named
 
