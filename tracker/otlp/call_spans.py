@@ -31,7 +31,7 @@ OPERATIONS = {
     "embed": "embeddings",
     "embed_content": "embeddings",
 }
-# These summarise the calls of their children, or call no model.
+# These summarise the calls of their children. Any other name is a call if the span states tokens.
 _NOT_CALLS = frozenset(
     {
         "invoke_agent",
@@ -44,15 +44,11 @@ _NOT_CALLS = frozenset(
         "agent",
         "tool",
         "workflow",
-        "retrieval",
-        "rerank",
-        "vectordb",
-        "framework",
         "handoff",
-        "guardrail",
-        "plan",
     }
 )
+# Counted like embeddings, by their input, if the span states tokens: many providers bill searches instead.
+_RERANK = "rerank"
 # The kind of a span by its convention: the values that are calls, all others are none.
 _KINDS: tuple[tuple[str, dict[str, Role]], ...] = (
     ("openinference.span.kind", {"llm": "call", "embedding": "embedding"}),
@@ -98,6 +94,8 @@ def role_of(span: Span) -> Role:
 def _role_by_operation(span: Span) -> Role:
     operation = span.attributes.get("gen_ai.operation.name")
     if isinstance(operation, str) and operation.strip():
+        if _plain(operation) == _RERANK:
+            return "embedding" if states_usage(span) else "other"
         return _role_of_operation(_plain(operation))
     name = str(span.attributes.get("ai.operationId") or span.name)
     if name.startswith("ai."):
@@ -124,8 +122,18 @@ def kind_of(span: Span) -> Kind:
     return "call" if role_of(span) in {"call", "embedding"} else ""
 
 
+def states_usage(span: Span) -> bool:
+    """Whether the span states tokens by the names of the semantic conventions."""
+    return any(
+        name.startswith(("gen_ai.usage.", "llm.usage.")) and "token" in name and value not in (0, "0")
+        for name, value in span.attributes.items()
+    )
+
+
 def is_like_a_call(span: Span) -> bool:
     """Whether a span without a known kind has the attributes of an AI call."""
+    if states_usage(span):
+        return True
     operation = span.attributes.get("gen_ai.operation.name")
     return not operation and any(name in span.attributes for name in _MODEL_NAMES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ _MLFLOW = "mlflow.chat.tokenUsage"
 _PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
 # A tier that has the list price is not recorded.
 _LIST_PRICE_TIERS = frozenset({"standard", "default", "auto"})
+# OpenLIT's LiteLLM instrumentation writes the system fingerprint of the response as its tier.
+_NO_TIER = re.compile(r"(?:fp_.*|none|null|undefined)\Z", re.IGNORECASE)
 
 
 def read_usage(span: Span, role: Role, *, provider: str | None, model: str | None) -> Answer | None:
@@ -42,7 +45,8 @@ def read_usage(span: Span, role: Role, *, provider: str | None, model: str | Non
     if answer is None:
         return None
     details = {**answer.details, **embedded.details, **_tier(attributes)}
-    if details.get("service_tier") in _LIST_PRICE_TIERS:
+    tier = details.get("service_tier")
+    if tier in _LIST_PRICE_TIERS or (isinstance(tier, str) and _NO_TIER.match(tier)):
         del details["service_tier"]
     # LiteLLM's response bodies contain a cost that LiteLLM computed.
     cost = None if "litellm" in span.scope_name else answer.cost
