@@ -253,3 +253,62 @@ def test_without_the_table_of_spans_a_process_goes_by_what_it_saw_itself(databas
 def test_a_span_from_long_ago_is_a_row_of_its_day(database_url):
     send(app_on(database_url), span(1, GENAI, endTimeUnixNano=str(END_NS - 400 * 86_400 * 10**9)))
     assert value(database_url, "SELECT extract(year FROM created_at)::int FROM token_usage") == 2024
+
+
+# --- model calls below a model call -------------------------------------------------------------------------------
+
+MINI = {**GENAI, "gen_ai.request.model": "gpt-4o-mini", "gen_ai.response.model": "gpt-4o-mini"}
+EMBEDDING = {
+    "gen_ai.operation.name": "embeddings",
+    "gen_ai.request.model": "text-embedding-3-small",
+    "gen_ai.usage.input_tokens": 8,
+}
+TOOL = {"gen_ai.operation.name": "execute_tool"}
+ADK = {"gen_ai.request.model": "gemini-2.5-flash", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 20}
+MEMBERS = {
+    "an embedding": [(1, GENAI, None), (2, EMBEDDING, 1)],
+    "an embedding far below": [(1, GENAI, None), (9, {}, 1), (2, EMBEDDING, 9)],
+    "a call of a tool": [(1, GENAI, None), (9, TOOL, 1), (2, GENAI, 9)],
+    "a tool of another convention": [(1, GENAI, None), (9, {"openinference.span.kind": "TOOL"}, 1), (2, GENAI, 9)],
+    "an agent": [(1, GENAI, None), (9, {"gen_ai.operation.name": "invoke_agent"}, 1), (2, GENAI, 9)],
+    "a call of a service": [(1, GENAI, None), (9, TOOL, 1), (8, {}, 9), (2, MINI, 8)],
+    "another model": [(1, GENAI, None), (2, MINI, 1)],
+}
+
+
+@pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS.keys())
+@pytest.mark.parametrize("split", [False, True], ids=["one export", "in parts"])
+@pytest.mark.parametrize("backwards", [False, True], ids=["parent first", "child first"])
+def test_a_model_call_is_repeated_only_by_the_same_call(database_url, members, split, backwards):
+    spans = [span(number, attributes, parent=parent) for number, attributes, parent in members]
+    spans = spans[::-1] if backwards else spans
+    apps = [app_on(database_url), app_on(database_url)]
+    for index, part in enumerate([[one] for one in spans] if split else [spans]):
+        send(apps[index % 2], *part)
+    assert counted(database_url) == {1, 2}
+
+
+def test_a_call_of_google_adk_that_a_tool_makes_is_another_call(database_url):
+    body = export(span(1, ADK, name="call_llm"), span(2, TOOL, 1), span(3, ADK, 2, name="call_llm"))
+    body["resourceSpans"][0]["scopeSpans"][0]["scope"]["name"] = "gcp.vertex.agent"
+    assert post(app_on(database_url), body)[0] == 200
+    assert counted(database_url) == {1, 3}
+
+
+def test_a_failed_call_of_a_tool_is_a_failure_of_its_own(database_url):
+    failed = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "error.type": "timeout"}
+    send(app_on(database_url), span(1, GENAI), span(2, TOOL, 1), span(3, failed, 2), span(4, failed, 1))
+    assert counted(database_url) == {1, 3}
+
+
+def test_a_model_call_that_is_the_sum_of_calls_below_it_repeats_them(database_url):
+    parts = [{**GENAI, "gen_ai.usage.input_tokens": n, "gen_ai.usage.output_tokens": n // 10} for n in (40, 60, 100)]
+    app = app_on(database_url)
+    send(app, span(2, parts[0], 1), span(3, parts[1], 1), span(1, parts[2]))
+    assert counted(database_url) == {2, 3}
+
+
+def test_an_agents_usage_is_never_a_call_of_its_own(database_url):
+    agent = {**GENAI, "gen_ai.operation.name": "summarize"}
+    send(app_on(database_url), span(1, agent), span(2, TOOL, 1), span(3, MINI, 2))
+    assert counted(database_url) == {3}

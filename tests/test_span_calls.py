@@ -512,6 +512,31 @@ def test_services_that_fail_at_the_same_time_are_two_failures(app, database_url)
     assert len(stored(database_url)) == 2
 
 
+@pytest.mark.parametrize(
+    ("response_ids", "trace", "services", "count"),
+    [
+        ((None, None), 2, ("web", "worker"), 2),
+        (("chatcmpl-1", None), 2, ("web", "worker"), 2),
+        (("chatcmpl-1", "lc_run--1"), 2, ("web", "worker"), 2),
+        (("chatcmpl-1", "chatcmpl-1"), 2, ("web", "worker"), 1),
+        ((None, None), 1, ("web", "worker"), 1),
+        ((None, None), 2, ("web", "web"), 1),
+    ],
+)
+@pytest.mark.parametrize("first", [0, 1])
+def test_calls_of_two_services_in_two_traces_need_the_same_response_id(
+    app, database_url, response_ids, trace, services, count, first
+):
+    reports = []
+    for number, (scope, response_id, in_trace) in enumerate(zip("ab", response_ids, (1, trace), strict=True)):
+        attributes = {**GENAI, **({"gen_ai.response.id": response_id} if response_id else {})}
+        times = {"end_ns": NOW_NS + number * 10**8}
+        reports.append((scope, [report(number + 1, attributes, trace=in_trace, **times)], services[number]))
+    for scope, spans, service in (reports[first], reports[1 - first]):
+        send(app, (scope, spans), service_name=service)
+    assert len(stored(database_url)) == count
+
+
 # --- rights -------------------------------------------------------------------------------------------------------
 
 

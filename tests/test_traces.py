@@ -220,6 +220,44 @@ def test_what_postgres_cannot_hold_is_replaced(app, database_url):
     assert stored(database_url, columns) == [(*["a\ufffdb"] * 4, "no\ufffd", "e\ufffd", "s\ufffd")]
 
 
+@pytest.mark.parametrize("bad", ["a\0b", "a\ud800b", "\udfff"])
+def test_a_scope_that_postgres_cannot_hold_is_replaced(app, database_url, bad):
+    body = export(span(1, {**GENAI, bad: bad, "gen_ai.response.id": bad}, name=bad), service_name=bad)
+    body["resourceSpans"][0]["scopeSpans"][0]["scope"] = {"name": bad, "version": bad}
+    body["resourceSpans"][0]["scopeSpans"].append(
+        {
+            "scope": {"name": "t"},
+            "spans": [span(2, {**GENAI, "gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 9})],
+        }
+    )
+    status, _, answer = post(app, body)
+    assert (status, json.loads(answer)) == (200, {})
+    assert len(stored(database_url)) == 2
+    assert "\ufffd" in rows(database_url, "SELECT scope FROM token_tracker_span_calls ORDER BY span_id")[0][0]
+
+
+def test_a_protobuf_scope_with_nul_is_replaced(app, database_url):
+    request = ExportTraceServiceRequest()
+    request.ParseFromString(protobuf(("gen_ai.operation.name", "chat"), ("gen_ai.usage.input_tokens", 1)))
+    request.resource_spans[0].scope_spans[0].scope.name = "a\0b"
+    assert post(app, request.SerializeToString(), PROTOBUF)[0] == 200
+    assert rows(database_url, "SELECT scope FROM token_tracker_span_calls") == [("a\ufffdb",)]
+
+
+def test_a_value_that_the_database_never_accepts_rejects_its_span_alone(app, database_url):
+    run(
+        database_url,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.model = 'bad' THEN"
+        " RAISE EXCEPTION 'bad' USING ERRCODE = '22021'; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON token_tracker_span_calls FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    bad = {**GENAI, "gen_ai.response.model": "bad", "gen_ai.request.model": "bad"}
+    status, _, answer = post(app, export(*(span(n, bad if n in {3, 7} else GENAI) for n in range(1, 10))))
+    assert status == 200
+    assert json.loads(answer)["partialSuccess"]["rejectedSpans"] == "2"
+    assert len(stored(database_url)) == 7
+
+
 @pytest.mark.parametrize("start", [END_NS + 1, 0, 2**64 - 1, -5])
 def test_a_duration_that_no_call_can_have_is_unknown(app, database_url, start):
     post(app, export(span(1, GENAI, startTimeUnixNano=str(start))))

@@ -15,16 +15,17 @@ from tracker.usage import TokenUsage
 END_NS = 1_767_225_600_000_000_000
 
 
-def usage_of(attributes) -> TokenUsage:
-    record = read_span(a_span(attributes)).record
+def usage_of(attributes, scope="") -> TokenUsage:
+    record = read_span(a_span(attributes, scope)).record
     assert record is not None
     return record.usage
 
 
-def a_span(attributes) -> Span:
+def a_span(attributes, scope="") -> Span:
     return Span(
-        "5b8efff798038103d269b633813fc60c", "0000000000000001", "", "call", END_NS - 1, END_NS, False, "", attributes
-    )
+        "5b8efff798038103d269b633813fc60c", "0000000000000001", "", "call", END_NS - 1, END_NS, False, "", attributes,
+        scope_name=scope,
+    )  # fmt: skip
 
 
 def counts_of(attributes) -> tuple[int, ...]:
@@ -172,8 +173,9 @@ def test_the_providers_own_usage_comes_before_the_senders():
         "llm.token_count.prompt": 10,
         "llm.token_count.completion": 5,
         "output.value": json.dumps(body),
+        "output.mime_type": "application/json",
     }
-    usage = usage_of(attributes)
+    usage = usage_of(attributes, "openinference.instrumentation.anthropic")
     assert (usage.input_tokens, usage.cache_read_input_tokens) == (100, 90)
     assert (usage.model, usage.metadata["response_id"]) == ("claude-sonnet-4-5", "msg_1")
 
@@ -187,8 +189,69 @@ def test_a_cost_in_the_providers_own_response_is_the_cost():
         },
     }  # fmt: skip
     attributes = {"openinference.span.kind": "LLM", "llm.provider": "openrouter", "llm.cost.total": 5}
-    usage = usage_of({**attributes, "output.value": json.dumps(body)})
+    text = {"output.value": json.dumps(body), "output.mime_type": "application/json"}
+    usage = usage_of({**attributes, **text}, "openinference.instrumentation.openai")
     assert (str(usage.cost), usage.cost_source) == ("0.0360795", "provided")
+
+
+LLM = {
+    "openinference.span.kind": "LLM",
+    "llm.model_name": "claude-sonnet-4-5",
+    "llm.token_count.prompt": 5000,
+    "llm.token_count.completion": 900,
+    "llm.token_count.total": 5900,
+}
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "claude-sonnet-4-5", "gen_ai.usage.input_tokens": 5000}
+CHAT |= {"gen_ai.usage.output_tokens": 900, "gen_ai.usage.total_tokens": 5900}
+MLFLOW = {
+    "mlflow.spanType": '"LLM"',
+    "mlflow.llm.model": '"claude-sonnet-4-5"',
+    "mlflow.chat.tokenUsage": '{"input_tokens": 5000, "output_tokens": 900, "total_tokens": 5900}',
+}
+SAID = {
+    "usage": {"prompt_tokens": 0, "completion_tokens": 1, "total_tokens": 1, "cost": 0.000001},
+    "model": "gpt-4o-mini",
+}
+AS_RESPONSE = {**SAID, "id": "chatcmpl-1", "object": "chat.completion", "choices": []}
+JSON_OUTPUT = {"output.mime_type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "said", [SAID, AS_RESPONSE, {"answer": AS_RESPONSE}, {"id": 1, "result": AS_RESPONSE}, [AS_RESPONSE]]
+)
+@pytest.mark.parametrize(
+    ("scope", "attributes", "name", "note"),
+    [
+        ("openinference.instrumentation.litellm", LLM, "output.value", False),
+        ("openinference.instrumentation.agno", {**LLM, **JSON_OUTPUT}, "output.value", False),
+        ("", {**LLM, **JSON_OUTPUT}, "output.value", False),
+        ("@arizeai/openinference-instrumentation-openai", LLM, "output.value", False),
+        ("openinference.instrumentation.openai", {**LLM, **JSON_OUTPUT}, "output.value", True),
+        ("openlit.otel.tracing", CHAT, "gen_ai.completion", False),
+        ("langsmith", {**CHAT, "langsmith.span.kind": "llm"}, "gen_ai.completion", True),
+        ("mlflow.tracing.provider", MLFLOW, "mlflow.spanOutputs", True),
+        ("app", CHAT, "response_data", False),
+        ("app", CHAT, "gcp.vertex.agent.llm_response", False),
+    ],
+)
+def test_an_answers_text_never_replaces_what_the_attributes_state(said, scope, attributes, name, note):
+    usage = usage_of({**attributes, name: json.dumps(said)}, scope)
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (5000, 900, 5900)
+    assert (usage.model, usage.cost, usage.metadata.get("response_id")) == ("claude-sonnet-4-5", None, None)
+    assert (usage.metadata.get("usage_note") == "response_differs") == (note and said is AS_RESPONSE)
+
+
+def test_an_answers_text_is_no_usage_of_a_call_that_states_none():
+    said = {"output.value": json.dumps(AS_RESPONSE), "openinference.span.kind": "LLM"}
+    assert read_span(a_span(said, "openinference.instrumentation.litellm")).kind == "unread"
+    traced = {"mlflow.spanType": '"LLM"', "mlflow.spanOutputs": json.dumps(AS_RESPONSE)}
+    assert read_span(a_span(traced, "mlflow.tracing.provider")).kind == "unread"
+
+
+def test_only_the_top_level_of_a_response_is_read():
+    body = {"id": "chatcmpl-1", "choices": [], "metadata": SAID, "response": AS_RESPONSE, "arguments": SAID}
+    said = {"output.value": json.dumps(body), "openinference.span.kind": "LLM", **JSON_OUTPUT}
+    assert read_span(a_span(said, "openinference.instrumentation.openai")).kind == "unread"
 
 
 AI_SDK = {
@@ -255,6 +318,9 @@ def test_any_text_is_read_without_an_error(text, name):
         ({"gen_ai.openai.response.service_tier": "priority"}, {"service_tier": "priority"}),
         ({"anthropic.response.service_tier": "batch"}, {"service_tier": "batch"}),
         ({"openai.response.service_tier": "default"}, {}),
+        ({"gen_ai.openai.response.service_tier": "None"}, {}),
+        ({"gen_ai.openai.response.service_tier": "fp_44709d6fcb"}, {}),
+        ({"gen_ai.response.service_tier": "null"}, {}),
         ({"openai.request.service_tier": "flex"}, {}),
         ({"gen_ai.usage.details.ephemeral_1h_input_tokens": 3}, {"cache_write_1h_tokens": 3}),
         ({"gen_ai.usage.audio.input_tokens": 5}, {"input_audio_tokens": 5}),

@@ -189,6 +189,87 @@ def test_what_a_senders_counts_include(scope, provider, counts, expected):
     assert "usage_problem" not in usage.metadata
 
 
+SONNET, GEMINI = "anthropic/claude-sonnet-4-5", "google/gemini-2.5-pro"
+COUNT_NAMES = (
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.reasoning.output_tokens",
+)
+
+
+@pytest.mark.parametrize(
+    ("scope", "provider", "model", "expected"),
+    [
+        ("openlit.instrumentation.litellm", "anthropic", SONNET, (1000, 60)),
+        ("openlit.instrumentation.openai", "openai", SONNET, (1000, 60)),
+        ("openlit.instrumentation.openai", "openrouter", GEMINI, (1000, 60)),
+        ("openlit.instrumentation.langchain", "langchain", "claude-sonnet-4-5", (1000, 60)),
+        ("openlit.instrumentation.anthropic", "anthropic", "claude-sonnet-4-5", (1500, 60)),
+        ("openlit.instrumentation.bedrock", "aws.bedrock", "us.anthropic.claude-sonnet-4-5", (1500, 60)),
+        ("openlit.instrumentation.google_ai_studio", "gemini", "gemini-2.5-pro", (1000, 110)),
+        ("pipecat", "openrouter", SONNET, (1000, 60)),
+        ("pipecat", "anthropic", "claude-sonnet-4-5", (1500, 60)),
+        ("pipecat", "litellm", SONNET, (1000, 60)),
+    ],
+)
+def test_the_api_decides_what_counts_include_not_the_model(scope, provider, model, expected):
+    attributes = dict(zip(COUNT_NAMES, (1000, 60, 500, 50), strict=True))
+    usage = usage_of_scope(scope, {**attributes, "gen_ai.provider.name": provider, "gen_ai.response.model": model})
+    assert (usage.input_tokens, usage.output_tokens, usage.metadata.get("usage_problem")) == (*expected, None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        ("litellm.chat", 1000),
+        ("databricks.chat", 1000),
+        ("openai.chat", 1000),
+        ("openrouter.chat", 1000),
+        ("openai-compatible.chat", 1000),
+        ("gateway", 1000),
+        ("anthropic.messages", 1500),
+        ("vertex.anthropic.messages", 1500),
+        ("amazon-bedrock", 1500),
+    ],
+)
+def test_the_ai_sdks_provider_decides_what_its_input_includes(provider, expected):
+    attributes = {
+        "ai.operationId": "ai.streamText.doStream",
+        "ai.model.provider": provider,
+        "ai.model.id": "claude-sonnet-4-5",
+        "ai.usage.inputTokens": 1000,
+        "ai.usage.outputTokens": 10,
+        "ai.usage.totalTokens": 1010,
+        "ai.usage.cachedInputTokens": 500,
+    }
+    usage = usage_of_scope("ai", attributes)
+    assert (usage.input_tokens, usage.metadata.get("usage_problem")) == (expected, None)
+
+
+@pytest.mark.parametrize(("provider", "expected"), [("OpenRouter", 1000), ("LiteLLM", 1000), ("Anthropic", 1500)])
+def test_agnos_provider_decides_what_its_input_includes(provider, expected):
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.provider": provider,
+        "llm.model_name": "claude-sonnet-4-5",
+        "llm.token_count.prompt": 1000,
+        "llm.token_count.completion": 10,
+        "llm.token_count.prompt_details.cache_read": 500,
+    }
+    assert usage_of_scope("openinference.instrumentation.agno", attributes).input_tokens == expected
+
+
+def usage_of_scope(scope: str, attributes: dict[str, object]) -> TokenUsage:
+    attributes = {"gen_ai.operation.name": "chat", **attributes}
+    return usage_of(
+        Span(
+            "5b8efff798038103d269b633813fc60c", "0000000000000001", "", "chat", END_NS - 1, END_NS, False, "",
+            attributes, {}, scope, "",
+        )
+    )  # fmt: skip
+
+
 def test_a_marked_row_is_read_again_with_todays_rules():
     raw = {
         "gen_ai.usage.input_tokens": 110,

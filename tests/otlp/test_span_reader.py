@@ -113,6 +113,14 @@ CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4.1", "gen
         ({"metadata.user_api_key_end_user_id": "u", "metadata.user_api_key_user_id": "key"}, "u", None),
         ({"user.id": "", "llm.user": True}, "anonymous", None),
         ({"langsmith.trace.session_name": "default"}, "anonymous", None),
+        ({"user.id": 42, "session.id": 7}, "42", "7"),
+        ({"user.id": 0, "session.id": 0}, "0", "0"),
+        ({"enduser.id": 42.0, "gen_ai.conversation.id": 2**53}, "42", str(2**53)),
+        ({"langfuse.user.id": 42, "langfuse.session.id": 7}, "42", "7"),
+        ({"user.id": "undefined", "session.id": "null"}, "anonymous", None),
+        ({"user.id": "None", "enduser.id": "u", "session.id": "NULL", "langfuse.session.id": "s"}, "u", "s"),
+        ({"user.id": '"null"', "metadata": '{"user_id": "undefined", "session_id": null}'}, "anonymous", None),
+        ({"user.id": True, "session.id": False}, "anonymous", None),
     ],
 )
 def test_users_and_sessions_of_relatives(attributes, user, session):
@@ -339,3 +347,29 @@ def test_the_names_of_older_openllmetry_versions_are_read():
     assert (usage.cache_read_input_tokens, usage.cache_write_input_tokens) == (517, 11)
     assert usage.reasoning_output_tokens == 67
     assert usage.metadata["request_model"] == "gpt-5-mini"
+
+
+TOKENS = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 30, "gen_ai.usage.output_tokens": 4}
+
+
+@pytest.mark.parametrize("operation", ["rerank", "Rerank", "retrieval", "guardrail", "vectordb", "plan", "score"])
+def test_any_other_operation_with_tokens_is_a_call(operation):
+    usage = usage_of(a_span({**TOKENS, "gen_ai.operation.name": operation}))
+    assert (usage.operation, usage.input_tokens, usage.output_tokens) == (operation, 30, 4)
+
+
+@pytest.mark.parametrize("operation", ["invoke_agent", "create_agent", "execute_tool", "invoke_workflow", "agent_step"])
+def test_a_summary_of_other_spans_is_no_call(operation):
+    assert read_span(a_span({**TOKENS, "gen_ai.operation.name": operation})).kind == "other"
+
+
+def test_reranking_is_counted_by_its_input():
+    rerank = {"gen_ai.operation.name": "rerank", "gen_ai.request.model": "rerank-2"}
+    usage = usage_of(a_span({**rerank, "gen_ai.usage.total_tokens": 40}))
+    assert (usage.input_tokens, usage.output_tokens, usage.metadata.get("usage_problem")) == (40, 0, None)
+    assert read_span(a_span(rerank)).kind == "other"
+
+
+def test_tokens_that_are_not_understood_are_reported_as_unread():
+    attributes = {"gen_ai.operation.name": "guardrail", "gen_ai.usage.total_tokens": 40}
+    assert read_span(a_span(attributes)).kind == "unread"

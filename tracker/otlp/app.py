@@ -34,6 +34,7 @@ from tracker.otlp.body import (
     too_many_spans,
 )
 from tracker.otlp.call_plan import Call
+from tracker.otlp.call_spans import kind_of
 from tracker.otlp.observation import row_report
 from tracker.otlp.refusal import RefusalError
 from tracker.otlp.responses import JSON, PROTOBUF
@@ -183,7 +184,7 @@ class TracesApp:
     def _write(self, export: _Export) -> span_store.Result:
         try:
             with self._borrow() as (connection, schema):
-                result = span_store.store(connection, schema, export.nodes, export.calls, self._memory)
+                result = span_store.store_each(connection, schema, export.nodes, export.calls, self._memory)
                 self._forgetting.run(connection, schema)
                 return result
         except (DatabaseError, SettingError) as error:
@@ -212,7 +213,7 @@ def _read(spans: list[decode.Span]) -> _Export:
                 record_id = str(row["id"]) if reading.kind == "usage" else None
             elif reading.kind == "unread":
                 export.unread[span.scope_name] += 1
-        if node := node_of(span, record_id):
+        if node := node_of(span, record_id, kind_of(span)):
             export.nodes.append(node)
     return export
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracker.otlp import genai_attributes as names
-from tracker.otlp.decode import Attributes
+from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.embedded_usage import parse_usage_text
 from tracker.sources.model_names import model_from_resource, provider_named, provider_of, provider_of_host
 
@@ -17,14 +17,27 @@ _FRAMEWORKS = frozenset(
     {
         "_other", "agent_framework", "agent-framework", "agno", "autogen", "crewai", "custom", "dspy", "framework",
         "gateway", "gcp.vertex.agent", "haystack", "instructor", "langchain", "langgraph", "litellm", "livekit",
+        "litellm_proxy",
         "llama_index", "llamaindex", "mastra", "mcp", "microsoft.agent_framework", "openai-agents", "openai_agents",
         "openai_compatible", "openai-compatible", "other", "pipecat", "pydantic-ai", "pydantic_ai", "semantic_kernel",
         "semantic-kernel", "smolagents", "spring_ai", "spring-ai", "strands", "strands-agents", "traceloop", "unknown",
         "vercel", "vercel_ai_gateway",
     }
 )  # fmt: skip
+# Those of them that call other providers' models in OpenAI's format.
+_GATEWAYS = frozenset(
+    {
+        "custom", "gateway", "litellm", "litellm_proxy", "openai_compatible", "openai-compatible", "other", "vercel",
+        "vercel_ai_gateway",
+    }
+)  # fmt: skip
+# OpenLIT passes on what the client library states; only these libraries speak a provider's own format.
+_OPENLIT = re.compile(r"openlit\.instrumentation\.(\w+)")
+_OPENLIT_NATIVE = {"anthropic": "anthropic", "bedrock": "aws", "google_ai_studio": "google", "vertexai": "google"}
 # Claude Code's spans; too common a name to come before the others.
 _BARE_MODEL = ("model",)
+# What applications write for an id that they do not have.
+_NO_ID = frozenset({"", "undefined", "null", "none", "nil", "nan", "[object object]"})
 # A model as LiteLLM and the AI Gateway name it: openai/gpt-5-mini.
 _MODEL_VENDORS = frozenset(
     {"anthropic", "aws", "azure", "cohere", "deepseek", "google", "groq", "mistral", "openai", "perplexity", "x-ai"}
@@ -102,8 +115,30 @@ def _vendor(prefix: str) -> str | None:
     return name if name in _MODEL_VENDORS else None
 
 
-def family_of(provider: str | None, model: str | None) -> str:
-    """Whose way of counting applies: `anthropic`, `aws`, `google`, `openai` or another provider's name."""
+def family_of(span: Span, provider: str | None, model: str | None) -> str:
+    """Whose way of counting applies: `anthropic`, `aws`, `google`, `openai` or another provider's name.
+
+    The API decides, not the model: a gateway with OpenAI's format counts Claude's and Gemini's tokens inclusively. The
+    model decides only if the span names no API.
+    """
+    if (found := _OPENLIT.match(span.scope_name)) is not None:
+        return _OPENLIT_NATIVE.get(found[1], "gateway")
+    stated = next((text.lower() for name in names.PROVIDER if (text := first_text(span.attributes, (name,)))), "")
+    head = stated.partition(".")[0]
+    if stated and (stated in _GATEWAYS or head in _GATEWAYS or head not in _FRAMEWORKS):
+        return _family_of_api(stated, model)
+    return _family_of_model(provider, model)
+
+
+def _family_of_api(stated: str, model: str | None) -> str:
+    if "anthropic" in re.split(r"[._/-]", stated):
+        return "anthropic"
+    named = provider_named(stated)
+    # Vertex AI passes Anthropic's own format on.
+    return "anthropic" if named == "google" and "claude" in (model or "").lower() else named
+
+
+def _family_of_model(provider: str | None, model: str | None) -> str:
     name = (model or "").lower()
     if provider == "aws":
         return "aws"
@@ -116,12 +151,16 @@ def family_of(provider: str | None, model: str | None) -> str:
 
 def read_user(attributes: Attributes) -> str | None:
     """The user by the conventions, or by metadata that the application set."""
-    return first_text(attributes, names.USER) or _from_metadata(attributes, names.USER_KEYS)
+    return _first_id(attributes, names.USER) or _from_metadata(attributes, names.USER_KEYS)
 
 
 def read_session(attributes: Attributes) -> str | None:
     """The conversation by the conventions, or by metadata that the application set."""
-    return first_text(attributes, names.SESSION) or _from_metadata(attributes, names.SESSION_KEYS)
+    return _first_id(attributes, names.SESSION) or _from_metadata(attributes, names.SESSION_KEYS)
+
+
+def _first_id(attributes: Attributes, choices: Sequence[str]) -> str | None:
+    return next((text for name in choices if (text := _id_text(attributes.get(name)))), None)
 
 
 def _from_metadata(attributes: Attributes, keys: Sequence[str]) -> str | None:
@@ -143,7 +182,10 @@ def _metadata_objects(attributes: Attributes) -> Iterator[Mapping[Any, Any]]:
 
 
 def _id_text(value: object) -> str | None:
-    """An id as text; an application may set a number."""
+    """An id as text; an application may set a number, or the word for a missing value of its language."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value).strip().strip('"').strip()[:_MAX_CHARS] or None
+    text = str(value).strip().strip('"').strip()[:_MAX_CHARS]
+    return None if text.lower() in _NO_ID else text

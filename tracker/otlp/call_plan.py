@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tracker.otlp.observation import Observation
+from tracker.otlp.observation import Observation, can_repeat
 from tracker.otlp.span_dedup import Calls
-from tracker.otlp.span_tree import Key, Node, by_key, calls_below, is_below_usage, is_descendant
+from tracker.otlp.span_tree import MOST_COMPARED, Key, Node, by_key, calls_below, is_below_usage, is_descendant
 
 
 class Call(NamedTuple):
@@ -16,6 +16,10 @@ class Call(NamedTuple):
 
     report: Observation
     row: Mapping[str, Any]
+
+    @property
+    def key(self) -> Key:
+        return self.report.trace_id, self.report.span_id
 
 
 @dataclass(slots=True)
@@ -95,18 +99,45 @@ def _replace_recorded(planned: Plan, call_id: str) -> None:
 def _drop_repeating(planned: Plan, nodes: Mapping[Key, Node]) -> None:
     reports = {(one.trace_id, one.span_id): one for one in planned.calls.reports.values() if one.scope is not None}
     usage, failures = _calls_by_span(nodes, reports)
-    below, failed_below = calls_below(nodes, usage), calls_below(nodes, failures)
-    for key in [key for key in usage if below.get(key, frozenset()) - {usage[key]}]:
+    for key in _repeating_keys(nodes, reports, usage):
         planned.repeating.add(key)
         if key in reports:
             _retire(planned, nodes, reports[key])
         else:
             planned.removed.add(usage[key])  # of an earlier version, which stored no report
+    below, failed_below = (calls_below(nodes, calls, is_bounded=True) for calls in (usage, failures))
     under = is_below_usage(nodes, usage, failures)
     for key, call_id in failures.items():
         if key in under or below.get(key) or failed_below.get(key, frozenset()) - {call_id}:
             planned.repeating.add(key)
             _retire(planned, nodes, reports[key])
+
+
+def _repeating_keys(
+    nodes: Mapping[Key, Node], reports: Mapping[Key, Observation], usage: Mapping[Key, str]
+) -> list[Key]:
+    """The spans that repeat calls below them: a model call only if one of them, or their sum, can be the same call."""
+    any_below = calls_below(nodes, usage)
+    calls_of_call = calls_below(nodes, usage, most=MOST_COMPARED, is_bounded=True)
+    by_call: dict[str, list[Observation]] = {}
+    for key, call_id in usage.items():
+        if key in reports:
+            by_call.setdefault(call_id, []).append(reports[key])
+    repeating = []
+    for key, own in usage.items():
+        is_call = key in nodes and nodes[key].kind == "call" and key in reports
+        others = (calls_of_call if is_call else any_below).get(key, frozenset()) - {own}
+        if others and (not is_call or _is_same_call(reports[key], [by_call.get(other, []) for other in others])):
+            repeating.append(key)
+    return repeating
+
+
+def _is_same_call(report: Observation, others: Sequence[Sequence[Observation]]) -> bool:
+    """Whether a model call repeats one of these calls, or is their sum. One without a report can be any call."""
+    if any(not members or any(can_repeat(report, one) for one in members) for members in others):
+        return True
+    sums = tuple(sum(members[0].counts[side] for members in others) for side in (0, 1))
+    return len(others) > 1 and report.counts[:2] == sums
 
 
 def _calls_by_span(

@@ -7,6 +7,7 @@ Source: opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding".
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,6 +21,8 @@ _MAX_NAME_CHARS = 200
 _MAX_MESSAGE_CHARS = 2000
 # The only list that is read; it is kept as a text with commas.
 _LISTS = frozenset({"gen_ai.response.finish_reasons"})
+# What PostgreSQL can't store in a text: NUL and lone surrogates.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # A span may have many events (one per streamed chunk); only the exceptions are read.
 _MAX_EVENTS = 1000
 
@@ -78,15 +81,15 @@ def _spans_of_message(resource_spans: Any) -> Iterator[Span]:
                 trace_id=span.trace_id.hex(),
                 span_id=span.span_id.hex(),
                 parent_id=span.parent_span_id.hex(),
-                name=span.name,
+                name=_clean(span.name),
                 start_ns=span.start_time_unix_nano,
                 end_ns=span.end_time_unix_nano,
                 failed=span.status.code == 2,
-                message=span.status.message[:_MAX_MESSAGE_CHARS],
+                message=_clean(span.status.message[:_MAX_MESSAGE_CHARS]),
                 attributes=_attributes_of_message(span),
                 resource=resource,
-                scope_name=scope.name[:_MAX_NAME_CHARS],
-                scope_version=scope.version[:_MAX_NAME_CHARS],
+                scope_name=_clean(scope.name[:_MAX_NAME_CHARS]),
+                scope_version=_clean(scope.version[:_MAX_NAME_CHARS]),
                 exception_type=exception_type,
                 exception_message=exception_message,
             )
@@ -96,12 +99,13 @@ def _attributes_of_message(message: Any) -> dict[str, Any]:
     attributes = {}
     for pair in message.attributes:
         kind = pair.value.WhichOneof("value")
-        if kind in {"string_value", "int_value", "double_value", "bool_value"}:
-            attributes[pair.key] = getattr(pair.value, kind)
+        if kind == "string_value":
+            attributes[_clean(pair.key)] = _clean(pair.value.string_value)
+        elif kind in {"int_value", "double_value", "bool_value"}:
+            attributes[_clean(pair.key)] = getattr(pair.value, kind)
         elif kind == "array_value" and pair.key in _LISTS:
-            attributes[pair.key] = ",".join(item.string_value for item in pair.value.array_value.values)[
-                :_MAX_NAME_CHARS
-            ]
+            texts = ",".join(item.string_value for item in pair.value.array_value.values)
+            attributes[pair.key] = _clean(texts[:_MAX_NAME_CHARS])
     return attributes
 
 
@@ -168,8 +172,9 @@ def _attributes_of_json(holder: Any) -> dict[str, Any]:
         value, key = _object(pair, "value"), pair.get("key")
         if not isinstance(key, str):
             raise ValueError("An attribute has no key.")  # noqa: TRY004  one kind of error for the caller
+        key = _clean(key)
         if isinstance(text := value.get("stringValue"), str):
-            attributes[key] = text
+            attributes[key] = _clean(text)
         elif (whole := _whole(value.get("intValue"))) is not None:
             attributes[key] = whole
         elif isinstance(number := value.get("doubleValue"), int | float):
@@ -201,7 +206,14 @@ def _object(holder: Any, name: str) -> dict[str, Any]:
 
 
 def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return _clean(value) if isinstance(value, str) else ""
+
+
+def _clean(text: str) -> str:
+    """The text as PostgreSQL can store it."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _whole(value: object) -> int | None:

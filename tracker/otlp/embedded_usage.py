@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tracker.otlp.decode import Attributes
-from tracker.sources.answers import Answer, parse_text, read_usage_object
+from tracker.otlp.decode import Attributes, Span
+from tracker.otlp.response_texts import RESPONSE_TEXTS, carries_response
+from tracker.sources.answers import Answer, AnswerReader, parse_text
 
 # Texts of usage objects, with the key under which a response has them.
 _USAGE_TEXTS: tuple[tuple[str, str], ...] = (
@@ -16,14 +17,12 @@ _USAGE_TEXTS: tuple[tuple[str, str], ...] = (
     ("metadata.usage_object", "usage"),  # LiteLLM
     ("langsmith.metadata.usage_metadata", "usage_metadata"),
 )
-# Texts of whole responses, best first.
-_RESPONSE_TEXTS = (
-    "response_data",  # Logfire
-    "gcp.vertex.agent.llm_response",
-    "output.value",  # OpenInference
-    "mlflow.spanOutputs",
-    "gen_ai.completion",  # LangSmith
+# What a response has at its top level besides its usage. An answer's text may be JSON with a usage, too.
+_RESPONSE_FIELDS = frozenset(
+    {"id", "response_id", "choices", "content", "candidates", "generations", "output", "message", "embeddings", "data"}
 )
+# Fields in which the reader looks for a response inside an event. In a span they can only be the application's data.
+_EVENT_FIELDS = frozenset({"response", "result", "interaction", "delta", "metadata", "model_usage", "modelUsage"})
 _LANGSMITH_DETAILS = ("gen_ai.usage.input_token_details", "gen_ai.usage.output_token_details")
 _PARTS: Mapping[str, str] = {
     "cacheReadInputTokens": "cache_read_input_tokens",
@@ -41,28 +40,41 @@ _MAX_LITERAL_CHARS = 20_000
 
 
 class EmbeddedUsage(NamedTuple):
-    """The provider's own usage in a span: a complete one, or only parts that its attributes lack."""
+    """The provider's own usage in a span: a complete one, or only parts that its attributes lack.
+
+    `is_response` tells a response body from a usage object.
+    """
 
     answer: Answer | None = None
     parts: Mapping[str, int] = {}
     details: Mapping[str, Any] = {}
+    is_response: bool = False
 
 
-def read_embedded(attributes: Attributes, *, provider: str | None, embedding: bool) -> EmbeddedUsage:
+def read_embedded(span: Span, *, provider: str | None, embedding: bool) -> EmbeddedUsage:
     """The usage that a span contains as text; empty if there is none or no text can be parsed."""
+    attributes = span.attributes
     found = _from_provider_metadata(attributes.get("ai.response.providerMetadata"), provider)
     if found.answer is not None or found.parts or found.details:
         return found
     for node in _usage_objects(attributes):
-        answer = read_usage_object(node, provider=provider)
-        if answer is not None and is_complete(answer, embedding=embedding):
+        answer = _read_top_level(node, provider)
+        if is_complete(answer, embedding=embedding):
             # An instrumentation may have added a cost that it computed itself.
             return EmbeddedUsage(answer._replace(cost=None))
-    for node in _responses(attributes):
-        answer = read_usage_object(node, provider=provider)
-        if answer is not None and is_complete(answer, embedding=embedding):
-            return EmbeddedUsage(answer._replace(response_id=_provider_response_id(answer, node)))
+    for node in _responses(span):
+        answer = _read_top_level(node, provider)
+        if is_complete(answer, embedding=embedding):
+            response_id = _provider_response_id(answer, node)
+            return EmbeddedUsage(answer._replace(response_id=response_id), is_response=True)
     return EmbeddedUsage()
+
+
+def _read_top_level(node: Mapping[str, Any], provider: str | None) -> Answer:
+    """What a response states itself; nothing that it contains is read as another response."""
+    reader = AnswerReader(provider)
+    reader.add({name: value for name, value in node.items() if name not in _EVENT_FIELDS})
+    return reader.answer()
 
 
 def is_complete(answer: Answer, *, embedding: bool = False) -> bool:
@@ -94,11 +106,15 @@ def _usage_objects(attributes: Attributes) -> Iterator[Any]:
         yield node
 
 
-def _responses(attributes: Attributes) -> Iterator[Any]:
-    for name in _RESPONSE_TEXTS:
-        text = attributes.get(name)
-        if isinstance(text, str) and _MENTIONS_USAGE.search(text) and (node := parse_usage_text(text)) is not None:
-            yield _langchain_message(node) or node
+def _responses(span: Span) -> Iterator[Mapping[str, Any]]:
+    for name in RESPONSE_TEXTS:
+        text = span.attributes.get(name)
+        if not isinstance(text, str) or not _MENTIONS_USAGE.search(text) or not carries_response(span, name):
+            continue
+        node = parse_usage_text(text)
+        node = _langchain_message(node) or _mistral_chunk(node) or node
+        if isinstance(node, Mapping) and not _RESPONSE_FIELDS.isdisjoint(node):
+            yield node
 
 
 def _langsmith_usage(attributes: Attributes) -> dict[str, Any] | None:
@@ -117,6 +133,12 @@ def _langchain_message(node: Any) -> Any:
     except (KeyError, IndexError, TypeError):
         return None
     return message.get("kwargs", message) if isinstance(message, Mapping) else None
+
+
+def _mistral_chunk(node: Any) -> Any:
+    """The last event of a stream of Mistral's client, which has the response in `data`; None for another node."""
+    data = node.get("data") if isinstance(node, Mapping) and len(node) == 1 else None
+    return data if isinstance(data, Mapping) else None
 
 
 def _provider_response_id(answer: Answer, node: Any) -> str | None:
@@ -140,8 +162,8 @@ def _from_provider_metadata(value: object, provider: str | None) -> EmbeddedUsag
         if not isinstance(entry, Mapping):
             continue
         tier = entry.get("serviceTier")
-        answer = read_usage_object(entry, provider=provider)
-        if answer is not None and is_complete(answer):
+        answer = _read_top_level(entry, provider)
+        if is_complete(answer):
             return EmbeddedUsage(answer, {}, _tier_details(tier))
         usage = entry.get("usage")
         for source in (entry, usage if isinstance(usage, Mapping) else {}):

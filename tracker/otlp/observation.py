@@ -89,7 +89,7 @@ def _is_instant(one: Observation, other: Observation) -> bool:
 
 
 def _fits_without_id(one: Observation, other: Observation) -> bool:
-    if _ids_differ(one.response_id, other.response_id):
+    if _ids_differ(one.response_id, other.response_id) or _is_of_another_service(one, other):
         return False
     if one.is_failure or other.is_failure:
         # Services fail at the same time when a provider is down: a failure without an id belongs to one service.
@@ -98,6 +98,26 @@ def _fits_without_id(one: Observation, other: Observation) -> bool:
     if not (one.has_usage and other.has_usage):
         return one.has_usage or other.has_usage
     return counts_agree(one.counts, other.counts)
+
+
+def _is_of_another_service(one: Observation, other: Observation) -> bool:
+    """Whether two services report in two traces: calls of the same length with equal counts are common there."""
+    if one.service is None or other.service is None or one.service == other.service:
+        return False
+    return bool(one.trace_id and other.trace_id) and one.trace_id != other.trace_id
+
+
+def can_repeat(above: Observation, below: Observation) -> bool:
+    """Whether a model call repeats one that a span below it reports: same model, and same response id or counts.
+
+    The counts also fit if only the output is equal, because senders differ in what the input includes.
+    """
+    if not _same_model(above, below) or _ids_differ(above.response_id, below.response_id):
+        return False
+    if above.response_id is not None and above.response_id == below.response_id:
+        return True
+    same_output = above.counts[1] == below.counts[1] != 0
+    return same_output or counts_agree(above.counts, below.counts)
 
 
 def counts_agree(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -19,18 +19,22 @@ from uuid import UUID
 
 from tracker.database.driver import Connection, execute
 from tracker.database.table import read_table
-from tracker.errors import DatabaseError, SetupError
+from tracker.errors import DatabaseError, RecordError, SetupError
 from tracker.otlp import span_calls
 from tracker.otlp.call_plan import Call, Plan, plan
 from tracker.otlp.call_rows import apply
 from tracker.otlp.locking import call_locks, trace_locks, transaction
 from tracker.otlp.observation import Observation
 from tracker.otlp.span_calls import SPAN_CALLS, table_name
-from tracker.otlp.span_tree import Key, Node
+from tracker.otlp.span_tree import Key, Kind, Node
 from tracker.recording.batch import savepoint
 from tracker.recording.log import warn_once
 
 T = TypeVar("T")
+# SQLSTATE classes of values that the database never accepts.
+_DATA_ERRORS = ("22", "54")
+# An export with more such spans is rejected in larger parts, so that it doesn't take a transaction for each of them.
+_MAX_SEPARATED = 100
 
 SPANS = "token_tracker_spans"
 _KEPT = "1 day"
@@ -43,6 +47,8 @@ _WARNINGS = {
 }
 _NODE = "trace_id uuid, span_id text, parent_id text, record_id uuid"
 _NAMES = "trace_id, span_id, parent_id, record_id"
+# A span's kind is stored after its parent's id, so that the table of earlier versions keeps its columns.
+_KIND = "/"
 # SQLAlchemy registers a type for uuid on its connections, psycopg2 does not: as text they read the same.
 _READ = "trace_id::text, span_id, parent_id, record_id::text"
 
@@ -91,6 +97,42 @@ class Memory:
 def _keep(entries: OrderedDict[Any, Any], count: int) -> None:
     while len(entries) > count:
         entries.popitem(last=False)
+
+
+def store_each(
+    connection: Connection, schema: str | None, nodes: Sequence[Node], calls: Sequence[Call], memory: Memory
+) -> Result:
+    """Like `store`, but a span with a value that the database never accepts is rejected alone.
+
+    Raises `DatabaseError` for all other errors: a later attempt may succeed.
+    """
+    total = Result([], set(), None)
+    parts = [(list(nodes), list(calls))]
+    while parts:
+        part_nodes, part_calls = parts.pop()
+        try:
+            found = store(connection, schema, part_nodes, part_calls, memory)
+        except RecordError as error:
+            if not (error.sqlstate or "").startswith(_DATA_ERRORS):
+                raise
+            keys = sorted({node.key for node in part_nodes} | {call.key for call in part_calls})
+            if len(keys) > 1 and len(total.refused) < _MAX_SEPARATED:
+                parts += _halves(part_nodes, part_calls, set(keys[: len(keys) // 2]))
+                continue
+            found = Result([error.sentence] * len(keys), set(), None)
+        total = Result(total.refused + found.refused, total.repeating | found.repeating, total.remark or found.remark)
+    return total
+
+
+def _halves(nodes: list[Node], calls: list[Call], keys: set[Key]) -> list[tuple[list[Node], list[Call]]]:
+    """The spans with these keys, and the others."""
+    return [
+        (
+            [node for node in nodes if (node.key in keys) is chosen],
+            [call for call in calls if (call.key in keys) is chosen],
+        )
+        for chosen in (True, False)
+    ]
 
 
 def store(
@@ -155,9 +197,20 @@ def _exchange(connection: Connection, spans: str, nodes: Sequence[Node], traces:
         f"WITH added AS (INSERT INTO {spans} ({_NAMES})"  # noqa: S608  our own names
         f" SELECT {_NAMES} FROM json_to_recordset(%(nodes)s) AS node ({_NODE}) ON CONFLICT DO NOTHING)"
         f" SELECT {_READ} FROM {spans} WHERE trace_id = ANY (CAST(%(traces)s AS uuid[]))",
-        {"nodes": json.dumps([node._asdict() for node in nodes]), "traces": sorted(traces)},
+        {"nodes": json.dumps([_document(node) for node in nodes]), "traces": sorted(traces)},
     )
-    return [Node(UUID(trace_id).hex, span_id, parent_id, record) for trace_id, span_id, parent_id, record in rows]
+    return [_node(*row) for row in rows]
+
+
+def _document(node: Node) -> dict[str, Any]:
+    parent = f"{node.parent_id}{_KIND}{node.kind}" if node.kind else node.parent_id
+    return {"trace_id": node.trace_id, "span_id": node.span_id, "parent_id": parent, "record_id": node.record_id}
+
+
+def _node(trace_id: str, span_id: str, parent: str, record_id: str | None) -> Node:
+    parent_id, _, kind = parent.partition(_KIND)
+    known: Kind = "call" if kind == "call" else "boundary" if kind == "boundary" else ""
+    return Node(UUID(trace_id).hex, span_id, parent_id, record_id, known)
 
 
 class Forgetting:

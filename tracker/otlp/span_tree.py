@@ -1,6 +1,7 @@
 """Finds the spans of a trace that repeat the usage of spans below them.
 
-A parent repeats what its children used: only the lowest span with usage is an AI call of its own.
+A parent repeats what its children used: only the lowest span with usage is an AI call of its own. A model call is an
+exception: the calls of a tool or an agent that it started are other calls.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tracker.otlp.decode import Span
 
@@ -17,18 +18,28 @@ _IDS = re.compile(r"(?!0+/)[0-9a-f]{32}/(?!0+\Z)[0-9a-f]{16}\Z")
 _PARENT = re.compile(r"(?!0+\Z)[0-9a-f]{16}\Z")
 # Two different calls below a span are enough to know that it repeats at least one other call.
 _ENOUGH = 2
+# Calls that are compared with a model call above them; more are below none without a tool or an agent in between.
+MOST_COMPARED = 32
 _CYCLE = "cycle"
 # Bounds the search in a chain that is deeper than any real trace, and in a cycle.
 _MAX_STEPS = 1000
 
 
+Kind = Literal["", "call", "boundary"]
+
+
 class Node(NamedTuple):
-    """A span's position in its trace; `record_id` is the id of its record, None for a span without usage."""
+    """A span's position in its trace; `record_id` is the id of its record, None for a span without usage.
+
+    `kind` is `call` for a model call by its own convention, `boundary` for a tool or an agent, whose calls are not
+    those of the span above it.
+    """
 
     trace_id: str
     span_id: str
     parent_id: str
     record_id: str | None
+    kind: Kind = ""
 
     @property
     def key(self) -> Key:
@@ -39,11 +50,12 @@ class Node(NamedTuple):
         return (self.trace_id, self.parent_id) if self.parent_id not in {"", self.span_id} else None
 
 
-def node_of(span: Span, record_id: str | None) -> Node | None:
+def node_of(span: Span, record_id: str | None, kind: Kind = "") -> Node | None:
     """The span's node; None if the span can't be the parent or the child of any span with usage."""
     if not (record_id or span.parent_id) or not _IDS.match(f"{span.trace_id}/{span.span_id}"):
         return None
-    return Node(span.trace_id, span.span_id, span.parent_id if _PARENT.match(span.parent_id) else "", record_id)
+    parent_id = span.parent_id if _PARENT.match(span.parent_id) else ""
+    return Node(span.trace_id, span.span_id, parent_id, record_id, kind)
 
 
 def by_key(nodes: Iterable[Node]) -> dict[Key, Node]:
@@ -54,11 +66,14 @@ def by_key(nodes: Iterable[Node]) -> dict[Key, Node]:
     return found
 
 
-def calls_below(nodes: Mapping[Key, Node], calls: Mapping[Key, str]) -> dict[Key, frozenset[str]]:
-    """For each span the calls that are reported below it, two of them at most.
+def calls_below(
+    nodes: Mapping[Key, Node], calls: Mapping[Key, str], *, most: int = _ENOUGH, is_bounded: bool = False
+) -> dict[Key, frozenset[str]]:
+    """For each span the calls that are reported below it, `most` of them at most.
 
-    `calls` names the call that a span reports. The time is linear in the number of spans. Spans that form a cycle,
-    which real spans never do, count as being above each other.
+    `calls` names the call that a span reports. With `is_bounded`, calls below a tool or an agent are not those of the
+    spans above it. The time is linear in the number of spans. Spans that form a cycle, which real spans never do, count
+    as being above each other.
     """
     below: dict[Key, frozenset[str]] = defaultdict(frozenset)
     waiting: dict[Key, int] = defaultdict(int)
@@ -71,7 +86,8 @@ def calls_below(nodes: Mapping[Key, Node], calls: Mapping[Key, str]) -> dict[Key
         parent = nodes[key].parent if key in nodes else None
         if parent is None:
             continue
-        _add(below, parent, _reported(below, calls, key))
+        if not (is_bounded and nodes[key].kind == "boundary"):
+            _add(below, parent, _reported(below, calls, key), most)
         waiting[parent] -= 1
         if not waiting[parent]:
             ready.append(parent)
@@ -84,9 +100,9 @@ def _reported(below: Mapping[Key, frozenset[str]], calls: Mapping[Key, str], key
     return below[key] | {own} if own else below[key]
 
 
-def _add(below: dict[Key, frozenset[str]], key: Key, calls: frozenset[str]) -> None:
-    if calls and len(below[key]) < _ENOUGH:
-        below[key] = frozenset(sorted(below[key] | calls)[:_ENOUGH])
+def _add(below: dict[Key, frozenset[str]], key: Key, calls: frozenset[str], most: int) -> None:
+    if calls and len(below[key]) < most:
+        below[key] = frozenset(sorted(below[key] | calls)[:most])
 
 
 def _close_cycles(
@@ -102,7 +118,7 @@ def _close_cycles(
 
 
 def is_below_usage(nodes: Mapping[Key, Node], calls: Mapping[Key, str], keys: Iterable[Key]) -> set[Key]:
-    """Those of the spans that have a span with usage somewhere above them."""
+    """Those of the spans that have a span with usage somewhere above them, without a tool or an agent in between."""
     known: dict[Key, bool] = {}
     for key in keys:
         path: list[Key] = []
@@ -111,7 +127,8 @@ def is_below_usage(nodes: Mapping[Key, Node], calls: Mapping[Key, str], keys: It
         while step is not None and step not in known:
             known[step] = False  # also ends a cycle
             path.append(step)
-            parent = nodes[step].parent if step in nodes else None
+            node = nodes.get(step)
+            parent = node.parent if node is not None and node.kind != "boundary" else None
             if parent in calls:
                 answer = True
                 break

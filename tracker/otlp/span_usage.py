@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracker.otlp import genai_attributes as names
@@ -22,6 +23,8 @@ _MLFLOW = "mlflow.chat.tokenUsage"
 _PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
 # A tier that has the list price is not recorded.
 _LIST_PRICE_TIERS = frozenset({"standard", "default", "auto"})
+# OpenLIT's LiteLLM instrumentation writes the system fingerprint of the response as its tier.
+_NO_TIER = re.compile(r"(?:fp_.*|none|null|undefined)\Z", re.IGNORECASE)
 
 
 def read_usage(span: Span, role: Role, *, provider: str | None, model: str | None) -> Answer | None:
@@ -32,14 +35,18 @@ def read_usage(span: Span, role: Role, *, provider: str | None, model: str | Non
     """
     attributes = span.attributes
     embedding = role == "embedding"
-    family = family_of(provider, model)
-    embedded = read_embedded(attributes, provider=provider, embedding=embedding)
+    family = family_of(span, provider, model)
+    embedded = read_embedded(span, provider=provider, embedding=embedding)
     stated = _read_attributes(span, family, embedded, is_call=role in {"call", "embedding"}, embedding=embedding)
+    if stated and embedded.answer and embedded.is_response and not _is_same_usage(stated, embedded.answer):
+        embedded = EmbeddedUsage()
+        stated = stated if stated.problem else stated._replace(note="response_differs")
     answer = _merge(stated, embedded.answer)
     if answer is None:
         return None
     details = {**answer.details, **embedded.details, **_tier(attributes)}
-    if details.get("service_tier") in _LIST_PRICE_TIERS:
+    tier = details.get("service_tier")
+    if tier in _LIST_PRICE_TIERS or (isinstance(tier, str) and _NO_TIER.match(tier)):
         del details["service_tier"]
     # LiteLLM's response bodies contain a cost that LiteLLM computed.
     cost = None if "litellm" in span.scope_name else answer.cost
@@ -114,6 +121,24 @@ def _merge(stated: Answer | None, embedded: Answer | None) -> Answer | None:
     note = embedded.note or (None if embedded.counts.keys() & set(_PARTS) else stated.note)
     merged = embedded._replace(counts=counts, details={**stated.details, **embedded.details}, note=note)
     return merged if _is_possible(counts) else embedded
+
+
+def _is_same_usage(stated: Answer, embedded: Answer) -> bool:
+    """Whether a response and the attributes state one usage: senders leave parts out or count them twice, no more."""
+    return all(
+        not (count := _count(stated, side))
+        or any(count == _count(embedded, side) + difference for difference in _differences(stated, embedded, parts))
+        for side, parts in (("input_tokens", _PARTS[:2]), ("output_tokens", _PARTS[2:]))
+    )
+
+
+def _differences(stated: Answer, embedded: Answer, parts: Sequence[str]) -> set[int]:
+    """By how much a count can differ if one side includes these parts and the other does not."""
+    sums = {0}
+    for name in parts:
+        values = {_count(stated, name), _count(embedded, name)}
+        sums = sums | {one + sign * value for one in sums for value in values for sign in (1, -1)}
+    return sums
 
 
 def _count(answer: Answer, name: str) -> int:

@@ -36,33 +36,41 @@ _LITELLM_ROUTES = re.compile(
 )
 
 
-# What others call a provider of ours.
-ALIASES = {
-    "gcp": "google",
-    "gemini": "google",
-    "google_genai": "google",
-    "google_vertexai": "google",
-    "google-vertex": "google",
-    "googlevertexai": "google",
-    "vertex": "google",
-    "vertex_ai": "google",
-    "vertexai": "google",
-    "az": "azure",
-    "azure_ai": "azure",
-    "azure_openai": "azure",
-    "amazon-bedrock": "aws",
-    "bedrock": "aws",
-    "bedrock_converse": "aws",
-    "mistral_ai": "mistral",
-    "mistralai": "mistral",
-    "x_ai": "x-ai",
-    "xai": "x-ai",
-    "moonshot": "moonshotai",
-    "moonshot_ai": "moonshotai",
-    "together_ai": "together",
-    "fireworks_ai": "fireworks",
-    "voyage": "voyageai",
+# What others call a provider of ours, with _ for every separator. Sources: LiteLLM's LlmProviders, LangChain's
+# ls_provider, the AI SDK's provider names, OpenTelemetry's gen_ai.provider.name.
+_OTHER_NAMES = {
+    "ai21": "ai21_chat",
+    "anthropic": "anthropic_text anthropic_claude",
+    "aws": "amazon amazon_bedrock amazon_nova aws_bedrock aws_polly aws_textract awsbedrock bedrock bedrock_converse"
+    " bedrock_mantle sagemaker sagemaker_chat sagemaker_nova",
+    "azure": "az azure_ai azure_ai_foundry azure_ai_inference azure_ai_openai azure_foundry azure_openai azure_speech"
+    " azure_text azureopenai",
+    "cohere": "cohere_chat cohere_v2",
+    "databricks": "databricks_agent",
+    "fireworks": "fireworks_ai fireworksai",
+    "github-copilot": "github_copilot",
+    "google": "gcp gcp_gemini gcp_vertex_ai gemini generativelanguage google_ai google_ai_studio"
+    " google_anthropic_vertex google_genai google_generative_ai google_gla google_vertex google_vertex_ai"
+    " google_vertexai googlegenai googlevertexai vertex vertex_ai vertex_ai_beta vertexai",
+    "huggingface": "hugging_face huggingface_hub",
+    "inception": "text_completion_inception",
+    "meta": "meta_llama",
+    "mistral": "codestral mistral_ai mistralai text_completion_codestral",
+    "moonshotai": "moonshot moonshot_ai",
+    "nvidia": "nvidia_nim",
+    "ollama": "ollama_chat",
+    "openai": "aiohttp_openai chatgpt openai_codex openai_responses text_completion_openai",
+    "perplexity": "perplexity_ai perplexityai",
+    "together": "together_ai togetherai",
+    "vllm": "hosted_vllm",
+    "voyageai": "voyage voyage_ai",
+    "watsonx": "ibm ibm_watsonx watsonx_text",
+    "x-ai": "x_ai xai",
+    "zai": "z_ai",
+    "zhipuai": "bigmodel zhipu zhipu_ai",
 }
+ALIASES = {other: name for name, others in _OTHER_NAMES.items() for other in others.split()}
+_SEPARATORS = re.compile(r"[-_ /]+")
 
 # Whose API a host is. An OpenAI client names its provider `openai` whatever host it calls.
 _HOSTS: tuple[tuple[str, str], ...] = (
@@ -112,7 +120,7 @@ def provider_named(name: str) -> str:
     gcp.gemini, google.generative-ai, openai.responses: the part before the point names the provider.
     """
     head = name.strip().lower().partition(".")[0]
-    return ALIASES.get(head, head)
+    return ALIASES.get(_SEPARATORS.sub("_", head), head)
 
 
 @lru_cache(256)

@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from tracker.errors import SettingError, UsageError
+from tracker.sources.model_names import provider_named
 from tracker.sources.times import parse_time
 
 
@@ -22,7 +23,7 @@ class Rule:
     first pair that has both. `object`:
     JSON of these, in an inner table the first number of each list that is not 0. `unless`: false where the first value
     is one of these, else true. `cents`: hundredths that are added to the sum. `before`: of the first value what stands
-    before this.
+    before this. `is_provider`: the first value is a provider's name, which becomes the table's name for it.
     """
 
     first: Sequence[str] = ()
@@ -34,6 +35,7 @@ class Rule:
     cents: Sequence[str] = ()
     before: str | None = None
     zero_is_unknown: bool = False
+    is_provider: bool = False
 
     @property
     def names(self) -> Sequence[str]:
@@ -64,6 +66,8 @@ class Rule:
         text = _plain(found)
         if self.before is not None:
             text = text.partition(self.before)[0].strip()
+        if self.is_provider:
+            return provider_named(text) if text else ""
         return "" if self.zero_is_unknown and text and _number(text) == 0 else text
 
 
@@ -73,7 +77,18 @@ def rule(given: object, where: str) -> Rule:
         return Rule(first=(given,))
     if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
         return Rule(first=tuple(given))
-    names = {"first", "sum", "cents", "containing", "between", "object", "unless", "before", "zero_is_unknown"}
+    names = {
+        "first",
+        "sum",
+        "cents",
+        "containing",
+        "between",
+        "object",
+        "unless",
+        "before",
+        "zero_is_unknown",
+        "is_provider",
+    }
     if not isinstance(given, dict) or not given or set(given) - names:
         raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(names))}.")
     made = dict(given)

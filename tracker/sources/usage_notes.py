@@ -21,6 +21,8 @@ USAGE_NOTES: Mapping[str, str] = MappingProxyType(
         " cached tokens; they may be counted twice.",
         "output_may_include_stream_start": "For streams, the sender adds the output tokens that were stated at the"
         " start to the final count; the output may be a few tokens too high.",
+        "response_differs": "The response in the span states another usage than the span's attributes; the attributes"
+        " were used.",
     }
 )
 """What each code means, as one or two sentences."""
