@@ -104,7 +104,10 @@ def _tree(paths: set[Path], above: Path = ()) -> Tree:
 
 
 def read_tree(node: object, tree: Tree, found: dict[str, Any], *, additive: bool = False) -> None:
-    """Put the values of a usage object into `found` by their keys; `additive` adds them to those known."""
+    """Put the values of a usage object into `found` by their keys; `additive` adds them to those known.
+
+    A 0 does not replace a count: some senders end a stream with a usage object of zeros.
+    """
     fields = node if isinstance(node, dict) else pydantic_fields(node)
     if fields is None or len(fields) > _MAX_FIELDS:
         fields = {name: follow(node, (name,)) for name in {step.name for step in tree.values()}}
@@ -113,8 +116,13 @@ def read_tree(node: object, tree: Tree, found: dict[str, Any], *, additive: bool
         if value is None or (step := tree.get(name)) is None or (name != step.name and step.name in fields):
             continue
         if step.key is not None:
-            known = found.get(step.key) if additive else None
-            found[step.key] = known + value if type(known) is int and type(value) is int else value
+            known = found.get(step.key)
+            if known and (value == 0 or value == "0"):
+                pass
+            elif additive and type(known) is int and type(value) is int:
+                found[step.key] = known + value
+            else:
+                found[step.key] = value
         if step.below and not isinstance(value, str | int | float):
             read_tree(value, step.below, found, additive=additive)
 
