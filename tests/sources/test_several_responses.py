@@ -9,6 +9,7 @@ import openai.types.chat
 import pytest
 
 from tracker.sources.answers import read
+from tracker.sources.usage import usage_of
 
 
 def anthropic_stream(*deltas: dict[str, Any]) -> list[Any]:
@@ -56,3 +57,106 @@ def test_a_last_chunk_of_zeros_does_not_replace_the_usage():
 def test_later_counts_that_are_not_zero_replace_earlier_ones():
     answer = read(anthropic_stream({"input_tokens": 300, "output_tokens": 9}, {"output_tokens": 20}))
     assert (answer.counts["input_tokens"], answer.counts["output_tokens"]) == (800, 20)
+
+
+# --- several responses --------------------------------------------------------------------------------------------
+
+
+def gemini_chunk(response_id: str | None, given: int, made: int, model: str = "gemini-2.5-flash") -> dict[str, Any]:
+    usage = {"promptTokenCount": given, "candidatesTokenCount": made, "totalTokenCount": given + made}
+    return {"modelVersion": model, "responseId": response_id, "usageMetadata": usage}
+
+
+def realtime(response_id: str, given: int, made: int) -> dict[str, Any]:
+    usage = {"total_tokens": given + made, "input_tokens": given, "output_tokens": made}
+    return {"type": "response.done", "event_id": "e", "response": {"id": response_id, "usage": usage}}
+
+
+def live(given: int, made: int, **content: bool) -> dict[str, Any]:
+    usage = {"promptTokenCount": given, "responseTokenCount": made, "totalTokenCount": given + made}
+    return {"usageMetadata": usage} | ({"serverContent": content} if content else {})
+
+
+def message(response_id: str, model: str, given: int, made: int, **usage: Any) -> dict[str, Any]:
+    counts = {"input_tokens": given, "output_tokens": made, **usage}
+    return {"id": response_id, "type": "message", "model": model, "usage": counts}
+
+
+def converse(given: int, made: int) -> dict[str, Any]:
+    return {
+        "usage": {"inputTokens": given, "outputTokens": made, "totalTokens": given + made},
+        "metrics": {"latencyMs": 5},
+    }
+
+
+TURN_COMPLETE = {"serverContent": {"turnComplete": True}}
+EMBEDDINGS = {"object": "list", "data": [], "model": "text-embedding-3-small"}
+
+
+@pytest.mark.parametrize(
+    "responses",
+    [
+        [realtime("r1", 10, 20), realtime("r2", 20, 30)],
+        [gemini_chunk("g1", 10, 5), gemini_chunk("g1", 10, 20), gemini_chunk("g2", 20, 9), gemini_chunk("g2", 20, 30)],
+        [live(10, 20, turnComplete=True), live(20, 30, turnComplete=True)],
+        [live(10, 20), TURN_COMPLETE, live(20, 30), TURN_COMPLETE],
+        [TURN_COMPLETE, live(10, 20), TURN_COMPLETE, live(20, 30)],
+        [live(10, 2), live(10, 20), TURN_COMPLETE, live(20, 30)],
+        [message("msg_1", "claude-sonnet-4-5", 10, 20), message("msg_2", "claude-sonnet-4-5", 20, 30)],
+        [
+            chat_chunk("c1", {"prompt_tokens": 10, "completion_tokens": 20}),
+            chat_chunk("c2", {"prompt_tokens": 20, "completion_tokens": 30}),
+        ],
+        [{"model": "llama3", "done": True, "prompt_eval_count": n, "eval_count": n + 10} for n in (10, 20)],
+        [converse(10, 20), converse(20, 30)],
+    ],
+)
+def test_the_responses_of_a_list_add_up(responses):
+    answer = read(responses)
+    assert (answer.counts["input_tokens"], answer.counts["output_tokens"]) == (30, 50)
+    assert (answer.calls, answer.problem) == (2, None)
+    assert "parts" not in answer.details
+
+
+def test_embeddings_which_have_no_id_add_up():
+    usages = [{**EMBEDDINGS, "usage": {"prompt_tokens": n, "total_tokens": n}} for n in (7, 8)]
+    assert read(usages).counts["input_tokens"] == 15
+
+
+def test_the_same_response_twice_counts_once():
+    assert read([realtime("r1", 10, 20), realtime("r1", 10, 20)]).counts["input_tokens"] == 10
+
+
+def test_a_server_that_gives_each_chunk_another_id_repeats_its_usage():
+    chunks = [chat_chunk(f"c{made}", {"prompt_tokens": 10, "completion_tokens": made}) for made in (1, 2, 3)]
+    answer = read(chunks)
+    assert (answer.counts["input_tokens"], answer.counts["output_tokens"]) == (10, 3)
+
+
+def test_responses_of_different_models_and_tiers_are_parts():
+    small, large = message("msg_1", "claude-haiku-4-5", 10, 20), message("msg_2", "claude-opus-4-5", 100, 30)
+    batch = message("msg_3", "claude-opus-4-5", 5, 6, service_tier="batch")
+    answer = read([small, large, {"id": "c1", "model": "gpt-4o", "usage": {"prompt_tokens": 1}}, batch])
+    assert answer.counts == {"input_tokens": 116, "output_tokens": 56}
+    assert (answer.model, answer.provider, answer.calls) == ("claude-opus-4-5", "anthropic", 4)
+    assert answer.details["parts"] == [
+        {"model": "claude-opus-4-5", "counts": {"input_tokens": 100, "output_tokens": 30}},
+        {"model": "claude-haiku-4-5", "counts": {"input_tokens": 10, "output_tokens": 20}},
+        {"model": "gpt-4o", "counts": {"input_tokens": 1}, "provider": "openai"},
+        {
+            "model": "claude-opus-4-5",
+            "counts": {"input_tokens": 5, "output_tokens": 6},
+            "details": {"service_tier": "batch"},
+        },
+    ]
+
+
+def test_a_response_with_a_problem_marks_the_sum():
+    answer = read([realtime("r1", 10, 20), {"id": "r2", "usage": {"input_tokens": -1, "total_tokens": 5}}])
+    assert (answer.problem, answer.raw) == ("count_invalid", None)
+    assert answer.counts["input_tokens"] == 10
+
+
+def test_a_row_of_several_calls_states_how_many():
+    row = usage_of(read([realtime("r1", 10, 20), realtime("r2", 20, 30)]), {"model": "gpt-realtime"})
+    assert (row.input_tokens, row.output_tokens, row.metadata["calls"]) == (30, 50, 2)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from tracker.sources import several_models, usage_parts
+from tracker.sources.answer_sums import add_answers
 from tracker.sources.consistency import check_usage, numbers_only
 from tracker.sources.model_names import model_from_resource, provider_of
 from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text, word
-from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, VERTEX_EMBEDDINGS
-from tracker.sources.provider_shapes import MESSAGES, RESPONSES
+from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, OLLAMA, VERTEX_EMBEDDINGS
+from tracker.sources.provider_shapes import GEMINI, MESSAGES, RESPONSES
+from tracker.sources.response_answer import Answer
 from tracker.sources.shapes import (
     BATCHED,
     CONTAINERS,
@@ -27,37 +28,18 @@ from tracker.sources.usage_rules import details_of, matching_shape, read_tree, r
 from tracker.sources.usage_shape import Shape
 
 
-class Answer(NamedTuple):
-    """What a response states: counts by the table's names, input with cached and output with reasoning tokens.
-
-    `details` are what determines the price besides the counts, by genai-prices' names. `failure` is the error that
-    the response itself reports. `problem` is a code of `USAGE_PROBLEMS`; then `raw` are the stated numbers and
-    `usage_source` names the reader. `note` says how a count was derived (`reasoning_from_total`).
-    """
-
-    counts: Mapping[str, int] = MappingProxyType({})
-    provider: str | None = None
-    model: str | None = None
-    response_id: str | None = None
-    cost: Cost | None = None
-    details: Mapping[str, Any] = MappingProxyType({})
-    failure: str | None = None
-    problem: str | None = None
-    raw: Mapping[str, Any] | None = None
-    usage_source: str | None = None
-    note: str | None = None
-
-
 class AnswerReader:
     """Puts a response together from its chunks; a later chunk's counts replace an earlier one's, as they are meant.
 
     Gemini repeats its counts with each chunk, Anthropic sends them first and again with the last, OpenAI once; only
-    LangChain's chunks are to be added up.
+    LangChain's chunks are to be added up. Usage with another response id, or of another turn, is another response:
+    the answer is then the sum of all responses.
     """
 
     __slots__ = (
         "_by_model",
         "_complete",
+        "_earlier",
         "_failure",
         "_found",
         "_id",
@@ -66,22 +48,27 @@ class AnswerReader:
         "_provider",
         "_raw",
         "_shape",
-        "_stated_model",
         "_tier",
         "_tools",
+        "_turn_ended",
         "_wrapped",
     )
 
     def __init__(self, provider: str | None = None) -> None:
         self._complete = False
+        self._earlier: Answer | None = None
+        self._failure: str | None = None
+        self._problem: str | None = None
+        self._begin_response(provider)
+
+    def _begin_response(self, provider: str | None) -> None:
         self._provider = provider
+        self._turn_ended = False
         self._shape: Shape | None = None
         self._found: dict[str, Any] = {}
         self._model: str | None = None
         self._id: str | None = None
         self._tier: str | None = None
-        self._failure: str | None = None
-        self._problem: str | None = None
         self._raw: list[object] = []
         self._tools: dict[str, Any] = {}
         self._by_model: dict[str, Any] | None = None
@@ -131,6 +118,7 @@ class AnswerReader:
         return found
 
     def _read_rare(self, piece: object) -> None:
+        self._note_turn(piece)
         if (
             self._read_container(piece, (), RARE_PLACES)
             or any(self._read_container(piece, path, PLACES) for path in RARE_CONTAINERS)
@@ -162,9 +150,16 @@ class AnswerReader:
             self._note_response_metadata(node)
         elif self._shape is CONVERSE:
             self._note_converse(node)
+        elif self._shape is GEMINI:
+            self._note_turn(piece)
         elif self._shape is RESPONSES:
             self._tools |= _tool_calls(get(node, "output"))
             self._tier = "batch" if get(node, "object") == "batch" else self._tier
+
+    def _note_turn(self, piece: object) -> None:
+        """Gemini's Live API has no response ids: a turn is a response. Source: ai.google.dev/api/live."""
+        if get(get(piece, "server_content"), "turn_complete") is True:
+            self._turn_ended = True
 
     def _note_converse(self, node: object) -> None:
         """Bedrock's Converse names no model; latency-optimized inference has its own price."""
@@ -204,6 +199,9 @@ class AnswerReader:
             shape = self._shape
             if shape is None:
                 shape = matching_shape(shapes, usage, node)
+            elif self._is_another_response(node, usage) and (other := matching_shape(shapes, usage, node)) is not None:
+                shape = other
+                self._close_response()
             elif not any(shape is known for known in shapes):
                 continue
             if shape is not None:
@@ -213,9 +211,33 @@ class AnswerReader:
                 self._by_model = usages
         return False
 
+    def _is_another_response(self, node: object, usage: object) -> bool:
+        """Whether this usage belongs to another response than the usage before it."""
+        if self._shape is LANGCHAIN:
+            return False  # its counts are added up anyway
+        if self._turn_ended or self._shape is OLLAMA:
+            return True
+        kind = get(node, "object")
+        # Responses of embeddings and of Bedrock's Converse have no id, and no stream repeats their usage.
+        if kind == "list" or (self._shape is CONVERSE and get(node, "metrics") is not None):
+            return True
+        response_id = text(node, "response_id") or text(node, "id")
+        if response_id is None or self._id is None or response_id == self._id:
+            return False
+        # Some servers give each chunk of a stream another id, and repeat the usage with each.
+        return kind != "chat.completion.chunk" or get(usage, "prompt_tokens") != self._found.get("prompt_tokens")
+
+    def _close_response(self) -> None:
+        """Add this response to the earlier ones, and begin the next."""
+        model = self._model
+        self._earlier = self.answer()
+        self._begin_response(self._provider)
+        self._model = model
+
     def add_usage(self, shape: Shape, usage: object) -> None:
         """Take a usage object of a known shape."""
         self._shape = shape
+        self._turn_ended = False
         self._raw = [*self._raw[:1], usage]
         read_tree(usage, rules_of(shape).tree, self._found, additive=shape is LANGCHAIN)
 
@@ -234,6 +256,10 @@ class AnswerReader:
 
     def answer(self, *, streamed: bool = False) -> Answer:
         """What is known so far. Never raises."""
+        answer = self._answer_of_one(streamed)
+        return answer if self._earlier is None else add_answers((self._earlier, answer))
+
+    def _answer_of_one(self, streamed: bool) -> Answer:
         model = None if self._model is None else model_from_resource(self._model)
         provider = self._provider_of_answer(model)
         if self._by_model is not None and self._shape is None:
