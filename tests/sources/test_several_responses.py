@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import anthropic.types
@@ -160,3 +161,38 @@ def test_a_response_with_a_problem_marks_the_sum():
 def test_a_row_of_several_calls_states_how_many():
     row = usage_of(read([realtime("r1", 10, 20), realtime("r2", 20, 30)]), {"model": "gpt-realtime"})
     assert (row.input_tokens, row.output_tokens, row.metadata["calls"]) == (30, 50, 2)
+
+
+# --- usage by model -----------------------------------------------------------------------------------------------
+
+
+AGENT_RESULT = {
+    "type": "result",
+    "session_id": "s",
+    "total_cost_usd": 0.1,
+    "usage": {"input_tokens": 5, "cache_read_input_tokens": 3, "output_tokens": 6, "service_tier": "standard"},
+    "modelUsage": {
+        "claude-opus-4-5": {"inputTokens": 10, "outputTokens": 20, "cacheReadInputTokens": 3, "webSearchRequests": 1},
+        "claude-haiku-4-5": {"inputTokens": 1, "outputTokens": 2, "cacheCreationInputTokens": 4, "costUSD": 0.1},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        AGENT_RESULT,  # claude -p --output-format json
+        SimpleNamespace(usage=AGENT_RESULT["usage"], model_usage=AGENT_RESULT["modelUsage"]),  # its Python SDK
+    ],
+)
+def test_usage_by_model_wins_over_the_usage_of_the_main_model(result):
+    answer = read(result)
+    assert answer.counts == {
+        "input_tokens": 18,
+        "output_tokens": 22,
+        "cache_read_input_tokens": 3,
+        "cache_write_input_tokens": 4,
+    }
+    assert (answer.model, answer.provider, answer.cost) == ("claude-opus-4-5", "anthropic", None)
+    assert [part["model"] for part in answer.details["parts"]] == ["claude-opus-4-5", "claude-haiku-4-5"]
+    assert answer.details["web_searches"] == 1

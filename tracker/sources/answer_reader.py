@@ -11,7 +11,7 @@ from tracker.sources.consistency import check_usage, numbers_only
 from tracker.sources.model_names import model_from_resource, provider_of
 from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text, word
 from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, OLLAMA, VERTEX_EMBEDDINGS
-from tracker.sources.provider_shapes import GEMINI, MESSAGES, RESPONSES
+from tracker.sources.provider_shapes import GEMINI, MESSAGES, MESSAGES_TOTAL, RESPONSES
 from tracker.sources.response_answer import Answer
 from tracker.sources.shapes import (
     BATCHED,
@@ -152,9 +152,16 @@ class AnswerReader:
             self._note_converse(node)
         elif self._shape is GEMINI:
             self._note_turn(piece)
+        elif self._shape is MESSAGES or self._shape is MESSAGES_TOTAL:
+            self._note_messages(node)
         elif self._shape is RESPONSES:
             self._tools |= _tool_calls(get(node, "output"))
             self._tier = "batch" if get(node, "object") == "batch" else self._tier
+
+    def _note_messages(self, node: object) -> None:
+        """Claude's Agent SDK states its usage by model too, which includes what its subagents used."""
+        if (usages := usage_parts.usages_by_model(get(node, "model_usage"))) is not None:
+            self._by_model = usages
 
     def _note_turn(self, piece: object) -> None:
         """Gemini's Live API has no response ids: a turn is a response. Source: ai.google.dev/api/live."""
@@ -262,7 +269,7 @@ class AnswerReader:
     def _answer_of_one(self, streamed: bool) -> Answer:
         model = None if self._model is None else model_from_resource(self._model)
         provider = self._provider_of_answer(model)
-        if self._by_model is not None and self._shape is None:
+        if self._by_model is not None:
             return self._of_several_models(self._by_model, model)
         if self._shape is None:
             missing = "stream_usage_missing" if streamed else "usage_missing"
@@ -306,7 +313,7 @@ class AnswerReader:
             provider=None if found.model is None else provider_of(found.model),
             model=found.model,
             response_id=self._id,
-            details=found.details,
+            details=found.details | tier_to_record(text(self._found, "service_tier")),
             failure=self._failure,
             problem=found.checked.problem,
             raw=found.checked.raw,
