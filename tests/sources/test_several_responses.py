@@ -196,3 +196,46 @@ def test_usage_by_model_wins_over_the_usage_of_the_main_model(result):
     assert (answer.model, answer.provider, answer.cost) == ("claude-opus-4-5", "anthropic", None)
     assert [part["model"] for part in answer.details["parts"]] == ["claude-opus-4-5", "claude-haiku-4-5"]
     assert answer.details["web_searches"] == 1
+
+
+# --- Anthropic's names in the usage of others ---------------------------------------------------------------------
+
+
+PYDANTIC_USAGE = {
+    "input_tokens": 100,
+    "cache_read_tokens": 60,
+    "cache_write_tokens": 5,
+    "output_tokens": 10,
+    "details": {"reasoning_tokens": 5},
+}
+
+
+@pytest.mark.parametrize("provider_name", ["openai", "azure", None])
+def test_the_response_of_pydantic_ai_is_read_with_its_cache(provider_name):
+    response = {"usage": PYDANTIC_USAGE, "model_name": "gpt-4o", "provider_name": provider_name, "kind": "response"}
+    for given in (response, SimpleNamespace(**{**response, "usage": SimpleNamespace(**PYDANTIC_USAGE)})):
+        answer = read(given)
+        assert answer.counts == {
+            "input_tokens": 100,
+            "output_tokens": 10,
+            "cache_read_input_tokens": 60,
+            "cache_write_input_tokens": 5,
+            "reasoning_output_tokens": 5,
+        }
+        assert (answer.model, answer.provider) == ("gpt-4o", provider_name or "openai")
+
+
+@pytest.mark.parametrize(
+    ("response", "provider"),
+    [
+        ({"usage": {"input_tokens": 5, "output_tokens": 6}}, None),
+        ({"usage": {"input_tokens": 5, "output_tokens": 6, "cached_tokens": 2}}, None),
+        ({"type": "message", "usage": {"input_tokens": 5, "output_tokens": 6}}, "anthropic"),
+        ({"id": "msg_1", "usage": {"input_tokens": 5, "output_tokens": 6}}, "anthropic"),
+        ({"model": "claude-sonnet-4-5", "usage": {"input_tokens": 5, "output_tokens": 6}}, "anthropic"),
+        ({"model": "our-model", "usage": {"input_tokens": 5, "output_tokens": 6}}, None),
+    ],
+)
+def test_anthropic_is_the_provider_only_where_something_of_its_own_says_so(response, provider):
+    answer = read(response)
+    assert (answer.provider, answer.counts) == (provider, {**answer.counts, "input_tokens": 5, "output_tokens": 6})

@@ -8,9 +8,9 @@ from typing import Any
 from tracker.sources import several_models, usage_parts
 from tracker.sources.answer_sums import add_answers
 from tracker.sources.consistency import check_usage, numbers_only
-from tracker.sources.model_names import model_from_resource, provider_of
+from tracker.sources.model_names import model_from_resource, provider_named, provider_of
 from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text, word
-from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, OLLAMA, VERTEX_EMBEDDINGS
+from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, OLLAMA, PYDANTIC_AI, VERTEX_EMBEDDINGS
 from tracker.sources.provider_shapes import GEMINI, MESSAGES, MESSAGES_TOTAL, RESPONSES
 from tracker.sources.response_answer import Answer
 from tracker.sources.shapes import (
@@ -43,6 +43,7 @@ class AnswerReader:
         "_failure",
         "_found",
         "_id",
+        "_is_message",
         "_model",
         "_problem",
         "_provider",
@@ -64,6 +65,7 @@ class AnswerReader:
     def _begin_response(self, provider: str | None) -> None:
         self._provider = provider
         self._turn_ended = False
+        self._is_message = False
         self._shape: Shape | None = None
         self._found: dict[str, Any] = {}
         self._model: str | None = None
@@ -153,13 +155,22 @@ class AnswerReader:
         elif self._shape is GEMINI:
             self._note_turn(piece)
         elif self._shape is MESSAGES or self._shape is MESSAGES_TOTAL:
-            self._note_messages(node)
+            self._note_messages(piece, node)
+        elif self._shape is PYDANTIC_AI:
+            self._note_pydantic_ai(node)
         elif self._shape is RESPONSES:
             self._tools |= _tool_calls(get(node, "output"))
             self._tier = "batch" if get(node, "object") == "batch" else self._tier
 
-    def _note_messages(self, node: object) -> None:
+    def _note_pydantic_ai(self, node: object) -> None:
+        if provider := text(node, "provider_name"):
+            self._provider = provider_named(provider)
+        self._model = text(node, "model_name") or self._model
+        self._id = text(node, "provider_response_id") or self._id
+
+    def _note_messages(self, piece: object, node: object) -> None:
         """Claude's Agent SDK states its usage by model too, which includes what its subagents used."""
+        self._is_message = self._is_message or not _MESSAGE_TYPES.isdisjoint((text(piece, "type"), text(node, "type")))
         if (usages := usage_parts.usages_by_model(get(node, "model_usage"))) is not None:
             self._by_model = usages
 
@@ -344,14 +355,22 @@ class AnswerReader:
         for prefix, hosted in _HOSTED_IDS:
             if self._id is not None and self._id.startswith(prefix):
                 return hosted
+        if self._shape is PYDANTIC_AI and self._provider is not None:
+            return self._provider  # the platform that served the model
         named = provider_of(self._model) if self._model else None
         if named or (model and (named := provider_of(model))):
             return named
         if self._provider is not None or self._shape is None:
             return self._provider
-        if self._shape is MESSAGES and model and not (self._id or "").startswith("msg_"):
-            return None  # other providers use Anthropic's names too
+        if self._shape is MESSAGES and not self._is_anthropics(model):
+            return None
         return self._shape.provider
+
+    def _is_anthropics(self, model: str | None) -> bool:
+        """Whether a usage object with Anthropic's names is Anthropic's: others use these names too."""
+        if (self._id or "").startswith("msg_"):
+            return True
+        return model is None and (self._is_message or not _OWN_FIELDS.isdisjoint(self._found))
 
     def _with_iterations(self, counted: Counted, model: str | None, provider: str | None) -> tuple[Counted, list[Part]]:
         """Anthropic's compactions, advisors and fallbacks, which the usage's own counts leave out."""
@@ -385,6 +404,19 @@ _TELLING = (
 _RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects
 # Claude's ids say which platform served the message. Source: anthropic-sdk-python, AnthropicBedrock, AnthropicVertex.
 _HOSTED_IDS = (("msg_bdrk_", "aws"), ("msg_vrtx_", "google"))
+_MESSAGE_TYPES = frozenset({"message", "message_start", "message_delta"})
+# The fields that only Anthropic's usage has. Source: anthropic-sdk-python, types/usage.py.
+_OWN_FIELDS = frozenset(
+    {
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "cache_creation.ephemeral_1h_input_tokens",
+        "cache_creation.ephemeral_5m_input_tokens",
+        "server_tool_use.web_search_requests",
+        "iterations",
+        "inference_geo",
+    }
+)
 _LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 # What OpenAI's servers did on behalf of the model, which costs extra. Source: developers.openai.com, pricing, tools.
 _TOOL_CALLS = {

@@ -40,6 +40,8 @@ _LITELLM_ROUTES = re.compile(
 ALIASES = {
     "gcp": "google",
     "gemini": "google",
+    "google-gla": "google",
+    "google-vertex": "google",
     "google_genai": "google",
     "google_vertexai": "google",
     "vertex_ai": "google",

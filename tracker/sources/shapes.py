@@ -15,6 +15,7 @@ from tracker.sources.other_shapes import (
     LANGCHAIN,
     OCR,
     OLLAMA,
+    PYDANTIC_AI,
     TITAN,
     VERTEX_EMBEDDINGS,
 )
@@ -48,6 +49,7 @@ SHAPES: tuple[Shape, ...] = (
     CHAT,
     INTERACTIONS,
     COHERE,
+    PYDANTIC_AI,
     AI_SDK,
     CONVERSE,
     MESSAGES_TOTAL,
