@@ -254,10 +254,12 @@ class Tracker:
             lifetime.let_go(self)
 
     def _record_captured(self, *, ending: bool = False) -> None:
-        """Record abandoned streams and, at the end, the background responses that were never retrieved."""
+        """Record abandoned streams and, at the end, calls without an end and responses that were never retrieved."""
         modules = sys.modules  # whoever captured no call has loaded none of these
         if (abandoned := modules.get("tracker.recording.capture.abandoned")) is not None:
             abandoned.record_abandoned()
+            if ending:
+                abandoned.give_up_at_close(self)
         if ending and (later := modules.get("tracker.recording.capture.later")) is not None:
             later.record_never_retrieved(self)
 
