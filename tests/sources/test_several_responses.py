@@ -239,3 +239,58 @@ def test_the_response_of_pydantic_ai_is_read_with_its_cache(provider_name):
 def test_anthropic_is_the_provider_only_where_something_of_its_own_says_so(response, provider):
     answer = read(response)
     assert (answer.provider, answer.counts) == (provider, {**answer.counts, "input_tokens": 5, "output_tokens": 6})
+
+
+# --- searches and modalities --------------------------------------------------------------------------------------
+
+
+def test_only_searches_of_openais_search_tool_are_counted():
+    actions = [{"type": "search"}, None, {"type": "open_page"}, {"type": "find_in_page"}]
+    output = [{"type": "web_search_call"} | ({"action": action} if action else {}) for action in actions]
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    assert read({"model": "gpt-5", "output": output, "usage": usage}).details == {"web_searches": 2}
+
+
+@pytest.mark.parametrize(("model", "searches"), [("gemini-2.5-flash", 1), ("gemini-3-pro-preview", 3)])
+def test_googles_searches_are_counted_as_they_are_billed(model, searches):
+    grounding = {"groundingMetadata": {"webSearchQueries": ["a", "b", "c"]}}
+    chunks = [{**gemini_chunk("g1", 1, 1, model), "candidates": [candidate]} for candidate in ({}, grounding, {})]
+    assert read(chunks).details == {"web_searches": searches}
+
+
+def test_the_embeddings_of_gemini_state_their_modalities():
+    details = [{"modality": "IMAGE", "tokenCount": 258}, {"modality": "TEXT", "tokenCount": 4}]
+    answer = read({"embedding": {}, "usageMetadata": {"promptTokenCount": 262, "promptTokenDetails": details}})
+    assert (answer.counts["input_tokens"], answer.details) == (262, {"input_image_tokens": 258})
+
+
+def test_zeros_that_state_what_was_cached_are_kept():
+    cached = {"cached_tokens": 64, "cached_tokens_details": {"text_tokens": 64, "audio_tokens": 0, "image_tokens": 0}}
+    usage = {"total_tokens": 110, "input_tokens": 100, "output_tokens": 10}
+    usage["input_token_details"] = {"audio_tokens": 30, **cached}
+    assert read({"id": "r1", "usage": usage}).details == {"input_audio_tokens": 30, "cache_audio_read_tokens": 0}
+
+
+def test_a_model_of_ollama_names_no_maker():
+    response = {"model": "deepseek-r1:8b", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+    assert read(response).provider is None
+
+
+# --- stated costs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "cost"),
+    [
+        ("gpt-4o", {}, None),  # LiteLLM's proxy adds what it computed
+        ("our-alias", {}, None),
+        ("openai/gpt-4o", {}, 0.25),  # OpenRouter
+        ("gpt-4o", {"is_byok": False}, 0.25),
+        ("gpt-4o", {"cost_details": {"upstream_inference_cost": 0.2}}, 0.25),
+        ("grok-4", {}, 0.25),
+        ("gpt-4o", {"estimated_cost": 0.5}, 0.5),  # DeepInfra
+    ],
+)
+def test_a_cost_counts_only_from_those_who_charge_it(model, more, cost):
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "cost": 0.25, **more}
+    assert read({"id": "c1", "model": model, "choices": [], "usage": usage}).cost == cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,6 +155,7 @@ class AnswerReader:
             self._note_converse(node)
         elif self._shape is GEMINI:
             self._note_turn(piece)
+            self._note_grounding(node)
         elif self._shape is MESSAGES or self._shape is MESSAGES_TOTAL:
             self._note_messages(piece, node)
         elif self._shape is PYDANTIC_AI:
@@ -179,6 +181,16 @@ class AnswerReader:
         if get(get(piece, "server_content"), "turn_complete") is True:
             self._turn_ended = True
 
+    def _note_grounding(self, node: object) -> None:
+        """Google bills each query since Gemini 3, before each response with one. Source: ai.google.dev, pricing."""
+        queries = 0
+        for candidate in _items(node, "candidates"):
+            stated = get(get(candidate, "grounding_metadata"), "web_search_queries")
+            queries += len([query for query in stated if query]) if isinstance(stated, list) else 0
+        if queries:
+            by_response = _BILLED_BY_RESPONSE.search(text(node, "model_version") or self._model or "") is not None
+            self._tools["web_searches"] = max(1 if by_response else queries, self._tools.get("web_searches", 0))
+
     def _note_converse(self, node: object) -> None:
         """Bedrock's Converse names no model; latency-optimized inference has its own price."""
         if get(node, "metrics") is not None:
@@ -194,6 +206,7 @@ class AnswerReader:
             return
         inner = AnswerReader(self._provider)
         inner.add(metadata)
+        inner._model = inner._model or _langchain_model(node)
         self._tier = inner._tier or text(metadata, "service_tier") or self._tier
         if inner._shape is not None:
             self._wrapped = inner.answer()
@@ -308,7 +321,7 @@ class AnswerReader:
             provider=provider,
             model=model,
             response_id=self._id,
-            cost=self._cost(model),
+            cost=self._cost(model, provider),
             details=self._all_details(details, parts, model),
             failure=self._failure,
             problem=problem or self._problem,
@@ -341,8 +354,8 @@ class AnswerReader:
         everything.pop("service_tier", None)
         return everything | tier_to_record(tier)
 
-    def _cost(self, model: str | None) -> Cost | None:
-        cost = stated_cost(self._found, model)
+    def _cost(self, model: str | None, provider: str | None) -> Cost | None:
+        cost = stated_cost(self._found, model, provider)
         return self._wrapped.cost if cost is None and self._wrapped is not None else cost
 
     def _raw_numbers(self) -> dict[str, Any]:
@@ -404,6 +417,7 @@ _TELLING = (
 _RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects
 # Claude's ids say which platform served the message. Source: anthropic-sdk-python, AnthropicBedrock, AnthropicVertex.
 _HOSTED_IDS = (("msg_bdrk_", "aws"), ("msg_vrtx_", "google"))
+_BILLED_BY_RESPONSE = re.compile(r"gemini-[12]\.")
 _MESSAGE_TYPES = frozenset({"message", "message_start", "message_delta"})
 # The fields that only Anthropic's usage has. Source: anthropic-sdk-python, types/usage.py.
 _OWN_FIELDS = frozenset(
@@ -430,7 +444,11 @@ _TOOL_CALLS = {
 def _tool_calls(output: object) -> dict[str, int]:
     calls: dict[str, int] = {}
     for item in output if isinstance(output, list) else ():
-        if (name := _TOOL_CALLS.get(text(item, "type") or "")) is not None:
+        kind = text(item, "type") or ""
+        # Opening a page or finding in it is no search, and costs nothing.
+        if kind == "web_search_call" and (text(get(item, "action"), "type") or "search") != "search":
+            continue
+        if (name := _TOOL_CALLS.get(kind)) is not None:
             calls[name] = calls.get(name, 0) + 1
     return calls
 

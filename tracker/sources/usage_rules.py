@@ -36,6 +36,9 @@ _WORDS_NOT_RECORDED = {
 _GOOGLE_LIST_PRICE = frozenset({"ON_DEMAND", "TRAFFIC_TYPE_UNSPECIFIED"})
 _MAX_WORD_CHARS = 60
 _MAX_FIELDS = 1000
+_CACHED_MODALITIES = {
+    f"input_{modality}_tokens": f"cache_{modality}_read_tokens" for modality in ("audio", "image", "video")
+}
 # Which count contains a detail.
 _CONTAINED = {
     "input_": "input_tokens",
@@ -162,6 +165,8 @@ def details_of(
                 details[name] = value
         except CountError as error:
             problem = problem or error.code
+    if details and counts is not None and counts.get("cache_read_input_tokens"):
+        details |= _stated_zeros(rules, found, details)
     if (
         details
         and counts is not None
@@ -174,6 +179,16 @@ def details_of(
             if (word := _word(name, keys, found)) is not None:
                 details[name] = word
     return details, problem
+
+
+def _stated_zeros(rules: Rules, found: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, int]:
+    """The modalities of which the usage states that nothing was cached: without them, cached tokens have no price."""
+    return {
+        cached: 0
+        for name, cached in _CACHED_MODALITIES.items()
+        if name in details and cached not in details
+        if any(found.get(key) == 0 for choices in rules.details.get(cached, ()) for key in choices)
+    }
 
 
 def _number(terms: tuple[tuple[str, ...], ...], found: Mapping[str, Any]) -> Any:
