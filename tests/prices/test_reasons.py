@@ -173,6 +173,31 @@ def test_cached_audio_needs_its_share_of_the_cached_tokens() -> None:
     assert cost("openai", "gpt-realtime", {"input_audio_tokens": 900, "cache_audio_read_tokens": 700}, **given)
 
 
+def test_cached_text_is_priced_where_zeros_state_that_no_audio_was_cached() -> None:
+    stated = {"input_audio_tokens": 900, "cache_audio_read_tokens": 0, "cache_image_read_tokens": 0}
+    found = price("openai", "gpt-realtime", stated, input_tokens=1000, read=64)
+    assert found == Price(Decimal("0.0289696"), BOOK.source)  # 36 text at 4, 64 cached at 0.4, 900 audio at 32 USD
+
+
+@pytest.mark.parametrize("model", ["gemini-2.5-flash-image", "gemini-3-pro-image-preview"])
+def test_output_of_an_image_model_needs_its_modality(model: str) -> None:
+    given = {"input_tokens": 10, "output_tokens": 1290}
+    assert price("google", model, **given) == Unpriced("details_incomplete")
+    assert cost("google", model, {"output_image_tokens": 1290}, **given)
+    assert cost("google", model, input_tokens=10)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-search-preview", "gpt-4o-mini-search-preview", "gpt-5-search-api"])
+def test_a_search_model_without_its_searches_has_no_price(model: str) -> None:
+    assert price("openai", model, input_tokens=10) == Unpriced("unit_missing", "web_searches")
+
+
+@pytest.mark.parametrize("provider", ["", "deepseek"])
+@pytest.mark.parametrize("model", ["deepseek-r1:8b", "deepseek-r1:latest", "deepseek-r1:1.5b-qwen-distill-q4_K_M"])
+def test_a_model_of_ollama_does_not_cost_what_its_maker_charges(provider: str, model: str) -> None:
+    assert price(provider, model, input_tokens=10) == Unpriced("model_unknown")
+
+
 def test_a_failed_call_without_usage_costs_0() -> None:
     assert cost("openai", "gpt-4o", failed=True) == 0
     assert cost("openai", "gpt-4o", failed=True, input_tokens=1) > 0
@@ -227,7 +252,10 @@ def test_the_parts_of_several_models_add_up() -> None:
         ([3], Unpriced("parts_invalid")),
         ([{"model": "gpt-5"}], Unpriced("parts_invalid")),
         ([{"model": "gpt-5", "counts": 3}], Unpriced("parts_invalid")),
-        ([part("gpt-5", {"web_searches": "x"}, input_tokens=10)], Unpriced("parts_invalid")),
+        *(
+            ([part("gpt-5", {"web_searches": count}, input_tokens=10)], Unpriced("detail_invalid", "web_searches"))
+            for count in ("x", -1, 1e15, 1e300, float("inf"), 2**31)
+        ),
         ([part("gpt-5", {"parts": []}, input_tokens=10)], Unpriced("parts_invalid")),
         ([part("gpt-5", input_tokens=-5), part("gpt-5", input_tokens=15)], Unpriced("parts_invalid")),
     ],

@@ -27,6 +27,7 @@ ANSWERS = {
     for case in json.loads(path.read_text(encoding="utf-8"))
 }
 ASK = [{"role": "user", "content": "Hi"}]
+ASYNCHRONOUS = ("_async_success_callback", "_async_failure_callback", "_async_input_callback")
 
 
 # --- LiteLLM ------------------------------------------------------------------------------------------------------
@@ -40,7 +41,7 @@ def litellm(recorder, monkeypatch):
     from tracker.sources.litellm import TokenTracker
 
     monkeypatch.setattr(litellm, "callbacks", [TokenTracker(recorder)])
-    for name in ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
+    for name in ("input_callback", "success_callback", "failure_callback", *ASYNCHRONOUS):
         monkeypatch.setattr(litellm, name, [])
     yield litellm
     # It keeps its clients, and with them sockets that no later test should see collected.
@@ -192,6 +193,63 @@ def test_bridged_calls_are_one_row(litellm, openai_options, provider, stored):
 
     asyncio.run(main())
     assert counts(settled(stored, 3)) == served(provider)
+
+
+def test_calls_with_the_same_call_id_are_rows_of_their_own(litellm, openai_options, provider, stored):
+    for _ in range(3):
+        litellm.completion(model="openai/gpt-5-mini", messages=ASK, litellm_call_id="abc", **openai_options)
+    litellm.embedding(model="openai/text-embedding-3-small", input=["a"], litellm_call_id="abc", **openai_options)
+    assert counts(settled(stored, 4)) == served(provider)
+
+
+def test_simultaneous_calls_with_the_same_call_id_are_rows_of_their_own(litellm, openai_options, provider, stored):
+    async def main():
+        ask = {"model": "openai/gpt-5-mini", "messages": ASK, "litellm_call_id": "abc", **openai_options}
+        await asyncio.gather(*(litellm.acompletion(**ask) for _ in range(3)))
+        await asyncio.sleep(1)
+
+    asyncio.run(main())
+    assert sorted(counts(settled(stored, 3))) == sorted(served(provider))
+
+
+def test_a_retried_call_is_one_row(litellm, openai_options, provider, recorder, stored):
+    provider.fail_with = 500
+    with pytest.raises(litellm.exceptions.InternalServerError):
+        litellm.completion(model="openai/gpt-5-mini", messages=ASK, num_retries=1, **openai_options)
+    settled(stored, 1)
+    recorder.close()
+    assert [row["success"] for row in stored()] == [False]
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_an_abandoned_stream_is_a_row_once_the_tracker_closes(litellm, openai_options, recorder, stored, read):
+    for _ in range(2):
+        stream = litellm.completion(
+            model="openai/gpt-5-mini", messages=ASK, stream=True, litellm_call_id="abc", **openai_options
+        )
+        for _ in range(read):
+            next(iter(stream))
+        del stream
+    recorder.close()
+    rows = stored()
+    assert [(row["success"], row["model"], row["metadata"]["stream"]) for row in rows] == [
+        (False, "gpt-5-mini", "broken_off")
+    ] * 2
+
+
+def test_an_abandoned_stream_is_a_row_once_it_is_too_old(litellm, openai_options, stored, monkeypatch):
+    monkeypatch.setattr("tracker.sources.litellm._GIVE_UP_AFTER_S", 0.2)
+    next(iter(litellm.completion(model="openai/gpt-5-mini", messages=ASK, stream=True, **openai_options)))
+    (row,) = settled(stored, 1)
+    assert (row["success"], row["metadata"]["stream"]) == (False, "broken_off")
+
+
+def test_calls_without_an_end_are_bounded(litellm, openai_options, stored, monkeypatch):
+    monkeypatch.setattr("tracker.sources.litellm._MAX_CALLS", 1)
+    streams = [
+        litellm.completion(model="openai/gpt-5-mini", messages=ASK, stream=True, **openai_options) for _ in range(2)
+    ]
+    assert len(settled(stored, 1)) == len(streams) - 1
 
 
 def test_operations_that_call_no_model_are_no_rows(litellm, openai_options, provider, stored):

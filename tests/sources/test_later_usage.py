@@ -339,6 +339,46 @@ def test_the_results_of_a_message_batch_are_one_row(claude, provider, recorder, 
     assert row["cache_read_input_tokens"] == 800
 
 
+def message_line(number, model, **usage):
+    message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": model, "content": []}
+    result = {"type": "succeeded", "message": {**message, "usage": usage}}
+    return {"custom_id": str(number), "result": result}
+
+
+def test_a_message_batch_of_several_models_has_a_part_for_each(claude, provider, stored):
+    batch = create_message_batch(claude, 4)
+    lines = [
+        message_line(1, "claude-haiku-4-5", input_tokens=10, output_tokens=1),
+        message_line(2, "claude-opus-4-5", input_tokens=100, output_tokens=20, cache_read_input_tokens=5),
+        message_line(3, "claude-haiku-4-5", input_tokens=30, output_tokens=3),
+        {"custom_id": "4", "result": {"type": "expired"}},
+    ]
+    provider.stored[batch.id]["lines"] = "\n".join(map(json.dumps, lines)).encode()
+    list(claude.messages.batches.results(batch.id))
+    (row,) = stored()
+    metadata = row["metadata"]
+    assert (row["model"], row["input_tokens"], row["output_tokens"]) == ("claude-opus-4-5", 145, 24)
+    assert (metadata["calls"], metadata["usage"]["service_tier"]) == (3, "batch")
+    assert [(part["model"], part["counts"]["input_tokens"]) for part in metadata["usage"]["parts"]] == [
+        ("claude-opus-4-5", 105),
+        ("claude-haiku-4-5", 40),
+    ]
+    assert "usage_problem" not in metadata
+
+
+def test_a_line_with_a_problem_marks_the_row_of_its_batch(claude, provider, stored):
+    batch = create_message_batch(claude)
+    lines = [
+        message_line(1, CLAUDE, input_tokens=10, output_tokens=1),
+        message_line(2, CLAUDE, input_tokens=-5, output_tokens=7),
+    ]
+    provider.stored[batch.id]["lines"] = "\n".join(map(json.dumps, lines)).encode()
+    list(claude.messages.batches.results(batch.id))
+    (row,) = stored()
+    assert (row["input_tokens"], row["output_tokens"], row["metadata"]["calls"]) == (10, 8, 2)
+    assert row["metadata"]["usage_problem"] == "count_invalid"
+
+
 def test_message_batch_lines_recorded_one_by_one_are_counted_once(claude, provider, recorder, stored):
     for _ in range(2):
         batch = create_message_batch(claude)

@@ -6,6 +6,7 @@ counts only after `tiers` and `units` have checked that the list covers every re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +17,12 @@ from tracker.errors import SettingError
 from tracker.prices import parts, tiers, units
 from tracker.prices.own import OwnPrice
 from tracker.prices.reasons import Unpriced, unpriced
+from tracker.sources.model_names import is_local
 
 OWN = "own prices"
+# Models that search the web in each call, for a fee that their usage does not state. Source: developers.openai.com,
+# pricing, web search.
+_SEARCH_MODEL = re.compile(r"-search-(preview|api)")
 # Who makes the models of a list, with how those models' names begin; the other lists are of resellers.
 _MAKERS: Mapping[str, str] = {
     "anthropic": "",
@@ -133,6 +138,8 @@ class PriceBook:
             return context
         if reason := tiers.check_variant(listed, seller, moment, context):
             return reason
+        if _SEARCH_MODEL.search(model) and "web_searches" not in recorded:
+            return unpriced("unit_missing", "web_searches")
         return self._listed(seller, listed, moment, {**used, **recorded}, context, calls)
 
     def _listed(
@@ -167,6 +174,8 @@ class PriceBook:
 
     def _search(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
         name = model.removeprefix("models/")
+        if is_local(name) and (not provider or provider in _MAKERS):
+            return unpriced("model_unknown")  # the maker of an open model does not sell what runs on Ollama
         try:
             return self._snapshot.find_provider_model(name, None, provider or None, None)
         except LookupError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.prices.reasons import Unpriced, unpriced
 from tracker.prices.tiers import FACTS
-from tracker.prices.units import COUNT_UNITS, known_units
+from tracker.prices.units import COUNT_UNITS, is_count, known_units
 
 _MAX_PARTS = 100
 
@@ -33,11 +33,23 @@ def read_parts(
     facts = {name: details[name] for name in FACTS if details.get(name) is not None}
     parts = [_part(entry, provider, facts) for entry in entries]
     found = [part for part in parts if part is not None]
+    if any(part is None for part in parts) and (invalid := _invalid_detail(entries)) is not None:
+        return unpriced("detail_invalid", invalid)
     if len(found) < len(parts) or any(
         sum(part.counts[name] for part in found) != counts[name] for name in ("input_tokens", "output_tokens")
     ):
         return unpriced("parts_invalid")
     return _with_common_units(found, details, model)
+
+
+def _invalid_detail(entries: list[object]) -> str | None:
+    """The first detail of a part that is no count."""
+    for entry in entries:
+        details = entry.get("details") if isinstance(entry, Mapping) else None
+        for name, value in details.items() if isinstance(details, Mapping) else ():
+            if name in known_units() and value is not None and not is_count(value):
+                return str(name)
+    return None
 
 
 def _part(entry: object, provider: str, facts: Mapping[str, Any]) -> Part | None:
@@ -49,14 +61,10 @@ def _part(entry: object, provider: str, facts: Mapping[str, Any]) -> Part | None
     counts = {name: given.get(name) or 0 for name in COUNT_UNITS}
     if any(type(count) is not int or count < 0 for count in counts.values()):
         return None
-    if any(name in known_units() and not _is_number(value) for name, value in details.items()):
+    if any(name in known_units() and value is not None and not is_count(value) for name, value in details.items()):
         return None
     own = entry.get("provider")
     return Part(own if isinstance(own, str) else provider, entry["model"], counts, {**facts, **details})
-
-
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _with_common_units(found: list[Part], details: Mapping[str, Any], model: str) -> list[Part] | Unpriced:

@@ -20,7 +20,7 @@ SENTENCES: Mapping[str, str] = {
     "detail_unknown": "The recorded usage contains {detail}, which the price list does not know.",
     "detail_invalid": "The recorded value of {detail} is not valid.",
     "details_contradict": "The recorded details contradict the token counts.",
-    "details_incomplete": "The usage does not state how many of the cached tokens are audio or images.",
+    "details_incomplete": "The usage does not state how many of the tokens are audio or images.",
     "usage_missing": "The call has no recorded usage.",
     "unit_missing": "The model is billed by {detail}, which is not recorded for the call.",
     "usage_inconsistent": "The provider's usage contradicts itself, or could not be read.",

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from tracker.prices.reasons import Unpriced, unpriced
+from tracker.sources.consistency import MAX_COUNT
 
 COUNT_UNITS: Mapping[str, str] = {
     "input_tokens": "input_tokens",
@@ -41,7 +42,9 @@ _LIKE_WHOLE_OF: Mapping[str, tuple[str, frozenset[str]]] = {
     "cache_image_read_tokens": ("cache_read_tokens", frozenset({"openai", "azure", "google"})),
     "cache_video_read_tokens": ("cache_read_tokens", frozenset({"google"})),
 }
+_OUTPUT_MODALITIES = frozenset({"output_image_tokens", "output_text_tokens", "output_audio_tokens"})
 _IMAGES = frozenset({"input_image_tokens", "cache_image_read_tokens"})
+_CACHED_MODALITIES = frozenset({"cache_audio_read_tokens", "cache_image_read_tokens", "cache_video_read_tokens"})
 # Details of providers that say how tokens came about; they change no price.
 INFORMATIVE = frozenset({"accepted_prediction_tokens", "rejected_prediction_tokens", "parts", "calls"})
 
@@ -61,24 +64,25 @@ def known_units() -> frozenset[str]:
 
 
 def read_units(details: Mapping[str, Any], facts: tuple[str, ...]) -> dict[str, int | float] | Unpriced:
-    """The counts among the details that are not 0, by genai-prices' names."""
+    """The counts among the details, by genai-prices' names; a 0 only of cached modalities, which prices need."""
     units: dict[str, int | float] = {}
     for name, value in details.items():
         if name in facts or name in INFORMATIVE or value is None:
             continue
-        count = _is_count(value)
+        count = is_count(value)
         if name not in known_units():
             if count and value:
                 return unpriced("detail_unknown", name)
         elif not count:
             return unpriced("detail_invalid", name)
-        elif value:
+        elif value or name in _CACHED_MODALITIES:
             units[name] = value
     return units
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+def is_count(value: object) -> bool:
+    """Whether a recorded detail is a count that a call can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 def priced_units(model_price: Any) -> dict[str, Any]:
@@ -89,9 +93,12 @@ def priced_units(model_price: Any) -> dict[str, Any]:
 
 def check_units(used: Mapping[str, int | float], priced: Mapping[str, Any], provider: str) -> Unpriced | None:
     """The first unit that was used and has no price; None if the list covers all of them."""
-    for unit in used:
-        if not _is_covered(unit, priced, provider):
+    for unit, count in used.items():
+        if count and not _is_covered(unit, priced, provider):
             return unpriced("detail_not_priced", unit)
+    # A model that makes images and text has a price for each: which of them the output is has to be recorded.
+    if "output_image_tokens" in priced and used.get("output_tokens") and _OUTPUT_MODALITIES.isdisjoint(used):
+        return unpriced("details_incomplete")
     return None
 
 

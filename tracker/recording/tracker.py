@@ -288,10 +288,12 @@ class Tracker:
             journal.wake()  # records came meanwhile
 
     def _record_captured(self, *, ending: bool = False) -> None:
-        """Record abandoned streams and, at the end, the background responses that were never retrieved."""
+        """Record abandoned streams and, at the end, calls without an end and responses that were never retrieved."""
         modules = sys.modules  # a process that captured no call has imported none of these
         if (abandoned := modules.get("tracker.recording.capture.abandoned")) is not None:
             abandoned.record_abandoned()
+            if ending:
+                abandoned.give_up_at_close(self)
         if ending and (later := modules.get("tracker.recording.capture.later")) is not None:
             later.record_never_retrieved(self)
 

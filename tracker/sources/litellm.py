@@ -12,17 +12,20 @@ Sources: docs.litellm.ai, custom callbacks; litellm/types/utils.py, CallTypes.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litellm.integrations.custom_logger import CustomLogger
 
+from tracker.recording.capture import abandoned
 from tracker.recording.capture.batches import BatchUsage
 from tracker.recording.capture.later import BackgroundResponse, LaterUsage
 from tracker.recording.capture.state import CallState, begin
 from tracker.recording.capture.streams import current
+from tracker.sources.answers import read
 from tracker.sources.litellm_call_types import BACKGROUND, BATCH, is_model_call, operation_of
 from tracker.sources.shapes import provider_named
 
@@ -30,6 +33,39 @@ if TYPE_CHECKING:
     import tracker
 
 _MAX_CALLS = 10_000
+_MAX_CALLS_OF_ONE_ID = 100
+# LiteLLM reports no end of a stream that its reader abandoned, nor of a cancelled call.
+_GIVE_UP_AFTER_S = 3600.0
+
+
+class _Open(NamedTuple):
+    """A call that LiteLLM began; the retries of a call share its start."""
+
+    state: CallState
+    start: str
+
+
+class _Success(NamedTuple):
+    """A call that LiteLLM reported as successful."""
+
+    call_type: str
+    response_id: str | None
+    counts: Mapping[str, int]
+    start: Any
+    end: Any
+
+    def is_bridge_of(self, other: _Success) -> bool:
+        """Whether both are one call that LiteLLM sent through the API of another call type."""
+        if self.call_type == other.call_type or not self._overlaps(other):
+            return False
+        if self.response_id is not None and self.response_id == other.response_id:
+            return True
+        return not self.counts or not other.counts or self.counts == other.counts
+
+    def _overlaps(self, other: _Success) -> bool:
+        if not all(isinstance(value, datetime) for value in (self.start, self.end, other.start, other.end)):
+            return True
+        return bool(self.start <= other.end and other.start <= self.end)
 
 
 # The base is read without its types, which take mypy minutes.
@@ -44,8 +80,8 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         super().__init__()
         self._recorder = recorder
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, CallState] = OrderedDict()
-        self._succeeded: OrderedDict[str, None] = OrderedDict()
+        self._open: OrderedDict[str, list[_Open]] = OrderedDict()
+        self._succeeded: OrderedDict[str, deque[_Success]] = OrderedDict()
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:  # noqa: ARG002  passed by name
         """Begin the call, in the context of the request to the provider."""
@@ -54,10 +90,18 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
             return
         state = begin(self._own(), _fields(kwargs), source="litellm")
         current.set(state)
+        start = str(kwargs.get("start_time"))
         with self._lock:
-            self._open[call_id] = state
-            while len(self._open) > _MAX_CALLS:  # calls that never ended
-                self._open.popitem(last=False)
+            calls = self._open.setdefault(call_id, [])
+            retried = [call for call in calls if call.start == start]
+            self._open[call_id] = [*(call for call in calls if call.start != start), _Open(state, start)]
+            evicted = self._open.popitem(last=False)[1] if len(self._open) > _MAX_CALLS else []
+        for call in retried:
+            call.state.discard()
+        for call in evicted:
+            call.state.give_up()
+        state.give_up_at_close = True
+        abandoned.open_call(state, give_up_after_s=_GIVE_UP_AFTER_S)
 
     def log_post_api_call(
         self,
@@ -68,9 +112,10 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
     ) -> None:
         """The request was sent: what this context does next is another call."""
         with self._lock:
-            state = self._open.get(str(kwargs.get("litellm_call_id")))
-        if state is not None:
-            state.accepts_inner = False
+            calls = self._open.get(str(kwargs.get("litellm_call_id")), [])
+            sent = [call for call in calls if call.start == str(kwargs.get("start_time"))] or calls
+        for call in sent:
+            call.state.accepts_inner = False
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Record a call that succeeded."""
@@ -98,8 +143,7 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         return self._recorder or tracker.shared()
 
     def _state(self, kwargs: Mapping[str, Any], start: Any, end: Any) -> CallState:
-        with self._lock:
-            state = self._open.pop(str(kwargs.get("litellm_call_id")), None)
+        state = self._take(str(kwargs.get("litellm_call_id")), start)
         if state is None or state.done:
             state = begin(self._own(), _fields(kwargs), source="litellm")
         state.fields = {**state.fields, **_fields(kwargs), "id": state.record_id}
@@ -107,13 +151,26 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
             state.set_interval(start, end)
         return state
 
+    def _take(self, call_id: str, start: Any) -> CallState | None:
+        """The open call with this id; of several the one that began closest to this time."""
+        with self._lock:
+            calls = [call for call in self._open.pop(call_id, []) if not call.state.done]
+            if not calls:
+                return None
+            elapsed_s = (datetime.now(start.tzinfo) - start).total_seconds() if isinstance(start, datetime) else 0.0
+            started_s = time.monotonic() - elapsed_s
+            taken = min(calls, key=lambda call: abs(call.state.started_s - started_s))
+            if rest := [call for call in calls if call is not taken]:
+                self._open[call_id] = rest
+        return taken.state
+
     def _finished(self, kwargs: Mapping[str, Any], response: Any, start: Any, end: Any) -> CallState | None:
         """The call that ended; None for a cache hit, an operation that calls no model, and a repeated event."""
         call_type = _call_type(kwargs)
         later = _later(call_type, response)
         if kwargs.get("cache_hit") or (later is None and not is_model_call(call_type, response)):
             return None
-        if later is None and self._is_repeated(kwargs):
+        if later is None and self._is_repeated(kwargs, response, start, end):
             return None
         state = self._state(kwargs, start, end)
         state.later = later
@@ -122,18 +179,28 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         state.set_response(response)
         return state
 
-    def _is_repeated(self, kwargs: Mapping[str, Any]) -> bool:
-        """Whether LiteLLM reports this call again: a bridged call ends as both kinds of call, with one call id."""
+    def _is_repeated(self, kwargs: Mapping[str, Any], response: Any, start: Any, end: Any) -> bool:
+        """Whether LiteLLM reports this call again: a bridged call ends as both kinds of call, with one call id.
+
+        A host may give several calls the same call id.
+        """
         call_id = kwargs.get("litellm_call_id")
         if not isinstance(call_id, str):
             return False
+        answer = read(response)
+        counts = {name: count for name, count in answer.counts.items() if count and name in _COMPARED}
+        success = _Success(_call_type(kwargs), answer.response_id, counts, start, end)
         with self._lock:
-            if call_id in self._succeeded:
+            earlier = self._succeeded.setdefault(call_id, deque(maxlen=_MAX_CALLS_OF_ONE_ID))
+            if any(success == known or success.is_bridge_of(known) for known in earlier):
                 return True
-            self._succeeded[call_id] = None
+            earlier.append(success)
             while len(self._succeeded) > _MAX_CALLS:
                 self._succeeded.popitem(last=False)
         return False
+
+
+_COMPARED = ("input_tokens", "output_tokens")
 
 
 def _call_type(kwargs: Mapping[str, Any]) -> str:

@@ -30,6 +30,8 @@ _BEDROCK_PREFIX = re.compile(
     r"(ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
     r"|stability|twelvelabs|writer|zai)\.(?=[a-z])"
 )
+# Ollama's tags: a size or `latest`, a variant, a quantization. Source: ollama.com/library.
+_OLLAMA_TAG = re.compile(r":(latest|(\d+x)?[\d.]+[bm])(-[a-z0-9_.-]+)?$")
 _BEDROCK_KINDS = ("foundation-model", "inference-profile")
 _LITELLM_ROUTES = re.compile(
     r"(bedrock/(converse/|invoke/|converse_like/)?([a-z]{2}(-[a-z]+)+-\d/)?|vertex_ai/|gemini/)"
@@ -133,7 +135,14 @@ def provider_of(model: str) -> str | None:
         return "google"
     if name.startswith("accounts/fireworks/"):
         return "fireworks"
+    if _OLLAMA_TAG.search(name) and not name.startswith("ft:"):
+        return None
     return next((provider for provider, words in PROVIDERS if name.startswith(words)), None)
+
+
+def is_local(model: str) -> bool:
+    """Whether a model's name has a tag of Ollama, such as deepseek-r1:8b: it runs on one's own machine."""
+    return _OLLAMA_TAG.search(model.lower()) is not None
 
 
 def hosted_by(name: object) -> str | None:

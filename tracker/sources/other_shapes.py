@@ -105,6 +105,28 @@ LANGCHAIN = Shape(
     "|output_token_details.priority",
 )
 
+# Pydantic AI's usage of a request, whatever provider is behind it: both sides inclusive.
+# Source: pydantic_ai/usage.py (RequestUsage), pydantic_ai/messages.py (ModelResponse).
+PYDANTIC_AI = Shape(
+    name="pydantic_ai",
+    provider=None,
+    usage="usage",
+    marks="cache_read_tokens|cache_write_tokens",
+    absent="prompt_tokens|cache_read_input_tokens|cache_creation_input_tokens|input_tokens_details|input_token_details",
+    counts={
+        "input_tokens": "input_tokens",
+        "output_tokens": "output_tokens",
+        "cache_read_input_tokens": "cache_read_tokens",
+        "cache_write_input_tokens": "cache_write_tokens",
+        "reasoning_output_tokens": "details.reasoning_tokens|details.thoughts_tokens",
+    },
+    details={
+        "input_audio_tokens": "input_audio_tokens",
+        "cache_audio_read_tokens": "cache_audio_read_tokens",
+        "output_audio_tokens": "output_audio_tokens",
+    },
+)
+
 # The AI SDK's own usage, version 6: both sides inclusive. Source: ai-sdk.dev, LanguageModelUsage.
 AI_SDK = Shape(
     name="ai_sdk",

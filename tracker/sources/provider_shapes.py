@@ -23,9 +23,12 @@ GEMINI = Shape(
         "reasoning_output_tokens": "thoughts_token_count",
     },
     details={
-        "input_audio_tokens": "prompt_tokens_details.AUDIO + tool_use_prompt_tokens_details.AUDIO",
-        "input_image_tokens": "prompt_tokens_details.IMAGE + tool_use_prompt_tokens_details.IMAGE",
-        "input_video_tokens": "prompt_tokens_details.VIDEO + tool_use_prompt_tokens_details.VIDEO",
+        "input_audio_tokens": "prompt_tokens_details.AUDIO|prompt_token_details.AUDIO"
+        " + tool_use_prompt_tokens_details.AUDIO",
+        "input_image_tokens": "prompt_tokens_details.IMAGE|prompt_token_details.IMAGE"
+        " + tool_use_prompt_tokens_details.IMAGE",
+        "input_video_tokens": "prompt_tokens_details.VIDEO|prompt_token_details.VIDEO"
+        " + tool_use_prompt_tokens_details.VIDEO",
         "cache_audio_read_tokens": "cache_tokens_details.AUDIO",
         "cache_image_read_tokens": "cache_tokens_details.IMAGE",
         "cache_video_read_tokens": "cache_tokens_details.VIDEO",

@@ -15,6 +15,7 @@ from tracker.sources.other_shapes import (
     LANGCHAIN,
     OCR,
     OLLAMA,
+    PYDANTIC_AI,
     TITAN,
     VERTEX_EMBEDDINGS,
 )
@@ -48,6 +49,7 @@ SHAPES: tuple[Shape, ...] = (
     CHAT,
     INTERACTIONS,
     COHERE,
+    PYDANTIC_AI,
     AI_SDK,
     CONVERSE,
     MESSAGES_TOTAL,
@@ -74,7 +76,7 @@ def _places(*shapes: Shape) -> tuple[tuple[Path, tuple[Shape, ...]], ...]:
 _RARE = (OLLAMA, TITAN, INVOKE, INVOKE_HEADERS, OCR, EMBEDDING_OBJECT)
 PLACES = _places(*(shape for shape in SHAPES if shape not in (*_RARE, VERTEX_EMBEDDINGS)))
 RARE_PLACES = _places(*_RARE)
-# A response has one of these fields if its usage is in one of RARE_PLACES or RARE_CONTAINERS.
+# A response has one of these fields if its usage is in one of RARE_PLACES or RARE_CONTAINERS, or if it may end a turn.
 RARE_FIELDS = frozenset(
     {
         "prompt_eval_count",
@@ -91,6 +93,8 @@ RARE_FIELDS = frozenset(
         "metadata",
         "model_usage",
         "modelUsage",
+        "server_content",
+        "serverContent",
     }
 )
 

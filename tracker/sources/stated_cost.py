@@ -18,8 +18,15 @@ _TICKS_PER_USD = 10**10  # xAI, docs.x.ai/developers/cost-tracking
 Cost = Decimal | float | int
 
 
-def stated_cost(raw_values: Mapping[str, Any], model: str | None) -> Cost | None:
+# Which providers state what they charge, and OpenRouter's other fields. Sources: see provider_shapes.COST_KEYS.
+_STATING = frozenset({"deepinfra", "openrouter", "perplexity", "x-ai"})
+_COMPANIONS = frozenset({"is_byok", "cost_details.upstream_inference_cost"})
+
+
+def stated_cost(raw_values: Mapping[str, Any], model: str | None, provider: str | None = None) -> Cost | None:
     """The call's cost, None if the response states none that can be trusted.
+
+    LiteLLM adds a `cost` that it computed to the usage of any provider; it does not count.
 
     A cost of 0 counts only for a call that the response marks as free, since gateways state 0 for what they do not
     know. A call with one's own key at OpenRouter costs what OpenRouter charges plus what the provider charges.
@@ -27,6 +34,8 @@ def stated_cost(raw_values: Mapping[str, Any], model: str | None) -> Cost | None
     if _KEYS.isdisjoint(raw_values):
         return None
     cost = raw_values.get("cost", raw_values.get("estimated_cost"))
+    if isinstance(raw_values.get("cost"), int | float | str | Decimal) and not _is_charged(raw_values, model, provider):
+        cost = raw_values.get("estimated_cost")
     if cost is not None and not isinstance(cost, int | float | str | Decimal):
         cost = _total_of(cost)
     ticks = amount(raw_values.get("cost_in_usd_ticks"), _MAX_COST_USD * _TICKS_PER_USD)
@@ -40,6 +49,11 @@ def stated_cost(raw_values: Mapping[str, Any], model: str | None) -> Cost | None
     if usd == 0 and own_key is not False and not (model or "").endswith(":free"):
         return None
     return usd
+
+
+def _is_charged(raw_values: Mapping[str, Any], model: str | None, provider: str | None) -> bool:
+    """Whether the sender of the response charges this cost; OpenRouter's models have their vendor in their name."""
+    return provider in _STATING or not _COMPANIONS.isdisjoint(raw_values) or "/" in (model or "")
 
 
 def _total_of(cost: object) -> object:

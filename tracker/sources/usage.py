@@ -37,6 +37,7 @@ def usage_of(
         "usage_raw": dict(answer.raw) if answer.raw else None,
         "usage_source": answer.usage_source,
         "usage_note": answer.note,
+        "calls": answer.calls if answer.calls > 1 else None,
     }
     metadata = {name: value for name, value in ours.items() if value is not None} | dict(fields.get("metadata", {}))
     given = {name: value for name, value in fields.items() if name not in {"model", "metadata"}}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tracker.sources.node_access import get, is_number, text
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
 # What the iterations of a message may be. Source: anthropic-sdk-python, types/beta/beta_iterations_usage.py.
 _SERVED = ("message", "fallback_message")
 
@@ -33,7 +33,7 @@ def iterations(value: object) -> Iterator[Iteration]:
     if isinstance(value, Mapping):
         for kind, usages in value.items():
             for usage in usages if isinstance(usages, list) else ():
-                yield Iteration(str(kind), None if kind in {"message", "compaction"} else _UNKNOWN, usage)
+                yield Iteration(str(kind), None if kind in {"message", "compaction"} else UNKNOWN, usage)
     elif isinstance(value, list | tuple):
         for entry in value:
             yield Iteration(text(entry, "type") or "", text(entry, "model"), entry)
@@ -53,7 +53,7 @@ def beside_the_totals(entries: list[Iteration]) -> tuple[list[Iteration], bool]:
 
 def _attempt(entry: Iteration) -> Iteration:
     # A declined attempt that names no model used the requested one, which the response does not state.
-    return entry._replace(model=entry.model or _UNKNOWN) if entry.kind == "message" else entry
+    return entry._replace(model=entry.model or UNKNOWN) if entry.kind == "message" else entry
 
 
 def combine(parts: list[Part], model: str | None) -> list[Part]:
@@ -86,7 +86,7 @@ def numbers_of(parts: list[Part]) -> dict[str, Any]:
 def as_metadata(parts: list[Part], model: str | None) -> list[dict[str, Any]]:
     """The parts as `metadata.usage.parts` has them."""
     return [
-        {"model": part.model or model or _UNKNOWN, "counts": dict(part.counts)}
+        {"model": part.model or model or UNKNOWN, "counts": dict(part.counts)}
         | ({"details": dict(part.details)} if part.details else {})
         for part in parts
     ]

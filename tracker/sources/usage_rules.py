@@ -36,6 +36,9 @@ _WORDS_NOT_RECORDED = {
 _GOOGLE_LIST_PRICE = frozenset({"ON_DEMAND", "TRAFFIC_TYPE_UNSPECIFIED"})
 _MAX_WORD_CHARS = 60
 _MAX_FIELDS = 1000
+_CACHED_MODALITIES = {
+    f"input_{modality}_tokens": f"cache_{modality}_read_tokens" for modality in ("audio", "image", "video")
+}
 # Which count contains a detail.
 _CONTAINED = {
     "input_": "input_tokens",
@@ -107,7 +110,10 @@ def _tree(paths: set[Path], above: Path = ()) -> Tree:
 
 
 def read_tree(node: object, tree: Tree, raw_values: dict[str, Any], *, additive: bool = False) -> None:
-    """Put the values of a usage object into `raw_values` by their keys; `additive` adds them to those known."""
+    """Put the values of a usage object into `raw_values` by their keys; `additive` adds them to those known.
+
+    A 0 does not replace a count: some senders end a stream with a usage object of zeros.
+    """
     fields = node if isinstance(node, dict) else pydantic_fields(node)
     if fields is None or len(fields) > _MAX_FIELDS:
         fields = {name: follow(node, (name,)) for name in {step.name for step in tree.values()}}
@@ -116,8 +122,13 @@ def read_tree(node: object, tree: Tree, raw_values: dict[str, Any], *, additive:
         if value is None or (step := tree.get(name)) is None or (name != step.name and step.name in fields):
             continue
         if step.key is not None:
-            known = raw_values.get(step.key) if additive else None
-            raw_values[step.key] = known + value if type(known) is int and type(value) is int else value
+            known = raw_values.get(step.key)
+            if known and (value == 0 or value == "0"):
+                pass
+            elif additive and type(known) is int and type(value) is int:
+                raw_values[step.key] = known + value
+            else:
+                raw_values[step.key] = value
         if step.below and not isinstance(value, str | int | float):
             read_tree(value, step.below, raw_values, additive=additive)
 
@@ -162,6 +173,8 @@ def details_of(
                 details[name] = value
         except CountError as error:
             problem = problem or error.code
+    if details and counts is not None and counts.get("cache_read_input_tokens"):
+        details |= _stated_zeros(rules, raw_values, details)
     if (
         details
         and counts is not None
@@ -174,6 +187,16 @@ def details_of(
             if (word := _word(name, keys, raw_values)) is not None:
                 details[name] = word
     return details, problem
+
+
+def _stated_zeros(rules: Rules, raw_values: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, int]:
+    """The modalities of which the usage states that nothing was cached: without them, cached tokens have no price."""
+    return {
+        cached: 0
+        for name, cached in _CACHED_MODALITIES.items()
+        if name in details and cached not in details
+        if any(raw_values.get(key) == 0 for choices in rules.details.get(cached, ()) for key in choices)
+    }
 
 
 def _number(terms: tuple[tuple[str, ...], ...], raw_values: Mapping[str, Any]) -> Any:

@@ -101,6 +101,13 @@ def record_abandoned() -> None:
         call.finish_now(error, broken_off=True)
 
 
+def give_up_at_close(recorder: object) -> None:
+    """Record the open calls of this Tracker whose end nobody may report."""
+    for call, _ in tuple(_open.values()):
+        if getattr(call, "give_up_at_close", False) and getattr(call, "recorder", None) is recorder:
+            call.give_up()
+
+
 def wake() -> None:
     """Start the worker unless it runs; not for finalizers."""
     global _worker

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from tracker.recording.capture.later import LaterUsage, derived_id, pending_of
+from tracker.sources.answer_sums import add_answers
 from tracker.sources.answers import Answer, follow, get, read
 from tracker.sources.usage import usage_of
 from tracker.usage import TokenUsage
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 _MAX_LINES = 20_000
 _MAX_BATCHES = 100
 _FINAL_BATCH_STATUSES = frozenset({"completed", "expired", "cancelled", "failed"})
-_BATCH_COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-)
 
 
 class BatchUsage(LaterUsage):
@@ -110,14 +104,14 @@ def batch_row(
 
 
 class _Lines:
-    """Adds up the lines of a batch's results."""
+    """Adds up the lines of a batch's results; a line whose usage has a problem marks the sum."""
 
     def __init__(self) -> None:
         self._answers: list[Answer] = []
 
     def add(self, line: object) -> None:
         answer = read(line)
-        if any(answer.counts.values()):
+        if any(answer.counts.values()) or answer.usage_source is not None:
             self._answers.append(answer)
 
     def total(self, batches: Batches | None) -> BatchTotal | None:
@@ -125,14 +119,8 @@ class _Lines:
         answers = [answer for answer in self._answers if batches is None or not batches.has_line(answer)]
         if not answers:
             return None
-        counts = {name: sum(answer.counts.get(name, 0) for answer in answers) for name in _BATCH_COUNTS}
-        details: dict[str, Any] = {}
-        for answer in answers:
-            for name, value in answer.details.items():
-                if isinstance(value, int | float):
-                    details[name] = details.get(name, 0) + value
         ids = frozenset(answer.response_id for answer in answers if answer.response_id is not None)
-        return BatchTotal(len(answers), answers[0]._replace(counts=counts, details=details, problem=None), ids)
+        return BatchTotal(len(answers), add_answers(answers)._replace(failure=None, calls=1), ids)
 
 
 def is_batch_line(answer: Answer) -> bool:

@@ -72,6 +72,7 @@ class CallState:
         self.answer = Answer()
         self.later: later.LaterUsage | None = None
         self.accepts_inner = True
+        self.give_up_at_close = False
         self.started_s = time.monotonic()
         self._ended_s: float | None = None
         self._fixed_interval = False
