@@ -293,7 +293,10 @@ DECLARE
     tracker_new integer := 0;
     tracker_rows integer;
     tracker_refused json[] := '{{}}';
-    tracker_names text[] := '{{"","","",""}}';
+    tracker_constraint text;
+    tracker_column text;
+    tracker_table text;
+    tracker_datatype text;
 BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;  -- a deferred one would refuse the whole batch at its commit
     FOR tracker_document IN SELECT value FROM json_array_elements(tracker_batch -> 'documents') LOOP
@@ -305,11 +308,11 @@ BEGIN
             IF SQLSTATE !~ '^({classes})' THEN
                 RAISE;
             END IF;
-            GET STACKED DIAGNOSTICS tracker_names[1] = CONSTRAINT_NAME, tracker_names[2] = COLUMN_NAME,
-                tracker_names[3] = TABLE_NAME, tracker_names[4] = PG_DATATYPE_NAME;
+            GET STACKED DIAGNOSTICS tracker_constraint = CONSTRAINT_NAME, tracker_column = COLUMN_NAME,
+                tracker_table = TABLE_NAME, tracker_datatype = PG_DATATYPE_NAME;
             tracker_refused := tracker_refused || json_build_object('number', tracker_number, 'sqlstate', SQLSTATE,
-                'constraint', tracker_names[1], 'column', tracker_names[2], 'table', tracker_names[3],
-                'datatype', tracker_names[4]);
+                'constraint', tracker_constraint, 'column', tracker_column, 'table', tracker_table,
+                'datatype', tracker_datatype);
         END;
         tracker_number := tracker_number + 1;
     END LOOP;
