@@ -170,7 +170,6 @@ class Delivery:
             self._pool.release(lease)
             if not self._may_have_changed(attempts.error, target):
                 raise attempts.error.copy() from None
-            attempts.retry_count += 1
             return self._attempt(work, deadline, attempts)
         except BaseException:
             self._pool.discard(lease)
