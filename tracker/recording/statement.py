@@ -278,16 +278,20 @@ def _each(target: Target, missing: frozenset[str]) -> str:
     """The insert in a loop of PL/pgSQL. The data is a setting of the transaction: no text of it is part of the code."""
     insert_one = _waiting(target, missing) % {
         "documents": "json_build_array(tracker_document)",
-        "own_instances": "(tracker_batch ->> 'own_instances')",
-        "zone": "(tracker_batch ->> 'zone')",
-        "connection_ms": "(tracker_batch ->> 'connection_ms')::real",
-        "retry_count": "(tracker_batch ->> 'retry_count')::integer",
+        "own_instances": "tracker_own_instances",
+        "zone": "tracker_zone",
+        "connection_ms": "tracker_connection_ms",
+        "retry_count": "tracker_retry_count",
     }
     classes = "|".join(RECORD_CLASSES)
     return f"""SELECT set_config('tracker.batch', %(batch)s, true); DO $tracker$
 #variable_conflict use_column
 DECLARE
     tracker_batch json := current_setting('tracker.batch')::json;
+    tracker_own_instances text := tracker_batch ->> 'own_instances';  -- once: each access parses the whole document
+    tracker_zone text := tracker_batch ->> 'zone';
+    tracker_connection_ms real := (tracker_batch ->> 'connection_ms')::real;
+    tracker_retry_count integer := (tracker_batch ->> 'retry_count')::integer;
     tracker_document json;
     tracker_number integer := 0;
     tracker_new integer := 0;
