@@ -329,6 +329,86 @@ def test_a_deployed_runtime_has_no_embedded_database(monkeypatch, capsys):
     assert "platform vercel" in capsys.readouterr().err
 
 
+# --- a file that is no outbox -------------------------------------------------------------------------------------
+
+
+def contents(directory: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None for path in directory.rglob("*")
+    }
+
+
+def foreign_database(path: Path, *, journal: str = "delete", leave_log: bool = False, tables: bool = True) -> None:
+    """A database of another program; with `leave_log` as a program leaves it that was killed."""
+    made = path.with_name("made.db")
+    with closing(sqlite3.connect(made)) as database:
+        database.execute(f"PRAGMA journal_mode = {journal}")
+        database.execute("PRAGMA user_version = 7")
+        if tables:
+            database.execute("CREATE TABLE records (id TEXT, document TEXT)")
+            database.execute("INSERT INTO records VALUES ('1', '{}')")
+        database.commit()
+        if leave_log:
+            Path(f"{path}-wal").write_bytes(Path(f"{made}-wal").read_bytes())
+        path.write_bytes(made.read_bytes())
+    for part in path.parent.glob("made.db*"):
+        part.unlink()
+
+
+FOREIGN = {
+    "empty": lambda path: path.touch(),
+    "damaged-empty": lambda path: path.touch(),
+    "text": lambda path: path.write_text("id,model\n1,gpt-4o\n"),
+    "damaged-text": lambda path: path.write_text("id,model\n1,gpt-4o\n"),
+    "locked text": lambda path: (path.write_text("notes\n" * 900), path.with_name(path.name + ".lock").touch()),
+    "one byte": lambda path: path.write_bytes(b"\0"),
+    "zeros": lambda path: path.write_bytes(bytes(8192)),
+    "header only": lambda path: path.write_bytes(b"SQLite format 3\0"),
+    "directory": lambda path: path.mkdir(),
+    "fifo": lambda path: os.mkfifo(path),
+    "database": lambda path: foreign_database(path),
+    "database without tables": lambda path: foreign_database(path, tables=False),
+    "database in wal mode": lambda path: foreign_database(path, journal="wal"),
+    "database with a log": lambda path: foreign_database(path, journal="wal", leave_log=True),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_drain_leaves_a_file_that_is_no_outbox_unchanged(kind, tmp_path, capsys, proxy, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", proxy.url)
+    directory = tmp_path / "theirs"
+    directory.mkdir()
+    path = directory / ("a.db.damaged-1" if kind.startswith("damaged") else "a # file?.db")
+    FOREIGN[kind](path)
+    before = contents(directory)
+    assert main(["outbox", "drain", "--from", str(path)]) == 1
+    assert contents(directory) == before
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert str(path) in line
+    assert "left unchanged" in line
+
+
+@pytest.mark.parametrize("with_id", [True, False], ids=["with our id", "of a version without an id"])
+def test_drain_takes_an_outbox_whose_process_was_killed(with_id, left_behind, tmp_path, capsys, database_url):
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(left_behind())) as database:
+        if not with_id:
+            database.execute("PRAGMA application_id = 0")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("CREATE TABLE more (one)")  # so that there is a log
+        for suffix in ("", "-wal"):
+            Path(f"{copy}{suffix}").write_bytes(Path(f"{left_behind_path(database)}{suffix}").read_bytes())
+    assert main(["outbox", "drain", "--from", str(copy)]) == 0
+    assert capsys.readouterr().out.startswith("3 records delivered")
+    assert count(database_url) == 3
+
+
+def left_behind_path(database: sqlite3.Connection) -> str:
+    return str(database.execute("PRAGMA database_list").fetchone()[2])
+
+
 # --- a damaged outbox ---------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@
         ├── TransientError            passes by itself: tried again
         ├── SetupError                passes when a person acts: table, right, password
         └── RecordError               this record will never be accepted: correct the record
+            └── TableError            the table refuses it until a person corrects the table: the record waits
 
 `record` raises none of the database errors: it returns an outcome. Commands print the error's text as their one line.
 """
@@ -56,6 +57,7 @@ class DatabaseError(TrackerError):
 
     `code` is a stable word for programs ("password_wrong"), `sentence` says what happened, `remedy` what to do,
     `sqlstate` is the server's code where it gave one. None of them holds the driver's text or a secret.
+    `blamed` is the constraint, column or table that the server names.
     `server_words` is what an unknown refusal of a login says, masked; the error's text shows it, an alert doesn't.
     """
 
@@ -67,12 +69,14 @@ class DatabaseError(TrackerError):
         sqlstate: str | None = None,
         *,
         server_words: str | None = None,
+        blamed: str | None = None,
     ) -> None:
         self.code = code
         self.sentence = sentence
         self.remedy = remedy
         self.sqlstate = sqlstate
         self.server_words = server_words
+        self.blamed = blamed
         super().__init__(f"{self.cause} {remedy}".strip())
 
     @property
@@ -96,3 +100,12 @@ class SetupError(DatabaseError):
 
 class RecordError(DatabaseError):
     """The database will never take this record: a constraint or a value it can't hold."""
+
+    @property
+    def kind(self) -> tuple[str, str] | None:
+        """What refusals with the same cause have in common; None where the server gave no SQLSTATE."""
+        return (self.sqlstate, self.blamed or "") if self.sqlstate else None
+
+
+class TableError(RecordError):
+    """The table refuses records of this kind until a person corrects the table. The records wait; others continue."""

@@ -15,6 +15,7 @@ from tracker.database.locate import locate
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError
 from tracker.recording.outbox import Outbox
+from tracker.recording.outbox_check import require_outbox
 from tracker.recording.places import (
     DAMAGED,
     UNASSIGNED,
@@ -129,6 +130,7 @@ def _sources(source: Path | None, own: Path, found: Settings, url: DatabaseUrl, 
     if source is None:
         unassigned = _unassigned(found, url, embedded=embedded)
         return [*with_second(own), *(with_second(unassigned) if unassigned else [])]
+    require_outbox(source)
     if DAMAGED not in source.name:
         return [source]
     from tracker.recording.emptying import restore

@@ -17,6 +17,7 @@ from tracker import threads
 from tracker.database.failures import (
     MISSING_RIGHT,
     REPLICA_IDENTITY,
+    Blame,
     explain_connect,
     explain_identity,
     explain_right,
@@ -287,16 +288,16 @@ def translate(
     """
     broken = connection is not None and connection.closed != 0
     if not isinstance(error, psycopg2.Error):
-        return explain_statement(None, None, broken=broken, name=type(error).__name__)
+        return explain_statement(None, Blame(), broken=broken, name=type(error).__name__)
     diag = error.diag
     if error.pgcode == MISSING_RIGHT and statement:
         # As everywhere the driver's text is only matched; in another language it tells nothing.
         return explain_right(statement, schema_closed="for schema" in (diag.message_primary or ""))
     if diag.source_function == REPLICA_IDENTITY:
         return explain_identity(table_in(statement or ""))
-    named = diag.constraint_name or diag.column_name or diag.table_name
+    blame = Blame(diag.constraint_name, diag.column_name, diag.table_name, diag.datatype_name)
     lost = broken or (error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError))
-    return explain_statement(error.pgcode, named, broken=lost, name=type(error).__name__)
+    return explain_statement(error.pgcode, blame, broken=lost, name=type(error).__name__)
 
 
 def execute(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
+from tracker.errors import DatabaseError, RecordError, SetupError, TableError, TransientError
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -100,6 +100,62 @@ _RECORD: dict[str, str] = {
     "54": "value_refused",
     "P0001": "constraint_violated",
 }
+RECORD_CLASSES = tuple(_RECORD)
+"""The SQLSTATEs, or their first characters, of refusals that concern single records."""
+
+
+class Blame(NamedTuple):
+    """What the server names in a refusal."""
+
+    constraint: str | None = None
+    column: str | None = None
+    table: str | None = None
+    datatype: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        return self.constraint or self.column or self.table
+
+
+_NOT_NULL, _CHECK = "23502", "23514"
+
+
+def _explain_refusal(code: str, sqlstate: str, blame: Blame) -> RecordError:
+    """A missing value or partition is the table's set-up: no value that a caller could give would be accepted."""
+    if sqlstate == _NOT_NULL and (blame.column or blame.datatype):
+        named = f"The column {blame.column} of token_usage" if blame.column else f"A column of type {blame.datatype}"
+        return TableError(
+            "value_required",
+            f"{named} takes no NULL, and the record has no value for it.",
+            "Give the column a default, or drop its NOT NULL: the record waits until then.",
+            sqlstate,
+            blamed=blame.name or blame.datatype,
+        )
+    # A CHECK names its constraint. A missing partition names the table only.
+    if sqlstate == _CHECK and blame.table and not blame.constraint:
+        return TableError(
+            "partition_missing",
+            f"The partitioned table {blame.table} has no partition for the record.",
+            "Create the partition, or a default one: the record waits until then.",
+            sqlstate,
+            blamed=blame.table,
+        )
+    about = f" ({blame.name})" if blame.name else ""
+    sentence = f"The table refused the record{about}: SQLSTATE {sqlstate}."
+    return RecordError(code, sentence, "Correct the value, or the table's constraint.", sqlstate, blamed=blame.name)
+
+
+def explain_kind(error: RecordError) -> TableError:
+    """The error for records of which so many were refused for one reason that the table is the cause."""
+    if isinstance(error, TableError):
+        return error.copy()
+    return TableError(
+        "refused_kind",
+        f"{error.sentence} Many records are refused for this reason.",
+        "Correct the table's constraint, or the values: records of this kind wait and are retried.",
+        error.sqlstate,
+        blamed=error.blamed,
+    )
 
 
 def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseError:
@@ -161,18 +217,17 @@ def explain_identity(table: str | None) -> SetupError:
 
 
 def explain_statement(
-    sqlstate: str | None, named: str | None, *, broken: bool = False, name: str = "error"
+    sqlstate: str | None, blame: Blame, *, broken: bool = False, name: str = "error"
 ) -> DatabaseError:
-    """The error for a statement that failed; `named` is the constraint, column or table the server blames."""
+    """The error for a statement that failed; `blame` is what the server names."""
     state = sqlstate or ""
-    about = f" ({named})" if named else ""
+    about = f" ({blame.name})" if blame.name else ""
     for prefix, (code, sentence, remedy) in _SETUP.items():
         if state.startswith(prefix):
             return SetupError(code, sentence, remedy, sqlstate)
     for prefix, code in _RECORD.items():
         if state.startswith(prefix):
-            sentence = f"The table refused the record{about}: SQLSTATE {sqlstate}."
-            return RecordError(code, sentence, "Correct the value, or the table's constraint.", sqlstate)
+            return _explain_refusal(code, state, blame)
     for prefix, (code, sentence) in _TRANSIENT.items():
         if state.startswith(prefix):
             return TransientError(code, sentence, "It passes by itself.", sqlstate)

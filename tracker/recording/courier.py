@@ -32,6 +32,10 @@ class Client(Protocol):
     def round_s(self) -> float:
         """How long one round may take, in seconds."""
 
+    @property
+    def retry_in_s(self) -> float | None:
+        """In how many seconds a round is needed although `deliver` returned False; None without a need."""
+
     def deliver(self, deadline: float) -> bool | None:
         """Deliver; True when more waits, False when nothing does, None when another process is at it."""
 
@@ -52,6 +56,7 @@ class Courier:
     def reset(self) -> None:
         """Begin anew, also in a forked child, where the thread is gone."""
         self._clients: dict[object, Client] = {}
+        self._later: dict[object, tuple[Client, float]] = {}
         self._bell = Bell()
         self._thread = OneThread(self._run, "tracker-delivery")
         self._hurry = False
@@ -75,6 +80,9 @@ class Courier:
         """This one delivers nothing more."""
         if self._clients.get(client.key) is client:
             self._clients.pop(client.key, None)
+        later = self._later.get(client.key)
+        if later and later[0] is client:
+            self._later.pop(client.key, None)
 
     def stop(self) -> None:
         """End the thread after its present round."""
@@ -85,19 +93,27 @@ class Courier:
         try:
             while self._asleep() and self._thread.is_current():
                 self._wait(GATHER_S)
-                while self._clients and not self._stopping and self._once():
+                while self._due() and not self._stopping and self._once():
                     pass
         finally:
             self._thread.resign()
-            if self._clients and not self._stopping:  # a record came in the meantime
+            if (self._clients or self._later) and not self._stopping:  # a record came in the meantime
                 self._thread.ensure()
 
     def _asleep(self) -> bool:
         """Wait for something to do; False when there was nothing for a while, or nothing is to be done any more."""
         end = time.monotonic() + _LINGER_S
-        while not self._clients and not self._stopping and time.monotonic() < end:
-            self._bell.wait(min(_LOOK_S, end - time.monotonic()))
+        while not self._due() and not self._stopping and (self._later or time.monotonic() < end):
+            self._bell.wait(min([_LOOK_S, *(max(0.0, at - time.monotonic()) for _, at in list(self._later.values()))]))
         return bool(self._clients) and not self._stopping
+
+    def _due(self) -> bool:
+        """Whether a client has a round to do."""
+        for key, (client, at) in list(self._later.items()):
+            if at <= time.monotonic():
+                self._later.pop(key, None)
+                self._clients.setdefault(key, client)
+        return bool(self._clients)
 
     def _once(self) -> bool:
         """One round of each client; whether another is needed."""
@@ -115,6 +131,10 @@ class Courier:
             busy = busy or more is None
             if more is not False:
                 self._clients.setdefault(key, client)
+            elif (retry_in_s := client.retry_in_s) is not None:
+                self._later[key] = (client, time.monotonic() + retry_in_s)
+            else:
+                self._later.pop(key, None)
         if errors:
             self._pause_s = min(_LONGEST_WAIT_S, self._pause_s * 2 or 0.1)
             self._wait(self._pause_s * _DICE.uniform(0.5, 1))

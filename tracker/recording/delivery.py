@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from tracker.database.driver import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
-from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 from tracker.recording.log import warn_once
-from tracker.recording.statement import Arrival, Target, absent, insert, insert_waiting, is_stored
+from tracker.recording.refused_kinds import RefusedKinds
+from tracker.recording.statement import Arrival, Sorted, Target, absent, insert, insert_each, insert_waiting, is_stored
 from tracker.threads import fork_gate
 
 T = TypeVar("T")
@@ -22,6 +23,9 @@ _LONGEST_WAIT_S = 2.0
 # The states of a session that a statement can put right for itself, in its own transaction: another client of the
 # pooler left it read-only, or with a time limit of its own.
 _CURABLE = {"25006", "57014"}
+# A refusal may mean that the table changed: it is read again, but not for each of many bad records.
+_READ_AGAIN_S = 10.0
+_VALUE_CLASSES = ("22", "23")
 
 
 class Attempts:
@@ -44,6 +48,8 @@ class Delivery:
         self._schema = schema
         self._max_retries = max_retries
         self._target: Target | None = None
+        self._read_again_at = float("-inf")
+        self.kinds = RefusedKinds()
 
     def deliver(
         self,
@@ -94,6 +100,15 @@ class Delivery:
 
         return self._attempt(write, deadline, attempts)
 
+    def deliver_each(self, documents: Sequence[str], arrival: Arrival, deadline: float, attempts: Attempts) -> Sorted:
+        """Store records that waited each by itself, in one statement. Raises `DatabaseError`."""
+
+        def write(lease: Lease, target: Target, cure: str) -> Sorted:
+            timed = arrival._replace(connection_ms=lease.connection_ms)
+            return insert_each(lease.connection, target, documents, timed, cure)
+
+        return self._attempt(write, deadline, attempts)
+
     def absent(self, ids: Sequence[str], deadline: float) -> set[str]:
         """Which of these ids have no row, though their inserts were taken. Raises `DatabaseError`."""
         return self._attempt(lambda lease, target, _: absent(lease.connection, target, ids), deadline, Attempts())
@@ -134,6 +149,7 @@ class Delivery:
 
     def _attempt(self, work: Work[T], deadline: float, attempts: Attempts) -> T:
         attempts.connection_ms = attempts.write_ms = None
+        target = self._target
         try:
             lease = self._pool.acquire(deadline)
         except DatabaseError as error:
@@ -143,7 +159,7 @@ class Delivery:
             attempts.connection_ms = lease.connection_ms
             with lease.deadline(deadline):
                 cure = _cure(attempts.error, deadline)
-                target = self._target or self._learn(lease, cure)
+                target = target or self._learn(lease, cure)
                 started = time.perf_counter()
                 result = work(lease, target, cure)
             attempts.write_ms = elapsed_ms(started)
@@ -152,12 +168,27 @@ class Delivery:
             if isinstance(error, SetupError):
                 self._target = None  # the table may have changed: look again
             self._pool.release(lease)
-            raise attempts.error.copy() from None
+            if not self._may_have_changed(attempts.error, target):
+                raise attempts.error.copy() from None
+            return self._attempt(work, deadline, attempts)
         except BaseException:
             self._pool.discard(lease)
             raise
         self._pool.release(lease)
         return result
+
+    def _may_have_changed(self, error: DatabaseError, used: Target | None) -> bool:
+        """Whether a refusal is worth one more attempt, with the table as it is now."""
+        if not isinstance(error, RecordError) or not (error.sqlstate or "").startswith(_VALUE_CLASSES):
+            return False
+        if self._target is not used and self._target is not None:
+            return True  # another thread has read it since
+        now = time.monotonic()
+        if now - self._read_again_at < _READ_AGAIN_S:
+            return False
+        self._read_again_at = now
+        self._target = None
+        return True
 
     def _learn(self, lease: Lease, cure: str) -> Target:
         # Several threads may ask at first: cheaper than a lock, which a fork or a hanging server would leave held.

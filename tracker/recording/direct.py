@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.database import driver
 from tracker.database.driver import elapsed_ms
-from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError
+from tracker.database.failures import explain_kind
+from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.recording import log
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.outcome import Outcome
@@ -79,7 +80,7 @@ class DirectWriter:
             self._journal().wake()
         if not new:
             self._note_duplicate(row, deadline)
-        if self.behind:
+        if self.behind or ((journal := self._used_journal()) and not journal.threaded and journal.retry_is_due()):
             self._catch_up(deadline)
 
     def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts, down: DatabaseError | None) -> bool:
@@ -107,7 +108,8 @@ class DirectWriter:
             "attempts": attempts.retry_count + (attempts.error is not None),
             "elapsed_ms": elapsed_ms(started),
         }
-        if isinstance(error, RecordError):
+        error = self._of_table(error)
+        if isinstance(error, RecordError) and not isinstance(error, TableError):
             journal.set_aside(row, error)
             self.behind = True
             log.whole_record("failed", row, str(error), attempts.retry_count)
@@ -115,7 +117,8 @@ class DirectWriter:
         left_s = deadline - time.monotonic()
         budget_s = time.perf_counter() - started + left_s
         hurried = budget_s < _TELLING_S and error.code in _TOO_LATE
-        if attempts.error is not None and error.code not in _OUR_OWN and not hurried:
+        refused = isinstance(error, TableError)  # the database answers, and takes other records
+        if attempts.error is not None and error.code not in _OUR_OWN and not hurried and not refused:
             self._breaker.opens(error)
         row = {**row, "connection_ms": attempts.connection_ms, "retry_count": attempts.retry_count}
         try:
@@ -130,6 +133,15 @@ class DirectWriter:
             log.whole_record("queued", row, str(error), attempts.retry_count)
         journal.notices.alert(error.code, error.text_for_alerts, **details)
         return _outcome("queued", row, attempts, str(error))
+
+    def _of_table(self, error: DatabaseError) -> DatabaseError:
+        """The refusal as the table's fault where it is: then the record waits."""
+        if not isinstance(error, RecordError) or self._delivery is None:
+            return error
+        self._delivery.kinds.add(error)
+        if not self._delivery.kinds.is_systematic(error):
+            return error
+        return explain_kind(error)
 
     def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:
         """Tell the ledger at once or, if that fails, with the next delivery."""

@@ -9,9 +9,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from tracker.errors import DatabaseError, OutboxError, RecordError
+from tracker.database.failures import explain_kind
+from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.recording.delivery import Attempts, Delivery
 from tracker.recording.drain_lock import Turn
+from tracker.recording.held import Held
 from tracker.recording.ledger import entry, note_duplicates, write_alerts, write_entries, write_entries_if_allowed
 from tracker.recording.log import warn_once
 from tracker.recording.number_ranges import NumberRanges
@@ -27,26 +29,37 @@ BATCH_S = 30.0
 _MOST_INSTANCES = 10_000
 # Giving a large file's pages back takes seconds; others get their turn in between, and so does the next round.
 _SHRINKING_S = 0.25
+# What a database without PL/pgSQL answers: a feature, the language or a right is missing, or the syntax is unknown.
+_NO_LOOP = {"0A000", "42704", "42501", "42601"}
 
 
 class Drainer:
     """Delivers what waits in one outbox, batch by batch.
 
-    `on_set_aside` is told of each record that the database refuses: it stops nobody else's delivery.
+    A refused record delays no other one. `on_set_aside` is called with each that is set aside, `on_held` once with
+    each kind of refusal of which so many occur that the table is the cause: its records wait, and are retried with
+    backoff.
     """
 
     def __init__(
-        self, outbox: Outbox, delivery: Delivery, on_set_aside: Callable[[Waiting, RecordError], None]
+        self,
+        outbox: Outbox,
+        delivery: Delivery,
+        on_set_aside: Callable[[Waiting, RecordError], None],
+        on_held: Callable[[TableError], None] = lambda _: None,
     ) -> None:
         self.outbox = outbox
         self._delivery = delivery
         self._on_set_aside = on_set_aside
+        self._on_held = on_held
+        self.held = Held()
         self._failed_rounds = 0
         self._last_error: DatabaseError | None = None
         # Up to which number of a process all have a row or were told to the ledger as waiting.
         self._done_through: dict[str, int] = {}
         self._told: set[str] = set()
         self._indexed = False
+        self._each_works = True
         # How many records a batch holds; fewer after a failure, since a slow line may take no more in time.
         self._share = BATCH
         self.delivered = 0
@@ -55,10 +68,17 @@ class Drainer:
         """How many batches the database took."""
 
     def round(
-        self, own_instances: Sequence[str], deadline: float, limit: int = BATCH, batches: int = BATCHES
+        self,
+        own_instances: Sequence[str],
+        deadline: float,
+        limit: int = BATCH,
+        batches: int = BATCHES,
+        *,
+        retry: bool = False,
     ) -> bool | None:
         """Deliver a few batches; True when more waits, False when nothing does, None when another process is at it.
 
+        False also when only records wait that are `held`; with `retry` they are tried whatever their backoff is.
         Raises `DatabaseError` and `OutboxError`; then what wasn't delivered still waits.
         """
         with self.outbox.drainer() as turn:
@@ -71,7 +91,10 @@ class Drainer:
                 if not self._indexed:
                     self.outbox.add_index()
                     self._indexed = True
-                if self._batches(turn, own_instances, deadline, limit, batches):
+                self._retry_held(turn, own_instances, deadline, now=retry)
+                through = self._batches(turn, own_instances, deadline, limit, batches)
+                self._settle(turn)
+                if through:
                     self._tell(turn, _soon(deadline))
             except DatabaseError as error:
                 self._failed_rounds += 1
@@ -86,7 +109,10 @@ class Drainer:
             finally:
                 turn.end()
             self._failed_rounds, self._last_error = 0, None
-            return not self.outbox.empty()
+            return not self.outbox.empty() and not (through and self._only_held_wait())
+
+    def _only_held_wait(self) -> bool:
+        return bool(self.held) and not self._next(1) and not self.outbox.notes(1)
 
     def _batches(self, turn: Turn, own_instances: Sequence[str], deadline: float, limit: int, batches: int) -> bool:
         """Deliver batch after batch; whether that was all. While the server is at one, the next is read."""
@@ -109,12 +135,12 @@ class Drainer:
                 self.outbox.remove(arrived, turn)
             if full:
                 self._note_overtaken(turn, records, _soon(deadline))
-            arrived, records = records, following
+            arrived, records = [record for record in records if record.key not in self.held], following
         self.outbox.remove(arrived, turn)
         return not full
 
     def _next(self, limit: int, after: Waiting | None = None) -> list[Waiting]:
-        return self.outbox.waiting(min(limit, self._share), after, BATCH_SIZE * self._share // BATCH)
+        return self.outbox.waiting(min(limit, self._share), after, BATCH_SIZE * self._share // BATCH, self.held)
 
     def _is_full(self, records: Sequence[Waiting], limit: int) -> bool:
         size = sum(len(record.document) for record in records)
@@ -137,6 +163,10 @@ class Drainer:
         except RecordError as error:
             self._divide(turn, records, own_instances, deadline, error)
             return
+        self._arrived(turn, records, new, deadline)
+
+    def _arrived(self, turn: Turn, records: Sequence[Waiting], new: int, deadline: float) -> None:
+        """The database took these; fewer may be new."""
         if new < len(records):
             turn.renew()
             records = self._without_swallowed(records, deadline)
@@ -164,14 +194,69 @@ class Drainer:
         deadline: float,
         error: RecordError,
     ) -> None:
-        """One of these is refused: halve the batch until it stands alone."""
+        """One of these is refused: halve the batch until it is alone, or insert each by itself where many are."""
         if len(records) == 1:
-            turn.renew()
-            self._set_aside(records[0], error)
+            self._refused(records[0], error)
+            return
+        many = self.held.is_held(error.kind) or self._delivery.kinds.is_systematic(error)
+        if many and self._deliver_each(turn, records, own_instances, deadline):
             return
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):
             self._deliver(turn, half, own_instances, deadline)
+
+    def _deliver_each(
+        self, turn: Turn, records: Sequence[Waiting], own_instances: Sequence[str], deadline: float
+    ) -> bool:
+        """Deliver what the table takes of these in one transaction; False where that can't be done."""
+        if not self._each_works:
+            return False
+        turn.renew()
+        arrival = Arrival(own_instances, 0.0, self._failed_rounds)
+        try:
+            documents = [record.document for record in records]
+            found = self._delivery.deliver_each(documents, arrival, deadline, Attempts())
+        except RecordError:  # a document that is no JSON, which the halves tell apart
+            return False
+        except SetupError as error:
+            if error.sqlstate not in _NO_LOOP:
+                raise
+            self._each_works = False  # a database without PL/pgSQL
+            return False
+        for position, refusal in found.refused.items():
+            self._refused(records[position], refusal)
+        taken = [record for position, record in enumerate(records) if position not in found.refused]
+        self._arrived(turn, taken, found.new, deadline)
+        return True
+
+    def _refused(self, record: Waiting, error: RecordError) -> None:
+        self._delivery.kinds.add(error)
+        self.held.add(record, error)
+        if error.kind and self._delivery.kinds.is_systematic(error):
+            reason = explain_kind(error)
+            if self.held.hold(error.kind, reason):
+                self._on_held(reason)
+
+    def _retry_held(self, turn: Turn, own_instances: Sequence[str], deadline: float, *, now: bool) -> None:
+        """Try some records of each kind whose time has come; where the table takes one, all are delivered again."""
+        for kind in self.held.due(now=now):
+            records = self.outbox.find(self.held.take_sample(kind))
+            if records:
+                self._deliver(turn, records, own_instances, _soon(deadline))
+            taken = [record for record in records if record.key not in self.held]
+            self.outbox.remove(taken, turn)
+            if taken or not records:
+                self.held.release(kind)
+            else:
+                self.held.wait_longer(kind)
+
+    def _settle(self, turn: Turn) -> None:
+        """Set aside the records whose refusal concerns them alone."""
+        for record, error in self.held.take_single():
+            turn.renew()
+            self._set_aside(record, error)
+        for kind in self.held.end_round():
+            self._delivery.kinds.forget(kind)
 
     def _note_overtaken(self, turn: Turn, records: Sequence[Waiting], deadline: float) -> None:
         """Tell the ledger which earlier numbers still wait: ids needn't be in the order of numbers.

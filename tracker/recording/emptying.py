@@ -81,7 +81,8 @@ def _until_empty(drainer: Drainer, end: float) -> str | None:
         try:
             more = drainer.round((), end)
             if more is False:
-                return None
+                held = drainer.held.error
+                return str(held) if held else None
             error, pause = (_locked(drainer), _PAUSE_S) if more is None else (None, 0.0)
         except TransientError as trouble:
             error, pause = str(trouble), _PAUSE_S

@@ -86,8 +86,10 @@ class Journal:
 
     def _drainer(self, outbox: Outbox) -> Drainer:
         assert self._delivery is not None  # noqa: S101  for the type checker
-        found = self._drainers.get(outbox)
-        return found or self._drainers.setdefault(outbox, Drainer(outbox, self._delivery, self.notices.on_set_aside))
+        if found := self._drainers.get(outbox):
+            return found
+        made = Drainer(outbox, self._delivery, self.notices.on_set_aside, self.notices.on_held)
+        return self._drainers.setdefault(outbox, made)
 
     # --- taking records ---
 
@@ -161,9 +163,11 @@ class Journal:
         end = time.monotonic() + (min(timeout_s, _LAST_TRY_S) if hopeless else timeout_s)
         newest = self._newest()
         more: bool | None = False
+        retry = True
         while self._delivery and (self._left(newest) or self._notes_wait()):
             try:
-                more = self._round(end)
+                more = self._round(end, retry=retry)
+                retry = retry and more is None
                 if more is False:
                     break
                 pause = _BUSY_PAUSE_S if more is None else 0.0
@@ -227,7 +231,17 @@ class Journal:
         """The thread couldn't deliver."""
         self.notices.on_trouble(error, lasting_s)
 
-    def _round(self, deadline: float, **limits: int) -> bool | None:
+    @property
+    def retry_in_s(self) -> float | None:
+        """In how many seconds records that wait for a correction of the table are retried; None without such."""
+        times = [time_s for one in list(self._drainers.values()) if (time_s := one.held.retry_in_s()) is not None]
+        return min(times, default=None)
+
+    def retry_is_due(self) -> bool:
+        """Whether a call of ours should retry records that wait for a correction of the table."""
+        return self.retry_in_s == 0
+
+    def _round(self, deadline: float, *, retry: bool = False, **limits: int) -> bool | None:
         more: bool | None = False
         answered = False
         failed: OutboxError | None = None
@@ -236,7 +250,7 @@ class Journal:
                 drainer = self._drainer(outbox)
                 before = drainer.answers
                 try:
-                    left = drainer.round(shared.instances, deadline, **limits)
+                    left = drainer.round(shared.instances, deadline, retry=retry, **limits)
                 except OutboxError as error:  # the other file may be open
                     failed, left = error, True
                 answered = answered or drainer.answers > before
@@ -245,7 +259,7 @@ class Journal:
                 else:
                     self._busy_since.pop(outbox, None)
                 more = left if more is False else more
-            if more is False:
+            if more is False and self.retry_in_s is None:
                 self._emptied(shared)
         if answered:  # a round without anything to do says nothing about the database
             self._breaker.closes()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError
+from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.recording.alerts import Alerts
 from tracker.recording.drain import set_aside_entry
 from tracker.recording.ledger import entry
@@ -63,6 +63,10 @@ class Notices:
     def on_set_aside(self, record: Waiting, error: RecordError) -> None:
         self.note(set_aside_entry(record))
         self.alert("set_aside", f"{error} It is kept in the outbox: token-tracker outbox list.", record_id=record.id)
+
+    def on_held(self, error: TableError) -> None:
+        """The records of one kind wait."""
+        self.alert(error.code, error.text_for_alerts)
 
     def on_damage(self, aside: Any) -> None:
         self.alert(

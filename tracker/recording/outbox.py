@@ -7,8 +7,8 @@ database has it, so that a crash at any moment leads at worst to a second delive
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracker.recording.outbox_file import PATIENCE_S, OutboxFile
@@ -63,21 +63,39 @@ class Outbox(OutboxFile):
         """Make the record durable that `make` gives, which is called when no other thread can come in between."""
         self.do(lambda database: database.execute(_APPEND, (*make(), time.time())), patience_s)
 
-    def waiting(self, limit: int, after: Waiting | None = None, size: int = BATCH_SIZE) -> list[Waiting]:
-        """The next records, in the order of their ids, behind `after`; at most so many, and so many characters."""
+    def waiting(
+        self, limit: int, after: Waiting | None = None, size: int = BATCH_SIZE, without: Container[object] = ()
+    ) -> list[Waiting]:
+        """The next records, in the order of their ids, behind `after`; at most so many, and so many characters.
+
+        Those whose key is in `without` are left out.
+        """
         question = (
             "SELECT id, instance, sequence, document FROM records WHERE (id, instance, sequence) > (?, ?, ?)"
-            " ORDER BY id, instance, sequence LIMIT ?"
+            " ORDER BY id, instance, sequence"
         )
 
         def read(database: sqlite3.Connection) -> list[Waiting]:
-            found, left = [], size
-            for row in database.execute(question, (*(after.key if after else ("", "", 0)), limit)):
-                found.append(Waiting._make(row))
-                left -= len(row[3])
-                if left <= 0:
-                    break
+            found: list[Waiting] = []
+            left = size
+            with closing(database.execute(question, after.key if after else ("", "", 0))) as cursor:
+                for row in cursor if limit > 0 else ():
+                    if row[:3] in without:
+                        continue
+                    found.append(Waiting._make(row))
+                    left -= len(row[3])
+                    if left <= 0 or len(found) >= limit:
+                        break
             return found
+
+        return self.do(read)
+
+    def find(self, keys: Iterable[tuple[str, str, int]]) -> list[Waiting]:
+        """The records with these keys, as far as they wait."""
+        question = f"SELECT id, instance, sequence, document FROM records WHERE {_KEY}"  # noqa: S608  our own text
+
+        def read(database: sqlite3.Connection) -> list[Waiting]:
+            return [Waiting._make(row) for key in keys for row in database.execute(question, key)]
 
         return self.do(read)
 

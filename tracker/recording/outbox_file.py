@@ -25,12 +25,12 @@ except ImportError:  # a Python that was built without it
 T = TypeVar("T")
 
 # Says that a file is an outbox (sqlite.org, "PRAGMA application_id").
-_APPLICATION_ID = 0x746B7472
+APPLICATION_ID = 0x746B7472
 # Which numbers of a process wait is asked while a batch is on its way, however many records there are.
 _INDEX = "CREATE INDEX IF NOT EXISTS records_by_instance ON records (instance, sequence)"
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
-PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA application_id = {APPLICATION_ID};
 CREATE TABLE IF NOT EXISTS records (
     id TEXT NOT NULL, instance TEXT NOT NULL, sequence INTEGER NOT NULL,
     document TEXT NOT NULL, queued_at REAL NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, kind TEXT NOT NULL
 {drain_lock.TABLE};
 COMMIT;
 """
-_TABLES = {"records", "set_aside", "notes"}
+TABLES = {"records", "set_aside", "notes"}
 _ANYTHING = "EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM set_aside) OR EXISTS (SELECT 1 FROM notes)"
 # SQLite's primary result codes. A message could change, these can't.
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
@@ -224,8 +224,8 @@ class OutboxFile:
 
     def _begin(self, database: sqlite3.Connection) -> None:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        ours = database.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
-        if tables and not ours and not tables >= _TABLES:
+        ours = database.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        if tables and not ours and not tables >= TABLES:
             raise self._foreign()
         if not tables:  # only before the first table, and before WAL
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -236,7 +236,7 @@ class OutboxFile:
         database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         page_size = database.execute("PRAGMA page_size").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {self._max_mb * 1_000_000 // page_size}")
-        if not tables >= _TABLES:
+        if not tables >= TABLES:
             database.executescript(_SCHEMA)
             with self._locks.hold("lock"):  # the sign by which a damaged outbox is known
                 pass

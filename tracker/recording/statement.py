@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tracker import settings
 from tracker.database.driver import Connection, execute
-from tracker.database.failures import explain_statement
+from tracker.database.failures import RECORD_CLASSES, Blame, explain_statement
 from tracker.database.table import COLUMNS, Table, quote, read_table
 from tracker.errors import DatabaseError, RecordError
 
@@ -115,7 +115,7 @@ def _with_column(error: RecordError, target: Target, row: Row) -> DatabaseError:
     for name, limit in target.limits:
         value = row.get(name)
         if value is not None and (len(value) > limit if _TYPES[name] == "text" else abs(float(value)) >= limit):
-            return explain_statement(error.sqlstate, name)
+            return explain_statement(error.sqlstate, Blame(column=name))
     return error
 
 
@@ -138,21 +138,10 @@ def insert_waiting(
 
     Where columns take no NULL, one statement for each set of columns that must be left out. Raises `DatabaseError`.
     """
-    alike: dict[frozenset[str], list[str]] = {frozenset(): list(documents)}
-    if target.defaulted:
-        alike = {}
-        for document in documents:
-            missing = target.left_out(json.loads(document)) - _FILLED_ON_DELIVERY
-            alike.setdefault(missing, []).append(document)
-    own = f"{{{','.join(arrival.own_instances)}}}"
     count = 0
-    for missing, texts in alike.items():
-        parameters = {
-            **arrival._asdict(),
-            "own_instances": own,
-            "zone": target.zone,
-            "documents": f"[{','.join(texts)}]",
-        }
+    for missing, positions in _alike(target, documents).items():
+        texts = [documents[position] for position in positions]
+        parameters = {**_arrived(target, arrival), "documents": f"[{','.join(texts)}]"}
         try:
             count += execute(connection, target.durably + prefix + _waiting(target, missing), parameters)[0]
         except RecordError as error:
@@ -160,6 +149,58 @@ def insert_waiting(
                 raise
             raise _with_column(error, target, json.loads(texts[0])) from None
     return count
+
+
+def _alike(target: Target, documents: Sequence[str]) -> dict[frozenset[str], list[int]]:
+    """The documents' positions by the columns that an insert must leave out."""
+    if not target.defaulted:
+        return {frozenset(): list(range(len(documents)))}
+    alike: dict[frozenset[str], list[int]] = {}
+    for position, document in enumerate(documents):
+        missing = target.left_out(json.loads(document)) - _FILLED_ON_DELIVERY
+        alike.setdefault(missing, []).append(position)
+    return alike
+
+
+def _arrived(target: Target, arrival: Arrival) -> dict[str, Any]:
+    own = f"{{{','.join(arrival.own_instances)}}}"
+    return {**arrival._asdict(), "own_instances": own, "zone": target.zone}
+
+
+class Sorted(NamedTuple):
+    """What became of records that were inserted one by one: how many were new, and the refused ones by position."""
+
+    new: int
+    refused: dict[int, RecordError]
+
+
+def insert_each(
+    connection: Connection, target: Target, documents: Sequence[str], arrival: Arrival, prefix: str = ""
+) -> Sorted:
+    """Insert waiting records each in a subtransaction of its own, all in one statement. Raises `DatabaseError`.
+
+    A batch with many refused records would take two transactions for each of them otherwise.
+    """
+    new, refused = 0, {}
+    for missing, positions in _alike(target, documents).items():
+        texts = ",".join(documents[position] for position in positions)
+        batch = f'{json.dumps(_arrived(target, arrival))[:-1]}, "documents": [{texts}]}}'
+        statement = target.durably + prefix + _each(target, missing)
+        _, rows = execute(connection, statement, {"batch": batch})
+        found = json.loads(rows[0][0])
+        new += found["new"]
+        for one in found["refused"]:
+            position = positions[one["number"]]
+            refused[position] = _refusal(one, target, json.loads(documents[position]))
+    return Sorted(new, refused)
+
+
+def _refusal(found: Mapping[str, Any], target: Target, row: Row) -> RecordError:
+    blame = Blame(*(found[name] or None for name in ("constraint", "column", "table", "datatype")))
+    error = explain_statement(found["sqlstate"], blame)
+    assert isinstance(error, RecordError)  # noqa: S101  the statement catches no other class
+    named = _with_column(error, target, row)
+    return named if isinstance(named, RecordError) else error
 
 
 def is_stored(connection: Connection, target: Target, row: Row) -> bool:
@@ -230,6 +271,58 @@ def _waiting(target: Target, missing: frozenset[str]) -> str:
         f"INSERT INTO {target.name} ({', '.join(columns)}) SELECT {', '.join(values.get(c, c) for c in columns)}"  # noqa: S608
         f" FROM json_to_recordset(%(documents)s) AS record ({types}) ON CONFLICT (id) DO NOTHING"
     )
+
+
+@cache
+def _each(target: Target, missing: frozenset[str]) -> str:
+    """The insert in a loop of PL/pgSQL. The data is a setting of the transaction: no text of it is part of the code."""
+    insert_one = _waiting(target, missing) % {
+        "documents": "json_build_array(tracker_document)",
+        "own_instances": "tracker_own_instances",
+        "zone": "tracker_zone",
+        "connection_ms": "tracker_connection_ms",
+        "retry_count": "tracker_retry_count",
+    }
+    classes = "|".join(RECORD_CLASSES)
+    return f"""SELECT set_config('tracker.batch', %(batch)s, true); DO $tracker$
+#variable_conflict use_column
+DECLARE
+    tracker_batch json := current_setting('tracker.batch')::json;
+    tracker_own_instances text := tracker_batch ->> 'own_instances';  -- once: each access parses the whole document
+    tracker_zone text := tracker_batch ->> 'zone';
+    tracker_connection_ms real := (tracker_batch ->> 'connection_ms')::real;
+    tracker_retry_count integer := (tracker_batch ->> 'retry_count')::integer;
+    tracker_document json;
+    tracker_number integer := 0;
+    tracker_new integer := 0;
+    tracker_rows integer;
+    tracker_refused json[] := '{{}}';
+    tracker_constraint text;
+    tracker_column text;
+    tracker_table text;
+    tracker_datatype text;
+BEGIN
+    SET CONSTRAINTS ALL IMMEDIATE;  -- a deferred one would refuse the whole batch at its commit
+    FOR tracker_document IN SELECT value FROM json_array_elements(tracker_batch -> 'documents') LOOP
+        BEGIN
+            {insert_one};
+            GET DIAGNOSTICS tracker_rows = ROW_COUNT;
+            tracker_new := tracker_new + tracker_rows;
+        EXCEPTION WHEN OTHERS THEN
+            IF SQLSTATE !~ '^({classes})' THEN
+                RAISE;
+            END IF;
+            GET STACKED DIAGNOSTICS tracker_constraint = CONSTRAINT_NAME, tracker_column = COLUMN_NAME,
+                tracker_table = TABLE_NAME, tracker_datatype = PG_DATATYPE_NAME;
+            tracker_refused := tracker_refused || json_build_object('number', tracker_number, 'sqlstate', SQLSTATE,
+                'constraint', tracker_constraint, 'column', tracker_column, 'table', tracker_table,
+                'datatype', tracker_datatype);
+        END;
+        tracker_number := tracker_number + 1;
+    END LOOP;
+    PERFORM set_config('tracker.result',
+        json_build_object('new', tracker_new, 'refused', to_json(tracker_refused))::text, true);
+END $tracker$; SELECT current_setting('tracker.result')"""  # noqa: S608  our own text
 
 
 def stored_value(name: str, value: Any, zone: str | None) -> Any:

@@ -1,0 +1,46 @@
+"""Which refusals are so frequent that the table is their cause, not the single record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tracker.errors import RecordError, TableError
+
+LIMIT = 20
+WINDOW_S = 60.0
+_MOST_KINDS = 1000
+Kind = tuple[str, str]
+
+
+class RefusedKinds:
+    """Counts refusals by SQLSTATE and blamed constraint or column, for direct writes and deliveries together.
+
+    A kind is systematic from `LIMIT` refusals on, of which none is more than `WINDOW_S` later than the one before;
+    the refusals of a `TableError` are from the first one on. There is no lock: a lost count delays the limit by one.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts: dict[Kind, tuple[int, float]] = {}
+
+    def add(self, error: RecordError) -> None:
+        """Count a refusal."""
+        if error.kind is None:
+            return
+        if len(self._counts) >= _MOST_KINDS:
+            self._counts.clear()
+        count = LIMIT if isinstance(error, TableError) else self._count(error.kind) + 1
+        self._counts[error.kind] = (count, self._clock())
+
+    def is_systematic(self, error: RecordError) -> bool:
+        """Whether records that are refused like this wait for a correction of the table."""
+        return isinstance(error, TableError) or (error.kind is not None and self._count(error.kind) >= LIMIT)
+
+    def forget(self, kind: Kind) -> None:
+        """The table takes records of this kind again."""
+        self._counts.pop(kind, None)
+
+    def _count(self, kind: Kind) -> int:
+        count, counted_at = self._counts.get(kind, (0, 0.0))
+        return count if self._clock() - counted_at < WINDOW_S else 0
