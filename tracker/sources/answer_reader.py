@@ -18,6 +18,7 @@ from tracker.sources.response_fields import (
     ANTHROPIC_FIELDS,
     HOSTED_IDS,
     LAST_EVENTS,
+    MESSAGE_TYPES,
     failure_of,
     grounding_searches,
     is_batch_line,
@@ -26,6 +27,7 @@ from tracker.sources.response_fields import (
     langchain_tier,
     sum_of_embeddings,
     tool_calls,
+    usage_at,
 )
 from tracker.sources.shapes import (
     BATCHED,
@@ -191,7 +193,7 @@ class AnswerReader:
 
     def _note_messages(self, chunk: object, node: object) -> None:
         """Claude's Agent SDK states its usage by model too, which includes what its subagents used."""
-        self._is_message = self._is_message or not _MESSAGE_TYPES.isdisjoint((text(chunk, "type"), text(node, "type")))
+        self._is_message = self._is_message or not MESSAGE_TYPES.isdisjoint((text(chunk, "type"), text(node, "type")))
         if (usages := usage_parts.usages_by_model(get(node, "model_usage"))) is not None:
             self._by_model = usages
 
@@ -226,7 +228,7 @@ class AnswerReader:
 
     def _note_usage(self, node: object, fields: Mapping[str, Any] | None, places: Places) -> bool:
         for place, shapes in places:
-            usage = _usage_at(node, fields, place)
+            usage = usage_at(node, fields, place)
             if usage is None or isinstance(usage, str | int | float):
                 continue
             shape = self._shape
@@ -400,13 +402,3 @@ _TELLING = (
     *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path),
 )
 _RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects
-_MESSAGE_TYPES = frozenset({"message", "message_start", "message_delta"})
-
-
-def _usage_at(node: object, fields: Mapping[str, Any] | None, place: Path) -> Any:
-    if not place:
-        return node
-    if fields is None:
-        return get(node, place[0]) if len(place) == 1 else follow(node, place)
-    usage = fields.get(place[0])
-    return usage if usage is None or len(place) == 1 else follow(usage, place[1:])

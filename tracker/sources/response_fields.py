@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.sources.node_access import get, is_number, text
+from tracker.sources.node_access import Path, follow, get, is_number, text
 
 _BILLED_BY_RESPONSE = re.compile(r"gemini-[12]\.")
 # What OpenAI's servers did on behalf of the model, which costs extra. Source: developers.openai.com, pricing, tools.
@@ -32,6 +32,7 @@ ANTHROPIC_FIELDS = frozenset(
 )
 # Claude's ids say which platform served the message. Source: anthropic-sdk-python, AnthropicBedrock, AnthropicVertex.
 HOSTED_IDS = (("msg_bdrk_", "aws"), ("msg_vrtx_", "google"))
+MESSAGE_TYPES = frozenset({"message", "message_start", "message_delta"})
 LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 
 
@@ -95,3 +96,13 @@ def grounding_searches(node: object, model: str | None) -> int:
         queries += len([query for query in stated if query]) if isinstance(stated, list) else 0
     by_response = _BILLED_BY_RESPONSE.search(text(node, "model_version") or model or "") is not None
     return min(queries, 1) if by_response else queries
+
+
+def usage_at(node: object, fields: Mapping[str, Any] | None, place: Path) -> Any:
+    """What is at a place of a response; `fields` are those of a pydantic object."""
+    if not place:
+        return node
+    if fields is None:
+        return get(node, place[0]) if len(place) == 1 else follow(node, place)
+    usage = fields.get(place[0])
+    return usage if usage is None or len(place) == 1 else follow(usage, place[1:])
