@@ -256,7 +256,7 @@ class AnswerReader:
         if response_id is None or self._id is None or response_id == self._id:
             return False
         # Some servers give each chunk of a stream another id, and repeat the usage with each.
-        return kind != "chat.completion.chunk" or get(usage, "prompt_tokens") != self._found.get("prompt_tokens")
+        return kind != "chat.completion.chunk" or bool(get(usage, "prompt_tokens") != self._found.get("prompt_tokens"))
 
     def _close_response(self) -> None:
         """Add this response to the earlier ones, and begin the next."""
