@@ -132,6 +132,25 @@ def test_calls_that_use_no_tokens_are_not_recorded(clients, provider, stored):
     assert stored() == []
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The generate_(images|videos) method")
+def test_calls_that_are_billed_without_tokens_are_marked_rows(clients, provider, recorder, stored):
+    gpt, options = clients["openai"], gemini.HttpOptions(base_url=provider.url)
+    google = recorder.wrap(genai.Client(vertexai=True, api_key="k", http_options=options))
+    video = {"id": "video_1", "object": "video", "model": "sora-2", "status": "queued", "seconds": "4"}
+    for answer in (b"sound", {"created": 1, "data": []}, video, {"name": "operations/1"}):
+        provider.prepare(answer)
+    assert gpt.audio.speech.create(model="tts-1", voice="alloy", input="Hi").content
+    gpt.images.create_variation(model="dall-e-2", image=b"image")
+    assert gpt.videos.create(model="sora-2", prompt="A cat").id == "video_1"
+    google.models.generate_videos(model="veo-3.0-generate-001", prompt="A cat")
+    google.close()
+    rows = stored()
+    assert [row["model"] for row in rows] == ["tts-1", "dall-e-2", "sora-2", "veo-3.0-generate-001"]
+    assert {(row["metadata"]["usage_problem"], row["success"], row["cost"]) for row in rows} == {
+        ("usage_missing", True, None)
+    }
+
+
 def test_raw_responses_stay_what_they_are(clients, provider, stored):
     provider.prepare(ANSWERS["openai_chat: text"], ANSWERS["anthropic: text"])
     raw = clients["openai"].chat.completions.with_raw_response.create(model="gpt-4.1", messages=ASK)

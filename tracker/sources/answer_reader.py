@@ -383,9 +383,7 @@ class AnswerReader:
             return named
         if self._provider is not None or self._shape is None:
             return self._provider
-        if self._shape is MESSAGES and not self._is_anthropics(model):
-            return None
-        return self._shape.provider
+        return None if self._shape is MESSAGES and not self._is_anthropics(model) else self._shape.provider
 
     def _is_anthropics(self, model: str | None) -> bool:
         """Whether a usage object with Anthropic's names is Anthropic's: others use these names too."""
@@ -397,8 +395,5 @@ class AnswerReader:
 Places = tuple[tuple[Path, tuple[Shape, ...]], ...]
 
 _INNER_CONTAINERS = CONTAINERS[1:]
-_TELLING = (
-    "error",
-    *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path),
-)
+_TELLING = ("error", *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path))
 _RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.sources.answer_reader import Answer, AnswerReader
+from tracker.sources.answer_reader import AnswerReader
 from tracker.sources.consistency import Reread
 from tracker.sources.node_access import follow, get
+from tracker.sources.response_answer import Answer
 from tracker.sources.shapes import SHAPES
 
 __all__ = [

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker
 
 log = logging.getLogger("tracker")
-# The requests that use tokens, by the end of their path, and their operation by OpenTelemetry's name.
+# The requests that use a model, by the end of their path, and their operation by OpenTelemetry's name. Speech, videos
+# and variations of images are billed without tokens: their rows are marked with `usage_missing` and have no price.
 _ENDPOINTS = {
     "/chat/completions": "chat",
     "/responses": "chat",
@@ -41,6 +42,9 @@ _ENDPOINTS = {
     "/embeddings": "embeddings",
     "/images/generations": "generate_content",
     "/images/edits": "generate_content",
+    "/images/variations": "generate_content",
+    "/videos": "generate_content",
+    "/audio/speech": "generate_content",
     "/audio/transcriptions": "transcription",
     "/audio/translations": "transcription",
 }
@@ -50,6 +54,10 @@ _GEMINI = {
     "_generate_content": "chat",
     "_generate_content_stream": "chat",
     "_embed_content": "embeddings",
+    "_generate_images": "generate_content",
+    "_edit_image": "generate_content",
+    "_upscale_image": "generate_content",
+    "_generate_videos": "generate_content",
 }
 _GEMINI_PUBLIC = ("generate_content", "embed_content")
 _last: ContextVar[UUID | None] = ContextVar("tracker_last", default=None)
