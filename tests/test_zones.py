@@ -20,7 +20,10 @@ def modern(tmp_path, monkeypatch):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(source(name))
-    monkeypatch.setitem(sys.modules, "tzdata", None)  # and without the package
+    # And without the package; zoneinfo imports a package of it for each region.
+    for name in [name for name in sys.modules if name.startswith("tzdata.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tzdata", None)
     zoneinfo.reset_tzpath(to=[str(tmp_path)])
     zoneinfo.ZoneInfo.clear_cache()
     yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -90,7 +91,7 @@ def test_a_record_that_waits_is_never_called_lost(read, new_tracker, proxy, data
     recorder._breaker.closes()
     recorder._direct.behind = False  # the process is frozen before it catches up
     recorder.record(a_call())
-    recorder._journal.note_waiting(float("inf"))
+    recorder._journal._report_all_waiting(time.monotonic() + 5)
     run(database_url, "UPDATE token_usage SET recorded_at = now() - interval '1 hour'")
     found = read()
     assert (found.recorded, found.missing, found.waiting) == (2, 0, 1)

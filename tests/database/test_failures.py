@@ -14,7 +14,7 @@ from tracker.database import driver
 from tracker.database.driver import execute, translate
 from tracker.database.failures import explain_connect
 from tracker.database.url import clean
-from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
+from tracker.errors import DatabaseError, RecordError, SetupError, TableError, TransientError
 from tracker.recording.statement import Target, insert
 from tracker.usage import TokenUsage
 
@@ -241,19 +241,20 @@ def test_row_level_security_without_a_policy(limited_url, database_url):
 
 
 @pytest.mark.parametrize(
-    ("statement", "code"),
+    ("statement", "code", "kind"),
     [
-        ("INSERT INTO token_usage (model) VALUES (NULL)", "constraint_violated"),
+        ("INSERT INTO token_usage (model) VALUES (NULL)", "value_required", TableError),
         (
             "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens) VALUES ('m', -1, 1, 1)",
             "constraint_violated",
+            RecordError,
         ),
-        ("INSERT INTO token_usage (input_tokens) VALUES (99999999999)", "value_refused"),
+        ("INSERT INTO token_usage (input_tokens) VALUES (99999999999)", "value_refused", RecordError),
     ],
 )
-def test_a_record_that_the_table_will_never_take(database_url, statement, code):
+def test_a_record_that_the_table_does_not_take(database_url, statement, code, kind):
     error = statement_refusal(database_url, statement)
-    assert (error.code, type(error)) == (code, RecordError)
+    assert (error.code, type(error)) == (code, kind)
 
 
 def test_the_constraint_that_refused_is_named_and_the_refused_value_is_not(database_url):

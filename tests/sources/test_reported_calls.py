@@ -226,7 +226,6 @@ def litellm(recorder, monkeypatch):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_litellms_cache_hits_are_no_rows(litellm, provider, stored, streamed):
-    pytest.importorskip("soundfile")  # LiteLLM imports it to read a chat from its cache, and does not declare it
 
     def ask(text):
         options = {"api_base": provider.url + "/v1", "api_key": "k", "caching": True, "stream": streamed}

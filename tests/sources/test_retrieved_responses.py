@@ -8,6 +8,7 @@ import openai
 import pytest
 from support import connect, rows, run, value
 
+from tracker.errors import SetupError
 from tracker.otlp import retrieved_responses
 from tracker.otlp.retrieved_responses import remove_retrieved, remove_since
 from tracker.recording.capture import later
@@ -132,10 +133,11 @@ def test_the_ids_are_derived_from_the_response(client, new_tracker, database_url
     assert marked[14] == "8"
 
 
-def test_a_database_without_the_table_is_no_error(new_database, monkeypatch):
+def test_a_database_without_the_table_is_a_sentence(new_database, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", new_database())
     retrieved_responses._last_s.clear()
     try:
-        assert remove_retrieved() == 0
+        with pytest.raises(SetupError, match="token-tracker migrate"):
+            remove_retrieved()
     finally:
         source.forget()
