@@ -74,9 +74,10 @@ def self_test(
         metadata={"note": "self-test"},
     )
     run = _Run(url, usage, rollup, shown)
-    # An outbox of its own, gone with the test: a canary must not arrive when nobody looks for it any more.
+    # An outbox of its own, gone with the test: a canary must not arrive when nobody looks for it any more. The delivery
+    # thread can still write to the directory while it is removed.
     with (
-        tempfile.TemporaryDirectory(prefix="token-tracker-self-test-") as directory,
+        tempfile.TemporaryDirectory(prefix="token-tracker-self-test-", ignore_cleanup_errors=True) as directory,
         run.tracker(directory) as recorder,
     ):
         run.write(recorder)
