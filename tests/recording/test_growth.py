@@ -6,10 +6,11 @@ import gc
 import json
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import traceback
 import uuid
-import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from faults import Proxy
 from hypothesis import given
 from hypothesis import strategies as st
-from support import a_call, eventually, python, run, value, with_role
+from support import a_call, child_environment, eventually, python, run, value, with_role
 
 from tracker import Tracker
 from tracker.cli import main
@@ -237,21 +238,36 @@ def test_trackers_made_for_each_request_share_one_file_and_one_thread(mode, data
     eventually(lambda: value(database_url, "SELECT count(*)::int FROM token_usage") == 63, 30)
 
 
-def test_a_tracker_whose_records_wait_is_kept_and_one_without_is_not(proxy, tmp_path):
-    settings = {"mode": "background", "database_url": proxy.url, "outbox": tmp_path / "o.db", "log_records": False}
-    proxy.swallow = True
-    kept = weakref.ref(made := Tracker(**settings, deadline_s=0.3))
-    made.record(a_call())
-    del made
+KEPT = """
+import gc, sys, time, weakref
+from tracker import TokenUsage, Tracker
+
+kept = weakref.ref(made := Tracker(
+    mode="background", database_url=sys.argv[1], outbox=sys.argv[2], log_records=False, deadline_s=0.3))
+made.record(TokenUsage(model="m", input_tokens=1, output_tokens=1))
+del made
+gc.collect()
+print(kept() is not None, flush=True)
+sys.stdin.readline()
+end = time.monotonic() + 60
+while kept() is not None and time.monotonic() < end:
+    time.sleep(0.1)
     gc.collect()
-    assert kept() is not None
-    proxy.swallow = False
+print(kept() is None, flush=True)
+"""
 
-    def released() -> bool:
-        gc.collect()
-        return kept() is None
 
-    eventually(released, 30)
+def test_a_tracker_whose_records_wait_is_kept_and_one_without_is_not(proxy, tmp_path):
+    proxy.swallow = True
+    command = [sys.executable, "-c", KEPT, proxy.url, str(tmp_path / "o.db")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=child_environment(), **pipes) as process:
+        assert process.stdout.readline() == "True\n"
+        proxy.swallow = False
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "True\n"
+        process.communicate(timeout=30)
     assert value(proxy.url, "SELECT count(*)::int FROM token_usage") == 1
 
 
