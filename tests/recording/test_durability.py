@@ -115,6 +115,7 @@ with Proxy(os.environ["DATABASE_URL"]) as proxy:
 def test_a_silent_server_is_cut_off_without_a_free_descriptor(database_url, tmp_path, when):
     env = {"DATABASE_URL": database_url, "TRACKER_OUTBOX": str(tmp_path / "outbox.db")}
     done = python("-c", NO_DESCRIPTOR, when, env=env, timeout=60)
+    assert done.returncode == 0, done.stderr
     status, record_in_time, flush_in_time = done.stdout.split()
     assert status in {"queued", "failed"}, done.stderr
     assert (record_in_time, flush_in_time) == ("True", "True"), done.stdout

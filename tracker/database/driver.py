@@ -172,9 +172,13 @@ class _Attempt:
                 outcome.close()
             else:
                 self._outcome = outcome
-        if isinstance(outcome, Exception) and not self._abandoned:
-            self.verbose = _verbose_refusal(self._url, dsn, _text(outcome), self._deadline)
-        self._done.set()
+        try:
+            if isinstance(outcome, Exception) and not self._abandoned:
+                self.verbose = _verbose_refusal(self._url, dsn, _text(outcome), self._deadline)
+        except OSError:  # no free descriptor to read the list of refusals with
+            self.verbose = ""
+        finally:
+            self._done.set()
 
     def is_shaking_hands(self) -> bool:
         """Whether a socket to the server is connected that wasn't there when this attempt began.

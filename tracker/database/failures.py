@@ -163,6 +163,17 @@ def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseE
 
     A known message is only matched. An unknown one is kept as the error's `server_words`, masked.
     """
+    try:
+        return _explain_refusal_of_connection(text, url, verbose)
+    except OSError as error:  # no free descriptor to read the list of causes with
+        return TransientError(
+            "connect_failed",
+            f"The connection to the database failed, and its cause can't be read: {error.strerror}.",
+            "Raise the limit of open files of this process.",
+        )
+
+
+def _explain_refusal_of_connection(text: str, url: DatabaseUrl, verbose: str) -> DatabaseError:
     from tracker.database import refusals
     from tracker.database.refusal_causes import CAUSES
 
