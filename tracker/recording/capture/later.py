@@ -47,7 +47,7 @@ class LaterUsage:
 
     def row(self, state: CallState, usage: TokenUsage, *, broken_off: bool) -> tuple[TokenUsage, bool]:
         """The row, and whether to write it."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind of later usage has its own rule
 
 
 # --- background responses -----------------------------------------------------------------------------------------
