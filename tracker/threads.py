@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import gc
+import os
 import sys
 import threading
 import time
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SLICE_S = 0.05
-# A call sets the holder a few bytecodes after it has the lock; longer means that it was interrupted in between.
-_UNKNOWN_HOLDER_S = 0.25
+# Most holders release the lock sooner; only then is it worth asking whether the holder was interrupted.
+_CHECK_HOLDER_AFTER_S = 0.25
+_LONGEST_FRAME_READ_S = 1.0
 _LONGEST_S = 86_400.0
 FORK_WAIT_S = 2.0
 _FORK_PAUSE_S = 0.001
@@ -109,10 +112,13 @@ _Holder = tuple[int, int, "CodeType", _thread.LockType]
 
 
 def is_running(place: Place | _Holder) -> bool:
-    """Whether the thread's call chain includes the frame; a thread that Python doesn't know counts as running."""
+    """Whether the thread's call chain includes the frame; a thread whose frames can't be read counts as running."""
     # No name for all frames, nor for this one: they would refer to themselves and stay with all of their objects.
     own = place[0] == _thread.get_ident()
-    top = sys._getframe(1) if own else sys._current_frames().get(place[0])  # noqa: SLF001
+    try:
+        top = sys._getframe(1) if own else _frame_of_thread(place[0])  # noqa: SLF001
+    except RuntimeError:
+        return True
     if top is None:  # the thread ended, unless gevent has replaced the threads by greenlets
         return not isinstance(_thread.get_ident, BuiltinFunctionType)
     while top is not None:
@@ -120,6 +126,46 @@ def is_running(place: Place | _Holder) -> bool:
             return True
         top = top.f_back
     return False
+
+
+def _frame_of_thread(thread: int) -> FrameType | None:
+    """The frame that another thread executes; raises RuntimeError if it can't be read.
+
+    In Python 3.11 `sys._current_frames()` never returns if the garbage collector runs inside it and deletes a
+    `threading.local` (gh-106883). The collector is therefore paused, in a thread that no signal handler interrupts:
+    otherwise an exception could leave it paused.
+    """
+    if sys.version_info >= (3, 12):
+        return sys._current_frames().get(thread)  # noqa: SLF001
+    frames: list[FrameType | None] = []
+    done = threading.Event()
+
+    def read() -> None:
+        with _collector_pause:
+            was_enabled = gc.isenabled()
+            gc.disable()
+            try:
+                frames.append(sys._current_frames().get(thread))  # noqa: SLF001
+            finally:
+                if was_enabled:
+                    gc.enable()
+        done.set()
+
+    if not start(read, "tracker-frames") or not done.wait(_LONGEST_FRAME_READ_S):
+        raise RuntimeError("The frames of another thread can't be read.")
+    return frames[0]
+
+
+_collector_pause = _thread.allocate_lock()
+
+
+def _after_fork_in_child() -> None:
+    global _collector_pause
+    _collector_pause = _thread.allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class CallLock:
@@ -172,19 +218,22 @@ class CallLock:
 
     def _acquire_slowly(self, timeout_s: float, frame: FrameType) -> bool | None:
         end = time.monotonic() + timeout_s
-        unknown_since = float("inf")
+        waited_for: _Holder | None = None
+        check_at = time.monotonic() + _CHECK_HOLDER_AFTER_S
         while True:
             lock, holder = self._lock, self._holder
-            if holder is None or holder[3] is not lock:
-                unknown_since = min(unknown_since, time.monotonic())
-                if time.monotonic() - unknown_since >= _UNKNOWN_HOLDER_S:
-                    lock, unknown_since = self._replace(lock), float("inf")
-            else:
-                unknown_since = float("inf")
-                inside = holder[1] != id(frame) and is_running(holder)
-                if inside and holder[0] == _thread.get_ident():
+            if holder is not None and holder[3] is not lock:
+                holder = None
+            if holder is not None and holder[0] == _thread.get_ident():
+                if holder[1] != id(frame) and is_running(holder):
                     return None
-                lock = lock if inside else self._replace(lock)
+                lock = self._replace(lock)
+            elif holder is not waited_for:
+                waited_for, check_at = holder, time.monotonic() + _CHECK_HOLDER_AFTER_S
+            elif time.monotonic() >= check_at:
+                if holder is None or not is_running(holder):
+                    lock = self._replace(lock)
+                check_at = time.monotonic() + _CHECK_HOLDER_AFTER_S
             left_s = end - time.monotonic()
             if lock.acquire(True, max(0.0, min(left_s, _SLICE_S))):
                 if self._lock is lock:
@@ -232,13 +281,14 @@ class ForkSection:
         return [place for place in tuple(self._inside.values()) if place[0] != _thread.get_ident()]
 
     def is_used(self) -> bool:
-        """Whether another thread is inside; calls that were interrupted inside are forgotten."""
+        """Whether another thread is inside, or was interrupted inside."""
+        return any(self.places())
+
+    def forget_interrupted(self) -> None:
+        """Forget the calls that were interrupted inside."""
         for key, place in tuple(self._inside.items()):
             if not is_running(place):
                 self._inside.pop(key, None)
-            elif place[0] != _thread.get_ident():
-                return True
-        return False
 
 
 class ForkGate:
@@ -278,8 +328,13 @@ class ForkGate:
         while self.waiting and not self.forking and time.monotonic() < first:  # forks in a row keep nobody out
             time.sleep(_FORK_PAUSE_S)
         self.forking.append(_thread.get_ident())
+        check_at = time.monotonic() + _CHECK_HOLDER_AFTER_S
         while self._is_used() and time.monotonic() < end:
             time.sleep(_FORK_PAUSE_S)
+            if time.monotonic() >= check_at:
+                check_at = end
+                for section in (self.handshake, self.importing, self.file):
+                    section.forget_interrupted()
 
     def _is_used(self) -> bool:
         return self.handshake_runs() or self.handshake.is_used() or self.importing.is_used() or self.file.is_used()

@@ -123,3 +123,44 @@ def test_a_bell_that_rang_twice_wakes_once():
     bell.ring()
     bell.ring()
     assert (bell.wait(0), bell.wait(0)) == (True, False)
+
+
+GARBAGE_AT_EVERY_LOOK = """
+import _thread, gc, sys, threading, time
+from tracker import threads
+
+class Local(threading.local):
+    pass
+
+held, done = threading.Event(), threading.Event()
+places = []
+
+def hold():
+    frame = sys._getframe(0)
+    places.append((_thread.get_ident(), id(frame), frame.f_code))
+    del frame
+    held.set()
+    done.wait()
+
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait()
+gc.set_threshold(1)
+for _ in range(200):
+    gc.disable()
+    local = Local()
+    local.itself = local
+    del local
+    gc.enable()
+    assert threads.is_running(places[0])
+gc.disable()
+done.set()
+holder.join()
+assert not threads.is_running(places[0])
+assert not gc.isenabled()
+"""
+
+
+def test_reading_another_threads_frames_never_deadlocks_with_the_garbage_collector():
+    done = python("-c", GARBAGE_AT_EVERY_LOOK, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
