@@ -221,9 +221,8 @@ class CallLock:
         waited_for: _Holder | None = None
         check_at = time.monotonic() + _CHECK_HOLDER_AFTER_S
         while True:
-            lock, holder = self._lock, self._holder
-            if holder is not None and holder[3] is not lock:
-                holder = None
+            lock = self._lock
+            holder = self._holder_of(lock)
             if holder is not None and holder[0] == _thread.get_ident():
                 if holder[1] != id(frame) and is_running(holder):
                     return None
@@ -242,6 +241,10 @@ class CallLock:
                 lock.release()  # it was replaced meanwhile
             elif left_s <= 0:
                 return False
+
+    def _holder_of(self, lock: _thread.LockType) -> _Holder | None:
+        holder = self._holder
+        return holder if holder is not None and holder[3] is lock else None
 
     def _replace(self, lock: _thread.LockType) -> _thread.LockType:
         """Let a new lock take the place of this one; all waiting calls agree on the same one."""

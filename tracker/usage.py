@@ -35,7 +35,6 @@ _COUNTS = (
 TOKENS = (*_COUNTS, "total_tokens")
 _REQUIRED_TEXT = ("model", "user_id", "operation")
 _OPTIONAL_TEXT = ("session_id", "provider", "error_message", "cost_source")
-_MAY_BE_NONE = frozenset({*_OPTIONAL_TEXT, "total_tokens", "processing_time", "cost"})
 # PostgreSQL's text holds neither NUL nor half of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -124,12 +123,11 @@ class TokenUsage(Frozen):
         metadata: Mapping[str, Any] = _NEW,
         id: UUID | str = _NEW,  # noqa: A002  the column's name
     ) -> None:
-        given = dict(locals())
-        del given["self"]
+        row = dict(locals())
         for name, make in _MADE.items():
-            if given[name] is _NEW:
-                given[name] = make()
-        self._set(normalized(given))
+            if row[name] is _NEW:
+                row[name] = make()
+        self._set(_checked(row))
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -146,8 +144,6 @@ DEFAULTS: dict[str, Any] = {
     **{n: None if default is _NEW else default for n, default in (TokenUsage.__init__.__kwdefaults__ or {}).items()},
 }
 DEFAULTS["metadata"] = {}
-# The defaults themselves are right, and most fields of most records hold them.
-_USUAL = {name: value for name, value in DEFAULTS.items() if value is not None and name != "metadata"}
 
 
 def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,12 +151,14 @@ def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `UsageError` and `UsageTypeError`.
     """
-    row = {**DEFAULTS, **given}
-    for name, check in CHECKS.items():
+    return _checked({**DEFAULTS, **given})
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    for name, check, default in _CHECKS_AND_DEFAULTS:
         value = row[name]
-        if name in _MAY_BE_NONE if value is None else value is _USUAL.get(name):
-            continue
-        row[name] = check(value)
+        if value is not default:
+            row[name] = check(value)
     return completed(row)
 
 
@@ -338,3 +336,8 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "id": _uuid,
 }
 """What each field's value must pass; it comes out as it is stored. An import asks once for each text that it meets."""
+# Most fields of most records hold the default, which needs no check; these have none, or one that must be copied.
+_ALWAYS_CHECKED = frozenset({"model", "metadata", "id", "created_at"})
+_CHECKS_AND_DEFAULTS = tuple(
+    (name, check, object() if name in _ALWAYS_CHECKED else DEFAULTS[name]) for name, check in CHECKS.items()
+)

@@ -10,7 +10,7 @@ from tracker.sources.answer_sums import add_answers
 from tracker.sources.consistency import check_usage, numbers_only
 from tracker.sources.iterations import with_iterations
 from tracker.sources.model_names import model_from_resource, provider_named, provider_of
-from tracker.sources.node_access import Path, field_names, follow, get, is_number, pydantic_fields, text, word
+from tracker.sources.node_access import SCALARS, Path, field_names, follow, get, is_number, pydantic_fields, text, word
 from tracker.sources.other_shapes import CONVERSE, LANGCHAIN, OLLAMA, PYDANTIC_AI, VERTEX_EMBEDDINGS
 from tracker.sources.provider_shapes import GEMINI, MESSAGES, MESSAGES_TOTAL, RESPONSES
 from tracker.sources.response_answer import Answer
@@ -126,7 +126,7 @@ class AnswerReader:
 
     def _read_container(self, chunk: object, path: Path, places: Places) -> bool:
         node = chunk if not path else follow(chunk, path)
-        if node is None or isinstance(node, str | int | float):
+        if node is None or isinstance(node, SCALARS):
             return False
         fields = pydantic_fields(node)
         if fields is None or fields.get("error") is not None:
@@ -229,7 +229,7 @@ class AnswerReader:
     def _note_usage(self, node: object, fields: Mapping[str, Any] | None, places: Places) -> bool:
         for place, shapes in places:
             usage = usage_at(node, fields, place)
-            if usage is None or isinstance(usage, str | int | float):
+            if usage is None or isinstance(usage, SCALARS):
                 continue
             shape = self._shape
             if shape is None:

@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 Path = tuple[str, ...]
+SCALARS = (str, int, float)  # a tuple is checked faster than a union
 
 # What names an entry of a list of counts: Gemini's modality, Bedrock's time to live.
 _LABELS = ("modality", "ttl")

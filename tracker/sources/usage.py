@@ -25,32 +25,40 @@ def usage_of(
     The model is the one that answered; `metadata.request_model` is the one that was asked for, if it differs.
     `metadata.usage` is what only prices need.
     """
-    said = failure or answer.failure or (BROKEN_OFF if broken_off else None)
+    error_message = failure or answer.failure or (BROKEN_OFF if broken_off else None)
     requested = fields.get("model")
     model = _model(answer.model, requested)
-    ours: dict[str, Any] = {
-        "response_id": answer.response_id,
-        "request_model": requested if answer.model and requested != model else None,
-        "usage": dict(answer.details) or None,
-        "stream": "broken_off" if broken_off else None,
+    metadata: dict[str, Any] = {}
+    if answer.response_id is not None:
+        metadata["response_id"] = answer.response_id
+    if requested is not None and answer.model and requested != model:
+        metadata["request_model"] = requested
+    if answer.details:
+        metadata["usage"] = dict(answer.details)
+    if broken_off:
+        metadata["stream"] = "broken_off"
+    if answer.problem is not None:
+        metadata |= _problem_metadata(answer)
+    if answer.note is not None:
+        metadata["usage_note"] = answer.note
+    if answer.calls > 1:
+        metadata["calls"] = answer.calls
+    values: dict[str, Any] = {**answer.counts, "provider": answer.provider or hosted_by(requested), "cost": answer.cost}
+    if error_message is not None:
+        values |= {"success": False, "error_message": error_message}
+    values |= fields
+    values["model"] = model or "unknown"
+    values["metadata"] = metadata | fields["metadata"] if "metadata" in fields else metadata
+    return TokenUsage(**values)
+
+
+def _problem_metadata(answer: Answer) -> dict[str, Any]:
+    stated = {
         "usage_problem": answer.problem,
         "usage_raw": dict(answer.raw) if answer.raw else None,
         "usage_source": answer.usage_source,
-        "usage_note": answer.note,
-        "calls": answer.calls if answer.calls > 1 else None,
     }
-    metadata = {name: value for name, value in ours.items() if value is not None} | dict(fields.get("metadata", {}))
-    given = {name: value for name, value in fields.items() if name not in {"model", "metadata"}}
-    drawn: dict[str, Any] = {
-        **answer.counts,
-        "model": model or "unknown",
-        "provider": answer.provider or hosted_by(requested),
-        "cost": answer.cost,
-        "metadata": metadata,
-    }
-    if said is not None:
-        drawn |= {"success": False, "error_message": said}
-    return TokenUsage(**(drawn | given))
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def _model(answered: str | None, requested: object) -> str | None:

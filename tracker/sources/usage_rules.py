@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tracker.sources.consistency import CountError, to_count
-from tracker.sources.node_access import Path, camel_case, follow, get, is_number, pydantic_fields
+from tracker.sources.node_access import SCALARS, Path, camel_case, follow, get, is_number, pydantic_fields
 from tracker.sources.other_shapes import EMBEDDING_OBJECT, EMBEDDING_TOTAL
 from tracker.sources.totals import Terms
 from tracker.sources.usage_shape import COUNTS, Shape, rule
@@ -119,18 +119,23 @@ def read_tree(node: object, tree: Tree, raw_values: dict[str, Any], *, additive:
         fields = {name: follow(node, (name,)) for name in {step.name for step in tree.values()}}
     # A usage object has fewer fields than the tree has names.
     for name, value in fields.items():
-        if value is None or (step := tree.get(name)) is None or (name != step.name and step.name in fields):
+        if value is None or (step := tree.get(name)) is None:
             continue
-        if step.key is not None:
-            known = raw_values.get(step.key)
-            if known and (value == 0 or value == "0"):
+        own_name, key, below = step
+        if name != own_name and own_name in fields:
+            continue
+        if key is not None:
+            known = raw_values.get(key)
+            if not known:
+                raw_values[key] = value
+            elif value == 0 or value == "0":
                 pass
             elif additive and type(known) is int and type(value) is int:
-                raw_values[step.key] = known + value
+                raw_values[key] = known + value
             else:
-                raw_values[step.key] = value
-        if step.below and not isinstance(value, str | int | float):
-            read_tree(value, step.below, raw_values, additive=additive)
+                raw_values[key] = value
+        if below and not isinstance(value, SCALARS):
+            read_tree(value, below, raw_values, additive=additive)
 
 
 def matching_shape(shapes: tuple[Shape, ...], usage: object, response: object) -> Shape | None:

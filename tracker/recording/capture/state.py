@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from tracker.recording.capture import abandoned, dedupe, later, streams
+from tracker.recording.capture import abandoned, dedupe, streams
 from tracker.recording.capture.dedupe import UNOBSERVED, Observation, is_same_call, observation_of
+from tracker.recording.capture.later import LaterUsage
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.recording.outcome import Outcome
@@ -58,31 +59,33 @@ class CallState:
     It refers to its response only until the response is read, and never to a stream: a stream refers to its state.
     """
 
+    # The values before anything is known, set on the class since most calls keep most of them.
+    outcome: Outcome | None = None
+    done = False
+    streaming = False
+    observation: Observation = UNOBSERVED
+    answer = Answer()
+    later: LaterUsage | None = None
+    accepts_inner = True
+    give_up_at_close = False
+    companion: tuple[CallState, TokenUsage] | None = None
+    postponed: TokenUsage | None = None
+    _ended_s: float | None = None
+    _fixed_interval = False
+    _response: Any = _NOTHING
+    _recorded_id: UUID | None = None
+    _reader: AnswerReader | None = None
+
     def __init__(
         self, recorder: Tracker, fields: Mapping[str, Any], outer: CallState | None = None, *, source: str
     ) -> None:
         self.recorder, self.source, self.outer = recorder, source, outer
         self.fields: dict[str, Any] = {"id": new_id(), **fields}
         self.record_id: UUID = self.fields["id"]
-        self.outcome: Outcome | None = None
-        self.done = False
-        self.streaming = False
         self.inner: deque[CallState] = deque(maxlen=_MAX_INNER)
-        self.observation: Observation = UNOBSERVED
-        self.answer = Answer()
-        self.later: later.LaterUsage | None = None
-        self.accepts_inner = True
-        self.give_up_at_close = False
-        self.started_s = time.monotonic()
-        self._ended_s: float | None = None
-        self._fixed_interval = False
-        self._response: Any = _NOTHING
-        self._recorded_id: UUID | None = None
-        self._id_is_providers = source != "litellm"
-        self._reader: AnswerReader | None = None
         self.deferred: list[tuple[CallState, TokenUsage]] = []
-        self.companion: tuple[CallState, TokenUsage] | None = None
-        self.postponed: TokenUsage | None = None
+        self.started_s = time.monotonic()
+        self._id_is_providers = source != "litellm"
         if source != "client":
             dedupe.note_other_source()
         ancestor = outer
@@ -200,7 +203,7 @@ class CallState:
             return self._later_rows(self.later, usage, broken_off=broken_off or error is not None)
         return self._client_rows(usage) if self.source == "client" else self._outer_rows(usage)
 
-    def _later_rows(self, later_usage: later.LaterUsage, usage: TokenUsage, *, broken_off: bool) -> list[_Write]:
+    def _later_rows(self, later_usage: LaterUsage, usage: TokenUsage, *, broken_off: bool) -> list[_Write]:
         if self._reader is None and self._response is not _NOTHING:
             later_usage.add(self._response)
         usage, write = later_usage.row(self, usage, broken_off=broken_off)
