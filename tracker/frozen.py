@@ -29,13 +29,15 @@ class Frozen:
         __dataclass_fields__ = _Fields()
 
     _read: ClassVar[Any]
+    _setters: ClassVar[tuple[tuple[str, Any], ...]]
 
     def __init_subclass__(cls) -> None:
         cls._read = attrgetter(*cls.__slots__)  # all values in a third of the time that one after another takes
+        cls._setters = tuple((name, cls.__dict__[name].__set__) for name in cls.__slots__)
 
     def _set(self, values: dict[str, Any]) -> None:
-        for name in self.__slots__:
-            object.__setattr__(self, name, values[name])
+        for name, set_value in self._setters:
+            set_value(self, values[name])
 
     def __setattr__(self, name: str, value: object) -> None:
         from dataclasses import FrozenInstanceError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from tracker.sources import several_models, usage_parts
@@ -95,7 +96,9 @@ class AnswerReader:
     def add(self, chunk: object) -> None:
         """Take one chunk, or the whole response."""
         try:
-            self._add(chunk)
+            # A stream has many chunks, most of which state nothing new.
+            if self._model is None or not _states_nothing_new(chunk):
+                self._add(chunk)
         except Exception:  # noqa: BLE001  a provider's object may raise anything when it is read
             self._problem = "response_unreadable"
 
@@ -108,14 +111,6 @@ class AnswerReader:
         fields = pydantic_fields(chunk)
         if (get(chunk, "type") if fields is None else fields.get("type")) in LAST_EVENTS:
             self._complete = True
-        # A stream has many chunks, most of which state nothing new.
-        if (
-            fields is not None
-            and self._model is not None
-            and not any(map(fields.get, _TELLING))
-            and _RARE_IN_OBJECTS.isdisjoint(fields)
-        ):
-            return
         if self._read_container(chunk, (), PLACES) or any(
             self._read_container(chunk, path, PLACES) for path in _INNER_CONTAINERS
         ):
@@ -390,6 +385,27 @@ class AnswerReader:
         if (self._id or "").startswith("msg_"):
             return True
         return model is None and (self._is_message or not ANTHROPIC_FIELDS.isdisjoint(self._raw_values))
+
+
+def _states_nothing_new(chunk: Any) -> bool:
+    """Whether a chunk of a stream states no usage, no error and no end."""
+    names = _names_to_read(chunk.__class__)
+    if names is None or getattr(chunk, "__pydantic_extra__", None):
+        return False
+    fields = chunk.__dict__
+    for name in names:
+        if fields.get(name):
+            return False
+    return fields.get("type") not in LAST_EVENTS
+
+
+@lru_cache(256)
+def _names_to_read(kind: type) -> tuple[str, ...] | None:
+    """The fields of a pydantic class that may state something; None for a class that is always read."""
+    declared = getattr(kind, "model_fields", None)
+    if not isinstance(declared, dict) or not _RARE_IN_OBJECTS.isdisjoint(declared):
+        return None
+    return tuple(name for name in _TELLING if name in declared)
 
 
 Places = tuple[tuple[Path, tuple[Shape, ...]], ...]

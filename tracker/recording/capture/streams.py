@@ -111,7 +111,10 @@ class ObservedIterator:
             _reset(token)
             self._fail(error)
             raise
-        _reset(token)
+        try:  # noqa: SIM105  as `_reset`, without a call for each chunk
+            current.reset(token)
+        except ValueError:
+            pass
         observer.add(chunk)
         return chunk
 
@@ -166,7 +169,10 @@ class ObservedAsyncIterator:
             _reset(token)
             await self._fail(error)
             raise
-        _reset(token)
+        try:  # noqa: SIM105  as `_reset`, without a call for each chunk
+            current.reset(token)
+        except ValueError:
+            pass
         observer.add(chunk)
         return chunk
 
