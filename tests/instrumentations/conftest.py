@@ -36,8 +36,8 @@ def dashboard(
 
 @pytest.fixture(scope="session")
 def next_window_s() -> Callable[[float], float]:
-    """Gives each replay a span of time that no other one has, going back from a minute ago."""
-    ends = [time.time() - 60]
+    """Gives each replay a span of time that no other one has, going back from an hour ago: live calls are later."""
+    ends = [time.time() - 3600]
 
     def take(duration_s: float) -> float:
         ends[0] -= duration_s + 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from tracker.sources import several_models, usage_parts
@@ -39,6 +38,7 @@ from tracker.sources.shapes import (
     RARE_PLACES,
 )
 from tracker.sources.stated_cost import Cost, stated_cost
+from tracker.sources.stream_chunks import states_nothing_new
 from tracker.sources.totals import Counted, count
 from tracker.sources.usage_parts import Part
 from tracker.sources.usage_rules import details_of, matching_shape, read_tree, rules_of, tier_to_record
@@ -97,7 +97,7 @@ class AnswerReader:
         """Take one chunk, or the whole response."""
         try:
             # A stream has many chunks, most of which state nothing new.
-            if self._model is None or not _states_nothing_new(chunk):
+            if self._model is None or not states_nothing_new(chunk):
                 self._add(chunk)
         except Exception:  # noqa: BLE001  a provider's object may raise anything when it is read
             self._problem = "response_unreadable"
@@ -387,29 +387,6 @@ class AnswerReader:
         return model is None and (self._is_message or not ANTHROPIC_FIELDS.isdisjoint(self._raw_values))
 
 
-def _states_nothing_new(chunk: Any) -> bool:
-    """Whether a chunk of a stream states no usage, no error and no end."""
-    names = _names_to_read(chunk.__class__)
-    if names is None or getattr(chunk, "__pydantic_extra__", None):
-        return False
-    fields = chunk.__dict__
-    for name in names:
-        if fields.get(name):
-            return False
-    return fields.get("type") not in LAST_EVENTS
-
-
-@lru_cache(256)
-def _names_to_read(kind: type) -> tuple[str, ...] | None:
-    """The fields of a pydantic class that may state something; None for a class that is always read."""
-    declared = getattr(kind, "model_fields", None)
-    if not isinstance(declared, dict) or not _RARE_IN_OBJECTS.isdisjoint(declared):
-        return None
-    return tuple(name for name in _TELLING if name in declared)
-
-
 Places = tuple[tuple[Path, tuple[Shape, ...]], ...]
 
 _INNER_CONTAINERS = CONTAINERS[1:]
-_TELLING = ("error", *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path))
-_RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects

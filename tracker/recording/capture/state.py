@@ -61,17 +61,15 @@ class CallState:
 
     # The values before anything is known, set on the class since most calls keep most of them.
     outcome: Outcome | None = None
-    done = False
-    streaming = False
+    done = streaming = False
     observation: Observation = UNOBSERVED
     answer = Answer()
     later: LaterUsage | None = None
     accepts_inner = True
-    give_up_at_close = False
+    give_up_at_close = _fixed_interval = False
     companion: tuple[CallState, TokenUsage] | None = None
     postponed: TokenUsage | None = None
     _ended_s: float | None = None
-    _fixed_interval = False
     _response: Any = _NOTHING
     _recorded_id: UUID | None = None
     _reader: AnswerReader | None = None
