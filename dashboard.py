@@ -25,30 +25,30 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tracker.access.answers import pages_csp
-from tracker.access.door import Door
+from tracker.auth.http_responses import pages_csp
+from tracker.auth.middleware import Door
 from tracker.background_tasks import background_tasks
-from tracker.database.driver import Connection
+from tracker.database.connect import Connection
+from tracker.diagnostics.dashboard_report import here
 from tracker.diagnostics.debug_api import DebugApp
-from tracker.diagnostics.here import here
 from tracker.errors import TrackerError
-from tracker.masking import MaskSecrets
+from tracker.maintenance import check_budgets, price_new_calls
 from tracker.otlp.app import TracesApp
-from tracker.otlp.late_rows import compare_late_rows
-from tracker.otlp.retrieved_responses import remove_retrieved
-from tracker.reports import budgets, pricing, source
-from tracker.reports.health import HealthCheck
+from tracker.otlp.storing.late_rows import compare_late_rows
+from tracker.otlp.storing.retrieved_responses import remove_retrieved
+from tracker.redaction import MaskSecrets
+from tracker.reports.database_health import HealthCheck
+from tracker.reports.engine import current_reader
 
 log = logging.getLogger("tracker.dashboard")
 
-# Streamlit puts the pages' directory on the path while a page runs, and takes it away from under another reader's page
-# that is just importing; and the door is older than any page.
-sys.path.insert(0, str(Path(__file__).parent / "pages"))
+# Streamlit takes the script's directory off the path while a page runs; the pages are imported as `pages.…`.
+sys.path.insert(0, str(Path(__file__).parent))
 
-from _door import draw  # noqa: E402
-from _gate import base_path, policy  # noqa: E402
+from pages.support.auth import base_path, policy  # noqa: E402
+from pages.support.auth_page import draw  # noqa: E402
 
-check_health = HealthCheck(source.check)
+check_health = HealthCheck(current_reader.check)
 
 
 async def health(_: Request) -> JSONResponse:
@@ -60,7 +60,7 @@ async def health(_: Request) -> JSONResponse:
 @contextmanager
 def _lend() -> Iterator[tuple[Connection, str | None]]:
     """One of the readers' connections for what comes in by OTLP: the dashboard holds no more for it."""
-    reader = source.reader()
+    reader = current_reader.reader()
     with reader.borrow() as connection:
         yield connection, reader.table().schema
 
@@ -99,7 +99,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     yield {}
     task.cancel()
     # The server ends by the signal itself, so nothing registered with atexit would run.
-    await asyncio.to_thread(source.leave)
+    await asyncio.to_thread(current_reader.leave)
 
 
 async def _every_minute() -> None:
@@ -113,8 +113,8 @@ async def _every_minute() -> None:
 _MINUTE_TASKS: dict[str, Callable[[], object]] = {
     "compare_late_rows": compare_late_rows,
     "remove_retrieved": remove_retrieved,
-    "price_new_calls": pricing.price_new_calls,
-    "check_budgets": budgets.check_budgets,
+    "price_new_calls": price_new_calls.price_new_calls,
+    "check_budgets": check_budgets.check_budgets,
 }
 
 
@@ -128,18 +128,18 @@ def _make_ready() -> None:
     for name in (
         "pandas",
         "pyarrow",
-        "tracker.reports.arrivals",
-        "tracker.reports.explore",
-        "tracker.reports.ledger",
-        "tracker.reports.performance",
-        "tracker.reports.sampler",
-        "tracker.reports.unread",
-        "tracker.reports.unusual",
-        "tracker.reports.usage",
+        "tracker.reports.delivery_lag",
+        "tracker.reports.explorer_query",
+        "tracker.reports.ledger_report",
+        "tracker.reports.recording_quality",
+        "tracker.reports.connections.sampler",
+        "tracker.reports.unread_spans",
+        "tracker.reports.anomalies",
+        "tracker.reports.usage_totals",
     ):
         importlib.import_module(name)
     try:
-        source.reader().check()
+        current_reader.reader().check()
     except TrackerError as error:  # the pages say so and go on by themselves once it is mended
         log.warning("The dashboard starts without a usable database. %s", error)
 
@@ -153,19 +153,19 @@ def _inline_scripts() -> list[str]:
 
 def on_script_error(error: Exception) -> bool:
     """Show what went wrong as a sentence with a reference; the traceback stays in the log."""
-    from _problems import show_any
+    from pages.widgets.error_box import show_any
 
     show_any(error)
     return True
 
 
-_otlp = TracesApp(_lend, source.settings)
+_otlp = TracesApp(_lend, current_reader.settings)
 app = st.App(
     "pages/shell.py",
     routes=[
         Route("/api/health", health),
         Route("/api/health", MethodNotAllowed("GET", "HEAD")),
-        Route("/api/debug/token-tracking", DebugApp(here, source.settings)),
+        Route("/api/debug/token-tracking", DebugApp(here, current_reader.settings)),
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import streamlit as st
-from _connections_data import prepare
-from _connections_parts import (
+
+from pages.sections.connections import (
     applications,
     client_pools,
     history,
@@ -17,14 +17,15 @@ from _connections_parts import (
     users,
     verdict,
 )
-from _formats import seconds
-from _live import live
-from _parts import card, head, question
-from _range import zone
-from _words import _, spoken
-
-from tracker.reports import connections, sampler, source
-from tracker.reports.connections import Session
+from pages.support.connections_data import prepare
+from pages.support.formats import seconds
+from pages.support.i18n import _, spoken
+from pages.widgets.layout import card, head, question
+from pages.widgets.live_refresh import live
+from pages.widgets.time_range import zone
+from tracker.reports.connections import sampler, sessions
+from tracker.reports.connections.sessions import Session
+from tracker.reports.engine import current_reader
 
 _EVERY_S = 5
 
@@ -38,7 +39,7 @@ def main() -> None:
 
 
 def draw() -> None:
-    reader = source.reader()
+    reader = current_reader.reader()
     sample = sampler.shared(reader).look()
     prepared = prepare(sample)
     question(_("Do we run out, and who holds them?"))
@@ -70,16 +71,16 @@ def draw() -> None:
 
 def actions(session: Session, grant: str) -> None:
     """What the reader may do to the selected session."""
-    reader = source.reader()
+    reader = current_reader.reader()
     if session.query:
         st.code(session.query, language="sql", wrap_lines=True)
-    if connections.may_end(reader, session):
+    if sessions.may_end(reader, session):
         with st.container(horizontal=True):
             if st.button(_("Cancel its statement"), icon=":material/cancel:", disabled=session.state != "active"):
                 ask(session, terminate=False)
             if st.button(_("Terminate the session"), icon=":material/power_settings_new:"):
                 ask(session, terminate=True)
-    elif connections.is_own(reader, session):
+    elif sessions.is_own(reader, session):
         st.caption(_("One of this dashboard's own."))
     elif session.is_superuser:
         st.caption(_("A superuser's session, or one whose role is hidden: it can't be ended from here."))
@@ -103,7 +104,7 @@ def confirm(session: Session, terminate: bool) -> None:
     else:
         st.markdown(_("Its statement is cancelled; the connection stays."))
     if st.button(_("Terminate") if terminate else _("Cancel the statement"), type="primary", key="confirm_end"):
-        done = connections.end(source.reader(), session, terminate=terminate)
+        done = sessions.end(current_reader.reader(), session, terminate=terminate)
         st.session_state["ended"] = (
             _("Done: pid {pid}.").format(pid=session.pid) if done else _("That session was gone already.")
         )

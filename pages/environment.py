@@ -7,19 +7,19 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from _environment_parts import against, checklist, current_report, findings
-from _formats import plain_markdown
-from _parts import card, head, question
-from _told import told
-from _words import _
 
-from tracker.diagnostics.flags import Flag, flags, policy, url_notes
-from tracker.reports import source
+from pages.sections.environment import against, checklist, current_report, findings
+from pages.support.formats import plain_markdown
+from pages.support.i18n import _
+from pages.support.message_text import told
+from pages.widgets.layout import card, head, question
+from tracker.diagnostics.environment_flags import Flag, flags, policy, url_notes
+from tracker.reports.engine import current_reader
 from tracker.settings import Settings
 
 
 def main() -> None:
-    settings = source.settings()
+    settings = current_reader.settings()
     head(_("Environment"), live=False)
     question(_("What is set here, and what follows from it?"))
     runtime_figures(settings)

@@ -6,44 +6,35 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import _link
 import pandas as pd
 import streamlit as st
-from _downloads import downloads
-from _empty import nothing
-from _explorer_parts import (
-    asked,
-    calls_table,
-    capital,
-    chart,
-    controls,
-    measure_label,
-    one_call,
-    pivot,
-    table,
-)
-from _filters import column_label
-from _live import live, waiting
-from _parts import card, head, question, shown
-from _range import Range
-from _shared import shared as kept
-from _words import _
 
-from tracker.reports import Filters, Reader, source
-from tracker.reports.explore import MOST_CALLS, calls_behind, explore, reads_rows
+from pages.sections.explorer import asked, calls_table, capital, chart, controls, measure_label, one_call, pivot, table
+from pages.support import query_params
+from pages.support.i18n import _
+from pages.support.ttl_cache import shared as kept
+from pages.widgets.downloads import downloads
+from pages.widgets.empty_state import nothing
+from pages.widgets.filter_pills import column_label
+from pages.widgets.layout import card, head, question, shown
+from pages.widgets.live_refresh import live, waiting
+from pages.widgets.time_range import Range
+from tracker.reports import Filters, Reader
+from tracker.reports.engine import current_reader
+from tracker.reports.explorer_query import MOST_CALLS, calls_behind, explore, reads_rows
 
 _EVERY_S = 30
 _SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
 
 
 def main() -> None:
-    head(_("Explorer"), source.reader())
+    head(_("Explorer"), current_reader.reader())
     controls()
     live(draw, _EVERY_S, "explorer")
 
 
 def draw() -> None:
-    reader = source.reader()
+    reader = current_reader.reader()
     shown_now = shown(reader)
     filters = shown_now.filters
     rows, columns, measure = asked()
@@ -70,8 +61,8 @@ def draw() -> None:
         downloads(wide.reset_index().rename(columns={"row_name": rows, "": measure}), "explorer", "explore")
     _note("click_chart", clicked)
     _note("click_table", {"row": selected} if selected is not None else None)
-    if (row := _link.text("row")) is not None:
-        column = _link.text("column")
+    if (row := query_params.text("row")) is not None:
+        column = query_params.text("column")
         chosen = {rows: row, **({columns: column} if columns and column is not None else {})}
         behind(reader, filters, chosen)
 
@@ -89,9 +80,9 @@ def _note(name: str, clicked: dict[str, str] | None) -> None:
     if clicked != st.session_state.get(name):
         st.session_state[name] = clicked
         if clicked:
-            _link.put("row", clicked["row"])
-            _link.put("column", clicked.get("column"))
-            _link.put("call", None)
+            query_params.put("row", clicked["row"])
+            query_params.put("column", clicked.get("column"))
+            query_params.put("call", None)
 
 
 def behind(reader: Reader, filters: Filters, chosen: dict[str, str]) -> None:
@@ -105,13 +96,13 @@ def behind(reader: Reader, filters: Filters, chosen: dict[str, str]) -> None:
             st.space("stretch")
             if st.button(_("Close"), icon=":material/close:", key="close_calls"):
                 st.session_state["explore_turn"] = st.session_state.get("explore_turn", 0) + 1
-                _link.change(row=None, column=None, call=None)
+                query_params.change(row=None, column=None, call=None)
         picked = calls_table(found, filters.timezone, MOST_CALLS, f"calls_{'_'.join(chosen.values())}")
         downloads(found, "calls", "calls")
     if picked is not None:
-        _link.put("call", picked)
+        query_params.put("call", picked)
     with right, card(_("One call")):
-        if (record_id := _link.text("call")) is not None and _is_id(record_id):
+        if (record_id := query_params.text("call")) is not None and _is_id(record_id):
             one_call(reader, record_id)
         else:
             st.caption(_("Select a call to see its whole record."))

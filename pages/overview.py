@@ -8,22 +8,23 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from _budgets import budgets
-from _charts import heat, stacked
-from _empty import nothing, sample_notice
-from _live import live, waiting
-from _overview_parts import Users, by_model, by_operation, figures, last_records, tokens, tokens_by, top_users
-from _parts import card, head, question, shown, standing_notes
-from _range import now
-from _shared import shared as kept
-from _unpriced import unpriced
-from _unusual import unusual_today
-from _words import _
 
-from tracker.reports import Reader, source, usage
-from tracker.reports.frames import every_bucket
-from tracker.reports.hours import by_hour_and_weekday
-from tracker.reports.unpriced import unpriced_calls
+from pages.sections.anomalies import unusual_today
+from pages.sections.budget_bars import budgets
+from pages.sections.overview import Users, by_model, by_operation, figures, last_records, tokens, tokens_by, top_users
+from pages.sections.unpriced import unpriced
+from pages.support.i18n import _
+from pages.support.ttl_cache import shared as kept
+from pages.widgets.charts import heat, stacked
+from pages.widgets.empty_state import nothing, sample_notice
+from pages.widgets.layout import card, head, question, shown, standing_notes
+from pages.widgets.live_refresh import live, waiting
+from pages.widgets.time_range import now
+from tracker.reports import Reader, usage_totals
+from tracker.reports.engine import current_reader
+from tracker.reports.engine.frames import every_bucket
+from tracker.reports.hour_heatmap import by_hour_and_weekday
+from tracker.reports.unpriced_usage import unpriced_calls
 
 _EVERY_S = 15
 _HOURS_FRESH_S = 300.0
@@ -32,12 +33,12 @@ _SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
 
 
 def main() -> None:
-    head(_("Overview"), source.reader())
+    head(_("Overview"), current_reader.reader())
     live(draw, _EVERY_S, "overview")
 
 
 def draw() -> None:
-    reader = source.reader()
+    reader = current_reader.reader()
     with reader.one_moment():
         _draw(reader)
 
@@ -47,9 +48,9 @@ def _draw(reader: Reader) -> None:
     filters = found.filters
     question(_("What did we use, what did it cost?"))
     with waiting(figures=5):
-        totals = usage.totals(reader, filters)
-        before = usage.totals(reader, found.before) if found.before and totals.calls else None
-        models = usage.by_model_over_time(reader, filters) if totals.calls else pd.DataFrame()
+        totals = usage_totals.totals(reader, filters)
+        before = usage_totals.totals(reader, found.before) if found.before and totals.calls else None
+        models = usage_totals.by_model_over_time(reader, filters) if totals.calls else pd.DataFrame()
     if not totals.calls:
         nothing(reader)
         return
@@ -57,15 +58,15 @@ def _draw(reader: Reader) -> None:
     anonymous = kept(
         ("anonymous", id(reader), found.name, found.days, replace(filters, start=_SAME, end=_SAME)),
         _ANONYMOUS_FRESH_S,
-        lambda: usage.has_anonymous(reader, filters),
+        lambda: usage_totals.has_anonymous(reader, filters),
     )
     users = Users(
-        usage.users(reader, filters),
-        usage.users(reader, found.before) if found.before else None,
-        usage.users_over_time(reader, filters),
+        usage_totals.users(reader, filters),
+        usage_totals.users(reader, found.before) if found.before else None,
+        usage_totals.users_over_time(reader, filters),
         anonymous,
     )
-    figures(totals, before, users, usage.trend(reader, filters), found)
+    figures(totals, before, users, usage_totals.trend(reader, filters), found)
     unpriced(totals, models, unpriced_calls(reader, filters))
     unusual_today(reader, filters)
     budgets(reader)
@@ -90,16 +91,16 @@ def _draw(reader: Reader) -> None:
     with left, card(_("Models")):
         by_model(models)
     with right, card(_("Operations")):
-        by_operation(usage.by_operation(reader, filters, count=6), totals.total_tokens)
+        by_operation(usage_totals.by_operation(reader, filters, count=6), totals.total_tokens)
     left, right = st.columns(2)
     with left, card(_("Top users")):
-        top_users(usage.top_users(reader, filters, count=6))
+        top_users(usage_totals.top_users(reader, filters, count=6))
     with right, card(_("When"), _("calls by hour and weekday")):
         key = ("hours", id(reader), found.name, replace(filters, start=_SAME, end=_SAME), found.days)
         hours = kept(key, _HOURS_FRESH_S, lambda: by_hour_and_weekday(reader, filters))
         heat(hours, "calls", label=_("Calls"), alt=_("Calls by hour and weekday"))
     with card(_("Last records")):
-        last_records(usage.last_records(reader, filters, count=12), filters.timezone)
+        last_records(usage_totals.last_records(reader, filters, count=12), filters.timezone)
     standing_notes(reader, filters.start)
 
 

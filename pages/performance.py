@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
-from _charts import lines
-from _live import live, waiting
-from _parts import card, head, question, shown, standing_notes
-from _performance_parts import (
+
+from pages.sections.performance import (
     alert_table,
     book_of,
     deployments,
@@ -20,23 +18,26 @@ from _performance_parts import (
     unread_table,
     verdict,
 )
-from _words import _
-
-from tracker.reports import Filters, Reader, performance, source
-from tracker.reports.arrivals import alerts, arrivals
-from tracker.reports.frames import every_bucket
-from tracker.reports.unread import unread
+from pages.support.i18n import _
+from pages.widgets.charts import lines
+from pages.widgets.layout import card, head, question, shown, standing_notes
+from pages.widgets.live_refresh import live, waiting
+from tracker.reports import Filters, Reader, recording_quality
+from tracker.reports.delivery_lag import alerts, arrivals
+from tracker.reports.engine import current_reader
+from tracker.reports.engine.frames import every_bucket
+from tracker.reports.unread_spans import unread
 
 _EVERY_S = 15
 
 
 def main() -> None:
-    head(_("Performance"), source.reader())
+    head(_("Performance"), current_reader.reader())
     live(draw, _EVERY_S, "performance")
 
 
 def draw() -> None:
-    reader = source.reader()
+    reader = current_reader.reader()
     with reader.one_moment():
         _draw(reader)
 
@@ -46,8 +47,8 @@ def _draw(reader: Reader) -> None:
     filters = range_.filters
     question(_("Does recording itself work, and what does it cost the caller?"))
     with waiting(figures=6):
-        quality = performance.by_environment(reader, filters)
-        found = performance.verdict(quality)
+        quality = recording_quality.by_environment(reader, filters)
+        found = recording_quality.verdict(quality)
     if not found.records:
         no_recordings()
         _draw_unread(reader, filters)
@@ -56,7 +57,9 @@ def _draw(reader: Reader) -> None:
     lag = arrivals(reader, filters)
     verdict(found, book, range_)
     figures(reader, found, quality.iloc[0], lag)
-    over_time = performance.connection_time(reader, filters).rename(columns={"bucket": "at", "environment": "name"})
+    over_time = recording_quality.connection_time(reader, filters).rename(
+        columns={"bucket": "at", "environment": "name"}
+    )
     axis: dict[str, Any] = {"buckets": every_bucket(filters), "bucket": filters.bucket}
     left, right = st.columns(2)
     with left, card(_("Connection time, p95"), _("by environment")):

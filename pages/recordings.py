@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import cast
 
-import _link
-import _recorder
 import streamlit as st
-from _ai import KEY, is_real, library_missing
-from _burst import MOST, MOST_AT_ONCE, Burst, Mode
-from _formats import exact
-from _parts import card, head, question
-from _recordings_parts import show, show_burst
-from _words import _, plural, spoken
 
-from tracker.reports import Reader, removal, source
+from pages.sections.recordings import show, show_burst
+from pages.support import query_params, test_calls
+from pages.support.ai_call import KEY, is_real, library_missing
+from pages.support.burst import MOST, MOST_AT_ONCE, Burst, Mode
+from pages.support.formats import exact
+from pages.support.i18n import _, plural, spoken
+from pages.widgets.layout import card, head, question
+from tracker.maintenance import delete_test_records
+from tracker.reports import Reader
+from tracker.reports.engine import current_reader
 
 
 def main() -> None:
-    reader = source.reader()
+    reader = current_reader.reader()
     head(_("Test recordings"), live=False)
     question(_("Does recording work, right now, from here?"))
     with card(_("Record a call"), _("a real call to Gemini") if is_real() else _("synthetic, no AI is called")):
@@ -53,14 +54,14 @@ def press(reader: Reader, kind: str) -> None:
     st.session_state.pop("made", None)
     try:
         with st.spinner(_("Recording")):
-            st.session_state["made"] = _recorder.record(reader, kind)
-    except _recorder.TooMany as refusal:
+            st.session_state["made"] = test_calls.record(reader, kind)
+    except test_calls.TooMany as refusal:
         too_many(refusal)
-    except _recorder.Busy:
+    except test_calls.Busy:
         st.warning(_("Somebody's burst is running. Try again in a moment."))
 
 
-def too_many(refusal: _recorder.TooMany) -> None:
+def too_many(refusal: test_calls.TooMany) -> None:
     """The limit is reached."""
     text = _("Too many test recordings at the moment. The next one can be made in {n} s.")
     st.warning(text.format(n=f"{refusal.wait_s:.0f}"))
@@ -84,9 +85,9 @@ def burst(reader: Reader) -> None:
             try:
                 started.start()
                 st.session_state["burst"] = started
-            except _recorder.TooMany as refusal:
+            except test_calls.TooMany as refusal:
                 too_many(refusal)
-            except _recorder.Busy:
+            except test_calls.Busy:
                 st.warning(_("Somebody's burst is running. Try again in a moment."))
     running: Burst | None = st.session_state.get("burst")
     if running is not None:
@@ -116,11 +117,11 @@ def clean_up(reader: Reader) -> None:
         st.text(text.format(n=exact(removed)))
     with st.container(horizontal=True):
         if st.button(_("See them in the Overview"), icon=":material/monitoring:", key="see_tests"):
-            _link.put("tests", "true")
-            _link.renew("tests")
+            query_params.put("tests", "true")
+            query_params.renew("tests")
             st.switch_page("overview.py")
         if st.button(_("Remove all test rows"), icon=":material/delete:", key="remove_tests"):
-            st.session_state["removed"] = removal.remove_tests(reader)
+            st.session_state["removed"] = delete_test_records.remove_tests(reader)
             for name in ("made", "burst"):
                 st.session_state.pop(name, None)
             st.rerun()

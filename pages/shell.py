@@ -6,17 +6,16 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import available_timezones
 
-import _gate
-import _link
-import _status
 import streamlit as st
-from _parts import database_name
-from _problems import guarded
-from _range import foreign_zone, home_zone, known_zone, zone
-from _words import LANGUAGES, _, language, preferred, speak, spoken
 
+from pages.support import auth, query_params
+from pages.support.i18n import LANGUAGES, _, language, preferred, speak, spoken
+from pages.widgets import status_badge
+from pages.widgets.error_box import guarded
+from pages.widgets.layout import database_name
+from pages.widgets.time_range import foreign_zone, home_zone, known_zone, zone
 from tracker.errors import TrackerError
-from tracker.reports import source
+from tracker.reports.engine import current_reader
 
 HERE = Path(__file__).parent
 _STATUS_EVERY_S = 10
@@ -36,9 +35,9 @@ def main() -> None:
     st.set_page_config(page_title="Token Tracker", page_icon=str(HERE / "logo.svg"), layout="wide")
     st.html(f"<style>{_STYLE}</style>")
     st.logo(str(HERE / "wordmark.svg"), size="large", icon_image=str(HERE / "logo.svg"))
-    asked = st.query_params.get("lang") or _link.text("lang")
+    asked = st.query_params.get("lang") or query_params.text("lang")
     speak(asked if asked in LANGUAGES else preferred(st.context.locale))
-    if not _gate.admitted():
+    if not auth.admitted():
         return
     page = st.navigation(
         {
@@ -56,12 +55,12 @@ def main() -> None:
             ],
         }
     )
-    _link.follow(page.url_path)
+    query_params.follow(page.url_path)
     with st.sidebar:
         where()
         status()
         reader_settings()
-        _gate.leaving()
+        auth.leaving()
     guarded(page.run)
 
 
@@ -70,7 +69,7 @@ def where() -> None:
     with st.container(gap="xxsmall"):
         st.caption(_("Database"))
         try:
-            reader = source.reader()
+            reader = current_reader.reader()
         except TrackerError:
             st.text(_("None that can be used"))
         else:
@@ -81,20 +80,20 @@ def where() -> None:
 
 def status() -> None:
     """Whether recording works; kept true while the page is open."""
-    st.fragment(spoken(_status.show), run_every=_STATUS_EVERY_S)()
+    st.fragment(spoken(status_badge.show), run_every=_STATUS_EVERY_S)()
 
 
 def reader_settings() -> None:
     """In whose days the figures are counted, and in which words."""
     browsers = home_zone()
     zones = list(dict.fromkeys([browsers, zone(), "UTC", *_zones()]))
-    _link.prepare("tz", "tz", lambda text: known_zone(text) or browsers)
+    query_params.prepare("tz", "tz", lambda text: known_zone(text) or browsers)
     place = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
     if (foreign := foreign_zone()) and place == "UTC":
         st.caption(_("Your browser's time zone, {zone}, isn't known here: times are in UTC.").format(zone=foreign[:60]))
-    _link.put("tz", place if place and place != browsers else None)
+    query_params.put("tz", place if place and place != browsers else None)
     own = preferred(st.context.locale)
-    _link.prepare("lang", "lang", lambda text: text if text in LANGUAGES else own)
+    query_params.prepare("lang", "lang", lambda text: text if text in LANGUAGES else own)
     chosen = st.segmented_control(
         _("Language"),
         list(LANGUAGES),
@@ -104,8 +103,8 @@ def reader_settings() -> None:
         persist_state="session",
     )
     if chosen is not None and chosen != language():
-        _link.change(lang=None if chosen == own else chosen)
-    _link.put("lang", None if chosen == own else chosen)
+        query_params.change(lang=None if chosen == own else chosen)
+    query_params.put("lang", None if chosen == own else chosen)
 
 
 @cache

@@ -33,7 +33,7 @@ PAGES = Path(__file__).parent.parent / "pages"
 def words() -> Catalog:
     """Every word of the pages, with the files it stands in; those inside of f-strings too."""
     catalog = Catalog(fuzzy=False)
-    for file in sorted(PAGES.glob("*.py")):
+    for file in sorted(PAGES.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]

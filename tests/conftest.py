@@ -29,7 +29,7 @@ from tracker import Tracker
 from tracker.database import embedded
 from tracker.database.migrate import migrate
 from tracker.database.url import clean
-from tracker.recording import log
+from tracker.recording import record_log as log
 from tracker.recording import tracker as tracker_module
 
 ROOT = Path(__file__).parent.parent

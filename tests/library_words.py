@@ -1,7 +1,7 @@
 """The library's sentences that a page may show: collected out of its code, for the catalogue `library`.
 
 The library speaks English, on the command line, in logs and in JSON. A page shows its sentences in the reader's words:
-`pages/_told.py` finds the one that was said among these, with its names and numbers, and says it again.
+`pages/support/message_text.py` finds the one that was said among these, with its names and numbers, and says it again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from babel.messages.catalog import Catalog
 
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
-    "access": "policy",
-    "database": "adoption embedded embedded_home failures fit locate pool publications refusal_causes"
-    " statement_mode timer tls url",
-    "diagnostics": "checklist compare fetch flags look local recommendations remedies rollup_check rules self_test"
-    " server steps variables",
-    "recording": "delivery direct outbox outbox_file places statement tracker",
-    "prices": "reasons",
-    "reports": "engine ledger pgbouncer sampler",
-    "rollups": "lock refresh state",
-    "sources": "consistency usage_notes",
+    "auth": "access_policy",
+    "database": "adoption embedded embedded_directory failures constraint_check locate pool publications"
+    " statement_pooling watchdog tls url",
+    "database/login_errors": "causes",
+    "diagnostics": "checklist compare_reports fetch_report environment_flags probe local_outboxes recommendations"
+    " variable_remedies rollup_check rules self_test server_queries connection_probe environment_variables",
+    "recording": "retry direct_writer insert tracker",
+    "recording/outbox": "store sqlite_file paths",
+    "prices": "unpriced_reasons",
+    "reports": "ledger_report",
+    "reports/engine": "reader",
+    "reports/connections": "pgbouncer sampler",
+    "rollups": "refresh_lock refresh rollup_state",
+    "providers": "consistency usage_notes",
     "": "settings",
 }
 _SENTENCE = re.compile(r"(?:[A-Z0-9{]|token-tracker ).* .*[.;]")

@@ -15,18 +15,19 @@ from tracker.database.locate import Database
 from tracker.database.url import clean
 from tracker.diagnostics import report
 from tracker.errors import SettingError
-from tracker.otlp.late_rows import compare_late_rows
-from tracker.recording.batch import BatchWriter
-from tracker.reports import budgets, pricing, source
-from tracker.reports.engine import Reader
-from tracker.reports.sampler import Sampler
+from tracker.maintenance import check_budgets, price_new_calls
+from tracker.otlp.storing.late_rows import compare_late_rows
+from tracker.recording.bulk_insert import BatchWriter
+from tracker.reports.connections.sampler import Sampler
+from tracker.reports.engine import current_reader
+from tracker.reports.engine.reader import Reader
 
 
 @pytest.fixture(autouse=True)
 def own_reader() -> Iterator[None]:
     """No test keeps another one's Reader."""
     yield
-    source.forget()
+    current_reader.forget()
 
 
 def fail() -> None:
@@ -82,8 +83,8 @@ def states() -> dict[str, tuple[int, str | None]]:
 
 MINUTE_TASKS = {
     "compare_late_rows": compare_late_rows,
-    "price_new_calls": pricing.price_new_calls,
-    "check_budgets": budgets.check_budgets,
+    "price_new_calls": price_new_calls.price_new_calls,
+    "check_budgets": check_budgets.check_budgets,
 }
 
 

@@ -28,7 +28,7 @@ from support import (
 )
 
 from tracker.cli import main
-from tracker.database.migration_files import FILES
+from tracker.database.migrations import FILES
 
 RECORD = ["record", "--model", "gemini-2.5-flash", "--input-tokens", "812", "--output-tokens", "164"]
 

@@ -18,9 +18,9 @@ from tracker import Tracker, settings
 from tracker.cli import main
 from tracker.database import embedded
 from tracker.database.url import clean
-from tracker.diagnostics.local import outbox_state
-from tracker.recording.outbox import Outbox, Waiting
-from tracker.recording.places import outbox_directory
+from tracker.diagnostics.local_outboxes import outbox_state
+from tracker.recording.outbox.paths import outbox_directory
+from tracker.recording.outbox.store import Outbox, Waiting
 
 
 def count(url: str) -> int:

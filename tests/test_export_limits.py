@@ -15,8 +15,15 @@ from support import ROOT, child_environment
 from traces_support import post
 
 from tracker.errors import TransientError
-from tracker.otlp.body import MAX_OBJECTS, MAX_SPANS, MAX_UNPACKED_BYTES, check_json, check_protobuf, decompressed
-from tracker.otlp.refusal import RefusalError
+from tracker.otlp.http.http_error import RefusalError
+from tracker.otlp.http.request_body import (
+    MAX_OBJECTS,
+    MAX_SPANS,
+    MAX_UNPACKED_BYTES,
+    check_json,
+    check_protobuf,
+    decompressed,
+)
 from tracker.settings import load
 from tracker.traces import TracesApp
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from support import connect, rows, run, value, with_role
 from traces_support import END_NS, GENAI, export, post, span
 
-from tracker.database.table import read_table
-from tracker.otlp.span_store import Forgetting
-from tracker.otlp.span_tree import Node, by_key, calls_below
+from tracker.database.schema import read_table
+from tracker.otlp.storing.span_store import Forgetting
+from tracker.otlp.storing.span_tree import Node, by_key, calls_below
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.verify import verify
 from tracker.settings import load

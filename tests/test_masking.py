@@ -6,8 +6,8 @@ import pytest
 from support import rows
 
 from tracker import Tracker
-from tracker.masking import mask
-from tracker.sources.usage import failure_text
+from tracker.providers.to_usage import failure_text
+from tracker.redaction import mask
 
 HEX = "0123456789abcdef0123456789abcdef"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"

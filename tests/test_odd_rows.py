@@ -10,8 +10,9 @@ from support import rows, run
 
 from tracker.background_tasks import BackgroundTasks
 from tracker.cli import main
-from tracker.otlp.late_rows import compare_late_rows
-from tracker.reports import budgets, pricing, source
+from tracker.maintenance import check_budgets, price_new_calls
+from tracker.otlp.storing.late_rows import compare_late_rows
+from tracker.reports.engine import current_reader
 
 ODD_ROWS = {
     "milliseconds given to to_timestamp": {"created_at": "to_timestamp(1763900000000)"},
@@ -64,10 +65,10 @@ def url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     run(database_url, *(f"ALTER TABLE token_usage DROP CONSTRAINT token_usage_{name}_check" for name in CHECKS))
     insert(database_url, user_id="'regular'")
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setattr(pricing, "_progress", pricing._Progress())
-    source.forget()
+    monkeypatch.setattr(price_new_calls, "_progress", price_new_calls._Progress())
+    current_reader.forget()
     yield database_url
-    source.forget()
+    current_reader.forget()
 
 
 def cost(url: str) -> Decimal | None:
@@ -90,7 +91,7 @@ def budget_check() -> None:
 
 def minute_tasks() -> None:
     tasks = BackgroundTasks()
-    for work in (compare_late_rows, pricing.price_new_calls, budgets.check_budgets):
+    for work in (compare_late_rows, price_new_calls.price_new_calls, check_budgets.check_budgets):
         tasks.run(work.__name__, work)
     assert [state["error"] for state in tasks.states()] == [None] * 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.runtime import PLATFORMS, detect, user_directory
+from tracker.platforms import PLATFORMS, detect, user_directory
 
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
 

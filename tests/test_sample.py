@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from support import a_call, rows, value
 
-from tracker import sample
 from tracker.cli import main
+from tracker.maintenance import sample_data
 
 
 @pytest.fixture(autouse=True)
@@ -16,20 +16,20 @@ def here(monkeypatch, database_url) -> None:
 
 
 def test_sample_calls_are_added_and_counted(connection, database_url):
-    count = sample.add(connection, days=7)
+    count = sample_data.add(connection, days=7)
     assert value(database_url, "SELECT count(*) FROM token_usage") == count
     assert 7 * 100 < count < 7 * 500
 
 
 def test_every_sample_call_is_marked_and_belongs_to_no_instance(connection, database_url):
-    sample.add(connection, days=2)
+    sample_data.add(connection, days=2)
     assert rows(
         database_url, "SELECT DISTINCT metadata, is_test, instance_id, sequence, delivery FROM token_usage"
     ) == [({"sample": True}, False, None, None, None)]
 
 
 def test_their_figures_are_plausible(connection, database_url):
-    sample.add(connection, days=14)
+    sample_data.add(connection, days=14)
     ((models, users, operations, failed, calls, unpriced, cost, first, future),) = rows(
         database_url,
         "SELECT count(DISTINCT model), count(DISTINCT user_id), count(DISTINCT operation),"
@@ -45,14 +45,14 @@ def test_their_figures_are_plausible(connection, database_url):
 
 
 def test_totals_are_the_sums_of_their_parts(connection, database_url):
-    sample.add(connection, days=3)
+    sample_data.add(connection, days=3)
     wrong = "total_tokens <> input_tokens + output_tokens OR cache_read_input_tokens > input_tokens"
     assert value(database_url, f"SELECT count(*) FROM token_usage WHERE {wrong}") == 0
 
 
 def test_adding_again_replaces_the_earlier_ones(connection, database_url):
-    sample.add(connection, days=5)
-    assert sample.add(connection, days=2) == value(database_url, "SELECT count(*) FROM token_usage")
+    sample_data.add(connection, days=5)
+    assert sample_data.add(connection, days=2) == value(database_url, "SELECT count(*) FROM token_usage")
 
 
 def test_removing_leaves_every_real_call_as_it_was(connection, database_url, recorder):
@@ -63,8 +63,8 @@ def test_removing_leaves_every_real_call_as_it_was(connection, database_url, rec
     for usage in kept:
         assert recorder.record(usage).stored
     before = rows(database_url, "SELECT * FROM token_usage ORDER BY id")
-    added = sample.add(connection, days=2)
-    assert sample.remove(connection) == added
+    added = sample_data.add(connection, days=2)
+    assert sample_data.remove(connection) == added
     assert rows(database_url, "SELECT * FROM token_usage ORDER BY id") == before
 
 

@@ -10,8 +10,9 @@ from support import a_call, run, value, with_parameters
 from tracker import Tracker
 from tracker.background_tasks import BackgroundTasks
 from tracker.cli import main
-from tracker.otlp.late_rows import compare_late_rows
-from tracker.reports import budgets, pricing, source
+from tracker.maintenance import check_budgets, price_new_calls
+from tracker.otlp.storing.late_rows import compare_late_rows
+from tracker.reports.engine import current_reader
 
 NAMES = (
     "100%",
@@ -66,9 +67,9 @@ def test_a_schema_of_any_name(empty_database_url, schema, monkeypatch, tmp_path,
             tracker.record(a_call())
             assert tracker.flush() == 0
     tasks = BackgroundTasks()
-    source.forget()
-    for work in (compare_late_rows, pricing.price_new_calls, budgets.check_budgets):
+    current_reader.forget()
+    for work in (compare_late_rows, price_new_calls.price_new_calls, check_budgets.check_budgets):
         tasks.run(work.__name__, work)
-    source.forget()
+    current_reader.forget()
     assert [state["error"] for state in tasks.states()] == [None] * 3
     assert value(empty_database_url, f"SELECT count(*) FROM {identifier}.token_usage WHERE delivery IS NOT NULL") == 3

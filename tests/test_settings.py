@@ -8,7 +8,7 @@ import pytest
 from support import python
 
 from tracker import SettingError, TokenUsage, Tracker
-from tracker.runtime import PLATFORMS
+from tracker.platforms import PLATFORMS
 from tracker.settings import PLATFORM, VARIABLES, load
 
 MALFORMED = [

@@ -10,7 +10,7 @@ import pytest
 
 from tracker.cli import main
 from tracker.errors import SettingError
-from tracker.prices import own
+from tracker.prices import custom_prices
 from tracker.small_files import MAX_BYTES, read_text
 
 
@@ -70,6 +70,6 @@ def test_a_price_file_beyond_all_limits_is_a_sentence(document: str, tmp_path: P
     path = tmp_path / "prices.toml"
     path.write_text(document)
     with pytest.raises(SettingError) as caught:
-        own.load(str(path))
+        custom_prices.load(str(path))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400

@@ -17,11 +17,11 @@ from support import ROOT, connect, rows, run, value, with_role
 from traces_support import GENAI, case_spans, export_of, post, span
 
 from tracker import TokenUsage
-from tracker.database.table import read_table
-from tracker.otlp import late_rows
-from tracker.otlp.late_rows import compare
-from tracker.otlp.observation import Observation, match_score
-from tracker.reports.engine import Reader
+from tracker.database.schema import read_table
+from tracker.otlp.storing import late_rows
+from tracker.otlp.storing.call_report import Observation, match_score
+from tracker.otlp.storing.late_rows import compare
+from tracker.reports.engine.reader import Reader
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.verify import verify
 from tracker.settings import load
@@ -661,15 +661,14 @@ def test_reports_that_only_have_zeros_in_common_are_two_calls():
 
 def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(database_url, recorder):
     """SQLAlchemy registers types of its own on them."""
-    from tracker import sample
-    from tracker.budgets import check as budgets
+    from tracker.budgets import evaluate as budgets
     from tracker.database.locate import Database
     from tracker.database.url import clean
-    from tracker.otlp import retrieved_responses, span_store
+    from tracker.maintenance import delete_test_records, sample_data
+    from tracker.otlp.storing import retrieved_responses, span_store
     from tracker.prices import reprice
-    from tracker.prices.book import PriceBook
-    from tracker.prices.calls import scope_since
-    from tracker.reports import removal
+    from tracker.prices.price_catalog import PriceBook
+    from tracker.prices.unpriced_calls import scope_since
 
     recorder.record(recorded(is_test=True, input_tokens=7))
     database = Database(clean(database_url), embedded=False, settings=load({"DATABASE_URL": database_url}))
@@ -692,7 +691,7 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
                 retrieved_responses.remove_since(connection, None, 0.0)
                 budgets.states(connection, None)
                 assert list(verify(connection, reader.table())) == []
-                sample.add(connection, None, days=1)
-            removal.remove_tests(reader)
-            removal.remove_samples(reader)
+                sample_data.add(connection, None, days=1)
+            delete_test_records.remove_tests(reader)
+            delete_test_records.remove_samples(reader)
     assert value(database_url, "SELECT count(*) FROM token_usage WHERE input_tokens = 100") == 1

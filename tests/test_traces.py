@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from support import connect, locked, rows, run, value
 from traces_support import END_NS, GENAI, TRACE, export, post, span
 
-from tracker.access.attempts import REFUSALS
+from tracker.auth.attempt_limiter import REFUSALS
 from tracker.settings import load
 from tracker.traces import MAX_BODY_BYTES, TracesApp
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from support import ROOT, rows, run, value
 
-from tracker.sources.log_lines import LogRecords
+from tracker.importing.log_replay import LogRecords
 
 POSTGRES_JS = "3.4.9"
 ESBUILD = "0.25.12"

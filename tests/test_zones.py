@@ -10,7 +10,7 @@ import pytest
 
 from tracker import settings
 from tracker.errors import SettingError
-from tracker.zones import CURRENT_NAMES
+from tracker.time_zones import CURRENT_NAMES
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Token Tracker: records each AI call's token usage in your own Postgres, once, and says what it did."""
 
 from tracker.errors import DatabaseError, SettingError, TrackerError, UsageError, UsageTypeError
-from tracker.recording.outcome import Outcome
+from tracker.outcome import Outcome
 from tracker.recording.tracker import Tracker, shared
 from tracker.usage import TokenUsage
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tracker.errors import TrackerError
-from tracker.masking import mask
+from tracker.redaction import mask
 
 log = logging.getLogger("tracker.dashboard")
 # A task that fails each minute is logged once an hour.

@@ -10,7 +10,7 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from tracker.errors import SettingError
-from tracker.runtime import PLATFORMS, Platform, Runtime, detect
+from tracker.platforms import PLATFORMS, Platform, Runtime, detect
 
 # What a system's directory of zones holds besides: this machine's own, and copies that PostgreSQL doesn't have.
 _NOT_IANA = ("localtime", "posixrules", "posix/", "right/")
@@ -184,7 +184,7 @@ def zone_name(name: str) -> str:
     try:
         zone(name)
     except ValueError:
-        from tracker.zones import CURRENT_NAMES
+        from tracker.time_zones import CURRENT_NAMES
 
         if name not in CURRENT_NAMES:
             raise
@@ -273,7 +273,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
     Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _token, secret=True, closes=True),
-    # Read by tracker.access, where a hash that can't be read lets nobody in instead of everybody.
+    # Read by tracker.auth, where a hash that can't be read lets nobody in instead of everybody.
     Variable(
         "dashboard_password_hash",
         "TRACKER_DASHBOARD_PASSWORD_HASH",

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from tracker.errors import UsageError, UsageTypeError
-from tracker.frozen import Frozen
+from tracker.immutable import Frozen
 from tracker.settings import plain
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer

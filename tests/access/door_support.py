@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tracker import settings
-from tracker.access.door import Door, View
-from tracker.access.policy import Policy, decide
+from tracker.auth.access_policy import Policy, decide
+from tracker.auth.middleware import Door, View
 
 HERE = "127.0.0.1:8501"
 ELSEWHERE = {"client": "192.0.2.7", "host": "tokens.example.com"}

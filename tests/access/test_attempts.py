@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.access.attempts import PASSWORD_WINDOW_S, PER_PEER, TOGETHER, Attempts
+from tracker.auth.attempt_limiter import PASSWORD_WINDOW_S, PER_PEER, TOGETHER, Attempts
 
 
 class Clock:

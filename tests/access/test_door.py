@@ -9,10 +9,10 @@ from door_support import ELSEWHERE, HERE, House
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.access.attempts import PER_PEER
-from tracker.access.password import hash_password
-from tracker.access.policy import decide
-from tracker.access.sessions import COOKIE
+from tracker.auth.access_policy import decide
+from tracker.auth.attempt_limiter import PER_PEER
+from tracker.auth.logins import COOKIE
+from tracker.auth.password_hash import hash_password
 from tracker.settings import load
 
 PASSWORD = "correct horse battery"

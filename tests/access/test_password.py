@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT, child_environment
 
-from tracker.access.password import SHORTEST, hash_password, read_hash
+from tracker.auth.password_hash import SHORTEST, hash_password, read_hash
 from tracker.errors import SettingError
 
 PASSWORD = "네 낱말 correct horse battery"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.access.sessions import LIFETIME_S, Sessions, cookies_named
+from tracker.auth.logins import LIFETIME_S, Sessions, cookies_named
 
 
 class Clock:

@@ -18,13 +18,13 @@ from statistics import median
 from time import perf_counter
 
 from tests.benchmarks.servers import database, server
-from tracker.database.driver import Connection, copy, execute
+from tracker.database.connect import Connection, copy, execute
 from tracker.database.locate import Database
-from tracker.recording.batch import BatchWriter
-from tracker.recording.copying import CopyWriter
-from tracker.recording.statement import Target, insert
-from tracker.sources.csv_file import read_calls
-from tracker.sources.plan import CsvPlan
+from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.csv_file import read_calls
+from tracker.recording.bulk_insert import BatchWriter
+from tracker.recording.copy import CopyWriter
+from tracker.recording.insert import Target, insert
 from tracker.usage import TokenUsage
 
 HEADER = (

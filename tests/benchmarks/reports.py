@@ -20,12 +20,12 @@ from zoneinfo import ZoneInfo
 
 from tests.benchmarks.common import print_table
 from tests.benchmarks.servers import database, server, timed_ms
-from tracker.database.driver import Connection, execute
+from tracker.database.connect import Connection, execute
 from tracker.database.locate import Database
-from tracker.database.table import read_table
-from tracker.reports import Filters, Reader, hours, latency, performance, usage
-from tracker.reports.unpriced import unpriced_calls
-from tracker.rollups import refresh, tables
+from tracker.database.schema import read_table
+from tracker.reports import Filters, Reader, hour_heatmap, latency, recording_quality, usage_totals
+from tracker.reports.unpriced_usage import unpriced_calls
+from tracker.rollups import refresh, rollup_tables
 
 ZONE = "Asia/Kolkata"
 RANGE = "created_at >= %(start)s AND created_at < %(end)s AND is_test IS NOT TRUE"
@@ -65,19 +65,19 @@ def questions(reader: Reader, asked: Filters) -> dict[str, Callable[[], Any]]:
     """The reports, and what only rows can answer, from an index."""
     one_user = Filters(start=asked.start, end=asked.end, timezone=ZONE, user="user_2048")
     return {
-        "totals": lambda: usage.totals(reader, asked),
-        "trend by day": lambda: usage.trend(reader, asked),
-        "models by day": lambda: usage.by_model_over_time(reader, asked),
-        "operations": lambda: usage.by_operation(reader, asked),
+        "totals": lambda: usage_totals.totals(reader, asked),
+        "trend by day": lambda: usage_totals.trend(reader, asked),
+        "models by day": lambda: usage_totals.by_model_over_time(reader, asked),
+        "operations": lambda: usage_totals.by_operation(reader, asked),
         "unpriced calls by reason": lambda: unpriced_calls(reader, asked),
-        "users": lambda: usage.users(reader, asked),
-        "users by day": lambda: usage.users_over_time(reader, asked),
-        "top users": lambda: usage.top_users(reader, asked),
+        "users": lambda: usage_totals.users(reader, asked),
+        "users by day": lambda: usage_totals.users_over_time(reader, asked),
+        "top users": lambda: usage_totals.top_users(reader, asked),
         "latency p50/p95/p99": lambda: latency.by_model(reader, asked),
-        "connection p50/p95 by day": lambda: performance.connection_time(reader, asked),
-        "hours of the week": lambda: hours.by_hour_and_weekday(reader, asked),
-        "last 50 records": lambda: usage.last_records(reader, asked, 50),
-        "one user, models by day": lambda: usage.by_model_over_time(reader, one_user),
+        "connection p50/p95 by day": lambda: recording_quality.connection_time(reader, asked),
+        "hours of the week": lambda: hour_heatmap.by_hour_and_weekday(reader, asked),
+        "last 50 records": lambda: usage_totals.last_records(reader, asked, 50),
+        "one user, models by day": lambda: usage_totals.by_model_over_time(reader, one_user),
     }
 
 
@@ -89,7 +89,7 @@ def prepare(found: Database, rows: int) -> dict[str, str]:
         execute(connection, "VACUUM ANALYZE token_usage", alone=True)
         table = read_table(connection)
         build_ms = timed_ms(lambda: refresh.catch_up(connection, table))
-        for name in tables.ALL:
+        for name in rollup_tables.ALL:
             execute(connection, f"VACUUM ANALYZE {name}", alone=True)
         costs = _maintenance(connection, table, build_ms) | _disk(connection, rows)
         # As while a dashboard is open and calls come in: all but the last ones are added up.
@@ -127,7 +127,7 @@ def _disk(connection: Connection, rows: int) -> dict[str, str]:
         "SELECT CASE WHEN relname = 'token_usage' THEN 'rows' ELSE 'rollups' END, sum(pg_table_size(oid))::bigint,"
         " sum(pg_indexes_size(oid))::bigint FROM pg_class WHERE relkind = 'r'"
         " AND (relname = 'token_usage' OR relname = ANY (%s)) GROUP BY 1 ORDER BY 1 DESC",
-        (list(tables.ALL),),
+        (list(rollup_tables.ALL),),
     )
     return {
         f"bytes a row: {what}, their indexes": f"{table_bytes / rows:.0f}, {index_bytes / rows:.0f}"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.budgets.budget import Budget
-from tracker.budgets.state import BudgetState, Spent, amount, percent, sentence
+from tracker.budgets.progress import BudgetState, Spent, amount, percent, sentence
 from tracker.errors import SettingError
 
 

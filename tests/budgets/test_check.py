@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from rollups_support import Store
 from support import connect, rows, run, value, with_role
 
-from tracker.budgets import store as budgets
+from tracker.budgets import budget_store as budgets
 from tracker.budgets.budget import Budget
-from tracker.budgets.check import Checked, check, states
-from tracker.runtime import Runtime
+from tracker.budgets.evaluate import Checked, check, states
+from tracker.platforms import Runtime
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 HERE = Runtime(platform="local", environment="test")

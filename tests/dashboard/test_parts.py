@@ -17,9 +17,9 @@ import pytest
 from support import ROOT
 
 from tracker import settings
-from tracker.diagnostics.flags import flags, policy, url_notes
-from tracker.masking import MaskSecrets, mask
-from tracker.reports.usage import Extent
+from tracker.diagnostics.environment_flags import flags, policy, url_notes
+from tracker.redaction import MaskSecrets, mask
+from tracker.reports.usage_totals import Extent
 
 SEOUL = ZoneInfo("Asia/Seoul")
 
@@ -36,7 +36,7 @@ def pages_on_path() -> Iterator[None]:
     ("value", "shown"), [(0, "0"), (28_185, "28,185"), (123_456, "123 k"), (97_214_003, "97.2 M"), (1.5e9, "1.5 B")]
 )
 def test_counts_are_short(value: float, shown: str) -> None:
-    from _formats import count
+    from pages.support.formats import count
 
     assert count(value) == shown
 
@@ -56,13 +56,13 @@ def test_counts_are_short(value: float, shown: str) -> None:
     ],
 )
 def test_money_keeps_the_decimals_that_matter(value: float | None, shown: str) -> None:
-    from _formats import usd
+    from pages.support.formats import usd
 
     assert usd(value) == shown
 
 
 def test_a_change_says_nothing_when_nothing_was_before() -> None:
-    from _formats import change
+    from pages.support.formats import change
 
     assert [change(5, 0), change(5, 5), change(6, 5), change(4, 5)] == [None, 0, "+20 %", "-20 %"]
 
@@ -79,7 +79,7 @@ def test_a_change_says_nothing_when_nothing_was_before() -> None:
 def test_a_range_is_compared_with_the_same_hours_before(
     name: str, start: str, before_start: str, before_end: str
 ) -> None:
-    from _range import resolve
+    from pages.widgets.time_range import resolve
 
     moment = datetime(2026, 3, 31, 15, 30, tzinfo=SEOUL)
     found = resolve(name, moment, None, lambda: Extent(None, None))
@@ -90,7 +90,7 @@ def test_a_range_is_compared_with_the_same_hours_before(
 
 
 def test_all_time_is_from_the_first_call_to_the_last() -> None:
-    from _range import resolve
+    from pages.widgets.time_range import resolve
 
     first = datetime(2023, 11, 16, 18, tzinfo=UTC)
     covered = Extent(first, first + timedelta(hours=1))
@@ -102,7 +102,7 @@ def test_all_time_is_from_the_first_call_to_the_last() -> None:
 
 @pytest.mark.parametrize("last", [datetime.max.replace(tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
 def test_all_time_ends_before_clocks_do(last: datetime) -> None:
-    from _range import resolve
+    from pages.widgets.time_range import resolve
 
     covered = Extent(datetime.min.replace(tzinfo=UTC), last)
     found = resolve("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
@@ -112,20 +112,21 @@ def test_all_time_ends_before_clocks_do(last: datetime) -> None:
 @pytest.mark.parametrize(("days", "months"), [(31, None), (150, 1), (400, 2), (600, 3), (1200, 6), (3650, None)])
 def test_a_long_range_is_marked_at_even_months(days: int, months: int | None) -> None:
     import pandas as pd
-    from _charts import _months_apart
+
+    from pages.widgets.charts import _months_apart
 
     assert _months_apart(pd.Timedelta(days=days)) == months
 
 
 def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    import _colors
+    from pages.support import colors
 
-    monkeypatch.setattr(_colors, "_taken", defaultdict(list))
-    first = _colors.domain(["a", "b"]).index("b")
-    assert _colors.domain(["c", "b"]).index("b") == first
-    many = _colors.domain([f"model {number}" for number in range(30)])
+    monkeypatch.setattr(colors, "_taken", defaultdict(list))
+    first = colors.domain(["a", "b"]).index("b")
+    assert colors.domain(["c", "b"]).index("b") == first
+    many = colors.domain([f"model {number}" for number in range(30)])
     assert len(many) == 10
-    assert _colors.fold("model 29", many) == "others"
+    assert colors.fold("model 29", many) == "others"
 
 
 def test_flags_show_the_value_of_no_secret() -> None:
@@ -168,9 +169,8 @@ def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
 
 
 def test_what_hardly_ever_fails_is_no_multiple_of_zero() -> None:
-    from _unusual import sentence
-
-    from tracker.reports.unusual import Unusual
+    from pages.sections.anomalies import sentence
+    from tracker.reports.anomalies import Unusual
 
     found = Unusual(measure="errors", model=None, today=8.0, usual=0.3)
     assert sentence(found, "Wed") == "8 calls failed, where usually hardly any do by this time on Wed."
@@ -180,7 +180,7 @@ HOSTILE = ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", "pla
 
 
 def test_a_spreadsheet_takes_no_text_of_a_download_for_a_formula() -> None:
-    from _downloads import spreadsheet_csv
+    from pages.widgets.downloads import spreadsheet_csv
 
     data = pd.DataFrame({"=model": HOSTILE, "change": [-1.5] * len(HOSTILE), "calls": [-1] * len(HOSTILE)})
     read = pd.read_csv(io.BytesIO(spreadsheet_csv(data)), keep_default_na=False)
@@ -192,7 +192,7 @@ def test_a_spreadsheet_takes_no_text_of_a_download_for_a_formula() -> None:
 
 
 def test_a_download_with_two_columns_of_one_name_keeps_both() -> None:
-    from _downloads import spreadsheet_csv
+    from pages.widgets.downloads import spreadsheet_csv
 
     data = pd.DataFrame([["=a", 1, "=b"]], columns=["total", "calls", "total"])
     assert spreadsheet_csv(data).decode().splitlines() == ['"total","calls","total"', """"'=a",1,"'=b\""""]
@@ -203,11 +203,11 @@ def test_a_download_with_two_columns_of_one_name_keeps_both() -> None:
     [("Asia/Seoul", "Asia/Seoul", None), ("Mars/Base", "UTC", "Mars/Base"), (None, "UTC", None)],
 )
 def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypatch, browsers, zone, foreign):
-    import _range
+    from pages.widgets import time_range
 
-    monkeypatch.setattr(_range.st, "context", SimpleNamespace(timezone=browsers))
-    assert _range.home_zone() == zone
-    assert _range.foreign_zone() == foreign
+    monkeypatch.setattr(time_range.st, "context", SimpleNamespace(timezone=browsers))
+    assert time_range.home_zone() == zone
+    assert time_range.foreign_zone() == foreign
 
 
 @pytest.mark.parametrize(
@@ -224,15 +224,15 @@ def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypa
     ],
 )
 def test_the_call_card_states_why_counts_are_uncertain(metadata: object, sentence: str) -> None:
-    from _call_card import _usage_note
+    from pages.sections.call_details import _usage_note
 
     assert _usage_note(metadata).startswith(sentence)
     assert bool(_usage_note(metadata)) == bool(sentence)
 
 
 def test_the_sentence_about_uncertain_counts_is_korean_for_a_korean_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    import _told
-    from _call_card import _usage_note
+    from pages.sections.call_details import _usage_note
+    from pages.support import message_text
 
-    monkeypatch.setattr(_told, "language", lambda: "ko")
+    monkeypatch.setattr(message_text, "language", lambda: "ko")
     assert _usage_note({"usage_note": "reasoning_not_stated"}).startswith("전송 측이 추론 토큰 수를")

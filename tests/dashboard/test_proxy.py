@@ -18,7 +18,7 @@ import websockets
 from dashboard_support import Server, free_port, start_server
 from support import ROOT, eventually
 
-from tracker.access.password import hash_password
+from tracker.auth.password_hash import hash_password
 
 NAME = "tokens.example.com"
 PASSWORD = "correct horse battery"

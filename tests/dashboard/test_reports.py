@@ -19,15 +19,17 @@ from support import connect, end_sessions, eventually, run, value, with_database
 from tracker import settings
 from tracker.database.locate import Database
 from tracker.database.migrate import migrate
-from tracker.database.table import read_table
+from tracker.database.schema import read_table
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError, TransientError
-from tracker.reports import Filters, Reader, connections, engine, performance, usage
-from tracker.reports.frames import every_bucket
+from tracker.reports import Filters, Reader, recording_quality, usage_totals
+from tracker.reports.connections import sessions
+from tracker.reports.engine import reader as engine
+from tracker.reports.engine.frames import every_bucket
 from tracker.rollups import refresh
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
-QUERIES = Path(usage.__file__).parent / "queries"
+QUERIES = Path(usage_totals.__file__).parent / "sql"
 
 
 def reader_of(url: str) -> Reader:
@@ -47,14 +49,14 @@ def filters(**changes: object) -> Filters:
 def test_a_range_includes_its_start_and_not_its_end(reader: Reader, call: Execute) -> None:
     for moment in (NOON - timedelta(microseconds=1), NOON, NOON + timedelta(hours=1)):
         call(created_at=moment)
-    assert usage.totals(reader, filters(start=NOON, end=NOON + timedelta(hours=1))).calls == 1
+    assert usage_totals.totals(reader, filters(start=NOON, end=NOON + timedelta(hours=1))).calls == 1
 
 
 def test_cost_of_unpriced_calls_is_counted_beside_and_never_zero(reader: Reader, call: Execute) -> None:
     call(created_at=NOON)
-    assert usage.totals(reader, filters()).cost_usd is None
+    assert usage_totals.totals(reader, filters()).cost_usd is None
     call(created_at=NOON, cost=Decimal("0.000001"))
-    totals = usage.totals(reader, filters())
+    totals = usage_totals.totals(reader, filters())
     assert (totals.cost_usd, totals.unpriced_calls, totals.unpriced_tokens) == (Decimal("0.000001"), 1, 120)
 
 
@@ -64,8 +66,8 @@ def test_days_are_the_readers_days(reader: Reader, call: Execute, zone: str) -> 
     call(created_at=midnight - timedelta(seconds=1))
     call(created_at=midnight)
     asked = filters(start=midnight - timedelta(days=1), end=midnight + timedelta(days=2), timezone=zone)
-    models = usage.by_model_over_time(reader, asked)
-    trend = usage.trend(
+    models = usage_totals.by_model_over_time(reader, asked)
+    trend = usage_totals.trend(
         reader, filters(start=midnight - timedelta(days=1), end=midnight + timedelta(days=9), timezone=zone)
     )
     assert asked.bucket == "hour"
@@ -78,7 +80,7 @@ def test_the_hour_that_comes_twice_is_one_bucket(reader: Reader, call: Execute) 
     for utc_hour in (0, 1):  # both are 02:30 on the wall when the clocks go back
         call(created_at=datetime(2026, 10, 25, utc_hour, 30, tzinfo=UTC))
     day = filters(start=datetime(2026, 10, 25, tzinfo=zone), end=datetime(2026, 10, 26, tzinfo=zone), timezone=zone.key)
-    trend = usage.trend(reader, day)
+    trend = usage_totals.trend(reader, day)
     assert trend["calls"].sum() == 2
     assert trend["calls"].loc["2026-10-25 02:00"] == 2
 
@@ -92,20 +94,20 @@ def test_every_bucket_is_there_even_a_quiet_one() -> None:
 def test_a_filter_leaves_only_its_calls(reader: Reader, call: Execute, column: str) -> None:
     call(created_at=NOON, **{column: "this"})
     call(created_at=NOON, **{column: "that"})
-    assert usage.totals(reader, filters(**{column: "this"})).calls == 1
+    assert usage_totals.totals(reader, filters(**{column: "this"})).calls == 1
 
 
 def test_a_value_is_never_part_of_the_sql(reader: Reader, call: Execute) -> None:
     hostile = "'; DROP TABLE token_usage; -- :start %(x)s"
     call(created_at=NOON, user_id=hostile)
-    assert usage.totals(reader, filters(user=hostile)).calls == 1
-    assert usage.top_users(reader, filters())["user_id"].tolist() == [hostile]
+    assert usage_totals.totals(reader, filters(user=hostile)).calls == 1
+    assert usage_totals.top_users(reader, filters())["user_id"].tolist() == [hostile]
 
 
 def test_top_users_carry_their_trend(reader: Reader, call: Execute) -> None:
     call(created_at=NOON, user_id="a", input_tokens=80, output_tokens=20)
     call(created_at=NOON + timedelta(days=2), user_id="a")
-    top = usage.top_users(reader, filters(start=NOON, end=NOON + timedelta(days=6)))
+    top = usage_totals.top_users(reader, filters(start=NOON, end=NOON + timedelta(days=6)))
     assert top["total_tokens"].tolist() == [220]
     assert [tokens for tokens in top["trend"][0] if tokens] == [100.0, 120.0]
 
@@ -125,15 +127,15 @@ def test_an_adopted_table_without_totals_still_adds_up(empty_database_url: str, 
             refresh.catch_up(connection, read_table(connection))
     reader = reader_of(empty_database_url)
     day = filters(start=datetime(2026, 3, 10, tzinfo=UTC), end=datetime(2026, 3, 11, tzinfo=UTC))
-    totals = usage.totals(reader, day)
+    totals = usage_totals.totals(reader, day)
     assert (totals.calls, totals.total_tokens, totals.unpriced_tokens) == (20, 2400, 2400)
-    assert usage.top_users(reader, day)["total_tokens"].tolist() == [2400]
+    assert usage_totals.top_users(reader, day)["total_tokens"].tolist() == [2400]
 
 
 def test_late_records_are_counted_by_when_they_arrived(reader: Reader, call: Execute) -> None:
     call(created_at=NOON, recorded_at=NOON + timedelta(seconds=41), delivery="outbox", environment="production")
     call(created_at=NOON, recorded_at=NOON, delivery="direct", environment="production", retry_count=1)
-    found = performance.verdict(performance.by_environment(reader, filters()))
+    found = recording_quality.verdict(recording_quality.by_environment(reader, filters()))
     assert (found.records, found.late_records, found.worst_lag_s, found.retries) == (2, 1, 41.0, 1)
 
 
@@ -149,12 +151,12 @@ def test_an_adopted_table_reads_its_naive_times_in_its_own_zone(empty_database_u
     migrate(lambda: connect(empty_database_url), timezone="Asia/Seoul")
     reader = reader_of(empty_database_url)
     hour = filters(start=datetime(2026, 3, 10, 0, 0, tzinfo=UTC), end=datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
-    assert usage.extent(reader).first_at == datetime(2026, 3, 10, 0, 30, tzinfo=UTC)
-    totals = usage.totals(reader, hour)
+    assert usage_totals.extent(reader).first_at == datetime(2026, 3, 10, 0, 30, tzinfo=UTC)
+    totals = usage_totals.totals(reader, hour)
     assert (totals.calls, totals.failed_calls, totals.unpriced_calls) == (1, 0, 1)
-    assert usage.by_model_over_time(reader, hour)["model"].tolist() == ["unknown"]
-    assert usage.top_users(reader, hour)["user_id"].tolist() == ["unknown"]
-    assert performance.by_environment(reader, hour).empty
+    assert usage_totals.by_model_over_time(reader, hour)["model"].tolist() == ["unknown"]
+    assert usage_totals.top_users(reader, hour)["user_id"].tolist() == ["unknown"]
+    assert recording_quality.by_environment(reader, hour).empty
 
 
 def test_a_table_in_another_schema_is_read_there(empty_database_url: str) -> None:
@@ -167,30 +169,31 @@ def test_a_table_in_another_schema_is_read_there(empty_database_url: str) -> Non
     )
     now = datetime.now(UTC)
     assert (
-        usage.totals(reader_of(url), filters(start=now - timedelta(hours=1), end=now + timedelta(hours=1))).calls == 1
+        usage_totals.totals(reader_of(url), filters(start=now - timedelta(hours=1), end=now + timedelta(hours=1))).calls
+        == 1
     )
 
 
 def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None:
     with psycopg2.connect(database_url):
-        held = connections.sessions(reader)
-        slots = connections.slots(reader, held)
+        held = sessions.sessions(reader)
+        slots = sessions.slots(reader, held)
     assert slots.max == int(value(database_url, "SHOW max_connections"))
     assert slots.used >= 2
     assert slots.free == slots.max - slots.reserved - slots.used
     assert slots.grant is None
-    assert connections.by_state(held)["active"] >= 1
+    assert sessions.by_state(held)["active"] >= 1
 
 
 def test_a_role_without_rights_sees_less_and_is_told_the_grant(database_url: str, new_role: Callable[..., str]) -> None:
     role = new_role()
     reader = reader_of(with_role(database_url, role))
-    held = connections.sessions(reader)
-    slots = connections.slots(reader, held)
+    held = sessions.sessions(reader)
+    slots = sessions.slots(reader, held)
     assert slots.grant == f'GRANT pg_read_all_stats TO "{role}";'
     assert slots.used >= 1
     with pytest.raises(SetupError) as refused:
-        usage.totals(reader, filters())
+        usage_totals.totals(reader, filters())
     assert refused.value.code == "right_missing"
     reader.close()
 
@@ -199,9 +202,9 @@ def test_a_connection_that_died_in_the_pool_is_replaced(reader: Reader, database
     dashboards = f"application_name ~ 'dashboard' AND datname = '{clean(database_url).dbname}'"
     elsewhere = with_database(database_url, "postgres")
     call(created_at=NOON)
-    assert usage.totals(reader, filters()).calls == 1
+    assert usage_totals.totals(reader, filters()).calls == 1
     end_sessions(elsewhere, dashboards)
-    assert usage.totals(reader, filters()).calls == 1
+    assert usage_totals.totals(reader, filters()).calls == 1
     end_sessions(elsewhere, dashboards)
     reader.check()
 
@@ -222,7 +225,7 @@ def test_a_question_that_takes_too_long_ends(
     with psycopg2.connect(database_url) as other:
         other.cursor().execute("LOCK TABLE token_usage")
         with pytest.raises(TransientError) as ended:
-            usage.totals(reader, filters())
+            usage_totals.totals(reader, filters())
     assert ended.value.code == "statement_timeout"
     assert value(database_url, "SHOW statement_timeout") == "0"
 
@@ -230,10 +233,10 @@ def test_a_question_that_takes_too_long_ends(
 def test_a_missing_table_is_found_again_once_it_is_there(empty_database_url: str) -> None:
     reader = reader_of(empty_database_url)
     with pytest.raises(DatabaseError) as missing:
-        usage.totals(reader, filters())
+        usage_totals.totals(reader, filters())
     assert missing.value.code == "table_missing"
     migrate(lambda: connect(empty_database_url))
-    assert usage.totals(reader, filters()).calls == 0
+    assert usage_totals.totals(reader, filters()).calls == 0
 
 
 @pytest.mark.parametrize("file", sorted(QUERIES.glob("*.sql")), ids=lambda file: file.stem)

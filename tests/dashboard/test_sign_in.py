@@ -19,7 +19,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from support import eventually, run
 
-from tracker.access.password import hash_password
+from tracker.auth.password_hash import hash_password
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = str(hash_password(PASSWORD))

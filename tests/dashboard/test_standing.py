@@ -8,7 +8,7 @@ import psycopg2
 from dashboard_support import Execute, OpenPage, texts
 from support import connect, run
 
-from tracker.database.table import read_table
+from tracker.database.schema import read_table
 from tracker.rollups import prune, refresh
 
 

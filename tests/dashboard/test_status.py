@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import _status
 import psycopg2
 import pytest
-from _status_data import Found, Watch
-from _words import speak
 from dashboard_support import texts
 from support import a_call, eventually, run, value
 
+from pages.support.i18n import speak
+from pages.support.recording_status import Found, Watch
+from pages.widgets import status_badge
 from tracker import Tracker
 from tracker.diagnostics import report
 
@@ -52,21 +52,21 @@ def english() -> Iterator[None]:
     ],
 )
 def test_the_worst_that_was_found_gives_the_colour_and_the_page_that_explains_it(found, color, page):
-    status = _status.judge(found)
+    status = status_badge.judge(found)
     assert (status.color, status.page) == (color, page)
     assert status.why
 
 
 def test_the_cause_is_the_diagnosis_own_and_in_the_readers_language():
     found = Found(trouble="It failed.", advice=advice("refused", cause="Nothing answers at db:5432."))
-    assert _status.judge(found).why == "Nothing answers at db:5432."
+    assert status_badge.judge(found).why == "Nothing answers at db:5432."
     speak("ko")
-    assert _status.judge(found).why == "db:5432에서 응답이 없습니다."
+    assert status_badge.judge(found).why == "db:5432에서 응답이 없습니다."
 
 
 def test_what_else_is_advised_is_counted_beside_the_dot():
-    assert _status.judge(Found(recorded=1, advice=advice("far_away", "warning"))).hints == 1
-    assert _status.judge(Found(recorded=1, advice=advice("database_url_missing", "warning"))).hints == 0
+    assert status_badge.judge(Found(recorded=1, advice=advice("far_away", "warning"))).hints == 1
+    assert status_badge.judge(Found(recorded=1, advice=advice("database_url_missing", "warning"))).hints == 0
 
 
 def test_a_table_that_refuses_every_insert_is_red_although_it_answers(open_page, database_url):

@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from _told import told
-from _words import speak
 from hypothesis import given
 from hypothesis import strategies as st
 from library_words import library_words, template
 
+from pages.support.i18n import speak
+from pages.support.message_text import told
 from tracker.database.failures import Blame, explain_connect, explain_statement
 from tracker.database.url import clean
-from tracker.diagnostics.flags import flags, policy
+from tracker.diagnostics.environment_flags import flags, policy
 from tracker.settings import load
 
 TEMPLATES = [str(message.id) for message in library_words() if message.id]

@@ -10,9 +10,9 @@ from contextlib import closing
 import pytest
 from support import eventually, value, with_parameters, with_role
 
-from tracker.database import driver
-from tracker.database.timer import Deadline
+from tracker.database import connect as driver
 from tracker.database.url import clean
+from tracker.database.watchdog import Deadline
 from tracker.errors import DatabaseError, TransientError
 
 

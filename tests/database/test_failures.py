@@ -10,12 +10,12 @@ import psycopg2
 import pytest
 from support import connect, run, with_database, with_role
 
-from tracker.database import driver
-from tracker.database.driver import execute, translate
+from tracker.database import connect as driver
+from tracker.database.connect import execute, translate
 from tracker.database.failures import explain_connect
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, RecordError, SetupError, TableError, TransientError
-from tracker.recording.statement import Target, insert
+from tracker.recording.insert import Target, insert
 from tracker.usage import TokenUsage
 
 

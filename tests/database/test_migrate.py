@@ -26,11 +26,11 @@ from support import (
 
 from tracker import Tracker
 from tracker.database.migrate import migrate as migrate_with
-from tracker.database.migration_files import FILES, VERSIONS
-from tracker.database.table import COLUMNS, read_table
+from tracker.database.migrations import FILES, VERSIONS
+from tracker.database.schema import COLUMNS, read_table
 from tracker.database.url import clean
 from tracker.errors import SettingError, SetupError
-from tracker.rollups import tables as rollup_tables
+from tracker.rollups import rollup_tables as rollup_tables
 
 # The table of the user's document, as their TypeScript app made it.
 OLD_TABLE = """
@@ -425,10 +425,10 @@ def test_a_default_stands_in_for_records_that_waited(strict_url):
 
 
 def test_a_default_stands_in_for_rows_in_bulk(strict_url):
-    from tracker import sample
+    from tracker.maintenance import sample_data
 
     with closing(connect(strict_url)) as connection:
-        added = sample.add(connection, days=2)
+        added = sample_data.add(connection, days=2)
     assert value(strict_url, "SELECT count(*) FROM token_usage") == added
     assert value(strict_url, "SELECT count(*) FROM token_usage WHERE cost = 0 AND model = 'my-finetune'") > 0
 

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from support import a_call, connect, eventually, python, run, value
 
-from tracker.database.driver import execute
+from tracker.database.connect import execute
 from tracker.database.pool import ConnectionPool, PoolPolicy
 from tracker.errors import TransientError
 

@@ -17,9 +17,10 @@ from refusing import refusing
 from support import ROOT, a_call, connect, python, run, with_parameters, with_role
 
 from tracker import Tracker
-from tracker.database import driver, refusals
+from tracker.database import connect as driver
 from tracker.database.failures import explain_connect
-from tracker.database.refusal_causes import CAUSES
+from tracker.database.login_errors import match
+from tracker.database.login_errors.causes import CAUSES
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError, TransientError
 
@@ -234,7 +235,7 @@ def test_without_tls_a_demand_for_encryption_is_the_reason():
 
 
 def test_every_entry_has_a_cause_and_a_source():
-    lines = (Path(refusals.__file__).with_name("refusals.tsv")).read_text(encoding="utf-8").splitlines()
+    lines = (Path(match.__file__).with_name("refusals.tsv")).read_text(encoding="utf-8").splitlines()
     for line in filter(lambda line: not line.startswith("#"), lines):
         code, pattern, source = line.split("\t")
         assert code in CAUSES or code == "address_unavailable"
@@ -247,7 +248,7 @@ def test_a_database_that_answers_loads_no_list_of_refusals(database_url):
         "import sys, os; from tracker import Tracker, TokenUsage\n"
         "with Tracker(mode='direct') as recorder:\n"
         "    print(recorder.record(TokenUsage(model='m', input_tokens=1, output_tokens=1)).status,"
-        " 'tracker.database.refusals' in sys.modules, 'ctypes' in sys.modules)"
+        " 'tracker.database.login_errors.match' in sys.modules, 'ctypes' in sys.modules)"
     )
     assert python("-c", program, env={"DATABASE_URL": database_url}).stdout.split()[:2] == ["recorded", "False"]
 

@@ -10,7 +10,7 @@ from support import ROOT, a_call, connect, rows, run, value, with_parameters, wi
 from tracker import Tracker
 from tracker.cli import main
 from tracker.database.migrate import TwoTablesError, migrate
-from tracker.database.table import read_table
+from tracker.database.schema import read_table
 from tracker.database.url import clean
 from tracker.diagnostics.report import build
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tracker.database.timer import Timer
+from tracker.database.watchdog import Timer
 
 
 def test_an_action_runs_at_its_time_and_not_before():

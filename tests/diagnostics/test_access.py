@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.diagnostics.access import allowed
+from tracker.auth.route_access import allowed
 from tracker.errors import SettingError
 from tracker.settings import load
 

@@ -21,7 +21,7 @@ from tracker.database.locate import locate
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.report import build
 from tracker.errors import TrackerError
-from tracker.reports import source
+from tracker.reports.engine import current_reader
 
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
 
@@ -90,7 +90,7 @@ def test_the_true_cause_is_named_first_and_no_secret_is_told(prepared, place, se
 def page() -> str:
     """Everything on the Environment page, as it is in this process's environment."""
     app = AppTest.from_file(str(ROOT / "pages" / "environment.py"), default_timeout=30).run()
-    source.forget()
+    current_reader.forget()
     assert not app.exception
     return json.dumps([str(element) for element in app.main], ensure_ascii=False)
 

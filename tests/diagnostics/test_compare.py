@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.diagnostics.compare import advice, compare
+from tracker.diagnostics.compare_reports import advice, compare
 from tracker.diagnostics.env_file import parse, read_env_file
 from tracker.diagnostics.report import build
 from tracker.errors import SettingError

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import a_call, eventually, python, rows, run, value
 
 from tracker import Tracker
-from tracker.access.attempts import REFUSALS
+from tracker.auth.attempt_limiter import REFUSALS
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.report import LIMIT_S, build
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tracker.diagnostics.fetch import MAX_BYTES, PATH, FetchError, fetch, is_public_address, names_this_network
+from tracker.diagnostics.fetch_report import MAX_BYTES, PATH, FetchError, fetch, is_public_address, names_this_network
 
 REPORT = {"environment": {"NODE_ENV": "production"}, "database": {}, "tokenUsage": {}, "recommendations": []}
 

@@ -57,7 +57,7 @@ def test_a_duplicate_is_no_failure(recorder, events):
 
 
 def test_the_line_is_not_taken_for_a_record_to_replay(new_tracker, events):
-    from tracker.sources.log_lines import LogRecords
+    from tracker.importing.log_replay import LogRecords
 
     new_tracker(database_url="postgresql://127.0.0.1:1/app", deadline_s=0.3).record(a_call())
     assert list(LogRecords(io.StringIO(json.dumps(events()[0])))) == []

@@ -16,7 +16,7 @@ from tracker.database.url import clean
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.report import build
 from tracker.reports import Reader
-from tracker.reports.health import HealthCheck
+from tracker.reports.database_health import HealthCheck
 
 CASE = (ROOT / "tests" / "cases" / "databases" / "rls.sql").read_text()
 

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import RealDictCursor
 
-from tracker.sources.usage_notes import UNCERTAIN_NOTES
+from tracker.providers.usage_notes import UNCERTAIN_NOTES
 
 CASES = Path(__file__).parent.parent / "cases" / "instrumentations"
 COUNTS = (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.otlp.decode import Span
-from tracker.otlp.span_reader import read_span
+from tracker.otlp.reading.span_reader import read_span
 from tracker.usage import TokenUsage
 
 END_NS = 1_767_225_600_000_000_000

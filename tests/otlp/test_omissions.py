@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from test_span_reader import a_span, usage_of
 
-from tracker.otlp.observation import row_report
-from tracker.otlp.omissions import OMISSIONS
-from tracker.otlp.senders import SENDERS
-from tracker.otlp.span_dedup import merge_rows
-from tracker.sources.usage_notes import UNCERTAIN_NOTES, USAGE_NOTES, note_text
+from tracker.otlp.reading.sender_omissions import OMISSIONS
+from tracker.otlp.reading.senders import SENDERS
+from tracker.otlp.storing.call_report import row_report
+from tracker.otlp.storing.span_dedup import merge_rows
+from tracker.providers.usage_notes import UNCERTAIN_NOTES, USAGE_NOTES, note_text
 
 INPUT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 BEDROCK = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "aws.bedrock", INPUT: 101, OUTPUT: 51}

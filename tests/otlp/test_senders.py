@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.otlp.decode import Span
-from tracker.otlp.senders import SENDERS, Parts, Sender, Total, find_sender, sender_named
-from tracker.otlp.span_reader import read_span, reread_attributes
-from tracker.sources.consistency import USAGE_PROBLEMS
+from tracker.otlp.reading.senders import SENDERS, Parts, Sender, Total, find_sender, sender_named
+from tracker.otlp.reading.span_reader import read_span, reread_attributes
+from tracker.providers.consistency import USAGE_PROBLEMS
 from tracker.usage import TokenUsage
 
 END_NS = 1_767_225_600_000_000_000

@@ -6,7 +6,7 @@ import pytest
 from span_cases import Case, captured_cases, count_cases, instrumentation_cases, users_case
 
 from tracker.otlp.decode import Span
-from tracker.otlp.span_reader import read_span
+from tracker.otlp.reading.span_reader import read_span
 from tracker.usage import TokenUsage
 
 CAPTURED = captured_cases()

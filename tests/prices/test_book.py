@@ -10,9 +10,9 @@ import pytest
 from support import python
 
 from tracker import SettingError
-from tracker.prices import own
-from tracker.prices.book import Price, PriceBook
-from tracker.prices.reasons import Unpriced
+from tracker.prices import custom_prices
+from tracker.prices.price_catalog import Price, PriceBook
+from tracker.prices.unpriced_reasons import Unpriced
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 LISTED = f"genai-prices {genai_prices.__version__}"
@@ -115,7 +115,7 @@ def test_details_that_cannot_be_priced_leave_the_call_without_a_price(book, deta
 def toml(tmp_path, text):
     path = tmp_path / "prices.toml"
     path.write_text(text)
-    return own.load(str(path))
+    return custom_prices.load(str(path))
 
 
 def test_own_prices_come_first_and_are_exact(tmp_path):
@@ -199,7 +199,7 @@ def test_a_file_that_cannot_be_right_is_named_in_a_sentence(tmp_path, text):
 
 def test_a_missing_file_is_named_in_a_sentence(tmp_path):
     with pytest.raises(SettingError, match=r"The file of TRACKER_PRICES: .* can't be read"):
-        own.load(str(tmp_path / "none.toml"))
+        custom_prices.load(str(tmp_path / "none.toml"))
 
 
 def test_recording_never_imports_the_list_of_prices(database_url):

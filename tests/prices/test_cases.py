@@ -9,7 +9,7 @@ import pytest
 from support import a_call, rows
 
 from tracker.cli import main
-from tracker.recording.batch import BatchWriter
+from tracker.recording.bulk_insert import BatchWriter
 
 SONNET = "claude-sonnet-4-5-20250929"
 TIER_DAY = datetime(2026, 11, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from support import connect, rows, run
 
 from tracker.cli import main
 from tracker.database.migrate import migrate
-from tracker.database.table import read_table
+from tracker.database.schema import read_table
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.verify import verify
 

@@ -13,9 +13,9 @@ from genai_prices.types import TieredPrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.prices.book import Price, PriceBook
-from tracker.prices.own import load
-from tracker.prices.reasons import SENTENCES, Unpriced, read_reason, sentence, unpriced
+from tracker.prices.custom_prices import load
+from tracker.prices.price_catalog import Price, PriceBook
+from tracker.prices.unpriced_reasons import SENTENCES, Unpriced, read_reason, sentence, unpriced
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 BOOK = PriceBook()

@@ -11,14 +11,14 @@ import pytest
 from support import a_call, connect, python, rows, run
 
 from tracker.cli import main
-from tracker.database.table import read_table
+from tracker.database.schema import read_table
 from tracker.errors import RecordError
-from tracker.prices.book import PriceBook
-from tracker.prices.calls import scope_since
+from tracker.prices.price_catalog import PriceBook
 from tracker.prices.reprice import fill
-from tracker.recording.batch import BatchWriter
+from tracker.prices.unpriced_calls import scope_since
+from tracker.recording.bulk_insert import BatchWriter
 from tracker.rollups.refresh import catch_up
-from tracker.rollups.tables import ALL
+from tracker.rollups.rollup_tables import ALL
 
 LISTED = f"genai-prices {genai_prices.__version__}"
 

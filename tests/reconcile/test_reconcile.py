@@ -16,7 +16,7 @@ from rollups_support import Store
 from support import connect, run
 
 from tracker.cli import main
-from tracker.reconcile.bill import model_key
+from tracker.reconcile.provider_bill import model_key
 
 DAY = datetime(2026, 9, 1, tzinfo=UTC)
 EPOCH = int(DAY.timestamp())

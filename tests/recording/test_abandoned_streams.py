@@ -17,7 +17,7 @@ import pytest
 from support import eventually, rows
 
 from tracker import TokenUsage
-from tracker.recording.capture import abandoned
+from tracker.recording.capture import deferred_finish
 
 PIECES = [
     {"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 7, "totalTokenCount": 7}},
@@ -233,7 +233,7 @@ def test_open_calls_and_the_worker_end(new_tracker, database_url):
             call.response = iter(PIECES)
         list(call.response)
     recorder.record(TokenUsage(model="m"))
-    assert len(abandoned._open) == 0
+    assert len(deferred_finish._open) == 0
     started = time.monotonic()
-    eventually(lambda: abandoned._worker is None, 15)
+    eventually(lambda: deferred_finish._worker is None, 15)
     assert time.monotonic() - started < 15

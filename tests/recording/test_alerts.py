@@ -14,8 +14,8 @@ import pytest
 from support import a_call, eventually, rows, run, with_role
 
 from tracker import Tracker, settings
-from tracker.recording import channels
-from tracker.recording.alerts import QUIET_S, Alerts
+from tracker.recording.alerts import channels
+from tracker.recording.alerts.failure_alerts import QUIET_S, Alerts
 
 NOWHERE = "postgresql://u:hunter2@127.0.0.1:1/db"
 KEYS = [

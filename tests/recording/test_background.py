@@ -18,7 +18,7 @@ from faults import Proxy
 from support import a_call, eventually, locked, python, rows, run, value
 
 from tracker import Tracker
-from tracker.recording.outbox import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, Waiting
 
 DELIVERIES = "SELECT delivery, count(*)::int FROM token_usage GROUP BY delivery ORDER BY delivery"
 
@@ -634,7 +634,7 @@ def test_databases_keep_their_records_apart(new_tracker, database_url, new_datab
 
 
 def test_a_quiet_trackers_thread_ends_and_begins_again(background, database_url, monkeypatch):
-    monkeypatch.setattr("tracker.recording.courier._LINGER_S", 0.05)
+    monkeypatch.setattr("tracker.recording.outbox.worker._LINGER_S", 0.05)
     recorder = background()
     recorder.record(a_call())
     eventually(lambda: count(database_url) == 1)

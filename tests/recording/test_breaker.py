@@ -10,8 +10,8 @@ from support import a_call, eventually, locked, run, value
 
 from tracker import Tracker
 from tracker.errors import TransientError
-from tracker.recording.breaker import Breaker
-from tracker.recording.outbox import Outbox
+from tracker.recording.circuit_breaker import Breaker
+from tracker.recording.outbox.store import Outbox
 
 DOWN = TransientError("refused", "Nothing answers.", "Wait.")
 

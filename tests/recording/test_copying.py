@@ -22,11 +22,11 @@ from support import ROOT, a_call, child_environment, connect, eventually, rows, 
 
 from tracker.cli import main
 from tracker.database.url import clean
-from tracker.recording.copying import CopyWriter
-from tracker.sources import csv_file
-from tracker.sources.csv_file import read_calls
-from tracker.sources.occurrences import Occurrences
-from tracker.sources.plan import CsvPlan
+from tracker.importing import csv_file
+from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.csv_file import read_calls
+from tracker.importing.occurrence_counter import Occurrences
+from tracker.recording.copy import CopyWriter
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

@@ -21,16 +21,16 @@ from test_faults import missing_by_the_ledger
 from tracker import settings
 from tracker.cli import main
 from tracker.database.url import clean
-from tracker.diagnostics.local import outbox_state
+from tracker.diagnostics.local_outboxes import outbox_state
 from tracker.errors import OutboxError
-from tracker.recording.outbox import Outbox, Waiting
-from tracker.recording.places import second_file
+from tracker.recording.outbox.paths import second_file
+from tracker.recording.outbox.store import Outbox, Waiting
 
 COUNT = "SELECT count(*)::int FROM token_usage"
 HOLD = """
 import sys
 from pathlib import Path
-from tracker.recording.outbox import Outbox
+from tracker.recording.outbox.store import Outbox
 with Outbox(Path(sys.argv[1])).drainer() as turn:
     turn.begin()
     print("held", flush=True)
@@ -99,7 +99,7 @@ def test_a_holder_without_a_heartbeat_is_replaced_and_changes_nothing_more(path,
             turn.begin()
             with other.drainer() as busy:
                 assert busy is None
-            monkeypatch.setattr("tracker.recording.drain_lock.STALE_S", 0.3)
+            monkeypatch.setattr("tracker.recording.outbox.drain_lock.STALE_S", 0.3)
             time.sleep(0.35)
             with other.drainer() as following:
                 assert following.generation == turn.generation + 1
@@ -114,7 +114,7 @@ def test_a_holder_without_a_heartbeat_is_replaced_and_changes_nothing_more(path,
 
 
 def test_a_heartbeat_with_each_batch_keeps_the_lock(path, monkeypatch):
-    monkeypatch.setattr("tracker.recording.drain_lock.STALE_S", 0.4)
+    monkeypatch.setattr("tracker.recording.outbox.drain_lock.STALE_S", 0.4)
     with closing(Outbox(path)) as holder, closing(Outbox(path)) as other:
         holder.append(a_record(1))
         with holder.drainer() as turn:
@@ -133,7 +133,7 @@ def test_a_process_stopped_while_it_delivers_blocks_nobody(start, proxy, databas
     assert child.stdout.readline() == "recorded\n"
     eventually(lambda: any("json_to_recordset" in text for text in proxy.statements), 20)
     os.kill(child.pid, signal.SIGSTOP)
-    monkeypatch.setattr("tracker.recording.drain_lock.STALE_S", 1.0)
+    monkeypatch.setattr("tracker.recording.outbox.drain_lock.STALE_S", 1.0)
     recorder = new_tracker(mode="background", outbox=path, log_records=False)
     recorder.record(a_call(session_id="mine"))
     eventually(lambda: value(database_url, COUNT) == 51, 30)

@@ -30,7 +30,7 @@ from support import a_call, end_sessions, eventually, locked, python, rows, run,
 from tracker import Tracker, settings
 from tracker.database.locate import Database
 from tracker.database.url import clean
-from tracker.recording.outbox import Outbox
+from tracker.recording.outbox.store import Outbox
 
 BOTH = pytest.mark.parametrize("mode", ["direct", "background"])
 
@@ -73,7 +73,7 @@ def new_recorder(tmp_path: Path) -> Iterator[Callable[..., Tracker]]:
 def missing_by_the_ledger(url: str) -> int:
     """How many records the ledger report calls lost."""
     from tracker.reports import Filters, Reader
-    from tracker.reports.ledger import ledger
+    from tracker.reports.ledger_report import ledger
 
     reader = Reader(Database(clean(url), embedded=False, settings=settings.load({})))
     now = datetime.now(UTC)

@@ -24,10 +24,10 @@ from support import a_call, child_environment, eventually, python, run, value, w
 from tracker import Tracker
 from tracker.cli import main
 from tracker.errors import DatabaseError, OutboxError, TransientError
-from tracker.recording.breaker import Breaker
+from tracker.recording.circuit_breaker import Breaker
 from tracker.recording.number_ranges import NumberRanges
-from tracker.recording.outbox import Outbox
-from tracker.recording.outbox_file import _SCHEMA
+from tracker.recording.outbox.sqlite_file import _SCHEMA
+from tracker.recording.outbox.store import Outbox
 
 
 def depth(error: BaseException | None) -> int:

@@ -8,7 +8,7 @@ from contextlib import closing
 from support import a_call, eventually, python, rows, run, value
 from test_background import LEAVES
 
-from tracker.recording.outbox import Outbox
+from tracker.recording.outbox.store import Outbox
 from tracker.usage import new_id
 
 ENTRIES = (
@@ -105,7 +105,7 @@ def test_what_waits_is_entered_before_later_numbers_make_it_look_lost(new_tracke
 
 
 def test_ids_out_of_order_leave_an_entry_for_what_they_overtook(new_tracker, database_url, monkeypatch):
-    monkeypatch.setattr("tracker.recording.drain.BATCH", 3)
+    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH", 3)
     ids = sorted(new_id() for _ in range(6))
     recorder = new_tracker(mode="background")
     with closing(Outbox(recorder._get_journal().outbox.path)) as other, other.drainer():
@@ -147,7 +147,7 @@ def test_the_last_number_is_told_after_the_records_that_still_wait(new_tracker, 
 def test_rows_that_are_deleted_on_purpose_are_entered_as_ranges(new_tracker, database_url):
     from support import connect
 
-    from tracker.rollups.touched import change_and_mark
+    from tracker.rollups.invalidation import change_and_mark
 
     with new_tracker() as recorder:
         recorder.record_many([a_call(is_test=number in {2, 3, 4, 7}) for number in range(1, 9)])

@@ -21,14 +21,14 @@ import pytest
 from support import child_environment, python, small_disk
 
 from tracker.errors import OutboxError
-from tracker.recording import outbox_file
-from tracker.recording.outbox import Outbox, Waiting
-from tracker.recording.places import make_directory
+from tracker.recording.outbox import sqlite_file
+from tracker.recording.outbox.paths import make_directory
+from tracker.recording.outbox.store import Outbox, Waiting
 
 APPEND = """
 import os, sys
 from pathlib import Path
-from tracker.recording.outbox import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, Waiting
 outbox, name = Outbox(Path(sys.argv[1])), sys.argv[2]
 for number in range(int(sys.argv[3])):
     outbox.append(Waiting(f"{name}-{number:06}", name, number, '{"n": %d}' % number), patience_s=30)
@@ -37,7 +37,7 @@ for number in range(int(sys.argv[3])):
 HOLD = """
 import sys, time
 from pathlib import Path
-from tracker.recording.outbox import Outbox
+from tracker.recording.outbox.store import Outbox
 with Outbox(Path(sys.argv[1])).drainer() as mine:
     print(bool(mine), flush=True)
     sys.stdin.read()
@@ -226,7 +226,7 @@ def test_an_outbox_that_was_open_at_a_fork_is_refused_in_the_child(new_outbox):
 SEVERAL = """
 import os, sys
 from pathlib import Path
-from tracker.recording.outbox import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, Waiting
 one, other = Outbox(Path(sys.argv[1])), Outbox(Path(sys.argv[1]))
 one.append(Waiting("1", "one", 1, "{}"))
 other.append(Waiting("2", "other", 1, "{}"))
@@ -428,7 +428,7 @@ def test_of_several_users_of_a_damaged_file_one_moves_it_and_none_loses_a_record
 def test_a_file_that_is_moved_aside_while_another_opens_it_is_made_anew(new_outbox, path, monkeypatch):
     new_outbox().append(a_record())
     looks = iter([True, False])  # there at the first look, and gone when it is asked about
-    monkeypatch.setattr(outbox_file, "exists", lambda found: next(looks, found.exists()))
+    monkeypatch.setattr(sqlite_file, "exists", lambda found: next(looks, found.exists()))
     path.rename(f"{path}.damaged")
     new_outbox().append(a_record(1))
     assert new_outbox().waiting(10) == [a_record(1)]
@@ -537,7 +537,7 @@ def test_ids_of_any_origin_keep_their_records_apart(new_outbox):
 AT_ONCE = """
 import sys, time
 from pathlib import Path
-from tracker.recording.outbox import Outbox
+from tracker.recording.outbox.store import Outbox
 directory, start = Path(sys.argv[1]), float(sys.argv[2])
 for number in range(25):
     time.sleep(max(0, start + number * 0.05 - time.time()))

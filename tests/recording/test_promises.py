@@ -18,8 +18,8 @@ from support import a_call, eventually, python, rows, value
 
 from tracker import Tracker
 from tracker.errors import OutboxError
-from tracker.recording.outbox import Outbox, Waiting
-from tracker.recording.places import second_file
+from tracker.recording.outbox.paths import second_file
+from tracker.recording.outbox.store import Outbox, Waiting
 
 BOTH = pytest.mark.parametrize("mode", ["direct", "background"])
 COUNT = "SELECT count(*)::int FROM token_usage"
@@ -151,7 +151,7 @@ import os, signal, sys
 sys.path.insert(0, "tests")
 from support import a_call
 from tracker import Tracker
-from tracker.recording.outbox import _transaction
+from tracker.recording.outbox.store import _transaction
 recorder = Tracker(mode="background", database_url="", log_records=False)
 outbox = recorder._get_journal().outbox
 recorder.record(a_call(session_id="before"))
@@ -348,7 +348,7 @@ def test_a_line_too_slow_for_a_batch_gets_smaller_ones(new_tracker, proxy, datab
 
 
 def test_a_broken_document_in_a_full_batch_stops_nobody(new_tracker, database_url, outbox_path, monkeypatch):
-    monkeypatch.setattr("tracker.recording.drain.BATCH", 10)
+    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH", 10)
     recorder = new_tracker(mode="direct", outbox=outbox_path, platform="vercel", log_records=False)
     journal = recorder._get_journal()
     journal._drainer(journal.outbox)._share = 10
@@ -433,7 +433,7 @@ def test_the_delivery_thread_survives_whatever_its_alarm_raises(new_tracker, pro
 
 
 def test_an_action_that_raises_ends_nobody_elses_deadline():
-    from tracker.database.timer import Timer
+    from tracker.database.watchdog import Timer
 
     timer = Timer()
     done: list[int] = []

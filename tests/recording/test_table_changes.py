@@ -8,8 +8,8 @@ import time
 import pytest
 from support import a_call, eventually, rows, run, value
 
-from tracker.recording import delivery as delivery_module
-from tracker.recording import held
+from tracker.recording import retry as delivery_module
+from tracker.recording.outbox import held_records
 
 COUNT = "SELECT count(*) FROM token_usage"
 PARTITIONED = (
@@ -154,7 +154,7 @@ def test_five_thousand_refused_records_wait_and_the_others_are_delivered(
     recorder.close()
     before = transactions(database_url)
     caplog.clear()
-    monkeypatch.setattr(held, "FIRST_WAIT_S", 0.5)
+    monkeypatch.setattr(held_records, "FIRST_WAIT_S", 0.5)
     recorder = new_tracker(mode="background", outbox=path, log_records=False)
     assert recorder.flush(120) == 5000
     assert value(database_url, COUNT) == 5000

@@ -11,11 +11,11 @@ from support import rows
 
 from tracker import settings
 from tracker.database.locate import Database
-from tracker.database.table import read_table
+from tracker.database.schema import read_table
 from tracker.database.url import clean
 from tracker.reports import Reader
-from tracker.rollups import refresh, tables
-from tracker.rollups.state import State, read_state
+from tracker.rollups import refresh, rollup_tables
+from tracker.rollups.rollup_state import State, read_state
 from tracker.rollups.verify import verify
 
 CALL: dict[str, Any] = {"model": "gpt", "input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
@@ -61,10 +61,10 @@ class Store:
     def empty(self) -> None:
         """Back to a database that was just migrated. Rows are deleted: truncating so many tables takes far longer."""
         with self.connection.cursor() as cursor:
-            names = [name for name in tables.ALL if name != tables.STATE]
+            names = [name for name in rollup_tables.ALL if name != rollup_tables.STATE]
             cursor.execute(
                 "; ".join(f"DELETE FROM {name}" for name in ("token_usage", *names))
-                + f"; UPDATE {tables.STATE} SET covered_from = 'infinity',"
+                + f"; UPDATE {rollup_tables.STATE} SET covered_from = 'infinity',"
                 " seen_until = '-infinity', refreshed_at = NULL, generation = 0, pruned_until = NULL"
             )
 

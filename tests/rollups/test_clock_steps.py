@@ -10,8 +10,8 @@ from rollups_support import Store
 from support import run, value
 
 from tracker.budgets.budget import Budget, Window
-from tracker.budgets.spent import spent
-from tracker.reports import Filters, usage
+from tracker.budgets.spending import spent
+from tracker.reports import Filters, usage_totals
 from tracker.rollups import refresh
 
 SEEN = "SELECT extract(epoch FROM clock_timestamp() - seen_until)::float8 FROM token_tracker_rollup_state"
@@ -24,7 +24,7 @@ def counts(store: Store) -> tuple[int, int]:
     window = Window(now - timedelta(days=2), now + timedelta(days=2))
     budget = Budget(name="all", scope="everybody", subject=None, period="day", measure="tokens", amount=Decimal(1))
     (used,) = spent(store.connection, store.table, [(budget, window)])
-    return usage.totals(store.reader, Filters(start=window.start, end=window.end)).calls, used.tokens // 120
+    return usage_totals.totals(store.reader, Filters(start=window.start, end=window.end)).calls, used.tokens // 120
 
 
 def record(store: Store, count: int, clock_is: timedelta) -> None:

@@ -9,9 +9,9 @@ from rollups_support import Store
 from support import rows, run, value
 
 from tracker.cli import main
-from tracker.reports import Filters, usage
+from tracker.reports import Filters, usage_totals
 from tracker.rollups import prune as pruning
-from tracker.rollups import tables
+from tracker.rollups import rollup_tables
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ASKED = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3))
@@ -55,7 +55,10 @@ def test_verify_names_a_difference_and_is_exit_1_and_rebuild_mends_it(
 
 USER_FIGURES = [
     (name, figure)
-    for name, figures in ((tables.USERS, tables.USER_COLUMNS), (tables.USER_DAYS, tables.USER_DAY_COLUMNS))
+    for name, figures in (
+        (rollup_tables.USERS, rollup_tables.USER_COLUMNS),
+        (rollup_tables.USER_DAYS, rollup_tables.USER_DAY_COLUMNS),
+    )
     for figure in figures
     if figure.startswith(("slot", "calls", "total", "cost"))
 ]
@@ -64,7 +67,7 @@ USER_FIGURES = [
 @pytest.mark.parametrize(
     ("table", "figures"),
     [
-        *((rollup.table, tuple(rollup.figures)) for rollup in tables.ROLLUPS),
+        *((rollup.table, tuple(rollup.figures)) for rollup in rollup_tables.ROLLUPS),
         *((table, (figure,)) for table, figure in USER_FIGURES),
     ],
 )
@@ -77,7 +80,7 @@ def test_verify_names_each_figure_that_differs(
     assert main(["rollup"]) == 0
     lists = [figure for figure in figures if "slot" in figure or figure == "counts"]
     wrong = ", ".join(f"{figure} = {f'{figure} || {figure}' if figure in lists else 77}" for figure in figures)
-    of_users = table in {tables.USERS, tables.USER_DAYS}
+    of_users = table in {rollup_tables.USERS, rollup_tables.USER_DAYS}
     run(at.url, f"UPDATE {table} SET {wrong} {'' if of_users else 'WHERE minutes = 15'}")
     capsys.readouterr()
     assert main(["rollup", "--verify"]) == 1
@@ -132,14 +135,14 @@ def test_prune_removes_old_rows_and_every_chart_stays(at: Store, monkeypatch: py
     monkeypatch.setattr(pruning, "BATCH_ROWS", 7)
     at.add({"created_at": days_ago(100 - number // 10), "user_id": f"u{number % 7}"} for number in range(200))
     asked = Filters(start=days_ago(101), end=days_ago(0), timezone="Asia/Kathmandu")
-    before = usage.totals(at.reader, asked), usage.trend(at.reader, asked)
+    before = usage_totals.totals(at.reader, asked), usage_totals.trend(at.reader, asked)
     assert main(["prune", "--older-than", "13w"]) == 0
     assert at.count("token_usage") == 200 - 10 * 9
-    assert usage.totals(at.reader, asked) == before[0]
-    assert usage.trend(at.reader, asked).equals(before[1])
-    assert usage.extent(at.reader).first_at == days_ago(100)
+    assert usage_totals.totals(at.reader, asked) == before[0]
+    assert usage_totals.trend(at.reader, asked).equals(before[1])
+    assert usage_totals.extent(at.reader).first_at == days_ago(100)
     assert main(["rollup", "--rebuild", "--verify"]) == 0
-    assert usage.totals(at.reader, asked) == before[0]
+    assert usage_totals.totals(at.reader, asked) == before[0]
     assert main(["prune", "--older-than", "13w"]) == 0
     detail_from = at.reader.standing().detail_from
     assert detail_from is not None
@@ -152,11 +155,11 @@ def test_a_late_row_adds_to_a_pruned_day(at: Store) -> None:
     assert main(["prune", "--older-than", "90d"]) == 0
     asked = Filters(start=old - timedelta(days=1), end=old + timedelta(days=1))
     at.call(created_at=old)
-    assert usage.totals(at.reader, asked).calls == 4
+    assert usage_totals.totals(at.reader, asked).calls == 4
     assert main(["rollup"]) == 0
-    assert usage.totals(at.reader, asked).calls == 4
+    assert usage_totals.totals(at.reader, asked).calls == 4
     assert main(["prune", "--older-than", "90d"]) == 0
-    assert usage.totals(at.reader, asked).calls == 4
+    assert usage_totals.totals(at.reader, asked).calls == 4
     assert at.differences() == []
 
 
@@ -179,7 +182,7 @@ def test_a_row_that_is_committed_during_a_batch_is_not_pruned_uncounted(
     assert main(["prune", "--older-than", "90d"]) == 0
     assert rows(at.url, "SELECT model FROM token_usage") == [("late",)]
     asked = Filters(start=old - timedelta(days=1), end=old + timedelta(days=1))
-    assert usage.totals(at.reader, asked).calls == 2
+    assert usage_totals.totals(at.reader, asked).calls == 2
 
 
 def test_no_writer_waits_for_a_prune(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +208,7 @@ def test_no_writer_waits_for_a_prune(at: Store, monkeypatch: pytest.MonkeyPatch)
     assert batches[0] > 3
     assert at.count("token_usage", "model <> 'new'") == 0
     asked = Filters(start=days_ago(101), end=datetime.now(UTC) + timedelta(hours=1))
-    assert usage.totals(at.reader, asked).calls == 100 + 2 * batches[0]
+    assert usage_totals.totals(at.reader, asked).calls == 100 + 2 * batches[0]
 
 
 def test_a_prune_that_dies_half_way_has_lost_nothing(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +227,7 @@ def test_a_prune_that_dies_half_way_has_lost_nothing(at: Store, monkeypatch: pyt
         patch.setattr(pruning, "_delete", delete)
         assert main(["prune", "--older-than", "90d"]) == 130
     assert 0 < at.count("token_usage") < 30
-    assert usage.totals(at.reader, asked).calls == 30
+    assert usage_totals.totals(at.reader, asked).calls == 30
     assert main(["prune", "--older-than", "90d"]) == 0
-    assert usage.totals(at.reader, asked).calls == 30
+    assert usage_totals.totals(at.reader, asked).calls == 30
     assert value(at.url, "SELECT count(DISTINCT generation) FROM token_tracker_usage_rollup") == 2

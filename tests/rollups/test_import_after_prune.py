@@ -11,7 +11,7 @@ from rollups_support import Store
 from support import a_call, value
 
 from tracker.cli import main
-from tracker.recording import log
+from tracker.recording import record_log
 
 HEADER = "created_at,model,user_id,operation,input_tokens,output_tokens"
 OLD = datetime.now(UTC).replace(hour=12, minute=5) - timedelta(days=200)
@@ -77,7 +77,7 @@ def test_new_rows_of_a_pruned_quarter_are_added_on_demand(at: Store) -> None:
 
 
 def test_rows_around_a_pruned_one_are_stored_whatever_the_block(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.sources.reading.BLOCK_ROWS", 2)
+    monkeypatch.setattr("tracker.importing.row_builder.BLOCK_ROWS", 2)
     main(["import", csv_file(OLD)])
     main(["prune", "--older-than", "90d"])
     recent = [datetime.now(UTC) - timedelta(minutes=minute) for minute in range(7)]
@@ -90,7 +90,7 @@ def test_a_log_after_prune_adds_nothing(
 ) -> None:
     row = a_call(created_at=OLD).as_row()
     with caplog.at_level("ERROR", "tracker"):
-        log.whole_record("failed", row, "The database was away.", 2)
+        record_log.whole_record("failed", row, "The database was away.", 2)
     Path("app.log").write_text(caplog.messages[-1] + "\n")
     replay = ["import", "app.log", "--profile", "tracker-log"]
     assert main(replay) == 0

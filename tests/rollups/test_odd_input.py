@@ -8,8 +8,8 @@ import pytest
 from rollups_support import Store
 from support import run
 
-from tracker.reports import Filters, hours, latency, performance, usage
-from tracker.reports.explore import calls_behind, explore
+from tracker.reports import Filters, hour_heatmap, latency, recording_quality, usage_totals
+from tracker.reports.explorer_query import calls_behind, explore
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -17,12 +17,12 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 def answers(store: Store, asked: Filters) -> list[int]:
     """How many calls each report counts."""
     return [
-        usage.totals(store.reader, asked).calls,
-        int(usage.trend(store.reader, asked)["calls"].sum()),
-        int(usage.by_model_over_time(store.reader, asked)["calls"].sum()),
-        int(usage.by_operation(store.reader, asked)["calls"].sum()),
-        int(usage.top_users(store.reader, asked)["calls"].sum()),
-        len(usage.last_records(store.reader, asked)),
+        usage_totals.totals(store.reader, asked).calls,
+        int(usage_totals.trend(store.reader, asked)["calls"].sum()),
+        int(usage_totals.by_model_over_time(store.reader, asked)["calls"].sum()),
+        int(usage_totals.by_operation(store.reader, asked)["calls"].sum()),
+        int(usage_totals.top_users(store.reader, asked)["calls"].sum()),
+        len(usage_totals.last_records(store.reader, asked)),
         int(explore(store.reader, asked, "model", "user")["calls"].sum()),
         len(calls_behind(store.reader, asked, {"model": "gpt"})),
     ]
@@ -49,10 +49,10 @@ def test_a_range_or_a_filter_that_holds_nothing_has_an_empty_answer(
     if covered:
         store.catch_up()
     assert answers(store, asked) == [0] * 8
-    assert usage.users(store.reader, asked) == 0
-    assert not hours.by_hour_and_weekday(store.reader, asked)["calls"].any()
+    assert usage_totals.users(store.reader, asked) == 0
+    assert not hour_heatmap.by_hour_and_weekday(store.reader, asked)["calls"].any()
     assert latency.overall(store.reader, asked).empty
-    assert performance.verdict(performance.by_environment(store.reader, asked)).records == 0
+    assert recording_quality.verdict(recording_quality.by_environment(store.reader, asked)).records == 0
 
 
 def test_a_range_of_a_thousand_years_is_answered(store: Store) -> None:
@@ -61,7 +61,7 @@ def test_a_range_of_a_thousand_years_is_answered(store: Store) -> None:
     asked = Filters(start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(2970, 1, 1, tzinfo=UTC), timezone="Asia/Seoul")
     assert answers(store, asked) == [1] * 8
     widest = Filters(start=datetime(1, 1, 3, tzinfo=UTC), end=datetime(9999, 12, 29, tzinfo=UTC), timezone="Asia/Seoul")
-    assert usage.totals(store.reader, widest).calls == 1
+    assert usage_totals.totals(store.reader, widest).calls == 1
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_call_of_a_time_that_cannot_be_breaks_nothing(store: Store, moment: st
     asked = Filters(start=NOON - timedelta(days=1), end=NOON + timedelta(days=1))
     for _ in range(2):
         assert answers(store, asked) == [1] * 8
-        assert usage.extent(store.reader).first_at is not None
+        assert usage_totals.extent(store.reader).first_at is not None
         store.catch_up()
     assert store.differences() == []
 
@@ -85,8 +85,8 @@ def test_values_that_no_call_of_ours_has_are_added_up(store: Store) -> None:
     store.call(created_at=NOON, user_id="")
     asked = Filters(start=NOON - timedelta(days=1), end=NOON + timedelta(days=1))
     for _ in range(2):
-        assert usage.totals(store.reader, asked).calls == 2
-        assert set(usage.top_users(store.reader, asked)["user_id"]) == {"unknown", ""}
-        assert set(usage.by_operation(store.reader, asked)["operation"]) == {"unknown", "chat"}
+        assert usage_totals.totals(store.reader, asked).calls == 2
+        assert set(usage_totals.top_users(store.reader, asked)["user_id"]) == {"unknown", ""}
+        assert set(usage_totals.by_operation(store.reader, asked)["operation"]) == {"unknown", "chat"}
         store.catch_up()
     assert store.differences() == []

@@ -10,7 +10,7 @@ from support import ROOT, a_call, connect, run, value, with_role
 
 from tracker import Tracker
 from tracker.cli import main
-from tracker.database.driver import execute
+from tracker.database.connect import execute
 from tracker.database.migrate import migrate
 from tracker.diagnostics.report import build
 from tracker.errors import SetupError

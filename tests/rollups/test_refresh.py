@@ -13,16 +13,17 @@ import pytest
 from rollups_support import Store
 from support import a_call, connect, eventually, run, value, with_role
 
-from tracker import Tracker, sample
+from tracker import Tracker
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError
-from tracker.reports import Filters, removal, usage
-from tracker.rollups import lock
+from tracker.maintenance import delete_test_records, sample_data
+from tracker.reports import Filters, usage_totals
 from tracker.rollups import prune as pruning
 from tracker.rollups import refresh as refreshing
-from tracker.rollups import replace as replacing
-from tracker.rollups.state import usable
-from tracker.rollups.touched import change_and_mark, mark_touched
+from tracker.rollups import refresh_lock
+from tracker.rollups import replace_buckets as replacing
+from tracker.rollups.invalidation import change_and_mark, mark_touched
+from tracker.rollups.rollup_state import usable
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ASKED = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3), timezone="Asia/Kolkata")
@@ -30,7 +31,7 @@ KEPT = "minutes = 15 AND generation = 0"
 
 
 def calls(store: Store) -> int:
-    return usage.totals(store.reader, ASKED).calls
+    return usage_totals.totals(store.reader, ASKED).calls
 
 
 def settled(store: Store) -> None:
@@ -103,22 +104,22 @@ def test_a_call_in_the_future_is_counted_like_any_other(store: Store) -> None:
     store.call(created_at=later)
     settled(store)
     asked = Filters(start=later - timedelta(days=1), end=later + timedelta(days=1))
-    assert usage.totals(store.reader, asked).calls == 1
+    assert usage_totals.totals(store.reader, asked).calls == 1
     assert store.differences() == []
 
 
 def test_removed_samples_and_tests_are_gone_at_once(store: Store) -> None:
     store.call(created_at=NOON)
-    sample.add(store.connection, days=2)
+    sample_data.add(store.connection, days=2)
     store.call(created_at=NOON, is_test=True)
     settled(store)
     asked = Filters(start=NOON - timedelta(days=3), end=datetime.now(UTC), include_tests=True)
-    assert usage.totals(store.reader, asked).calls > 3
-    removal.remove_samples(store.reader)
-    removal.remove_tests(store.reader)
-    assert usage.totals(store.reader, asked).calls == 1
+    assert usage_totals.totals(store.reader, asked).calls > 3
+    delete_test_records.remove_samples(store.reader)
+    delete_test_records.remove_tests(store.reader)
+    assert usage_totals.totals(store.reader, asked).calls == 1
     settled(store)
-    assert usage.totals(store.reader, asked).calls == 1
+    assert usage_totals.totals(store.reader, asked).calls == 1
     assert store.differences() == []
 
 
@@ -129,11 +130,11 @@ def test_a_change_that_is_marked_in_its_transaction_is_never_seen_half(store: St
         cursor.execute("BEGIN")
         cursor.execute("UPDATE token_usage SET cost = 2")
         mark_touched(store.connection, None, [NOON])
-        assert usage.totals(store.reader, ASKED).cost_usd == 1
+        assert usage_totals.totals(store.reader, ASKED).cost_usd == 1
         cursor.execute("COMMIT")
-    assert usage.totals(store.reader, ASKED).cost_usd == 2
+    assert usage_totals.totals(store.reader, ASKED).cost_usd == 2
     assert change_and_mark(store.connection, None, "UPDATE {table} AS calls SET cost = %(c)s", {"c": 3}) == 1
-    assert usage.totals(store.reader, ASKED).cost_usd == 3
+    assert usage_totals.totals(store.reader, ASKED).cost_usd == 3
 
 
 def test_a_mark_that_commits_during_a_refresh_is_kept(store: Store) -> None:
@@ -200,10 +201,10 @@ def test_a_row_without_recorded_at_is_found_if_it_is_of_now(store: Store) -> Non
     settled(store)
     store.call(created_at=datetime.now(UTC), recorded_at=None)
     asked = Filters(start=datetime.now(UTC) - timedelta(hours=1), end=datetime.now(UTC) + timedelta(hours=1))
-    assert usage.totals(store.reader, asked).calls == 1
+    assert usage_totals.totals(store.reader, asked).calls == 1
     store.catch_up()
     assert store.count("token_tracker_usage_rollup", KEPT) == 1
-    assert usage.totals(store.reader, asked).calls == 1
+    assert usage_totals.totals(store.reader, asked).calls == 1
 
 
 def test_rows_that_are_pruned_between_the_lookup_and_the_question_are_counted_once(store: Store) -> None:
@@ -263,7 +264,7 @@ def test_a_refresher_that_is_frozen_does_not_keep_the_lock(
 ) -> None:
     url = request.getfixturevalue("pooler")(store.url) if pooled else store.url
     store.call(created_at=NOON)
-    monkeypatch.setattr(lock, "IDLE_S", 1)
+    monkeypatch.setattr(refresh_lock, "IDLE_S", 1)
 
     def frozen() -> None:
         assert store.refresh() is None
@@ -273,7 +274,7 @@ def test_a_refresher_that_is_frozen_does_not_keep_the_lock(
         closing(connect(url)) as doomed,
         halfway(monkeypatch, frozen),
         pytest.raises(DatabaseError),
-        lock.locked(doomed, store.table),
+        refresh_lock.locked(doomed, store.table),
     ):
         frozen()
     settled(store)
@@ -328,9 +329,9 @@ def test_many_writers_and_refreshers_behind_a_transaction_pooler_lose_nothing(
         for done in work:
             done.result(60)
     asked = Filters(start=NOON - timedelta(days=1), end=datetime.now(UTC) + timedelta(hours=1))
-    assert usage.totals(store.reader, asked).calls == 60
+    assert usage_totals.totals(store.reader, asked).calls == 60
     settled(store)
-    assert usage.totals(store.reader, asked).calls == 60
+    assert usage_totals.totals(store.reader, asked).calls == 60
     assert store.differences() == []
 
 
@@ -388,12 +389,12 @@ def test_a_role_without_any_right_on_the_rollups_reads_the_rows(
 
 def test_a_database_that_was_not_migrated_to_rollups_is_read_from_its_rows(store: Store) -> None:
     store.call(created_at=NOON)
-    from tracker.rollups import tables
+    from tracker.rollups import rollup_tables
 
-    run(store.url, f"DROP TABLE {', '.join(tables.ALL)}")
+    run(store.url, f"DROP TABLE {', '.join(rollup_tables.ALL)}")
     assert calls(store) == 1
     assert store.reader.standing().remedy == "token-tracker migrate"
-    assert sample.remove(store.connection) == 0
+    assert sample_data.remove(store.connection) == 0
 
 
 def test_a_role_that_row_level_security_keeps_from_the_rollups_reads_the_rows(

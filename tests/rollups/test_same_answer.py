@@ -18,12 +18,12 @@ from rollups_support import Store
 from support import connect, run
 
 from tracker.database.migrate import migrate
-from tracker.reports import Filters, hours, latency, performance, usage
-from tracker.reports.frames import every_bucket
-from tracker.reports.unpriced import unpriced_calls
+from tracker.reports import Filters, hour_heatmap, latency, recording_quality, usage_totals
+from tracker.reports.engine.frames import every_bucket
+from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import prune as pruning
 from tracker.rollups.refresh import cover, refresh
-from tracker.rollups.tables import DAY_S
+from tracker.rollups.rollup_tables import DAY_S
 
 # Where and when the clocks do something, and ordinary days of zones that are no whole hours away from UTC.
 PLACES = [
@@ -189,21 +189,21 @@ def check(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
 
 
 def check_totals(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    totals = usage.totals(store.reader, asked)
+    totals = usage_totals.totals(store.reader, asked)
     assert (totals.calls, totals.failed_calls) == (len(rows), sum(not row["success"] for row in rows))
     assert (totals.total_tokens, totals.input_tokens) == (
         sum(row["total_tokens"] for row in rows),
         sum(row["input_tokens"] for row in rows),
     )
     assert (totals.cost_usd, totals.unpriced_calls) == (priced(rows), sum(row["cost"] is None for row in rows))
-    assert usage.users(store.reader, asked) == len({row["user_id"] for row in rows})
-    operations = usage.by_operation(store.reader, asked).set_index("operation")["calls"].to_dict()
+    assert usage_totals.users(store.reader, asked) == len({row["user_id"] for row in rows})
+    operations = usage_totals.by_operation(store.reader, asked).set_index("operation")["calls"].to_dict()
     assert operations == counted(row["operation"] for row in rows)
 
 
 def check_unpriced(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
     found = unpriced_calls(store.reader, asked)
-    assert int(found["unpriced_calls"].sum()) == usage.totals(store.reader, asked).unpriced_calls
+    assert int(found["unpriced_calls"].sum()) == usage_totals.totals(store.reader, asked).unpriced_calls
     names = ["model", "usage_problem", "usage_source", "reason"]
     answer: dict[Any, int] = defaultdict(int)
     for row in found.to_dict("records"):
@@ -223,7 +223,7 @@ def unpriced_reason(row: dict[str, Any]) -> tuple[str | None, ...] | None:
 
 
 def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    trend = usage.trend(store.reader, asked).assign(users=usage.users_over_time(store.reader, asked))
+    trend = usage_totals.trend(store.reader, asked).assign(users=usage_totals.users_over_time(store.reader, asked))
     assert list(trend.index) == list(every_bucket(asked))
     by_bucket = defaultdict(list)
     for row in rows:
@@ -234,14 +234,14 @@ def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) ->
         found = trend.loc[bucket]
         assert (found["calls"], found["users"]) == (len(members), len({row["user_id"] for row in members}))
         assert found["total_tokens"] == float(sum(row["total_tokens"] for row in members))
-    models = usage.by_model_over_time(store.reader, asked)
+    models = usage_totals.by_model_over_time(store.reader, asked)
     found = {(row["bucket"], row["model"]): row["calls"] for row in models.to_dict("records")}
     assert found == counted((label(row["created_at"], asked), row["model"]) for row in rows)
 
 
 def check_hours(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    found = hours.by_hour_and_weekday(store.reader, asked)
-    start = max(asked.start, asked.end - timedelta(weeks=hours.WEEKS))
+    found = hour_heatmap.by_hour_and_weekday(store.reader, asked)
+    start = max(asked.start, asked.end - timedelta(weeks=hour_heatmap.WEEKS))
     walls = [row["created_at"].astimezone(ZoneInfo(asked.timezone)) for row in rows if row["created_at"] >= start]
     busy = found[found["calls"] > 0]
     assert {(row["weekday"], row["hour"]): row["calls"] for row in busy.to_dict("records")} == counted(
@@ -253,18 +253,18 @@ def check_users(store: Store, rows: list[dict[str, Any]], asked: Filters) -> Non
     tokens: dict[str, int] = defaultdict(int)
     for row in rows:
         tokens[row["user_id"]] += row["total_tokens"]
-    top = usage.top_users(store.reader, asked)
+    top = usage_totals.top_users(store.reader, asked)
     assert dict(zip(top["user_id"], top["total_tokens"], strict=True)) == tokens
     assert all(sum(trend) == total for trend, total in zip(top["trend"], top["total_tokens"], strict=True))
 
 
 def check_performance(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
     recorded = [row for row in rows if row["delivery"]]
-    quality = performance.by_environment(store.reader, asked)
+    quality = recording_quality.by_environment(store.reader, asked)
     found = dict(zip(quality["environment"], quality["records"], strict=True))
     assert found == counted(row["environment"] or "unknown" for row in recorded)
     assert int(quality["retries"].sum()) == sum(row["retry_count"] or 0 for row in recorded)
-    over_time = performance.connection_time(store.reader, asked)
+    over_time = recording_quality.connection_time(store.reader, asked)
     assert int(over_time["records"].sum()) == len(recorded)
 
 
@@ -360,10 +360,10 @@ def test_an_adopted_table_says_the_same(adopted: Store, moments_of_calls: list[d
             )
     expected = [moment for moment in moments_of_calls if asked.start <= moment < asked.end]
     for _ in range(2):
-        assert usage.totals(adopted.reader, asked).calls == len(expected)
-        assert usage.totals(adopted.reader, asked).total_tokens == 7 * len(expected)
-        assert usage.trend(adopted.reader, asked)["calls"].sum() == len(expected)
+        assert usage_totals.totals(adopted.reader, asked).calls == len(expected)
+        assert usage_totals.totals(adopted.reader, asked).total_tokens == 7 * len(expected)
+        assert usage_totals.trend(adopted.reader, asked)["calls"].sum() == len(expected)
         unpriced = unpriced_calls(adopted.reader, asked)["unpriced_calls"].sum()
-        assert unpriced == usage.totals(adopted.reader, asked).unpriced_calls
+        assert unpriced == usage_totals.totals(adopted.reader, asked).unpriced_calls
         adopted.catch_up()
     assert adopted.differences() == []

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tracker.errors import SettingError
 from tracker.reports import Filters
-from tracker.reports.frames import every_bucket
-from tracker.reports.steps import segments
-from tracker.rollups.pieces import EPOCH, microseconds
+from tracker.reports.engine.frames import every_bucket
+from tracker.reports.time_buckets import segments
+from tracker.rollups.range_plan import EPOCH, microseconds
 
 LENGTHS = [
     timedelta(0),

@@ -11,11 +11,11 @@ from rollups_support import Store
 from support import connect, run
 
 from tracker.database.migrate import migrate
-from tracker.prices.book import PriceBook
-from tracker.prices.calls import scope_since
+from tracker.prices.price_catalog import PriceBook
 from tracker.prices.reprice import fill
-from tracker.reports import Filters, usage
-from tracker.reports.unpriced import unpriced_calls
+from tracker.prices.unpriced_calls import scope_since
+from tracker.reports import Filters, usage_totals
+from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import prune as pruning
 
 DAY = datetime(2026, 6, 10, tzinfo=UTC)
@@ -72,7 +72,7 @@ def test_an_upgrade_keeps_the_number_of_pruned_calls(store: Store) -> None:
     run(store.url, "UPDATE token_tracker_usage_rollup SET generation = 1", "DELETE FROM token_usage")
     migrate(lambda: connect(store.url))
     assert problems(store) == [(None, None, 2)]
-    assert usage.totals(store.reader, ASKED).unpriced_calls == 2
+    assert usage_totals.totals(store.reader, ASKED).unpriced_calls == 2
 
 
 def test_a_reason_reaches_the_rollup_and_survives_pruning(store: Store) -> None:

@@ -13,8 +13,8 @@ from support import connect, eventually, run, value
 
 from tracker.cli import main
 from tracker.database.migrate import migrate
-from tracker.reports import Filters, usage
-from tracker.rollups import tables
+from tracker.reports import Filters, usage_totals
+from tracker.rollups import rollup_tables
 
 
 def days_ago(days: int) -> datetime:
@@ -65,11 +65,13 @@ def test_users_days_that_another_version_left_behind_are_named_and_rebuilt(
     store.add({"created_at": days_ago(100 - number), "user_id": f"u{number % 3}"} for number in range(20))
     assert main(["prune", "--older-than", "90d"]) == 0
     asked = Filters(start=days_ago(101), end=days_ago(0))
-    before = usage.top_users(store.reader, asked)
+    before = usage_totals.top_users(store.reader, asked)
     assert before["calls"].sum() == 20
-    run(store.url, f"DELETE FROM {tables.USER_DAYS} WHERE generation > 0")
+    run(store.url, f"DELETE FROM {rollup_tables.USER_DAYS} WHERE generation > 0")
     capsys.readouterr()
     assert main(["rollup", "--verify"]) == 1
-    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith(tables.USER_DAYS)]) == 10
+    assert (
+        len([line for line in capsys.readouterr().out.splitlines() if line.startswith(rollup_tables.USER_DAYS)]) == 10
+    )
     assert main(["rollup", "--rebuild", "--verify"]) == 0
-    assert usage.top_users(store.reader, asked).equals(before)
+    assert usage_totals.top_users(store.reader, asked).equals(before)

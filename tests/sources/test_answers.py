@@ -22,10 +22,10 @@ from google.genai import types as gemini
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.sources.answers import Answer, AnswerReader, read
-from tracker.sources.consistency import problem_text
-from tracker.sources.shapes import COUNTS
-from tracker.sources.usage import usage_of
+from tracker.providers.consistency import problem_text
+from tracker.providers.responses import Answer, AnswerReader, read
+from tracker.providers.schemas.schema_table import COUNTS
+from tracker.providers.to_usage import usage_of
 
 CASES = {
     f"{path.stem}: {case['name']}": {**case, "file": path.stem}

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker import TokenUsage
-from tracker.sources.answers import Answer, AnswerReader
-from tracker.sources.consistency import (
+from tracker.providers.consistency import (
     MAX_COUNT,
     MAX_RAW_BYTES,
     USAGE_PROBLEMS,
@@ -19,8 +18,9 @@ from tracker.sources.consistency import (
     numbers_only,
     problem_text,
 )
-from tracker.sources.shapes import SHAPES, Shape, rule
-from tracker.sources.usage import usage_of
+from tracker.providers.responses import Answer, AnswerReader
+from tracker.providers.schemas.schema_table import SHAPES, Shape, rule
+from tracker.providers.to_usage import usage_of
 
 # What only Perplexity states: its total leaves these out.
 BESIDE_THE_TOTAL = {"citation_tokens"}

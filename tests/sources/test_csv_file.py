@@ -16,12 +16,12 @@ import pytest
 from support import ROOT, child_environment, python, rows, run, value
 
 from tracker.cli import main
-from tracker.recording.batch import BATCH_ROWS
-from tracker.sources import cells, csv_file
-from tracker.sources.content_ids import ContentIds
-from tracker.sources.csv_file import read_calls
-from tracker.sources.plan import CsvPlan
-from tracker.sources.reading import Calls, Reject
+from tracker.importing import cell_parsers, csv_file
+from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.content_ids import ContentIds
+from tracker.importing.csv_file import read_calls
+from tracker.importing.row_builder import Calls, Reject
+from tracker.recording.bulk_insert import BATCH_ROWS
 
 # Two real traces of an Azure LLM service, 28,185 calls, where they lie beside the work tree.
 AZURE = (
@@ -399,7 +399,7 @@ def test_a_refused_row_in_a_full_batch_takes_no_other_row_with_it(write, load, d
 
 def test_rows_are_read_in_blocks_and_not_kept(write, monkeypatch):
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 1000)
-    monkeypatch.setattr(cells, "_MOST_CHARACTERS", 1000)
+    monkeypatch.setattr(cell_parsers, "_MOST_CHARACTERS", 1000)
     file = write(azure(20_000))
     plan = CsvPlan(
         {"created_at": "TIMESTAMP", "input_tokens": "ContextTokens", "output_tokens": "GeneratedTokens"}, {"model": "m"}
@@ -476,7 +476,7 @@ def test_a_temporary_disk_that_is_full_is_named():
     code = (
         "import resource, signal, hashlib\n"
         "from tracker.errors import TrackerError\n"
-        "from tracker.sources.occurrences import Occurrences\n"
+        "from tracker.importing.occurrence_counter import Occurrences\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))\n"
         "seen = Occurrences(2000)\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.sources.decimal_marks import AmbiguousNumberError, DecimalMark
+from tracker.importing.decimal_marks import AmbiguousNumberError, DecimalMark
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 from google.genai import types as gemini
 
-from tracker.sources.answers import read, read_usage_object, read_usage_text
-from tracker.sources.consistency import reread_usage
-from tracker.sources.shapes import hosted_by, model_from_resource, provider_of
-from tracker.sources.usage import usage_of
+from tracker.providers.consistency import reread_usage
+from tracker.providers.responses import read, read_usage_object, read_usage_text
+from tracker.providers.schemas.schema_table import hosted_by, model_from_resource, provider_of
+from tracker.providers.to_usage import usage_of
 
 CASES = {
     case["name"]: case

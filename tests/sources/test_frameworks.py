@@ -15,7 +15,7 @@ from langchain_core.outputs import LLMResult
 from langchain_openai import OpenAI
 from support import eventually
 
-from tracker.sources import langchain
+from tracker.providers.frameworks import langchain
 
 # LiteLLM's own dealings with pydantic and with sockets; raised within it, its warnings would change what it does.
 pytestmark = [
@@ -238,14 +238,14 @@ def test_an_abandoned_stream_is_a_row_once_the_tracker_closes(litellm, openai_op
 
 
 def test_an_abandoned_stream_is_a_row_once_it_is_too_old(litellm, openai_options, stored, monkeypatch):
-    monkeypatch.setattr("tracker.sources.litellm._GIVE_UP_AFTER_S", 0.2)
+    monkeypatch.setattr("tracker.providers.frameworks.litellm._GIVE_UP_AFTER_S", 0.2)
     next(iter(litellm.completion(model="openai/gpt-5-mini", messages=ASK, stream=True, **openai_options)))
     (row,) = settled(stored, 1)
     assert (row["success"], row["metadata"]["stream"]) == (False, "broken_off")
 
 
 def test_calls_without_an_end_are_bounded(litellm, openai_options, stored, monkeypatch):
-    monkeypatch.setattr("tracker.sources.litellm._MAX_CALLS", 1)
+    monkeypatch.setattr("tracker.providers.frameworks.litellm._MAX_CALLS", 1)
     streams = [
         litellm.completion(model="openai/gpt-5-mini", messages=ASK, stream=True, **openai_options) for _ in range(2)
     ]
@@ -300,7 +300,7 @@ def test_a_background_response_polled_through_litellm_is_one_row(
 def test_every_call_type_of_litellm_is_classified():
     from litellm.types.utils import CallTypes
 
-    from tracker.sources import litellm_call_types as types
+    from tracker.providers.frameworks import litellm_call_types as types
 
     groups = (types.MODEL_CALLS, types.NO_MODEL_CALLS, types.BACKGROUND, types.BATCH)
     for kind in CallTypes:
@@ -311,15 +311,15 @@ def test_the_import_of_spend_logs_skips_the_same_call_types():
     import tomllib
     from importlib.resources import files
 
-    from tracker.sources import litellm_call_types as types
+    from tracker.providers.frameworks import litellm_call_types as types
 
-    profile = tomllib.loads((files("tracker") / "sources/profiles/litellm.toml").read_text(encoding="utf-8"))
+    profile = tomllib.loads((files("tracker") / "importing/profiles/litellm.toml").read_text(encoding="utf-8"))
     assert set(profile["skip"][0]["call_type"]) == types.NO_MODEL_CALLS | types.BACKGROUND
     assert set(profile["skip"][1]["call_type"]) == types.BATCH
 
 
 def test_a_call_type_that_is_not_known_is_a_row_if_it_has_usage():
-    from tracker.sources.litellm_call_types import is_model_call
+    from tracker.providers.frameworks.litellm_call_types import is_model_call
 
     assert is_model_call("anew_kind", {"usage": {"prompt_tokens": 1, "completion_tokens": 1}})
     assert not is_model_call("anew_kind", {"deleted": True})

@@ -16,7 +16,7 @@ import pytest
 from support import ROOT, rows, value
 
 from tracker.cli import main
-from tracker.sources import xlsx_rows
+from tracker.importing import xlsx_rows
 
 CASES = ROOT / "tests" / "cases" / "files"
 TABLE = [

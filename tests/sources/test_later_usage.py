@@ -16,7 +16,7 @@ from google import genai
 from google.genai import types as gemini
 from support import eventually
 
-from tracker.recording.capture import later
+from tracker.recording.capture import background_responses
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 ASK = [{"role": "user", "content": "Hi"}]
@@ -138,7 +138,7 @@ def test_a_background_response_is_one_row_at_its_first_final_poll(gpt, provider,
     states = [gpt.responses.retrieve(created.id).status for _ in range(4)]
     assert states == ["in_progress", "completed", "completed", "completed"]
     (row,) = check(stored, provider)
-    assert row["id"] == str(later.derived_id(row["provider"], created.id))
+    assert row["id"] == str(background_responses.derived_id(row["provider"], created.id))
     assert (row["user_id"], row["metadata"]["response_id"]) == ("u_w", created.id)
     assert "usage_problem" not in row["metadata"]
 
@@ -227,14 +227,14 @@ def test_a_response_that_is_never_retrieved_becomes_a_marked_row(gpt, provider, 
 
 
 def test_pending_responses_are_bounded(gpt, recorder, stored, monkeypatch):
-    monkeypatch.setattr(later, "MAX_PENDING", 2)
+    monkeypatch.setattr(background_responses, "MAX_PENDING", 2)
     for _ in range(4):
         gpt.responses.create(model=GPT, input="Hi", background=True)
-    assert len(later.pending_of(recorder)) == 2
+    assert len(background_responses.pending_of(recorder)) == 2
     assert {row["metadata"]["usage_problem"] for row in stored()} == {"response_never_retrieved"}
-    monkeypatch.setattr(later, "MAX_PENDING_AGE_S", -1.0)
+    monkeypatch.setattr(background_responses, "MAX_PENDING_AGE_S", -1.0)
     gpt.responses.create(model=GPT, input="Hi", background=True)
-    assert len(later.pending_of(recorder)) == 0
+    assert len(background_responses.pending_of(recorder)) == 0
     assert len(stored()) == 5
 
 
@@ -253,7 +253,7 @@ def test_interactions_are_rows_and_polls_are_none(google, provider, stored):
     google.interactions.get(plain.id)
     rows = check(stored, provider)
     assert {row["model"] for row in rows} == {"gemini-2.5-flash"}
-    assert rows[2]["id"] == str(later.derived_id("google", created.id))
+    assert rows[2]["id"] == str(background_responses.derived_id("google", created.id))
 
 
 def test_asynchronous_interactions_are_rows(google, provider, stored):
@@ -301,7 +301,7 @@ def test_a_finished_batch_is_one_row(gpt, provider, stored):
     batch = create_batch(gpt)
     poll(lambda: gpt.batches.retrieve(batch.id))
     (row,) = stored()
-    assert row["id"] == str(later.derived_id(row["provider"], batch.id))
+    assert row["id"] == str(background_responses.derived_id(row["provider"], batch.id))
     assert row["input_tokens"] == sum(answer.input_tokens for answer in provider.served)
     assert (row["metadata"]["calls"], row["metadata"]["usage"]["service_tier"]) == (2, "batch")
 
@@ -406,7 +406,11 @@ def test_a_gemini_batch_is_one_row(google, provider, stored):
 
 
 def test_derived_ids_are_uuids_of_version_8():
-    first, second = later.derived_id("openai", "resp_1"), later.derived_id("openai", "resp_2")
+    derived_id = background_responses.derived_id
+    first, second = (
+        derived_id("openai", "resp_1"),
+        derived_id("openai", "resp_2"),
+    )
     assert {first.version, second.version} == {8}
     assert first.variant == "specified in RFC 4122"
-    assert first == later.derived_id("openai", "resp_1") != second != later.derived_id("azure", "resp_2")
+    assert first == derived_id("openai", "resp_1") != second != derived_id("azure", "resp_2")

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from support import a_call
 
 from tracker import TokenUsage, settings
-from tracker.recording import log
+from tracker.importing import log_replay
+from tracker.importing.log_replay import LogRecords
+from tracker.recording import record_log
 from tracker.recording.instance import Instance
-from tracker.sources import log_lines
-from tracker.sources.log_lines import LogRecords
 
 
 class Lines(logging.Handler):
@@ -40,7 +40,7 @@ def line_of(usage: TokenUsage, status: str = "failed") -> str:
     lines = Lines()
     logging.getLogger("tracker").addHandler(lines)
     try:
-        log.whole_record(status, row, 'The database said "no" {twice}.', 2)
+        record_log.whole_record(status, row, 'The database said "no" {twice}.', 2)
     finally:
         logging.getLogger("tracker").removeHandler(lines)
     (text,) = lines.texts
@@ -182,7 +182,7 @@ def test_a_complete_record_beside_a_cut_one_in_a_line_is_read_and_the_cut_one_is
 
 
 def test_a_line_beyond_the_limit_is_skipped_in_constant_memory_and_reported(monkeypatch):
-    monkeypatch.setattr(log_lines, "_LONGEST_LINE", 10_000)
+    monkeypatch.setattr(log_replay, "_LONGEST_LINE", 10_000)
     whole = line_of(a_call())
     lines = ["x" * 30_000 + whole, "y" * 50_000, whole]
     found = read_records(lines)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.otlp.observation import Observation, match_score
-from tracker.recording.capture import dedupe
-from tracker.sources.answers import Answer
-from tracker.sources.model_names import (
+from tracker.otlp.storing.call_report import Observation, match_score
+from tracker.providers.model_names import (
     model_base,
     plain_model_name,
     provider_named,
     provider_of_host,
     same_model_name,
 )
+from tracker.providers.responses import Answer
+from tracker.recording.capture import dedupe
 
 SAME = [
     ("us.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4-20250514"),

@@ -18,10 +18,10 @@ from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_openai import ChatOpenAI
 from support import eventually
 
+from tracker.providers.frameworks import langchain
+from tracker.providers.responses import Answer
 from tracker.recording.capture import dedupe
 from tracker.recording.capture.dedupe import Observation, RecentCalls, is_same_call
-from tracker.sources import langchain
-from tracker.sources.answers import Answer
 from tracker.usage import new_id
 
 # google-genai's use of aiohttp, and clients that the frameworks leave open.

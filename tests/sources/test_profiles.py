@@ -13,10 +13,10 @@ import pytest
 from support import rows, run, value
 
 from tracker.cli import main
-from tracker.sources import profile, profiled
-from tracker.sources.input_file import InputFile
-from tracker.sources.reading import Calls
-from tracker.sources.rules import rule
+from tracker.importing import profile, profile_rows
+from tracker.importing.input_file import InputFile
+from tracker.importing.profile_rules import rule
+from tracker.importing.row_builder import Calls
 
 COUNTS = "input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens"
 
@@ -486,10 +486,10 @@ def test_records_of_which_nothing_is_taken_count_all_the_same(write, load, datab
 
 
 def test_large_records_are_read_a_few_at_a_time(monkeypatch, write):
-    monkeypatch.setattr(profiled, "BLOCK_CHARACTERS", 1000)
+    monkeypatch.setattr(profile_rows, "BLOCK_CHARACTERS", 1000)
     line = json.dumps({"created_at": "2026-03-01", "model": "m" * 300, "input_tokens": 1, "output_tokens": 1})
     with InputFile(Path(write(f"{line}\n" * 40, "large.jsonl"))) as file:
-        found = list(profiled.read_calls(file, profile.Profile("")))
+        found = list(profile_rows.read_calls(file, profile.Profile("")))
     assert [len(calls.moments) for calls in found if isinstance(calls, Calls)] == [3] * 13 + [1]
 
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tracker.sources import cells, csv_file
-from tracker.sources.cells import written
-from tracker.sources.csv_file import read_calls
-from tracker.sources.csv_lines import CsvRecords
-from tracker.sources.plan import CsvPlan
-from tracker.sources.reading import Calls, Reading, Reject
+from tracker.importing import cell_parsers, csv_file
+from tracker.importing.cell_parsers import written
+from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.csv_file import read_calls
+from tracker.importing.csv_lines import CsvRecords
+from tracker.importing.row_builder import Calls, Reading, Reject
 
 counts = st.sampled_from(["0", "1", " 2 ", "7", "", "-1", "2147483647", "1e2", "x"])
 COLUMNS = {
@@ -65,7 +65,7 @@ def test_a_block_is_what_its_rows_are(file, most, remembered):
             bad.append(str(error))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_file, "BLOCK_ROWS", most)
-        patch.setattr(cells, "_MOST_CHARACTERS", remembered)
+        patch.setattr(cell_parsers, "_MOST_CHARACTERS", remembered)
         found = list(islice(read_calls(as_file(header, body), plan), 1, None))
     assert sorted(reject.reason for reject in found if isinstance(reject, Reject)) == sorted(bad)
     stored = [one for calls in found if isinstance(calls, Calls) for one in unfolded(calls)]

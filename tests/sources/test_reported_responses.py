@@ -11,7 +11,7 @@ import pytest
 
 from tracker import Tracker
 from tracker.cli import main
-from tracker.sources.answers import read
+from tracker.providers.responses import read
 
 CASES = Path(__file__).parents[1] / "cases"
 REPORTED = {

@@ -9,10 +9,10 @@ import pytest
 from support import connect, rows, run, value
 
 from tracker.errors import SetupError
-from tracker.otlp import retrieved_responses
-from tracker.otlp.retrieved_responses import remove_retrieved, remove_since
-from tracker.recording.capture import later
-from tracker.reports import source
+from tracker.otlp.storing import retrieved_responses
+from tracker.otlp.storing.retrieved_responses import remove_retrieved, remove_since
+from tracker.recording.capture import background_responses
+from tracker.reports.engine import current_reader
 
 GPT = "gpt-5-mini"
 CODES = "SELECT input_tokens, metadata ->> 'usage_problem' FROM token_usage ORDER BY recorded_at, id"
@@ -39,7 +39,7 @@ def remove(database_url, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", database_url)
     retrieved_responses._last_s.clear()
     yield remove_retrieved
-    source.forget()
+    current_reader.forget()
 
 
 def create(client, tracker):
@@ -113,7 +113,7 @@ def test_a_run_reads_a_bounded_number_of_rows(client, new_tracker, database_url,
     ids = [create(client, first) for _ in range(5)]
     first.close()
     retrieve(client, second, *ids)
-    monkeypatch.setattr("tracker.otlp.late_rows._LIMIT", "FETCH FIRST 3 ROWS WITH TIES")
+    monkeypatch.setattr("tracker.otlp.storing.late_rows._LIMIT", "FETCH FIRST 3 ROWS WITH TIES")
     monkeypatch.setattr(retrieved_responses, "MAX_ROWS", 3)
     with closing(connect(database_url)) as connection:
         done = remove_since(connection, None, 0.0)
@@ -128,7 +128,7 @@ def test_the_ids_are_derived_from_the_response(client, new_tracker, database_url
     tracker = new_tracker()
     response_id = create(client, tracker)
     tracker.close()
-    marked = str(later.derived_id("openai", response_id, later.NEVER_RETRIEVED))
+    marked = str(background_responses.derived_id("openai", response_id, background_responses.NEVER_RETRIEVED))
     assert rows(database_url, "SELECT id::text FROM token_usage") == [(marked,)]
     assert marked[14] == "8"
 
@@ -140,4 +140,4 @@ def test_a_database_without_the_table_is_a_sentence(new_database, monkeypatch):
         with pytest.raises(SetupError, match="token-tracker migrate"):
             remove_retrieved()
     finally:
-        source.forget()
+        current_reader.forget()

@@ -9,8 +9,8 @@ import anthropic.types
 import openai.types.chat
 import pytest
 
-from tracker.sources.answers import read
-from tracker.sources.usage import usage_of
+from tracker.providers.responses import read
+from tracker.providers.to_usage import usage_of
 
 
 def anthropic_stream(*deltas: dict[str, Any]) -> list[Any]:

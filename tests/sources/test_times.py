@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.sources.times import parse_time
+from tracker.importing.time_parsers import parse_time
 
 MOMENT = datetime(2026, 1, 5, 10, 15, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tracker.cli import (
+from tracker.cli.commands import (
     budget,
     doctor,
     import_file,

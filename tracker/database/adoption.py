@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tracker.database.indexes import duplicates
-from tracker.database.table import COLUMNS, ESSENTIAL, Table, quote
+from tracker.database.schema import COLUMNS, ESSENTIAL, Table, quote
 from tracker.settings import zone
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}

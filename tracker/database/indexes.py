@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tracker.database.driver import Connection, execute
-from tracker.database.table import Table, literal, quote
+from tracker.database.connect import Connection, execute
+from tracker.database.schema import Table, literal, quote
 
 _NAMES = {
     ("created_at",): "token_usage_created_at_idx",

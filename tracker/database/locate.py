@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracker.database import driver, embedded
+from tracker.database import connect as driver
+from tracker.database import embedded
 from tracker.database.migrate import migrate
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import SettingError
-from tracker.runtime import application_name
+from tracker.platforms import application_name
 from tracker.settings import Settings
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote as quote_url
 
-from tracker.database import adoption, fit, indexes, publications, statement_mode
-from tracker.database.driver import Connection, execute
-from tracker.database.migration_files import FILES, step_text, tables_created_by
-from tracker.database.statement_mode import refuses_transactions
-from tracker.database.table import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
-from tracker.database.timer import Deadline
+from tracker.database import adoption, constraint_check, indexes, publications, statement_pooling
+from tracker.database.connect import Connection, execute
+from tracker.database.migrations import FILES, step_text, tables_created_by
+from tracker.database.schema import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
+from tracker.database.statement_pooling import refuses_transactions
+from tracker.database.watchdog import Deadline
 from tracker.errors import DatabaseError, SettingError, SetupError, TransientError
 
 Connect = Callable[[], Connection]
@@ -67,7 +67,7 @@ def migrate(
                 run.all()
             except TransientError as error:
                 if error.code == "connection_lost" and refuses_transactions(connect):
-                    raise statement_mode.explain() from None
+                    raise statement_pooling.explain() from None
                 raise
     if dry_run and run.schema != DEFAULT_SCHEMA and run.result.statements:
         # Our statements name no schema.
@@ -212,8 +212,11 @@ class _Run:
                     raise
                 return None
 
-        count = fit.undated(ask, table)
-        return [*fit.refused_defaults(ask, table), *([fit.undated_remark(count)] if count else [])]
+        count = constraint_check.undated(ask, table)
+        return [
+            *constraint_check.refused_defaults(ask, table),
+            *([constraint_check.undated_remark(count)] if count else []),
+        ]
 
     def _applied_versions(self, connection: Connection) -> set[int]:
         before = _tables(connection, self._schema)

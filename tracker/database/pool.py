@@ -9,8 +9,8 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from tracker.database.driver import Connection, elapsed_ms
-from tracker.database.timer import Deadline, timer
+from tracker.database.connect import Connection, elapsed_ms
+from tracker.database.watchdog import Deadline, timer
 from tracker.errors import TransientError
 from tracker.threads import Bell, CallLock
 

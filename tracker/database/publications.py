@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from tracker.database.driver import Connection, execute
-from tracker.database.table import TABLE, quote
+from tracker.database.connect import Connection, execute
+from tracker.database.schema import TABLE, quote
 from tracker.errors import DatabaseError, SetupError
 
 NO_IDENTITY = "55000"

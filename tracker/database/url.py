@@ -154,7 +154,7 @@ def _quote_credentials(place: str, notes: list[str]) -> str:
 
 
 def _parse(url: str, variable: str) -> dict[str, str]:
-    from tracker.database.driver import parse_url
+    from tracker.database.connect import parse_url
 
     try:
         return parse_url(url)
@@ -185,7 +185,7 @@ def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str
         return params, schema
     from urllib.parse import parse_qsl
 
-    from tracker.database.driver import has_system_roots, is_libpq_key
+    from tracker.database.connect import has_system_roots, is_libpq_key
     from tracker.database.tls import is_tls_key, read
 
     encryption: list[tuple[str, str]] = []

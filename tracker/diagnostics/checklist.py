@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from tracker.database.driver import elapsed_ms
+from tracker.database.connect import elapsed_ms
 from tracker.database.url import DatabaseUrl
-from tracker.diagnostics.look import Reserve
+from tracker.diagnostics.probe import Reserve
 from tracker.diagnostics.report import Report
 from tracker.diagnostics.self_test import OPERATIONS, RollupCheck, SelfTest, self_test
 from tracker.errors import TrackerError

@@ -1,7 +1,7 @@
 """The debug report as an ASGI app: it runs where the problem is, with the core install alone.
 
 `tracker.diagnostics.debug_api:app` drops into a Vercel Python function, mounts in FastAPI, or runs under any server.
-docs/debugging.md has a file for each. Who may read it: `tracker.diagnostics.access`.
+docs/debugging.md has a file for each. Who may read it: `tracker.auth.route_access`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from tracker.access.attempts import REFUSALS, WINDOW_S, Window
+from tracker.auth.attempt_limiter import REFUSALS, WINDOW_S, Window
+from tracker.auth.route_access import allowed
 from tracker.diagnostics import report as report_module
-from tracker.diagnostics.access import allowed
 from tracker.diagnostics.report import Report
 from tracker.settings import Settings, load
 

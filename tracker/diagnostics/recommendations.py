@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tracker.database.table import quote
-from tracker.diagnostics.remedies import SHAPES, STEPS
+from tracker.database.schema import quote
 from tracker.diagnostics.rules import RULES, Facts, Severity
-from tracker.diagnostics.server import INSERT_POLICY, SELECT_POLICY
+from tracker.diagnostics.server_queries import INSERT_POLICY, SELECT_POLICY
+from tracker.diagnostics.variable_remedies import SHAPES, STEPS
 
 _ORDER = ("error", "warning", "info")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}

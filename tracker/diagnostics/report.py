@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tracker.background_tasks import background_tasks
-from tracker.database.driver import elapsed_ms
+from tracker.database.connect import elapsed_ms
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics import recommendations
-from tracker.diagnostics.flags import policy
-from tracker.diagnostics.local import outbox_state
-from tracker.diagnostics.look import Found, Reserve, look, nothing_yet
-from tracker.diagnostics.variables import environment, hints, shapes
+from tracker.diagnostics.environment_flags import policy
+from tracker.diagnostics.environment_variables import environment, hints, shapes
+from tracker.diagnostics.local_outboxes import outbox_state
+from tracker.diagnostics.probe import Found, Reserve, look, nothing_yet
 from tracker.errors import SettingError
+from tracker.platforms import application_name
 from tracker.recording.tracker import shared_pool
-from tracker.runtime import application_name
 from tracker.settings import Settings, load
 
 LIMIT_S = 8.5

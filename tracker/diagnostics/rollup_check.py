@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from tracker.database.driver import Connection
-from tracker.database.table import read_table
+from tracker.database.connect import Connection
+from tracker.database.schema import read_table
 from tracker.diagnostics.self_test import RollupCheck
 from tracker.errors import SetupError
 from tracker.rollups.refresh import settle
-from tracker.rollups.state import usable
+from tracker.rollups.rollup_state import usable
 from tracker.rollups.verify import verify
 
 _REMEDY = "Make the sums anew: token-tracker rollup --rebuild."

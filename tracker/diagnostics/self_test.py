@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tracker.database.driver import Connection, connect, elapsed_ms, execute
-from tracker.database.timer import Deadline
+from tracker.database.connect import Connection, connect, elapsed_ms, execute
 from tracker.database.url import DatabaseUrl
+from tracker.database.watchdog import Deadline
 from tracker.errors import DatabaseError, SetupError
-from tracker.recording.statement import Target
+from tracker.platforms import application_name, detect
+from tracker.recording.insert import Target
 from tracker.recording.tracker import Tracker
-from tracker.rollups.touched import change_and_mark
-from tracker.runtime import application_name, detect
+from tracker.rollups.invalidation import change_and_mark
 from tracker.usage import TokenUsage
 
 DEADLINE_S = 4.0

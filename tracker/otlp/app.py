@@ -15,14 +15,16 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracker.access.attempts import REFUSALS, WINDOW_S, Window
-from tracker.database.driver import Connection
+from tracker.auth.attempt_limiter import REFUSALS, WINDOW_S, Window
+from tracker.auth.route_access import allowed
+from tracker.database.connect import Connection
 from tracker.database.locate import locate
-from tracker.database.table import read_table
-from tracker.diagnostics.access import allowed
+from tracker.database.schema import read_table
 from tracker.errors import DatabaseError, SettingError, UsageError
-from tracker.otlp import decode, responses, span_reader, span_store
-from tracker.otlp.body import (
+from tracker.otlp import decode
+from tracker.otlp.http import response_body
+from tracker.otlp.http.http_error import RefusalError
+from tracker.otlp.http.request_body import (
     MAX_BODY_BYTES,
     MAX_SPANS,
     MAX_UNPACKED_BYTES,
@@ -33,13 +35,14 @@ from tracker.otlp.body import (
     read_body,
     too_many_spans,
 )
-from tracker.otlp.call_plan import Call
-from tracker.otlp.call_spans import kind_of
-from tracker.otlp.observation import row_report
-from tracker.otlp.refusal import RefusalError
-from tracker.otlp.responses import JSON, PROTOBUF
-from tracker.otlp.span_tree import Key, Node, node_of
-from tracker.otlp.unread import UnreadCounter
+from tracker.otlp.http.response_body import JSON, PROTOBUF
+from tracker.otlp.http.unread_exports import UnreadCounter
+from tracker.otlp.reading import span_reader
+from tracker.otlp.reading.span_role import kind_of
+from tracker.otlp.storing import span_store
+from tracker.otlp.storing.call_plan import Call
+from tracker.otlp.storing.call_report import row_report
+from tracker.otlp.storing.span_tree import Key, Node, node_of
 from tracker.settings import Settings, load
 
 __all__ = ["MAX_BODY_BYTES", "MAX_SPANS", "MAX_UNPACKED_BYTES", "TracesApp", "app"]
@@ -96,18 +99,18 @@ class TracesApp:
         try:
             accepted = await self._accept(scope, headers, kind, receive)
         except RefusalError as refused:
-            await _answer(send, refused.status, responses.failure(kind, str(refused)), kind, refused.headers)
+            await _answer(send, refused.status, response_body.failure(kind, str(refused)), kind, refused.headers)
         except Exception:
             log.exception("An OTLP export failed with an unexpected error.")
             await _answer(
                 send,
                 500,
-                responses.failure(kind, "Internal error. The log of the dashboard contains the traceback."),
+                response_body.failure(kind, "Internal error. The log of the dashboard contains the traceback."),
                 kind,
                 {},
             )
         else:
-            await _answer(send, 200, responses.success(kind, accepted.rejected, accepted.reason), kind, {})
+            await _answer(send, 200, response_body.success(kind, accepted.rejected, accepted.reason), kind, {})
 
     async def _accept(
         self, scope: Mapping[str, Any], headers: Mapping[str, str], kind: str, receive: Receive

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import IO, Any
 
-from tracker.database.driver import Connection
-from tracker.database.table import Table, read_table
+from tracker.database.connect import Connection
+from tracker.database.schema import Table, read_table
 from tracker.errors import SetupError
-from tracker.prices.book import OWN, Price, PriceBook
-from tracker.prices.calls import EVERYTHING, START, Cursor, Scope, count_skipped, read_calls
-from tracker.prices.changes import Change, Columns, apply_changes, read_columns
-from tracker.prices.corrections import Correction, read_correction
-from tracker.prices.reasons import Unpriced, unpriced
-from tracker.sources.consistency import is_aggregated
+from tracker.prices.cost_changes import Change, Columns, apply_changes, read_columns
+from tracker.prices.count_corrections import Correction, read_correction
+from tracker.prices.price_catalog import OWN, Price, PriceBook
+from tracker.prices.unpriced_calls import EVERYTHING, START, Cursor, Scope, count_skipped, read_calls
+from tracker.prices.unpriced_reasons import Unpriced, unpriced
+from tracker.providers.consistency import is_aggregated
 from tracker.usage import MAX_COST_USD
 
 ROWS_PER_PROGRESS = 2000

@@ -10,10 +10,10 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tracker.recording.statement import LEFT_OUT
+from tracker.recording.insert import LEFT_OUT
 
 if TYPE_CHECKING:
-    from tracker.runtime import Runtime
+    from tracker.platforms import Runtime
     from tracker.usage import TokenUsage
 
 Row = Mapping[str, Any]

@@ -11,26 +11,26 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tracker import settings as settings_module
-from tracker.database import driver
+from tracker.database import connect
 from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
-from tracker.recording import lifetime, log
-from tracker.recording.asynchronous import in_thread
-from tracker.recording.breaker import Breaker
-from tracker.recording.delivery import Delivery
-from tracker.recording.direct import DirectWriter
+from tracker.outcome import Outcome
+from tracker.platforms import application_name
+from tracker.recording import lifecycle, record_log
+from tracker.recording.async_call import in_thread
+from tracker.recording.circuit_breaker import Breaker
+from tracker.recording.direct_writer import DirectWriter
 from tracker.recording.instance import Instance
-from tracker.recording.outcome import Outcome
-from tracker.recording.places import anchored, left_behind
-from tracker.runtime import application_name
+from tracker.recording.outbox.paths import anchored, left_behind
+from tracker.recording.retry import Delivery
 from tracker.threads import fork_gate
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
     from tracker.recording.capture.call import Call
-    from tracker.recording.journal import Journal
-    from tracker.recording.outbox import Depth
+    from tracker.recording.outbox.queue import Journal
+    from tracker.recording.outbox.store import Depth
 
 ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
@@ -58,7 +58,7 @@ class Tracker:
     def __init__(self, **settings: Any) -> None:
         self.settings = anchored(settings_module.load(strict=False, **settings))
         for problem in self.settings.problems:
-            log.warn_once(problem)
+            record_log.warn_once(problem)
         self._url, trouble = self._read_url()
         self._pool = self._make_pool(self._url) if self._url else None
         self._delivery = (
@@ -77,7 +77,7 @@ class Tracker:
             disk_dies=runtime.serverless,
         )
         self._adopt()
-        lifetime.watch(self)
+        lifecycle.watch(self)
 
     @property
     def instance_id(self) -> Any:
@@ -93,20 +93,20 @@ class Tracker:
             trouble = SetupError("database_url_missing", "DATABASE_URL is not set.", remedy)
         except SettingError as error:
             trouble = SetupError("database_url_malformed", str(error), "")
-        log.warn_once(f"Token usage can't be recorded yet and waits in the outbox. {trouble}")
+        record_log.warn_once(f"Token usage can't be recorded yet and waits in the outbox. {trouble}")
         return None, trouble
 
     def _make_pool(self, url: DatabaseUrl) -> ConnectionPool:
         s = self.settings
         name = application_name(s.runtime)
         policy = PoolPolicy(s.pool_size, s.connect_timeout_s, s.idle_timeout_s, s.max_lifetime_s)
-        return ConnectionPool(lambda t: driver.connect(url, timeout_s=t, application_name=name), policy)
+        return ConnectionPool(lambda t: connect.connect(url, timeout_s=t, application_name=name), policy)
 
     def _get_journal(self) -> Journal:
         """The outbox and what belongs to it: made when first needed, since it costs a cold start."""
         if self._journal is None:
             with fork_gate.importing:
-                from tracker.recording.journal import Journal
+                from tracker.recording.outbox.queue import Journal
 
             made = Journal(self.settings, self._url, self._delivery, self._breaker, self, self._instance)
             # One step instead of a lock, which an interrupted call would keep: of two made at once, one is used.
@@ -147,8 +147,10 @@ class Tracker:
     def _log(self, usage: TokenUsage, outcome: Outcome, started: float) -> None:
         with suppress(Exception):  # a handler or filter of the host's own log may raise anything
             if self.settings.log_records and outcome.status != "failed":
-                log.recorded(usage, outcome)
-            log.notable(usage, outcome, driver.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place)
+                record_log.recorded(usage, outcome)
+            record_log.notable(
+                usage, outcome, connect.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place
+            )
 
     def _record(self, usage: TokenUsage, deadline: float, taken: list[int]) -> Outcome:
         if self.settings.mode == "background":
@@ -161,7 +163,7 @@ class Tracker:
     def _unforeseen(self, usage: TokenUsage, error: Exception, taken: list[int]) -> Outcome:
         """What no part of ours has an answer to: the record is kept in the log at least."""
         sentence = f"Recording failed with {type(error).__name__}; the record is in the log."
-        log.whole_record("failed", self._row(usage, taken), sentence, 0)
+        record_log.whole_record("failed", self._row(usage, taken), sentence, 0)
         return Outcome("failed", usage.id, error=sentence)
 
     def _interrupted(self, usage: TokenUsage, taken: list[int]) -> None:
@@ -172,7 +174,7 @@ class Tracker:
             self._direct.behind = True
         except Exception as error:  # noqa: BLE001  the interruption is what the host must see
             sentence = f"Recording was interrupted, and the record could not be queued ({type(error).__name__})."
-            log.whole_record("failed", row, sentence, 0)
+            record_log.whole_record("failed", row, sentence, 0)
 
     def _take(self, usage: TokenUsage, deadline: float, taken: list[int]) -> Outcome:
         journal = self._journal or self._get_journal()
@@ -183,7 +185,7 @@ class Tracker:
             # Slower than promised, but not lost. The line in the log is for a process that ends meanwhile.
             row["delivery"] = "direct"
             journal.notices.alert(error.code, str(error), record_id=str(usage.id))
-            log.whole_record("unqueued", row, str(error), 0)
+            record_log.whole_record("unqueued", row, str(error), 0)
             return self._direct.write(row, deadline)
         return Outcome("queued", usage.id)
 
@@ -279,7 +281,7 @@ class Tracker:
         taken = journal.taken if journal else 0
         left = journal.flush(timeout_s, ending=True) if journal else 0
         note_s = min(timeout_s, _CLOSING_NOTE_S)
-        lifetime.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else note_s)
+        lifecycle.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else note_s)
         if self._journal is not None:
             self._journal.close(alerts_timeout_s=note_s)
         if self._pool:
@@ -290,11 +292,11 @@ class Tracker:
     def _record_captured(self, *, ending: bool = False) -> None:
         """Record abandoned streams and, at the end, calls without an end and responses that were never retrieved."""
         modules = sys.modules  # a process that captured no call has imported none of these
-        if (abandoned := modules.get("tracker.recording.capture.abandoned")) is not None:
+        if (abandoned := modules.get("tracker.recording.capture.deferred_finish")) is not None:
             abandoned.record_abandoned()
             if ending:
                 abandoned.give_up_at_close(self)
-        if ending and (later := modules.get("tracker.recording.capture.later")) is not None:
+        if ending and (later := modules.get("tracker.recording.capture.background_responses")) is not None:
             later.record_never_retrieved(self)
 
     def _after_fork(self) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from tracker.reports.ask import figures
-from tracker.reports.engine import Reader
+from tracker.reports.engine.query_rollups import figures
+from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 from tracker.reports.percentiles import with_percentiles
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from tracker.reports.ask import rows_figures
-from tracker.reports.engine import Reader
+from tracker.reports.engine.query_rollups import rows_figures
+from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
 SLOTS_AN_OCTAVE = 8

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracker.database.driver import Connection, execute
-from tracker.database.ledger import LEDGER, RETURNED, noting
-from tracker.database.table import Table
+from tracker.database.connect import Connection, execute
+from tracker.database.ledger_deletions import LEDGER, RETURNED, noting
+from tracker.database.schema import Table
 from tracker.errors import TransientError
-from tracker.rollups.lock import locked, patiently
-from tracker.rollups.replace import derive, merge_users, parameters, replace
-from tracker.rollups.state import moments, read_state, text
-from tracker.rollups.tables import QUARTER_S, ROLLUPS, STATE, USERS, qualified
+from tracker.rollups.refresh_lock import locked, patiently
+from tracker.rollups.replace_buckets import derive, merge_users, parameters, replace
+from tracker.rollups.rollup_state import moments, read_state, text
+from tracker.rollups.rollup_tables import QUARTER_S, ROLLUPS, STATE, USERS, qualified
 
 BATCH_ROWS = 5000
 

@@ -10,12 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracker.database.driver import Connection, execute
-from tracker.database.table import Table
-from tracker.rollups.lock import locked, patiently
-from tracker.rollups.replace import quarters, replace
-from tracker.rollups.state import State, moments, read_state, text
-from tracker.rollups.tables import DAY_S, QUARTER_S, STATE, TOUCHED, USER_DAY_COLUMNS, USER_DAYS, USERS, qualified
+from tracker.database.connect import Connection, execute
+from tracker.database.schema import Table
+from tracker.rollups.refresh_lock import locked, patiently
+from tracker.rollups.replace_buckets import quarters, replace
+from tracker.rollups.rollup_state import State, moments, read_state, text
+from tracker.rollups.rollup_tables import (
+    DAY_S,
+    QUARTER_S,
+    STATE,
+    TOUCHED,
+    USER_DAY_COLUMNS,
+    USER_DAYS,
+    USERS,
+    qualified,
+)
 
 MOST_BUCKETS = 96
 CHUNK_ROWS = 50_000

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tracker.database.driver import Connection, execute
-from tracker.database.table import Table
+from tracker.database.connect import Connection, execute
+from tracker.database.schema import Table
 from tracker.rollups.refresh import days_since, first_day
-from tracker.rollups.replace import parameters, quarters, users_of
-from tracker.rollups.state import State, read_state, text
-from tracker.rollups.tables import DAY_S, ROLLUPS, USER_COLUMNS, USER_DAY_COLUMNS, USER_DAYS, USERS, Rollup, qualified
+from tracker.rollups.replace_buckets import parameters, quarters, users_of
+from tracker.rollups.rollup_state import State, read_state, text
+from tracker.rollups.rollup_tables import (
+    DAY_S,
+    ROLLUPS,
+    USER_COLUMNS,
+    USER_DAY_COLUMNS,
+    USER_DAYS,
+    USERS,
+    Rollup,
+    qualified,
+)
 
 Row = tuple[Any, ...]
 

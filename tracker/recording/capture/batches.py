@@ -14,14 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from tracker.recording.capture.later import LaterUsage, derived_id, pending_of
-from tracker.sources.answer_sums import add_answers
-from tracker.sources.answers import Answer, follow, get, read
-from tracker.sources.usage import usage_of
+from tracker.providers.response_sums import add_answers
+from tracker.providers.responses import Answer, follow, get, read
+from tracker.providers.to_usage import usage_of
+from tracker.recording.capture.background_responses import LaterUsage, derived_id, pending_of
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
-    from tracker.recording.capture.state import CallState
+    from tracker.recording.capture.call_state import CallState
     from tracker.recording.tracker import Tracker
 
 _MAX_LINES = 20_000

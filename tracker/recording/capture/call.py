@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from tracker.errors import UsageTypeError
+from tracker.outcome import Outcome
+from tracker.providers.responses import Answer, read
+from tracker.providers.to_usage import CALL_FIELDS, failure_text, usage_of
 from tracker.recording.capture import batches, dedupe, streams
+from tracker.recording.capture.call_state import CallState, outer_call, with_problem
 from tracker.recording.capture.dedupe import observation_of
 from tracker.recording.capture.response_ids import with_provider_id
-from tracker.recording.capture.state import CallState, outer_call, with_problem
 from tracker.recording.capture.streams import current
-from tracker.recording.outcome import Outcome
-from tracker.sources.answers import Answer, read
-from tracker.sources.usage import CALL_FIELDS, failure_text, usage_of
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from tracker.sources.answers import Answer
-from tracker.sources.model_names import plain_model_name, same_model_name
+from tracker.providers.model_names import plain_model_name, same_model_name
+from tracker.providers.responses import Answer
 
 MAX_ENTRIES = 4096
 MAX_AGE_S = 300.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from tracker.sources.answers import Answer, follow
+from tracker.providers.responses import Answer, follow
 
 _LITELLM = b"litellm:custom_llm_provider:"
 _RESPONSE_ID = b";response_id:"

@@ -10,8 +10,8 @@ from contextvars import ContextVar, Token
 from functools import lru_cache
 from typing import Any, Protocol
 
-from tracker.recording.capture import abandoned
-from tracker.recording.capture.abandoned import Finalizer, Unfinished
+from tracker.recording.capture import deferred_finish
+from tracker.recording.capture.deferred_finish import Finalizer, Unfinished
 
 
 class Observer(Unfinished, Protocol):
@@ -44,7 +44,7 @@ def observe(stream: Any, observer: Observer) -> Any:
     The clients of OpenAI and Anthropic keep the iterator of chunks in `_iterator`, google-genai's interactions in
     `generator`. Gemini's streams are plain generators, which are replaced by a generator-like object.
     """
-    abandoned.open_call(observer)
+    deferred_finish.open_call(observer)
     if hasattr(type(stream), "__next__") and hasattr(type(stream), "__anext__"):
         return _Either(stream, observer)
     asynchronous = hasattr(type(stream), "__anext__") or hasattr(type(stream), "__aiter__")
@@ -178,7 +178,7 @@ class ObservedAsyncIterator:
 
     async def _fail(self, error: BaseException) -> None:
         if isinstance(error, GeneratorExit):  # a coroutine that is closed must not await
-            abandoned.enqueue(self._observer)
+            deferred_finish.enqueue(self._observer)
             return
         await self._close_inner()
         await self._observer.afinish(error, broken_off=True)

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from tracker.errors import UsageTypeError
+from tracker.providers.model_names import provider_of_host
+from tracker.providers.responses import follow, get
 from tracker.recording.capture import dedupe
+from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
-from tracker.recording.capture.body import observe_body
 from tracker.recording.capture.call import checked
-from tracker.recording.capture.later import BackgroundResponse, LaterUsage
-from tracker.recording.capture.state import CallState, begin
-from tracker.sources.answers import follow, get
-from tracker.sources.model_names import provider_of_host
+from tracker.recording.capture.call_state import CallState, begin
+from tracker.recording.capture.http_body import observe_body
 
 if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker

@@ -1,0 +1,147 @@
+"""Numbers, money, times and changes as people read them, in the reader's language; the one place that knows how."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from pages.support.i18n import _, language, plural
+
+_MARKS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")
+# Addresses become links without any mark; a character of no width behind their beginning keeps them from it.
+_LINKS, _JOINER = ("://", "www", "@"), "\u2060"
+_STEPS: dict[str, tuple[tuple[float, str], ...]] = {
+    "en": ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")),
+    "ko": ((1e12, "조"), (1e8, "억"), (1e4, "만")),
+}
+
+
+def count(value: float) -> str:
+    """A count, short on screen: 28,185 · 123 k · 97.2 M; in Korean 9,721만."""
+    if abs(value) < 100_000:
+        return f"{value:,.0f}"
+    step, unit = next(found for found in _STEPS[language()] if abs(value) >= found[0])
+    scaled = value / step
+    return f"{scaled:,.0f}{unit}" if abs(scaled) >= 100 else f"{scaled:.1f}{unit}"
+
+
+def exact(value: float) -> str:
+    """A count to its last digit: 97,214,003."""
+    return f"{value:,.0f}"
+
+
+def records(value: float) -> str:
+    """1 record · 46,102 records."""
+    return plural("{n} record", "{n} records", value).format(n=exact(value))
+
+
+def calls(value: float) -> str:
+    """1 call · 46,102 calls."""
+    return plural("{n} call", "{n} calls", value).format(n=exact(value))
+
+
+def usd(value: Decimal | float | None) -> str:
+    """Money, with as many decimals as matter: $4,610 · $50.78 · $0.0042. None is unpriced, never 0."""
+    if value is None or value != value:  # NaN
+        return _("unpriced")
+    amount = abs(float(value))
+    sign = "−" if value < 0 else ""
+    unit = "US$" if language() == "ko" else "$"
+    if amount == 0:
+        return f"{unit}0"
+    if amount >= 0.01:
+        return f"{sign}{unit}{amount:,.{0 if amount >= 1000 else 2}f}"
+    if amount >= 0.001:
+        return f"{sign}{unit}{amount:.4f}"
+    return f"{sign}{unit}{amount:.6f}".rstrip("0") if amount >= 0.000001 else f"< {unit}0.000001"
+
+
+def share(value: float | None) -> str:
+    """A share of all, 0 to 1, as per cent; a dash when there is nothing to share."""
+    if value is None:
+        return "–"
+    return f"{value * 100:.1f} %" if 0 < value < 0.1 else f"{value * 100:.0f} %"
+
+
+def change(now: float, before: float) -> str | int | None:
+    """The change against before in per cent, for a metric's delta; None when there was nothing before."""
+    if not before:
+        return None
+    percent = (now - before) / before * 100
+    if abs(percent) < 0.5:
+        return 0
+    if percent >= 1000:
+        return _("{n} × as much").format(n=f"{now / before:,.0f}")
+    return f"{percent:+.0f} %"
+
+
+def points(now: float | None, before: float | None) -> str | int | None:
+    """The change of a share in percentage points."""
+    if now is None or before is None:
+        return None
+    difference = (now - before) * 100
+    return 0 if abs(difference) < 0.05 else _("{n} pt").format(n=f"{difference:+.1f}")
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration given in ms: 3.4 ms · 380 ms · 1.8 s · 15 s."""
+    if value is None or value != value:  # NaN
+        return "–"
+    if value >= 9_950:
+        return seconds(value / 1000)
+    if value >= 995:
+        return _("{n} s").format(n=f"{value / 1000:.1f}")
+    if 0 < value < 0.05:
+        return "< 0.1 ms"
+    return f"{value:.0f} ms" if value >= 9.95 else f"{value:.1f} ms"
+
+
+def seconds(value: float | None) -> str:
+    """A duration given in seconds: 40 ms · 41 s · 3 min · 2 h · 5 days."""
+    if value is None or value != value:  # NaN
+        return "–"
+    if value < 1:
+        return milliseconds(value * 1000)
+    steps = (
+        (730 * 86_400, 365.25 * 86_400, _("{n} years")),
+        (2 * 86_400, 86_400, _("{n} days")),
+        (2 * 3600, 3600, _("{n} h")),
+        (120, 60, _("{n} min")),
+    )
+    for limit, step, text in steps:
+        if value >= limit:
+            return text.format(n=f"{value / step:.0f}")
+    return _("{n} s").format(n=f"{value:.0f}")
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """How long ago: 3 s ago · 2 h ago · 5 days ago; what lies ahead (clock skew) is now."""
+    passed = ((now or datetime.now(UTC)) - moment).total_seconds()
+    return _("now") if passed < 1 else _("{time} ago").format(time=seconds(passed))
+
+
+def clock(moment: datetime) -> str:
+    """The time of the day, 24 hours."""
+    return f"{moment:%H:%M:%S}"
+
+
+def day(moment: date) -> str:
+    """17 November 2023 · 2023년 11월 17일."""
+    return f"{moment:{_('%d %B %Y')}}".lstrip("0")
+
+
+def short_day(moment: date) -> str:
+    """17 Nov 2023 · 2023. 11. 17."""
+    return f"{moment:{_('%d %b %Y')}}".lstrip("0")
+
+
+def plain(value: object) -> object:
+    """A value of a row as JSON knows it."""
+    return value if isinstance(value, str | int | float | bool | dict) else str(value)
+
+
+def plain_markdown(value: str) -> str:
+    """Text that Markdown, which a metric's value and a label are, leaves as it is."""
+    for beginning in _LINKS:
+        value = value.replace(beginning, beginning + _JOINER)
+    return "".join(f"\\{char}" if char in _MARKS else char for char in value)

@@ -1,0 +1,150 @@
+"""token-tracker budget: set limits for a day or a month, see how they stand, and have cron look at them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import closing
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from tracker.budgets import budget_store
+from tracker.budgets.budget import ALERT_PERCENT, PERIODS, Budget
+from tracker.budgets.evaluate import Checked, states
+from tracker.budgets.progress import BudgetState, sentence
+from tracker.cli import command_setup
+from tracker.cli.terminal import print_error, terminal_text
+from tracker.errors import SettingError
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("budget", help="limits for a day or a month: set, list, check, remove")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_set(actions)
+    listed = actions.add_parser("list", help="how each budget stands; no alert goes out")
+    checked = actions.add_parser("check", help="for cron: send due alerts, exit 1 if a limit is reached")
+    for action, run in ((listed, _list), (checked, _check)):
+        action.add_argument("--json", action="store_true", help="one JSON document on standard output")
+        action.set_defaults(run=run)
+    removed = actions.add_parser("remove", help="remove a budget")
+    removed.add_argument("name", metavar="NAME")
+    removed.set_defaults(run=_remove)
+
+
+def _add_set(actions: Any) -> None:
+    parser = actions.add_parser("set", help="set a budget, or change the one of that name")
+    parser.add_argument("name", metavar="NAME")
+    limit = parser.add_mutually_exclusive_group(required=True)
+    limit.add_argument("--tokens", metavar="N", help="at most so many tokens")
+    limit.add_argument("--usd", metavar="AMOUNT", help="at most so many US dollars")
+    parser.add_argument("--per", required=True, choices=PERIODS, help="a day, or a month of the calendar")
+    whose = parser.add_mutually_exclusive_group()
+    for scope in ("user", "model", "operation"):
+        whose.add_argument(f"--{scope}", metavar=scope[0].upper(), help=f"of this {scope} alone (default: everybody)")
+    parser.add_argument(
+        "--alert-at",
+        type=command_setup.whole,
+        default=ALERT_PERCENT,
+        metavar="PERCENT",
+        help=f"when the first alert goes out (default {ALERT_PERCENT}); another one goes out at 100",
+    )
+    parser.add_argument("--timezone", default="UTC", metavar="ZONE", help="whose days and months (default UTC)")
+    parser.set_defaults(run=_set)
+
+
+def _set(arguments: argparse.Namespace) -> int:
+    scope = next((scope for scope in ("user", "model", "operation") if getattr(arguments, scope) is not None), None)
+    measure = "usd" if arguments.tokens is None else "tokens"
+    budget = Budget(
+        name=arguments.name,
+        scope=scope or "everybody",
+        subject=getattr(arguments, scope) if scope else None,
+        period=arguments.per,
+        measure=measure,
+        amount=_amount(measure, getattr(arguments, measure)),
+        alert_percent=arguments.alert_at,
+        timezone=command_setup.zone(arguments.timezone),
+    )
+    database = command_setup.database()
+    with closing(database.connect()) as connection:
+        access = budget_store.read_access(connection, database.url.schema)
+        budget_store.usable(access)
+        new = budget_store.put(connection, access, budget)
+    print(f"{'Set' if new else 'Changed'} budget {budget.name!r}.")
+    return 0
+
+
+def _amount(measure: str, text: str) -> Decimal:
+    plain = text.replace(",", "").replace("_", "")
+    try:
+        return Decimal(int(plain)) if measure == "tokens" else Decimal(plain)
+    except (ValueError, InvalidOperation):
+        kind = "a whole number" if measure == "tokens" else "a number"
+        raise SettingError(f"--{measure} holds {text[:60]!r}; it may hold {kind} such as 1000000.") from None
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    database = command_setup.database()
+    with closing(database.connect()) as connection:
+        access = budget_store.read_access(connection, database.url.schema)
+        budget_store.usable(access)
+        found = budget_store.remove(connection, access, arguments.name)
+    if not found:
+        print_error(f"There is no budget {arguments.name!r}.")
+        return 1
+    print(f"Removed budget {arguments.name!r}.")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    database = command_setup.database()
+    with closing(database.connect()) as connection:
+        budget_store.usable(budget_store.read_access(connection, database.url.schema))
+        found = states(connection, database.url.schema)
+    _show(found, as_json=arguments.json)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    database = command_setup.database()
+    with closing(database.connect()) as connection:
+        budget_store.usable(budget_store.read_access(connection, database.url.schema))
+        found = command_setup.check_budgets(connection, database)
+    _show(found, as_json=arguments.json)
+    return 1 if any(state.full for state in found.states) else 0
+
+
+def _show(found: Checked, *, as_json: bool) -> None:
+    if as_json:
+        document = {"budgets": [_document(state) for state in found.states], "remarks": found.remarks}
+        print(json.dumps({**document, "alerts_sent": found.told}, ensure_ascii=False, indent=2))
+        return
+    for state in found.states:
+        print(terminal_text(sentence(state)))
+    if not found.states:
+        print("There is no budget. Set one: token-tracker budget set NAME --usd 100 --per month.")
+    if found.told:
+        print(f"{found.told} alerts went out.")
+    for remark in found.remarks:
+        print_error(remark)
+
+
+def _document(state: BudgetState) -> dict[str, Any]:
+    budget, forecast = state.budget, state.forecast
+    return {
+        "name": budget.name,
+        "scope": budget.scope,
+        "subject": budget.subject,
+        "period": budget.period,
+        "timezone": budget.timezone,
+        "measure": budget.measure,
+        "limit": format(budget.amount, "f"),
+        "used": format(state.used, "f"),
+        "share": round(state.share, 6),
+        "forecast": None if forecast is None else format(round(forecast, 6), "f"),
+        "reached_percent": state.reached,
+        "unpriced_calls": state.spent.unpriced_calls,
+        "window_start": state.window.start.isoformat(),
+        "window_end": state.window.end.isoformat(),
+        "from_usage_thresholds": not budget.own,
+    }

@@ -1,0 +1,239 @@
+"""token-tracker import: load calls from a file, each once however often the file is imported."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tracker.cli import command_setup
+from tracker.cli.terminal import print_error
+from tracker.database.connect import Connection
+from tracker.database.locate import Database
+from tracker.database.schema import read_table
+from tracker.errors import SettingError
+from tracker.importing import profile_rows
+from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.csv_file import read_calls
+from tracker.importing.decimal_marks import MARKS
+from tracker.importing.input_file import InputFile
+from tracker.importing.log_replay import LogRecords
+from tracker.importing.profile import Profile, find, ready, save
+from tracker.importing.profile_rules import Rule
+from tracker.importing.rejects import RejectsFile, rejects_path
+from tracker.importing.row_builder import Calls, Reject
+from tracker.recording.bulk_insert import BatchWriter, Refused
+from tracker.recording.copy import CopyWriter
+from tracker.recording.insert import Target, absent
+from tracker.rollups.pruned_buckets import REASON, PrunedQuarters
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("import", help="load calls from CSV or JSON, or replay a log")
+    parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="COLUMN=HEADER",
+        help="the file's name for a column of ours; a.b is b in the object a",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="one value for a column of every row",
+    )
+    parser.add_argument("--timezone", metavar="ZONE", help="of times without a zone (default UTC)")
+    parser.add_argument(
+        "--decimal", choices=MARKS, help="the decimal mark of the file's numbers, where the file doesn't tell"
+    )
+    parser.add_argument("--rejects", type=Path, metavar="FILE", help="where broken rows go (default NAME.rejects.csv)")
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="what the file is: "
+        + ", ".join(("tracker-log", *ready()))
+        + ", one of your own, or a .toml file. tracker-log is a platform's log with records that couldn't be delivered",
+    )
+    parser.add_argument(
+        "--add-to-pruned",
+        action="store_true",
+        help="also add calls of a time from which calls were pruned; only for calls that were never imported",
+    )
+    parser.add_argument("--save-profile", metavar="NAME", help="keep --map, --set and --timezone for the next file")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return _run_log(arguments) if arguments.profile == "tracker-log" else _run_file(arguments)
+
+
+def _run_log(arguments: argparse.Namespace) -> int:
+    """Replay the records in a platform's log, each by its id."""
+    if arguments.map or arguments.set or arguments.save_profile or arguments.decimal:
+        raise SettingError("--map, --set, --save-profile and --decimal don't apply to a log: its records are complete.")
+    problems: list[tuple[int, str]] = []
+    with InputFile(arguments.file) as file:
+        database = command_setup.database()
+        with closing(database.connect()) as connection:
+            pruned = _pruned(connection, database, arguments)
+            writer = BatchWriter(connection, database.url.schema)
+            records = LogRecords(file.text)
+            for line, record in records:
+                if isinstance(record, str):
+                    problems.append((line, record))
+                elif record["created_at"] in pruned and _absent(connection, database, [str(record["id"])]):
+                    problems.append((line, REASON))
+                else:
+                    problems += writer.add(record, line)
+            problems += writer.flush()
+        if file.problem:
+            problems.append((records.lines, file.problem))
+    print(
+        f"{writer.count + len(problems)} records read: {writer.new} recorded, {writer.known} already there,"
+        f" {len(problems)} rejected."
+    )
+    if not writer.count and not problems and not file.is_empty:
+        problems.append((records.lines, "the file has no record that failed or was queued; is it the right log?"))
+    for line, reason in sorted(problems):
+        print_error(f"line {line}: {reason}")
+    return 1 if problems else 0
+
+
+def _run_file(arguments: argparse.Namespace) -> int:
+    with InputFile(arguments.file, newline="") as file:
+        path = rejects_path(arguments.rejects, arguments.file)
+        calls = _calls(file, arguments)
+        next(calls)  # reads the first records: an error in the arguments is reported before anything is stored
+        if arguments.save_profile:
+            _save(arguments)
+        database = command_setup.database()
+        with (
+            closing(database.connect()) as connection,
+            RejectsFile(path, file.delimiter) as rejects,
+            CopyWriter(connection, database.url.schema) as writer,
+        ):
+            try:
+                _store(_unpruned(calls, connection, database, arguments, writer), writer, rejects, file.read_share)
+            except KeyboardInterrupt:
+                writer.flush()  # what is on its way arrives, and is counted
+                print_error(f"Interrupted; {writer.new} rows are recorded. The same command adds the rest.")
+                return 130
+    return _report(writer, rejects, path, file)
+
+
+def _pruned(connection: Connection, database: Database, arguments: argparse.Namespace) -> PrunedQuarters:
+    if arguments.add_to_pruned:
+        return PrunedQuarters(frozenset())
+    return PrunedQuarters.read(connection, read_table(connection, database.url.schema))
+
+
+def _absent(connection: Connection, database: Database, ids: Sequence[str]) -> set[str]:
+    return absent(connection, Target.read(connection, database.url.schema), ids)
+
+
+def _unpruned(
+    found: Iterator[Calls | Reject | None],
+    connection: Connection,
+    database: Database,
+    arguments: argparse.Namespace,
+    writer: CopyWriter,
+) -> Iterator[Calls | Reject]:
+    """The file's calls; those of pruned quarters that are not in the table are rejects.
+
+    A content id that prune removed can't be told from a new one: without this, the same file again would double sums.
+    """
+    pruned = _pruned(connection, database, arguments)
+    for rows in found:
+        if rows is None:
+            continue
+        if isinstance(rows, Reject) or not (places := pruned.places(rows.moments)):
+            yield rows
+            continue
+        ids = [rows.columns["id"][place] for place in places]
+        writer.wait()  # it uses the same connection
+        unknown = _absent(connection, database, ids)
+        rejected = {place for place, record_id in zip(places, ids, strict=True) if record_id in unknown}
+        for place in sorted(rejected):
+            line, cells = rows.source(place)
+            yield Reject(line, REASON, cells)
+        if len(rejected) < len(rows.moments):
+            yield rows.without(rejected)
+
+
+def _report(writer: CopyWriter, rejects: RejectsFile, path: Path, file: InputFile) -> int:
+    """Print what became of the rows; the exit status."""
+    count = writer.count + rejects.count
+    print(
+        f"{count} rows read: {writer.new} recorded, {writer.known} already there, {rejects.count} rejected"
+        + (f", {file.passed_over} records skipped." if file.passed_over else ".")
+    )
+    if rejects.first:
+        first = rejects.first
+        print_error(f"Rejected rows are in {path}; first, line {first.line}: {first.reason}")
+    if file.problem:
+        print_error(f"{file.path}: {file.problem}")
+    is_without_rows = not (count or file.passed_over or file.is_empty)
+    if is_without_rows:
+        print_error(f"{file.path} has no rows: only a header, or an empty list.")
+    return 1 if rejects.count or file.problem or is_without_rows else 0
+
+
+def _calls(file: InputFile, arguments: argparse.Namespace) -> Iterator[Calls | Reject | None]:
+    """The file's calls; a CSV without a profile, or with a plain one, the fast way."""
+    mapping, constants = pairs("--map", arguments.map), pairs("--set", arguments.set)
+    profile = find(arguments.profile) if arguments.profile else Profile("")
+    kept = {column: rule for column, rule in profile.mapping.items() if column not in constants}
+    profile = replace(
+        profile,
+        mapping={**kept, **{column: Rule(first=(header,)) for column, header in mapping.items()}},
+        constants={**profile.constants, **constants},
+        timezone=command_setup.zone(arguments.timezone or profile.timezone),
+    )
+    if file.kind == "csv" and (plain := profile.plain) is not None:
+        plan = CsvPlan(plain, profile.constants, profile.timezone, arguments.decimal)
+        return read_calls(file.text, plan, file.delimiter)
+    return profile_rows.read_calls(file, profile, tuple(mapping.values()), decimal=arguments.decimal)
+
+
+def _save(arguments: argparse.Namespace) -> None:
+    if arguments.profile:
+        raise SettingError("--save-profile keeps --map, --set and --timezone; it doesn't go with --profile.")
+    zone = arguments.timezone or "UTC"
+    path = save(arguments.save_profile, pairs("--map", arguments.map), pairs("--set", arguments.set), zone)
+    print(f"The profile is kept in {path}: --profile {arguments.save_profile}.", file=sys.stderr)
+
+
+def _store(found: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:
+    def reject(refused: Refused) -> None:
+        for (line, cells), reason in refused:
+            rejects.add(Reject(line, reason, cells))
+
+    bar = command_setup.Bar("read")
+    for rows in found:
+        if isinstance(rows, Reject):
+            rejects.add(rows)
+        else:
+            reject(writer.add(rows))
+            bar.show(share())
+    reject(writer.flush())
+    bar.end()
+
+
+def pairs(option: str, texts: list[str]) -> dict[str, str]:
+    """COLUMN=VALUE, each column once. Raises `SettingError`."""
+    pairs = {}
+    for text in texts:
+        column, equals, value = text.partition("=")
+        if not equals or not column:
+            raise SettingError(f"{option} holds {text[:60]!r}; it may hold COLUMN=VALUE.")
+        if column in pairs:
+            raise SettingError(f"{option} names {column!r} twice.")
+        pairs[column] = value
+    return pairs

@@ -1,0 +1,49 @@
+"""token-tracker migrate: create token_usage, or adopt the one that is there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from tracker.cli import command_setup
+from tracker.database.migrate import TwoTablesError, migrate
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("migrate", help="create token_usage, or adopt the one that is there")
+    parser.add_argument("--dry-run", action="store_true", help="print the SQL and change nothing")
+    parser.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        help="what an adopted table's times without zone mean (IANA name; default UTC)",
+    )
+    parser.set_defaults(run=run)
+
+
+def _chosen(error: TwoTablesError) -> str:
+    """The schema that the person at the terminal names. Raises the error for anything else."""
+    print(error, file=sys.stderr)
+    answer = input(f"Which one ({', '.join(error.schemas)})? ").strip()
+    if answer not in error.schemas:
+        raise error
+    print(f"Add schema={answer} to DATABASE_URL, so that recording uses it too.", file=sys.stderr)
+    return answer
+
+
+def run(arguments: argparse.Namespace) -> int:
+    zone = command_setup.zone(arguments.timezone) if arguments.timezone else None
+    database = command_setup.database()
+    try:
+        done = migrate(database.connect, database.url.schema, dry_run=arguments.dry_run, timezone=zone)
+    except TwoTablesError as error:
+        if not sys.stdin.isatty():
+            raise
+        done = migrate(database.connect, _chosen(error), dry_run=arguments.dry_run, timezone=zone)
+    if arguments.dry_run:
+        print("\n".join(done.statements) or "-- Nothing to do.")
+    else:
+        print("\n".join(f"Applied {name}." for name in done.applied) or "Nothing to do: the schema is up to date.")
+    for remark in done.remarks:
+        print(("-- " if arguments.dry_run else "Note: ") + remark)
+    return 0

@@ -1,0 +1,29 @@
+"""The steps of a migration: a SQL file each, by version."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+# The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
+FILES = {
+    3: "ledger_and_alerts",
+    4: "rollups",
+    5: "budgets",
+    6: "spans",
+    7: "user_days",
+    8: "span_calls",
+    9: "unpriced_rollup",
+}
+VERSIONS = (1, 2, *FILES)
+
+
+def step_text(version: int, name: str) -> str:
+    """The SQL of a step."""
+    return (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8")
+
+
+def tables_created_by(version: int, name: str) -> set[str]:
+    """The tables that a step's file creates."""
+    return set(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", step_text(version, name)))

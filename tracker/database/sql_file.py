@@ -1,0 +1,54 @@
+"""SQL files that open with their question and run as they are in psql, as statements for a driver."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, quote
+
+_ROWS = re.compile(r"\b(FROM|JOIN) token_usage AS calls\b")
+_OURS = re.compile(r"\btoken_(?:usage|tracker_\w+)\b")
+_ADDED_UP = re.compile(r" *-- Added up already:.*?-- From the rows:\n", re.DOTALL)
+_BOUND = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A file's SQL without psql's own commands and without its last semicolon; `:names` are bound parameters."""
+
+    text: str
+
+    @property
+    def reads_table(self) -> bool:
+        """Whether it asks tables of ours, or the server about itself."""
+        return _OURS.search(self.text) is not None
+
+    @property
+    def rows_only(self) -> Question:
+        """The question without its part about rollups, for who may not read those."""
+        return Question(_ADDED_UP.sub("", self.text))
+
+    def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
+        """The SQL for tables in a schema, and for a `created_at` without zone (which `:created_at_zone` names)."""
+        quoted = quote(schema or DEFAULT_SCHEMA) + "."
+        text = _ROWS.sub(r"\1 (naive rows) AS calls", self.text) if created_at_zone else self.text
+        text = _OURS.sub(lambda name: quoted + name[0], text)
+        columns = ", ".join(name for name in COLUMN_NAMES if name != "created_at")
+        aware = f"(SELECT {columns}, created_at AT TIME ZONE :created_at_zone AS created_at FROM {quoted}token_usage)"  # noqa: S608  names of ours, the zone is bound
+        return text.replace("(naive rows)", aware)
+
+    def for_driver(self, table: Table) -> str:
+        """The SQL with the driver's own `%(name)s`."""
+        text = self.text_for(table.schema, table.created_at_zone).replace("%", "%%")
+        return _BOUND.sub(r"%(\1)s", text)
+
+
+@cache
+def load(package: str, question: str) -> Question:
+    """Read a question's file; psql's backslash commands, which only set defaults there, are left out."""
+    text = files(package).joinpath(f"{question}.sql").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith(("\\", "--"))]
+    return Question("\n".join(lines).rstrip().removesuffix(";"))

@@ -1,0 +1,202 @@
+"""How a column of ours is made of a record's values: one of them, a sum, a span of time, or several as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from tracker.errors import SettingError, UsageError
+from tracker.importing.time_parsers import parse_time
+from tracker.providers.model_names import provider_named
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One column's. Exactly one of the ways is set.
+
+    `first`: the first of these that has a value. `sum`: of these, where any has a value. `containing`: the sum of the
+    values in the object `first` whose names contain this. `between`: milliseconds from one to the next, of the
+    first pair that has both. `object`:
+    JSON of these, in an inner table the first number of each list that is not 0. `unless`: false where the first value
+    is one of these, else true. `cents`: hundredths that are added to the sum. `before`: of the first value what stands
+    before this. `is_provider`: the first value is a provider's name, which becomes the table's name for it.
+    """
+
+    first: Sequence[str] = ()
+    sum: Sequence[str] = ()
+    containing: str | None = None
+    between: Sequence[str] = ()
+    object: Mapping[str, Any] = field(default_factory=dict)
+    unless: Sequence[str] = ()
+    cents: Sequence[str] = ()
+    before: str | None = None
+    zero_is_unknown: bool = False
+    is_provider: bool = False
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names it looks at."""
+        inner = [name for where in self.object.values() for name in _names_of(where)]
+        return (*self.first, *self.sum, *self.cents, *self.between, *inner)
+
+    def text(self, values: Mapping[str, Any], column: str) -> str:
+        """The cell; empty where the record has nothing for it. Raises `UsageError`."""
+        if self.sum or self.cents:
+            hundredths = [_hundredth(pick(values, name)) for name in self.cents]
+            return _sum([*(pick(values, name) for name in self.sum), *hundredths], column)
+        if self.between:
+            pairs = zip(self.between[::2], self.between[1::2], strict=True)
+            spans = (_milliseconds(pick(values, start), pick(values, end)) for start, end in pairs)
+            return next((span for span in spans if span), "")
+        if self.object:
+            picked = {name: found for name, where in self.object.items() if _there(found := _pick_any(values, where))}
+            if (calls := _number(str(picked.get("calls", "")))) is not None:
+                picked["calls"] = int(calls)  # a CSV has it as text
+            return json.dumps(picked, ensure_ascii=False, default=str) if picked else ""
+        found = next((found for name in self.first if _there(found := pick(values, name))), None)
+        if self.containing is not None:
+            parts = as_object(found)
+            return _sum([value for name, value in parts.items() if self.containing in name.lower()], column)
+        if self.unless:
+            return "" if found is None else str(str(found).lower() not in self.unless).lower()
+        text = _plain(found)
+        if self.before is not None:
+            text = text.partition(self.before)[0].strip()
+        if self.is_provider:
+            return provider_named(text) if text else ""
+        return "" if self.zero_is_unknown and text and _number(text) == 0 else text
+
+
+def rule(given: object, where: str) -> Rule:
+    """A rule from a profile's TOML: a name, a list of names, or a table. Raises `SettingError`."""
+    if isinstance(given, str):
+        return Rule(first=(given,))
+    if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
+        return Rule(first=tuple(given))
+    names = {
+        "first",
+        "sum",
+        "cents",
+        "containing",
+        "between",
+        "object",
+        "unless",
+        "before",
+        "zero_is_unknown",
+        "is_provider",
+    }
+    if not isinstance(given, dict) or not given or set(given) - names:
+        raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(names))}.")
+    made = dict(given)
+    for name in ("first", "sum", "cents", "between", "unless"):
+        texts = [made[name]] if isinstance(made.get(name), str) else made.get(name, [])
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise SettingError(f"{where} holds a {name} that is no list of names.")
+        made[name] = tuple(texts)
+    is_object = isinstance(made.get("object", {}), dict) and all(_names_of(w) for w in made.get("object", {}).values())
+    if len(made["between"]) % 2 or not is_object:
+        raise SettingError(f"{where} needs pairs of names for between, and a table for object.")
+    return Rule(**made)
+
+
+def _names_of(where: Any) -> list[str]:
+    """The names in a name, a list of names or a table of them; empty for anything else."""
+    if isinstance(where, dict):
+        inner = [_names_of(value) for value in where.values()]
+        return [name for names in inner for name in names] if all(inner) else []
+    names = [where] if isinstance(where, str) else where
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def _pick_any(values: Mapping[str, Any], where: Any) -> Any:
+    if isinstance(where, str):
+        return pick(values, where)
+    if isinstance(where, dict):
+        return {name: found for name, inner in where.items() if (found := _pick_any(values, inner)) is not None} or None
+    return next((number for name in where if (number := _positive(pick(values, name))) is not None), None)
+
+
+def _positive(value: Any) -> int | float | None:
+    number = None if isinstance(value, bool) else _number(str(value))
+    if number is None or not 0 < number < 10**15:
+        return None
+    return int(number) if number == int(number) else float(number)
+
+
+def pick(values: Mapping[str, Any], name: str) -> Any:
+    """The value of that name; `a.b` is b in the object a, also where a is the object's text, as in a CSV."""
+    if name in values:
+        return values[name]
+    outer, dot, inner = name.partition(".")
+    if not dot or outer not in values:
+        return None
+    return pick(as_object(values[outer]), inner)
+
+
+def has(values: Mapping[str, Any], name: str) -> bool:
+    """Whether a record has that name, with a value or without."""
+    outer, dot, inner = name.partition(".")
+    return name in values or (bool(dot) and outer in values and has(as_object(values[outer]), inner))
+
+
+def as_object(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _there(value: Any) -> bool:
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+def _plain(value: Any) -> str:
+    if not _there(value):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        # 3.0 is how some exports write a whole number; repr is the shortest text that is this number.
+        return format(Decimal(repr(value)), "f")
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value).strip()
+
+
+def _sum(values: Sequence[Any], column: str) -> str:
+    numbers = []
+    for value in values:
+        if _there(value):
+            number = _number(_plain(value))
+            if number is None:
+                raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is no number")
+            numbers.append(number)
+    return format(sum(numbers, Decimal(0)), "f") if numbers else ""
+
+
+def _hundredth(value: Any) -> Any:
+    number = _number(_plain(value))
+    return value if number is None else number / 100
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number.adjusted()) < 30 else None
+
+
+def _milliseconds(start: Any, end: Any) -> str:
+    """The time between two values; empty where one is missing, or only one of them has a time zone."""
+    if not (_there(start) and _there(end)):
+        return ""
+    try:
+        spans = {parse_time(_plain(end), zone) - parse_time(_plain(start), zone) for zone in ("UTC", "Etc/GMT+5")}
+    except ValueError:
+        return ""
+    return str(max(0, round(spans.pop() / timedelta(milliseconds=1)))) if len(spans) == 1 else ""

@@ -1,0 +1,114 @@
+"""The file of the rows that could not be stored, each with its line and the reason."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from tracker.errors import SettingError
+from tracker.importing.row_builder import Reject
+
+_BUFFERED_ROWS = 10_000
+_HEADER = ("line", "reason", "row")
+_FIRST_LINE = b"line,reason,row"
+
+
+def rejects_path(given: Path | None, source: Path) -> Path:
+    """The path of the rejects of `source`: NAME.rejects.csv unless given; NAME with its suffix if that isn't .csv.
+
+    Raises `SettingError` for a path that must not or can't be written, before the first row is stored: the imported
+    file itself, a link, a file that is no rejects file, a directory, or one without the right to write.
+    """
+    name = source.stem if source.suffix.lower() == ".csv" else source.name
+    path = given or Path(f"{name}.rejects.csv")
+    if path.exists() and path.samefile(source):
+        raise SettingError(f"The rejects would overwrite the file that is imported, {source}: name another --rejects.")
+    if why := _unwritable(path):
+        raise SettingError(f"The rejects file {str(path)[:200]!r} {why}: name another --rejects.")
+    return path
+
+
+def _unwritable(path: Path) -> str | None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return _unwritable_directory(path.parent)
+    except OSError as error:
+        return f"can't be used ({error.strerror})"
+    if stat.S_ISLNK(mode):
+        return "is a link, which is not followed"
+    if not stat.S_ISREG(mode):
+        return "is not a file"
+    if not os.access(path, os.W_OK):
+        return "can't be written"
+    with path.open("rb") as file:
+        start = file.read(len(_FIRST_LINE))
+    return None if start in {b"", _FIRST_LINE} else "exists and is not a rejects file of an earlier import"
+
+
+def _unwritable_directory(directory: Path) -> str | None:
+    if not directory.is_dir():
+        return "is in a directory that doesn't exist"
+    return None if os.access(directory, os.W_OK | os.X_OK) else "is in a directory that can't be written"
+
+
+class RejectsFile:
+    """Writes line, reason and the row as the file has it; created with the first reject. Lines of a block are sorted.
+
+    `delimiter` is that of the imported file: a corrected row can be imported as it is.
+    """
+
+    def __init__(self, path: Path, delimiter: str = ",") -> None:
+        self._path = path
+        self._delimiter = delimiter
+        self._file: TextIO | None = None
+        self._buffer: list[Reject] = []
+        self.count = 0
+        self.first: Reject | None = None
+
+    def __enter__(self) -> RejectsFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._write()
+        if self._file:
+            self._file.close()
+
+    def add(self, reject: Reject) -> None:
+        """Take a row; it is in the file at the latest when the block ends. Raises `OSError`."""
+        self.count += 1
+        if self.first is None or reject.line < self.first.line:
+            self.first = reject
+        self._buffer.append(reject)
+        if len(self._buffer) >= _BUFFERED_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        buffered, self._buffer = sorted(self._buffer, key=lambda reject: reject.line), []
+        if not buffered:
+            return
+        is_new = self._file is None
+        self._file = self._file or _create(self._path)
+        writer: Any = csv.writer(self._file)
+        if is_new:
+            writer.writerow(_HEADER)
+        writer.writerows((reject.line, reject.reason, self._row(reject)) for reject in buffered)
+
+    def _row(self, reject: Reject) -> str:
+        """The row as one text, quoted as in the file that it comes from."""
+        if isinstance(reject.cells, str):
+            return reject.cells
+        text = io.StringIO()
+        csv.writer(text, delimiter=self._delimiter, lineterminator="").writerow(reject.cells)
+        return text.getvalue()
+
+
+def _create(path: Path) -> TextIO:
+    """The file, emptied; never the target of a link that appeared since the path was checked."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    return open(os.open(path, flags, 0o666), "w", encoding="utf-8", errors="replace", newline="")  # noqa: PTH123

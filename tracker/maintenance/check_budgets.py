@@ -1,0 +1,36 @@
+"""The dashboard's side looks at budgets too: for its Overview, and once a minute to send what is due."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tracker.budgets.evaluate import Checked, check, states
+from tracker.recording.alerts.failure_alerts import Alerts
+from tracker.reports.engine import current_reader
+from tracker.reports.engine.reader import Reader
+
+
+def standing(reader: Reader) -> Checked:
+    """How the budgets stand, the fullest first; nobody is told. Raises `DatabaseError`."""
+    with reader.borrow() as connection:
+        return states(connection, reader.database.url.schema)
+
+
+def check_budgets() -> int:
+    """Send each alert about a budget that no process has sent yet; how many. Raises `TrackerError`."""
+    reader = current_reader.reader()
+    settings = reader.database.settings
+    with reader.borrow() as connection:
+        found = check(
+            connection,
+            reader.database.url.schema,
+            settings.runtime,
+            _alerts(settings.alert_urls).tell,
+            claimers_only=True,
+        )
+    return found.told
+
+
+@cache
+def _alerts(urls: tuple[str, ...]) -> Alerts:
+    return Alerts(urls, current_reader.settings().runtime, lambda _: None)

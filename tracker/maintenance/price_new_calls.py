@@ -1,0 +1,72 @@
+"""The dashboard gives new calls their cost, since a function that records has no time to load a price list.
+
+Each call is priced once: a call without a price gets the reason in `cost_source`, and is read again only when the
+dashboard starts or its custom prices change. One run reads a bounded number of calls.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from tracker.prices import custom_prices
+from tracker.prices.price_catalog import PriceBook
+from tracker.prices.reprice import fill
+from tracker.prices.unpriced_calls import Scope, scope_since
+from tracker.reports.engine import current_reader
+
+log = logging.getLogger("tracker.dashboard")
+CALLS_PER_RUN = 20_000
+# Calls that arrive later are priced by `token-tracker reprice`.
+_FIRST_WINDOW = timedelta(days=2)
+_WINDOW = timedelta(hours=2)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far the calls of the first window are priced; `first` is None when all of them are."""
+
+    prices: tuple[custom_prices.OwnPrice, ...] | None = None
+    database: str | None = None
+    first: Scope | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+_progress = _Progress()
+
+
+def price_new_calls() -> int:
+    """Price the latest calls without a cost; returns how many got one. Raises `TrackerError`."""
+    prices = custom_prices.load(current_reader.settings().prices)
+    reader = current_reader.reader()
+    book = PriceBook(prices)
+    schema = reader.database.url.schema
+    _start_over_if_changed(prices, str(reader.database.url))
+    with reader.borrow() as connection:
+        priced = 0
+        if _progress.first is not None:
+            found = fill(connection, schema, book, _progress.first)
+            priced += found.changed
+            done = found.read < CALLS_PER_RUN
+            _progress.first = None if done else replace(_progress.first, since=found.cursor)
+        recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
+        found = fill(connection, schema, book, recent)
+        priced += found.changed
+    _report_skipped(found.remarks)
+    return priced
+
+
+def _report_skipped(remarks: list[str]) -> None:
+    """Log which calls were skipped, once until that changes."""
+    if remarks != _progress.remarks:
+        _progress.remarks = remarks
+        for remark in remarks:
+            log.warning("New calls: %s", remark)
+
+
+def _start_over_if_changed(prices: tuple[custom_prices.OwnPrice, ...], database: str) -> None:
+    """Read the first window again after a start, and when the custom prices or the database changed."""
+    if (_progress.prices, _progress.database) != (prices, database):
+        _progress.prices, _progress.database = prices, database
+        _progress.first = scope_since(datetime.now(UTC) - _FIRST_WINDOW, limit=CALLS_PER_RUN)

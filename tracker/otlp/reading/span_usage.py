@@ -1,0 +1,169 @@
+"""The usage that one span states: its attributes by its sender's rules, and the provider's own usage if it has one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracker.otlp.decode import Attributes, Span
+from tracker.otlp.reading import genai_attributes as names
+from tracker.otlp.reading.call_attributes import family_of
+from tracker.otlp.reading.embedded_usage import EmbeddedUsage, parse_usage_text, read_embedded
+from tracker.otlp.reading.sender_omissions import note_of
+from tracker.otlp.reading.senders import Counting, Sender, find_sender, sender_named
+from tracker.otlp.reading.span_counts import StatedUsage, count_usage, read_stated
+from tracker.otlp.reading.span_role import Role
+from tracker.providers.consistency import Reread
+from tracker.providers.frameworks.langfuse_usage import read_langfuse_usage
+from tracker.providers.responses import Answer
+
+_LANGFUSE = "langfuse.observation.usage_details"
+_MLFLOW = "mlflow.chat.tokenUsage"
+_PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
+# A tier that has the list price is not recorded.
+_LIST_PRICE_TIERS = frozenset({"standard", "default", "auto"})
+# OpenLIT's LiteLLM instrumentation writes the system fingerprint of the response as its tier.
+_NO_TIER = re.compile(r"(?:fp_.*|none|null|undefined)\Z", re.IGNORECASE)
+
+
+def read_usage(span: Span, role: Role, *, provider: str | None, model: str | None) -> Answer | None:
+    """The span's usage, None if it states none.
+
+    The order is: the provider's own usage inside the span; the attributes by the sender's entry in the table; by the
+    stated total; by the semantic conventions.
+    """
+    attributes = span.attributes
+    embedding = role == "embedding"
+    family = family_of(span, provider, model)
+    embedded = read_embedded(span, provider=provider, embedding=embedding)
+    stated = _read_attributes(span, family, embedded, is_call=role in {"call", "embedding"}, embedding=embedding)
+    if stated and embedded.answer and embedded.is_response and not _is_same_usage(stated, embedded.answer):
+        embedded = EmbeddedUsage()
+        stated = stated if stated.problem else stated._replace(note="response_differs")
+    answer = _merge(stated, embedded.answer)
+    if answer is None:
+        return None
+    details = {**answer.details, **embedded.details, **_tier(attributes)}
+    tier = details.get("service_tier")
+    if tier in _LIST_PRICE_TIERS or (isinstance(tier, str) and _NO_TIER.match(tier)):
+        del details["service_tier"]
+    # LiteLLM's response bodies contain a cost that LiteLLM computed.
+    cost = None if "litellm" in span.scope_name else answer.cost
+    return answer._replace(details=details, cost=cost)
+
+
+def _read_attributes(
+    span: Span, family: str, embedded: EmbeddedUsage, *, is_call: bool, embedding: bool
+) -> Answer | None:
+    if (details := parse_usage_text(span.attributes.get(_LANGFUSE))) is not None:
+        return read_langfuse_usage(details, family, embedding=embedding)
+    if isinstance(usage := parse_usage_text(span.attributes.get(_MLFLOW)), Mapping):
+        sender = sender_named("mlflow")
+        stated, counting = _stated_by(sender, usage, family)
+        if stated is None:
+            return None
+        answer = count_usage(stated, counting, family, f"otlp:mlflow/{family}", embedding=embedding)
+        return answer if embedding else _with_note(answer, note_of(sender, span, family, stated.counts, counting))
+    sender = find_sender(span)
+    stated, counting = _stated_by(sender, span.attributes, family)
+    if stated is None or (not is_call and stated.counts.keys() <= {"total_tokens"} | set(_PARTS)):
+        return None
+    for name, value in embedded.parts.items():
+        if not stated.counts.get(name):
+            stated.counts[name] = value
+            stated.raw[name] = value
+    stated.details.update(embedded.details)
+    answer = count_usage(stated, counting, family, usage_source(sender, span, family), embedding=embedding)
+    return answer if embedding else _with_note(answer, note_of(sender, span, family, stated.counts, counting))
+
+
+def _with_note(answer: Answer, note: str | None) -> Answer:
+    """The answer with a note about what the sender leaves out; how a count was derived is not replaced."""
+    return answer if note is None or answer.problem or answer.note else answer._replace(note=note)
+
+
+def _stated_by(sender: Sender, attributes: Mapping[str, Any], family: str) -> tuple[StatedUsage | None, Counting]:
+    """The counts in the sender's vocabulary; in the general one if the span has only that."""
+    stated = read_stated(attributes, sender.counts)
+    if stated is None and sender.counts is not names.GENERAL_COUNTS:
+        stated = read_stated(attributes, names.GENERAL_COUNTS)
+    return stated, sender.counting_of(family)
+
+
+def usage_source(sender: Sender, span: Span, family: str) -> str:
+    """Which rules read the span: the table's entry or, without one, its scope; and the provider family."""
+    name = sender.name if sender.name != "unknown" else span.scope_name or "unknown"
+    return f"otlp:{name}/{family}"[:200]
+
+
+def _tier(attributes: Attributes) -> dict[str, Any]:
+    """The tier that the response states; Langfuse has it among the model's parameters."""
+    for name in names.SERVICE_TIER:
+        if isinstance(tier := attributes.get(name), str) and tier.strip():
+            return {"service_tier": tier.strip()[:40]}
+    parameters = parse_usage_text(attributes.get("langfuse.observation.model.parameters"))
+    tier = parameters.get("service_tier") if isinstance(parameters, Mapping) else None
+    return {"service_tier": tier.strip()[:40]} if isinstance(tier, str) and tier.strip() else {}
+
+
+def _merge(stated: Answer | None, embedded: Answer | None) -> Answer | None:
+    """The provider's own usage, with what only the attributes state; the attributes without one."""
+    if embedded is None or stated is None:
+        return embedded or stated
+    if any(stated.counts.get(name, 0) != embedded.counts.get(name, 0) for name in ("input_tokens", "output_tokens")):
+        return embedded
+    counts = {
+        **embedded.counts,
+        **{name: most for name in _PARTS if (most := max(_count(stated, name), _count(embedded, name)))},
+    }
+    # A body that states no parts confirms input and output only.
+    note = embedded.note or (None if embedded.counts.keys() & set(_PARTS) else stated.note)
+    merged = embedded._replace(counts=counts, details={**stated.details, **embedded.details}, note=note)
+    return merged if _is_possible(counts) else embedded
+
+
+def _is_same_usage(stated: Answer, embedded: Answer) -> bool:
+    """Whether a response and the attributes state one usage: senders leave parts out or count them twice, no more."""
+    return all(
+        not (count := _count(stated, side))
+        or any(count == _count(embedded, side) + difference for difference in _differences(stated, embedded, parts))
+        for side, parts in (("input_tokens", _PARTS[:2]), ("output_tokens", _PARTS[2:]))
+    )
+
+
+def _differences(stated: Answer, embedded: Answer, parts: Sequence[str]) -> set[int]:
+    """By how much a count can differ if one side includes these parts and the other does not."""
+    sums = {0}
+    for name in parts:
+        values = {_count(stated, name), _count(embedded, name)}
+        sums = sums | {one + sign * value for one in sums for value in values for sign in (1, -1)}
+    return sums
+
+
+def _count(answer: Answer, name: str) -> int:
+    return answer.counts.get(name, 0)
+
+
+def _is_possible(counts: Mapping[str, int]) -> bool:
+    """Whether the parts are within their counts."""
+    cached = counts.get("cache_read_input_tokens", 0) + counts.get("cache_write_input_tokens", 0)
+    return cached <= counts.get("input_tokens", 0) and counts.get("reasoning_output_tokens", 0) <= counts.get(
+        "output_tokens", 0
+    )
+
+
+def reread_attributes(metadata: Mapping[str, Any]) -> Reread | None:
+    """What today's rules read from the numbers of a marked row; None if there are none."""
+    source, raw = metadata.get("usage_source"), metadata.get("usage_raw")
+    if not isinstance(source, str) or not source.startswith("otlp:") or not isinstance(raw, Mapping) or not raw:
+        return None
+    name, _, family = source.removeprefix("otlp:").rpartition("/")
+    if name == "langfuse":
+        answer = read_langfuse_usage(raw, family)
+    else:
+        stated, counting = _stated_by(sender_named(name), raw, family)
+        answer = stated and count_usage(stated, counting, family, source)
+    if answer is None:
+        return None
+    return Reread(dict(answer.counts), dict(answer.details), answer.problem)

@@ -1,0 +1,71 @@
+"""Transactions that no other process runs at the same time for the same traces or the same calls."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from tracker.database.connect import Connection, execute
+from tracker.database.schema import DEFAULT_SCHEMA
+from tracker.otlp.storing.call_report import Observation, model_bases
+
+_STRIPES = 64
+_TRACE, _CALL = 0x74726565, 0x63616C6C
+_BUCKET_S = 60.0
+# A report ends at most this much after the other one begins, plus the tolerance for reports without a duration.
+_MARGIN_S = 5.0
+# A process that is frozen in the middle must not keep the lock.
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '3s';"
+    " SET LOCAL statement_timeout = '15s'; SET LOCAL idle_in_transaction_session_timeout = '15s'"
+)
+_LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest(%(locks)s::bigint[]) AS key"
+
+
+@contextmanager
+def transaction(connection: Connection, locks: Iterable[int] = ()) -> Iterator[None]:
+    """A transaction under these locks; they also work behind a transaction pooler. Raises `DatabaseError`."""
+    keys = sorted(set(locks))
+    try:
+        execute(connection, f"{_BEGIN}; {_LOCK}" if keys else _BEGIN, {"locks": keys})
+        yield
+        execute(connection, "COMMIT")
+    except BaseException:
+        if not connection.closed:
+            execute(connection, "ROLLBACK")
+        raise
+
+
+def lock(connection: Connection, locks: Iterable[int]) -> None:
+    """Take more locks in the transaction. Sorted, so that two processes can't wait for each other."""
+    if keys := sorted(set(locks)):
+        execute(connection, _LOCK, {"locks": keys})
+
+
+def trace_locks(schema: str | None, traces: Iterable[str]) -> set[int]:
+    """The locks of these traces."""
+    return {_key(_TRACE, schema, zlib.crc32(trace.encode())) for trace in traces}
+
+
+def call_locks(schema: str | None, reports: Iterable[Observation]) -> set[int]:
+    """The locks of the calls that these reports can be of: two reports of one call share at least one.
+
+    One lock for each name of the model and each minute of the call, hashed into a few, so that an export of many calls
+    takes few locks.
+    """
+    return {
+        _key(_CALL, schema, zlib.crc32(base.encode()) + bucket)
+        for report in reports
+        for base in model_bases(report)
+        for bucket in _buckets(report)
+    }
+
+
+def _buckets(report: Observation) -> Iterable[int]:
+    first, last = (int(s // _BUCKET_S) for s in (report.started_s - _MARGIN_S, report.ended_s + _MARGIN_S))
+    return range(first, min(last, first + _STRIPES - 1) + 1)
+
+
+def _key(kind: int, schema: str | None, number: int) -> int:
+    return kind << 32 | zlib.crc32(f"{schema or DEFAULT_SCHEMA}/{number % _STRIPES}".encode())

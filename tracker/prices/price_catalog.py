@@ -1,0 +1,205 @@
+"""What a call costs, or why that is not known: custom prices first, then genai-prices at the call's own date.
+
+genai-prices returns a number for facts that it does not know: it ignores an unknown tier and an unknown unit. A price
+counts only after `tiers` and `units` have checked that the list covers every recorded fact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tracker.errors import SettingError
+from tracker.prices import model_parts, price_coverage, service_tiers
+from tracker.prices.custom_prices import OwnPrice
+from tracker.prices.unpriced_reasons import Unpriced, unpriced
+from tracker.providers.model_names import is_local
+
+OWN = "own prices"
+# Models that search the web in each call, for a fee that their usage does not state. Source: developers.openai.com,
+# pricing, web search.
+_SEARCH_MODEL = re.compile(r"-search-(preview|api)")
+# Who makes the models of a list, with how those models' names begin; the other lists are of resellers.
+_MAKERS: Mapping[str, str] = {
+    "anthropic": "",
+    "arcee": "",
+    "aws": "amazon.",
+    "cohere": "",
+    "deepseek": "",
+    "elevenlabs": "",
+    "google": "",
+    "meta": "",
+    "minimax": "",
+    "mistral": "",
+    "moonshotai": "",
+    "openai": "",
+    "perplexity": "sonar",
+    "voyageai": "",
+    "x-ai": "",
+}
+_MAX_FOUND = 2000
+_NO_DETAILS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A call's cost in USD, exact, and where its price comes from."""
+
+    cost: Decimal
+    source: str
+
+
+class PriceBook:
+    """Finds prices. Needs `token-tracker[prices]`; importing its list takes a quarter of a second, one price 0.1 ms."""
+
+    def __init__(self, own: Sequence[OwnPrice] = ()) -> None:
+        """Raises `SettingError` where genai-prices isn't installed."""
+        try:
+            import genai_prices
+            from genai_prices.data_snapshot import get_snapshot
+        except ImportError:
+            raise SettingError("Prices need genai-prices: pip install genai-prices.") from None
+        self._library = genai_prices
+        self._snapshot = get_snapshot()
+        self._own = tuple(own)
+        self._found: dict[tuple[str, str], tuple[Any, Any] | Unpriced] = {}
+        self.source = f"genai-prices {genai_prices.__version__}"
+
+    def price(
+        self,
+        provider: str,
+        model: str,
+        moment: datetime,
+        counts: Mapping[str, int],
+        details: Mapping[str, Any] | None = None,
+        *,
+        calls: int = 1,
+        failed: bool = False,
+    ) -> Price | Unpriced:
+        """The price of a call that ended at `moment` (aware), or why it has none.
+
+        `counts` are the table's token columns, `details` what `metadata.usage` contains. `calls` is above 1 for a row
+        that is the sum of a batch. A failed call without usage costs 0.
+        """
+        details = details or _NO_DETAILS
+        used = {unit: counts[name] for name, unit in price_coverage.COUNT_UNITS.items() if counts[name]}
+        recorded = price_coverage.read_units(details, service_tiers.FACTS)
+        if isinstance(recorded, Unpriced):
+            return recorded
+        if details.get("parts") is None:
+            return self._price(provider, model, moment, used, recorded, details, calls, failed)
+        found = model_parts.read_parts(details, provider, model, counts)
+        if isinstance(found, Unpriced):
+            return found
+        return self._sum(found, moment, calls)
+
+    def _sum(self, found: Sequence[model_parts.Part], moment: datetime, calls: int) -> Price | Unpriced:
+        """The cost of a row of several models: the sum, or the first part without a price."""
+        cost, sources = Decimal(0), set()
+        for part in found:
+            price = self.price(part.provider, part.model, moment, part.counts, part.details, calls=calls)
+            if isinstance(price, Unpriced):
+                return unpriced("part_not_priced", f"{part.model}: {price.code} {price.detail}".rstrip())
+            cost += price.cost
+            sources.add(price.source)
+        return Price(cost, OWN if sources == {OWN} else self.source)
+
+    def _price(
+        self,
+        provider: str,
+        model: str,
+        moment: datetime,
+        used: Mapping[str, int],
+        recorded: Mapping[str, int | float],
+        details: Mapping[str, Any],
+        calls: int,
+        failed: bool,
+    ) -> Price | Unpriced:
+        if failed and not used and not recorded:
+            return Price(Decimal(0), self.source)
+        tier = service_tiers.tier_of(provider, details)
+        for own in self._own:
+            # A renamed model has the tiers of the other; USD for a million tokens are for one tier.
+            if own.fits(provider, model, moment) and (own.tier == tier or (own.same_as and not own.tier)):
+                if own.same_as is None:
+                    return _own_cost(own, used, recorded)
+                provider, model = own.same_provider or "", own.same_as
+                break
+        found = self._find(provider, model)
+        if isinstance(found, Unpriced):
+            return found
+        seller, listed = found
+        context = service_tiers.price_context(seller.id, details)
+        if isinstance(context, Unpriced):
+            return context
+        if reason := service_tiers.check_variant(listed, seller, moment, context):
+            return reason
+        if _SEARCH_MODEL.search(model) and "web_searches" not in recorded:
+            return unpriced("unit_missing", "web_searches")
+        return self._listed(seller, listed, moment, {**used, **recorded}, context, calls)
+
+    def _listed(
+        self, seller: Any, listed: Any, moment: datetime, used: Mapping[str, int | float], context: Any, calls: int
+    ) -> Price | Unpriced:
+        priced = price_coverage.priced_units(listed.get_prices(moment, context or None))
+        reason = price_coverage.check_units(used, priced, seller.id) or price_coverage.check_batch(
+            used, priced, calls, seller.id
+        )
+        if reason:
+            return reason
+        try:
+            calculation = listed.calc_price(
+                self._library.Usage(**{"input_tokens": 0, "output_tokens": 0, **used}),
+                seller,
+                genai_request_timestamp=moment,
+                price_context=context or None,
+            )
+        except (ValueError, TypeError, ArithmeticError) as error:
+            return unpriced("details_incomplete" if str(error).startswith("Missing usage") else "details_contradict")
+        total = calculation.total_price
+        if not used or not total:
+            reason = price_coverage.check_billed(used, priced)
+        return reason or Price(total, self.source)
+
+    def _find(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
+        """genai-prices' provider and model; a model that is not listed takes a search of all lists."""
+        key = provider, model
+        if key not in self._found:
+            if len(self._found) >= _MAX_FOUND:
+                self._found.clear()
+            self._found[key] = self._search(provider, model)
+        return self._found[key]
+
+    def _search(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
+        name = model.removeprefix("models/")
+        if is_local(name) and (not provider or provider in _MAKERS):
+            return unpriced("model_unknown")  # the maker of an open model does not sell what runs on Ollama
+        try:
+            return self._snapshot.find_provider_model(name, None, provider or None, None)
+        except LookupError:
+            if provider or not name:
+                return unpriced("model_unknown")
+        makers = [
+            (seller, listed)
+            for seller in self._snapshot.providers
+            if seller.id in _MAKERS and name.lower().startswith(_MAKERS[seller.id])
+            if (listed := seller.find_model(name))
+        ]
+        if len(makers) == 1:
+            return makers[0]
+        sold = makers or any(seller.find_model(name) for seller in self._snapshot.providers)
+        return unpriced("provider_unknown" if sold else "model_unknown")
+
+
+def _own_cost(own: OwnPrice, used: Mapping[str, int], recorded: Mapping[str, int | float]) -> Price | Unpriced:
+    """A custom price covers tokens of every kind; other units have none."""
+    for unit in recorded:
+        if not unit.endswith("_tokens"):
+            return unpriced("detail_not_priced", unit)
+    if not used:
+        return unpriced("usage_missing")
+    return Price(own.cost({name: used.get(unit, 0) for name, unit in price_coverage.COUNT_UNITS.items()}), OWN)

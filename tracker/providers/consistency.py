@@ -1,0 +1,276 @@
+"""The consistency check of token usage: counts that contradict each other are stored with a mark, never silently."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+MAX_COUNT = 2**31 - 1  # PostgreSQL's integer
+MAX_RAW_BYTES = 4096
+_MAX_RAW_DEPTH = 5
+_MAX_RAW_ENTRIES = 60
+_MAX_KEY_CHARS = 60
+
+AGGREGATED = "usage_aggregated"
+"""The code of `USAGE_PROBLEMS` for a row of a usage export that is the sum of many calls."""
+# The text that earlier versions stored instead of the code.
+_AGGREGATED_BEFORE = "the sum of many calls, which has no price of one call"
+
+USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
+    {
+        "usage_missing": "The response contains no usage that Token Tracker can read; it is recorded with 0 tokens.",
+        "stream_usage_missing": "The stream contains no usage; it is recorded with 0 tokens."
+        ' OpenAI\'s chat streams contain it only with stream_options={"include_usage": True}.',
+        "stream_not_read": "The response is a stream that was not read, so its usage is unknown; it is recorded with"
+        " 0 tokens. Record the list of its chunks, or use recorder.track and read call.response.",
+        "response_missing": "No response was set (call.response = …); the call is recorded with 0 tokens.",
+        "unit_not_tokens": "The usage is stated in another unit than tokens; it is recorded with 0 tokens.",
+        "response_never_retrieved": "The response was created in the background and its result was never"
+        " retrieved; it is recorded with 0 tokens.",
+        "response_unreadable": "Reading the response raised an error; what was not read is recorded with 0 tokens.",
+        "input_missing": "The usage does not state the input tokens; they are recorded as 0 and the call has no price.",
+        "count_invalid": "The usage contains a count that is not a whole number; that count is recorded as 0 tokens.",
+        "count_too_large": f"The usage contains a count above {MAX_COUNT}; what the table cannot store is recorded as"
+        " 0 tokens.",
+        "total_mismatch": "The stated total does not match the counts; input and output are recorded as stated.",
+        "details_exceed_counts": "A part by modality exceeds the count that contains it; that part is not recorded.",
+        "parts_exceed_input": "Cached tokens exceed the input tokens; the cached tokens are recorded as 0 tokens.",
+        "reasoning_exceeds_output": "Reasoning tokens exceed the output tokens; the reasoning tokens are recorded as"
+        " 0 tokens.",
+        AGGREGATED: "The row is the sum of many calls in a usage export; it has no price.",
+    }
+)
+"""What each code of `metadata.usage_problem` means, as one sentence."""
+
+_CACHED = ("cache_read_input_tokens", "cache_write_input_tokens")
+_COUNTS = ("input_tokens", "output_tokens", *_CACHED, "reasoning_output_tokens")
+
+
+class CheckedUsage(NamedTuple):
+    """Counts that `TokenUsage` accepts; `problem` is a code of `USAGE_PROBLEMS`, `raw` the stated numbers if marked."""
+
+    counts: dict[str, int]
+    problem: str | None
+    raw: dict[str, Any] | None
+
+
+class Reread(NamedTuple):
+    """What today's rules read from the stored numbers of a marked row; `problem` is None if they are consistent now."""
+
+    counts: dict[str, int]
+    details: dict[str, Any]
+    problem: str | None
+
+
+class CountError(ValueError):
+    """A value that is not a storable count; `code` is a code of `USAGE_PROBLEMS`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def problem_text(code: str) -> str:
+    """The sentence for a code of `USAGE_PROBLEMS`; any other text unchanged."""
+    return USAGE_PROBLEMS.get(AGGREGATED if is_aggregated(code) else code, code)
+
+
+def is_aggregated(problem: object) -> bool:
+    """Whether a `metadata.usage_problem`, also of an earlier version, marks the sum of many calls."""
+    return problem in (AGGREGATED, _AGGREGATED_BEFORE)
+
+
+def to_count(value: object) -> int:
+    """A stated count as an int: a whole number, or its decimal text as protobuf's JSON writes it.
+
+    Raises `CountError` for everything else.
+    """
+    if type(value) is int and 0 <= value <= MAX_COUNT:
+        return value
+    if (isinstance(value, float) and math.isfinite(value) and value.is_integer()) or _is_decimal_text(value):
+        value = int(value)  # type: ignore[call-overload]  # a float or a str
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise CountError("count_invalid")
+    if value > MAX_COUNT:
+        raise CountError("count_too_large")
+    return int(value)
+
+
+def _is_decimal_text(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 18
+
+
+def whole_number(value: object) -> int | None:
+    """A count as senders write it: a whole number, also as a double or as text; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def check_usage(
+    counts: Mapping[str, int], *, stated_total: int | None, formula_total: int | None, raw: object
+) -> CheckedUsage:
+    """The counts as they can be stored, with a problem code and the raw numbers if they contradict each other.
+
+    `counts` are the table's counts by name: input includes cached and output includes reasoning tokens.
+    `formula_total` is the sum by the sender's own formula for its total, None if it is input + output. A stated
+    total that equals it is consistent, even if it differs from input + output.
+    """
+    checked, problem = _storable_counts(counts)
+    problem = problem or _contradiction(checked)
+    floor = checked.get("input_tokens", 0) + checked.get("output_tokens", 0)
+    if floor > MAX_COUNT:
+        checked, floor, problem = {}, 0, "count_too_large"
+    if stated_total is not None:
+        expected = floor if formula_total is None else formula_total
+        total, total_problem = _stated_total(stated_total, expected)
+        problem = problem or total_problem
+        checked["total_tokens"] = max(floor, total)
+    if problem is None:
+        return CheckedUsage(checked, None, None)
+    _remove_contradictions(checked)
+    return CheckedUsage(checked, problem, numbers_only(raw))
+
+
+def _storable_counts(counts: Mapping[str, Any]) -> tuple[dict[str, int], str | None]:
+    checked: dict[str, int] = {}
+    problem = None
+    for name in _COUNTS:
+        if (value := counts.get(name)) is None:
+            continue
+        if type(value) is int and 0 <= value <= MAX_COUNT:  # as nearly every response states it
+            checked[name] = value
+            continue
+        try:
+            checked[name] = to_count(value)
+        except CountError as error:
+            problem = problem or error.code
+    return checked, problem
+
+
+def _contradiction(counts: Mapping[str, int]) -> str | None:
+    cached = counts.get("cache_read_input_tokens", 0) + counts.get("cache_write_input_tokens", 0)
+    if cached > counts.get("input_tokens", 0):
+        return "parts_exceed_input"
+    if counts.get("reasoning_output_tokens", 0) > counts.get("output_tokens", 0):
+        return "reasoning_exceeds_output"
+    return None
+
+
+def _stated_total(stated: object, expected: int) -> tuple[int, str | None]:
+    try:
+        total = to_count(stated)
+    except CountError as error:
+        return 0, error.code
+    return total, None if total == expected else "total_mismatch"
+
+
+def _remove_contradictions(counts: dict[str, int]) -> None:
+    if sum(counts.get(name, 0) for name in _CACHED) > counts.get("input_tokens", 0):
+        counts.update(dict.fromkeys(_CACHED, 0))
+    if counts.get("reasoning_output_tokens", 0) > counts.get("output_tokens", 0):
+        counts["reasoning_output_tokens"] = 0
+
+
+def numbers_only(node: object) -> dict[str, Any]:
+    """The numbers of a usage object under their own names, at most 4 kB of JSON.
+
+    A list whose entries name a modality or a time to live becomes an object by that name: Gemini's
+    [{"modality": "AUDIO", "tokenCount": 5}] is {"AUDIO": 5}.
+    """
+    try:
+        numbers = _numbers(node, 0)
+    except Exception:  # noqa: BLE001  a foreign object may raise anything when it is read
+        return {}
+    kept = numbers if isinstance(numbers, dict) else {"values": numbers} if numbers is not None else {}
+    if _bytes(kept) > MAX_RAW_BYTES:
+        kept = {name: value for name, value in kept.items() if isinstance(value, int | float)}
+    while _bytes(kept) > MAX_RAW_BYTES:
+        kept.popitem()
+    return kept
+
+
+def _bytes(value: object) -> int:
+    return len(json.dumps(value))
+
+
+def _numbers(node: Any, depth: int) -> Any:
+    if isinstance(node, bool) or node is None or depth > _MAX_RAW_DEPTH:
+        return None
+    if isinstance(node, int):
+        return int(node) if abs(node) < 2**63 else None
+    if isinstance(node, float):
+        return node if math.isfinite(node) else None
+    if isinstance(node, str):
+        return int(node) if _is_decimal_text(node) else None
+    if isinstance(node, list | tuple):
+        return _numbers_of_list(node, depth)
+    fields = _fields(node)
+    found = {}
+    for name, value in list(fields.items())[:_MAX_RAW_ENTRIES]:
+        if isinstance(name, str) and len(name) <= _MAX_KEY_CHARS and name.isprintable():
+            numbers = _numbers(value, depth + 1)
+            if numbers is not None:
+                found[name] = numbers
+    return found or None
+
+
+def _numbers_of_list(items: list[Any] | tuple[Any, ...], depth: int) -> Any:
+    found: dict[str, Any] = {}
+    rest = []
+    for item in items[:_MAX_RAW_ENTRIES]:
+        numbers = _numbers(item, depth + 1)
+        label = _label(item)
+        if label is None or not isinstance(numbers, dict):
+            rest.append(numbers)
+        elif len(numbers) == 1 and not isinstance(number := next(iter(numbers.values())), dict | list):
+            found[label] = found.get(label, 0) + number
+        else:
+            found[label] = [*found.get(label, []), numbers]
+    return found or [value for value in rest if value is not None] or None
+
+
+def _label(item: object) -> str | None:
+    fields = {} if isinstance(item, str | int | float | bool | list | tuple) or item is None else _fields(item)
+    for name in ("modality", "ttl", "type"):
+        label = getattr(fields.get(name), "value", fields.get(name))
+        if isinstance(label, str) and 0 < len(label) <= _MAX_KEY_CHARS:
+            return label if name == "type" else label.upper()
+    return None
+
+
+def _fields(node: Any) -> Mapping[str, Any]:
+    if isinstance(node, Mapping):
+        return node
+    fields = getattr(node, "__dict__", None)
+    if not isinstance(fields, dict):
+        return {}
+    return {**fields, **(getattr(node, "__pydantic_extra__", None) or {})}
+
+
+def reread_usage(metadata: Mapping[str, Any]) -> Reread | None:
+    """What today's rules read from a marked row's `usage_raw`; None if the row has nothing that can be read."""
+    source, raw = metadata.get("usage_source"), metadata.get("usage_raw")
+    if not isinstance(source, str) or not isinstance(raw, Mapping) or not raw:
+        return None
+    if source.startswith("otlp:"):
+        return _reread_span(metadata)
+    if source.startswith("response:"):
+        from tracker.providers.responses import reread
+
+        return reread(source.removeprefix("response:"), raw)
+    return None
+
+
+def _reread_span(metadata: Mapping[str, Any]) -> Reread | None:
+    try:
+        from tracker.otlp.reading.span_reader import reread_attributes
+    except ImportError:
+        return None
+    result: Reread | None = reread_attributes(metadata)
+    return result

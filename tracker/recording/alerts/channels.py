@@ -1,0 +1,115 @@
+"""One alert to one URL: a JSON POST to https, anything else through apprise. The URL is a secret and is never shown."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import urlsplit
+
+from tracker.recording.record_log import logger, warn_once
+from tracker.threads import fork_gate
+
+TIMEOUT_S = 5.0
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def send(url: str, alert: Mapping[str, Any]) -> None:
+    """Send it, or say in the log why that failed; raises nothing."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            _post(url, alert)
+        elif parts.scheme == "http":
+            warn_once("An alert URL (masked) begins with http://; alerts are sent only to https:// URLs.")
+        else:
+            _notify(url, alert, parts.scheme)
+    except Exception as error:  # noqa: BLE001  a channel that fails can't be allowed to fail anything else
+        logger().warning("An alert couldn't be sent to an alert URL (masked): %s.", type(error).__name__)
+
+
+def _post(url: str, alert: Mapping[str, Any]) -> None:
+    """POST the alert as JSON. A redirect isn't followed: it would carry the alert somewhere nobody named."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    headers = {"Content-Type": "application/json", "User-Agent": "token-tracker"}
+    if parts.username:
+        with fork_gate.importing:
+            import base64
+            from urllib.parse import unquote
+
+        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("POST", path, json.dumps(alert), headers)
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    if status >= 300:
+        logger().warning("An alert URL (masked) answered %d.", status)
+
+
+def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
+    try:
+        with fork_gate.importing:
+            import apprise
+    except ImportError:
+        warn_once(f"An alert URL (masked) of the kind {scheme}:// needs apprise: pip install apprise.")
+        return
+    lines = [f"{name}: {value}" for name, value in alert.items() if value is not None and name not in {"type", "error"}]
+    body = "\n".join([str(alert["error"]), "", *lines])
+    title = f"{alert['type']} ({alert['environment']})"
+    with _silent_libraries():
+        channel = apprise.Apprise()
+        is_readable = channel.add(url)
+        is_sent = is_readable and channel.notify(
+            title=plain_text(title), body=plain_text(body), body_format=apprise.NotifyFormat.TEXT
+        )
+    if not is_readable:
+        warn_once(f"apprise can't read an alert URL (masked) of the kind {scheme}://.")
+    elif not is_sent:
+        logger().warning("An alert couldn't be sent to an alert URL (masked) of the kind %s://.", scheme)
+
+
+def plain_text(text: str) -> str:
+    """The text with nothing that a chat service turns into a mention of people.
+
+    An invisible space splits what begins one: `<!channel>` and `<@U1>` in Slack, `@everyone` in Discord and others.
+
+    >>> plain_text("<!channel>") == "<\\u200b!channel>"
+    True
+    """
+    return _MENTION.sub("\\g<0>\u200b", text)
+
+
+# The start of Slack's special sequences, and an @ before a word that is no part of a mail address.
+_MENTION = re.compile(r"<(?=[!@#])|(?<![\w.])@(?=\w)")
+_SENDING: ContextVar[bool] = ContextVar("tracker_sending_alert", default=False)
+
+
+class _DropOurSends(logging.Filter):
+    """Drops what a library logs while it sends an alert: such lines contain the secret parts of the URL."""
+
+    def filter(self, _record: logging.LogRecord, /) -> bool:
+        return not _SENDING.get()
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Nothing that apprise and its HTTP client log reaches the host's log; its own sends elsewhere still do."""
+    for name in ("apprise", "urllib3.connectionpool", "requests_oauthlib.oauth1_auth"):
+        library = logging.getLogger(name)
+        if not any(isinstance(one, _DropOurSends) for one in library.filters):
+            library.addFilter(_DropOurSends())
+    token = _SENDING.set(True)
+    try:
+        yield
+    finally:
+        _SENDING.reset(token)

@@ -1,0 +1,135 @@
+"""Alerts: recording failed, and somebody should know. Always in the log, and to each of TRACKER_ALERT_URLS."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker import threads
+from tracker.platforms import Runtime
+from tracker.recording import record_log
+from tracker.threads import fork_gate
+
+TYPE = "token_tracking_failure"
+# An outage of an hour is one alert a minute and reason, with the number of those held back.
+QUIET_S = 60.0
+_LONGEST_QUEUE = 100
+_LINGER_S = 30.0
+_LOOK_S, _WAIT_PAUSE_S = 1.0, 0.01
+
+
+class Alerts:
+    """Raises alerts: rate-limited by reason, sent by a thread of its own, so that none slows or fails a record.
+
+    `keep` is given each alert that goes out, for the database once it answers.
+    """
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        runtime: Runtime,
+        keep: Callable[[dict[str, Any]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._urls = urls
+        self._runtime = runtime
+        self._keep = keep
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, also in a forked child."""
+        self._lock = threads.CallLock()
+        self._bell = threads.Bell()
+        self._thread = threads.OneThread(self._run, "tracker-alerts")
+        self._sent_at: dict[str, float] = {}
+        self._held_back: dict[str, int] = {}
+        self._queue: deque[dict[str, Any]] = deque(maxlen=_LONGEST_QUEUE)
+        self._sending = False
+
+    def raise_alert(
+        self,
+        reason: str,
+        error: str,
+        *,
+        record_id: str | None = None,
+        attempts: int | None = None,
+        elapsed_ms: float | None = None,
+        depth: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Say that recording failed. `reason` is a stable word, `error` our own sentence, never the driver's text."""
+        with self._lock:
+            now = self._clock()
+            if now - self._sent_at.get(reason, -QUIET_S) < QUIET_S:
+                self._held_back[reason] = self._held_back.get(reason, 0) + 1
+                return
+            self._sent_at[reason] = now
+            held_back = self._held_back.pop(reason, 0)
+        runtime = self._runtime
+        alert = {
+            "type": TYPE,
+            "environment": runtime.environment,
+            "error": error,
+            "reason": reason,
+            "record_id": record_id,
+            "attempts": attempts,
+            "elapsed_ms": elapsed_ms,
+            "outbox_depth": depth(),
+            "held_back": held_back,
+            "platform": runtime.platform,
+            "region": runtime.region,
+            "deployment": runtime.deployment,
+            "raised_at": datetime.now(UTC).isoformat(),
+        }
+        record_log.alert(json.dumps(alert, ensure_ascii=False))
+        self._keep(alert)
+        self.send(alert)
+
+    def tell(self, alert: dict[str, Any]) -> None:
+        """An alert about something else than recording, made and counted elsewhere: into the log and to the URLs."""
+        record_log.alert(json.dumps(alert, ensure_ascii=False), record_log.WARNING)
+        self.send(alert)
+
+    def send(self, alert: dict[str, Any]) -> None:
+        """To the URLs, by the thread."""
+        if self._urls:
+            self._enqueue(alert)
+
+    def _enqueue(self, alert: dict[str, Any]) -> None:
+        self._queue.append(alert)
+        self._thread.ensure()  # without a thread now the next alert takes this one along
+        self._bell.ring()
+
+    def _run(self) -> None:
+        with fork_gate.importing:
+            from tracker.recording.alerts.channels import send
+
+        try:
+            idle_since = time.monotonic()
+            while self._thread.is_current() and time.monotonic() - idle_since < _LINGER_S:
+                if not self._queue:
+                    self._bell.wait(_LOOK_S)
+                    continue
+                self._sending = True
+                alert = self._queue.popleft()
+                for url in self._urls:
+                    send(url, alert)
+                self._sending = False
+                idle_since = time.monotonic()
+        finally:
+            self._sending = False
+            self._thread.resign()
+            if self._queue:  # one came in the meantime
+                self._thread.ensure()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until what was raised is sent, for so long."""
+        end = time.monotonic() + timeout_s
+        while (self._queue or self._sending) and time.monotonic() < end:
+            if not self._thread.ensure():
+                return
+            time.sleep(_WAIT_PAUSE_S)

@@ -1,0 +1,129 @@
+"""The records that wait for a correction of the table, with the backoff of each kind of refusal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from tracker.errors import RecordError, TableError
+from tracker.recording.outbox.refusal_frequency import Kind
+from tracker.recording.outbox.store import Waiting
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+SAMPLE = 20
+Key = tuple[str, str, int]
+
+
+class _Group:
+    """The refused records of one kind; `error` is None until the kind is known to be systematic."""
+
+    def __init__(self) -> None:
+        self.keys: dict[Key, None] = {}
+        self.single: list[tuple[Waiting, RecordError]] = []
+        self.error: TableError | None = None
+        self.wait_s = FIRST_WAIT_S
+        self.retry_at = 0.0
+
+
+class Held:
+    """Knows which records of an outbox a round must leave out. They stay in the outbox itself.
+
+    It is in memory only: another process finds them out by its own attempts.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._groups: dict[Kind | None, _Group] = {}
+        self._kinds: dict[Key, Kind | None] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._kinds
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    @property
+    def error(self) -> TableError | None:
+        """Why records wait, by the first kind; None when none does."""
+        return next((group.error for group in list(self._groups.values()) if group.error and group.keys), None)
+
+    def add(self, record: Waiting, error: RecordError) -> None:
+        """Leave out a refused record; whether it waits is decided at the end of the round."""
+        group = self._groups.setdefault(error.kind, _Group())
+        group.keys[record.key] = None
+        self._kinds[record.key] = error.kind
+        if group.error is None:
+            group.single.append((record, error))
+
+    def hold(self, kind: Kind, error: TableError) -> bool:
+        """Let the records of a kind wait; whether this is new."""
+        group = self._groups.setdefault(kind, _Group())
+        if group.error is not None:
+            return False
+        group.error = error
+        group.single.clear()
+        group.retry_at = self._clock() + group.wait_s
+        return True
+
+    def take_single(self) -> list[tuple[Waiting, RecordError]]:
+        """The refused records of no systematic kind, which are no longer left out."""
+        found = []
+        for kind, group in list(self._groups.items()):
+            if group.error is None:
+                found += group.single
+                self._drop(kind)
+        return found
+
+    def is_held(self, kind: Kind | None) -> bool:
+        """Whether records of this kind wait."""
+        return kind in self._groups and self._groups[kind].error is not None
+
+    def end_round(self) -> list[Kind]:
+        """Forget the kinds of which no record waits any more, and name them."""
+        ended = [kind for kind, group in self._groups.items() if kind and group.error and not group.keys]
+        for kind in ended:
+            self._drop(kind)
+        return ended
+
+    # --- retries ---
+
+    def retry_in_s(self) -> float | None:
+        """In how many seconds the next kind is retried; None when no record waits."""
+        times = [group.retry_at for group in list(self._groups.values()) if group.error and group.keys]
+        return max(0.0, min(times) - self._clock()) if times else None
+
+    def due(self, *, now: bool) -> list[Kind]:
+        """The kinds whose time has come; with `now` all."""
+        return [
+            kind
+            for kind, group in self._groups.items()
+            if kind and group.error and group.keys and (now or group.retry_at <= self._clock())
+        ]
+
+    def take_sample(self, kind: Kind) -> list[Key]:
+        """Some records of a kind, which are no longer left out; each time others, as far as there are any."""
+        keys = list(self._groups[kind].keys)[:SAMPLE]
+        self._remove(kind, keys)
+        return keys
+
+    def release(self, kind: Kind) -> None:
+        """Deliver the records of a kind again: the table takes some of them."""
+        self._remove(kind, list(self._groups[kind].keys))
+        group = self._groups[kind]
+        group.wait_s = FIRST_WAIT_S
+        group.retry_at = self._clock() + group.wait_s
+
+    def wait_longer(self, kind: Kind) -> None:
+        """The sample was refused again."""
+        group = self._groups[kind]
+        group.wait_s = min(LONGEST_WAIT_S, group.wait_s * 2)
+        group.retry_at = self._clock() + group.wait_s
+
+    def _remove(self, kind: Kind, keys: Sequence[Key]) -> None:
+        for key in keys:
+            self._groups[kind].keys.pop(key, None)
+            self._kinds.pop(key, None)
+
+    def _drop(self, kind: Kind | None) -> None:
+        for key in self._groups.pop(kind).keys:
+            self._kinds.pop(key, None)
