@@ -11,8 +11,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
+
+import psycopg2
+from support import NEEDS_PASSWORD
 
 from tracker.database import embedded
 
@@ -113,7 +117,10 @@ class DebianServer:
 
 def main(command: list[str]) -> int:
     """Run a command on a server of its own; its exit code."""
-    with DebianServer() as server:
+    hba = f"local all +{NEEDS_PASSWORD} scram-sha-256\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n"
+    with DebianServer(hba=hba) as server:
+        with closing(psycopg2.connect(server.admin_url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE ROLE {NEEDS_PASSWORD}")
         return subprocess.run([*command, "--database-url", server.admin_url], check=False).returncode
 
 

@@ -27,6 +27,7 @@ def with_database(url: str, name: str) -> str:
     return f"{place.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
 
 
+NEEDS_PASSWORD = "needs_password"  # the server asks this role's members for a password
 ROLE_PASSWORD = "s3cr%t/pä$$:w?rd#@&=+"  # every character that a URL trips over
 
 
