@@ -25,7 +25,7 @@ from tracker.database.failures import (
     table_in,
 )
 from tracker.errors import DatabaseError, TransientError
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -93,7 +93,7 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, steady
     `steady` is for work that sets no limits of its own. Raises `DatabaseError`. libpq bounds neither DNS nor the sum
     over several hosts, so the attempt runs in a thread of its own; one that comes too late closes what it got.
     """
-    if fork_gate.child_of_handshake:
+    if fork_guard.forked_during_handshake:
         raise TransientError(
             "forked_in_handshake",
             "This process was forked while its parent encrypted a connection, so it can't open one of its own.",
@@ -151,7 +151,7 @@ class _Attempt:
         self.verbose = ""
 
     def run(self) -> None:
-        with fork_gate.handshake:  # not while the process is being forked
+        with fork_guard.handshake:  # not while the process is being forked
             _running[id(self)] = self
         try:
             self._run()
@@ -253,7 +253,7 @@ def _ask_verbosely(dsn: str, deadline: float) -> str:
 _running: dict[int, _Attempt] = {}
 
 
-def _handshake_runs() -> bool:
+def _is_handshake_running() -> bool:
     return any(attempt.is_shaking_hands() for attempt in tuple(_running.values()))
 
 
@@ -280,7 +280,7 @@ def _peer_port(descriptor: int) -> int | None:
     return int(peer[1]) if isinstance(peer, tuple) and len(peer) > 1 else None
 
 
-fork_gate.handshake_runs = _handshake_runs
+fork_guard.is_handshake_running = _is_handshake_running
 
 
 def translate(

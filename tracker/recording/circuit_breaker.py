@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tracker.errors import DatabaseError
-from tracker.threads import CallLock, fork_gate
+from tracker.threads import CallLock, fork_guard
 
 _FIRST_S = 0.5
 _LONGEST_S = 15.0
@@ -43,7 +43,7 @@ class Breaker:
 
     def opens(self, error: DatabaseError) -> None:
         """The database failed: open, or stay open for longer."""
-        with fork_gate.importing:
+        with fork_guard.importing:
             import random
 
         with self._lock:

@@ -14,7 +14,7 @@ from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, 
 from tracker.outcome import Outcome
 from tracker.recording import record_log
 from tracker.recording.retry import Attempts, Delivery
-from tracker.threads import call_limit, fork_gate
+from tracker.threads import call_deadline, fork_guard
 
 if TYPE_CHECKING:
     from tracker.recording.circuit_breaker import Breaker
@@ -67,10 +67,10 @@ class DirectWriter:
             new = self._deliver(row, deadline - reserve_s, attempts, down)
         except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
             error = raised if isinstance(raised, DatabaseError) else connect.translate(raised)
-            with call_limit.until(deadline + reserve_s):
+            with call_deadline.limit(deadline + reserve_s):
                 return self._not_stored(row, deadline, attempts, error, started)
         # The record is safe; what else there is to do isn't its caller's trouble.
-        with suppress(Exception), call_limit.until(deadline):
+        with suppress(Exception), call_deadline.limit(deadline):
             self._afterwards(row, deadline, was_down=down is not None, new=new)
         return _outcome("recorded" if new else "duplicate", row, attempts)
 
@@ -145,7 +145,7 @@ class DirectWriter:
 
     def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:
         """Tell the ledger at once or, if that fails, with the next delivery."""
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.instance import document
             from tracker.recording.loss_ledger import entry, note_duplicates
 

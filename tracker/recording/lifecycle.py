@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DatabaseError
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,7 +38,7 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
     last = instance.last_sequence
     if delivery is None or instance.told_sequence == last:
         return
-    with fork_gate.importing:
+    with fork_guard.importing:
         from tracker.recording.loss_ledger import entry, write_entries
 
     line = entry("closed", instance.place, 1, last)
@@ -72,17 +72,17 @@ def _shared_outboxes() -> ModuleType | None:
 
 
 def _before_fork() -> None:
-    fork_gate.close()
+    fork_guard.begin_fork()
     if outboxes := _shared_outboxes():
         outboxes.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    fork_gate.open()
+    fork_guard.end_fork()
 
 
 def _after_fork_in_child() -> None:
-    fork_gate.begin_child()
+    fork_guard.reset_in_child()
     if outboxes := _shared_outboxes():
         outboxes.after_fork()
     for tracker in tuple(_trackers):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     import logging
@@ -26,7 +26,7 @@ _warned: set[str] = set()
 @cache
 def logger() -> logging.Logger:
     """The library's logger; most apps have imported logging anyway, a cold function need not."""
-    with fork_gate.importing:
+    with fork_guard.importing:
         import logging
 
     return logging.getLogger("tracker")
@@ -92,7 +92,7 @@ def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_c
 
     It is the last resort of a record that failed, and of a queued one where the disk dies with the instance.
     """
-    with fork_gate.importing:
+    with fork_guard.importing:
         from tracker.recording.instance import document
 
     event = {"event": f"token_usage.{status}", "error": error, "retry_count": retry_count}

@@ -12,7 +12,7 @@ from tracker.errors import DatabaseError, RecordError, SetupError, TransientErro
 from tracker.recording.insert import Arrival, Sorted, Target, absent, insert, insert_each, insert_waiting, is_stored
 from tracker.recording.outbox.refusal_frequency import RefusedKinds
 from tracker.recording.record_log import warn_once
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 T = TypeVar("T")
 Work = Callable[[Lease, Target, str], T]
@@ -84,7 +84,7 @@ class Delivery:
         return self._again(lambda: self._attempt(write, deadline, attempts), deadline, attempts)
 
     def _write_entries(self, lease: Lease, target: Target, entries: Sequence[dict[str, Any]]) -> None:
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.loss_ledger import write_entries_if_allowed
         try:
             write_entries_if_allowed(lease.connection, target, entries)
@@ -124,7 +124,7 @@ class Delivery:
             _warn_untold(error)
 
     def _again(self, attempt: Callable[[], T], deadline: float, attempts: Attempts) -> T:
-        with fork_gate.importing:
+        with fork_guard.importing:
             import random
 
             from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay

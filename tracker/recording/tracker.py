@@ -24,7 +24,7 @@ from tracker.recording.direct_writer import DirectWriter
 from tracker.recording.instance import Instance
 from tracker.recording.outbox.paths import anchored, left_behind
 from tracker.recording.retry import Delivery
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Tracker:
     def _get_journal(self) -> Journal:
         """The outbox and what belongs to it: made when first needed, since it costs a cold start."""
         if self._journal is None:
-            with fork_gate.importing:
+            with fork_guard.importing:
                 from tracker.recording.outbox.queue import Journal
 
             made = Journal(self.settings, self._url, self._delivery, self._breaker, self, self._instance)
@@ -230,7 +230,7 @@ class Tracker:
         is recorded with model 'unknown' and 0 tokens, and `outcome.error` says so. Raises as `TokenUsage` does for a
         field that can't be right.
         """
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.capture import call
 
         return call.record_response(self, response, deadline_s, fields)
@@ -247,7 +247,7 @@ class Tracker:
         Set `call.response` to the answer; read a stream from `call.response`. `call.outcome` then says what became of
         it. Raises as `TokenUsage` does for a field that can't be right; what the block raises goes through unchanged.
         """
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.capture import call
 
         return call.Call(self, call.checked(fields))
@@ -258,7 +258,7 @@ class Tracker:
         `fields` hold for every call; a `track` block around a call adds its own. Results and exceptions go through
         unchanged. Raises `UsageTypeError` for anything but such a client.
         """
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.capture.wrap import wrap
 
         wrapped: ClientT = wrap(self, client, fields)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.database.watchdog import timer
 from tracker.errors import TrackerError
 from tracker.recording.record_log import logger
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.platforms import Runtime
@@ -80,7 +80,7 @@ class BudgetWatch:
             self._wake()
 
     def _ask(self, now: float) -> None:
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.budgets.evaluate import check
 
         def work(connection: Any, target: Any) -> None:

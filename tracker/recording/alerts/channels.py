@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tracker.recording.record_log import logger, warn_once
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 TIMEOUT_S = 5.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -40,7 +40,7 @@ def _post(url: str, alert: Mapping[str, Any]) -> None:
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     headers = {"Content-Type": "application/json", "User-Agent": "token-tracker"}
     if parts.username:
-        with fork_gate.importing:
+        with fork_guard.importing:
             import base64
             from urllib.parse import unquote
 
@@ -58,7 +58,7 @@ def _post(url: str, alert: Mapping[str, Any]) -> None:
 
 def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
     try:
-        with fork_gate.importing:
+        with fork_guard.importing:
             import apprise
     except ImportError:
         warn_once(f"An alert URL (masked) of the kind {scheme}:// needs apprise: pip install apprise.")

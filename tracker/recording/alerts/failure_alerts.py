@@ -12,7 +12,7 @@ from typing import Any
 from tracker import threads
 from tracker.platforms import Runtime
 from tracker.recording import record_log
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 TYPE = "token_tracking_failure"
 # An outage of an hour is one alert a minute and reason, with the number of those held back.
@@ -44,8 +44,8 @@ class Alerts:
     def reset(self) -> None:
         """Begin anew, also in a forked child."""
         self._lock = threads.CallLock()
-        self._bell = threads.Bell()
-        self._thread = threads.OneThread(self._run, "tracker-alerts")
+        self._wake_event = threads.AutoResetEvent()
+        self._thread = threads.OnDemandThread(self._run, "tracker-alerts")
         self._sent_at: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
         self._queue: deque[dict[str, Any]] = deque(maxlen=_LONGEST_QUEUE)
@@ -101,18 +101,18 @@ class Alerts:
 
     def _enqueue(self, alert: dict[str, Any]) -> None:
         self._queue.append(alert)
-        self._thread.ensure()  # without a thread now the next alert takes this one along
-        self._bell.ring()
+        self._thread.ensure_running()  # without a thread now the next alert takes this one along
+        self._wake_event.set()
 
     def _run(self) -> None:
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.alerts.channels import send
 
         try:
             idle_since = time.monotonic()
             while self._thread.is_current() and time.monotonic() - idle_since < _LINGER_S:
                 if not self._queue:
-                    self._bell.wait(_LOOK_S)
+                    self._wake_event.wait(_LOOK_S)
                     continue
                 self._sending = True
                 alert = self._queue.popleft()
@@ -122,14 +122,14 @@ class Alerts:
                 idle_since = time.monotonic()
         finally:
             self._sending = False
-            self._thread.resign()
+            self._thread.mark_stopped()
             if self._queue:  # one came in the meantime
-                self._thread.ensure()
+                self._thread.ensure_running()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until what was raised is sent, for so long."""
         end = time.monotonic() + timeout_s
         while (self._queue or self._sending) and time.monotonic() < end:
-            if not self._thread.ensure():
+            if not self._thread.ensure_running():
                 return
             time.sleep(_WAIT_PAUSE_S)

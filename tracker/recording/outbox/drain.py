@@ -19,7 +19,7 @@ from tracker.recording.outbox.held_records import Held
 from tracker.recording.outbox.store import BATCH_SIZE, Outbox, Waiting
 from tracker.recording.record_log import warn_once
 from tracker.recording.retry import Attempts, Delivery
-from tracker.threads import Aside
+from tracker.threads import BackgroundTask
 
 BATCH = 1000
 # Others may go on adding: between rounds a caller looks whether what it waits for is through.
@@ -123,7 +123,8 @@ class Drainer:
             full = self._is_full(records, limit)
             if not records:
                 break
-            ahead = Aside(partial(self._step, turn, arrived, records, limit)) if full and number < batches else None
+            step = partial(self._step, turn, arrived, records, limit)
+            ahead = BackgroundTask(step) if full and number < batches else None
             try:
                 self._deliver(turn, records, own_instances, _soon(deadline))
             finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import OutboxError, SettingError
 from tracker.platforms import Runtime, user_directory
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -116,7 +116,7 @@ def make_directory(path: Path) -> None:
 
 
 def _digest(url: DatabaseUrl) -> str:
-    with fork_gate.importing:
+    with fork_guard.importing:
         import hashlib
 
     from tracker.database.url import SearchPath

@@ -15,7 +15,7 @@ from tracker.recording.outbox import drain_lock
 from tracker.recording.outbox.drain_lock import DrainLock, Turn
 from tracker.recording.outbox.file_lock import FileLocks
 from tracker.recording.outbox.paths import DAMAGED, exists, make_directory
-from tracker.threads import CallLock, call_limit, fork_gate
+from tracker.threads import CallLock, call_deadline, fork_guard
 
 try:
     import sqlite3
@@ -108,7 +108,7 @@ class OutboxFile:
         A child inherits what SQLite believes to be locked, without the locks themselves: another process's last close
         would remove the journal that the child still writes to.
         """
-        if not fork_gate.file.is_used() and self.lock.acquire(0.0):
+        if not fork_guard.file.is_used() and self.lock.acquire(0.0):
             try:
                 with suppress(Exception):
                     self._close()
@@ -129,11 +129,11 @@ class OutboxFile:
         """Do something with the open file. A call inside another one of the same thread finds it busy."""
         if sqlite3 is None:
             raise OutboxError("outbox_unavailable", "This Python has no sqlite3, which the outbox needs. Install it.")
-        patience_s = call_limit.left_s(patience_s, _SHORTEST_PATIENCE_S)
+        patience_s = call_deadline.bounded_wait_s(patience_s, _SHORTEST_PATIENCE_S)
         end = time.monotonic() + patience_s
         lock = self.lock
         try:
-            with fork_gate.file:
+            with fork_guard.file:
                 # Never waited for by a signal handler or a finalizer: SQLite may be in the middle of the outer call.
                 if not lock.acquire(patience_s):
                     raise self.busy()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from tracker.database.watchdog import timer
-from tracker.threads import Bell, OneThread
+from tracker.threads import AutoResetEvent, OnDemandThread
 
 # Records that come in this time travel together; it also bounds how often the thread disturbs the others.
 GATHER_S = 0.05
@@ -57,8 +57,8 @@ class Courier:
         """Begin anew, also in a forked child, where the thread is gone."""
         self._clients: dict[object, Client] = {}
         self._later: dict[object, tuple[Client, float]] = {}
-        self._bell = Bell()
-        self._thread = OneThread(self._run, "tracker-delivery")
+        self._wake_event = AutoResetEvent()
+        self._thread = OnDemandThread(self._run, "tracker-delivery")
         self._hurry = False
         self._stopping = False
         self._failing_since: float | None = None
@@ -73,8 +73,8 @@ class Courier:
         self._hurry = self._hurry or now
         if not self._thread.is_alive():
             timer.begin()  # while the process ends, when the rest is delivered, it couldn't
-            self._thread.ensure()  # without a thread what waits lies safe, and the next wake tries again
-        self._bell.ring()
+            self._thread.ensure_running()  # without a thread what waits lies safe, and the next wake tries again
+        self._wake_event.set()
 
     def forget(self, client: Client) -> None:
         """This one delivers nothing more."""
@@ -87,7 +87,7 @@ class Courier:
     def stop(self) -> None:
         """End the thread after its present round."""
         self._stopping = True
-        self._bell.ring()
+        self._wake_event.set()
 
     def _run(self) -> None:
         try:
@@ -96,15 +96,16 @@ class Courier:
                 while self._due() and not self._stopping and self._once():
                     pass
         finally:
-            self._thread.resign()
+            self._thread.mark_stopped()
             if (self._clients or self._later) and not self._stopping:  # a record came in the meantime
-                self._thread.ensure()
+                self._thread.ensure_running()
 
     def _asleep(self) -> bool:
         """Wait for something to do; False when there was nothing for a while, or nothing is to be done any more."""
         end = time.monotonic() + _LINGER_S
         while not self._due() and not self._stopping and (self._later or time.monotonic() < end):
-            self._bell.wait(min([_LOOK_S, *(max(0.0, at - time.monotonic()) for _, at in list(self._later.values()))]))
+            waits_s = (max(0.0, at - time.monotonic()) for _, at in list(self._later.values()))
+            self._wake_event.wait(min([_LOOK_S, *waits_s]))
         return bool(self._clients) and not self._stopping
 
     def _due(self) -> bool:
@@ -153,5 +154,5 @@ class Courier:
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not self._hurry and not self._stopping and (left_s := end - time.monotonic()) > 0:
-            self._bell.wait(left_s)
+            self._wake_event.wait(left_s)
         self._hurry = False
