@@ -17,7 +17,7 @@ log = logging.getLogger("tracker.dashboard")
 _LOG_AGAIN_S = 3600.0
 
 
-class BackgroundTasks:
+class TaskRunner:
     """Runs tasks so that an exception ends one run and never the task, and keeps what became of the runs."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -88,5 +88,5 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-background_tasks = BackgroundTasks()
+background_tasks = TaskRunner()
 """Those of this process."""

@@ -352,7 +352,7 @@ def test_it_is_in_the_table_once_the_database_answers(new_tracker, proxy, databa
     assert recorder.flush(10) == 0
     proxy.swallow = True
     recorder.record(a_call())
-    alert_path = eventually(lambda: [kind for _, kind, _ in recorder._journal.outbox.notes(10) if kind == "alert"])
+    alert_path = eventually(lambda: [kind for _, kind, _ in recorder._queue.outbox.notes(10) if kind == "alert"])
     assert alert_path == ["alert"]
     assert rows(database_url, TABLE) == []
     proxy.swallow = False
@@ -370,15 +370,15 @@ def test_a_role_that_may_not_write_the_table_records_all_the_same(new_tracker, l
     assert recorder.flush(10) == 0
     recorder.close()
     assert rows(database_url, "SELECT count(*)::int FROM token_usage") == [(2,)]
-    assert recorder._journal.outbox.notes(10) == []
+    assert recorder._queue.outbox.notes(10) == []
 
 
 def test_an_alert_whose_answer_was_lost_stands_in_the_table_once(new_tracker, proxy, database_url):
     recorder = new_tracker(database_url=proxy.url, platform="vercel", log_records=False)
     recorder.record(a_call())
-    recorder._get_journal().notices.alert("test", "An alert.")
+    recorder._get_queue().notices.alert("test", "An alert.")
     proxy.cut_after()
     with pytest.raises(Exception, match="lost"):
-        recorder._journal._round(time.monotonic() + 5)
-    recorder._journal._round(time.monotonic() + 5)
+        recorder._queue._round(time.monotonic() + 5)
+    recorder._queue._round(time.monotonic() + 5)
     assert rows(database_url, "SELECT reason FROM token_tracker_alerts") == [("test",)]

@@ -18,7 +18,7 @@ from faults import Proxy
 from support import a_call, eventually, locked, python, rows, run, value
 
 from tracker import Tracker
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 DELIVERIES = "SELECT delivery, count(*)::int FROM token_usage GROUP BY delivery ORDER BY delivery"
 
@@ -97,7 +97,7 @@ def test_a_batch_is_one_send(background, proxy, outbox_path, database_url):
     recorder = background(database_url=proxy.url)
     recorder.record(a_call())
     assert recorder.flush(10) == 0
-    with Outbox(outbox_path).drainer() as mine:  # so that nobody else delivers yet
+    with Outbox(outbox_path).hold_drain_lock() as mine:  # so that nobody else delivers yet
         assert mine
         recorder.record_many([a_call() for _ in range(300)])
         proxy.forget()
@@ -315,7 +315,7 @@ def test_a_poisoned_record_is_set_aside_and_stops_nobody(background, database_ur
     eventually(lambda: count(database_url) == 9)
     assert recorder.flush(10) == 0
     assert recorder.outbox_depth()[:2] == (0, 1)
-    ((record, reason),) = recorder._journal.outbox.refused()
+    ((record, reason),) = recorder._queue.outbox.dead_letters()
     assert record.id == str(poisoned.id)
     assert "known" in reason
     eventually(
@@ -340,8 +340,8 @@ def test_a_record_that_a_trigger_refuses_is_set_aside_and_stops_nobody(backgroun
 
 def test_a_record_that_is_no_json_any_more_is_set_aside_and_stops_nobody(background, database_url, outbox_path):
     with closing(Outbox(outbox_path)) as outbox:
-        outbox.append(Waiting("0", "nobody", 1, '{"id": "broken'))
-        outbox.append(Waiting("1", "nobody", 2, '{"id": "no uuid", "sequence": 2}'))
+        outbox.append(QueuedRecord("0", "nobody", 1, '{"id": "broken'))
+        outbox.append(QueuedRecord("1", "nobody", 2, '{"id": "no uuid", "sequence": 2}'))
     recorder = background()
     recorder.record_many([a_call() for _ in range(3)])
     assert recorder.flush(10) == 0
@@ -373,9 +373,9 @@ def test_where_the_outbox_takes_nothing_records_are_written_directly(background,
     else:
         with closing(Outbox(path, max_mb=1)) as outbox, pytest.raises(Exception, match="full"):
             for number in range(3000):
-                outbox.append(Waiting(str(number), "nobody", number, "x" * 800))
+                outbox.append(QueuedRecord(str(number), "nobody", number, "x" * 800))
     usages = [a_call(metadata={"text": "x" * 10_000}) for _ in range(5)]
-    with nullcontext() if path.is_dir() else Outbox(path).drainer():  # or it would have room in a moment
+    with nullcontext() if path.is_dir() else Outbox(path).hold_drain_lock():  # or it would have room in a moment
         recorder = background(outbox=path, outbox_max_mb=1)
         assert {recorder.record(usage).status for usage in usages} == {"recorded"}
     found = rows(database_url, "SELECT id, sequence FROM token_usage WHERE model LIKE 'gemini%' ORDER BY 2")
@@ -415,7 +415,7 @@ from tracker import Tracker
 recorder = Tracker(mode=sys.argv[1], log_records=False, alert_urls="http://127.0.0.1:1/")
 threading.stack_size(1 << 46)  # more than there is: no thread can be started
 print({recorder.record(a_call()).status for _ in range(3)})  # without a watchdog nothing is sent
-recorder._journal and recorder._journal.notices.alert("test", "An alert.")
+recorder._queue and recorder._queue.notices.alert("test", "An alert.")
 threading.stack_size(0)
 print({recorder.record(a_call()).status for _ in range(3)})
 """
@@ -508,7 +508,7 @@ if child == 0:
         assert recorder.record(a_call()).status == "queued"
     os.kill(os.getpid(), signal.SIGKILL)
 os.read(ready[0], 1)
-recorder._journal.outbox.close()
+recorder._queue.outbox.close()
 os.write(closed[1], b"x")
 os.waitpid(child, 0)
 os._exit(0)
@@ -589,7 +589,7 @@ def test_what_was_recorded_without_an_address_is_adopted_by_the_next_tracker_tha
     instance = str(homeless.instance_id)
     assert homeless.outbox_depth().waiting == 3
     homeless.close()
-    assert homeless._journal.outbox.path.name == "unassigned.db"
+    assert homeless._queue.outbox.path.name == "unassigned.db"
     recorder = new_tracker(mode=mode, database_url=proxy.url, log_records=False)
     recorder.record(a_call())
     question = "SELECT delivery, count(*)::int, max(sequence) FROM token_usage WHERE instance_id = %s GROUP BY 1"
@@ -638,7 +638,7 @@ def test_a_quiet_trackers_thread_ends_and_begins_again(background, database_url,
     recorder = background()
     recorder.record(a_call())
     eventually(lambda: count(database_url) == 1)
-    eventually(lambda: not recorder._journal._courier._thread.is_alive())
+    eventually(lambda: not recorder._queue._worker._thread.is_alive())
     recorder.record(a_call())
     eventually(lambda: count(database_url) == 2)
 

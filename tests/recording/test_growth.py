@@ -24,7 +24,7 @@ from support import a_call, child_environment, eventually, python, run, value, w
 from tracker import Tracker
 from tracker.cli import main
 from tracker.errors import DatabaseError, OutboxError, TransientError
-from tracker.recording.circuit_breaker import Breaker
+from tracker.recording.circuit_breaker import CircuitBreaker
 from tracker.recording.number_ranges import NumberRanges
 from tracker.recording.outbox.sqlite_file import _SCHEMA
 from tracker.recording.outbox.store import Outbox
@@ -63,7 +63,7 @@ def test_the_circuit_breaker_keeps_no_frame_of_a_failed_call(new_tracker, proxy)
     error = recorder._breaker.error
     assert isinstance(error, DatabaseError)
     assert (depth(error), error.__context__, error.__cause__) == (0, None, None)
-    assert isinstance(recorder._breaker, Breaker)
+    assert isinstance(recorder._breaker, CircuitBreaker)
     proxy.swallow = False
 
 

@@ -95,7 +95,7 @@ def test_what_waits_is_entered_before_later_numbers_make_it_look_lost(new_tracke
     for _ in range(3):
         assert recorder.record(a_call()).status == "queued"
     proxy.swallow = False
-    with closing(Outbox(recorder._journal.outbox.path)) as other, other.drainer():  # so that they go on waiting
+    with closing(Outbox(recorder._queue.outbox.path)) as other, other.hold_drain_lock():  # so that they go on waiting
         eventually(lambda: recorder.record(a_call(), 3).status == "recorded")
         last = value(database_url, "SELECT max(sequence) FROM token_usage")
         eventually(lambda: recorder.record(a_call(), 3) and entries(database_url, recorder, "waiting"))
@@ -108,7 +108,7 @@ def test_ids_out_of_order_leave_an_entry_for_what_they_overtook(new_tracker, dat
     monkeypatch.setattr("tracker.recording.outbox.drain.BATCH", 3)
     ids = sorted(new_id() for _ in range(6))
     recorder = new_tracker(mode="background")
-    with closing(Outbox(recorder._get_journal().outbox.path)) as other, other.drainer():
+    with closing(Outbox(recorder._get_queue().outbox.path)) as other, other.hold_drain_lock():
         recorder.record_many([a_call(id=id_) for id_ in reversed(ids)])
     assert recorder.flush(10) == 0
     recorder.close()
@@ -135,9 +135,7 @@ def test_the_last_number_is_told_after_the_records_that_still_wait(new_tracker, 
     recorder.record_many([a_call() for _ in range(3)])
     recorder.close()
     assert entries(database_url, recorder) == []
-    assert [
-        json.loads(text)["last_sequence"] for _, kind, text in recorder._journal.outbox.notes(10) if kind == "ledger"
-    ]
+    assert [json.loads(text)["last_sequence"] for _, kind, text in recorder._queue.outbox.notes(10) if kind == "ledger"]
     proxy.swallow = False
     assert new_tracker(database_url=proxy.url).flush(10) == 0
     eventually(lambda: entries(database_url, recorder, "closed") == [("closed", 1, 4)])

@@ -23,29 +23,29 @@ from support import child_environment, python, small_disk
 from tracker.errors import OutboxError
 from tracker.recording.outbox import sqlite_file
 from tracker.recording.outbox.paths import make_directory
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 APPEND = """
 import os, sys
 from pathlib import Path
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 outbox, name = Outbox(Path(sys.argv[1])), sys.argv[2]
 for number in range(int(sys.argv[3])):
-    outbox.append(Waiting(f"{name}-{number:06}", name, number, '{"n": %d}' % number), patience_s=30)
+    outbox.append(QueuedRecord(f"{name}-{number:06}", name, number, '{"n": %d}' % number), lock_timeout_s=30)
     os.write(1, b"%d\\n" % number)
 """
 HOLD = """
 import sys, time
 from pathlib import Path
 from tracker.recording.outbox.store import Outbox
-with Outbox(Path(sys.argv[1])).drainer() as mine:
+with Outbox(Path(sys.argv[1])).hold_drain_lock() as mine:
     print(bool(mine), flush=True)
     sys.stdin.read()
 """
 
 
-def a_record(number: int = 1, instance: str = "one") -> Waiting:
-    return Waiting(f"{instance}-{number:06}", instance, number, f'{{"n": {number}}}')
+def a_record(number: int = 1, instance: str = "one") -> QueuedRecord:
+    return QueuedRecord(f"{instance}-{number:06}", instance, number, f'{{"n": {number}}}')
 
 
 @pytest.fixture
@@ -110,12 +110,12 @@ def test_a_record_set_aside_is_out_of_the_way_and_can_be_taken_back(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record(1))
     outbox.append(a_record(2))
-    outbox.set_aside(a_record(1), "The table refused the record.")
+    outbox.add_dead_letter(a_record(1), "The table refused the record.")
     assert outbox.waiting(10) == [a_record(2)]
-    assert outbox.refused() == [(a_record(1), "The table refused the record.")]
+    assert outbox.dead_letters() == [(a_record(1), "The table refused the record.")]
     assert outbox.depth()[:2] == (1, 1)
-    assert outbox.take_back() == 1
-    assert (outbox.waiting(10), outbox.refused()) == ([a_record(1), a_record(2)], [])
+    assert outbox.requeue_dead_letters() == 1
+    assert (outbox.waiting(10), outbox.dead_letters()) == ([a_record(1), a_record(2)], [])
 
 
 def test_notes_wait_in_their_order(new_outbox):
@@ -138,7 +138,7 @@ def test_threads_that_append_and_remove_at_once_lose_nothing(new_outbox):
         for number in range(100):
             outbox.append(a_record(number, f"thread{thread}"))
 
-    seen: set[Waiting] = set()
+    seen: set[QueuedRecord] = set()
     with ThreadPoolExecutor(9) as pool:
         appending = [pool.submit(append, thread) for thread in range(8)]
         while not all(future.done() for future in appending) or not outbox.empty():
@@ -176,18 +176,18 @@ def test_one_drainer_at_a_time_across_processes(new_outbox, path):
     outbox.append(a_record())
     child = start(HOLD, path)
     assert child.stdout.readline() == "True\n"
-    with outbox.drainer() as mine:
+    with outbox.hold_drain_lock() as mine:
         assert not mine
     child.kill()
     child.communicate(timeout=10)
-    with outbox.drainer() as mine, new_outbox().drainer() as another:
+    with outbox.hold_drain_lock() as mine, new_outbox().hold_drain_lock() as another:
         assert (bool(mine), another) == (True, None)
 
 
 def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record(0))
-    with outbox.drainer():
+    with outbox.hold_drain_lock():
         outbox.before_fork()
         child = os.fork()
         if child == 0:
@@ -195,7 +195,7 @@ def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
                 outbox.after_fork()
                 for number in range(100):
                     outbox.append(a_record(number, "child"))
-                with outbox.drainer() as mine:
+                with outbox.hold_drain_lock() as mine:
                     os._exit(3 if mine else 0)
             finally:
                 os._exit(1)
@@ -203,7 +203,7 @@ def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
             outbox.append(a_record(number))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert outbox.depth().waiting == 200
-    with outbox.drainer() as mine:
+    with outbox.hold_drain_lock() as mine:
         assert mine
 
 
@@ -226,13 +226,13 @@ def test_an_outbox_that_was_open_at_a_fork_is_refused_in_the_child(new_outbox):
 SEVERAL = """
 import os, sys
 from pathlib import Path
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 one, other = Outbox(Path(sys.argv[1])), Outbox(Path(sys.argv[1]))
-one.append(Waiting("1", "one", 1, "{}"))
-other.append(Waiting("2", "other", 1, "{}"))
+one.append(QueuedRecord("1", "one", 1, "{}"))
+other.append(QueuedRecord("2", "other", 1, "{}"))
 print("open", flush=True)
 sys.stdin.readline()
-one.append(Waiting("3", "one", 2, "{}"))
+one.append(QueuedRecord("3", "one", 2, "{}"))
 print("appended", flush=True)
 sys.stdin.read()
 """
@@ -347,7 +347,7 @@ def test_another_processs_lock_is_waited_for_and_no_longer_than_told(new_outbox,
         other.execute("BEGIN IMMEDIATE")
         started = time.monotonic()
         with pytest.raises(OutboxError, match="locked by another process") as raised:
-            outbox.append(a_record(2), patience_s=0.2)
+            outbox.append(a_record(2), lock_timeout_s=0.2)
         assert 0.15 <= time.monotonic() - started < 2
         assert raised.value.code == "outbox_busy"
     outbox.append(a_record(2))
@@ -362,7 +362,7 @@ def test_threads_that_wait_for_a_locked_file_do_not_wait_for_one_another(new_out
         def append(number: int) -> float:
             started = time.monotonic()
             with pytest.raises(OutboxError):
-                outbox.append(a_record(number), patience_s=0.3)
+                outbox.append(a_record(number), lock_timeout_s=0.3)
             return time.monotonic() - started
 
         assert max(pool.map(append, range(8))) < 1.2
@@ -420,7 +420,7 @@ def test_of_several_users_of_a_damaged_file_one_moves_it_and_none_loses_a_record
     damage(path, "no database")
     outboxes = [new_outbox(on_damage=named.append) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda number: outboxes[number].append(a_record(number, "new"), patience_s=10), range(6)))
+        list(pool.map(lambda number: outboxes[number].append(a_record(number, "new"), lock_timeout_s=10), range(6)))
     assert len(named) == 1
     assert new_outbox().depth().waiting == 6
 
@@ -528,9 +528,9 @@ def test_a_directory_of_another_user_is_refused(tmp_path):
 def test_ids_of_any_origin_keep_their_records_apart(new_outbox):
     outbox = new_outbox()
     same = str(uuid.uuid4())
-    outbox.append(Waiting(same, "one", 1, "{}"))
-    outbox.append(Waiting(same, "two", 1, "{}"))
-    outbox.append(Waiting(same, "one", 2, "{}"))
+    outbox.append(QueuedRecord(same, "one", 1, "{}"))
+    outbox.append(QueuedRecord(same, "two", 1, "{}"))
+    outbox.append(QueuedRecord(same, "one", 2, "{}"))
     assert outbox.depth().waiting == 3
 
 

@@ -44,7 +44,7 @@ def transactions(url):
 
 def taken(recorder):
     depth = recorder.outbox_depth()
-    return depth.waiting, depth.set_aside
+    return depth.waiting, depth.dead_letters
 
 
 def test_a_column_that_takes_no_null_any_more_gets_its_default(running, database_url):

@@ -95,7 +95,7 @@ def test_a_row_that_a_trigger_swallows_is_a_failure_and_not_a_duplicate(recorder
     assert (outcome.status, outcome.retry_count) == ("failed", 0)
     assert "trigger" in outcome.error
     assert len(failures(caplog)) == 1
-    assert recorder.outbox_depth().set_aside == 1
+    assert recorder.outbox_depth().dead_letters == 1
     usage = a_call()
     assert [recorder.record(usage).status for _ in range(2)] == ["recorded", "duplicate"]
 

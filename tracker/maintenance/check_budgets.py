@@ -25,7 +25,7 @@ def check_budgets() -> int:
             connection,
             reader.database.url.schema,
             settings.runtime,
-            _alerts(settings.alert_urls).tell,
+            _alerts(settings.alert_urls).log_and_send,
             claimers_only=True,
         )
     return found.told

@@ -8,10 +8,10 @@ from typing import Any
 
 from tracker.database.connect import Connection, execute
 from tracker.errors import DatabaseError, RecordError
-from tracker.recording.insert import Row, Target, absent, insert, insert_many, swallowed
+from tracker.recording.insert import Row, Target, find_missing_ids, insert, insert_many, row_swallowed_error
 
 BATCH_ROWS = 1000
-Refused = list[tuple[Any, str]]
+RefusedRows = list[tuple[Any, str]]
 Step = Callable[[Connection], AbstractContextManager[None]]
 
 
@@ -52,14 +52,14 @@ class BatchWriter:
         """Rows taken so far, refused ones left out."""
         return self.new + self.known + len(self._waiting)
 
-    def add(self, row: Row, source: Any) -> Refused:
+    def add(self, row: Row, source: Any) -> RefusedRows:
         """Take a row and what it came from; the refused rows of a batch that this one completed."""
         full = len(self._waiting) >= BATCH_ROWS or (self._waiting and self._waiting[0][0].keys() != row.keys())
         refused = self.flush() if full else []
         self._waiting.append((row, source))
         return refused
 
-    def flush(self) -> Refused:
+    def flush(self) -> RefusedRows:
         """Store what waits; each refused row's source and the reason."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
@@ -69,7 +69,7 @@ class BatchWriter:
             alike.setdefault(self._target.columns(row), []).append((row, source))
         return [one for rows in alike.values() for one in self._store(rows)]
 
-    def _store(self, waiting: list[tuple[Row, Any]]) -> Refused:
+    def _store(self, waiting: list[tuple[Row, Any]]) -> RefusedRows:
         try:
             with self._step(self._connection):
                 new = insert_many(self._connection, self._target, [row for row, _ in waiting])
@@ -77,19 +77,19 @@ class BatchWriter:
             return self._one_by_one(waiting)
         refused = []
         if new < len(waiting):
-            gone = absent(self._connection, self._target, [str(row["id"]) for row, _ in waiting])
-            refused = [(source, swallowed().sentence) for row, source in waiting if str(row["id"]) in gone]
+            gone = find_missing_ids(self._connection, self._target, [str(row["id"]) for row, _ in waiting])
+            refused = [(source, row_swallowed_error().sentence) for row, source in waiting if str(row["id"]) in gone]
         self._counted(len(waiting) - len(refused), new)
         return refused
 
-    def _one_by_one(self, waiting: list[tuple[Row, Any]]) -> Refused:
+    def _one_by_one(self, waiting: list[tuple[Row, Any]]) -> RefusedRows:
         refused = []
         for row, source in waiting:
             try:
                 with self._step(self._connection):
                     new = insert(self._connection, self._target, row)
-                if not new and absent(self._connection, self._target, [str(row["id"])]):
-                    raise swallowed()
+                if not new and find_missing_ids(self._connection, self._target, [str(row["id"])]):
+                    raise row_swallowed_error()
                 self._counted(1, int(new))
             except RecordError as error:
                 refused.append((source, error.sentence))

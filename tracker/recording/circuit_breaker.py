@@ -12,7 +12,7 @@ _FIRST_S = 0.5
 _LONGEST_S = 15.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Open after a failure: records go straight to the outbox until a probe, in ever longer steps, succeeds.
 
     Closed, it costs one attribute. The jitter keeps many instances from probing at the same moment.
@@ -30,7 +30,7 @@ class Breaker:
         self.error: DatabaseError | None = None
         """Why it is open, None when it is closed."""
 
-    def lets_pass(self) -> bool:
+    def allow_request(self) -> bool:
         """Whether to try the database now; when open, one caller a step is the probe."""
         if self.error is None:
             return True
@@ -41,7 +41,7 @@ class Breaker:
             self._probe_at = now + max(self._step_s, _FIRST_S)
             return True
 
-    def opens(self, error: DatabaseError) -> None:
+    def record_failure(self, error: DatabaseError) -> None:
         """The database failed: open, or stay open for longer."""
         with fork_guard.importing:
             import random
@@ -53,7 +53,7 @@ class Breaker:
             jitter = random.Random().uniform(0.5, 1)  # noqa: S311  jitter is no secret
             self._probe_at = self._clock() + self._step_s * jitter
 
-    def closes(self) -> None:
+    def record_success(self) -> None:
         """The database answered."""
         if self.error is not None:
             with self._lock:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from tracker.database.connect import Connection, copy, execute
 from tracker.errors import DatabaseError, RecordError
-from tracker.recording.bulk_insert import BatchWriter, Refused
-from tracker.recording.insert import Row, Target, absent, stored_value, swallowed
+from tracker.recording.bulk_insert import BatchWriter, RefusedRows
+from tracker.recording.insert import Row, Target, find_missing_ids, row_swallowed_error, stored_value
 
 
 class Rows(Protocol):
@@ -50,7 +50,7 @@ class CopyWriter:
         self._schema = schema
         self._target = Target.read(connection, schema)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracker-copy")
-        self._storing: Future[Refused] | None = None
+        self._storing: Future[RefusedRows] | None = None
         self.new = 0
         self.known = 0
 
@@ -65,7 +65,7 @@ class CopyWriter:
         """Rows that are in the table now, refused ones left out."""
         return self.new + self.known
 
-    def add(self, rows: Rows) -> Refused:
+    def add(self, rows: Rows) -> RefusedRows:
         """Store rows while the next are made; each refused row of those before, and the reason."""
         # Written here: the thread then only waits for the server, and takes no turns from the reading.
         text = _Text.of(rows, self._target)
@@ -73,7 +73,7 @@ class CopyWriter:
         self._storing = self._thread.submit(self._store, rows, text)
         return refused
 
-    def flush(self) -> Refused:
+    def flush(self) -> RefusedRows:
         """Wait until all is stored; each refused row of the last, and the reason."""
         refused = self._storing.result() if self._storing else []
         self._storing = None  # only now: whoever is interrupted while waiting may wait again
@@ -84,7 +84,7 @@ class CopyWriter:
         if self._storing:
             self._storing.exception()
 
-    def _store(self, rows: Rows, text: _Text) -> Refused:
+    def _store(self, rows: Rows, text: _Text) -> RefusedRows:
         try:
             new = self._copy(text)
         except DatabaseError as error:
@@ -97,11 +97,11 @@ class CopyWriter:
         self._counted(count - len(refused), new)
         return refused
 
-    def _swallowed(self, rows: Rows) -> Refused:
+    def _swallowed(self, rows: Rows) -> RefusedRows:
         """The rows that were taken and yet aren't there; asked only where fewer were new than were given."""
         ids = rows.columns["id"]
-        gone = absent(self._connection, self._target, ids)
-        return [(rows.source(place), swallowed().sentence) for place, one in enumerate(ids) if one in gone]
+        gone = find_missing_ids(self._connection, self._target, ids)
+        return [(rows.source(place), row_swallowed_error().sentence) for place, one in enumerate(ids) if one in gone]
 
     def _copy(self, text: _Text) -> int:
         names = ", ".join(text.columns)
@@ -128,7 +128,7 @@ class CopyWriter:
             raise
         return new
 
-    def _insert(self, rows: Rows) -> Refused:
+    def _insert(self, rows: Rows) -> RefusedRows:
         writer = BatchWriter(self._connection, self._schema)
         refused = []
         for place in range(len(rows.moments)):

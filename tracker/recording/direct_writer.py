@@ -13,12 +13,12 @@ from tracker.database.failures import explain_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.outcome import Outcome
 from tracker.recording import record_log
-from tracker.recording.retry import Attempts, Delivery
+from tracker.recording.retry import Delivery, DeliveryAttempts
 from tracker.threads import call_deadline, fork_guard
 
 if TYPE_CHECKING:
-    from tracker.recording.circuit_breaker import Breaker
-    from tracker.recording.outbox.queue import Journal
+    from tracker.recording.circuit_breaker import CircuitBreaker
+    from tracker.recording.outbox.queue import OutboxQueue
 
 # On serverless the outbox is emptied in the callers' own time: a batch in one round trip, while enough is left.
 _CATCH_UP_ROWS = 200
@@ -42,27 +42,27 @@ class DirectWriter:
         self,
         delivery: Delivery | None,
         trouble: SetupError | None,
-        breaker: Breaker,
-        journal: Callable[[], Journal],
-        used_journal: Callable[[], Journal | None],
+        breaker: CircuitBreaker,
+        get_queue: Callable[[], OutboxQueue],
+        get_existing_queue: Callable[[], OutboxQueue | None],
         *,
         disk_dies: bool,
     ) -> None:
         self._delivery = delivery
         self._trouble = trouble
         self._breaker = breaker
-        self._journal = journal
-        self._used_journal = used_journal
+        self._get_queue = get_queue
+        self._get_existing_queue = get_existing_queue
         self._disk_dies = disk_dies
         self.behind = False
         """Whether records may wait that a call of ours should deliver."""
 
     def write(self, row: dict[str, Any], deadline: float) -> Outcome:
         """Store a numbered row before `deadline` (`time.monotonic`), or see to it that it isn't lost."""
-        attempts = Attempts()
+        attempts = DeliveryAttempts()
         started = time.perf_counter()
         down = self._breaker.error
-        reserve_s = _reserve_s(deadline - time.monotonic(), made=self._used_journal() is not None)
+        reserve_s = _reserve_s(deadline - time.monotonic(), made=self._get_existing_queue() is not None)
         try:
             new = self._deliver(row, deadline - reserve_s, attempts, down)
         except Exception as raised:  # noqa: BLE001  nothing of ours may reach the host's AI call
@@ -76,20 +76,22 @@ class DirectWriter:
 
     def _afterwards(self, row: dict[str, Any], deadline: float, *, was_down: bool, new: bool) -> None:
         if was_down:
-            self._breaker.closes()
-            self._journal().wake()
+            self._breaker.record_success()
+            self._get_queue().wake()
         if not new:
             self._note_duplicate(row, deadline)
-        if self.behind or ((journal := self._used_journal()) and not journal.threaded and journal.retry_is_due()):
+        if self.behind or ((queue := self._get_existing_queue()) and not queue.uses_worker and queue.is_retry_due()):
             self._catch_up(deadline)
 
-    def _deliver(self, row: dict[str, Any], deadline: float, attempts: Attempts, down: DatabaseError | None) -> bool:
+    def _deliver(
+        self, row: dict[str, Any], deadline: float, attempts: DeliveryAttempts, down: DatabaseError | None
+    ) -> bool:
         if self._delivery is None:
             raise self._trouble.copy() if self._trouble else AssertionError("without an address there is a reason")
-        if down is not None and not self._breaker.lets_pass():
+        if down is not None and not self._breaker.allow_request():
             sentence = f"Not tried, since the last try failed. {down.sentence}"
             raise SetupError(down.code, sentence, down.remedy, server_words=down.server_words)
-        notices = journal.notices if (journal := self._used_journal()) is not None else None
+        notices = queue.notices if (queue := self._get_existing_queue()) is not None else None
         entries = notices.take_unreported(row) if notices else []
         try:
             # A probe tries once: the next one follows anyway.
@@ -100,9 +102,9 @@ class DirectWriter:
             raise
 
     def _not_stored(
-        self, row: dict[str, Any], deadline: float, attempts: Attempts, error: DatabaseError, started: float
+        self, row: dict[str, Any], deadline: float, attempts: DeliveryAttempts, error: DatabaseError, started: float
     ) -> Outcome:
-        journal = self._journal()
+        queue = self._get_queue()
         details = {
             "record_id": str(row["id"]),
             "attempts": attempts.retry_count + (attempts.error is not None),
@@ -110,36 +112,36 @@ class DirectWriter:
         }
         error = self._of_table(error)
         if isinstance(error, RecordError) and not isinstance(error, TableError):
-            journal.set_aside(row, error)
+            queue.add_dead_letter(row, error)
             self.behind = True
-            record_log.whole_record("failed", row, str(error), attempts.retry_count)
+            record_log.log_full_record("failed", row, str(error), attempts.retry_count)
             return _outcome("failed", row, attempts, str(error))
         left_s = deadline - time.monotonic()
         budget_s = time.perf_counter() - started + left_s
         hurried = budget_s < _TELLING_S and error.code in _TOO_LATE
         refused = isinstance(error, TableError)  # the database answers, and takes other records
         if attempts.error is not None and error.code not in _OUR_OWN and not hurried and not refused:
-            self._breaker.opens(error)
+            self._breaker.record_failure(error)
         row = {**row, "connection_ms": attempts.connection_ms, "retry_count": attempts.retry_count}
         try:
-            journal.keep(row, left_s + budget_s * _LATE_SHARE)
+            queue.enqueue(row, left_s + budget_s * _LATE_SHARE)
         except OutboxError as unkept:
             sentence = f"{error} {unkept}"
-            record_log.whole_record("failed", row, sentence, attempts.retry_count)
-            journal.notices.alert(unkept.code, f"{error.text_for_alerts} {unkept}", **details)
+            record_log.log_full_record("failed", row, sentence, attempts.retry_count)
+            queue.notices.alert(unkept.code, f"{error.text_for_alerts} {unkept}", **details)
             return _outcome("failed", row, attempts, sentence)
         self.behind = True
         if self._disk_dies:
-            record_log.whole_record("queued", row, str(error), attempts.retry_count)
-        journal.notices.alert(error.code, error.text_for_alerts, **details)
+            record_log.log_full_record("queued", row, str(error), attempts.retry_count)
+        queue.notices.alert(error.code, error.text_for_alerts, **details)
         return _outcome("queued", row, attempts, str(error))
 
     def _of_table(self, error: DatabaseError) -> DatabaseError:
         """The refusal as the table's fault where it is: then the record waits."""
         if not isinstance(error, RecordError) or self._delivery is None:
             return error
-        self._delivery.kinds.add(error)
-        if not self._delivery.kinds.is_systematic(error):
+        self._delivery.refused_kinds.add(error)
+        if not self._delivery.refused_kinds.is_systematic(error):
             return error
         return explain_kind(error)
 
@@ -151,20 +153,20 @@ class DirectWriter:
 
         assert self._delivery is not None  # noqa: S101  for the type checker
         try:
-            self._delivery.tell(
+            self._delivery.run_once(
                 lambda connection, target: note_duplicates(connection, target, [document(row)]), deadline
             )
         except DatabaseError:
-            self._journal().notices.note(entry("duplicate", row, row["sequence"]))
-            self._journal().wake()
+            self._get_queue().notices.note(entry("duplicate", row, row["sequence"]))
+            self._get_queue().wake()
             self.behind = True
 
     def _catch_up(self, deadline: float) -> None:
-        journal = self._journal()
-        if journal.threaded:
+        queue = self._get_queue()
+        if queue.uses_worker:
             self.behind = False  # its thread sees to it
         elif deadline - time.monotonic() >= _CATCH_UP_LEFT_S:
-            self.behind = journal.catch_up(deadline, _CATCH_UP_ROWS)
+            self.behind = queue.catch_up(deadline, _CATCH_UP_ROWS)
 
 
 def _reserve_s(left_s: float, *, made: bool) -> float:
@@ -174,5 +176,5 @@ def _reserve_s(left_s: float, *, made: bool) -> float:
     return max(0.0, reserve_s + opening_s)
 
 
-def _outcome(status: Any, row: dict[str, Any], attempts: Attempts, error: str | None = None) -> Outcome:
+def _outcome(status: Any, row: dict[str, Any], attempts: DeliveryAttempts, error: str | None = None) -> Outcome:
     return Outcome(status, row["id"], attempts.retry_count, attempts.connection_ms, attempts.write_ms, error)

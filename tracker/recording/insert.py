@@ -18,7 +18,7 @@ _TYPES = {column.name: column.type for column in COLUMNS}
 _DEFAULTS = {column.name: column.default for column in COLUMNS}
 # A record that waits is written without these when they hold what most records do: parsing JSON is what delivering
 # a batch costs.
-LEFT_OUT: dict[str, Any] = {
+OMITTED_DEFAULTS: dict[str, Any] = {
     "cache_read_input_tokens": 0,
     "cache_write_input_tokens": 0,
     "reasoning_output_tokens": 0,
@@ -86,7 +86,7 @@ class Target(NamedTuple):
         return frozenset(name for name in self.defaulted if row.get(name) is None)
 
 
-class Arrival(NamedTuple):
+class DeliveryInfo(NamedTuple):
     """What the delivery itself adds to records that waited: whose they are, and what getting there took."""
 
     own_instances: Sequence[str]
@@ -131,8 +131,8 @@ def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> 
     return count
 
 
-def insert_waiting(
-    connection: Connection, target: Target, documents: Sequence[str], arrival: Arrival, prefix: str = ""
+def insert_queued(
+    connection: Connection, target: Target, documents: Sequence[str], delivery_info: DeliveryInfo, prefix: str = ""
 ) -> int:
     """Insert records that waited, given as JSON objects, in one statement; how many were new.
 
@@ -141,7 +141,7 @@ def insert_waiting(
     count = 0
     for missing, positions in _alike(target, documents).items():
         texts = [documents[position] for position in positions]
-        parameters = {**_arrived(target, arrival), "documents": f"[{','.join(texts)}]"}
+        parameters = {**_arrived(target, delivery_info), "documents": f"[{','.join(texts)}]"}
         try:
             count += execute(connection, target.durably + prefix + _waiting(target, missing), parameters)[0]
         except RecordError as error:
@@ -162,12 +162,12 @@ def _alike(target: Target, documents: Sequence[str]) -> dict[frozenset[str], lis
     return alike
 
 
-def _arrived(target: Target, arrival: Arrival) -> dict[str, Any]:
-    own = f"{{{','.join(arrival.own_instances)}}}"
-    return {**arrival._asdict(), "own_instances": own, "zone": target.zone}
+def _arrived(target: Target, delivery_info: DeliveryInfo) -> dict[str, Any]:
+    own = f"{{{','.join(delivery_info.own_instances)}}}"
+    return {**delivery_info._asdict(), "own_instances": own, "zone": target.zone}
 
 
-class Sorted(NamedTuple):
+class InsertResult(NamedTuple):
     """What became of records that were inserted one by one: how many were new, and the refused ones by position."""
 
     new: int
@@ -175,8 +175,8 @@ class Sorted(NamedTuple):
 
 
 def insert_each(
-    connection: Connection, target: Target, documents: Sequence[str], arrival: Arrival, prefix: str = ""
-) -> Sorted:
+    connection: Connection, target: Target, documents: Sequence[str], delivery_info: DeliveryInfo, prefix: str = ""
+) -> InsertResult:
     """Insert waiting records each in a subtransaction of its own, all in one statement. Raises `DatabaseError`.
 
     A batch with many refused records would take two transactions for each of them otherwise.
@@ -184,7 +184,7 @@ def insert_each(
     new, refused = 0, {}
     for missing, positions in _alike(target, documents).items():
         texts = ",".join(documents[position] for position in positions)
-        batch = f'{json.dumps(_arrived(target, arrival))[:-1]}, "documents": [{texts}]}}'
+        batch = f'{json.dumps(_arrived(target, delivery_info))[:-1]}, "documents": [{texts}]}}'
         statement = target.durably + prefix + _each(target, missing)
         _, rows = execute(connection, statement, {"batch": batch})
         found = json.loads(rows[0][0])
@@ -192,7 +192,7 @@ def insert_each(
         for one in found["refused"]:
             position = positions[one["number"]]
             refused[position] = _refusal(one, target, json.loads(documents[position]))
-    return Sorted(new, refused)
+    return InsertResult(new, refused)
 
 
 def _refusal(found: Mapping[str, Any], target: Target, row: Row) -> RecordError:
@@ -211,11 +211,11 @@ def is_stored(connection: Connection, target: Target, row: Row) -> bool:
     question = f"SELECT instance_id = %s AND sequence = %s FROM {target.name} WHERE id = %s"  # noqa: S608  our own name
     _, rows = execute(connection, question, (str(row["instance_id"]), row["sequence"], str(row["id"])))
     if not rows:
-        raise swallowed()
+        raise row_swallowed_error()
     return bool(rows[0][0])
 
 
-def absent(connection: Connection, target: Target, ids: Sequence[str]) -> set[str]:
+def find_missing_ids(connection: Connection, target: Target, ids: Sequence[str]) -> set[str]:
     """Which of these ids have no row. Raises `DatabaseError`."""
     known = f"SELECT 1 FROM {target.name} AS stored WHERE stored.id = given.id::uuid"  # noqa: S608  our own name
     question = f"SELECT id FROM json_array_elements_text(%s) AS given (id) WHERE NOT EXISTS ({known})"  # noqa: S608
@@ -223,7 +223,7 @@ def absent(connection: Connection, target: Target, ids: Sequence[str]) -> set[st
     return {found for (found,) in rows}
 
 
-def swallowed() -> RecordError:
+def row_swallowed_error() -> RecordError:
     """The error for a record whose insert was taken and added no row, though its id wasn't there."""
     return RecordError(
         "row_swallowed",
@@ -264,7 +264,7 @@ def _waiting(target: Target, missing: frozenset[str]) -> str:
         " THEN 'background' ELSE 'outbox' END",
         "connection_ms": "coalesce(connection_ms, %(connection_ms)s)",
         "retry_count": "least(coalesce(retry_count, 0) + %(retry_count)s, 32767)",
-        **{name: f"coalesce({name}, {_DEFAULTS[name]})" for name in LEFT_OUT},
+        **{name: f"coalesce({name}, {_DEFAULTS[name]})" for name in OMITTED_DEFAULTS},
     }
     types = ", ".join(f"{name} {_TYPES[name]}" for name in columns)
     return (

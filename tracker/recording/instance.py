@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tracker.recording.insert import LEFT_OUT
+from tracker.recording.insert import OMITTED_DEFAULTS
 
 if TYPE_CHECKING:
     from tracker.platforms import Runtime
@@ -27,7 +27,7 @@ class Instance:
         self.id = uuid.uuid4()
         self.name = str(self.id)
         self._numbers = iter(range(1, _MOST_NUMBERS + 1))
-        self.told_sequence = 0
+        self.reported_sequence = 0
         self.place = {
             "environment": runtime.environment,
             "platform": runtime.platform,
@@ -41,7 +41,7 @@ class Instance:
         """The last number that was taken, 0 when none was."""
         return _MOST_NUMBERS - operator.length_hint(self._numbers)
 
-    def take_number(self, taken: list[int]) -> int:
+    def assign_sequence(self, taken: list[int]) -> int:
         """The record's number, counted from 1; it is put into `taken` unless one is there.
 
         Taking and keeping a number is one step of the interpreter, so that no interruption can lose it.
@@ -52,7 +52,7 @@ class Instance:
 
     def next_sequence(self) -> int:
         """The next record's number."""
-        return self.take_number([])
+        return self.assign_sequence([])
 
     def row(self, usage: TokenUsage, delivery: str) -> dict[str, Any]:
         """The record's columns, all but its sequence."""
@@ -65,8 +65,8 @@ def document(row: Row) -> str:
 
 
 def compact_document(row: Row) -> str:
-    """A row for the outbox: without what is NULL or a column's usual value, which `insert_waiting` puts back."""
-    left_out = LEFT_OUT
+    """A row for the outbox: without what is NULL or a column's usual value, which `insert_queued` puts back."""
+    left_out = OMITTED_DEFAULTS
     return _encode(
         {
             name: _plain(value)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from tracker.recording.instance import Instance
-    from tracker.recording.outbox.queue import Journal
+    from tracker.recording.outbox.queue import OutboxQueue
     from tracker.recording.retry import Delivery
     from tracker.recording.tracker import Tracker
 
@@ -30,13 +30,15 @@ def watch(tracker: Tracker) -> None:
     _trackers.add(tracker)
 
 
-def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[], Journal], timeout_s: float) -> None:
+def report_last_sequence(
+    instance: Instance, delivery: Delivery | None, queue: Callable[[], OutboxQueue], timeout_s: float
+) -> None:
     """Tell the ledger an instance's last number: without it nobody knows whether later records are missing.
 
     With no time, as when records still wait, it is told after them.
     """
     last = instance.last_sequence
-    if delivery is None or instance.told_sequence == last:
+    if delivery is None or instance.reported_sequence == last:
         return
     with fork_guard.importing:
         from tracker.recording.loss_ledger import entry, write_entries
@@ -50,11 +52,11 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
     told = False
     if timeout_s:
         with suppress(DatabaseError):
-            delivery.tell(write, time.monotonic() + timeout_s)
+            delivery.run_once(write, time.monotonic() + timeout_s)
             told = True
     if not told:
-        journal().notices.note(line)
-    instance.told_sequence = last
+        queue().notices.note(line)
+    instance.reported_sequence = last
 
 
 def _at_exit() -> None:

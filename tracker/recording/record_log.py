@@ -87,7 +87,7 @@ def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else round(milliseconds / 1000, 6)
 
 
-def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_count: int) -> None:
+def log_full_record(status: str, row: Mapping[str, Any], error: str | None, retry_count: int) -> None:
     """The whole record as one JSON line, which `token-tracker import --profile tracker-log` replays by its id.
 
     It is the last resort of a record that failed, and of a queued one where the disk dies with the instance.

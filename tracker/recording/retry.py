@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 from tracker.database.connect import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
-from tracker.recording.insert import Arrival, Sorted, Target, absent, insert, insert_each, insert_waiting, is_stored
+from tracker.recording.insert import (
+    DeliveryInfo,
+    InsertResult,
+    Target,
+    find_missing_ids,
+    insert,
+    insert_each,
+    insert_queued,
+    is_stored,
+)
 from tracker.recording.outbox.refusal_frequency import RefusedKinds
 from tracker.recording.record_log import warn_once
 from tracker.threads import fork_guard
@@ -28,7 +37,7 @@ _READ_AGAIN_S = 10.0
 _VALUE_CLASSES = ("22", "23")
 
 
-class Attempts:
+class DeliveryAttempts:
     """What delivering one record took, filled in as it goes."""
 
     __slots__ = ("connection_ms", "error", "retry_count", "write_ms")
@@ -49,13 +58,13 @@ class Delivery:
         self._max_retries = max_retries
         self._target: Target | None = None
         self._read_again_at = float("-inf")
-        self.kinds = RefusedKinds()
+        self.refused_kinds = RefusedKinds()
 
     def deliver(
         self,
         row: Mapping[str, Any],
         deadline: float,
-        attempts: Attempts,
+        attempts: DeliveryAttempts,
         *,
         once: bool = False,
         entries: Sequence[dict[str, Any]] = (),
@@ -89,41 +98,47 @@ class Delivery:
         try:
             write_entries_if_allowed(lease.connection, target, entries)
         except SetupError as error:
-            _warn_untold(error)
+            _warn_ledger_unwritable(error)
 
-    def deliver_waiting(self, documents: Sequence[str], arrival: Arrival, deadline: float, attempts: Attempts) -> int:
+    def deliver_queued(
+        self, documents: Sequence[str], delivery_info: DeliveryInfo, deadline: float, attempts: DeliveryAttempts
+    ) -> int:
         """Store records that waited, in one statement and one attempt; how many were new. Raises `DatabaseError`."""
 
         def write(lease: Lease, target: Target, cure: str) -> int:
-            timed = arrival._replace(connection_ms=lease.connection_ms)
-            return insert_waiting(lease.connection, target, documents, timed, cure)
+            timed = delivery_info._replace(connection_ms=lease.connection_ms)
+            return insert_queued(lease.connection, target, documents, timed, cure)
 
         return self._attempt(write, deadline, attempts)
 
-    def deliver_each(self, documents: Sequence[str], arrival: Arrival, deadline: float, attempts: Attempts) -> Sorted:
+    def deliver_one_by_one(
+        self, documents: Sequence[str], delivery_info: DeliveryInfo, deadline: float, attempts: DeliveryAttempts
+    ) -> InsertResult:
         """Store records that waited each by itself, in one statement. Raises `DatabaseError`."""
 
-        def write(lease: Lease, target: Target, cure: str) -> Sorted:
-            timed = arrival._replace(connection_ms=lease.connection_ms)
+        def write(lease: Lease, target: Target, cure: str) -> InsertResult:
+            timed = delivery_info._replace(connection_ms=lease.connection_ms)
             return insert_each(lease.connection, target, documents, timed, cure)
 
         return self._attempt(write, deadline, attempts)
 
-    def absent(self, ids: Sequence[str], deadline: float) -> set[str]:
+    def find_missing_ids(self, ids: Sequence[str], deadline: float) -> set[str]:
         """Which of these ids have no row, though their inserts were taken. Raises `DatabaseError`."""
-        return self._attempt(lambda lease, target, _: absent(lease.connection, target, ids), deadline, Attempts())
+        return self._attempt(
+            lambda lease, target, _: find_missing_ids(lease.connection, target, ids), deadline, DeliveryAttempts()
+        )
 
-    def tell(self, work: Callable[[Any, Target], None], deadline: float) -> None:
+    def run_once(self, work: Callable[[Any, Target], None], deadline: float) -> None:
         """Tell about records on one of the connections, once. Raises `DatabaseError`.
 
         A ledger that this role may not write to stands in no record's way: it is said once, and forgotten.
         """
         try:
-            self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, Attempts())
+            self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, DeliveryAttempts())
         except SetupError as error:
-            _warn_untold(error)
+            _warn_ledger_unwritable(error)
 
-    def _again(self, attempt: Callable[[], T], deadline: float, attempts: Attempts) -> T:
+    def _again(self, attempt: Callable[[], T], deadline: float, attempts: DeliveryAttempts) -> T:
         with fork_guard.importing:
             import random
 
@@ -147,7 +162,7 @@ class Delivery:
                 return attempt()
         raise AssertionError("tenacity returns or raises")
 
-    def _attempt(self, work: Work[T], deadline: float, attempts: Attempts) -> T:
+    def _attempt(self, work: Work[T], deadline: float, attempts: DeliveryAttempts) -> T:
         attempts.connection_ms = attempts.write_ms = None
         target = self._target
         try:
@@ -159,16 +174,16 @@ class Delivery:
             attempts.connection_ms = lease.connection_ms
             with lease.deadline(deadline):
                 cure = _cure(attempts.error, deadline)
-                target = target or self._learn(lease, cure)
+                target = target or self._read_target(lease, cure)
                 started = time.perf_counter()
                 result = work(lease, target, cure)
             attempts.write_ms = elapsed_ms(started)
         except DatabaseError as error:
-            attempts.error = _late() if lease.deadline.fired else error.copy()
+            attempts.error = _deadline_error() if lease.deadline.fired else error.copy()
             if isinstance(error, SetupError):
                 self._target = None  # the table may have changed: look again
             self._pool.release(lease)
-            if not self._may_have_changed(attempts.error, target):
+            if not self._should_reread_table(attempts.error, target):
                 raise attempts.error.copy() from None
             return self._attempt(work, deadline, attempts)
         except BaseException:
@@ -177,7 +192,7 @@ class Delivery:
         self._pool.release(lease)
         return result
 
-    def _may_have_changed(self, error: DatabaseError, used: Target | None) -> bool:
+    def _should_reread_table(self, error: DatabaseError, used: Target | None) -> bool:
         """Whether a refusal is worth one more attempt, with the table as it is now."""
         if not isinstance(error, RecordError) or not (error.sqlstate or "").startswith(_VALUE_CLASSES):
             return False
@@ -190,20 +205,20 @@ class Delivery:
         self._target = None
         return True
 
-    def _learn(self, lease: Lease, cure: str) -> Target:
+    def _read_target(self, lease: Lease, cure: str) -> Target:
         # Several threads may ask at first: cheaper than a lock, which a fork or a hanging server would leave held.
         self._target = target = Target.read(lease.connection, self._schema, cure)
         return target
 
 
-def _warn_untold(error: SetupError) -> None:
+def _warn_ledger_unwritable(error: SetupError) -> None:
     """Say once that the ledger can't be written; another error is raised."""
     if error.code != "right_missing":
         raise error.copy() from None
     warn_once(f"The loss ledger can't be told about records. {error}")
 
 
-def _late() -> TransientError:
+def _deadline_error() -> TransientError:
     return TransientError(
         "deadline",
         "The database didn't answer within the record's deadline.",

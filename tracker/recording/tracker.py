@@ -19,18 +19,18 @@ from tracker.outcome import Outcome
 from tracker.platforms import application_name
 from tracker.recording import lifecycle, record_log
 from tracker.recording.async_call import in_thread
-from tracker.recording.circuit_breaker import Breaker
+from tracker.recording.circuit_breaker import CircuitBreaker
 from tracker.recording.direct_writer import DirectWriter
 from tracker.recording.instance import Instance
-from tracker.recording.outbox.paths import anchored, left_behind
+from tracker.recording.outbox.paths import has_pending, with_absolute_path
 from tracker.recording.retry import Delivery
 from tracker.threads import fork_guard
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
     from tracker.recording.capture.call import Call
-    from tracker.recording.outbox.queue import Journal
-    from tracker.recording.outbox.store import Depth
+    from tracker.recording.outbox.queue import OutboxQueue
+    from tracker.recording.outbox.store import OutboxDepth
 
 ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
@@ -56,7 +56,7 @@ class Tracker:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = anchored(settings_module.load(strict=False, **settings))
+        self.settings = with_absolute_path(settings_module.load(strict=False, **settings))
         for problem in self.settings.problems:
             record_log.warn_once(problem)
         self._url, trouble = self._read_url()
@@ -65,15 +65,15 @@ class Tracker:
             Delivery(self._pool, self._url.schema, self.settings.max_retries) if self._pool and self._url else None
         )
         runtime = self.settings.runtime
-        self._breaker = Breaker()
-        self._journal: Journal | None = None
+        self._breaker = CircuitBreaker()
+        self._queue: OutboxQueue | None = None
         self._instance = Instance(runtime)
         self._direct = DirectWriter(
             self._delivery,
             trouble,
             self._breaker,
-            self._get_journal,
-            lambda: self._journal,
+            self._get_queue,
+            lambda: self._queue,
             disk_dies=runtime.serverless,
         )
         self._adopt()
@@ -102,24 +102,24 @@ class Tracker:
         policy = PoolPolicy(s.pool_size, s.connect_timeout_s, s.idle_timeout_s, s.max_lifetime_s)
         return ConnectionPool(lambda t: connect.connect(url, timeout_s=t, application_name=name), policy)
 
-    def _get_journal(self) -> Journal:
+    def _get_queue(self) -> OutboxQueue:
         """The outbox and what belongs to it: made when first needed, since it costs a cold start."""
-        if self._journal is None:
+        if self._queue is None:
             with fork_guard.importing:
-                from tracker.recording.outbox.queue import Journal
+                from tracker.recording.outbox.queue import OutboxQueue
 
-            made = Journal(self.settings, self._url, self._delivery, self._breaker, self, self._instance)
+            made = OutboxQueue(self.settings, self._url, self._delivery, self._breaker, self, self._instance)
             # One step instead of a lock, which an interrupted call would keep: of two made at once, one is used.
-            self._journal = self.__dict__.setdefault("_made_journal", made)
-        return self._journal
+            self._queue = self.__dict__.setdefault("_new_queue", made)
+        return self._queue
 
     def _adopt(self) -> None:
         """See to what an earlier process left behind."""
         if self._delivery is None:
             return
-        if left_behind(self.settings, self._url):
+        if has_pending(self.settings, self._url):
             self._direct.behind = True
-            self._get_journal().wake()
+            self._get_queue().wake()
 
     def record(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
         """Record one call and return what became of it, within `deadline_s` (the setting's unless given).
@@ -158,34 +158,34 @@ class Tracker:
         return self._direct.write(self._row(usage, taken), deadline)
 
     def _row(self, usage: TokenUsage, taken: list[int]) -> dict[str, Any]:
-        return {**self._instance.row(usage, "direct"), "sequence": self._instance.take_number(taken)}
+        return {**self._instance.row(usage, "direct"), "sequence": self._instance.assign_sequence(taken)}
 
     def _unforeseen(self, usage: TokenUsage, error: Exception, taken: list[int]) -> Outcome:
         """What no part of ours has an answer to: the record is kept in the log at least."""
         sentence = f"Recording failed with {type(error).__name__}; the record is in the log."
-        record_log.whole_record("failed", self._row(usage, taken), sentence, 0)
+        record_log.log_full_record("failed", self._row(usage, taken), sentence, 0)
         return Outcome("failed", usage.id, error=sentence)
 
     def _interrupted(self, usage: TokenUsage, taken: list[int]) -> None:
         """Queue the record of a call that was interrupted; twice the same one is one. Else it is in the log."""
         row = self._row(usage, taken)
         try:
-            self._get_journal().keep(row, _INTERRUPTED_S)
+            self._get_queue().enqueue(row, _INTERRUPTED_S)
             self._direct.behind = True
         except Exception as error:  # noqa: BLE001  the interruption is what the host must see
             sentence = f"Recording was interrupted, and the record could not be queued ({type(error).__name__})."
-            record_log.whole_record("failed", row, sentence, 0)
+            record_log.log_full_record("failed", row, sentence, 0)
 
     def _take(self, usage: TokenUsage, deadline: float, taken: list[int]) -> Outcome:
-        journal = self._journal or self._get_journal()
+        queue = self._queue or self._get_queue()
         row = self._instance.row(usage, "background")
         try:
-            journal.take(row, taken, deadline)
+            queue.assign_sequence_and_enqueue(row, taken, deadline)
         except OutboxError as error:
             # Slower than promised, but not lost. The line in the log is for a process that ends meanwhile.
             row["delivery"] = "direct"
-            journal.notices.alert(error.code, str(error), record_id=str(usage.id))
-            record_log.whole_record("unqueued", row, str(error), 0)
+            queue.notices.alert(error.code, str(error), record_id=str(usage.id))
+            record_log.log_full_record("unqueued", row, str(error), 0)
             return self._direct.write(row, deadline)
         return Outcome("queued", usage.id)
 
@@ -214,13 +214,13 @@ class Tracker:
     def flush(self, timeout_s: float | None = None) -> int:
         """Deliver what waits in the outbox, for so long (the record's deadline unless told); how many still wait."""
         self._record_captured()
-        if self._journal is None and not self._direct.behind:
+        if self._queue is None and not self._direct.behind:
             return 0
-        return self._get_journal().flush(self.settings.deadline_s if timeout_s is None else timeout_s)
+        return self._get_queue().flush(self.settings.deadline_s if timeout_s is None else timeout_s)
 
-    def outbox_depth(self) -> Depth:
+    def outbox_depth(self) -> OutboxDepth:
         """How much waits in this Tracker's outbox, and how much was set aside."""
-        return self._get_journal().depth()
+        return self._get_queue().depth()
 
     def record_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
         """Store what a provider's answer used: an object or decoded JSON of google-genai, openai, anthropic or alike.
@@ -277,17 +277,17 @@ class Tracker:
 
     def _close(self, timeout_s: float) -> None:
         self._record_captured(ending=True)
-        journal = self._journal
-        taken = journal.taken if journal else 0
-        left = journal.flush(timeout_s, ending=True) if journal else 0
+        queue = self._queue
+        taken = queue.taken if queue else 0
+        left = queue.flush(timeout_s, ending=True) if queue else 0
         note_s = min(timeout_s, _CLOSING_NOTE_S)
-        lifecycle.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else note_s)
-        if self._journal is not None:
-            self._journal.close(alerts_timeout_s=note_s)
+        lifecycle.report_last_sequence(self._instance, self._delivery, self._get_queue, 0.0 if left else note_s)
+        if self._queue is not None:
+            self._queue.close(alerts_timeout_s=note_s)
         if self._pool:
             self._pool.close()
-        if journal and journal.taken != taken:
-            journal.wake()  # records came meanwhile
+        if queue and queue.taken != taken:
+            queue.wake()  # records came meanwhile
 
     def _record_captured(self, *, ending: bool = False) -> None:
         """Record abandoned streams and, at the end, calls without an end and responses that were never retrieved."""
@@ -303,8 +303,8 @@ class Tracker:
         """A child is a recording process of its own: it numbers its records anew."""
         self._instance = Instance(self.settings.runtime)
         self._breaker.reset()
-        if self._journal is not None:
-            self._journal.after_fork(self._instance)
+        if self._queue is not None:
+            self._queue.after_fork(self._instance)
 
     def __enter__(self) -> Self:
         return self

@@ -26,9 +26,9 @@ from tracker.importing.profile import Profile, find, ready, save
 from tracker.importing.profile_rules import Rule
 from tracker.importing.rejects import RejectsFile, rejects_path
 from tracker.importing.row_builder import Calls, Reject
-from tracker.recording.bulk_insert import BatchWriter, Refused
+from tracker.recording.bulk_insert import BatchWriter, RefusedRows
 from tracker.recording.copy import CopyWriter
-from tracker.recording.insert import Target, absent
+from tracker.recording.insert import Target, find_missing_ids
 from tracker.rollups.pruned_buckets import REASON, PrunedQuarters
 
 
@@ -135,7 +135,7 @@ def _pruned(connection: Connection, database: Database, arguments: argparse.Name
 
 
 def _absent(connection: Connection, database: Database, ids: Sequence[str]) -> set[str]:
-    return absent(connection, Target.read(connection, database.url.schema), ids)
+    return find_missing_ids(connection, Target.read(connection, database.url.schema), ids)
 
 
 def _unpruned(
@@ -211,7 +211,7 @@ def _save(arguments: argparse.Namespace) -> None:
 
 
 def _store(found: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:
-    def reject(refused: Refused) -> None:
+    def reject(refused: RefusedRows) -> None:
         for (line, cells), reason in refused:
             rejects.add(Reject(line, reason, cells))
 

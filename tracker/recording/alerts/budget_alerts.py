@@ -26,7 +26,7 @@ _TIME_S = 5.0
 
 
 class BudgetWatch:
-    """Looks at the budgets of the database that a journal delivers to, and raises what was reached."""
+    """Looks at the budgets of the database that a queue delivers to, and raises what was reached."""
 
     def __init__(self, delivery: Delivery | None, runtime: Runtime, alerts: Alerts, wake: Callable[[], None]) -> None:
         self._delivery = delivery
@@ -84,13 +84,13 @@ class BudgetWatch:
             from tracker.budgets.evaluate import check
 
         def work(connection: Any, target: Any) -> None:
-            found = check(connection, target.schema, self._runtime, self._alerts.tell, claimers_only=True)
+            found = check(connection, target.schema, self._runtime, self._alerts.log_and_send, claimers_only=True)
             self._found = bool(found.states)
             if not self._found:
                 self._due_at = now + _WITHOUT_S
 
         assert self._delivery is not None  # noqa: S101  for the type checker
         try:
-            self._delivery.tell(work, time.monotonic() + _TIME_S)
+            self._delivery.run_once(work, time.monotonic() + _TIME_S)
         except TrackerError as error:
             logger().debug("Budgets weren't looked at. %s", error)

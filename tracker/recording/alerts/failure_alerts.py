@@ -89,7 +89,7 @@ class Alerts:
         self._keep(alert)
         self.send(alert)
 
-    def tell(self, alert: dict[str, Any]) -> None:
+    def log_and_send(self, alert: dict[str, Any]) -> None:
         """An alert about something else than recording, made and counted elsewhere: into the log and to the URLs."""
         record_log.alert(json.dumps(alert, ensure_ascii=False), record_log.WARNING)
         self.send(alert)

@@ -12,24 +12,24 @@ from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, 
 from tracker.recording.alerts.failure_alerts import Alerts
 from tracker.recording.loss_ledger import entry
 from tracker.recording.number_ranges import NumberRanges
-from tracker.recording.outbox.drain import set_aside_entry
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.drain import dead_letter_entry
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 from tracker.threads import CallLock
 
 if TYPE_CHECKING:
-    from tracker.recording.circuit_breaker import Breaker
+    from tracker.recording.circuit_breaker import CircuitBreaker
     from tracker.settings import Settings
 
 # What only tells about a record hardly waits for an outbox that another process holds locked; the ledger's lines
 # are what its counts rest on.
-_PATIENCE_S = 0.02
-_LEDGER_PATIENCE_S = 0.2
+_LOCK_TIMEOUT_S = 0.02
+_LEDGER_LOCK_TIMEOUT_S = 0.2
 
 
-class Notices:
+class PendingNotices:
     """Speaks for one Tracker. `outboxes` are those whose depth an alert gives; the first one keeps what can wait."""
 
-    def __init__(self, settings: Settings, breaker: Breaker, outboxes: Callable[[], Sequence[Outbox]]) -> None:
+    def __init__(self, settings: Settings, breaker: CircuitBreaker, outboxes: Callable[[], Sequence[Outbox]]) -> None:
         self._settings = settings
         self._breaker = breaker
         self._outboxes = outboxes
@@ -53,15 +53,15 @@ class Notices:
 
     def _known_depth(self) -> int | None:
         try:
-            return sum(outbox.depth(patience_s=_PATIENCE_S).waiting for outbox in self._outboxes())
+            return sum(outbox.depth(lock_timeout_s=_LOCK_TIMEOUT_S).waiting for outbox in self._outboxes())
         except OutboxError:
             return None
 
     def _keep_alert(self, alert: dict[str, Any]) -> None:
-        self._keep("alert", {"id": str(uuid4()), **alert}, _PATIENCE_S)
+        self._keep("alert", {"id": str(uuid4()), **alert}, _LOCK_TIMEOUT_S)
 
-    def on_set_aside(self, record: Waiting, error: RecordError) -> None:
-        self.note(set_aside_entry(record))
+    def on_dead_letter(self, record: QueuedRecord, error: RecordError) -> None:
+        self.note(dead_letter_entry(record))
         self.alert("set_aside", f"{error} It is kept in the outbox: token-tracker outbox list.", record_id=record.id)
 
     def on_held(self, error: TableError) -> None:
@@ -75,10 +75,10 @@ class Notices:
             f" token-tracker outbox drain --from {aside}",
         )
 
-    def on_trouble(self, error: Exception, lasting_s: float) -> None:
+    def on_delivery_failure(self, error: Exception, lasting_s: float) -> None:
         """The thread couldn't deliver; what passes soon is worth no alert."""
         if isinstance(error, DatabaseError):
-            self._breaker.opens(error)
+            self._breaker.record_failure(error)
             if isinstance(error, SetupError) or lasting_s >= self._settings.deadline_s:
                 self.alert(error.code, error.text_for_alerts, elapsed_ms=round(lasting_s * 1000))
         elif isinstance(error, OutboxError):
@@ -90,12 +90,12 @@ class Notices:
 
     def note(self, line: dict[str, Any]) -> None:
         """A line for the ledger, written with the next delivery."""
-        self._keep("ledger", line, _LEDGER_PATIENCE_S)
+        self._keep("ledger", line, _LEDGER_LOCK_TIMEOUT_S)
 
-    def _keep(self, kind: str, document: dict[str, Any], patience_s: float) -> None:
+    def _keep(self, kind: str, document: dict[str, Any], lock_timeout_s: float) -> None:
         for outbox in self._outboxes():  # the first one may be locked
             with suppress(OutboxError):
-                outbox.note(kind, json.dumps(document), patience_s=patience_s)
+                outbox.note(kind, json.dumps(document), lock_timeout_s=lock_timeout_s)
                 return
 
     def waits(self, first: int, last: int) -> None:

@@ -362,7 +362,7 @@ class CallState:
         return []
 
 
-def begin(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
+def begin_call(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
     """A call that begins in this context; an outer source passes it the user, session, operation, and metadata."""
     if deferred_finish.queue and not deferred_finish.in_finalizer():
         deferred_finish.wake()

@@ -24,7 +24,7 @@ from tracker.recording.capture import dedupe
 from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
 from tracker.recording.capture.call import checked
-from tracker.recording.capture.call_state import CallState, begin
+from tracker.recording.capture.call_state import CallState, begin_call
 from tracker.recording.capture.http_body import observe_body
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def _begin(recorder: Tracker, describe: Describe, args: Any, kwargs: Any) -> Cal
     try:
         if (request := describe(*args, **kwargs)) is None:
             return None
-        call = begin(recorder, request.fields, source="client")
+        call = begin_call(recorder, request.fields, source="client")
         call.later = request.later
     except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
         log.warning("An AI call can't be recorded (%s).", type(error).__name__)

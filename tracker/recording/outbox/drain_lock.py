@@ -32,7 +32,7 @@ _TAKE_OVER = (
 )
 
 
-class Turn:
+class DrainLease:
     """One hold of the drain lock."""
 
     def __init__(self, file: OutboxFile, generation: int, descriptor: int | None) -> None:
@@ -50,16 +50,16 @@ class Turn:
         self._file.do(work)
 
     def beat(self, database: sqlite3.Connection) -> None:
-        """Renew the heartbeat, within a transaction that changes more. Raises `OutboxError` when the turn is over."""
+        """Renew the heartbeat, within a transaction that changes more. Raises `OutboxError` when the lease is over."""
         if database.execute(_BEAT, (time.time(), self.generation)).rowcount != 1:
             raise superseded(self._file.path)
 
     def renew(self) -> None:
-        """Renew the heartbeat before something that takes long. Raises `OutboxError` when the turn is over."""
+        """Renew the heartbeat before something that takes long. Raises `OutboxError` when the lease is over."""
         self._file.do(self.beat)
 
     def end(self) -> None:
-        """Nothing more is done in this turn."""
+        """Nothing more is done in this lease."""
         with suppress(OutboxError):
             self._file.do(lambda database: database.execute(_BEAT, (None, self.generation)))
 
@@ -83,30 +83,30 @@ class DrainLock:
 
     def __init__(self, file: OutboxFile) -> None:
         self._file = file
-        self._turns: list[Turn] = []
+        self._leases: list[DrainLease] = []
         self._observed: tuple[int, float | None] | None = None
         self._observed_at = 0.0
 
     @contextmanager
-    def hold(self) -> Iterator[Turn | None]:
+    def hold(self) -> Iterator[DrainLease | None]:
         """Hold the lock for the block; None when another process or thread holds it."""
-        turn = self._acquire()
-        if turn is None:
+        lease = self._acquire()
+        if lease is None:
             yield None
             return
-        self._turns.append(turn)
+        self._leases.append(lease)
         try:
-            yield turn
+            yield lease
         finally:
-            if turn in self._turns:  # not so in a child that was forked meanwhile
-                self._turns.remove(turn)
-                turn.release()
+            if lease in self._leases:  # not so in a child that was forked meanwhile
+                self._leases.remove(lease)
+                lease.release()
 
     def forget(self) -> None:
         """In a forked child: leave the parent's locks to the parent."""
-        for turn in self._turns:
-            turn.forget()
-        self._turns = []
+        for lease in self._leases:
+            lease.forget()
+        self._leases = []
 
     def holder(self) -> str | None:
         """The process that holds the lock as a text, None where that isn't known."""
@@ -118,7 +118,7 @@ class DrainLock:
                 return f"process {text}{age}"
         return None
 
-    def _acquire(self) -> Turn | None:
+    def _acquire(self) -> DrainLease | None:
         generation, beat_at = self._state()
         taken, descriptor = _flock(self._lock_file(generation))
         if not taken and self._is_stale(generation, beat_at):
@@ -126,11 +126,11 @@ class DrainLock:
         if not taken:
             return None
         self._observed = None
-        turn = Turn(self._file, generation, descriptor)
+        lease = DrainLease(self._file, generation, descriptor)
         if self._state()[0] != generation:  # another process took over between the two
-            turn.release()
+            lease.release()
             return None
-        return turn
+        return lease
 
     def _state(self) -> tuple[int, float | None]:
         found = self._file.do(lambda database: database.execute(_READ).fetchone())
@@ -144,7 +144,7 @@ class DrainLock:
         by_clock = beat_at is not None and abs(time.time() - beat_at) > STALE_S
         return by_clock or now - self._observed_at > STALE_S
 
-    def _take_over(self, generation: int, beat_at: float | None) -> Turn | None:
+    def _take_over(self, generation: int, beat_at: float | None) -> DrainLease | None:
         following = generation + 1
 
         def work(database: sqlite3.Connection) -> int:
@@ -156,14 +156,14 @@ class DrainLock:
             with suppress(OSError):
                 self._lock_file(generation).unlink()
         taken, descriptor = _flock(self._lock_file(following))
-        return Turn(self._file, following, descriptor) if taken else None
+        return DrainLease(self._file, following, descriptor) if taken else None
 
     def _lock_file(self, generation: int) -> Path:
         return Path(f"{self._file.path}.lock" + (f"-{generation}" if generation else ""))
 
 
 def superseded(path: Path) -> OutboxError:
-    """The error for a turn that another process has ended."""
+    """The error for a lease that another process has ended."""
     return OutboxError(
         "drain_superseded",
         f"Another process drains the outbox {path}, since this one didn't answer for {STALE_S:g} s. It goes on there.",

@@ -20,7 +20,7 @@ _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 def require_outbox(path: Path) -> None:
     """Raises `OutboxError` for anything but an outbox. Call it before a connection of this process is open.
 
-    SQLite itself would turn an empty file into a database, and write the log of a foreign one into it.
+    SQLite itself would lease an empty file into a database, and write the log of a foreign one into it.
     """
     if path.is_dir():
         raise _refused(path, "is a directory")

@@ -19,7 +19,7 @@ class FileLocks:
         self._open: set[int] = set()
 
     @contextmanager
-    def hold(self, name: str, patience_s: float = 0.0) -> Iterator[bool]:
+    def hold(self, name: str, lock_timeout_s: float = 0.0) -> Iterator[bool]:
         """Hold a lock for the block; whether that worked in time.
 
         Where there are no such locks it always does: those who would be kept out then only do the work twice.
@@ -32,7 +32,7 @@ class FileLocks:
             yield True
             return
         self._open.add(file)
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + lock_timeout_s
         held = False
         try:
             while not held:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tracker.errors import RecordError, TableError
 from tracker.recording.outbox.refusal_frequency import Kind
-from tracker.recording.outbox.store import Waiting
+from tracker.recording.outbox.store import QueuedRecord
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 SAMPLE = 20
@@ -19,13 +19,13 @@ class _Group:
 
     def __init__(self) -> None:
         self.keys: dict[Key, None] = {}
-        self.single: list[tuple[Waiting, RecordError]] = []
+        self.single: list[tuple[QueuedRecord, RecordError]] = []
         self.error: TableError | None = None
         self.wait_s = FIRST_WAIT_S
         self.retry_at = 0.0
 
 
-class Held:
+class HeldRecords:
     """Knows which records of an outbox a round must leave out. They stay in the outbox itself.
 
     It is in memory only: another process finds them out by its own attempts.
@@ -47,7 +47,7 @@ class Held:
         """Why records wait, by the first kind; None when none does."""
         return next((group.error for group in list(self._groups.values()) if group.error and group.keys), None)
 
-    def add(self, record: Waiting, error: RecordError) -> None:
+    def add(self, record: QueuedRecord, error: RecordError) -> None:
         """Leave out a refused record; whether it waits is decided at the end of the round."""
         group = self._groups.setdefault(error.kind, _Group())
         group.keys[record.key] = None
@@ -65,7 +65,7 @@ class Held:
         group.retry_at = self._clock() + group.wait_s
         return True
 
-    def take_single(self) -> list[tuple[Waiting, RecordError]]:
+    def take_single(self) -> list[tuple[QueuedRecord, RecordError]]:
         """The refused records of no systematic kind, which are no longer left out."""
         found = []
         for kind, group in list(self._groups.items()):

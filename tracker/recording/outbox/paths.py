@@ -42,7 +42,7 @@ def outbox_file(settings: Settings, url: DatabaseUrl | None) -> Path:
     return outbox_directory(settings.runtime) / name
 
 
-def anchored(settings: Settings) -> Settings:
+def with_absolute_path(settings: Settings) -> Settings:
     """The settings with an outbox that stays where it is when the process changes its directory later."""
     if not settings.outbox:
         return settings
@@ -52,14 +52,14 @@ def anchored(settings: Settings) -> Settings:
     return settings._replace(outbox=str(path))
 
 
-def second_file(path: Path) -> Path:
+def fallback_file(path: Path) -> Path:
     """The file beside an outbox that takes records while the outbox itself stays locked."""
     return Path(f"{str(path).removesuffix(path.suffix)}-2{path.suffix}")
 
 
-def with_second(path: Path) -> list[Path]:
+def existing_outbox_files(path: Path) -> list[Path]:
     """Those of an outbox and its second file that exist."""
-    return [found for found in (path, second_file(path)) if exists(found)]
+    return [found for found in (path, fallback_file(path)) if exists(found)]
 
 
 def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
@@ -67,14 +67,14 @@ def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
     if settings.outbox or url is None or _is_embedded(url):
         return None
     found = outbox_directory(settings.runtime) / UNASSIGNED
-    return found if with_second(found) else None
+    return found if existing_outbox_files(found) else None
 
 
-def left_behind(settings: Settings, url: DatabaseUrl | None) -> bool:
+def has_pending(settings: Settings, url: DatabaseUrl | None) -> bool:
     """Whether an earlier process may have left records for us; a fresh machine is known by its missing directory."""
     if not settings.outbox and not exists(outbox_directory(settings.runtime)):
         return False
-    return bool(with_second(outbox_file(settings, url))) or unassigned_file(settings, url) is not None
+    return bool(existing_outbox_files(outbox_file(settings, url))) or unassigned_file(settings, url) is not None
 
 
 def exists(path: Path) -> bool:

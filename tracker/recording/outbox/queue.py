@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DatabaseError, OutboxError, RecordError, TransientError
 from tracker.recording.alerts.budget_alerts import BudgetWatch
-from tracker.recording.alerts.pending_notices import Notices
+from tracker.recording.alerts.pending_notices import PendingNotices
 from tracker.recording.instance import Instance, Row, compact_document
 from tracker.recording.outbox.drain import Drainer
 from tracker.recording.outbox.paths import outbox_file, unassigned_file
 from tracker.recording.outbox.shared import SharedOutbox, shared_outbox
-from tracker.recording.outbox.store import Depth, Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, OutboxDepth, QueuedRecord
 from tracker.recording.record_log import warn_once
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
-    from tracker.recording.circuit_breaker import Breaker
+    from tracker.recording.circuit_breaker import CircuitBreaker
     from tracker.recording.retry import Delivery
     from tracker.recording.tracker import Tracker
     from tracker.settings import Settings
@@ -29,13 +29,13 @@ _BUSY_PAUSE_S = 0.02
 _FAILED_PAUSE_S = 0.2
 _LAST_TRY_S = 2.0
 # How long a record waits for an outbox that another process holds locked.
-_SHORTEST_PATIENCE_S, _LONGEST_PATIENCE_S = 0.02, 1.0
+_MIN_LOCK_TIMEOUT_S, _MAX_LOCK_TIMEOUT_S = 0.02, 1.0
 _EVER = 1e12
 # How often the ledger is told what waits while another process holds the lock for delivery.
 _TELL_EVERY_S, _BUSY_LONG_S = 10.0, 2.0
 
 
-class Journal:
+class OutboxQueue:
     """Keeps records durable on this machine and gets them into the database.
 
     Without a readable database address (`delivery` None) it only keeps. The thread is there from the first record
@@ -47,7 +47,7 @@ class Journal:
         settings: Settings,
         url: DatabaseUrl | None,
         delivery: Delivery | None,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         owner: Tracker,
         instance: Instance,
     ) -> None:
@@ -64,22 +64,22 @@ class Journal:
             self._sources.append(shared_outbox(unassigned, settings.outbox_max_mb))
         self._drainers: dict[Outbox, Drainer] = {}
         self.outbox = self._shared.outbox
-        self.notices = Notices(settings, breaker, self._outboxes)
-        self.threaded = delivery is not None and (settings.mode == "background" or not settings.runtime.serverless)
-        self._courier = self._shared.courier
+        self.notices = PendingNotices(settings, breaker, self._outboxes)
+        self.uses_worker = delivery is not None and (settings.mode == "background" or not settings.runtime.serverless)
+        self._worker = self._shared.worker
         self._budgets = BudgetWatch(delivery, settings.runtime, self.notices.alerts, self.wake)
         self._told_waiting_at = float("-inf")
         self._busy_since: dict[Outbox, float] = {}
         self._reported_from = 1
         self.taken = 0
         """How many records this process has made durable here, at least."""
-        self._use()
+        self._register()
 
-    def _use(self) -> None:
+    def _register(self) -> None:
         """Be a user of the files, also again after `close`."""
-        self._used = True
+        self._is_registered = True
         for shared in self._sources:
-            shared.use(self)
+            shared.register(self)
 
     def _outboxes(self) -> list[Outbox]:
         return [outbox for shared in tuple(self._sources) for outbox in shared.files()]
@@ -88,64 +88,64 @@ class Journal:
         assert self._delivery is not None  # noqa: S101  for the type checker
         if found := self._drainers.get(outbox):
             return found
-        made = Drainer(outbox, self._delivery, self.notices.on_set_aside, self.notices.on_held)
+        made = Drainer(outbox, self._delivery, self.notices.on_dead_letter, self.notices.on_held)
         return self._drainers.setdefault(outbox, made)
 
     # --- taking records ---
 
-    def take(self, row: dict[str, Any], taken: list[int], deadline: float) -> None:
+    def assign_sequence_and_enqueue(self, row: dict[str, Any], taken: list[int], deadline: float) -> None:
         """Number a row and make it durable. Raises `OutboxError`; then it is numbered all the same."""
         text = compact_document(row)
 
-        def make() -> Waiting:
+        def make() -> QueuedRecord:
             # Numbered under the file's lock, so that the end of the process can't leave a gap between two numbers.
-            row["sequence"] = sequence = self._instance.take_number(taken)
-            return Waiting(str(row["id"]), self._instance.name, sequence, f'{text[:-1]}, "sequence": {sequence}}}')
+            row["sequence"] = sequence = self._instance.assign_sequence(taken)
+            return QueuedRecord(str(row["id"]), self._instance.name, sequence, f'{text[:-1]}, "sequence": {sequence}}}')
 
         try:
-            self._append(make, _patience((deadline - time.monotonic()) / 2))
+            self._append(make, _bounded_lock_timeout_s((deadline - time.monotonic()) / 2))
         except OutboxError:
-            row["sequence"] = sequence = self._instance.take_number(taken)
+            row["sequence"] = sequence = self._instance.assign_sequence(taken)
             # This one goes straight to the database: all before it are in the outbox, as far as they weren't reported.
             self.notices.waits(self._reported_from, sequence - 1)
             self._reported_from = sequence + 1
             raise
 
-    def keep(self, row: Row, patience_s: float) -> None:
+    def enqueue(self, row: Row, lock_timeout_s: float) -> None:
         """Make a numbered record durable. Raises `OutboxError`."""
-        record = _waiting(row)
-        self._append(lambda: record, _patience(patience_s))
+        record = _queued_record(row)
+        self._append(lambda: record, _bounded_lock_timeout_s(lock_timeout_s))
         self.notices.waits(row["sequence"], row["sequence"])
 
-    def _append(self, make: Callable[[], Waiting], patience_s: float) -> None:
-        if not self._used:
-            self._use()
-        self._shared.append_next(make, patience_s)
+    def _append(self, make: Callable[[], QueuedRecord], lock_timeout_s: float) -> None:
+        if not self._is_registered:
+            self._register()
+        self._shared.append_next(make, lock_timeout_s)
         self.taken += 1
         if self._instance.name not in self._shared.instances:
             self._shared.instances.append(self._instance.name)
-        if self.threaded:
-            self._courier.wake(self)
+        if self.uses_worker:
+            self._worker.wake(self)
         else:
-            self._shared.keep(self)
+            self._shared.keep_alive(self)
 
-    def set_aside(self, row: Row, error: RecordError) -> None:
+    def add_dead_letter(self, row: Row, error: RecordError) -> None:
         """Keep a record that the database refuses, with the reason."""
-        record = _waiting(row)
+        record = _queued_record(row)
         for outbox in (self._shared.outbox, self._shared.second):
             with suppress(OutboxError):
-                outbox.set_aside(record, error.sentence)
+                outbox.add_dead_letter(record, error.sentence)
                 break
-        self.notices.on_set_aside(record, error)
+        self.notices.on_dead_letter(record, error)
         self.wake()
 
     # --- delivering ---
 
     def wake(self) -> None:
         """The database answers, or an earlier process left records: deliver what waits."""
-        if self.threaded:
-            self._use()
-            self._courier.wake(self, now=True)
+        if self.uses_worker:
+            self._register()
+            self._worker.wake(self, now=True)
 
     def catch_up(self, deadline: float, limit: int) -> bool:
         """Deliver one batch in the caller's own time; whether more waits. Raises nothing."""
@@ -182,13 +182,13 @@ class Journal:
             time.sleep(pause)
         left = self._left(newest)
         if more is None and left and self._delivery:
-            self._report_all_waiting(time.monotonic() + _LAST_TRY_S)
+            self._report_all_queued(time.monotonic() + _LAST_TRY_S)
         return left
 
-    def _report_all_waiting(self, deadline: float) -> None:
+    def _report_all_queued(self, deadline: float) -> None:
         with suppress(DatabaseError):
             for outbox in self._outboxes():
-                self._report_waiting(self._drainer(outbox), deadline, 0.0)
+                self._report_queued(self._drainer(outbox), deadline, 0.0)
 
     def _newest(self) -> float:
         """What tells the records that wait now from those to come; a clock may jump, and so isn't asked."""
@@ -210,15 +210,15 @@ class Journal:
         except OutboxError:
             return False
 
-    def depth(self) -> Depth:
+    def depth(self) -> OutboxDepth:
         """How much waits; nothing is known, and so nothing counted, where the outbox can't be read."""
         found = []
         for outbox in self._outboxes():
             with suppress(OutboxError):
                 found.append(outbox.depth())
         oldest = [depth.oldest_at for depth in found if depth.oldest_at is not None]
-        return Depth(
-            sum(depth.waiting for depth in found), sum(depth.set_aside for depth in found), min(oldest, default=None)
+        return OutboxDepth(
+            sum(depth.waiting for depth in found), sum(depth.dead_letters for depth in found), min(oldest, default=None)
         )
 
     def deliver(self, deadline: float) -> bool | None:
@@ -227,9 +227,9 @@ class Journal:
         self._budgets.look()
         return more
 
-    def on_trouble(self, error: Exception, lasting_s: float) -> None:
+    def on_delivery_failure(self, error: Exception, lasting_s: float) -> None:
         """The thread couldn't deliver."""
-        self.notices.on_trouble(error, lasting_s)
+        self.notices.on_delivery_failure(error, lasting_s)
 
     @property
     def retry_in_s(self) -> float | None:
@@ -237,7 +237,7 @@ class Journal:
         times = [time_s for one in list(self._drainers.values()) if (time_s := one.held.retry_in_s()) is not None]
         return min(times, default=None)
 
-    def retry_is_due(self) -> bool:
+    def is_retry_due(self) -> bool:
         """Whether a call of ours should retry records that wait for a correction of the table."""
         return self.retry_in_s == 0
 
@@ -255,26 +255,26 @@ class Journal:
                     failed, left = error, True
                 answered = answered or drainer.answers > before
                 if left is None:
-                    self._report_waiting(drainer, deadline, _BUSY_LONG_S)
+                    self._report_queued(drainer, deadline, _BUSY_LONG_S)
                 else:
                     self._busy_since.pop(outbox, None)
                 more = left if more is False else more
             if more is False and self.retry_in_s is None:
-                self._emptied(shared)
+                self._on_empty(shared)
         if answered:  # a round without anything to do says nothing about the database
-            self._breaker.closes()
+            self._breaker.record_success()
             self._budgets.delivered()
         if failed is not None:
             raise failed.copy()
         return more
 
-    def _emptied(self, shared: SharedOutbox) -> None:
-        shared.emptied()
+    def _on_empty(self, shared: SharedOutbox) -> None:
+        shared.on_empty()
         if shared is not self._shared and shared in self._sources:
             self._sources.remove(shared)  # what was queued without an address is delivered
-            shared.release(self)
+            shared.unregister(self)
 
-    def _report_waiting(self, drainer: Drainer, deadline: float, after_s: float) -> None:
+    def _report_queued(self, drainer: Drainer, deadline: float, after_s: float) -> None:
         """Tell the ledger now and then what waits for another process that has held the lock for so long."""
         now = time.monotonic()
         busy_s = now - self._busy_since.setdefault(drainer.outbox, now)
@@ -283,7 +283,7 @@ class Journal:
         self._told_waiting_at = now
         with suppress(OutboxError):
             if not drainer.outbox.empty():
-                drainer.tell_waiting(deadline)
+                drainer.report_queued(deadline)
                 if holder := drainer.outbox.drain_lock.holder():
                     warn_once(f"Records in {drainer.outbox.path} wait for {holder}, which holds the lock for delivery.")
 
@@ -300,17 +300,17 @@ class Journal:
 
     def close(self, alerts_timeout_s: float) -> None:
         """End the thread and close the files, unless others use them; both begin again when a record waits."""
-        if self.threaded:
+        if self.uses_worker:
             self._budgets.look(ending=True)
         self.notices.alerts.wait(alerts_timeout_s)
-        self._used = False
+        self._is_registered = False
         for shared in self._sources:
-            shared.release(self)
+            shared.unregister(self)
 
 
-def _patience(seconds: float) -> float:
-    return max(_SHORTEST_PATIENCE_S, min(_LONGEST_PATIENCE_S, seconds))
+def _bounded_lock_timeout_s(seconds: float) -> float:
+    return max(_MIN_LOCK_TIMEOUT_S, min(_MAX_LOCK_TIMEOUT_S, seconds))
 
 
-def _waiting(row: Row) -> Waiting:
-    return Waiting(str(row["id"]), str(row["instance_id"]), row["sequence"], compact_document(row))
+def _queued_record(row: Row) -> QueuedRecord:
+    return QueuedRecord(str(row["id"]), str(row["instance_id"]), row["sequence"], compact_document(row))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tracker.recording.outbox.store import Waiting
+from tracker.recording.outbox.store import QueuedRecord
 
 _LEAF, _INTERIOR = 0x0A, 0x02
 _SMALLEST_PAGE, _USUAL_PAGE, _LARGEST_PAGE = 512, 4096, 65_536
@@ -23,21 +23,21 @@ _MOST_PAGES_OF_A_ROW = 100_000
 _SIZES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}
 
 
-_Row = tuple[Waiting, str | None]
+_Row = tuple[QueuedRecord, str | None]
 
 
 class Salvaged(NamedTuple):
     """What could be read: the records that waited, and those that the database had refused, with their reasons."""
 
-    waiting: list[Waiting]
-    refused: list[tuple[Waiting, str]]
+    waiting: list[QueuedRecord]
+    dead_letters: list[tuple[QueuedRecord, str]]
 
 
 def salvage(path: Path) -> Salvaged:
     """Read what can be read. Raises `OSError`."""
     pages = _Pages(path)
-    waiting: dict[tuple[str, str, int], Waiting] = {}
-    refused: dict[tuple[str, str, int], tuple[Waiting, str]] = {}
+    waiting: dict[tuple[str, str, int], QueuedRecord] = {}
+    refused: dict[tuple[str, str, int], tuple[QueuedRecord, str]] = {}
     for record, reason in pages.rows():
         if reason is None:
             waiting[record.key] = record
@@ -185,4 +185,4 @@ def _checked(values: list[object]) -> _Row | None:
     if not isinstance(document, str) or not isinstance(json.loads(document), dict):
         return None
     reason = str(values[-1]) if len(values) == _SET_ASIDE_COLUMNS else None
-    return Waiting(id_, instance, sequence, document), reason
+    return QueuedRecord(id_, instance, sequence, document), reason

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import OutboxError
-from tracker.recording.outbox.paths import exists, second_file
-from tracker.recording.outbox.store import Outbox, Waiting
-from tracker.recording.outbox.worker import Courier
+from tracker.recording.outbox.paths import exists, fallback_file
+from tracker.recording.outbox.store import Outbox, QueuedRecord
+from tracker.recording.outbox.worker import DeliveryWorker
 from tracker.recording.record_log import warn_once
 
 if TYPE_CHECKING:
-    from tracker.recording.outbox.queue import Journal
+    from tracker.recording.outbox.queue import OutboxQueue
 
 # What keeps a file from being written although the disk is fine.
 _BUSY = {"outbox_busy", "outbox_inherited"}
 _BUSY_AGAIN_S = 1.0
-_SECOND_PATIENCE_S = 0.2
-_AGAIN_PATIENCE_S = 0.05
+_FALLBACK_LOCK_TIMEOUT_S = 0.2
+_BUSY_LOCK_TIMEOUT_S = 0.05
 # A record's delivery is "background" if one of these processes' numbers recorded it; more are hardly alive at once.
 _MOST_INSTANCES = 200
 
@@ -36,63 +36,63 @@ class SharedOutbox:
 
     def __init__(self, path: Path, max_mb: int) -> None:
         self.outbox = Outbox(path, max_mb, self._on_damage)
-        self.second = Outbox(second_file(path), max_mb, self._on_damage)
-        self.courier = Courier()
+        self.second = Outbox(fallback_file(path), max_mb, self._on_damage)
+        self.worker = DeliveryWorker()
         self.instances: deque[str] = deque(maxlen=_MOST_INSTANCES)
-        self._users: weakref.WeakSet[Journal] = weakref.WeakSet()
-        self._keeper: Journal | None = None
+        self._users: weakref.WeakSet[OutboxQueue] = weakref.WeakSet()
+        self._kept_alive: OutboxQueue | None = None
         self._busy_until = float("-inf")
 
     def files(self) -> list[Outbox]:
         """The outbox and, where there is one, its second file."""
         return [self.outbox, self.second] if exists(self.second.path) else [self.outbox]
 
-    def append_next(self, make: Callable[[], Waiting], patience_s: float) -> None:
+    def append_next(self, make: Callable[[], QueuedRecord], lock_timeout_s: float) -> None:
         """Make the record durable that `make` gives. Raises `OutboxError`."""
         if time.monotonic() < self._busy_until:
-            self.second.append_next(make, min(patience_s, _SECOND_PATIENCE_S))
+            self.second.append_next(make, min(lock_timeout_s, _FALLBACK_LOCK_TIMEOUT_S))
             return
         was_busy = self._busy_until > float("-inf")
         try:
-            self.outbox.append_next(make, min(patience_s, _AGAIN_PATIENCE_S) if was_busy else patience_s)
+            self.outbox.append_next(make, min(lock_timeout_s, _BUSY_LOCK_TIMEOUT_S) if was_busy else lock_timeout_s)
             self._busy_until = float("-inf")
         except OutboxError as error:
             if error.code not in _BUSY:
                 raise
             self._busy_until = time.monotonic() + _BUSY_AGAIN_S
-            self.second.append_next(make, min(patience_s, _SECOND_PATIENCE_S))
+            self.second.append_next(make, min(lock_timeout_s, _FALLBACK_LOCK_TIMEOUT_S))
             warn_once(f"{error} Records go into {self.second.path} meanwhile, and are delivered from there.")
 
-    def use(self, journal: Journal) -> None:
+    def register(self, queue: OutboxQueue) -> None:
         """Count a user, until it is released or gone."""
-        self._users.add(journal)
+        self._users.add(queue)
         _outboxes.setdefault(self.outbox.path, self)
 
-    def keep(self, journal: Journal) -> None:
+    def keep_alive(self, queue: OutboxQueue) -> None:
         """Refer to a user whose records wait and that has no thread: one of them delivers them all at the end."""
-        self._keeper = journal
+        self._kept_alive = queue
 
-    def emptied(self) -> None:
+    def on_empty(self) -> None:
         """Nothing waits any more."""
-        self._keeper = None
+        self._kept_alive = None
 
-    def release(self, journal: Journal) -> None:
+    def unregister(self, queue: OutboxQueue) -> None:
         """A user ends; the file is closed and the thread ended with the last one."""
-        self.courier.forget(journal)
-        self._users.discard(journal)
-        if self._keeper is journal:
-            self._keeper = None
+        self.worker.remove(queue)
+        self._users.discard(queue)
+        if self._kept_alive is queue:
+            self._kept_alive = None
         others = list(self._users)
         if not others:
-            self.courier.stop()
+            self.worker.stop()
             for outbox in self.files():
                 outbox.close()
             if _outboxes.get(self.outbox.path) is self:
                 _outboxes.pop(self.outbox.path, None)
             return
         for other in others:  # what it left is theirs to deliver
-            if other.key == journal.key and other.threaded:
-                self.courier.wake(other)
+            if other.key == queue.key and other.uses_worker:
+                self.worker.wake(other)
                 return
 
     def _on_damage(self, aside: Any) -> None:
@@ -127,6 +127,6 @@ def after_fork() -> None:
     for outbox in _all_files():
         outbox.after_fork()
     for shared in tuple(_outboxes.values()):
-        shared.courier.reset()
+        shared.worker.reset()
         shared.instances.clear()
-        shared._keeper = None  # noqa: SLF001  the module's own class
+        shared._kept_alive = None  # noqa: SLF001  the module's own class

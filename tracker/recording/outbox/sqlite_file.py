@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from tracker.errors import OutboxError
 from tracker.recording.outbox import drain_lock
-from tracker.recording.outbox.drain_lock import DrainLock, Turn
+from tracker.recording.outbox.drain_lock import DrainLease, DrainLock
 from tracker.recording.outbox.file_lock import FileLocks
 from tracker.recording.outbox.paths import DAMAGED, exists, make_directory
 from tracker.threads import CallLock, call_deadline, fork_guard
@@ -48,8 +48,8 @@ TABLES = {"records", "set_aside", "notes"}
 _ANYTHING = "EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM set_aside) OR EXISTS (SELECT 1 FROM notes)"
 # SQLite's primary result codes. A message could change, these can't.
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
-PATIENCE_S = 1.0
-_SHORTEST_PATIENCE_S = 0.02
+LOCK_TIMEOUT_S = 1.0
+_MIN_LOCK_TIMEOUT_S = 0.02
 # Free pages go back to the disk in steps, so that nobody waits long for the lock; some are kept for what comes next.
 _KEPT_PAGES, _STEP_PAGES = 256, 512
 _WAL_BYTES = 4_000_000
@@ -79,18 +79,18 @@ class OutboxFile:
         self.lock = CallLock()
         self._database: sqlite3.Connection | None = None
         self._inode = 0
-        self._patience_s = PATIENCE_S
+        self._patience_s = LOCK_TIMEOUT_S
 
     @contextmanager
-    def drainer(self) -> Iterator[Turn | None]:
-        """The turn of the one that may drain the file now; None when another process or thread has it."""
+    def hold_drain_lock(self) -> Iterator[DrainLease | None]:
+        """The lease of the one that may drain the file now; None when another process or thread has it."""
         self.do(lambda _: None)  # a lock file says that an outbox was here
-        with self.drain_lock.hold() as turn:
-            yield turn
+        with self.drain_lock.hold() as lease:
+            yield lease
 
     def close(self) -> None:
         """Close the file, unless a call is inside; it is opened again when it is used."""
-        if not self.lock.acquire(PATIENCE_S):
+        if not self.lock.acquire(LOCK_TIMEOUT_S):
             return
         try:
             self._close()
@@ -125,17 +125,17 @@ class OutboxFile:
 
     # --- doing something with it ---
 
-    def do(self, work: Callable[[sqlite3.Connection], T], patience_s: float = PATIENCE_S) -> T:
+    def do(self, work: Callable[[sqlite3.Connection], T], lock_timeout_s: float = LOCK_TIMEOUT_S) -> T:
         """Do something with the open file. A call inside another one of the same thread finds it busy."""
         if sqlite3 is None:
             raise OutboxError("outbox_unavailable", "This Python has no sqlite3, which the outbox needs. Install it.")
-        patience_s = call_deadline.bounded_wait_s(patience_s, _SHORTEST_PATIENCE_S)
-        end = time.monotonic() + patience_s
+        lock_timeout_s = call_deadline.bounded_wait_s(lock_timeout_s, _MIN_LOCK_TIMEOUT_S)
+        end = time.monotonic() + lock_timeout_s
         lock = self.lock
         try:
             with fork_guard.file:
                 # Never waited for by a signal handler or a finalizer: SQLite may be in the middle of the outer call.
-                if not lock.acquire(patience_s):
+                if not lock.acquire(lock_timeout_s):
                     raise self.busy()
                 if self._database is not None and self._database.in_transaction:
                     self._close()  # a call was interrupted in its transaction, which this rolls back
@@ -148,19 +148,19 @@ class OutboxFile:
         finally:
             lock.release()
 
-    def _do_locked(self, work: Callable[[sqlite3.Connection], T], patience_s: float) -> T:
+    def _do_locked(self, work: Callable[[sqlite3.Connection], T], lock_timeout_s: float) -> T:
         try:
-            return work(self._opened(patience_s))
+            return work(self._opened(lock_timeout_s))
         except sqlite3.Error as error:
             if not _is_damaged(error):
                 raise self._explained(error) from None
         try:
-            self._replace_damaged(patience_s)
-            return work(self._opened(patience_s))
+            self._replace_damaged(lock_timeout_s)
+            return work(self._opened(lock_timeout_s))
         except sqlite3.Error as error:
             raise self._explained(error) from None
 
-    def _opened(self, patience_s: float) -> sqlite3.Connection:
+    def _opened(self, lock_timeout_s: float) -> sqlite3.Connection:
         if self._inherited:
             raise OutboxError(
                 "outbox_inherited",
@@ -170,11 +170,11 @@ class OutboxFile:
         database = self._database
         if database is None or self._moved():
             self._close()
-            self._database = database = self._open(patience_s)
+            self._database = database = self._open(lock_timeout_s)
             self._patience_s = -1.0  # what is left of it was spent on opening
-        rounded_s = round(patience_s, 1)
+        rounded_s = round(lock_timeout_s, 1)
         if rounded_s != self._patience_s:  # changing it is a statement of its own
-            database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
+            database.execute(f"PRAGMA busy_timeout = {int(lock_timeout_s * 1000)}")
             self._patience_s = rounded_s
         return database
 
@@ -187,12 +187,12 @@ class OutboxFile:
 
     # --- opening ---
 
-    def _open(self, patience_s: float) -> sqlite3.Connection:
+    def _open(self, lock_timeout_s: float) -> sqlite3.Connection:
         make_directory(self.path)
         self._inode = self._there()
-        database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
-            self._begin_in_time(database, patience_s)
+            self._begin_in_time(database, lock_timeout_s)
         except BaseException:
             database.close()
             raise
@@ -207,9 +207,9 @@ class OutboxFile:
                 return self.path.stat().st_ino
         return self.path.stat().st_ino  # a link that leads nowhere
 
-    def _begin_in_time(self, database: sqlite3.Connection, patience_s: float) -> None:
+    def _begin_in_time(self, database: sqlite3.Connection, lock_timeout_s: float) -> None:
         """Two processes that begin one file at once: SQLite tells one to go away, and waits for no change to WAL."""
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + lock_timeout_s
         while True:
             left_s = max(0.0, end - time.monotonic())
             database.execute(f"PRAGMA busy_timeout = {int(left_s * 1000)}")
@@ -286,13 +286,13 @@ class OutboxFile:
 
     # --- a damaged file ---
 
-    def _replace_damaged(self, patience_s: float) -> None:
+    def _replace_damaged(self, lock_timeout_s: float) -> None:
         """Move a damaged file aside, unless another process already did."""
         damaged = self._inode
         self._close()
         if not exists(Path(f"{self.path}.lock")):
             raise self._foreign()
-        with self._locks.hold("repair", patience_s) as held:
+        with self._locks.hold("repair", lock_timeout_s) as held:
             if not held:
                 raise self.busy()
             if not exists(self.path) or self.path.stat().st_ino != damaged:

@@ -21,7 +21,7 @@ _BUSY_S = 0.25
 _LOOK_S = 1.0
 
 
-class Client(Protocol):
+class DeliveryClient(Protocol):
     """Who has records to deliver. Clients with the same key deliver the same records: the last one is enough."""
 
     @property
@@ -39,11 +39,11 @@ class Client(Protocol):
     def deliver(self, deadline: float) -> bool | None:
         """Deliver; True when more waits, False when nothing does, None when another process is at it."""
 
-    def on_trouble(self, error: Exception, lasting_s: float) -> None:
+    def on_delivery_failure(self, error: Exception, lasting_s: float) -> None:
         """Delivery fails, for so long."""
 
 
-class Courier:
+class DeliveryWorker:
     """Lets its clients deliver until nothing waits; an exception is followed by a pause.
 
     A client is referred to while its records wait, and only then. There is no lock: each step is atomic, so that no
@@ -55,28 +55,28 @@ class Courier:
 
     def reset(self) -> None:
         """Begin anew, also in a forked child, where the thread is gone."""
-        self._clients: dict[object, Client] = {}
-        self._later: dict[object, tuple[Client, float]] = {}
+        self._clients: dict[object, DeliveryClient] = {}
+        self._later: dict[object, tuple[DeliveryClient, float]] = {}
         self._wake_event = AutoResetEvent()
         self._thread = OnDemandThread(self._run, "tracker-delivery")
-        self._hurry = False
+        self._skip_wait = False
         self._stopping = False
         self._failing_since: float | None = None
         self._pause_s = 0.0
 
-    def wake(self, client: Client, *, now: bool = False) -> None:
+    def wake(self, client: DeliveryClient, *, now: bool = False) -> None:
         """Something waits; `now` ends a pause."""
         if not now and self._clients.get(client.key) is client and self._thread.is_alive():
             return  # while a client is known the thread looks by itself
         self._stopping = False
         self._clients[client.key] = client
-        self._hurry = self._hurry or now
+        self._skip_wait = self._skip_wait or now
         if not self._thread.is_alive():
             timer.begin()  # while the process ends, when the rest is delivered, it couldn't
             self._thread.ensure_running()  # without a thread what waits lies safe, and the next wake tries again
         self._wake_event.set()
 
-    def forget(self, client: Client) -> None:
+    def remove(self, client: DeliveryClient) -> None:
         """This one delivers nothing more."""
         if self._clients.get(client.key) is client:
             self._clients.pop(client.key, None)
@@ -91,16 +91,16 @@ class Courier:
 
     def _run(self) -> None:
         try:
-            while self._asleep() and self._thread.is_current():
+            while self._wait_for_work() and self._thread.is_current():
                 self._wait(GATHER_S)
-                while self._due() and not self._stopping and self._once():
+                while self._due() and not self._stopping and self._run_round():
                     pass
         finally:
             self._thread.mark_stopped()
             if (self._clients or self._later) and not self._stopping:  # a record came in the meantime
                 self._thread.ensure_running()
 
-    def _asleep(self) -> bool:
+    def _wait_for_work(self) -> bool:
         """Wait for something to do; False when there was nothing for a while, or nothing is to be done any more."""
         end = time.monotonic() + _LINGER_S
         while not self._due() and not self._stopping and (self._later or time.monotonic() < end):
@@ -116,7 +116,7 @@ class Courier:
                 self._clients.setdefault(key, client)
         return bool(self._clients)
 
-    def _once(self) -> bool:
+    def _run_round(self) -> bool:
         """One round of each client; whether another is needed."""
         busy = False
         errors: list[Exception] = []
@@ -126,7 +126,7 @@ class Courier:
                 more = client.deliver(time.monotonic() + client.round_s)
             except Exception as error:  # noqa: BLE001  the thread must outlive whatever happens
                 self._clients.setdefault(key, client)
-                self._on_trouble(client, error)
+                self._on_delivery_failure(client, error)
                 errors.append(error)
                 continue
             busy = busy or more is None
@@ -145,14 +145,14 @@ class Courier:
             self._wait(_BUSY_S)  # another process is at it; afterwards we look ourselves
         return True
 
-    def _on_trouble(self, client: Client, error: Exception) -> None:
+    def _on_delivery_failure(self, client: DeliveryClient, error: Exception) -> None:
         now = time.monotonic()
         self._failing_since = now if self._failing_since is None else self._failing_since
         with suppress(Exception):  # a handler of the host's own log may raise anything
-            client.on_trouble(error, now - self._failing_since)
+            client.on_delivery_failure(error, now - self._failing_since)
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while not self._hurry and not self._stopping and (left_s := end - time.monotonic()) > 0:
+        while not self._skip_wait and not self._stopping and (left_s := end - time.monotonic()) > 0:
             self._wake_event.wait(left_s)
-        self._hurry = False
+        self._skip_wait = False
