@@ -1,4 +1,4 @@
-"""The state of this process's background tasks: when each last ran, whether it worked, and why it failed."""
+"""Runs this process's background tasks and keeps their status: last run, last success, and last error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOG_AGAIN_S = 3600.0
 
 
 class TaskRunner:
-    """Runs tasks so that an exception ends one run and never the task, and keeps what became of the runs."""
+    """Runs tasks so that an exception ends one run and never the task, and keeps the status of each task."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class TaskRunner:
         self._logged_at_s: dict[tuple[str, str], float] = {}
 
     def run(self, name: str, work: Callable[[], object]) -> None:
-        """Run a task once and keep its outcome; an exception is logged, see `record_failure`."""
+        """Run a task once and keep its status; an exception is logged, see `record_failure`."""
         try:
             work()
         except Exception as error:  # noqa: BLE001  the next run may work, and other tasks don't depend on this one
@@ -36,16 +36,16 @@ class TaskRunner:
             self.record_success(name)
 
     def record_success(self, name: str) -> None:
-        """Keep the success of a task that runs in its own thread."""
+        """Store a successful run of a task that runs in its own thread."""
         self._update(name, failures_in_a_row=0, error=None, last_success_at=_now())
 
     def record_failure(self, name: str, error: Exception) -> None:
-        """Keep the failure of a task that runs in its own thread, and log it at most once an hour for each kind.
+        """Store a failed run of a task that runs in its own thread, and log it at most once an hour for each type.
 
-        A `TrackerError` is logged as its sentence, any other exception with its traceback.
+        A `TrackerError` is logged as its message, any other exception with its traceback.
         """
         kind = type(error).__name__
-        # Only sentences of our own are known to contain no data of users.
+        # Only the messages of this library are known to contain no data of users.
         text = mask(str(error)) if isinstance(error, TrackerError) else kind
         with self._lock:
             failures = self._states.get(name, {}).get("failures_in_a_row", 0) + 1
@@ -63,7 +63,7 @@ class TaskRunner:
             self._states[name] = {**state, **changes, "last_run_at": _now()}
 
     def states(self) -> list[Mapping[str, Any]]:
-        """The tasks by name, as the debug report has them."""
+        """The status of all tasks, sorted by name, as the debug report shows it."""
         with self._lock:
             return [
                 {
@@ -89,4 +89,4 @@ def _now() -> str:
 
 
 background_tasks = TaskRunner()
-"""Those of this process."""
+"""The background tasks of this process."""

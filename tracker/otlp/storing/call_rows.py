@@ -78,7 +78,7 @@ def _completed(call_id: str, rows: Sequence[tuple[Observation, Row]], stored: Ro
 
 def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> list[str]:
     """Insert rows; the reasons of those that were refused."""
-    writer = BatchWriter(connection, table.schema, step=savepoint)
+    writer = BatchWriter(connection, table.schema, context=savepoint)
     refused = [reason for row in rows for _, reason in writer.add(row, row["id"])]
     return refused + [reason for _, reason in writer.flush()]
 
