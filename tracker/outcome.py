@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from tracker.immutable import Frozen
+from tracker.immutable import Immutable
 
 Status = Literal["recorded", "duplicate", "queued", "failed"]
 
 
-class Outcome(Frozen):
+class Outcome(Immutable):
     """The answer to `record`.
 
     *recorded*: committed in Postgres. *duplicate*: a row with that id was there already. *queued*: durable in the

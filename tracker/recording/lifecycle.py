@@ -44,7 +44,7 @@ def tell_end(instance: Instance, delivery: Delivery | None, journal: Callable[[]
     line = entry("closed", instance.place, 1, last)
 
     def write(connection: Any, target: Any) -> None:
-        if target.takes_notes:
+        if target.can_write_ledger:
             write_entries(connection, target, [line])
 
     told = False

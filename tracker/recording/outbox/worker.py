@@ -72,7 +72,7 @@ class Courier:
         self._clients[client.key] = client
         self._hurry = self._hurry or now
         if not self._thread.is_alive():
-            timer.begin()  # while the process ends, when the rest is delivered, it couldn't
+            timer.ensure_thread()  # while the process ends, when the rest is delivered, it couldn't
             self._thread.ensure()  # without a thread what waits lies safe, and the next wake tries again
         self._bell.ring()
 
