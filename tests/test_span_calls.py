@@ -667,7 +667,7 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
     from tracker.maintenance import delete_test_records, sample_data
     from tracker.otlp.storing import retrieved_responses, span_store
     from tracker.prices import reprice
-    from tracker.prices.price_catalog import PriceBook
+    from tracker.prices.price_catalog import PriceCatalog
     from tracker.prices.unpriced_calls import scope_since
 
     recorder.record(recorded(is_test=True, input_tokens=7))
@@ -687,9 +687,11 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
                 late_rows.compare(connection, None)
                 span_store.Forgetting().run(connection, None)
                 catch_up(connection, reader.table())
-                reprice.fill(connection, None, PriceBook({}), scope_since(datetime.now(UTC) - timedelta(days=1)))
+                reprice.price_unpriced_calls(
+                    connection, None, PriceCatalog({}), scope_since(datetime.now(UTC) - timedelta(days=1))
+                )
                 retrieved_responses.remove_since(connection, None, 0.0)
-                budgets.states(connection, None)
+                budgets.evaluate_budgets(connection, None)
                 assert list(verify(connection, reader.table())) == []
                 sample_data.add(connection, None, days=1)
             delete_test_records.remove_tests(reader)

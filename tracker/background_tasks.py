@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tracker.errors import TrackerError
-from tracker.redaction import mask
+from tracker.redaction import redact
 
 log = logging.getLogger("tracker.dashboard")
 # A task that fails each minute is logged once an hour.
@@ -46,7 +46,7 @@ class TaskRunner:
         """
         kind = type(error).__name__
         # Only the messages of this library are known to contain no data of users.
-        text = mask(str(error)) if isinstance(error, TrackerError) else kind
+        text = redact(str(error)) if isinstance(error, TrackerError) else kind
         with self._lock:
             failures = self._states.get(name, {}).get("failures_in_a_row", 0) + 1
             last_s = self._logged_at_s.get((name, kind))
@@ -79,7 +79,7 @@ class TaskRunner:
 
 def _log_failure(name: str, error: Exception) -> None:
     if isinstance(error, TrackerError):
-        log.warning("The background task %s failed; it runs again later. %s", name, mask(str(error)))
+        log.warning("The background task %s failed; it runs again later. %s", name, redact(str(error)))
     else:
         log.error("The background task %s failed; it runs again later.", name, exc_info=error)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from tracker.immutable import Frozen
+from tracker.immutable import Immutable
 
 Status = Literal["recorded", "duplicate", "queued", "failed"]
 
 
-class Outcome(Frozen):
+class Outcome(Immutable):
     """The result of `record`.
 
     *recorded*: committed in Postgres. *duplicate*: a row with that id exists already. *queued*: durable in the local

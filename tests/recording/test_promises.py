@@ -441,6 +441,6 @@ def test_an_action_that_raises_ends_nobody_elses_deadline():
     def broken() -> None:
         raise RuntimeError("broken")
 
-    assert timer.at(time.monotonic(), broken)
-    assert timer.at(time.monotonic() + 0.01, lambda: done.append(1))
+    assert timer.schedule(time.monotonic(), broken)
+    assert timer.schedule(time.monotonic() + 0.01, lambda: done.append(1))
     eventually(lambda: done)

@@ -21,6 +21,7 @@ from tracker.providers.consistency import (
 from tracker.providers.responses import Answer, AnswerReader
 from tracker.providers.schemas.schema_table import SHAPES, Shape, rule
 from tracker.providers.to_usage import usage_of
+from tracker.usage import TOKEN_COLUMNS
 
 # What only Perplexity states: its total leaves these out.
 BESIDE_THE_TOTAL = {"citation_tokens"}
@@ -117,15 +118,7 @@ def test_whatever_a_usage_object_holds_gives_a_row_and_no_silently_wrong_number(
 
 
 ANY_COUNTS = st.dictionaries(
-    st.sampled_from(
-        [
-            "input_tokens",
-            "output_tokens",
-            "cache_read_input_tokens",
-            "cache_write_input_tokens",
-            "reasoning_output_tokens",
-        ]
-    ),
+    st.sampled_from(TOKEN_COLUMNS),
     st.integers(min_value=-10, max_value=2**33) | ODD,
 )
 

@@ -172,7 +172,7 @@ class ConnectionPool:
         self._wake_one()
         if self._reap_at < now:
             self._reap_at = now + self.policy.idle_timeout_s
-            timer.at(self._reap_at, self._reap)
+            timer.schedule(self._reap_at, self._reap)
 
     def discard(self, lease: Lease) -> None:
         """Close a connection that may be in the middle of something."""
@@ -197,7 +197,7 @@ class ConnectionPool:
             self._idle[:] = kept
         if kept:
             self._reap_at = min(lease.idle_since for lease in kept) + self.policy.idle_timeout_s
-            timer.at(self._reap_at, self._reap)
+            timer.schedule(self._reap_at, self._reap)
 
     def close(self) -> None:
         """Close the idle connections; those on loan are closed by age. The pool opens again when it is used."""

@@ -41,16 +41,16 @@ class Timer:
         self._wakes_at = float("inf")
         self._thread = threads.OnDemandThread(self._run, "tracker-timer")
 
-    def begin(self) -> bool:
+    def ensure_thread(self) -> bool:
         """See to it that the thread is there; False when none can be had."""
         return self._thread.ensure_running()
 
-    def at(self, when: float, action: Callable[[], None]) -> bool:
+    def schedule(self, when: float, action: Callable[[], None]) -> bool:
         """Run `action` at `when`; False when nobody will, since no thread can be had.
 
         It can't be taken back: an action looks itself whether it is still wanted.
         """
-        if not self.begin():
+        if not self.ensure_thread():
             return False
         heapq.heappush(self._tasks, (when, next(self._numbers), action))
         if when < self._wakes_at:
@@ -119,7 +119,7 @@ class Deadline:
             if (still_there := look()) is not None:
                 still_there()
 
-        scheduled = timer.at(when, act)
+        scheduled = timer.schedule(when, act)
         if not scheduled:
             self._scheduled_for = float("inf")
         return scheduled

@@ -14,7 +14,7 @@ from tracker.importing.cell_parsers import NULL, Cells, written
 from tracker.importing.column_mapping import PLACE, REQUIRED, CsvPlan
 from tracker.importing.content_ids import ContentIds
 from tracker.importing.decimal_marks import DecimalMark
-from tracker.usage import DEFAULTS, TOKENS, completed, misfits
+from tracker.usage import DEFAULTS, TOKEN_COLUMNS, complete_row, invalid_row_indices
 
 BLOCK_ROWS = 10_000
 BLOCK_CHARACTERS = 4_000_000
@@ -128,7 +128,7 @@ class Reading:
         row = self._fresh.copy()
         for name, (place, known) in self._cells.items():
             row[name] = known.value(cells[place])
-        return completed(row)
+        return complete_row(row)
 
     def _rejected(self, block: Block, place: int) -> Reject:
         line, cells = block.origin(place)
@@ -146,7 +146,7 @@ class Reading:
         return wrong
 
     def _unfitting(self, block: Block) -> set[int]:
-        return misfits([self._values(block, name) for name in TOKENS])
+        return invalid_row_indices([self._values(block, name) for name in (*TOKEN_COLUMNS, "total_tokens")])
 
     def _values(self, block: Block, name: str) -> Sequence[Any]:
         if name not in self._cells:
@@ -179,7 +179,7 @@ class Reading:
         return Calls(columns, {name: constants[name] for name in varying}, moments, block, self.row)
 
     def _following(self, block: Block, texts_of: Callable[[str], Sequence[str]]) -> dict[str, Sequence[str]]:
-        """The columns that follow from others, as `completed` finds them for one row."""
+        """The columns that follow from others, as `complete_row` finds them for one row."""
         found: dict[str, Sequence[str]] = {}
         if NULL in (totals := texts_of("total_tokens")):
             sums = map(add, self._values(block, "input_tokens"), self._values(block, "output_tokens"))

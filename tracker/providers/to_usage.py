@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.providers.responses import Answer
 from tracker.providers.schemas.schema_table import hosted_by, model_from_resource
-from tracker.redaction import mask
+from tracker.redaction import redact
 from tracker.usage import TokenUsage
 
 # What a caller may say of a call; its counts are the answer's.
@@ -76,4 +76,4 @@ def failure_text(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  somebody else's __str__
         text = ""
     name = type(error).__name__
-    return mask(f"{name}: {text}" if text else name)[:_LONGEST_FAILURE]
+    return redact(f"{name}: {text}" if text else name)[:_LONGEST_FAILURE]

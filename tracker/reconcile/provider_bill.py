@@ -40,7 +40,7 @@ def model_key(name: str) -> str:
 class Bill:
     """Sums by day and model key; `names` is how the bill calls each. `figures` are those that it has."""
 
-    figures: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     sums: dict[Key, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Decimal)))
     names: dict[str, str] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
@@ -60,7 +60,9 @@ def rules(profile: Profile) -> dict[str, Rule]:
     return {column: rule for column, rule in found.items() if column in COLUMNS}
 
 
-def read(file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: frozenset[str] = frozenset()) -> Bill:
+def read_bill(
+    file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: frozenset[str] = frozenset()
+) -> Bill:
     """Add a bill up. `aliases` maps model keys of theirs to ours; the columns in `asked` must be there.
 
     Raises `SettingError` for a file that doesn't fit.
@@ -82,7 +84,7 @@ def read(file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: f
         except UsageError as error:
             bill.rejected.append((found.line, str(error)))
     _check(mapping, there, asked, profile)
-    bill.figures = tuple(figure for figure in figures if any(figure in sums for sums in bill.sums.values()))
+    bill.measures = tuple(figure for figure in figures if any(figure in sums for sums in bill.sums.values()))
     if len(days := bill.days) > 1 and (days[-1] - days[0]).days >= MOST_DAYS:
         raise SettingError(f"The bill reaches from {days[0]} to {days[-1]}; at most {MOST_DAYS} days are compared.")
     return bill
@@ -111,13 +113,13 @@ def _add(
         if str(pick(values, name) or "").strip().lower() not in wanted:
             return
     texts = {column: rule.text(values, column) for column, rule in mapping.items()}
-    if not any(texts[figure] for figure in bill.figures):
+    if not any(texts[figure] for figure in bill.measures):
         return  # a day without use
     name = texts.get("model", "")
     key = model_key(name)
     key = aliases.get(key, key)
     bill.names.setdefault(key, name)
-    numbers = {figure: _number(figure, texts[figure]) for figure in bill.figures if texts[figure]}
+    numbers = {figure: _number(figure, texts[figure]) for figure in bill.measures if texts[figure]}
     sums = bill.sums[_day(texts["day"], profile.timezone), key]
     for figure, number in numbers.items():
         sums[figure] += number
@@ -139,4 +141,4 @@ def _day(text: str, zone: str) -> date:
         moment = parse_time(text, zone)
     except ValueError:
         raise UsageError(f"day holds {text[:60]!r}, which is no day such as 2026-09-01") from None
-    return moment.astimezone(settings.zone(zone)).date()
+    return moment.astimezone(settings.load_time_zone(zone)).date()

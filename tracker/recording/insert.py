@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tracker import settings
 from tracker.database.connect import Connection, execute
-from tracker.database.failures import RECORD_CLASSES, Blame, explain_statement
+from tracker.database.failures import RECORD_CLASSES, ErrorObject, explain_statement
 from tracker.database.schema import COLUMNS, Table, quote, read_table
 from tracker.errors import DatabaseError, RecordError
 
@@ -36,7 +36,7 @@ _FILLED_ON_DELIVERY = {"connection_ms", "retry_count", "delivery"}
 class Target(NamedTuple):
     """The table as an insert sees it; learnt once a process, since it costs a round trip.
 
-    `takes_notes` says whether this role may write into the ledger and the table of alerts; `defaulted` are the
+    `can_write_ledger` says whether this role may write into the ledger and the table of alerts; `defaulted` are the
     columns that take no NULL, so that an insert without a value must leave them out; `durably` goes before an insert
     where the server confirms a commit before it is on its disk.
     """
@@ -44,7 +44,7 @@ class Target(NamedTuple):
     schema: str
     zone: str | None = None
     omitted: frozenset[str] = frozenset()
-    takes_notes: bool = False
+    can_write_ledger: bool = False
     defaulted: frozenset[str] = frozenset()
     limits: tuple[tuple[str, int], ...] = ()
     durably: str = ""
@@ -55,7 +55,7 @@ class Target(NamedTuple):
             table.schema,
             table.created_at_zone,
             frozenset(table.generated),
-            table.takes_notes,
+            table.can_write_ledger,
             frozenset(table.defaulted),
             table.limits,
             _DURABLY if table.synchronous_commit == "off" else "",
@@ -115,7 +115,7 @@ def _with_column(error: RecordError, target: Target, row: Row) -> DatabaseError:
     for name, limit in target.limits:
         value = row.get(name)
         if value is not None and (len(value) > limit if _TYPES[name] == "text" else abs(float(value)) >= limit):
-            return explain_statement(error.sqlstate, Blame(column=name))
+            return explain_statement(error.sqlstate, ErrorObject(column=name))
     return error
 
 
@@ -196,7 +196,7 @@ def insert_each(
 
 
 def _refusal(found: Mapping[str, Any], target: Target, row: Row) -> RecordError:
-    blame = Blame(*(found[name] or None for name in ("constraint", "column", "table", "datatype")))
+    blame = ErrorObject(*(found[name] or None for name in ("constraint", "column", "table", "datatype")))
     error = explain_statement(found["sqlstate"], blame)
     assert isinstance(error, RecordError)  # noqa: S101  the statement catches no other class
     named = _with_column(error, target, row)
@@ -332,7 +332,7 @@ def stored_value(name: str, value: Any, zone: str | None) -> Any:
     if name == "created_at":
         # psycopg2 would cast it by the session's zone when the column has none.
         if zone:
-            value = value.astimezone(settings.zone(zone)).replace(tzinfo=None)
+            value = value.astimezone(settings.load_time_zone(zone)).replace(tzinfo=None)
         return value.isoformat()
     if name == "metadata":
         return _encode(value) if value else "{}"

@@ -46,7 +46,7 @@ def report_last_sequence(
     line = entry("closed", instance.place, 1, last)
 
     def write(connection: Any, target: Any) -> None:
-        if target.takes_notes:
+        if target.can_write_ledger:
             write_entries(connection, target, [line])
 
     told = False

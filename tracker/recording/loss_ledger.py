@@ -48,7 +48,7 @@ def write_entries(connection: Connection, target: Target, entries: Sequence[dict
 
 def write_entries_if_allowed(connection: Connection, target: Target, entries: Sequence[dict[str, Any]]) -> None:
     """`write_entries` where this role may do that. Raises `DatabaseError`."""
-    if target.takes_notes:
+    if target.can_write_ledger:
         write_entries(connection, target, entries)
 
 
@@ -68,7 +68,7 @@ def note_duplicates(connection: Connection, target: Target, documents: Iterable[
 
     Raises `DatabaseError`.
     """
-    if not target.takes_notes:
+    if not target.can_write_ledger:
         return
     execute(
         connection,

@@ -23,7 +23,7 @@ from tracker.otlp.reading.genai_attributes import BROKEN_OFF, ERROR_MESSAGE, ERR
 from tracker.otlp.reading.span_role import Role, is_like_a_call, operation_of, role_of
 from tracker.otlp.reading.span_usage import read_usage, reread_attributes
 from tracker.providers.responses import Answer
-from tracker.redaction import mask
+from tracker.redaction import redact
 from tracker.usage import TokenUsage
 
 __all__ = ["SpanReading", "SpanRecord", "read_span", "reread_attributes"]
@@ -167,7 +167,7 @@ def _error_message(span: Span, usage: Answer) -> str:
     # Many messages begin with the type themselves, with or without its module.
     if len(words) == 2 and line.startswith((kind, kind.rpartition(".")[2])):
         words = [line]
-    return mask(": ".join(words))[:_MAX_ERROR_CHARS]
+    return redact(": ".join(words))[:_MAX_ERROR_CHARS]
 
 
 def _duration_ms(span: Span) -> int | None:

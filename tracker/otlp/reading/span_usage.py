@@ -17,10 +17,11 @@ from tracker.otlp.reading.span_role import Role
 from tracker.providers.consistency import Reread
 from tracker.providers.frameworks.langfuse_usage import read_langfuse_usage
 from tracker.providers.responses import Answer
+from tracker.usage import TOKEN_COLUMNS
 
 _LANGFUSE = "langfuse.observation.usage_details"
 _MLFLOW = "mlflow.chat.tokenUsage"
-_PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
+_PARTS = TOKEN_COLUMNS[2:]
 # A tier that has the list price is not recorded.
 _LIST_PRICE_TIERS = frozenset({"standard", "default", "auto"})
 # OpenLIT's LiteLLM instrumentation writes the system fingerprint of the response as its tier.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tracker.providers.model_names import model_base, same_model_name
+from tracker.usage import TOKEN_COLUMNS
 
 # A recorder rounds its duration to milliseconds.
 _TOLERANCE_S = 0.005
@@ -17,14 +18,6 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re
 # LiteLLM encodes its own data into the ids of responses; base64 of "litellm".
 _LITELLM_ID = "bGl0ZWxsb"
 UNKNOWN_MODEL = "unknown"
-
-COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-)
 
 
 class Observation(NamedTuple):
@@ -171,7 +164,7 @@ def row_report(row: Mapping[str, Any], scope: str, trace_id: str, span_id: str) 
         model=row["model"],
         started_s=ended_s - (row["processing_time"] or 0) / 1000,
         ended_s=ended_s,
-        counts=tuple(row[name] for name in COUNTS),
+        counts=tuple(row[name] for name in TOKEN_COLUMNS),
         call_id=str(row["id"]),
         trace_id=trace_id,
         span_id=span_id,

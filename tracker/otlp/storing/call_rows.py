@@ -10,11 +10,12 @@ from tracker.database.schema import Table
 from tracker.errors import DatabaseError, SetupError
 from tracker.otlp.storing import stored_reports
 from tracker.otlp.storing.call_plan import Plan
-from tracker.otlp.storing.call_report import COUNTS, Observation, row_report
+from tracker.otlp.storing.call_report import Observation, row_report
 from tracker.otlp.storing.span_dedup import merge_rows
 from tracker.recording.bulk_insert import BatchWriter, savepoint
 from tracker.recording.record_log import warn_once
 from tracker.rollups.invalidation import change_and_mark
+from tracker.usage import TOKEN_COLUMNS
 
 Row = Mapping[str, Any]
 _DELETE = "DELETE FROM {table} AS calls WHERE calls.id = ANY (CAST(%(ids)s AS uuid[])) AND calls.instance_id IS "
@@ -53,7 +54,7 @@ def _adds(call_id: str, rows: Sequence[tuple[Observation, Row]]) -> bool:
 
 def _as_report(row: Row) -> tuple[Observation, Row]:
     values = {**row, "metadata": row["metadata"] or {}}
-    counts = {name: int(row[name] or 0) for name in COUNTS}
+    counts = {name: int(row[name] or 0) for name in TOKEN_COLUMNS}
     return row_report({**values, **counts}, "", "", ""), {**values, **counts}
 
 
@@ -70,7 +71,7 @@ def _completed(call_id: str, rows: Sequence[tuple[Observation, Row]], stored: Ro
     row = _row(call_id, [(report, old), *rows])
     if all(row.get(name) == value for name, value in old.items()):
         return None
-    counts_changed = any(row[name] != old[name] for name in ("model", *COUNTS))
+    counts_changed = any(row[name] != old[name] for name in ("model", *TOKEN_COLUMNS))
     if counts_changed and row.get("cost_source") not in {None, "provided"}:
         row |= {"cost": None, "cost_source": None}
     return row

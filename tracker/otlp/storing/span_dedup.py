@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tracker.otlp.storing.call_report import COUNTS, Observation, match_score
+from tracker.otlp.storing.call_report import Observation, match_score
 from tracker.providers.usage_notes import UNCERTAIN_NOTES
+from tracker.usage import TOKEN_COLUMNS
 
 # Reports of one call end at nearly the same time, so the nearest ones are enough. This bounds the time for an export in
 # which all calls look the same.
@@ -91,7 +92,7 @@ def _features(observation: Observation) -> list[_Feature]:
         features.append(("response_id", observation.response_id))
     if observation.has_usage:
         features.append(("counts", observation.counts))
-    features += [(name, count) for name, count in zip(COUNTS[:2], observation.counts, strict=False) if count]
+    features += [(name, count) for name, count in zip(TOKEN_COLUMNS[:2], observation.counts, strict=False) if count]
     if not observation.succeeded:
         features.append(("succeeded", False))
     return features
@@ -146,9 +147,11 @@ def _filled_metadata(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[s
 
 def _filled_parts(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of input and output that only the other report has, as far as they fit into the totals."""
-    if any(row[name] != other.get(name) for name in COUNTS[:2]) or "usage_problem" in (row.get("metadata") or {}):
+    if any(row[name] != other.get(name) for name in TOKEN_COLUMNS[:2]) or "usage_problem" in (
+        row.get("metadata") or {}
+    ):
         return {}
-    parts = {name: row[name] or other.get(name) or 0 for name in COUNTS[2:]}
-    read, written, reasoning = (parts[name] for name in COUNTS[2:])
+    parts = {name: row[name] or other.get(name) or 0 for name in TOKEN_COLUMNS[2:]}
+    read, written, reasoning = (parts[name] for name in TOKEN_COLUMNS[2:])
     fits = read + written <= row["input_tokens"] and reasoning <= row["output_tokens"]
     return parts if fits else {}

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, literal, quote
-from tracker.otlp.storing.call_report import COUNTS, Observation
+from tracker.otlp.storing.call_report import Observation
+from tracker.usage import TOKEN_COLUMNS
 
 SPAN_CALLS = "token_tracker_span_calls"
 # Reports of one call end at nearly the same time; of an outer one that goes on for longer, only this much longer.
@@ -31,7 +32,7 @@ _TYPES = {
     "response_id": "text",
     "started_at": "float8",
     "ended_at": "float8",
-    **dict.fromkeys(COUNTS, "integer"),
+    **dict.fromkeys(TOKEN_COLUMNS, "integer"),
     "succeeded": "boolean",
     "has_problem": "boolean",
     "call_id": "uuid",
@@ -70,7 +71,7 @@ def _document(report: Observation) -> dict[str, Any]:
     values = report._asdict()
     return {
         **{name: values[name] for name in _TYPES if name in values},
-        **dict(zip(COUNTS, report.counts, strict=True)),
+        **dict(zip(TOKEN_COLUMNS, report.counts, strict=True)),
         "started_at": report.started_s,
         "ended_at": report.ended_s,
     }
@@ -121,7 +122,7 @@ def _report(row: Sequence[Any]) -> Observation:
         model=values["model"],
         started_s=values["started_at"],
         ended_s=values["ended_at"],
-        counts=tuple(values[name] for name in COUNTS),
+        counts=tuple(values[name] for name in TOKEN_COLUMNS),
         call_id=values["call_id"],
         trace_id=UUID(values["trace_id"]).hex,
         span_id=values["span_id"],
@@ -171,7 +172,7 @@ def created_at_sql(table: Table) -> str:
 
 def recorder_columns(table: Table) -> str:
     """The select list from which `recorder_report` reads."""
-    counts = ", ".join(f"calls.{name}::float8" for name in COUNTS)
+    counts = ", ".join(f"calls.{name}::float8" for name in TOKEN_COLUMNS)
     texts = ", ".join(f"calls.metadata ->> '{name}'" for name in ("request_model", "response_id", "usage_problem"))
     return (
         f"calls.id::text, extract(epoch FROM {created_at_sql(table)})::float8, calls.processing_time::float8,"

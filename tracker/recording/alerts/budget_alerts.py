@@ -72,7 +72,7 @@ class BudgetWatch:
     def _look_later(self) -> None:
         if not self._awaited:
             self._awaited = True
-            timer.at(self._due_at, self._due)
+            timer.schedule(self._due_at, self._due)
 
     def _due(self) -> None:
         self._awaited = False
@@ -81,10 +81,12 @@ class BudgetWatch:
 
     def _ask(self, now: float) -> None:
         with fork_guard.importing:
-            from tracker.budgets.evaluate import check
+            from tracker.budgets.evaluate import send_due_alerts
 
         def work(connection: Any, target: Any) -> None:
-            found = check(connection, target.schema, self._runtime, self._alerts.log_and_send, claimers_only=True)
+            found = send_due_alerts(
+                connection, target.schema, self._runtime, self._alerts.log_and_send, claimers_only=True
+            )
             self._found = bool(found.states)
             if not self._found:
                 self._due_at = now + _WITHOUT_S

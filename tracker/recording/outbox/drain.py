@@ -302,7 +302,7 @@ class Drainer:
 
         def write(connection: Any, target: Any) -> None:
             for kind, table in (("ledger", write_entries), ("alert", write_alerts)):
-                if target.takes_notes and (found := [json.loads(text) for _, sort, text in notes if sort == kind]):
+                if target.can_write_ledger and (found := [json.loads(text) for _, sort, text in notes if sort == kind]):
                     table(connection, target, found)
 
         lease.renew()

@@ -42,7 +42,7 @@ def drain(
     total = DrainResult(0, 0, 0, None)
 
     def connect(timeout_s: float) -> driver.Connection:
-        return driver.connect(url, timeout_s=timeout_s, application_name=name, steady=True)
+        return driver.connect(url, timeout_s=timeout_s, application_name=name, reset_session=True)
 
     with closing(ConnectionPool(connect, policy)) as pool:
         delivery = Delivery(pool, url.schema, settings.max_retries)

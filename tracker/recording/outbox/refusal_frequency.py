@@ -14,7 +14,7 @@ Kind = tuple[str, str]
 
 
 class RefusedKinds:
-    """Counts refusals by SQLSTATE and blamed constraint or column, for direct writes and deliveries together.
+    """Counts refusals by SQLSTATE and refused constraint or column, for direct writes and deliveries together.
 
     A kind is systematic from `LIMIT` refusals on, of which none is more than `WINDOW_S` later than the one before;
     the refusals of a `TableError` are from the first one on. There is no lock: a lost count delays the limit by one.

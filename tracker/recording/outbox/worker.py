@@ -72,7 +72,7 @@ class DeliveryWorker:
         self._clients[client.key] = client
         self._skip_wait = self._skip_wait or now
         if not self._thread.is_alive():
-            timer.begin()  # while the process ends, when the rest is delivered, it couldn't
+            timer.ensure_thread()  # while the process ends, when the rest is delivered, it couldn't
             self._thread.ensure_running()  # without a thread what waits lies safe, and the next wake tries again
         self._wake_event.set()
 
