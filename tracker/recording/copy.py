@@ -27,13 +27,13 @@ class Rows(Protocol):
         """What is the same in all rows, as Python values."""
 
     @property
-    def moments(self) -> Sequence[datetime]:
+    def created_at(self) -> Sequence[datetime]:
         """Each row's `created_at`."""
 
-    def row(self, place: int) -> Row:
+    def row(self, index: int) -> Row:
         """One of them, by the columns' names, as Python values."""
 
-    def source(self, place: int) -> Any:
+    def source(self, index: int) -> Any:
         """What one of them was made of: that is handed back if it is refused."""
 
 
@@ -92,7 +92,7 @@ class CopyWriter:
             if not isinstance(error, RecordError) and error.code != "right_missing":
                 raise
             return self._insert(rows)
-        count = len(rows.moments)
+        count = len(rows.created_at)
         refused = self._swallowed(rows) if new < count else []
         self._counted(count - len(refused), new)
         return refused
@@ -101,7 +101,7 @@ class CopyWriter:
         """The rows that were taken and yet aren't there; asked only where fewer were new than were given."""
         ids = rows.columns["id"]
         gone = absent(self._connection, self._target, ids)
-        return [(rows.source(place), swallowed().sentence) for place, one in enumerate(ids) if one in gone]
+        return [(rows.source(index), swallowed().sentence) for index, one in enumerate(ids) if one in gone]
 
     def _copy(self, text: _Text) -> int:
         names = ", ".join(text.columns)
@@ -131,8 +131,8 @@ class CopyWriter:
     def _insert(self, rows: Rows) -> Refused:
         writer = BatchWriter(self._connection, self._schema)
         refused = []
-        for place in range(len(rows.moments)):
-            refused += writer.add(rows.row(place), rows.source(place))
+        for index in range(len(rows.created_at)):
+            refused += writer.add(rows.row(index), rows.source(index))
         refused += writer.flush()
         self._counted(writer.new + writer.known, writer.new)
         return refused
@@ -153,7 +153,7 @@ class _Text(NamedTuple):
     def of(cls, rows: Rows, target: Target) -> _Text:
         columns = {name: cells for name, cells in rows.columns.items() if name not in target.omitted}
         if target.zone and "created_at" in columns:
-            columns["created_at"] = [stored_value("created_at", moment, target.zone) for moment in rows.moments]
+            columns["created_at"] = [stored_value("created_at", moment, target.zone) for moment in rows.created_at]
         given = target.columns(rows.constants)
         constants = {name: stored_value(name, rows.constants[name], target.zone) for name in given}
         return cls(list(columns), "\n".join(map("\t".join, zip(*columns.values(), strict=True))) + "\n", constants)
