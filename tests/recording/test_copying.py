@@ -23,9 +23,9 @@ from support import ROOT, a_call, child_environment, connect, eventually, rows, 
 from tracker.cli import main
 from tracker.database.url import clean
 from tracker.importing import csv_file
-from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.csv_file import read_calls
-from tracker.importing.occurrence_counter import Occurrences
+from tracker.importing.occurrence_counter import OccurrenceCounter
 from tracker.recording.copy import CopyWriter
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def as_csv(calls) -> io.StringIO:
 def copy_all(url: str, calls):
     """Import calls; what became of them, and those that were refused."""
     calls = list(calls)
-    found = read_calls(as_csv(calls), CsvPlan())
+    found = read_calls(as_csv(calls), ColumnMapping())
     next(found)
     with closing(connect(url)) as connection, CopyWriter(connection, None) as writer:
         refused = [refusal for some in found for refusal in writer.add(some)]
@@ -144,7 +144,7 @@ def test_a_naive_and_generated_table_takes_them(empty_database_url):
 
 
 def test_equal_rows_far_apart_are_counted_in_constant_memory():
-    seen = Occurrences(window=10)
+    seen = OccurrenceCounter(window=10)
     numbers = [seen.count(number % 37, bytes([number % 37]) * 32) for number in range(37 * 5)]
     assert numbers == [1 + number // 37 for number in range(37 * 5)]
     assert len(seen._recent) < 10
@@ -155,7 +155,7 @@ def test_equal_rows_far_apart_are_counted_in_constant_memory():
 @example(rows=[(5, n % 4) for n in range(60)], window=10)
 @example(rows=[(n // 3, n % 2) for n in range(80)], window=10)
 def test_an_occurrence_is_counted_in_whatever_order_times_come(rows, window):
-    seen, before = Occurrences(window), Counter()
+    seen, before = OccurrenceCounter(window), Counter()
     for time, content in rows:
         before[time, content] += 1
         assert seen.count(time, bytes([time, content]) * 16) == before[time, content]

@@ -19,7 +19,7 @@ from langchain_openai import ChatOpenAI
 from support import eventually
 
 from tracker.providers.frameworks import langchain
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
 from tracker.recording.capture import dedupe
 from tracker.recording.capture.dedupe import Observation, RecentCalls, is_same_call
 from tracker.usage import new_id
@@ -263,7 +263,7 @@ def test_two_recorders_write_a_row_each(clients, config, new_tracker, provider, 
 
 def observed(source="client", model=GPT, response_id=None, given=10, made=5, started_s=0.0, ended_s=1.0, **parts):
     numbers = {"input_tokens": given, "output_tokens": made, **parts} if given else {}
-    answer = Answer(numbers, model=model, response_id=response_id)
+    answer = ParsedResponse(numbers, model=model, response_id=response_id)
     return dedupe.observation_of(source, answer, None, failed=False, started_s=started_s, ended_s=ended_s)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from tracker.importing.cell_parsers import NULL, Cells, written
-from tracker.importing.column_mapping import PLACE, REQUIRED, CsvPlan
+from tracker.importing.column_mapping import PLACE, REQUIRED, ColumnMapping
 from tracker.importing.content_ids import ContentIds
 from tracker.importing.decimal_marks import DecimalMark
 from tracker.usage import DEFAULTS, TOKEN_COLUMNS, complete_row, invalid_row_indices
@@ -64,28 +64,28 @@ class Calls:
 
     columns: Mapping[str, Sequence[str]]
     constants: Mapping[str, Any]
-    moments: Sequence[datetime]
+    created_at: Sequence[datetime]
     block: Block
     read: Callable[[Sequence[str]], dict[str, Any]]
 
     def without(self, places: Collection[int]) -> Calls:
         """The others."""
-        kept = [place not in places for place in range(len(self.moments))]
+        kept = [place not in places for place in range(len(self.created_at))]
         return Calls(
             {name: list(compress(texts, kept)) for name, texts in self.columns.items()},
             self.constants,
-            list(compress(self.moments, kept)),
+            list(compress(self.created_at, kept)),
             self.block.without(places),
             self.read,
         )
 
-    def row(self, place: int) -> dict[str, Any]:
+    def row(self, index: int) -> dict[str, Any]:
         """One of them by the columns' names, as Python values."""
-        return {**self.read(self.block.cells(place)), "id": UUID(self.columns["id"][place])}
+        return {**self.read(self.block.cells(index)), "id": UUID(self.columns["id"][index])}
 
-    def source(self, place: int) -> tuple[int, Sequence[str] | str]:
+    def source(self, index: int) -> tuple[int, Sequence[str] | str]:
         """Where one of them began, and how it came."""
-        return self.block.origin(place)
+        return self.block.origin(index)
 
 
 class Reading:
@@ -94,7 +94,7 @@ class Reading:
     An import reads millions: nothing here is asked of a row that can be asked of a column.
     """
 
-    def __init__(self, plan: CsvPlan, header: Sequence[str], *, delimiter: str = ",") -> None:
+    def __init__(self, plan: ColumnMapping, header: Sequence[str], *, delimiter: str = ",") -> None:
         """In a file with another delimiter than the comma, numbers may have a decimal comma.
 
         Raises `SettingError` for a plan that the header doesn't fit, `UsageError` for a constant."""

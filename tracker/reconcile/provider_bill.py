@@ -15,7 +15,7 @@ from tracker.errors import SettingError, UsageError
 from tracker.importing import records
 from tracker.importing.input_file import InputFile
 from tracker.importing.profile import Profile
-from tracker.importing.profile_rules import Rule, has, pick
+from tracker.importing.profile_rules import ColumnRule, has, pick
 from tracker.importing.time_parsers import parse_time
 
 FIGURES = ("input_tokens", "output_tokens", "calls", "cost")
@@ -50,13 +50,13 @@ class Bill:
         return sorted({day for day, _ in self.sums})
 
 
-def rules(profile: Profile) -> dict[str, Rule]:
+def rules(profile: Profile) -> dict[str, ColumnRule]:
     """What a profile says about a bill's columns: those of an import do as well. Raises `SettingError`."""
     found = dict(profile.mapping)
     if "day" not in found and "created_at" in found:
         found["day"] = found["created_at"]
-    if "calls" not in found and (calls := found.get("metadata", Rule()).object.get("calls")):
-        found["calls"] = Rule(first=(calls,))
+    if "calls" not in found and (calls := found.get("metadata", ColumnRule()).object.get("calls")):
+        found["calls"] = ColumnRule(first=(calls,))
     return {column: rule for column, rule in found.items() if column in COLUMNS}
 
 
@@ -90,7 +90,7 @@ def read_bill(
     return bill
 
 
-def _check(mapping: Mapping[str, Rule], there: set[str], asked: frozenset[str], profile: Profile) -> None:
+def _check(mapping: Mapping[str, ColumnRule], there: set[str], asked: frozenset[str], profile: Profile) -> None:
     """Refuse a file that has no record, or not the names that its records must have."""
     if not there:
         raise SettingError(f"The file has no record of a bill, or none of its names.{_meant(profile)}")
@@ -107,7 +107,11 @@ def _meant(profile: Profile) -> str:
 
 
 def _add(
-    bill: Bill, values: Mapping[str, Any], mapping: Mapping[str, Rule], profile: Profile, aliases: Mapping[str, str]
+    bill: Bill,
+    values: Mapping[str, Any],
+    mapping: Mapping[str, ColumnRule],
+    profile: Profile,
+    aliases: Mapping[str, str],
 ) -> None:
     for name, wanted in profile.only.items():
         if str(pick(values, name) or "").strip().lower() not in wanted:

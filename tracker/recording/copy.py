@@ -27,7 +27,7 @@ class CopyRows(Protocol):
         """The columns whose value is the same in all rows, as Python values."""
 
     @property
-    def moments(self) -> Sequence[datetime]:
+    def created_at(self) -> Sequence[datetime]:
         """Each row's `created_at`."""
 
     def row(self, index: int) -> Row:
@@ -92,7 +92,7 @@ class CopyWriter:
             if not isinstance(error, RecordError) and error.code != "right_missing":
                 raise
             return self._insert(rows)
-        count = len(rows.moments)
+        count = len(rows.created_at)
         refused = self._find_swallowed(rows) if new < count else []
         self._add_counts(count - len(refused), new)
         return refused
@@ -131,7 +131,7 @@ class CopyWriter:
     def _insert(self, rows: CopyRows) -> RefusedRows:
         writer = BatchWriter(self._connection, self._schema)
         refused = []
-        for index in range(len(rows.moments)):
+        for index in range(len(rows.created_at)):
             refused += writer.add(rows.row(index), rows.source(index))
         refused += writer.flush()
         self._add_counts(writer.new + writer.known, writer.new)
@@ -153,7 +153,7 @@ class _CopyText(NamedTuple):
     def of(cls, rows: CopyRows, target: Target) -> _CopyText:
         columns = {name: cells for name, cells in rows.columns.items() if name not in target.omitted}
         if target.zone and "created_at" in columns:
-            columns["created_at"] = [stored_value("created_at", time, target.zone) for time in rows.moments]
+            columns["created_at"] = [stored_value("created_at", time, target.zone) for time in rows.created_at]
         names = target.columns(rows.constants)
         constants = {name: stored_value(name, rows.constants[name], target.zone) for name in names}
         return cls(list(columns), "\n".join(map("\t".join, zip(*columns.values(), strict=True))) + "\n", constants)

@@ -16,7 +16,7 @@ from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
 from tracker.importing.input_file import InputFile
 from tracker.importing.profile import Profile, bills, find
-from tracker.importing.profile_rules import Rule
+from tracker.importing.profile_rules import ColumnRule
 from tracker.reconcile.bill_comparison import ComparedTotal, compare_bill
 from tracker.reconcile.provider_bill import COLUMNS, Bill, model_key, read_bill
 
@@ -75,7 +75,7 @@ def _profile(arguments: argparse.Namespace) -> Profile:
     mapping = pairs("--map", arguments.map)
     if unknown := next((column for column in mapping if column not in COLUMNS), None):
         raise SettingError(f"A bill has no column {unknown[:60]!r}; it may have: {', '.join(COLUMNS)}.")
-    given = {column: Rule(first=(header,)) for column, header in mapping.items()}
+    given = {column: ColumnRule(first=(header,)) for column, header in mapping.items()}
     zone = command_setup.zone(arguments.timezone or profile.timezone)
     return replace(profile, mapping={**profile.mapping, **given}, timezone=zone)
 

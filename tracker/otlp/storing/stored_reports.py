@@ -12,7 +12,7 @@ from uuid import UUID
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, literal, quote
-from tracker.otlp.storing.call_report import Observation
+from tracker.otlp.storing.call_report import CallReport
 from tracker.usage import TOKEN_COLUMNS
 
 SPAN_CALLS = "token_tracker_span_calls"
@@ -55,7 +55,7 @@ def table_name(schema: str | None, name: str = SPAN_CALLS) -> str:
     return f"{quote(schema or DEFAULT_SCHEMA)}.{name}"
 
 
-def save(connection: Connection, schema: str | None, reports: Iterable[Observation]) -> None:
+def save(connection: Connection, schema: str | None, reports: Iterable[CallReport]) -> None:
     """Store new reports and the changed `call_id` of known ones. Raises `DatabaseError`."""
     declared = ", ".join(f"{name} {type_}" for name, type_ in _TYPES.items())
     execute(
@@ -67,7 +67,7 @@ def save(connection: Connection, schema: str | None, reports: Iterable[Observati
     )
 
 
-def _document(report: Observation) -> dict[str, Any]:
+def _document(report: CallReport) -> dict[str, Any]:
     values = report._asdict()
     return {
         **{name: values[name] for name in _TYPES if name in values},
@@ -80,11 +80,11 @@ def _document(report: Observation) -> dict[str, Any]:
 def span_calls(
     connection: Connection,
     schema: str | None,
-    near: Iterable[Observation],
+    near: Iterable[CallReport],
     *,
     traces: Iterable[str] = (),
     call_ids: Iterable[str] = (),
-) -> list[Observation]:
+) -> list[CallReport]:
     """The reports of spans that can be of the same calls as these, and of these traces and calls.
 
     Whole calls are read: with a report, all others of its call. Raises `DatabaseError`.
@@ -114,9 +114,9 @@ def span_calls(
     return [_report(row) for row in rows]
 
 
-def _report(row: Sequence[Any]) -> Observation:
+def _report(row: Sequence[Any]) -> CallReport:
     values = dict(zip(_TYPES, row, strict=True))
-    return Observation(
+    return CallReport(
         record_id=values["record_id"],
         scope=values["scope"],
         model=values["model"],
@@ -134,7 +134,7 @@ def _report(row: Sequence[Any]) -> Observation:
     )
 
 
-def _features(near: Iterable[Observation]) -> dict[str, Any]:
+def _features(near: Iterable[CallReport]) -> dict[str, Any]:
     reports = list(near)
     return {
         "response_ids": sorted({one.response_id for one in reports if one.response_id}),
@@ -145,7 +145,7 @@ def _features(near: Iterable[Observation]) -> dict[str, Any]:
     }
 
 
-def _bounds(reports: Iterable[Observation]) -> tuple[list[float], list[float]]:
+def _bounds(reports: Iterable[CallReport]) -> tuple[list[float], list[float]]:
     """When reports of the same calls can end, as ranges that don't overlap."""
     starts: list[float] = []
     ends: list[float] = []
@@ -180,11 +180,11 @@ def recorder_columns(table: Table) -> str:
     )
 
 
-def recorder_report(row: Sequence[Any]) -> Observation:
+def recorder_report(row: Sequence[Any]) -> CallReport:
     """A recorder's row as a report; what the row lacks or can't be right counts as unknown."""
     record_id, ended_s, duration_ms, model, success, request_model, response_id, problem, *counts = row
     known_ms = duration_ms if duration_ms is not None and math.isfinite(duration_ms) and duration_ms > 0 else 0.0
-    return Observation(
+    return CallReport(
         record_id=record_id,
         scope=None,
         model=model or "unknown",
@@ -199,7 +199,7 @@ def recorder_report(row: Sequence[Any]) -> Observation:
     )
 
 
-def recorder_rows(connection: Connection, table: Table, near: Sequence[Observation]) -> list[Observation]:
+def recorder_rows(connection: Connection, table: Table, near: Sequence[CallReport]) -> list[CallReport]:
     """The rows of recorders that can be of the same calls as these; by the index on created_at.
 
     Raises `DatabaseError`.

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from tracker.providers.response_sums import add_answers
-from tracker.providers.responses import Answer, follow, get, read
-from tracker.providers.to_usage import usage_of
+from tracker.providers.response_sums import sum_responses
+from tracker.providers.responses import ParsedResponse, follow, get, read
+from tracker.providers.to_usage import to_token_usage
 from tracker.recording.capture.background_responses import LaterUsage, derived_id, pending_of
 from tracker.usage import TokenUsage
 
@@ -55,7 +55,7 @@ class BatchTotal(NamedTuple):
     """The usage of a batch's completed requests, with their response ids if the batch states them."""
 
     calls: int
-    answer: Answer
+    answer: ParsedResponse
     response_ids: frozenset[str] = frozenset()
 
 
@@ -100,14 +100,14 @@ def batch_row(
     )
     given = {name: value for name, value in fields.items() if name not in {"id", "processing_time"}}
     given["metadata"] = {**given.get("metadata", {}), "calls": total.calls}
-    return usage_of(answer, {**given, "id": record_id}), True
+    return to_token_usage(answer, {**given, "id": record_id}), True
 
 
 class _Lines:
     """Adds up the lines of a batch's results; a line whose usage has a problem marks the sum."""
 
     def __init__(self) -> None:
-        self._answers: list[Answer] = []
+        self._answers: list[ParsedResponse] = []
 
     def add(self, line: object) -> None:
         answer = read(line)
@@ -120,10 +120,10 @@ class _Lines:
         if not answers:
             return None
         ids = frozenset(answer.response_id for answer in answers if answer.response_id is not None)
-        return BatchTotal(len(answers), add_answers(answers)._replace(failure=None, calls=1), ids)
+        return BatchTotal(len(answers), sum_responses(answers)._replace(failure=None, calls=1), ids)
 
 
-def is_batch_line(answer: Answer) -> bool:
+def is_batch_line(answer: ParsedResponse) -> bool:
     """Whether this is a line of a batch's results."""
     return answer.details.get("service_tier") == "batch"
 
@@ -138,7 +138,7 @@ class _Open(NamedTuple):
     output_tokens: int
     response_ids: frozenset[str]
 
-    def contains(self, answer: Answer, given: int, made: int) -> bool:
+    def contains(self, answer: ParsedResponse, given: int, made: int) -> bool:
         """Whether this line is part of the batch: by its id, or where no ids are known by what is left of the sum."""
         if self.response_ids:
             return answer.response_id in self.response_ids
@@ -155,11 +155,11 @@ class Batches:
         self._lines: dict[str | None, deque[tuple[int, int]]] = {}
         self._whole: deque[_Open] = deque(maxlen=_MAX_BATCHES)
 
-    def has_line(self, answer: Answer) -> bool:
+    def has_line(self, answer: ParsedResponse) -> bool:
         """Whether this line was recorded by itself."""
         return answer.response_id in self._ids
 
-    def match_line(self, answer: Answer) -> UUID | None:
+    def match_line(self, answer: ParsedResponse) -> UUID | None:
         """The row of the batch that this line is part of; None, and remembered, if no such batch is recorded."""
         given, made = answer.counts.get("input_tokens", 0), answer.counts.get("output_tokens", 0)
         if not given and not made:
@@ -176,7 +176,7 @@ class Batches:
             self._remember(answer, given, made)
         return None
 
-    def _remember(self, answer: Answer, given: int, made: int) -> None:
+    def _remember(self, answer: ParsedResponse, given: int, made: int) -> None:
         if answer.response_id is not None:
             self._ids[answer.response_id] = None
             while len(self._ids) > _MAX_LINES:

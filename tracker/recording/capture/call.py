@@ -10,8 +10,8 @@ from uuid import UUID
 
 from tracker.errors import UsageTypeError
 from tracker.outcome import Outcome
-from tracker.providers.responses import Answer, read
-from tracker.providers.to_usage import CALL_FIELDS, failure_text, usage_of
+from tracker.providers.responses import ParsedResponse, read
+from tracker.providers.to_usage import CALL_FIELDS, failure_text, to_token_usage
 from tracker.recording.capture import batches, dedupe, streams
 from tracker.recording.capture.call_state import CallState, outer_call, with_problem
 from tracker.recording.capture.dedupe import observation_of
@@ -52,7 +52,7 @@ def record_response(
     return with_problem(recorder.record(usage, deadline_s), answer.problem)
 
 
-def _recorded_elsewhere(recorder: Tracker, response: object, usage: TokenUsage, answer: Answer) -> UUID | None:
+def _recorded_elsewhere(recorder: Tracker, response: object, usage: TokenUsage, answer: ParsedResponse) -> UUID | None:
     """The row of a wrapped client, a callback, or a batch that this response is part of."""
     if batches.is_batch_line(answer):
         return batches.batches_of(recorder).match_line(answer)
@@ -67,14 +67,14 @@ def _recorded_elsewhere(recorder: Tracker, response: object, usage: TokenUsage, 
     return dedupe.recent_calls.match_or_register(recorder, seen._replace(counts={}), usage.id)
 
 
-def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, Answer]:
+def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, ParsedResponse]:
     if isinstance(response, TokenUsage):
-        return replace(response, **fields), Answer()
+        return replace(response, **fields), ParsedResponse()
     if isinstance(response, BaseException):
-        return usage_of(Answer(), fields, failure=failure_text(response)), Answer()
+        return to_token_usage(ParsedResponse(), fields, failure=failure_text(response)), ParsedResponse()
     unread = streams.is_stream(response)
-    answer = Answer(problem="stream_not_read") if unread else with_provider_id(read(response), response)
-    return usage_of(answer, fields), answer
+    answer = ParsedResponse(problem="stream_not_read") if unread else with_provider_id(read(response), response)
+    return to_token_usage(answer, fields), answer
 
 
 class Call:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from tracker.outcome import Outcome
 from tracker.providers.consistency import problem_text
-from tracker.providers.responses import Answer, AnswerReader, read
+from tracker.providers.responses import ParsedResponse, ResponseReader, read
 from tracker.providers.schemas.schema_table import COUNTS
-from tracker.providers.to_usage import failure_text, usage_of
+from tracker.providers.to_usage import failure_text, to_token_usage
 from tracker.recording.capture import dedupe, deferred_finish, streams
 from tracker.recording.capture.background_responses import LaterUsage
 from tracker.recording.capture.dedupe import UNOBSERVED, Observation, is_same_call, observation_of
@@ -49,7 +49,7 @@ class _Write(NamedTuple):
     """A row to write, and the calls whose outcome it is."""
 
     usage: TokenUsage
-    answer: Answer
+    answer: ParsedResponse
     calls: tuple[CallState, ...]
 
 
@@ -63,7 +63,7 @@ class CallState:
     outcome: Outcome | None = None
     done = streaming = False
     observation: Observation = UNOBSERVED
-    answer = Answer()
+    answer = ParsedResponse()
     later: LaterUsage | None = None
     accepts_inner = True
     give_up_at_close = _fixed_interval = False
@@ -72,7 +72,7 @@ class CallState:
     _ended_s: float | None = None
     _response: Any = _NOTHING
     _recorded_id: UUID | None = None
-    _reader: AnswerReader | None = None
+    _reader: ResponseReader | None = None
 
     def __init__(
         self, recorder: Tracker, fields: Mapping[str, Any], outer: CallState | None = None, *, source: str
@@ -123,7 +123,7 @@ class CallState:
 
     def begin_stream(self) -> None:
         """The response comes in chunks, which `add` takes."""
-        self._reader, self.streaming, self._response = AnswerReader(), True, None
+        self._reader, self.streaming, self._response = ResponseReader(), True, None
 
     def add(self, chunk: object) -> None:
         """One chunk of the stream."""
@@ -189,7 +189,7 @@ class CallState:
         return [_Write(usage, self.answer, (self,))] if usage is not None else []
 
     def _rows(self, error: BaseException | None, broken_off: bool) -> list[_Write]:
-        broken_off = broken_off and not (self._reader is not None and self._reader.complete)
+        broken_off = broken_off and not (self._reader is not None and self._reader.is_complete)
         if not self._fixed_interval and (self.streaming or self._ended_s is None or error is not None):
             self._ended_s = time.monotonic()
         self.answer = self._read()
@@ -211,16 +211,16 @@ class CallState:
         self.outcome = Outcome("duplicate", usage.id)
         return []
 
-    def _read(self) -> Answer:
+    def _read(self) -> ParsedResponse:
         if self._reader is not None:
-            return with_provider_id(self._reader.answer(streamed=True), None)
+            return with_provider_id(self._reader.result(streamed=True), None)
         if self._response is _NOTHING and self._recorded_id is None:
-            return Answer(problem="response_missing" if self.source == "block" else None)
+            return ParsedResponse(problem="response_missing" if self.source == "block" else None)
         if isinstance(self._response, TokenUsage):
             row = self._response.as_row()
-            return Answer({name: row[name] for name in COUNTS}, model=self._response.model)
+            return ParsedResponse({name: row[name] for name in COUNTS}, model=self._response.model)
         if isinstance(self._response, BaseException):
-            return Answer()
+            return ParsedResponse()
         return with_provider_id(read(self._response), self._response)
 
     def _usage(self, error: BaseException | None, broken_off: bool) -> TokenUsage:
@@ -228,7 +228,7 @@ class CallState:
         if isinstance(self._response, TokenUsage) and error is None:
             return replace(self._response, **fields)
         failure = failure_text(error) if error is not None else None
-        return usage_of(self.answer, fields, failure=failure, broken_off=broken_off)
+        return to_token_usage(self.answer, fields, failure=failure, broken_off=broken_off)
 
     def _elapsed_ms(self) -> int:
         return round(((self._ended_s or time.monotonic()) - self.started_s) * 1000)
@@ -277,7 +277,7 @@ class CallState:
             response_id=self.answer.response_id or outer.answer.response_id,
             provider=self.answer.provider or outer.answer.provider,
         )
-        return usage_of(answer, {"processing_time": self._elapsed_ms(), **self.fields})
+        return to_token_usage(answer, {"processing_time": self._elapsed_ms(), **self.fields})
 
     # --- a block's or a callback's call ---------------------------------------------------------------------------
 

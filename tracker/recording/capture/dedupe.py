@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from tracker.providers.model_names import plain_model_name, same_model_name
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
 
 MAX_ENTRIES = 4096
 MAX_AGE_S = 300.0
@@ -80,7 +80,7 @@ UNOBSERVED = Observation("", frozenset(), None, {}, failed=False, started_s=0.0,
 
 def observation_of(
     source: str,
-    answer: Answer,
+    answer: ParsedResponse,
     requested: str | None,
     *,
     failed: bool,

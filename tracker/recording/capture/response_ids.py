@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from tracker.providers.responses import Answer, follow
+from tracker.providers.responses import ParsedResponse, follow
 
 _LITELLM = b"litellm:custom_llm_provider:"
 _RESPONSE_ID = b";response_id:"
@@ -30,7 +30,7 @@ def plain_response_id(response_id: str) -> str:
     return decoded.rpartition(_RESPONSE_ID)[2].decode("utf-8", "replace")
 
 
-def with_provider_id(answer: Answer, response: object) -> Answer:
+def with_provider_id(answer: ParsedResponse, response: object) -> ParsedResponse:
     """The answer with the provider's own id where the response states it; None instead of a run's number."""
     if answer.response_id is None:
         return answer
