@@ -52,7 +52,7 @@ def test_no_stored_error_grows_with_each_record(tmp_path: Path, url: str):
     with Tracker(mode="direct", database_url=url, outbox=tmp_path / "outbox.db", log_records=False) as recorder:
         for _ in range(5):
             assert recorder.record(a_call()).status == "queued"
-        assert depth(recorder._direct._trouble) == 0
+        assert depth(recorder._direct._setup_error) == 0
 
 
 def test_the_circuit_breaker_keeps_no_frame_of_a_failed_call(new_tracker, proxy):

@@ -63,7 +63,7 @@ def test_a_column_that_takes_no_null_any_more_gets_its_default(running, database
 
 
 def test_a_second_change_within_the_limit_of_reads_recovers_by_itself(running, database_url, monkeypatch):
-    monkeypatch.setattr(delivery_module, "_READ_AGAIN_S", 2.0)
+    monkeypatch.setattr(delivery_module, "_REREAD_INTERVAL_S", 2.0)
     for column in ("session_id", "provider"):
         run(
             database_url,

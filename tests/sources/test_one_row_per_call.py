@@ -21,7 +21,7 @@ from support import eventually
 from tracker.providers.frameworks import langchain
 from tracker.providers.responses import ParsedResponse
 from tracker.recording.capture import dedupe
-from tracker.recording.capture.dedupe import Observation, RecentCalls, is_same_call
+from tracker.recording.capture.dedupe import CallObservation, RecentCalls, is_same_call
 from tracker.usage import new_id
 
 # google-genai's use of aiohttp, and clients that the frameworks leave open.
@@ -305,7 +305,7 @@ def test_the_lookup_is_bounded_in_count_and_age():
     recorder, recent = Recorder(), RecentCalls(max_entries=100, max_age_s=60)
     now = time.monotonic()
 
-    def seen(source, number, age_s=0.0) -> Observation:
+    def seen(source, number, age_s=0.0) -> CallObservation:
         return observed(source, response_id=f"r{number}", started_s=now - age_s - 1, ended_s=now - age_s)
 
     for number in range(1000):

@@ -1,4 +1,4 @@
-"""The end of a process, and its fork: what every Tracker does then."""
+"""Closes all Trackers when the process ends, and resets them in a forked child."""
 
 from __future__ import annotations
 
@@ -25,51 +25,51 @@ if TYPE_CHECKING:
 _trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()
 
 
-def watch(tracker: Tracker) -> None:
-    """Close it when the process ends, and make it anew in a forked child."""
+def register(tracker: Tracker) -> None:
+    """Close the Tracker when the process ends, and reset it in a forked child."""
     _trackers.add(tracker)
 
 
 def report_last_sequence(
-    instance: Instance, delivery: Delivery | None, queue: Callable[[], OutboxQueue], timeout_s: float
+    instance: Instance, delivery: Delivery | None, get_queue: Callable[[], OutboxQueue], timeout_s: float
 ) -> None:
-    """Tell the ledger an instance's last number: without it nobody knows whether later records are missing.
+    """Write the last sequence number of an instance to the ledger, so that missing records at its end are detected.
 
-    With no time, as when records still wait, it is told after them.
+    If `timeout_s` is 0, for example because records are still queued, the line is queued behind them.
     """
     last = instance.last_sequence
     if delivery is None or instance.reported_sequence == last:
         return
     with fork_guard.importing:
-        from tracker.recording.loss_ledger import entry, write_entries
+        from tracker.recording.loss_ledger import make_entry, write_entries
 
-    line = entry("closed", instance.place, 1, last)
+    line = make_entry("closed", instance.runtime_fields, 1, last)
 
     def write(connection: Any, target: Any) -> None:
         if target.can_write_ledger:
             write_entries(connection, target, [line])
 
-    told = False
+    is_written = False
     if timeout_s:
         with suppress(DatabaseError):
             delivery.run_once(write, time.monotonic() + timeout_s)
-            told = True
-    if not told:
-        queue().notices.note(line)
+            is_written = True
+    if not is_written:
+        get_queue().notices.note(line)
     instance.reported_sequence = last
 
 
 def _at_exit() -> None:
-    """Close all Trackers within the deadline of one record, however many there are: what remains is in the outbox."""
+    """Close all Trackers within the deadline of one record; records that aren't delivered stay in the outbox."""
     trackers = tuple(_trackers)
     end = time.monotonic() + max((tracker.settings.deadline_s for tracker in trackers), default=0.0)
     for tracker in trackers:
-        with suppress(Exception):  # one that can't be closed keeps no other from delivering
-            tracker._close(max(0.0, end - time.monotonic()))  # noqa: SLF001  the module's own class
+        with suppress(Exception):  # an error of one Tracker must not prevent the others from delivering
+            tracker._close(max(0.0, end - time.monotonic()))  # noqa: SLF001  Tracker calls this module
 
 
 def _shared_outboxes() -> ModuleType | None:
-    """The module of the open outboxes, if it was needed."""
+    """The module of the open outboxes, if it was imported."""
     return sys.modules.get("tracker.recording.outbox.shared")
 
 
@@ -88,7 +88,7 @@ def _after_fork_in_child() -> None:
     if outboxes := _shared_outboxes():
         outboxes.after_fork()
     for tracker in tuple(_trackers):
-        tracker._after_fork()  # noqa: SLF001  the module's own class
+        tracker._after_fork()  # noqa: SLF001  Tracker calls this module
 
 
 atexit.register(_at_exit)

@@ -85,13 +85,13 @@ class Alerts:
             "deployment": runtime.deployment,
             "raised_at": datetime.now(UTC).isoformat(),
         }
-        record_log.alert(json.dumps(alert, ensure_ascii=False))
+        record_log.log_alert(json.dumps(alert, ensure_ascii=False))
         self._keep(alert)
         self.send(alert)
 
     def log_and_send(self, alert: dict[str, Any]) -> None:
         """An alert about something else than recording, made and counted elsewhere: into the log and to the URLs."""
-        record_log.alert(json.dumps(alert, ensure_ascii=False), record_log.WARNING)
+        record_log.log_alert(json.dumps(alert, ensure_ascii=False), record_log.WARNING)
         self.send(alert)
 
     def send(self, alert: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.recording.alerts.failure_alerts import Alerts
-from tracker.recording.loss_ledger import entry
+from tracker.recording.loss_ledger import make_entry
 from tracker.recording.number_ranges import NumberRanges
 from tracker.recording.outbox.drain import dead_letter_entry
 from tracker.recording.outbox.store import Outbox, QueuedRecord
@@ -110,7 +110,7 @@ class PendingNotices:
             return []
         with self._lock:
             numbers, self._unreported = self._unreported, NumberRanges()
-        return [entry("waiting", place, first, last) for first, last in numbers.ranges]
+        return [make_entry("waiting", place, first, last) for first, last in numbers.ranges]
 
     def put_back(self, entries: Sequence[dict[str, Any]]) -> None:
         """These lines couldn't be written."""

@@ -95,7 +95,7 @@ class BackgroundResponse(LaterUsage):
 
 
 def finished_row(
-    usage: TokenUsage, created: _Pending | None, record_id: UUID, status: str | None, *, polled: bool
+    usage: TokenUsage, created: _PendingResponse | None, record_id: UUID, status: str | None, *, polled: bool
 ) -> TokenUsage:
     """The row of a finished background response, with the fields that its creation was given."""
     changes: dict[str, Any] = {"id": record_id}
@@ -125,7 +125,7 @@ def _response_in(chunk: object) -> object | None:
     return chunk if isinstance(get(chunk, "status"), str) else None
 
 
-class _Pending(NamedTuple):
+class _PendingResponse(NamedTuple):
     """A background response whose usage is not known yet."""
 
     usage: TokenUsage
@@ -138,7 +138,7 @@ class PendingResponses:
     def __init__(self, recorder: Tracker) -> None:
         self._recorder = weakref.ref(recorder)
         self._lock = threading.Lock()
-        self._pending: OrderedDict[UUID, _Pending] = OrderedDict()
+        self._pending: OrderedDict[UUID, _PendingResponse] = OrderedDict()
         self._recorded: OrderedDict[UUID, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -147,13 +147,13 @@ class PendingResponses:
     def add(self, record_id: UUID, usage: TokenUsage) -> None:
         """Wait for this response; the oldest ones above the bound become marked rows."""
         with self._lock:
-            self._pending[record_id] = _Pending(usage, time.monotonic())
-            given_up = list(self._expired())
+            self._pending[record_id] = _PendingResponse(usage, time.monotonic())
+            expired = list(self._expired())
         if (recorder := self._recorder()) is not None:
-            _kept[id(self)] = recorder
-        self._record(given_up)
+            _kept_alive[id(self)] = recorder
+        self._record(expired)
 
-    def _expired(self) -> Iterator[_Pending]:
+    def _expired(self) -> Iterator[_PendingResponse]:
         oldest_s = time.monotonic() - MAX_PENDING_AGE_S
         while self._pending:
             record_id, pending = next(iter(self._pending.items()))
@@ -162,12 +162,12 @@ class PendingResponses:
             del self._pending[record_id]
             yield pending
 
-    def take(self, record_id: UUID) -> _Pending | None:
+    def take(self, record_id: UUID) -> _PendingResponse | None:
         """What the creation said of this response; None if another process created it."""
         with self._lock:
             pending = self._pending.pop(record_id, None)
             if not self._pending:
-                _kept.pop(id(self), None)
+                _kept_alive.pop(id(self), None)
             return pending
 
     def is_recorded(self, record_id: UUID) -> bool:
@@ -184,15 +184,15 @@ class PendingResponses:
     def record_never_retrieved(self) -> None:
         """Write a marked row for each response that is still pending."""
         with self._lock:
-            given_up = list(self._pending.values())
+            expired = list(self._pending.values())
             self._pending.clear()
-        self._record(given_up)
-        _kept.pop(id(self), None)
+        self._record(expired)
+        _kept_alive.pop(id(self), None)
 
-    def _record(self, given_up: list[_Pending]) -> None:
+    def _record(self, expired: list[_PendingResponse]) -> None:
         if (recorder := self._recorder()) is None:
             return
-        for pending in given_up:
+        for pending in expired:
             usage = pending.usage
             response_id = str(usage.metadata.get("response_id", usage.id))
             # Its own id: another process may still retrieve the response, and then writes the row with the counts.
@@ -205,7 +205,7 @@ class PendingResponses:
 
 _lock = threading.Lock()
 # A Tracker stays alive while responses are pending, so that closing it records them.
-_kept: dict[int, Tracker] = {}
+_kept_alive: dict[int, Tracker] = {}
 _pending: weakref.WeakKeyDictionary[Any, PendingResponses] = weakref.WeakKeyDictionary()
 
 
@@ -229,7 +229,7 @@ def _after_fork_in_child() -> None:
     """The parent records what it waits for; a lock that another of its threads held stays locked in the child."""
     global _lock
     _lock = threading.Lock()
-    for per_tracker in (_kept, _pending):
+    for per_tracker in (_kept_alive, _pending):
         per_tracker.clear()
 
 

@@ -35,7 +35,7 @@ class BatchUsage(LaterUsage):
     def __init__(self, batch_id: str | None = None) -> None:
         self._batch_id = batch_id
         self._object: object = None
-        self._lines = _Lines() if batch_id is not None else None
+        self._lines = _BatchLines() if batch_id is not None else None
 
     def add(self, chunk: object) -> None:
         if self._lines is not None:
@@ -55,7 +55,7 @@ class BatchTotal(NamedTuple):
     """The usage of a batch's completed requests, with their response ids if the batch states them."""
 
     calls: int
-    answer: ParsedResponse
+    parsed: ParsedResponse
     response_ids: frozenset[str] = frozenset()
 
 
@@ -68,17 +68,17 @@ def total_of_batch(batch: object) -> BatchTotal | None:
     """The usage that a finished batch states: OpenAI's `usage`, Gemini's inlined responses; None without one."""
     inlined = follow(batch, ("dest", "inlined_responses"))
     if isinstance(inlined, list):
-        lines = _Lines()
+        lines = _BatchLines()
         for line in inlined:
             lines.add(line)
         return lines.total(None)
     if get(batch, "status") not in _FINAL_BATCH_STATUSES:
         return None
-    answer = read(batch)
+    parsed = read(batch)
     calls = follow(batch, ("request_counts", "completed"))
-    if not any(answer.counts.values()) or not isinstance(calls, int) or calls < 1:
+    if not any(parsed.counts.values()) or not isinstance(calls, int) or calls < 1:
         return None
-    return BatchTotal(calls, answer)
+    return BatchTotal(calls, parsed)
 
 
 def batch_row(
@@ -87,7 +87,7 @@ def batch_row(
     """The one row of a finished batch, unless its lines or an earlier poll are recorded."""
     if batch_id is None or total is None:
         return usage, False
-    provider = usage.provider or total.answer.provider
+    provider = usage.provider or total.parsed.provider
     record_id = derived_id(provider, batch_id)
     pending = pending_of(recorder)
     if pending.is_recorded(record_id):
@@ -95,40 +95,40 @@ def batch_row(
     pending.mark_recorded(record_id)
     if not batches_of(recorder).claim(record_id, total):
         return replace(usage, id=record_id), False
-    answer = total.answer._replace(
-        response_id=batch_id, details={**total.answer.details, "service_tier": "batch"}, provider=provider
+    parsed = total.parsed._replace(
+        response_id=batch_id, details={**total.parsed.details, "service_tier": "batch"}, provider=provider
     )
     given = {name: value for name, value in fields.items() if name not in {"id", "processing_time"}}
     given["metadata"] = {**given.get("metadata", {}), "calls": total.calls}
-    return to_token_usage(answer, {**given, "id": record_id}), True
+    return to_token_usage(parsed, {**given, "id": record_id}), True
 
 
-class _Lines:
+class _BatchLines:
     """Adds up the lines of a batch's results; a line whose usage has a problem marks the sum."""
 
     def __init__(self) -> None:
-        self._answers: list[ParsedResponse] = []
+        self._parsed_lines: list[ParsedResponse] = []
 
     def add(self, line: object) -> None:
-        answer = read(line)
-        if any(answer.counts.values()) or answer.usage_source is not None:
-            self._answers.append(answer)
+        parsed = read(line)
+        if any(parsed.counts.values()) or parsed.usage_source is not None:
+            self._parsed_lines.append(parsed)
 
     def total(self, batches: Batches | None) -> BatchTotal | None:
         """The sum of the lines that were not recorded one by one."""
-        answers = [answer for answer in self._answers if batches is None or not batches.has_line(answer)]
-        if not answers:
+        parsed_lines = [parsed for parsed in self._parsed_lines if batches is None or not batches.has_line(parsed)]
+        if not parsed_lines:
             return None
-        ids = frozenset(answer.response_id for answer in answers if answer.response_id is not None)
-        return BatchTotal(len(answers), sum_responses(answers)._replace(failure=None, calls=1), ids)
+        ids = frozenset(parsed.response_id for parsed in parsed_lines if parsed.response_id is not None)
+        return BatchTotal(len(parsed_lines), sum_responses(parsed_lines)._replace(failure=None, calls=1), ids)
 
 
-def is_batch_line(answer: ParsedResponse) -> bool:
+def is_batch_line(parsed: ParsedResponse) -> bool:
     """Whether this is a line of a batch's results."""
-    return answer.details.get("service_tier") == "batch"
+    return parsed.details.get("service_tier") == "batch"
 
 
-class _Open(NamedTuple):
+class _RecordedBatch(NamedTuple):
     """A recorded batch, and what of it was not given again as single lines."""
 
     record_id: UUID
@@ -138,12 +138,12 @@ class _Open(NamedTuple):
     output_tokens: int
     response_ids: frozenset[str]
 
-    def contains(self, answer: ParsedResponse, given: int, made: int) -> bool:
+    def contains(self, parsed: ParsedResponse, given: int, made: int) -> bool:
         """Whether this line is part of the batch: by its id, or where no ids are known by what is left of the sum."""
         if self.response_ids:
-            return answer.response_id in self.response_ids
+            return parsed.response_id in self.response_ids
         fits = self.calls > 0 and self.input_tokens >= given and self.output_tokens >= made
-        return fits and self.model == answer.model
+        return fits and self.model == parsed.model
 
 
 class Batches:
@@ -153,41 +153,41 @@ class Batches:
         self._lock = threading.Lock()
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._lines: dict[str | None, deque[tuple[int, int]]] = {}
-        self._whole: deque[_Open] = deque(maxlen=_MAX_BATCHES)
+        self._whole: deque[_RecordedBatch] = deque(maxlen=_MAX_BATCHES)
 
-    def has_line(self, answer: ParsedResponse) -> bool:
+    def has_line(self, parsed: ParsedResponse) -> bool:
         """Whether this line was recorded by itself."""
-        return answer.response_id in self._ids
+        return parsed.response_id in self._ids
 
-    def match_line(self, answer: ParsedResponse) -> UUID | None:
+    def match_line(self, parsed: ParsedResponse) -> UUID | None:
         """The row of the batch that this line is part of; None, and remembered, if no such batch is recorded."""
-        given, made = answer.counts.get("input_tokens", 0), answer.counts.get("output_tokens", 0)
+        given, made = parsed.counts.get("input_tokens", 0), parsed.counts.get("output_tokens", 0)
         if not given and not made:
             return None
         with self._lock:
             for number, whole in enumerate(self._whole):
-                if whole.contains(answer, given, made):
+                if whole.contains(parsed, given, made):
                     self._whole[number] = whole._replace(
                         calls=whole.calls - 1,
                         input_tokens=whole.input_tokens - given,
                         output_tokens=whole.output_tokens - made,
                     )
                     return whole.record_id
-            self._remember(answer, given, made)
+            self._remember(parsed, given, made)
         return None
 
-    def _remember(self, answer: ParsedResponse, given: int, made: int) -> None:
-        if answer.response_id is not None:
-            self._ids[answer.response_id] = None
+    def _remember(self, parsed: ParsedResponse, given: int, made: int) -> None:
+        if parsed.response_id is not None:
+            self._ids[parsed.response_id] = None
             while len(self._ids) > _MAX_LINES:
                 self._ids.popitem(last=False)
-        self._lines.setdefault(answer.model, deque(maxlen=_MAX_LINES)).append((given, made))
+        self._lines.setdefault(parsed.model, deque(maxlen=_MAX_LINES)).append((given, made))
         while len(self._lines) > _MAX_BATCHES:
             self._lines.pop(next(iter(self._lines)))
 
     def claim(self, record_id: UUID, total: BatchTotal) -> bool:
         """Whether the batch is to be written: not if consecutive lines recorded before add up to it."""
-        model, counts = total.answer.model, total.answer.counts
+        model, counts = total.parsed.model, total.parsed.counts
         wanted = (counts.get("input_tokens", 0), counts.get("output_tokens", 0))
         with self._lock:
             lines = self._lines.get(model, deque())
@@ -195,7 +195,7 @@ class Batches:
                 rest = [line for number, line in enumerate(lines) if not start <= number < start + total.calls]
                 self._lines[model] = deque(rest, maxlen=_MAX_LINES)
                 return False
-            self._whole.append(_Open(record_id, model, total.calls, *wanted, total.response_ids))
+            self._whole.append(_RecordedBatch(record_id, model, total.calls, *wanted, total.response_ids))
         return True
 
 

@@ -18,7 +18,7 @@ from tracker.providers.schemas.schema_table import COUNTS
 from tracker.providers.to_usage import failure_text, to_token_usage
 from tracker.recording.capture import dedupe, deferred_finish, streams
 from tracker.recording.capture.background_responses import LaterUsage
-from tracker.recording.capture.dedupe import UNOBSERVED, Observation, is_same_call, observation_of
+from tracker.recording.capture.dedupe import UNOBSERVED, CallObservation, is_same_call, observation_of
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.usage import TokenUsage, new_id
@@ -38,18 +38,18 @@ _OWN_FIELDS = frozenset({"id", "created_at", "model"})
 _CALLBACK_FIELDS = _OWN_FIELDS | {"provider", "processing_time"}
 
 
-def with_problem(outcome: Outcome, problem: str | None) -> Outcome:
+def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
     """The outcome, with a sentence for the code of what could not be read from the response."""
     if problem is None:
         return outcome
     return replace(outcome, error=" ".join(filter(None, (problem_text(problem), outcome.error))))
 
 
-class _Write(NamedTuple):
+class _RowToWrite(NamedTuple):
     """A row to write, and the calls whose outcome it is."""
 
     usage: TokenUsage
-    answer: ParsedResponse
+    parsed: ParsedResponse
     calls: tuple[CallState, ...]
 
 
@@ -62,8 +62,8 @@ class CallState:
     # The values before anything is known, set on the class since most calls keep most of them.
     outcome: Outcome | None = None
     done = streaming = False
-    observation: Observation = UNOBSERVED
-    answer = ParsedResponse()
+    observation: CallObservation = UNOBSERVED
+    parsed = ParsedResponse()
     later: LaterUsage | None = None
     accepts_inner = True
     give_up_at_close = _fixed_interval = False
@@ -155,13 +155,13 @@ class CallState:
         elif writes := self._close(error, broken_off):
             await streams.shielded(self._awrite(writes))
 
-    async def _awrite(self, writes: list[_Write]) -> None:
+    async def _awrite(self, writes: list[_RowToWrite]) -> None:
         for write in writes:
             self._settle(write, await self.recorder.arecord(write.usage))
 
-    def _settle(self, write: _Write, outcome: Outcome) -> None:
+    def _settle(self, write: _RowToWrite, outcome: Outcome) -> None:
         for call in write.calls:
-            call.outcome = with_problem(outcome, write.answer.problem)
+            call.outcome = add_problem(outcome, write.parsed.problem)
 
     def give_up(self) -> None:
         """Write what is known: the call's reader, or the outer source that may know the counts, did not come back."""
@@ -169,7 +169,7 @@ class CallState:
         for write in writes:
             self._settle(write, self.recorder.record(write.usage))
 
-    def _close(self, error: BaseException | None, broken_off: bool) -> list[_Write]:
+    def _close(self, error: BaseException | None, broken_off: bool) -> list[_RowToWrite]:
         """The rows to write: none where another source writes the call's row, or has written it."""
         if self.done:
             return []
@@ -183,31 +183,31 @@ class CallState:
         finally:
             self._response = _NOTHING
 
-    def take_postponed(self) -> list[_Write]:
+    def take_postponed(self) -> list[_RowToWrite]:
         usage, self.postponed = self.postponed, None
         deferred_finish.close_call(self)
-        return [_Write(usage, self.answer, (self,))] if usage is not None else []
+        return [_RowToWrite(usage, self.parsed, (self,))] if usage is not None else []
 
-    def _rows(self, error: BaseException | None, broken_off: bool) -> list[_Write]:
+    def _rows(self, error: BaseException | None, broken_off: bool) -> list[_RowToWrite]:
         broken_off = broken_off and not (self._reader is not None and self._reader.is_complete)
         if not self._fixed_interval and (self.streaming or self._ended_s is None or error is not None):
             self._ended_s = time.monotonic()
-        self.answer = self._read()
+        self.parsed = self._read()
         usage = self._usage(error, broken_off)
         if self.source == "client" and self.outer is None and self.later is None and not dedupe.has_other_sources():
-            return [_Write(usage, self.answer, (self,))]
+            return [_RowToWrite(usage, self.parsed, (self,))]
         self.observation = self._observed(usage)
         if self.later is not None:
             return self._later_rows(self.later, usage, broken_off=broken_off or error is not None)
         return self._client_rows(usage) if self.source == "client" else self._outer_rows(usage)
 
-    def _later_rows(self, later_usage: LaterUsage, usage: TokenUsage, *, broken_off: bool) -> list[_Write]:
+    def _later_rows(self, later_usage: LaterUsage, usage: TokenUsage, *, broken_off: bool) -> list[_RowToWrite]:
         if self._reader is None and self._response is not _NOTHING:
             later_usage.add(self._response)
         usage, write = later_usage.row(self, usage, broken_off=broken_off)
         self.record_id = usage.id
         if write:
-            return [_Write(usage, self.answer, (self,))]
+            return [_RowToWrite(usage, self.parsed, (self,))]
         self.outcome = Outcome("duplicate", usage.id)
         return []
 
@@ -228,15 +228,15 @@ class CallState:
         if isinstance(self._response, TokenUsage) and error is None:
             return replace(self._response, **fields)
         failure = failure_text(error) if error is not None else None
-        return to_token_usage(self.answer, fields, failure=failure, broken_off=broken_off)
+        return to_token_usage(self.parsed, fields, failure=failure, broken_off=broken_off)
 
     def _elapsed_ms(self) -> int:
         return round(((self._ended_s or time.monotonic()) - self.started_s) * 1000)
 
-    def _observed(self, usage: TokenUsage) -> Observation:
+    def _observed(self, usage: TokenUsage) -> CallObservation:
         return observation_of(
             self.source,
-            self.answer,
+            self.parsed,
             self.fields.get("model"),
             failed=not usage.success,
             started_s=self.started_s,
@@ -246,7 +246,7 @@ class CallState:
 
     # --- a wrapped client's call ----------------------------------------------------------------------------------
 
-    def _client_rows(self, usage: TokenUsage) -> list[_Write]:
+    def _client_rows(self, usage: TokenUsage) -> list[_RowToWrite]:
         if self.companion is not None:
             return self._with_companion(usage, *self.companion)
         outer = self.outer
@@ -258,32 +258,32 @@ class CallState:
                 deferred_finish.open_call(self, give_up_after_s=_WAIT_FOR_OUTER_S)
                 return []
             dedupe.recent_calls.register(self.recorder, self.observation, usage.id)
-            return [_Write(usage, self.answer, (self,))]
+            return [_RowToWrite(usage, self.parsed, (self,))]
         return self._unless_recorded(usage)
 
-    def _with_companion(self, usage: TokenUsage, outer: CallState, theirs: TokenUsage) -> list[_Write]:
+    def _with_companion(self, usage: TokenUsage, outer: CallState, theirs: TokenUsage) -> list[_RowToWrite]:
         """The outer source ended first and left its figures: one row if it is the same call, else both rows."""
         if not is_same_call(self.observation, outer.observation, linked=True):
             dedupe.recent_calls.register(self.recorder, self.observation, usage.id)
-            return [_Write(usage, self.answer, (self,)), _Write(theirs, outer.answer, (outer,))]
+            return [_RowToWrite(usage, self.parsed, (self,)), _RowToWrite(theirs, outer.parsed, (outer,))]
         if not self.observation.counts and outer.observation.counts:
-            usage, self.answer = self.with_counts_of(outer), outer.answer
+            usage, self.parsed = self.with_counts_of(outer), outer.parsed
         outer.record_id = self.record_id
         dedupe.recent_calls.register(self.recorder, self.observation, usage.id, (outer.source,))
-        return [_Write(usage, self.answer, (self, outer))]
+        return [_RowToWrite(usage, self.parsed, (self, outer))]
 
     def with_counts_of(self, outer: CallState) -> TokenUsage:
-        answer = outer.answer._replace(
-            response_id=self.answer.response_id or outer.answer.response_id,
-            provider=self.answer.provider or outer.answer.provider,
+        parsed = outer.parsed._replace(
+            response_id=self.parsed.response_id or outer.parsed.response_id,
+            provider=self.parsed.provider or outer.parsed.provider,
         )
-        return to_token_usage(answer, {"processing_time": self._elapsed_ms(), **self.fields})
+        return to_token_usage(parsed, {"processing_time": self._elapsed_ms(), **self.fields})
 
     # --- a block's or a callback's call ---------------------------------------------------------------------------
 
-    def _outer_rows(self, usage: TokenUsage) -> list[_Write]:
+    def _outer_rows(self, usage: TokenUsage) -> list[_RowToWrite]:
         writes = []
-        row: list[_Write] | None = None
+        row: list[_RowToWrite] | None = None
         if self._recorded_id is not None and self._recorded_id != self.record_id:
             self._adopt_outcome(self._recorded_id)
             row = []
@@ -293,22 +293,22 @@ class CallState:
             if row is None and self._is_call_of(inner):
                 if self.observation.counts:
                     theirs = inner.with_counts_of(self)
-                    inner.answer = self.answer
+                    inner.parsed = self.parsed
                 row = [self._merge(inner, theirs)]
                 writes += row
             else:
-                writes.append(_Write(theirs, inner.answer, (inner,)))
+                writes.append(_RowToWrite(theirs, inner.parsed, (inner,)))
             inner.take_postponed()
         if row is not None:
             return writes
         return writes + self._unless_inside(usage)
 
-    def _merge(self, inner: CallState, usage: TokenUsage) -> _Write:
+    def _merge(self, inner: CallState, usage: TokenUsage) -> _RowToWrite:
         self.record_id = inner.record_id
         dedupe.recent_calls.register(self.recorder, inner.observation, usage.id, (self.source,))
-        return _Write(usage, inner.answer, (inner, self))
+        return _RowToWrite(usage, inner.parsed, (inner, self))
 
-    def _unless_inside(self, usage: TokenUsage) -> list[_Write]:
+    def _unless_inside(self, usage: TokenUsage) -> list[_RowToWrite]:
         """The row, unless a call inside this one is the same call."""
         for inner in reversed(self.inner):
             if inner.recorder is not self.recorder:
@@ -353,11 +353,11 @@ class CallState:
         known = (inner.outcome for inner in self.inner if inner.record_id == record_id and inner.outcome is not None)
         self.outcome = next(known, Outcome("duplicate", record_id))
 
-    def _unless_recorded(self, usage: TokenUsage) -> list[_Write]:
+    def _unless_recorded(self, usage: TokenUsage) -> list[_RowToWrite]:
         """The row, unless another source of this process has written it."""
         known = dedupe.recent_calls.match_or_register(self.recorder, self.observation, usage.id)
         if known is None:
-            return [_Write(usage, self.answer, (self,))]
+            return [_RowToWrite(usage, self.parsed, (self,))]
         self.record_id, self.outcome = known, Outcome("duplicate", known)
         return []
 
@@ -368,7 +368,7 @@ def begin_call(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> 
         deferred_finish.wake()
     outer = outer_call(recorder, source)
     given = {name: value for name, value in fields.items() if value is not None}
-    return CallState(recorder, joined(given, outer), outer, source=source)
+    return CallState(recorder, merge_fields(given, outer), outer, source=source)
 
 
 def outer_call(recorder: Tracker, source: str) -> CallState | None:
@@ -390,7 +390,7 @@ def _is_stale(call: CallState) -> bool:
     return call.source == "litellm" and time.monotonic() - call.started_s > _MAX_LITELLM_START_S
 
 
-def joined(fields: Mapping[str, Any], outer: CallState | None) -> dict[str, Any]:
+def merge_fields(fields: Mapping[str, Any], outer: CallState | None) -> dict[str, Any]:
     """The fields with those of the outer call, which win."""
     if outer is None:
         return dict(fields)

@@ -61,7 +61,7 @@ def is_library_object(response: Any) -> bool:
     return hasattr(type(response), "model_fields") or is_framework_object(response)
 
 
-class Observation(NamedTuple):
+class CallObservation(NamedTuple):
     """What one source knows of a call; times are seconds of `time.monotonic`."""
 
     source: str
@@ -74,25 +74,25 @@ class Observation(NamedTuple):
     id_is_providers: bool = True  # LiteLLM makes ids of its own
 
 
-UNOBSERVED = Observation("", frozenset(), None, {}, failed=False, started_s=0.0, ended_s=0.0)
+UNOBSERVED = CallObservation("", frozenset(), None, {}, failed=False, started_s=0.0, ended_s=0.0)
 """Stands for the observation of a call that is still in progress."""
 
 
 def observation_of(
     source: str,
-    answer: ParsedResponse,
+    parsed: ParsedResponse,
     requested: str | None,
     *,
     failed: bool,
     started_s: float,
     ended_s: float,
     id_is_providers: bool = True,
-) -> Observation:
+) -> CallObservation:
     """The observation of a call whose response was read."""
-    names = (plain_model_name(name) for name in (requested, answer.model) if name)
-    counts = answer.counts if any(answer.counts.values()) else {}
-    response_id = answer.response_id
-    return Observation(
+    names = (plain_model_name(name) for name in (requested, parsed.model) if name)
+    counts = parsed.counts if any(parsed.counts.values()) else {}
+    response_id = parsed.response_id
+    return CallObservation(
         source, frozenset(names), response_id, counts, failed, started_s, ended_s, id_is_providers and bool(response_id)
     )
 
@@ -112,7 +112,7 @@ def equal_counts(first: Mapping[str, int], second: Mapping[str, int]) -> bool:
     return all(a == b or not a or not b for a, b in ((first.get(part, 0), second.get(part, 0)) for part in _PARTS))
 
 
-def is_same_call(first: Observation, second: Observation, *, linked: bool = False) -> bool:
+def is_same_call(first: CallObservation, second: CallObservation, *, linked: bool = False) -> bool:
     """The rule. `linked` calls began one inside the other, so that one side may also lack all counts."""
     if first.source == second.source or not same_model(first.models, second.models):
         return False
@@ -135,12 +135,12 @@ def _may_lack_parts(first: Mapping[str, int], second: Mapping[str, int]) -> bool
     return all(a == b or not a or not b for a, b in pairs) and any(a == b and a for a, b in pairs)
 
 
-class _Entry:
+class _RegisteredCall:
     """A row of this process and the sources that observed it."""
 
     __slots__ = ("observation", "record_id", "recorder", "sources")
 
-    def __init__(self, recorder: object, observation: Observation, record_id: UUID) -> None:
+    def __init__(self, recorder: object, observation: CallObservation, record_id: UUID) -> None:
         self.recorder = weakref.ref(recorder)
         self.observation = observation
         self.record_id = record_id
@@ -153,25 +153,25 @@ class RecentCalls:
     def __init__(self, max_entries: int = MAX_ENTRIES, max_age_s: float = MAX_AGE_S) -> None:
         self._max_entries, self._max_age_s = max_entries, max_age_s
         self._lock = threading.Lock()
-        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
-        self._by_key: dict[tuple[Any, ...], deque[_Entry]] = {}
+        self._entries: OrderedDict[UUID, _RegisteredCall] = OrderedDict()
+        self._by_key: dict[tuple[Any, ...], deque[_RegisteredCall]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def match_or_register(self, recorder: object, observation: Observation, record_id: UUID) -> UUID | None:
+    def match_or_register(self, recorder: object, observation: CallObservation, record_id: UUID) -> UUID | None:
         """The id of the row that another source wrote of this call; None, and registered, where there is none."""
         keys = _keys(observation)
         with self._lock:
             self._expire()
-            if (entry := self._best(recorder, observation, keys)) is not None:
+            if (entry := self._best_match(recorder, observation, keys)) is not None:
                 entry.sources.add(observation.source)
                 return entry.record_id
             self._register(recorder, observation, record_id, keys)
             return None
 
     def register(
-        self, recorder: object, observation: Observation, record_id: UUID, sources: Iterable[str] = ()
+        self, recorder: object, observation: CallObservation, record_id: UUID, sources: Iterable[str] = ()
     ) -> None:
         """Register a row that is written; `sources` are those that are known to have observed it."""
         with self._lock:
@@ -184,7 +184,9 @@ class RecentCalls:
             if (entry := self._entries.get(record_id)) is not None:
                 entry.sources.add(source)
 
-    def _best(self, recorder: object, observation: Observation, keys: list[tuple[Any, ...]]) -> _Entry | None:
+    def _best_match(
+        self, recorder: object, observation: CallObservation, keys: list[tuple[Any, ...]]
+    ) -> _RegisteredCall | None:
         """The entry with the same id and counts before one with only the same id or only equal counts."""
         best, rank = None, 0
         for key in keys:
@@ -201,9 +203,9 @@ class RecentCalls:
         return best
 
     def _register(
-        self, recorder: object, observation: Observation, record_id: UUID, keys: list[tuple[Any, ...]]
-    ) -> _Entry:
-        entry = self._entries[record_id] = _Entry(recorder, observation, record_id)
+        self, recorder: object, observation: CallObservation, record_id: UUID, keys: list[tuple[Any, ...]]
+    ) -> _RegisteredCall:
+        entry = self._entries[record_id] = _RegisteredCall(recorder, observation, record_id)
         for key in keys:
             if (entries := self._by_key.get(key)) is None:
                 entries = self._by_key[key] = deque(maxlen=_MAX_PER_KEY)
@@ -225,7 +227,7 @@ class RecentCalls:
                         del self._by_key[key]
 
 
-def _keys(observation: Observation) -> list[tuple[Any, ...]]:
+def _keys(observation: CallObservation) -> list[tuple[Any, ...]]:
     counts = observation.counts
     keys: list[tuple[Any, ...]] = []
     if observation.response_id is not None:

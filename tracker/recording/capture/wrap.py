@@ -23,7 +23,7 @@ from tracker.providers.responses import follow, get
 from tracker.recording.capture import dedupe
 from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
-from tracker.recording.capture.call import checked
+from tracker.recording.capture.call import check_fields
 from tracker.recording.capture.call_state import CallState, begin_call
 from tracker.recording.capture.http_body import observe_body
 
@@ -75,7 +75,7 @@ Describe = Callable[..., Request | None]
 
 def wrap(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> Any:
     """Record every call of this client; see `Tracker.wrap`."""
-    given = checked(fields)
+    given = check_fields(fields)
     if once := {"id", "created_at"} & set(given):
         raise UsageTypeError(f"{min(once)} belongs to one call, not to all of a client.")
     if getattr(client, "_tracker_wrapped", False):
@@ -107,11 +107,11 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
         polled = _retrieval(method, _path(url))
         return None if polled is None else Request({"operation": "chat", **known}, polled)
 
-    client.request = _recorded(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
+    client.request = _record_calls(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
     for name in ("copy", "with_options"):
         original = getattr(client, name, None)
         if original is not None:
-            setattr(client, name, _copied(recorder, original, fields))
+            setattr(client, name, _wrap_copy(recorder, original, fields))
 
 
 def _is_background(options: Any, url: str) -> bool:
@@ -151,7 +151,7 @@ def _wrap_gemini(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> N
         _replace(recorder, models, name, describe, asynchronous=asynchronous)
     for name in _GEMINI_PUBLIC:
         if (original := getattr(models, name, None)) is not None:
-            setattr(models, name, _remembered(original, asynchronous=asynchronous))
+            setattr(models, name, _remember_result(original, asynchronous=asynchronous))
     known = {"operation": "chat", "provider": "google", **fields}
     describe_batch = functools.partial(_describe_batch_poll, known)
     _replace(recorder, client.batches, "get", describe_batch, asynchronous=asynchronous)
@@ -214,10 +214,10 @@ def _replace(recorder: Tracker, owner: Any, name: str, describe: Describe, *, as
     if original is None:
         log.warning("This google-genai has no %s.%s; such calls are not recorded.", type(owner).__name__, name)
         return
-    setattr(owner, name, _recorded(recorder, original, describe, asynchronous=asynchronous))
+    setattr(owner, name, _record_calls(recorder, original, describe, asynchronous=asynchronous))
 
 
-def _recorded(
+def _record_calls(
     recorder: Tracker, original: Callable[..., Any], describe: Describe, *, asynchronous: bool
 ) -> Callable[..., Any]:
     """The method, with a row for each call of it; its results and exceptions go through as they are."""
@@ -231,7 +231,7 @@ def _recorded(
         except BaseException as error:
             call.finish(error)
             raise
-        result = _taken(call, result, asynchronous=False)
+        result = _observe_result(call, result, asynchronous=False)
         if not call.streaming:
             call.finish()
         return result
@@ -248,7 +248,7 @@ def _recorded(
         except BaseException as error:
             await call.afinish(error)
             raise
-        result = _taken(call, result, asynchronous=True)
+        result = _observe_result(call, result, asynchronous=True)
         if not call.streaming:
             await call.afinish()
         return result
@@ -269,11 +269,11 @@ def _begin(recorder: Tracker, describe: Describe, args: Any, kwargs: Any) -> Cal
     return call
 
 
-def _taken(call: CallState, result: Any, *, asynchronous: bool) -> Any:
+def _observe_result(call: CallState, result: Any, *, asynchronous: bool) -> Any:
     """What the host gets: the result itself, or instead of a generator one that yields the same."""
     try:
         if _is_raw(result.__class__) and (response := getattr(result, "http_response", None)) is not None:
-            _take_raw(call, response, asynchronous=asynchronous)
+            _observe_raw_response(call, response, asynchronous=asynchronous)
             return result
         given = call.set_response(result)
         if call.later is None:
@@ -285,7 +285,7 @@ def _taken(call: CallState, result: Any, *, asynchronous: bool) -> Any:
     return given
 
 
-def _take_raw(call: CallState, response: Any, *, asynchronous: bool) -> None:
+def _observe_raw_response(call: CallState, response: Any, *, asynchronous: bool) -> None:
     """The body of `with_raw_response`, which is read; or, if it is not, whatever its caller will read of it."""
     if response.is_closed:
         try:
@@ -302,8 +302,8 @@ def _is_raw(kind: type) -> bool:
     return hasattr(kind, "parse") and not hasattr(kind, "model_fields")
 
 
-def _remembered(original: Callable[..., Any], *, asynchronous: bool) -> Callable[..., Any]:
-    """Gemini's public method: what it makes of its requests' answers is known as recorded too."""
+def _remember_result(original: Callable[..., Any], *, asynchronous: bool) -> Callable[..., Any]:
+    """Gemini's public method: what it makes of its requests' parsed_lines is known as recorded too."""
 
     @functools.wraps(original)
     def call_sync(*args: Any, **kwargs: Any) -> Any:
@@ -324,7 +324,7 @@ def _remembered(original: Callable[..., Any], *, asynchronous: bool) -> Callable
     return call_async if asynchronous else call_sync
 
 
-def _copied(recorder: Tracker, original: Callable[..., Any], fields: Mapping[str, Any]) -> Callable[..., Any]:
+def _wrap_copy(recorder: Tracker, original: Callable[..., Any], fields: Mapping[str, Any]) -> Callable[..., Any]:
     """A client made from a wrapped one records as well."""
 
     @functools.wraps(original)

@@ -12,7 +12,13 @@ from typing import Any
 from tracker.database.failures import explain_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.recording.insert import DeliveryInfo, row_swallowed_error
-from tracker.recording.loss_ledger import entry, note_duplicates, write_alerts, write_entries, write_entries_if_allowed
+from tracker.recording.loss_ledger import (
+    make_entry,
+    write_alerts,
+    write_duplicates,
+    write_entries,
+    write_entries_if_allowed,
+)
 from tracker.recording.number_ranges import NumberRanges
 from tracker.recording.outbox.drain_lock import DrainLease
 from tracker.recording.outbox.held_records import HeldRecords
@@ -178,7 +184,9 @@ class Drainer:
             lease.renew()
             records = self._without_swallowed(records, deadline)
             documents = [record.document for record in records]
-            self._delivery.run_once(lambda connection, target: note_duplicates(connection, target, documents), deadline)
+            self._delivery.run_once(
+                lambda connection, target: write_duplicates(connection, target, documents), deadline
+            )
         self.delivered += len(records)
 
     def _without_swallowed(self, records: Sequence[QueuedRecord], deadline: float) -> list[QueuedRecord]:
@@ -286,7 +294,7 @@ class Drainer:
             waiting = NumberRanges()
             for found in self.outbox.ranges(record.instance, done, last):
                 waiting.add_range(found)
-            entries += [entry("waiting", _place(record), *found) for found in waiting.without(mine)]
+            entries += [make_entry("waiting", _place(record), *found) for found in waiting.without(mine)]
         if entries:
             lease.renew()
             self._delivery.run_once(partial(write_entries_if_allowed, entries=entries), deadline)
@@ -316,7 +324,7 @@ class Drainer:
         Otherwise the numbers that wait would look lost once a later number of their process is in the database.
         """
         entries = [
-            entry("waiting", _place(record), first, last)
+            make_entry("waiting", _place(record), first, last)
             for record, ranges in self.outbox.all_ranges()
             for first, last in ranges
         ]
@@ -329,7 +337,7 @@ class Drainer:
 
 def dead_letter_entry(record: QueuedRecord) -> dict[str, Any]:
     """The ledger's line for a record that was set aside."""
-    return entry("set_aside", _place(record), record.sequence)
+    return make_entry("set_aside", _place(record), record.sequence)
 
 
 def _place(record: QueuedRecord) -> dict[str, Any]:

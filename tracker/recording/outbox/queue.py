@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tracker.errors import DatabaseError, OutboxError, RecordError, TransientError
 from tracker.recording.alerts.budget_alerts import BudgetWatch
 from tracker.recording.alerts.pending_notices import PendingNotices
-from tracker.recording.instance import Instance, Row, compact_document
+from tracker.recording.insert import Row
+from tracker.recording.instance import Instance, compact_document
 from tracker.recording.outbox.drain import Drainer
 from tracker.recording.outbox.paths import outbox_file, unassigned_file
 from tracker.recording.outbox.shared import SharedOutbox, shared_outbox
@@ -71,7 +72,7 @@ class OutboxQueue:
         self._told_waiting_at = float("-inf")
         self._busy_since: dict[Outbox, float] = {}
         self._reported_from = 1
-        self.taken = 0
+        self.enqueued_count = 0
         """How many records this process has made durable here, at least."""
         self._register()
 
@@ -93,19 +94,19 @@ class OutboxQueue:
 
     # --- taking records ---
 
-    def assign_sequence_and_enqueue(self, row: dict[str, Any], taken: list[int], deadline: float) -> None:
+    def assign_sequence_and_enqueue(self, row: dict[str, Any], assigned: list[int], deadline: float) -> None:
         """Number a row and make it durable. Raises `OutboxError`; then it is numbered all the same."""
         text = compact_document(row)
 
         def make() -> QueuedRecord:
             # Numbered under the file's lock, so that the end of the process can't leave a gap between two numbers.
-            row["sequence"] = sequence = self._instance.assign_sequence(taken)
+            row["sequence"] = sequence = self._instance.assign_sequence(assigned)
             return QueuedRecord(str(row["id"]), self._instance.name, sequence, f'{text[:-1]}, "sequence": {sequence}}}')
 
         try:
             self._append(make, _bounded_lock_timeout_s((deadline - time.monotonic()) / 2))
         except OutboxError:
-            row["sequence"] = sequence = self._instance.assign_sequence(taken)
+            row["sequence"] = sequence = self._instance.assign_sequence(assigned)
             # This one goes straight to the database: all before it are in the outbox, as far as they weren't reported.
             self.notices.waits(self._reported_from, sequence - 1)
             self._reported_from = sequence + 1
@@ -121,7 +122,7 @@ class OutboxQueue:
         if not self._is_registered:
             self._register()
         self._shared.append_next(make, lock_timeout_s)
-        self.taken += 1
+        self.enqueued_count += 1
         if self._instance.name not in self._shared.instances:
             self._shared.instances.append(self._instance.name)
         if self.uses_worker:
@@ -202,7 +203,7 @@ class OutboxQueue:
         try:
             return sum(outbox.depth(newest).waiting for outbox in self._outboxes())
         except OutboxError:
-            return min(self.taken, 1)
+            return min(self.enqueued_count, 1)
 
     def _notes_wait(self) -> bool:
         try:
@@ -293,7 +294,7 @@ class OutboxQueue:
         """Begin anew in a forked child: its own numbers and alerts; the files do so by themselves."""
         self._instance = instance
         self._reported_from = 1
-        self.taken = 0
+        self.enqueued_count = 0
         self._drainers = {}
         self.notices.reset()
         self._budgets.reset()
