@@ -13,7 +13,7 @@ from tracker.outcome import Outcome
 from tracker.providers.responses import ParsedResponse, read
 from tracker.providers.to_usage import CALL_FIELDS, failure_text, to_token_usage
 from tracker.recording.capture import batches, dedupe, streams
-from tracker.recording.capture.call_state import CallState, add_problem, outer_call
+from tracker.recording.capture.call_state import CallState, add_problem, find_outer_call
 from tracker.recording.capture.dedupe import observation_of
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
@@ -112,7 +112,7 @@ class TrackedCall:
         self._response = self._state.set_response(response)
 
     def __enter__(self) -> Self:
-        self._state = CallState(self._recorder, self._fields, outer_call(self._recorder, "block"), source="block")
+        self._state = CallState(self._recorder, self._fields, find_outer_call(self._recorder, "block"), source="block")
         self._token = current.set(self._state)
         return self
 
