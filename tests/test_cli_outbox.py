@@ -69,7 +69,7 @@ def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, 
         )
     with closing(Outbox(own.with_name("empty.db"))) as outbox:
         outbox.append(QueuedRecord("1", "one", 1, "{}"))
-        outbox.remove(outbox.waiting(1))
+        outbox.remove(outbox.next_records(1))
     assert main(["outbox", "list"]) == 0
     printed = capsys.readouterr().out
     assert f"{own} (of this DATABASE_URL)\n  3 waiting, the oldest for" in printed

@@ -105,7 +105,7 @@ def test_what_waits_is_entered_before_later_numbers_make_it_look_lost(new_tracke
 
 
 def test_ids_out_of_order_leave_an_entry_for_what_they_overtook(new_tracker, database_url, monkeypatch):
-    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH", 3)
+    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH_ROWS", 3)
     ids = sorted(new_id() for _ in range(6))
     recorder = new_tracker(mode="background")
     with closing(Outbox(recorder._get_queue().outbox.path)) as other, other.hold_drain_lock():

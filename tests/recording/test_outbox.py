@@ -73,11 +73,11 @@ def test_records_wait_in_the_order_of_their_ids_until_they_are_removed(new_outbo
     outbox = new_outbox()
     for number in (3, 1, 2):
         outbox.append(a_record(number))
-    assert outbox.waiting(10) == [a_record(1), a_record(2), a_record(3)]
+    assert outbox.next_records(10) == [a_record(1), a_record(2), a_record(3)]
     outbox.remove([a_record(1)])
-    assert outbox.waiting(1) == [a_record(2)]
+    assert outbox.next_records(1) == [a_record(2)]
     assert (outbox.depth().waiting, outbox.empty()) == (2, False)
-    outbox.remove(outbox.waiting(10))
+    outbox.remove(outbox.next_records(10))
     assert outbox.empty()
 
 
@@ -90,7 +90,7 @@ def test_the_same_record_twice_waits_once(new_outbox):
 
 def test_another_process_sees_what_was_appended(new_outbox, path):
     new_outbox().append(a_record())
-    assert new_outbox().waiting(10) == [a_record()]
+    assert new_outbox().next_records(10) == [a_record()]
     done = start(APPEND, path, "other", 3)
     assert done.wait(timeout=30) == 0
     done.communicate()
@@ -111,11 +111,11 @@ def test_a_record_set_aside_is_out_of_the_way_and_can_be_taken_back(new_outbox):
     outbox.append(a_record(1))
     outbox.append(a_record(2))
     outbox.add_dead_letter(a_record(1), "The table refused the record.")
-    assert outbox.waiting(10) == [a_record(2)]
+    assert outbox.next_records(10) == [a_record(2)]
     assert outbox.dead_letters() == [(a_record(1), "The table refused the record.")]
     assert outbox.depth()[:2] == (1, 1)
     assert outbox.requeue_dead_letters() == 1
-    assert (outbox.waiting(10), outbox.dead_letters()) == ([a_record(1), a_record(2)], [])
+    assert (outbox.next_records(10), outbox.dead_letters()) == ([a_record(1), a_record(2)], [])
 
 
 def test_notes_wait_in_their_order(new_outbox):
@@ -142,7 +142,7 @@ def test_threads_that_append_and_remove_at_once_lose_nothing(new_outbox):
     with ThreadPoolExecutor(9) as pool:
         appending = [pool.submit(append, thread) for thread in range(8)]
         while not all(future.done() for future in appending) or not outbox.empty():
-            found = outbox.waiting(50)
+            found = outbox.next_records(50)
             outbox.remove(found)
             seen.update(found)
         for future in appending:
@@ -166,7 +166,7 @@ def test_what_was_appended_survives_kill_9(new_outbox, path):
     with child:
         rest = child.stdout.read()  # what was read ahead too, which communicate() leaves behind
     acknowledged = int((last + rest).split()[-1]) + 1
-    found = new_outbox().waiting(1_000_000)
+    found = new_outbox().next_records(1_000_000)
     assert [record.sequence for record in found] == list(range(len(found)))
     assert acknowledged <= len(found) <= acknowledged + 1
 
@@ -220,7 +220,7 @@ def test_an_outbox_that_was_open_at_a_fork_is_refused_in_the_child(new_outbox):
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     outbox.append(a_record(2))
-    assert new_outbox().waiting(10) == [a_record(0), a_record(2)]
+    assert new_outbox().next_records(10) == [a_record(0), a_record(2)]
 
 
 SEVERAL = """
@@ -248,7 +248,7 @@ def test_another_process_that_looks_in_takes_nothing_away_from_several_users_in_
     assert child.stdout.readline() == "appended\n"
     child.kill()
     child.communicate(timeout=10)
-    assert [record.id for record in new_outbox().waiting(10)] == ["1", "2", "3"]
+    assert [record.id for record in new_outbox().next_records(10)] == ["1", "2", "3"]
 
 
 # --- a disk that fails --------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def test_the_size_limit_is_an_error_that_names_it_and_ends_when_there_is_room(ne
     error = fill(outbox)
     assert error.code == "outbox_full"
     assert "TRACKER_OUTBOX_MAX_MB (1)" in str(error)
-    kept = outbox.waiting(2000)
+    kept = outbox.next_records(2000)
     assert 800 < len(kept) < 1300
     outbox.remove(kept[:100])
     outbox.append(a_record(5000))
@@ -275,7 +275,7 @@ def test_the_size_limit_is_an_error_that_names_it_and_ends_when_there_is_room(ne
 def test_a_full_outbox_can_still_be_emptied(new_outbox):
     outbox = new_outbox(max_mb=1)
     fill(outbox)
-    while records := outbox.waiting(50):
+    while records := outbox.next_records(50):
         outbox.remove(records)
     assert outbox.empty()
 
@@ -285,13 +285,13 @@ def test_a_full_disk_is_an_error_and_all_goes_on_when_there_is_room(new_outbox, 
         (disk / "ballast").write_bytes(bytes(3_000_000))
         outbox = new_outbox(disk / "outbox.db")
         assert fill(outbox).code == "outbox_full"
-        kept = outbox.waiting(5000)
+        kept = outbox.next_records(5000)
         assert len(kept) > 20
         (disk / "ballast").unlink()
-        assert outbox.waiting(5000) == kept
+        assert outbox.next_records(5000) == kept
         outbox.append(a_record(5000))
         outbox.remove(kept)
-        assert outbox.waiting(5000) == [a_record(5000)]
+        assert outbox.next_records(5000) == [a_record(5000)]
         outbox.close()
 
 
@@ -396,12 +396,12 @@ def test_a_damaged_file_is_moved_aside_named_and_replaced(new_outbox, path, how,
         outbox.append(a_record(number))
     outbox.close()
     if opened:
-        outbox.waiting(1)
+        outbox.next_records(1)
     damage(path, how)
     for number in range(3):
         outbox.append(a_record(number, "new"))
     outbox.close()
-    found = new_outbox(on_damage=named.append).waiting(1000)
+    found = new_outbox(on_damage=named.append).next_records(1000)
     assert [record for record in found if record.instance == "new"] == [a_record(number, "new") for number in range(3)]
     if len(found) < 203:
         (aside,) = named
@@ -431,7 +431,7 @@ def test_a_file_that_is_moved_aside_while_another_opens_it_is_made_anew(new_outb
     monkeypatch.setattr(sqlite_file, "exists", lambda found: next(looks, found.exists()))
     path.rename(f"{path}.damaged")
     new_outbox().append(a_record(1))
-    assert new_outbox().waiting(10) == [a_record(1)]
+    assert new_outbox().next_records(10) == [a_record(1)]
 
 
 def test_a_link_that_leads_nowhere_is_named(new_outbox, path):
@@ -454,7 +454,7 @@ def test_a_file_that_vanishes_under_an_open_outbox_is_begun_anew(new_outbox, pat
     for part in path.parent.iterdir():
         part.unlink()
     outbox.append(a_record(2))
-    assert new_outbox().waiting(10) == [a_record(2)]
+    assert new_outbox().next_records(10) == [a_record(2)]
 
 
 def test_a_directory_that_vanishes_under_an_open_outbox_is_made_anew(new_outbox, path):
@@ -462,7 +462,7 @@ def test_a_directory_that_vanishes_under_an_open_outbox_is_made_anew(new_outbox,
     outbox.append(a_record(1))
     shutil.rmtree(path.parent)
     outbox.append(a_record(2))
-    assert new_outbox().waiting(10) == [a_record(2)]
+    assert new_outbox().next_records(10) == [a_record(2)]
 
 
 def test_a_file_that_is_removed_again_and_again_never_raises_but_its_own_error(new_outbox, path):
@@ -484,7 +484,7 @@ def test_a_file_that_is_removed_again_and_again_never_raises_but_its_own_error(n
             done.set()
         remover.result()
     outbox.append(a_record(1000))
-    assert a_record(1000) in new_outbox().waiting(1000)
+    assert a_record(1000) in new_outbox().next_records(1000)
 
 
 # --- whose it is --------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ COUNT = "SELECT count(*)::int FROM token_usage"
 def sessions(path: Path) -> list[str]:
     """The sessions of the records that wait in a file."""
     with closing(Outbox(path)) as outbox:
-        return [json.loads(record.document)["session_id"] for record in outbox.waiting(10)]
+        return [json.loads(record.document)["session_id"] for record in outbox.next_records(10)]
 
 
 @pytest.fixture
@@ -348,16 +348,16 @@ def test_a_line_too_slow_for_a_batch_gets_smaller_ones(new_tracker, proxy, datab
 
 
 def test_a_broken_document_in_a_full_batch_stops_nobody(new_tracker, database_url, outbox_path, monkeypatch):
-    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH", 10)
+    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH_ROWS", 10)
     recorder = new_tracker(mode="direct", outbox=outbox_path, platform="vercel", log_records=False)
     queue = recorder._get_queue()
-    queue._drainer(queue.outbox)._share = 10
+    queue._drainer(queue.outbox)._batch_rows = 10
     for number in range(30):
         row = {**recorder._instance.row(a_call(), "direct"), "sequence": recorder._instance.next_sequence()}
         queue.enqueue(row, 1)
         if number % 7 == 6:
             outbox = queue.outbox
-            record = outbox.waiting(1000)[-1]
+            record = outbox.next_records(1000)[-1]
             outbox.remove([record])
             outbox.append(record._replace(document=record.document[:50]))
     assert recorder.flush(30) == 0

@@ -249,12 +249,12 @@ class OutboxQueue:
         for shared in tuple(self._sources):
             for outbox in shared.files():
                 drainer = self._drainer(outbox)
-                before = drainer.answers
+                before = drainer.accepted_batches
                 try:
-                    left = drainer.round(shared.instances, deadline, retry=retry, **limits)
+                    left = drainer.run_round(shared.instances, deadline, retry=retry, **limits)
                 except OutboxError as error:  # the other file may be open
                     failed, left = error, True
-                answered = answered or drainer.answers > before
+                answered = answered or drainer.accepted_batches > before
                 if left is None:
                     self._report_queued(drainer, deadline, _BUSY_LONG_S)
                 else:

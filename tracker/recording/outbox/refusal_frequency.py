@@ -1,4 +1,4 @@
-"""Which refusals are so frequent that the table is their cause, not the single record."""
+"""Counts refusals to detect those that are so frequent that the table is their cause, not the single record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tracker.errors import RecordError, TableError
 
 LIMIT = 20
 WINDOW_S = 60.0
-_MOST_KINDS = 1000
+_MAX_KINDS = 1000
 Kind = tuple[str, str]
 
 
@@ -28,17 +28,17 @@ class RefusedKinds:
         """Count a refusal."""
         if error.kind is None:
             return
-        if len(self._counts) >= _MOST_KINDS:
+        if len(self._counts) >= _MAX_KINDS:
             self._counts.clear()
         count = LIMIT if isinstance(error, TableError) else self._count(error.kind) + 1
         self._counts[error.kind] = (count, self._clock())
 
     def is_systematic(self, error: RecordError) -> bool:
-        """Whether records that are refused like this wait for a correction of the table."""
+        """Whether records with this refusal are held until the table is corrected."""
         return isinstance(error, TableError) or (error.kind is not None and self._count(error.kind) >= LIMIT)
 
     def forget(self, kind: Kind) -> None:
-        """The table takes records of this kind again."""
+        """Reset the count of a kind, because the table accepts its records again."""
         self._counts.pop(kind, None)
 
     def _count(self, kind: Kind) -> int:

@@ -24,7 +24,7 @@ _BUSY_AGAIN_S = 1.0
 _FALLBACK_LOCK_TIMEOUT_S = 0.2
 _BUSY_LOCK_TIMEOUT_S = 0.05
 # A record's delivery is "background" if one of these processes' numbers recorded it; more are hardly alive at once.
-_MOST_INSTANCES = 200
+_MAX_INSTANCES = 200
 
 
 class SharedOutbox:
@@ -38,7 +38,7 @@ class SharedOutbox:
         self.outbox = Outbox(path, max_mb, self._on_damage)
         self.second = Outbox(fallback_file(path), max_mb, self._on_damage)
         self.worker = DeliveryWorker()
-        self.instances: deque[str] = deque(maxlen=_MOST_INSTANCES)
+        self.instances: deque[str] = deque(maxlen=_MAX_INSTANCES)
         self._users: weakref.WeakSet[OutboxQueue] = weakref.WeakSet()
         self._kept_alive: OutboxQueue | None = None
         self._busy_until = float("-inf")

@@ -119,8 +119,8 @@ class OutboxFile:
         """Begin anew in a forked child. What was open before can't be used there, nor even closed."""
         if self._database is not None:
             self._inherited.append(self._database)
-        self._locks.forget()
-        self.drain_lock.forget()
+        self._locks.close_inherited()
+        self.drain_lock.close_inherited()
         self._reset()
 
     # --- doing something with it ---

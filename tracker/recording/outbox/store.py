@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _APPEND = "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)"
 # A statement that takes long on a slow line is cut at its deadline, and memory is scarce in a function.
-BATCH_SIZE = 4_000_000
+BATCH_CHARACTERS = 4_000_000
 _RANGES = (
     "SELECT {columns}min(sequence), max(sequence) FROM (SELECT instance, sequence,"
     " sequence - row_number() OVER (PARTITION BY instance ORDER BY sequence) AS run FROM records {condition})"
@@ -65,8 +65,12 @@ class Outbox(OutboxFile):
         """Make the record durable that `make` gives, which is called when no other thread can come in between."""
         self.do(lambda database: database.execute(_APPEND, (*make(), time.time())), lock_timeout_s)
 
-    def waiting(
-        self, limit: int, after: QueuedRecord | None = None, size: int = BATCH_SIZE, without: Container[object] = ()
+    def next_records(
+        self,
+        limit: int,
+        after: QueuedRecord | None = None,
+        size: int = BATCH_CHARACTERS,
+        without: Container[object] = (),
     ) -> list[QueuedRecord]:
         """The next records, in the order of their ids, behind `after`; at most so many, and so many characters.
 
