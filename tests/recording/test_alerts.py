@@ -379,6 +379,6 @@ def test_an_alert_whose_answer_was_lost_stands_in_the_table_once(new_tracker, pr
     recorder._get_queue().notices.alert("test", "An alert.")
     proxy.cut_after()
     with pytest.raises(Exception, match="lost"):
-        recorder._queue._round(time.monotonic() + 5)
-    recorder._queue._round(time.monotonic() + 5)
+        recorder._queue._run_round(time.monotonic() + 5)
+    recorder._queue._run_round(time.monotonic() + 5)
     assert rows(database_url, "SELECT reason FROM token_tracker_alerts") == [("test",)]

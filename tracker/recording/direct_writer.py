@@ -101,7 +101,7 @@ class DirectWriter:
             return self._delivery.deliver(row, deadline, attempts, once=breaker_error is not None, entries=entries)
         except BaseException:
             if notices:
-                notices.put_back(entries)
+                notices.restore_unreported(entries)
             raise
 
     def _handle_failure(

@@ -273,7 +273,7 @@ class Drainer:
             lease.renew()
             self._add_dead_letter(record, error)
         for kind in self.held.end_round():
-            self._delivery.refused_kinds.forget(kind)
+            self._delivery.refused_kinds.reset(kind)
 
     def _report_overtaken(self, lease: DrainLease, records: Sequence[QueuedRecord], deadline: float) -> None:
         """Report lower numbers that are still queued to the ledger: ids need not be in the order of the numbers.

@@ -14,10 +14,10 @@ Kind = tuple[str, str]
 
 
 class RefusedKinds:
-    """Counts refusals by SQLSTATE and refused constraint or column, for direct writes and deliveries together.
+    """Counts refusals by SQLSTATE and constraint or column, for direct writes and outbox deliveries together.
 
-    A kind is systematic from `LIMIT` refusals on, of which none is more than `WINDOW_S` later than the one before;
-    the refusals of a `TableError` are from the first one on. There is no lock: a lost count delays the limit by one.
+    A kind is systematic after `LIMIT` refusals with at most `WINDOW_S` between two of them; a `TableError` is always
+    systematic. There is no lock: a lost count delays the limit by one refusal.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,7 +37,7 @@ class RefusedKinds:
         """Whether records with this refusal are held until the table is corrected."""
         return isinstance(error, TableError) or (error.kind is not None and self._count(error.kind) >= LIMIT)
 
-    def forget(self, kind: Kind) -> None:
+    def reset(self, kind: Kind) -> None:
         """Reset the count of a kind, because the table accepts its records again."""
         self._counts.pop(kind, None)
 
