@@ -108,7 +108,7 @@ def test_a_batch_is_one_send(background, proxy, outbox_path, database_url):
     assert statement.startswith("INSERT INTO")
 
 
-def test_records_of_a_moment_travel_together(background, proxy, database_url):
+def test_records_within_a_short_time_are_delivered_in_one_batch(background, proxy, database_url):
     recorder = background(database_url=proxy.url)
     for _ in range(200):
         recorder.record(a_call())
@@ -116,7 +116,7 @@ def test_records_of_a_moment_travel_together(background, proxy, database_url):
     assert len(proxy.statements) < 20
 
 
-def test_a_row_says_that_it_took_a_retry_and_how_late_it_came(background, proxy, database_url):
+def test_a_row_contains_its_retry_count_and_delay(background, proxy, database_url):
     recorder = background(database_url=proxy.url)
     recorder.record(a_call())
     assert recorder.flush(10) == 0
@@ -158,7 +158,7 @@ def test_from_a_coroutine(background, database_url):
     assert count(database_url) == 40
 
 
-def test_a_table_whose_times_have_no_zone_gets_the_same_moment(background, empty_database_url):
+def test_a_table_without_time_zones_gets_the_same_time(background, empty_database_url):
     from support import connect
 
     from tracker.database.migrate import migrate
@@ -179,7 +179,7 @@ def test_a_table_whose_times_have_no_zone_gets_the_same_moment(background, empty
 # --- flush, close, the end ----------------------------------------------------------------------------------------
 
 
-def test_flush_delivers_what_waits_and_says_what_still_does(background, proxy, database_url):
+def test_flush_delivers_queued_records_and_returns_the_remaining_count(background, proxy, database_url):
     recorder = background(database_url=proxy.url, deadline_s=1)
     recorder.record_many([a_call() for _ in range(10)])
     assert recorder.flush(10) == 0
@@ -249,14 +249,14 @@ def test_a_process_that_just_ends_delivers_first(database_url, end):
     assert rows(database_url, "SELECT kind, last_sequence FROM token_tracker_ledger") == [("closed", 50)]
 
 
-def test_a_process_that_records_in_its_last_moment_loses_nothing(database_url, outbox_path):
+def test_a_process_that_records_just_before_its_end_loses_nothing(database_url, outbox_path):
     code = ENDS.replace("import os, sys", "import atexit, os, sys\natexit.register(lambda: recorder.record(a_call()))")
     done = python("-c", code, env={"DATABASE_URL": database_url})
     assert done.stderr == ""
     assert count(database_url) + Outbox(outbox_path).depth().waiting == 51
 
 
-def test_a_handler_of_the_host_may_close_at_any_moment(database_url, outbox_path):
+def test_a_signal_handler_may_close_the_tracker_at_any_time(database_url, outbox_path):
     code = """
 import os, signal, sys
 sys.path.insert(0, "tests")
@@ -286,7 +286,7 @@ print(recorded)
         assert count(database_url) == int(done.stdout)
 
 
-def test_a_tracker_that_nobody_holds_any_more_still_delivers(background, database_url):
+def test_a_tracker_without_references_still_delivers(background, database_url):
     def work() -> None:
         recorder = Tracker(mode="background", database_url=database_url, log_records=False)
         recorder.record_many([a_call() for _ in range(5)])
@@ -306,7 +306,7 @@ def test_no_signal_handler_is_installed(background):
 
 
 @pytest.mark.parametrize("where", [0, 3, 9])
-def test_a_poisoned_record_is_set_aside_and_stops_nobody(background, database_url, where):
+def test_a_poisoned_record_becomes_a_dead_letter_and_blocks_no_other(background, database_url, where):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     recorder = background()
     calls = [a_call() for _ in range(10)]
@@ -325,7 +325,7 @@ def test_a_poisoned_record_is_set_aside_and_stops_nobody(background, database_ur
     )
 
 
-def test_a_record_that_a_trigger_refuses_is_set_aside_and_stops_nobody(background, database_url):
+def test_a_record_that_a_trigger_refuses_becomes_a_dead_letter(background, database_url):
     run(
         database_url,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
@@ -338,7 +338,7 @@ def test_a_record_that_a_trigger_refuses_is_set_aside_and_stops_nobody(backgroun
     eventually(lambda: recorder.outbox_depth()[:2] == (0, 1))
 
 
-def test_a_record_that_is_no_json_any_more_is_set_aside_and_stops_nobody(background, database_url, outbox_path):
+def test_a_record_with_invalid_json_becomes_a_dead_letter(background, database_url, outbox_path):
     with closing(Outbox(outbox_path)) as outbox:
         outbox.append(QueuedRecord("0", "nobody", 1, '{"id": "broken'))
         outbox.append(QueuedRecord("1", "nobody", 2, '{"id": "no uuid", "sequence": 2}'))
@@ -349,7 +349,7 @@ def test_a_record_that_is_no_json_any_more_is_set_aside_and_stops_nobody(backgro
     assert recorder.outbox_depth()[:2] == (0, 2)
 
 
-def test_a_locked_table_keeps_no_caller_waiting(background, database_url):
+def test_a_locked_table_blocks_no_caller(background, database_url):
     recorder = background()
     recorder.record(a_call())
     assert recorder.flush(10) == 0
@@ -366,7 +366,7 @@ def count_waiting(recorder: Tracker) -> int:
 
 
 @pytest.mark.parametrize("place", ["a directory", "a full outbox"])
-def test_where_the_outbox_takes_nothing_records_are_written_directly(background, database_url, tmp_path, caplog, place):
+def test_records_are_written_directly_if_the_outbox_fails(background, database_url, tmp_path, caplog, place):
     path = tmp_path / "outbox.db"
     if place == "a directory":
         path.mkdir()
@@ -610,7 +610,7 @@ def test_the_embedded_database_adopts_nothing(server_url, new_tracker, database_
     assert homeless.outbox_depth().waiting == 1
 
 
-def test_the_socket_of_somebody_elses_closed_directory_breaks_nothing(tmp_path, as_ordinary_user, monkeypatch):
+def test_a_socket_in_an_inaccessible_directory_is_no_error(tmp_path, as_ordinary_user, monkeypatch):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")

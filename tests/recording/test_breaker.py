@@ -125,7 +125,7 @@ def test_a_probe_tries_once(new_tracker):
 
 
 @pytest.mark.parametrize("deadline_s", [0, 0.1])
-def test_a_caller_without_time_closes_the_way_for_nobody(new_tracker, proxy, deadline_s):
+def test_a_caller_without_time_does_not_open_the_circuit(new_tracker, proxy, deadline_s):
     recorder = new_tracker(database_url=proxy.url, platform="vercel")
     recorder.record(a_call())
     proxy.delay_to_client_ms = 300
@@ -134,7 +134,7 @@ def test_a_caller_without_time_closes_the_way_for_nobody(new_tracker, proxy, dea
     assert recorder.record(a_call()).status == "recorded"
 
 
-def test_a_busy_pool_closes_the_way_for_nobody(new_tracker, database_url):
+def test_a_busy_pool_does_not_open_the_circuit(new_tracker, database_url):
     recorder = new_tracker(pool_size=1, platform="vercel")
     recorder.record(a_call())
     with locked(database_url) as unlock, ThreadPoolExecutor(1) as pool:
@@ -146,7 +146,7 @@ def test_a_busy_pool_closes_the_way_for_nobody(new_tracker, database_url):
         assert first.result(timeout=10).status == "recorded"
 
 
-def test_a_round_in_which_nobody_asked_the_database_says_nothing_about_it(new_tracker, proxy):
+def test_a_round_without_a_statement_does_not_close_the_circuit(new_tracker, proxy):
     recorder = new_tracker(database_url=proxy.url, platform="vercel", deadline_s=1)
     went_down(recorder, proxy)
     with Outbox(recorder._queue.outbox.path).hold_drain_lock() as mine:
@@ -155,7 +155,7 @@ def test_a_round_in_which_nobody_asked_the_database_says_nothing_about_it(new_tr
         assert recorder._breaker.error is not None
 
 
-def test_a_record_that_the_table_refuses_closes_the_way_for_nobody(new_tracker, database_url):
+def test_a_refused_record_does_not_open_the_circuit(new_tracker, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     recorder = new_tracker()
     assert recorder.record(a_call(model="gpt")).status == "failed"

@@ -91,7 +91,7 @@ def a_record(number: int, instance: str = "one") -> QueuedRecord:
 # --- generations --------------------------------------------------------------------------------------------------
 
 
-def test_a_holder_without_a_heartbeat_is_replaced_and_changes_nothing_more(path, monkeypatch):
+def test_a_lock_holder_without_a_heartbeat_is_replaced_and_makes_no_changes(path, monkeypatch):
     with closing(Outbox(path)) as stopped, closing(Outbox(path)) as other:
         for number in range(3):
             stopped.append(a_record(number))
@@ -126,7 +126,9 @@ def test_a_heartbeat_with_each_batch_keeps_the_lock(path, monkeypatch):
                     assert busy is None
 
 
-def test_a_process_stopped_while_it_delivers_blocks_nobody(start, proxy, database_url, path, new_tracker, monkeypatch):
+def test_a_process_that_is_stopped_during_delivery_blocks_no_other(
+    start, proxy, database_url, path, new_tracker, monkeypatch
+):
     env = {"DATABASE_URL": proxy.url, "TRACKER_OUTBOX": str(path)}
     proxy.delay_to_server_ms = 400
     child = start(DELIVERS, env={**env, "PYTHONPATH": "tests:."})
@@ -208,7 +210,7 @@ def aged(url: str) -> int:
 
 
 @pytest.mark.parametrize("platform", ["server", "vercel"])
-def test_what_waits_is_told_before_the_next_row_while_the_lock_is_held_elsewhere(
+def test_queued_records_are_reported_while_another_process_has_the_lock(
     start, proxy, database_url, path, new_tracker, platform
 ):
     with closing(Outbox(path)) as outbox:
@@ -249,7 +251,7 @@ def test_a_background_record_that_is_written_directly_makes_no_earlier_one_look_
     assert aged(database_url) == 0
 
 
-def test_what_a_dead_process_left_is_told_by_whoever_reaches_the_database(start, database_url, path, new_tracker):
+def test_the_records_of_a_dead_process_are_reported_by_another_one(start, database_url, path, new_tracker):
     dead = str(uuid.uuid4())
     for sequence in (1, 6):
         run(

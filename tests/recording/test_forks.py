@@ -295,7 +295,7 @@ def test_a_fork_waits_for_a_handshake_and_no_longer_than_two_seconds():
 
 
 @pytest.mark.parametrize("when", ["name", "knock"])
-def test_a_name_service_or_a_host_that_does_not_answer_keeps_no_fork_waiting(when, monkeypatch, tmp_path):
+def test_a_fork_does_not_wait_for_a_name_service_or_host(when, monkeypatch, tmp_path):
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     with closing(listener):
         knocking = [socket.socket() for _ in range(3)]

@@ -38,7 +38,7 @@ def depth(error: BaseException | None) -> int:
     "error",
     [TransientError("refused", "Nothing answers.", "Try again.", "08001"), OutboxError("busy", "It is locked.")],
 )
-def test_a_copy_of_an_error_says_the_same_without_a_traceback(error):
+def test_a_copy_of_an_error_has_the_same_message_without_a_traceback(error):
     try:
         raise error
     except type(error) as raised:

@@ -81,7 +81,7 @@ def test_records_wait_in_the_order_of_their_ids_until_they_are_removed(new_outbo
     assert outbox.empty()
 
 
-def test_the_same_record_twice_waits_once(new_outbox):
+def test_appending_the_same_record_twice_queues_it_once(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record())
     outbox.append(a_record())
@@ -97,7 +97,7 @@ def test_another_process_sees_what_was_appended(new_outbox, path):
     assert new_outbox().depth().waiting == 4
 
 
-def test_the_depth_says_since_when_the_oldest_waits(new_outbox):
+def test_the_depth_contains_the_time_of_the_oldest_record(new_outbox):
     outbox = new_outbox()
     assert outbox.depth().oldest_at is None
     outbox.append(a_record(2), queued_at=2000.0)
@@ -106,7 +106,7 @@ def test_the_depth_says_since_when_the_oldest_waits(new_outbox):
     assert outbox.depth(before=1500.0).waiting == 1
 
 
-def test_a_record_set_aside_is_out_of_the_way_and_can_be_taken_back(new_outbox):
+def test_a_dead_letter_is_not_delivered_and_can_be_queued_again(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record(1))
     outbox.append(a_record(2))
@@ -238,7 +238,7 @@ sys.stdin.read()
 """
 
 
-def test_another_process_that_looks_in_takes_nothing_away_from_several_users_in_one(new_outbox, path):
+def test_another_process_that_opens_the_file_does_not_disturb_its_users(new_outbox, path):
     child = start(SEVERAL, path)
     assert child.stdout.readline() == "open\n"
     with closing(Outbox(path)) as visitor:
@@ -280,7 +280,7 @@ def test_a_full_outbox_can_still_be_emptied(new_outbox):
     assert outbox.empty()
 
 
-def test_a_full_disk_is_an_error_and_all_goes_on_when_there_is_room(new_outbox, tmp_path):
+def test_a_full_disk_is_an_error_until_there_is_space(new_outbox, tmp_path):
     with small_disk(tmp_path) as disk:
         (disk / "ballast").write_bytes(bytes(3_000_000))
         outbox = new_outbox(disk / "outbox.db")
@@ -315,7 +315,7 @@ def test_a_disk_that_turns_read_only_is_an_error(new_outbox, tmp_path):
         outbox.close()
 
 
-def test_a_read_only_file_is_an_error_for_whoever_may_not_write_it(new_outbox, as_ordinary_user):
+def test_a_read_only_file_is_an_error_for_a_user_without_write_permission(new_outbox, as_ordinary_user):
     with tempfile.TemporaryDirectory() as directory:
         outbox = new_outbox(Path(directory) / "outbox.db")
         outbox.append(a_record())
@@ -328,7 +328,7 @@ def test_a_read_only_file_is_an_error_for_whoever_may_not_write_it(new_outbox, a
 
 
 @pytest.mark.parametrize("place", ["a directory", "under a file", "an endless name"])
-def test_a_place_that_can_hold_no_file_is_an_error(new_outbox, tmp_path, place):
+def test_a_path_that_cannot_be_a_file_is_an_error(new_outbox, tmp_path, place):
     (tmp_path / "file").touch()
     (tmp_path / "directory").mkdir()
     found = {
@@ -340,7 +340,7 @@ def test_a_place_that_can_hold_no_file_is_an_error(new_outbox, tmp_path, place):
         new_outbox(found).append(a_record())
 
 
-def test_another_processs_lock_is_waited_for_and_no_longer_than_told(new_outbox, path):
+def test_the_lock_of_another_process_is_waited_for_until_the_timeout(new_outbox, path):
     outbox = new_outbox()
     outbox.append(a_record())
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -389,7 +389,7 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["no database", "header", "truncated", "pages"])
 @pytest.mark.parametrize("opened", [False, True])
-def test_a_damaged_file_is_moved_aside_named_and_replaced(new_outbox, path, how, opened):
+def test_a_damaged_file_is_renamed_and_replaced(new_outbox, path, how, opened):
     named: list[Path] = []
     outbox = new_outbox(on_damage=named.append)
     for number in range(200):
@@ -425,7 +425,7 @@ def test_of_several_users_of_a_damaged_file_one_moves_it_and_none_loses_a_record
     assert new_outbox().depth().waiting == 6
 
 
-def test_a_file_that_is_moved_aside_while_another_opens_it_is_made_anew(new_outbox, path, monkeypatch):
+def test_a_file_that_is_renamed_while_another_process_opens_it_is_created_again(new_outbox, path, monkeypatch):
     new_outbox().append(a_record())
     looks = iter([True, False])  # there at the first look, and gone when it is asked about
     monkeypatch.setattr(sqlite_file, "exists", lambda found: next(looks, found.exists()))
@@ -490,7 +490,7 @@ def test_a_file_that_is_removed_again_and_again_never_raises_but_its_own_error(n
 # --- whose it is --------------------------------------------------------------------------------------------------
 
 
-def test_nobody_else_can_read_what_waits(new_outbox, path):
+def test_no_other_user_can_read_the_queued_records(new_outbox, path):
     new_outbox().append(a_record())
     assert path.parent.stat().st_mode & 0o077 == 0
     for part in path.parent.iterdir():
@@ -508,7 +508,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path):
     make_directory(directory / "outbox.db")
 
 
-def test_a_directory_that_is_somebody_elses_link_is_refused(tmp_path):
+def test_a_directory_that_is_a_link_of_another_user_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / f"token-tracker-{os.getuid()}"
     link.symlink_to(tmp_path / "elsewhere")

@@ -285,7 +285,7 @@ def test_flush_calls_no_outbox_empty_that_it_cannot_read(new_tracker, proxy, out
     assert recorder.flush(20) == 0
 
 
-def test_an_instances_last_number_never_goes_back(recorder):
+def test_the_last_number_of_an_instance_never_decreases(recorder):
     instance = recorder._instance
     seen: list[int] = []
 
@@ -347,7 +347,7 @@ def test_a_line_too_slow_for_a_batch_gets_smaller_ones(new_tracker, proxy, datab
     assert max(sizes[sizes.index(max(size for size in sizes if size <= 20)) :]) <= 100
 
 
-def test_a_broken_document_in_a_full_batch_stops_nobody(new_tracker, database_url, outbox_path, monkeypatch):
+def test_an_invalid_document_in_a_full_batch_blocks_no_other(new_tracker, database_url, outbox_path, monkeypatch):
     monkeypatch.setattr("tracker.recording.outbox.drain.BATCH_ROWS", 10)
     recorder = new_tracker(mode="direct", outbox=outbox_path, platform="vercel", log_records=False)
     queue = recorder._get_queue()
@@ -403,7 +403,7 @@ def test_a_short_deadline_holds_with_a_locked_outbox_too(new_tracker, proxy, out
     assert recorder.flush(20) == 0
 
 
-def test_another_process_frozen_in_a_repair_keeps_nobody_waiting(outbox_path):
+def test_a_process_that_is_stopped_during_a_repair_blocks_no_other(outbox_path):
     with closing(Outbox(outbox_path)) as outbox:
         assert outbox.empty()
         outbox.close()
@@ -416,7 +416,7 @@ def test_another_process_frozen_in_a_repair_keeps_nobody_waiting(outbox_path):
         outbox.append(QueuedRecord("1", "one", 1, "{}"))
 
 
-def test_the_delivery_thread_survives_whatever_its_alarm_raises(new_tracker, proxy, database_url, monkeypatch):
+def test_the_worker_thread_survives_an_exception_of_its_alarm(new_tracker, proxy, database_url, monkeypatch):
     recorder: Tracker = new_tracker(mode="background", database_url=proxy.url, log_records=False, deadline_s=0.3)
     raised: list[Exception] = []
 
@@ -432,7 +432,7 @@ def test_the_delivery_thread_survives_whatever_its_alarm_raises(new_tracker, pro
     eventually(lambda: value(database_url, COUNT) == 1, 20)
 
 
-def test_an_action_that_raises_ends_nobody_elses_deadline():
+def test_an_action_that_raises_does_not_end_other_deadlines():
     from tracker.database.watchdog import Timer
 
     timer = Timer()
