@@ -66,7 +66,7 @@ def test_a_file_that_never_was_an_outbox_is_left_as_it_is(new_tracker, proxy, ou
     recorder.close()
     assert outbox_path.read_bytes() == before
     assert [path.name for path in outbox_path.parent.iterdir()] == ["outbox.db"]
-    assert any("was never an outbox" in line and "token_tracking_failure" in line for line in caplog.messages)
+    assert any("is not an outbox" in line and "token_tracking_failure" in line for line in caplog.messages)
     assert any('"token_usage.failed"' in line for line in caplog.messages)
     proxy.swallow = False
 

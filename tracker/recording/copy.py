@@ -110,7 +110,7 @@ class CopyWriter:
         try:
             execute(
                 self._connection,
-                "BEGIN; CREATE TEMPORARY TABLE token_tracker_import ON COMMIT DROP AS"  # noqa: S608  our own names
+                "BEGIN; CREATE TEMPORARY TABLE token_tracker_import ON COMMIT DROP AS"  # noqa: S608  constant names
                 f" SELECT {names} FROM {self._target.name} WITH NO DATA",
             )
             copy(self._connection, f"COPY pg_temp.token_tracker_import ({names}) FROM STDIN", io.StringIO(text.cells))

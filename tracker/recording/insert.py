@@ -209,7 +209,7 @@ def is_stored(connection: Connection, target: Target, row: Row) -> bool:
 
     Raises `RecordError` if there is no such row although the insert succeeded; also raises other `DatabaseError`s.
     """
-    query = f"SELECT instance_id = %s AND sequence = %s FROM {target.name} WHERE id = %s"  # noqa: S608  our own name
+    query = f"SELECT instance_id = %s AND sequence = %s FROM {target.name} WHERE id = %s"  # noqa: S608  constant names
     _, rows = execute(connection, query, (str(row["instance_id"]), row["sequence"], str(row["id"])))
     if not rows:
         raise row_swallowed_error()
@@ -218,7 +218,7 @@ def is_stored(connection: Connection, target: Target, row: Row) -> bool:
 
 def find_missing_ids(connection: Connection, target: Target, ids: Sequence[str]) -> set[str]:
     """The ids that have no row. Raises `DatabaseError`."""
-    stored = f"SELECT 1 FROM {target.name} AS stored WHERE stored.id = given.id::uuid"  # noqa: S608  our own name
+    stored = f"SELECT 1 FROM {target.name} AS stored WHERE stored.id = given.id::uuid"  # noqa: S608  constant names
     query = f"SELECT id FROM json_array_elements_text(%s) AS given (id) WHERE NOT EXISTS ({stored})"  # noqa: S608
     _, rows = execute(connection, query, (json.dumps(ids),))
     return {id_ for (id_,) in rows}
@@ -238,7 +238,7 @@ def row_swallowed_error() -> RecordError:
 def _insert_statement(table: str, columns: tuple[str, ...]) -> str:
     placeholders = ", ".join(["%s"] * len(columns))
     # The conflict target is explicit: otherwise a conflict with any other unique index would count as a duplicate.
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  our own names
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  constant names
 
 
 @cache
@@ -323,7 +323,7 @@ BEGIN
     END LOOP;
     PERFORM set_config('tracker.result',
         json_build_object('new', tracker_new, 'refused', to_json(tracker_refused))::text, true);
-END $tracker$; SELECT current_setting('tracker.result')"""  # noqa: S608  our own text
+END $tracker$; SELECT current_setting('tracker.result')"""  # noqa: S608  constant text
 
 
 def stored_value(name: str, value: Any, zone: str | None) -> Any:

@@ -40,7 +40,7 @@ def write_entries(connection: Connection, target: Target, entries: Sequence[dict
     names = _names(_ENTRY)
     execute(
         connection,
-        f"INSERT INTO {target.table(LEDGER)} ({names}) SELECT {names}"  # noqa: S608  our own names
+        f"INSERT INTO {target.table(LEDGER)} ({names}) SELECT {names}"  # noqa: S608  constant names
         f" FROM json_to_recordset(%s) AS entry ({_ENTRY}) ON CONFLICT DO NOTHING",
         (json.dumps(entries),),
     )

@@ -93,7 +93,7 @@ class Tracker:
             setup_error = SetupError("database_url_missing", "DATABASE_URL is not set.", remedy)
         except SettingError as error:
             setup_error = SetupError("database_url_malformed", str(error), "")
-        record_log.warn_once(f"Token usage can't be recorded yet and waits in the outbox. {setup_error}")
+        record_log.warn_once(f"Token usage can't be recorded yet and is queued in the outbox. {setup_error}")
         return None, setup_error
 
     def _make_pool(self, url: DatabaseUrl) -> ConnectionPool:

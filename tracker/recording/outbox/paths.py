@@ -110,7 +110,7 @@ def make_directory(path: Path) -> None:
     except OSError as error:
         raise OutboxError(
             "outbox_unwritable",
-            f"The outbox's directory {directory} can't be made: {error.strerror}. Set TRACKER_OUTBOX to a file that"
+            f"The outbox directory {directory} can't be created: {error.strerror}. Set TRACKER_OUTBOX to a file that"
             " can be written.",
         ) from None
 

@@ -310,7 +310,7 @@ class OutboxFile:
     def _foreign_error(self) -> OutboxError:
         return OutboxError(
             "outbox_foreign",
-            f"The file {self.path} was never an outbox and is left as it is. Set TRACKER_OUTBOX to a file of its own.",
+            f"The file {self.path} is not an outbox and stays unchanged. Set TRACKER_OUTBOX to another file.",
         )
 
     def _to_outbox_error(self, error: sqlite3.Error) -> OutboxError:

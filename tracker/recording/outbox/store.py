@@ -98,7 +98,7 @@ class Outbox(OutboxFile):
 
     def find(self, keys: Iterable[tuple[str, str, int]]) -> list[QueuedRecord]:
         """The queued records with these keys."""
-        query = f"SELECT id, instance, sequence, document FROM records WHERE {_KEY}"  # noqa: S608  our own text
+        query = f"SELECT id, instance, sequence, document FROM records WHERE {_KEY}"  # noqa: S608  constant text
 
         def read(database: sqlite3.Connection) -> list[QueuedRecord]:
             return [QueuedRecord._make(row) for key in keys for row in database.execute(query, key)]
@@ -132,7 +132,7 @@ class Outbox(OutboxFile):
             with _transaction(database):
                 if lease is not None:
                     lease.beat(database)
-                database.executemany(f"DELETE FROM records WHERE {_KEY}", keys)  # noqa: S608  our own text
+                database.executemany(f"DELETE FROM records WHERE {_KEY}", keys)  # noqa: S608  constant text
 
         self.do(delete)
 
@@ -143,7 +143,7 @@ class Outbox(OutboxFile):
             with _transaction(database):
                 values = (*record, time.time(), reason)
                 database.execute("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", values)
-                database.execute(f"DELETE FROM records WHERE {_KEY}", record.key)  # noqa: S608  our own text
+                database.execute(f"DELETE FROM records WHERE {_KEY}", record.key)  # noqa: S608  constant text
 
         self.do(move)
 
