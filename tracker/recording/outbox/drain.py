@@ -313,9 +313,9 @@ class Drainer:
 
         def write(connection: Any, target: Any) -> None:
             for kind, write_documents in (("ledger", write_entries), ("alert", write_alerts)):
-                documents = [json.loads(text) for _, note_kind, text in notes if note_kind == kind]
-                if target.can_write_ledger and documents:
-                    write_documents(connection, target, documents)
+                texts = [text for _, note_kind, text in notes if note_kind == kind]
+                if target.can_write_ledger and texts:
+                    write_documents(connection, target, [json.loads(text) for text in texts])
 
         lease.renew()
         with suppress(RecordError):  # a note of a damaged file may be invalid
