@@ -92,7 +92,7 @@ def test_after_a_failure_records_wait_for_nothing(new_tracker, proxy):
     outcomes = [recorder.record(a_call()) for _ in range(50)]
     assert time.monotonic() - started < 5
     assert {outcome.status for outcome in outcomes} == {"queued"}
-    assert "Not tried" in outcomes[0].error
+    assert "Not attempted" in outcomes[0].error
     assert proxy.connections - before <= 10  # the delivery thread's own tries
 
 

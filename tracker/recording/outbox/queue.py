@@ -288,7 +288,7 @@ class OutboxQueue:
             if not drainer.outbox.empty():
                 drainer.report_queued(deadline)
                 if holder := drainer.outbox.drain_lock.holder():
-                    warn_once(f"Records in {drainer.outbox.path} wait for {holder}, which has locked the delivery.")
+                    warn_once(f"Records in {drainer.outbox.path} wait for {holder}, which holds the delivery lock.")
 
     # --- fork and close ---
 
