@@ -106,7 +106,7 @@ def measure_sends(url: str) -> list[Line]:
         for _ in range(200):
             recorder.record(usage())
         each = len(proxy.statements) / 200
-    return [("direct: sends per record in steady state", f"{each:.2f}", "", "1")]
+    return [("direct: network sends per record in steady state", f"{each:.2f}", "", "1")]
 
 
 def measure_network_delay(url: str) -> list[Line]:
@@ -211,7 +211,7 @@ def main() -> None:
     with server() as url:
         for measure in (measure_direct, measure_sends, measure_network_delay, measure_background, measure_drain):
             lines += measure(url)
-    print_table(("measure", "tracker", "baseline", "ratio (target)"), lines)
+    print_table(("measurement", "Token Tracker", "baseline", "ratio (goal)"), lines)
 
 
 if __name__ == "__main__":
