@@ -36,7 +36,7 @@ from tracker.maintenance import check_budgets, price_new_calls
 from tracker.otlp.app import TracesApp
 from tracker.otlp.storing.late_rows import compare_late_rows
 from tracker.otlp.storing.retrieved_responses import remove_retrieved
-from tracker.redaction import MaskSecrets
+from tracker.redaction import RedactSecrets
 from tracker.reports.database_health import HealthCheck
 from tracker.reports.engine import current_reader
 
@@ -121,7 +121,7 @@ _MINUTE_TASKS: dict[str, Callable[[], object]] = {
 def _mask_logs() -> None:
     """Streamlit logs an uncaught exception by itself; its text may quote a URL."""
     for name in ("tracker.dashboard", "streamlit.error_util"):
-        logging.getLogger(name).addFilter(MaskSecrets())
+        logging.getLogger(name).addFilter(RedactSecrets())
 
 
 def _make_ready() -> None:

@@ -76,7 +76,7 @@ FRAGMENTS = (
     "The catalog says so, and an insert was refused:", "A sum differs from its rows:",
     "{n} lines about the test recordings, such as {line}….", "DATABASE_URL is not set.",
     "{sentence} The server's message: \"{words}\".",
-    "Not tried, since the last try failed.", "addresses or domains, such as {users}",
+    "Not attempted, because the last attempt failed.", "addresses or domains, such as {users}",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 from support import a_call, eventually
 
 from tracker import settings
-from tracker.background_tasks import BackgroundTasks, background_tasks
+from tracker.background_tasks import TaskRunner, background_tasks
 from tracker.database.locate import Database
 from tracker.database.url import clean
 from tracker.diagnostics import report
@@ -35,7 +35,7 @@ def fail() -> None:
 
 
 def test_an_exception_ends_one_run_and_the_next_one_works(caplog: pytest.LogCaptureFixture) -> None:
-    tasks = BackgroundTasks()
+    tasks = TaskRunner()
     tasks.run("price", fail)
     (state,) = tasks.states()
     assert (state["failuresInARow"], state["error"], state["lastSuccessAt"]) == (1, "ValueError", None)
@@ -47,7 +47,7 @@ def test_an_exception_ends_one_run_and_the_next_one_works(caplog: pytest.LogCapt
 
 def test_a_failure_each_minute_is_one_traceback_an_hour(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
-    tasks = BackgroundTasks(clock=lambda: now[0])
+    tasks = TaskRunner(clock=lambda: now[0])
     for minute in range(121):
         now[0] = 60.0 * minute
         tasks.run("price", fail)
@@ -59,7 +59,7 @@ def test_a_sentence_of_ours_is_the_error_and_secrets_are_masked() -> None:
     def fail_with_sentence() -> None:
         raise SettingError("postgresql://user:hunter2@host/db can't be used.")
 
-    tasks = BackgroundTasks()
+    tasks = TaskRunner()
     tasks.run("budgets", fail_with_sentence)
     assert tasks.states()[0]["error"] == "postgresql://user:***@host/db can't be used."
 
@@ -69,7 +69,7 @@ def test_a_sentence_of_ours_is_logged_once_an_hour_without_traceback(caplog: pyt
         raise SettingError("postgresql://user:hunter2@host/db can't be used.")
 
     now = [0.0]
-    tasks = BackgroundTasks(clock=lambda: now[0])
+    tasks = TaskRunner(clock=lambda: now[0])
     for minute in range(121):
         now[0] = 60.0 * minute
         tasks.run("budgets", fail_with_sentence)

@@ -20,7 +20,7 @@ from tracker.database import embedded
 from tracker.database.url import clean
 from tracker.diagnostics.local_outboxes import outbox_state
 from tracker.recording.outbox.paths import outbox_directory
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 
 def count(url: str) -> int:
@@ -39,10 +39,10 @@ def left_behind(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         for usage in usages or (a_call(), a_call(), a_call()):
             assert recorder.record(usage).status == "queued"
         recorder.close()
-        eventually(lambda: not recorder._journal._courier._thread.is_alive())  # its last round is over
+        eventually(lambda: not recorder._queue._worker._thread.is_alive())  # its last round is over
         proxy.swallow = False
         monkeypatch.setenv("DATABASE_URL", proxy.url)
-        return recorder._journal.outbox.path
+        return recorder._queue.outbox.path
 
     return leave
 
@@ -62,12 +62,14 @@ def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, 
     homeless.close()
     other = own.with_name("outbox-0123456789abcdef.db")
     with closing(Outbox(other)) as outbox:
-        outbox.append(Waiting("1", "one", 1, "{}"), queued_at=time.time() - 3 * 86_400)
-        outbox.append(Waiting("2", "one", 2, "{}"))
-        outbox.set_aside(Waiting("2", "one", 2, "{}"), "The table refused the record (known): SQLSTATE 23514.")
+        outbox.append(QueuedRecord("1", "one", 1, "{}"), queued_at=time.time() - 3 * 86_400)
+        outbox.append(QueuedRecord("2", "one", 2, "{}"))
+        outbox.add_dead_letter(
+            QueuedRecord("2", "one", 2, "{}"), "The table refused the record (known): SQLSTATE 23514."
+        )
     with closing(Outbox(own.with_name("empty.db"))) as outbox:
-        outbox.append(Waiting("1", "one", 1, "{}"))
-        outbox.remove(outbox.waiting(1))
+        outbox.append(QueuedRecord("1", "one", 1, "{}"))
+        outbox.remove(outbox.next_records(1))
     assert main(["outbox", "list"]) == 0
     printed = capsys.readouterr().out
     assert f"{own} (of this DATABASE_URL)\n  3 waiting, the oldest for" in printed
@@ -160,7 +162,7 @@ def test_drain_out_of_time_is_exit_1_and_says_why(left_behind, capsys, proxy):
 
 def test_drain_while_another_process_drains_waits_for_it(left_behind, capsys):
     path = left_behind()
-    with Outbox(path).drainer():
+    with Outbox(path).hold_drain_lock():
         assert main(["outbox", "drain", "--timeout", "0.5"]) == 1
     assert "3 still waiting" in capsys.readouterr().out
     assert main(["outbox", "drain"]) == 0

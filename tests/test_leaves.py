@@ -13,7 +13,7 @@ from support import connect, rows, run, value, with_role
 from traces_support import END_NS, GENAI, export, post, span
 
 from tracker.database.schema import read_table
-from tracker.otlp.storing.span_store import Forgetting
+from tracker.otlp.storing.span_store import ExpiredSpanCleanup
 from tracker.otlp.storing.span_tree import Node, by_key, calls_below
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.verify import verify
@@ -169,7 +169,7 @@ def test_spans_are_forgotten_after_a_day(database_url):
     send(app_on(database_url), span(1, GENAI), span(2, {}, parent=1), span(3, {}))
     run(database_url, "UPDATE token_tracker_spans SET seen_at = now() - interval '25 hours' WHERE record_id IS NULL")
     with closing(connect(database_url)) as connection:
-        Forgetting().run(connection, None)
+        ExpiredSpanCleanup().run(connection, None)
     assert rows(database_url, "SELECT span_id FROM token_tracker_spans") == [(f"{1:016x}",)]
 
 

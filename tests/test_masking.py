@@ -7,7 +7,7 @@ from support import rows
 
 from tracker import Tracker
 from tracker.providers.to_usage import failure_text
-from tracker.redaction import mask
+from tracker.redaction import redact
 
 HEX = "0123456789abcdef0123456789abcdef"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
@@ -49,7 +49,7 @@ FRAMES = (
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("frame", FRAMES)
 def test_a_key_with_a_known_beginning_is_masked(secret: str, frame: str) -> None:
-    masked = mask(frame.format(secret), {})
+    masked = redact(frame.format(secret), {})
     assert secret not in masked
     assert secret[-6:] not in masked
     assert "***" in masked
@@ -76,8 +76,8 @@ def test_a_key_with_a_known_beginning_is_masked(secret: str, frame: str) -> None
     ],
 )
 def test_a_secret_that_its_surroundings_name_is_masked(text: str, secret: str) -> None:
-    assert secret not in mask(text, {})
-    assert "***" in mask(text, {})
+    assert secret not in redact(text, {})
+    assert "***" in redact(text, {})
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_secret_that_its_surroundings_name_is_masked(text: str, secret: str) -
     ],
 )
 def test_words_of_no_secret_stay(text: str) -> None:
-    assert mask(text, {}) == text
+    assert redact(text, {}) == text
 
 
 @pytest.mark.parametrize("secret", SECRETS)

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from support import rows, run
 
-from tracker.background_tasks import BackgroundTasks
+from tracker.background_tasks import TaskRunner
 from tracker.cli import main
 from tracker.maintenance import check_budgets, price_new_calls
 from tracker.otlp.storing.late_rows import compare_late_rows
@@ -90,7 +90,7 @@ def budget_check() -> None:
 
 
 def minute_tasks() -> None:
-    tasks = BackgroundTasks()
+    tasks = TaskRunner()
     for work in (compare_late_rows, price_new_calls.price_new_calls, check_budgets.check_budgets):
         tasks.run(work.__name__, work)
     assert [state["error"] for state in tasks.states()] == [None] * 3

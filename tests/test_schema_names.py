@@ -8,7 +8,7 @@ import pytest
 from support import a_call, run, value, with_parameters
 
 from tracker import Tracker
-from tracker.background_tasks import BackgroundTasks
+from tracker.background_tasks import TaskRunner
 from tracker.cli import main
 from tracker.maintenance import check_budgets, price_new_calls
 from tracker.otlp.storing.late_rows import compare_late_rows
@@ -66,7 +66,7 @@ def test_a_schema_of_any_name(empty_database_url, schema, monkeypatch, tmp_path,
         with Tracker(database_url=url, mode=mode) as tracker:
             tracker.record(a_call())
             assert tracker.flush() == 0
-    tasks = BackgroundTasks()
+    tasks = TaskRunner()
     current_reader.forget()
     for work in (compare_late_rows, price_new_calls.price_new_calls, check_budgets.check_budgets):
         tasks.run(work.__name__, work)

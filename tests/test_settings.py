@@ -166,8 +166,8 @@ def test_a_database_url_that_is_no_utf_8_is_an_outcome_and_no_exception(monkeypa
 
 def test_utc_needs_no_data_about_zones():
     """Windows and slim images have none; only the package tzdata would bring it."""
-    without = "import sys; sys.modules['tzdata'] = None; from tracker.settings import load, zone;"
-    show = "print(load().timezone, zone('UTC'))"
+    without = "import sys; sys.modules['tzdata'] = None; from tracker.settings import load, load_time_zone;"
+    show = "print(load().timezone, load_time_zone('UTC'))"
     done = python("-c", without + show, env={"PYTHONTZPATH": "", "TRACKER_TIMEZONE": "UTC"})
     assert done.stdout.split() == ["UTC", "UTC"], done.stderr
 

@@ -19,7 +19,7 @@ from traces_support import GENAI, case_spans, export_of, post, span
 from tracker import TokenUsage
 from tracker.database.schema import read_table
 from tracker.otlp.storing import late_rows
-from tracker.otlp.storing.call_report import Observation, match_score
+from tracker.otlp.storing.call_report import CallReport, match_score
 from tracker.otlp.storing.late_rows import compare
 from tracker.reports.engine.reader import Reader
 from tracker.rollups.refresh import catch_up
@@ -617,7 +617,7 @@ def test_the_number_of_scopes_is_bounded(database_url):
 
 def observed(scope, **fields):
     usual = {"record_id": "", "model": "gpt-4.1", "started_s": 10.0, "ended_s": 12.0, "call_id": ""}
-    return Observation(**{**usual, "scope": scope, "counts": (100, 20, 0, 0, 0), **fields})
+    return CallReport(**{**usual, "scope": scope, "counts": (100, 20, 0, 0, 0), **fields})
 
 
 @pytest.mark.parametrize(
@@ -667,7 +667,7 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
     from tracker.maintenance import delete_test_records, sample_data
     from tracker.otlp.storing import retrieved_responses, span_store
     from tracker.prices import reprice
-    from tracker.prices.price_catalog import PriceBook
+    from tracker.prices.price_catalog import PriceCatalog
     from tracker.prices.unpriced_calls import scope_since
 
     recorder.record(recorded(is_test=True, input_tokens=7))
@@ -685,11 +685,13 @@ def test_every_function_that_borrows_a_connection_of_the_readers_works_twice(dat
             post(app, b"", path="/v1/metrics")
             with reader.borrow() as connection:
                 late_rows.compare(connection, None)
-                span_store.Forgetting().run(connection, None)
+                span_store.ExpiredSpanCleanup().run(connection, None)
                 catch_up(connection, reader.table())
-                reprice.fill(connection, None, PriceBook({}), scope_since(datetime.now(UTC) - timedelta(days=1)))
+                reprice.price_unpriced_calls(
+                    connection, None, PriceCatalog({}), scope_since(datetime.now(UTC) - timedelta(days=1))
+                )
                 retrieved_responses.remove_since(connection, None, 0.0)
-                budgets.states(connection, None)
+                budgets.evaluate_budgets(connection, None)
                 assert list(verify(connection, reader.table())) == []
                 sample_data.add(connection, None, days=1)
             delete_test_records.remove_tests(reader)

@@ -48,19 +48,19 @@ def source(name: str) -> bytes:
 )  # fmt: skip
 def test_a_former_name_resolves_to_the_current_one(modern, former, current):
     with pytest.raises(ValueError, match=former):
-        settings.zone(former)
-    assert settings.zone_name(former) == current
+        settings.load_time_zone(former)
+    assert settings.resolve_time_zone_name(former) == current
     assert settings.load({"TRACKER_TIMEZONE": former}).timezone == current
 
 
 def test_a_name_that_is_known_stays_as_it_is():
-    assert settings.zone_name("Asia/Seoul") == "Asia/Seoul"
+    assert settings.resolve_time_zone_name("Asia/Seoul") == "Asia/Seoul"
 
 
 @pytest.mark.parametrize("name", ["Mars/Base", "", "Asia/Calcuta"])
 def test_an_unknown_name_stays_an_error(modern, name):
     with pytest.raises(ValueError, match=r".*"):
-        settings.zone_name(name)
+        settings.resolve_time_zone_name(name)
     if name:
         with pytest.raises(SettingError, match="IANA"):
             settings.load({"TRACKER_TIMEZONE": name})
@@ -68,4 +68,4 @@ def test_an_unknown_name_stays_an_error(modern, name):
 
 def test_each_current_name_is_one():
     for name in CURRENT_NAMES.values():
-        assert settings.zone(name)
+        assert settings.load_time_zone(name)

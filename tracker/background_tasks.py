@@ -1,4 +1,4 @@
-"""The state of this process's background tasks: when each last ran, whether it worked, and why it failed."""
+"""Runs this process's background tasks and keeps their status: last run, last success, and last error."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tracker.errors import TrackerError
-from tracker.redaction import mask
+from tracker.redaction import redact
 
 log = logging.getLogger("tracker.dashboard")
 # A task that fails each minute is logged once an hour.
 _LOG_AGAIN_S = 3600.0
 
 
-class BackgroundTasks:
-    """Runs tasks so that an exception ends one run and never the task, and keeps what became of the runs."""
+class TaskRunner:
+    """Runs tasks so that an exception ends one run and never the task, and keeps the status of each task."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class BackgroundTasks:
         self._logged_at_s: dict[tuple[str, str], float] = {}
 
     def run(self, name: str, work: Callable[[], object]) -> None:
-        """Run a task once and keep its outcome; an exception is logged, see `record_failure`."""
+        """Run a task once and keep its status; an exception is logged, see `record_failure`."""
         try:
             work()
         except Exception as error:  # noqa: BLE001  the next run may work, and other tasks don't depend on this one
@@ -36,17 +36,17 @@ class BackgroundTasks:
             self.record_success(name)
 
     def record_success(self, name: str) -> None:
-        """Keep the success of a task that runs in its own thread."""
+        """Store a successful run of a task that runs in its own thread."""
         self._update(name, failures_in_a_row=0, error=None, last_success_at=_now())
 
     def record_failure(self, name: str, error: Exception) -> None:
-        """Keep the failure of a task that runs in its own thread, and log it at most once an hour for each kind.
+        """Store a failed run of a task that runs in its own thread, and log it at most once an hour for each type.
 
-        A `TrackerError` is logged as its sentence, any other exception with its traceback.
+        A `TrackerError` is logged as its message, any other exception with its traceback.
         """
         kind = type(error).__name__
-        # Only sentences of our own are known to contain no data of users.
-        text = mask(str(error)) if isinstance(error, TrackerError) else kind
+        # Only the messages of this library are known to contain no data of users.
+        text = redact(str(error)) if isinstance(error, TrackerError) else kind
         with self._lock:
             failures = self._states.get(name, {}).get("failures_in_a_row", 0) + 1
             last_s = self._logged_at_s.get((name, kind))
@@ -63,7 +63,7 @@ class BackgroundTasks:
             self._states[name] = {**state, **changes, "last_run_at": _now()}
 
     def states(self) -> list[Mapping[str, Any]]:
-        """The tasks by name, as the debug report has them."""
+        """The status of all tasks, sorted by name, as the debug report shows it."""
         with self._lock:
             return [
                 {
@@ -79,7 +79,7 @@ class BackgroundTasks:
 
 def _log_failure(name: str, error: Exception) -> None:
     if isinstance(error, TrackerError):
-        log.warning("The background task %s failed; it runs again later. %s", name, mask(str(error)))
+        log.warning("The background task %s failed; it runs again later. %s", name, redact(str(error)))
     else:
         log.error("The background task %s failed; it runs again later.", name, exc_info=error)
 
@@ -88,5 +88,5 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-background_tasks = BackgroundTasks()
-"""Those of this process."""
+background_tasks = TaskRunner()
+"""The background tasks of this process."""

@@ -57,7 +57,7 @@ class DatabaseError(TrackerError):
 
     `code` is a stable word for programs ("password_wrong"), `sentence` says what happened, `remedy` what to do,
     `sqlstate` is the server's code where it gave one. None of them holds the driver's text or a secret.
-    `blamed` is the constraint, column or table that the server names.
+    `object_name` is the constraint, column or table that the server names.
     `server_words` is what an unknown refusal of a login says, masked; the error's text shows it, an alert doesn't.
     """
 
@@ -69,14 +69,14 @@ class DatabaseError(TrackerError):
         sqlstate: str | None = None,
         *,
         server_words: str | None = None,
-        blamed: str | None = None,
+        object_name: str | None = None,
     ) -> None:
         self.code = code
         self.sentence = sentence
         self.remedy = remedy
         self.sqlstate = sqlstate
         self.server_words = server_words
-        self.blamed = blamed
+        self.object_name = object_name
         super().__init__(f"{self.cause} {remedy}".strip())
 
     @property
@@ -104,7 +104,7 @@ class RecordError(DatabaseError):
     @property
     def kind(self) -> tuple[str, str] | None:
         """What refusals with the same cause have in common; None where the server gave no SQLSTATE."""
-        return (self.sqlstate, self.blamed or "") if self.sqlstate else None
+        return (self.sqlstate, self.object_name or "") if self.sqlstate else None
 
 
 class TableError(RecordError):

@@ -19,7 +19,7 @@ class _Fields:
         return _fields(kind)
 
 
-class Frozen:
+class Immutable:
     """Its attributes are `__slots__`, set once by `_set`; equal records hold equal values."""
 
     __slots__: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Frozen:
         return _restored, (type(self), self._values())
 
 
-def _restored(kind: type[Frozen], values: dict[str, Any]) -> Frozen:
+def _restored(kind: type[Immutable], values: dict[str, Any]) -> Immutable:
     record = object.__new__(kind)
     record._set(values)
     return record

@@ -1,23 +1,23 @@
-"""What became of a record."""
+"""The result of recording one call."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 from uuid import UUID
 
-from tracker.immutable import Frozen
+from tracker.immutable import Immutable
 
 Status = Literal["recorded", "duplicate", "queued", "failed"]
 
 
-class Outcome(Frozen):
-    """The answer to `record`.
+class Outcome(Immutable):
+    """The result of `record`.
 
-    *recorded*: committed in Postgres. *duplicate*: a row with that id was there already. *queued*: durable in the
-    local outbox; delivery goes on by itself. *failed*: neither; the whole record is one JSON line in the log, and an
-    alert is out. `retry_count` counts the attempts after the first, `connection_ms` is the time to get a usable
-    connection, `write_ms` that of the insert, both of the last attempt; None where it didn't come to that. `error`
-    says what went wrong and what to do, without the driver's text.
+    *recorded*: committed in Postgres. *duplicate*: a row with that id exists already. *queued*: durable in the local
+    outbox, which is delivered automatically. *failed*: neither; the log contains the whole record as one JSON line,
+    and an alert was sent. `retry_count` counts the attempts after the first. `connection_ms` is the time to get a
+    usable connection and `write_ms` the time of the insert, both of the last attempt; None if the attempt ended
+    earlier. `error` describes the failure and its remedy, without the driver's text.
     """
 
     status: Status
@@ -41,7 +41,7 @@ class Outcome(Frozen):
 
     @property
     def stored(self) -> bool:
-        """Whether the record is in Postgres."""
+        """Whether Postgres contains the record."""
         return self.status in {"recorded", "duplicate"}
 
     def as_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ _SHORTEST = 6
 """A shorter value would mask ordinary words."""
 
 
-def mask(text: str, env: Mapping[str, str] = os.environ) -> str:
+def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
     """The text without passwords of URLs, API keys, tokens, and the values of variables whose name says secret."""
     secrets = [value for name, value in env.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST]
     for secret in sorted(secrets, key=len, reverse=True):
@@ -51,12 +51,12 @@ def mask(text: str, env: Mapping[str, str] = os.environ) -> str:
     return _URL_PASSWORD.sub(r"\1:***@", text)
 
 
-class MaskSecrets(logging.Filter):
+class RedactSecrets(logging.Filter):
     """Masks a record's message and traceback before any handler sees them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask(record.getMessage()), ()
+        record.msg, record.args = redact(record.getMessage()), ()
         if record.exc_info and record.exc_info[1] is not None:
-            record.exc_text = mask("".join(traceback.format_exception(record.exc_info[1])))
+            record.exc_text = redact("".join(traceback.format_exception(record.exc_info[1])))
             record.exc_info = None
         return True

@@ -67,19 +67,19 @@ class Variable(NamedTuple):
     serverless: Any = None
     server: Any = None
     secret: bool = False
-    closes: bool = False
+    controls_access: bool = False
     """Whether it says who may enter: what can't be read then lets nobody in."""
 
     @property
-    def otherwise(self) -> str:
+    def fallback(self) -> str:
         """What happens while it can't be read."""
-        return "All access is refused until it is corrected." if self.closes else "Its default is used."
+        return "All access is refused until it is corrected." if self.controls_access else "Its default is used."
 
     def check(self, given: str) -> None:
         """Raises `SettingError` where a variable's text can't be read; blank counts as unset, but not for security."""
         if text := given.strip():
             self.parse(text)
-        elif given and self.closes:
+        elif given and self.controls_access:
             raise SettingError(f"{self.name} holds nothing but white space; it may hold {self.allowed}.")
 
     def parse(self, text: str) -> Any:
@@ -94,7 +94,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
-def plain(text: str) -> str:
+def require_plain_number(text: str) -> str:
     """A number's text as people write it: Python also reads 1_0 and other scripts' digits. Raises `ValueError`."""
     if "_" in text or not text.isascii():
         raise ValueError
@@ -103,7 +103,7 @@ def plain(text: str) -> str:
 
 def _number(low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
-        value = float(plain(text))
+        value = float(require_plain_number(text))
         if not (math.isfinite(value) and low <= value <= high):
             raise ValueError
         return value
@@ -113,7 +113,7 @@ def _number(low: float, high: float) -> Callable[[str], float]:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        value = int(plain(text))
+        value = int(require_plain_number(text))
         if not low <= value <= high:
             raise ValueError
         return value
@@ -179,21 +179,21 @@ def _platform(text: str) -> Platform:
     return text
 
 
-def zone_name(name: str) -> str:
+def resolve_time_zone_name(name: str) -> str:
     """The name under which this machine knows a time zone: as it is, or its current one. Raises `ValueError`."""
     try:
-        zone(name)
+        load_time_zone(name)
     except ValueError:
         from tracker.time_zones import CURRENT_NAMES
 
         if name not in CURRENT_NAMES:
             raise
         name = CURRENT_NAMES[name]
-        zone(name)
+        load_time_zone(name)
     return name
 
 
-def zone(name: str) -> tzinfo:
+def load_time_zone(name: str) -> tzinfo:
     """The time zone of an IANA name, one that PostgreSQL may know too. Raises `ValueError` where there is none.
 
     UTC needs no data, and so works where none is installed: on Windows and in slim images.
@@ -269,10 +269,10 @@ VARIABLES: tuple[Variable, ...] = (
         1000.0,
         1000.0,
     ),
-    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", zone_name),
+    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", resolve_time_zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
     Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
-    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _token, secret=True, closes=True),
+    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _token, secret=True, controls_access=True),
     # Read by tracker.auth, where a hash that can't be read lets nobody in instead of everybody.
     Variable(
         "dashboard_password_hash",
@@ -280,7 +280,7 @@ VARIABLES: tuple[Variable, ...] = (
         "what token-tracker password printed",
         str,
         secret=True,
-        closes=True,
+        controls_access=True,
     ),
     Variable(
         "dashboard_users",
@@ -289,9 +289,9 @@ VARIABLES: tuple[Variable, ...] = (
         _users,
         (),
         (),
-        closes=True,
+        controls_access=True,
     ),
-    Variable("dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _switch, False, False, closes=True),
+    Variable("dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _switch, False, False, controls_access=True),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")
@@ -318,7 +318,7 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
         except SettingError as error:
             if strict:
                 raise
-            otherwise = variable.otherwise if variable.closes else f"Its default, {default}, is used."
+            otherwise = variable.fallback if variable.controls_access else f"Its default, {default}, is used."
             problems.append(f"{error} {otherwise}")
             return default
         return variable.parse(text) if (text := given_text.strip()) else default

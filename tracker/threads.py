@@ -1,4 +1,4 @@
-"""Threads and locks that stay usable after an interruption, a fork, or where no thread can be started."""
+"""Threads and locks that stay usable after an interruption, after a fork, and where no thread can be started."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SLICE_S = 0.05
-# Most holders release the lock sooner; only then is it worth asking whether the holder was interrupted.
+_POLL_S = 0.05
+# Most holders release the lock sooner; only after this time is it checked whether the holder was interrupted.
 _CHECK_HOLDER_AFTER_S = 0.25
-_LONGEST_FRAME_READ_S = 1.0
-_LONGEST_S = 86_400.0
+_MAX_FRAME_READ_S = 1.0
+_MAX_WAIT_S = 86_400.0
 FORK_WAIT_S = 2.0
-_FORK_PAUSE_S = 0.001
-_TURN_S = 0.25
-_LONGEST_CALL_S = 30.0
+_FORK_POLL_S = 0.001
+_MAX_FORK_DELAY_S = 0.25
+_MAX_CALL_S = 30.0
 
 
 def start(target: Callable[[], None], name: str) -> bool:
-    """Start a daemon thread; False when the host has none left, or ends.
+    """Start a daemon thread; returns False when the host allows no more threads or the interpreter is shutting down.
 
-    While the interpreter is taken apart a new thread never runs, and the call that starts one waits for it for ever.
+    During interpreter shutdown a new thread never runs, and the call that starts it blocks forever.
     """
     if sys.is_finalizing():
         return False
@@ -43,20 +43,20 @@ def start(target: Callable[[], None], name: str) -> bool:
     return True
 
 
-class OneThread:
-    """A daemon thread of which there is one; it is started when it is needed, also after it died."""
+class OnDemandThread:
+    """At most one daemon thread, started on demand and restarted after it ends."""
 
     def __init__(self, run: Callable[[], None], name: str) -> None:
         self._run = run
         self._name = name
         self._thread: threading.Thread | None = None
 
-    def ensure(self) -> bool:
-        """See to it that the thread is there; False when none can be had."""
+    def ensure_running(self) -> bool:
+        """Start the thread unless it runs; returns False when no thread can be started."""
         if sys.is_finalizing():
             return False
         if not self.is_alive():
-            # Known before it starts: it ends by itself when another one was started at the same time.
+            # Assigned before the start: a thread that was started at the same time then ends by itself.
             self._thread = thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             try:
                 thread.start()
@@ -69,34 +69,34 @@ class OneThread:
         """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
-    def resign(self) -> None:
-        """The calling thread ends: from now on another one is started."""
+    def mark_stopped(self) -> None:
+        """Report that the calling thread ends; the next `ensure_running` starts another one."""
         if self.is_current():
             self._thread = None
 
     def is_current(self) -> bool:
-        """Whether the calling thread is this one, and not one that was started at the same time."""
+        """Whether the calling thread is this one, not another one that was started at the same time."""
         return threading.current_thread() is self._thread
 
 
-class Aside(Generic[T]):
-    """Work done beside the caller's: in a thread of its own or, where none can be had, when its result is asked for."""
+class BackgroundTask(Generic[T]):
+    """A function that runs in its own thread or, if no thread can be started, in `result`."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._done = threading.Event()
         self._error: BaseException | None = None
-        self._started = start(self._run, "tracker-aside")
+        self._started = start(self._run, "tracker-task")
 
     def _run(self) -> None:
         try:
             self._result = self._work()
-        except BaseException as error:  # noqa: BLE001  raised where the result is asked for
+        except BaseException as error:  # noqa: BLE001  raised by `result`
             self._error = error
         self._done.set()
 
     def result(self) -> T:
-        """Wait for the work's result, or raise what it raised."""
+        """Wait for the function; returns its result or raises its exception."""
         if not self._started:
             self._run()
         self._done.wait()
@@ -106,30 +106,30 @@ class Aside(Generic[T]):
         return self._result
 
 
-# Where a call is: thread, frame's id, code. The frame isn't referred to, since that would keep all of its objects.
-Place = tuple[int, int, "CodeType"]
+# Identifies a call: thread id, frame id, code. A reference to the frame would keep all of its objects alive.
+FrameKey = tuple[int, int, "CodeType"]
 _Holder = tuple[int, int, "CodeType", _thread.LockType]
 
 
-def is_running(place: Place | _Holder) -> bool:
-    """Whether the thread's call chain includes the frame; a thread whose frames can't be read counts as running."""
-    # No name for all frames, nor for this one: they would refer to themselves and stay with all of their objects.
-    own = place[0] == _thread.get_ident()
+def is_running(key: FrameKey | _Holder) -> bool:
+    """Whether the thread's call stack contains the frame; a thread whose frames can't be read counts as running."""
+    # No variable refers to all frames or to this one: a frame that refers to itself stays alive with its objects.
+    is_own_thread = key[0] == _thread.get_ident()
     try:
-        top = sys._getframe(1) if own else _frame_of_thread(place[0])  # noqa: SLF001
+        frame = sys._getframe(1) if is_own_thread else _frame_of_thread(key[0])  # noqa: SLF001
     except RuntimeError:
         return True
-    if top is None:  # the thread ended, unless gevent has replaced the threads by greenlets
+    if frame is None:  # the thread ended, unless gevent has replaced the threads by greenlets
         return not isinstance(_thread.get_ident, BuiltinFunctionType)
-    while top is not None:
-        if id(top) == place[1] and top.f_code is place[2]:
+    while frame is not None:
+        if id(frame) == key[1] and frame.f_code is key[2]:
             return True
-        top = top.f_back
+        frame = frame.f_back
     return False
 
 
 def _frame_of_thread(thread: int) -> FrameType | None:
-    """The frame that another thread executes; raises RuntimeError if it can't be read.
+    """The frame that another thread executes. Raises RuntimeError if it can't be read.
 
     In Python 3.11 `sys._current_frames()` never returns if the garbage collector runs inside it and deletes a
     `threading.local` (gh-106883). The collector is therefore paused, in a thread that no signal handler interrupts:
@@ -151,7 +151,7 @@ def _frame_of_thread(thread: int) -> FrameType | None:
                     gc.enable()
         done.set()
 
-    if not start(read, "tracker-frames") or not done.wait(_LONGEST_FRAME_READ_S):
+    if not start(read, "tracker-frames") or not done.wait(_MAX_FRAME_READ_S):
         raise RuntimeError("The frames of another thread can't be read.")
     return frames[0]
 
@@ -169,12 +169,12 @@ if hasattr(os, "register_at_fork"):
 
 
 class CallLock:
-    """A lock whose holder is a call: it is free again when that call ended without releasing it.
+    """A lock that a call owns: it becomes free when that call ends, even if the call didn't release it.
 
-    The exception of a signal handler can arise between any two bytecodes, also between taking a lock and the `try`
-    that would release it. The holder is therefore known by its frame, and a waiting call replaces a lock whose
-    holder's frame no longer runs. `with` enters at once where the same call chain, for example a signal handler, is
-    inside already; `acquire` tells the caller so.
+    A signal handler can raise between any two bytecodes, also between acquiring a lock and the `try` that releases
+    it. The holder is therefore identified by its frame, and a waiting call replaces a lock whose holder's frame no
+    longer runs. The lock is reentrant for one call stack, for example for a signal handler: `with` enters at once, and
+    `acquire` returns None.
     """
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ class CallLock:
             self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
             if self._lock is lock:
                 return
-        self._acquire_slowly(_LONGEST_S, sys._getframe(1))  # noqa: SLF001
+        self._acquire_slowly(_MAX_WAIT_S, sys._getframe(1))  # noqa: SLF001
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         holder = self._holder
@@ -199,7 +199,7 @@ class CallLock:
                 holder[3].release()
 
     def acquire(self, timeout_s: float) -> bool | None:
-        """Whether the calling frame has the lock now; None when a frame below it on the same stack has it."""
+        """Whether the calling frame holds the lock now; None when an outer frame of the same stack holds it."""
         lock = self._lock
         if lock.acquire(False):
             frame = sys._getframe(1)  # noqa: SLF001
@@ -209,7 +209,7 @@ class CallLock:
         return self._acquire_slowly(timeout_s, sys._getframe(1))  # noqa: SLF001
 
     def release(self) -> None:
-        """Release the lock if the calling frame has it."""
+        """Release the lock if the calling frame holds it."""
         holder = self._holder
         if holder is not None and holder[1] == id(sys._getframe(1)) and holder[0] == _thread.get_ident():  # noqa: SLF001
             self._holder = None
@@ -218,7 +218,7 @@ class CallLock:
 
     def _acquire_slowly(self, timeout_s: float, frame: FrameType) -> bool | None:
         end = time.monotonic() + timeout_s
-        waited_for: _Holder | None = None
+        last_holder: _Holder | None = None
         check_at = time.monotonic() + _CHECK_HOLDER_AFTER_S
         while True:
             lock = self._lock
@@ -227,18 +227,18 @@ class CallLock:
                 if holder[1] != id(frame) and is_running(holder):
                     return None
                 lock = self._replace(lock)
-            elif holder is not waited_for:
-                waited_for, check_at = holder, time.monotonic() + _CHECK_HOLDER_AFTER_S
+            elif holder is not last_holder:
+                last_holder, check_at = holder, time.monotonic() + _CHECK_HOLDER_AFTER_S
             elif time.monotonic() >= check_at:
                 if holder is None or not is_running(holder):
                     lock = self._replace(lock)
                 check_at = time.monotonic() + _CHECK_HOLDER_AFTER_S
             left_s = end - time.monotonic()
-            if lock.acquire(True, max(0.0, min(left_s, _SLICE_S))):
+            if lock.acquire(True, max(0.0, min(left_s, _POLL_S))):
                 if self._lock is lock:
                     self._holder = (_thread.get_ident(), id(frame), frame.f_code, lock)
                     return True
-                lock.release()  # it was replaced meanwhile
+                lock.release()  # another call has replaced this lock
             elif left_s <= 0:
                 return False
 
@@ -247,7 +247,7 @@ class CallLock:
         return holder if holder is not None and holder[3] is lock else None
 
     def _replace(self, lock: _thread.LockType) -> _thread.LockType:
-        """Let a new lock take the place of this one; all waiting calls agree on the same one."""
+        """Replace this lock by a new one, which is the same for all waiting calls."""
         successor = self._successors.setdefault(lock, _thread.allocate_lock())
         if self._lock is lock:
             self._lock = successor
@@ -255,138 +255,140 @@ class CallLock:
 
 
 class ForkSection:
-    """A part of a call during which the process is not forked: `with` waits while it is being forked."""
+    """A section of code during which the process is not forked: `with` waits while a fork is in progress."""
 
-    def __init__(self, gate: ForkGate) -> None:
-        self._gate = gate
-        self._inside: dict[int, Place] = {}
+    def __init__(self, guard: ForkGuard) -> None:
+        self._guard = guard
+        self._frames: dict[int, FrameKey] = {}
 
     def __enter__(self) -> None:
         frame = sys._getframe(1)  # noqa: SLF001
-        self._inside[id(frame)] = place = (_thread.get_ident(), id(frame), frame.f_code)
-        if self._gate.forking and place[0] not in self._gate.forking:
-            self._wait(id(frame), place)
+        self._frames[id(frame)] = key = (_thread.get_ident(), id(frame), frame.f_code)
+        if self._guard.forking and key[0] not in self._guard.forking:
+            self._wait(id(frame), key)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._inside.pop(id(sys._getframe(1)), None)  # noqa: SLF001
+        self._frames.pop(id(sys._getframe(1)), None)  # noqa: SLF001
 
-    def _wait(self, key: int, place: Place) -> None:
+    def _wait(self, frame_id: int, key: FrameKey) -> None:
         end = time.monotonic() + 2 * FORK_WAIT_S
-        self._gate.waiting[key] = place
-        while self._gate.forking and time.monotonic() < end:
-            self._inside.pop(key, None)
-            time.sleep(_FORK_PAUSE_S)
-            self._inside[key] = place
-        self._gate.waiting.pop(key, None)
+        self._guard.waiting[frame_id] = key
+        while self._guard.forking and time.monotonic() < end:
+            self._frames.pop(frame_id, None)
+            time.sleep(_FORK_POLL_S)
+            self._frames[frame_id] = key
+        self._guard.waiting.pop(frame_id, None)
 
-    def places(self) -> list[Place]:
-        """Where other threads are inside, as far as was known when the process was forked."""
-        return [place for place in tuple(self._inside.values()) if place[0] != _thread.get_ident()]
+    def frames_of_other_threads(self) -> list[FrameKey]:
+        """The frames of other threads that are in this section; in a forked child those at the time of the fork."""
+        return [key for key in tuple(self._frames.values()) if key[0] != _thread.get_ident()]
 
     def is_used(self) -> bool:
-        """Whether another thread is inside, or was interrupted inside."""
-        return any(self.places())
+        """Whether another thread is in this section, or was interrupted in it."""
+        return any(self.frames_of_other_threads())
 
-    def forget_interrupted(self) -> None:
-        """Forget the calls that were interrupted inside."""
-        for key, place in tuple(self._inside.items()):
-            if not is_running(place):
-                self._inside.pop(key, None)
+    def remove_interrupted(self) -> None:
+        """Remove the frames of calls that were interrupted in this section."""
+        for frame_id, key in tuple(self._frames.items()):
+            if not is_running(key):
+                self._frames.pop(frame_id, None)
 
 
-class ForkGate:
-    """Keeps a fork away from what a child could not go on with, since the thread that does it is not forked.
+class ForkGuard:
+    """Delays a fork until other threads have left the sections whose locks would stay locked in the child.
 
     `handshake` is a TLS handshake (OpenSSL's locks), `importing` an import (Python's module locks), `file` an open
     statement of the outbox (SQLite's locks). A fork waits at most `FORK_WAIT_S` for them.
     """
 
-    child_of_handshake: bool
+    forked_during_handshake: bool
     handshake: ForkSection
 
     def __init__(self) -> None:
-        self.handshake_runs: Callable[[], bool] = lambda: False
-        """Whether a connection that is being made has reached its handshake; the driver's module sets it."""
+        self.is_handshake_running: Callable[[], bool] = lambda: False
+        """Whether a new connection has reached its handshake; `tracker.database.connect` sets this function."""
         self.reset()
 
-    def begin_child(self) -> None:
-        """Begin anew in a forked child, and remember whether a handshake of its parent was cut in two."""
-        broken = self.child_of_handshake or any(self.handshake.places()) or self.handshake_runs()
+    def reset_in_child(self) -> None:
+        """Reset in a forked child, and keep whether the fork interrupted a handshake of the parent."""
+        interrupted = self.forked_during_handshake or self.handshake.is_used() or self.is_handshake_running()
         self.reset()
-        self.child_of_handshake = broken
+        self.forked_during_handshake = interrupted
 
     def reset(self) -> None:
-        """Begin anew."""
-        self.child_of_handshake = False
+        """Return to the initial state."""
+        self.forked_during_handshake = False
         self.forking: list[int] = []
-        self.waiting: dict[int, Place] = {}
+        self.waiting: dict[int, FrameKey] = {}
         self.handshake = ForkSection(self)
         self.importing = ForkSection(self)
         self.file = ForkSection(self)
 
-    def close(self) -> None:
-        """Let no thread into a section until `open`, and wait until those inside have left."""
+    def begin_fork(self) -> None:
+        """Block all sections until `end_fork`, and wait until other threads have left them."""
         end = time.monotonic() + FORK_WAIT_S
-        first = time.monotonic() + _TURN_S
-        while self.waiting and not self.forking and time.monotonic() < first:  # forks in a row keep nobody out
-            time.sleep(_FORK_PAUSE_S)
+        latest_start = time.monotonic() + _MAX_FORK_DELAY_S
+        # Threads that waited for the previous fork enter first, so that repeated forks don't block them forever.
+        while self.waiting and not self.forking and time.monotonic() < latest_start:
+            time.sleep(_FORK_POLL_S)
         self.forking.append(_thread.get_ident())
         check_at = time.monotonic() + _CHECK_HOLDER_AFTER_S
         while self._is_used() and time.monotonic() < end:
-            time.sleep(_FORK_PAUSE_S)
+            time.sleep(_FORK_POLL_S)
             if time.monotonic() >= check_at:
                 check_at = end
                 for section in (self.handshake, self.importing, self.file):
-                    section.forget_interrupted()
+                    section.remove_interrupted()
 
     def _is_used(self) -> bool:
-        return self.handshake_runs() or self.handshake.is_used() or self.importing.is_used() or self.file.is_used()
+        sections = (self.handshake, self.importing, self.file)
+        return self.is_handshake_running() or any(section.is_used() for section in sections)
 
-    def open(self) -> None:
-        """The fork is over."""
+    def end_fork(self) -> None:
+        """Unblock the sections after the fork."""
         with suppress(ValueError):
             self.forking.remove(_thread.get_ident())
 
 
-fork_gate = ForkGate()
+fork_guard = ForkGuard()
 
 
-class CallLimit(threading.local):
-    """Until when (`time.monotonic`) a call of this thread waits for the outbox, whatever it does there."""
+class CallDeadline(threading.local):
+    """The time (`time.monotonic`) until which a call of this thread may wait for the outbox."""
 
     end = float("inf")
 
     @contextmanager
-    def until(self, end: float) -> Iterator[None]:
-        """Let nothing in this block wait for longer than `end`."""
-        before, self.end = self.end, end
+    def limit(self, end: float) -> Iterator[None]:
+        """Bound all waits in this block by `end`."""
+        previous, self.end = self.end, end
         try:
             yield
         finally:
-            self.end = before
+            self.end = previous
 
-    def left_s(self, wanted_s: float, shortest_s: float) -> float:
-        """How long to wait at most; an end that is long past is one of a call that was interrupted."""
+    def bounded_wait_s(self, wait_s: float, min_wait_s: float) -> float:
+        """The wait, bounded by the deadline; a deadline that ended long ago is left from an interrupted call."""
         left_s = self.end - time.monotonic()
-        return wanted_s if left_s < -_LONGEST_CALL_S else min(wanted_s, max(shortest_s, left_s))
+        return wait_s if left_s < -_MAX_CALL_S else min(wait_s, max(min_wait_s, left_s))
 
 
-call_limit = CallLimit()
+call_deadline = CallDeadline()
 
 
-class Bell:
-    """Wakes one waiting thread; ringing is one atomic step, and ringing twice is ringing once."""
+class AutoResetEvent:
+    """An event that wakes one waiting thread; `set` is atomic, and setting it twice has the effect of once."""
 
     def __init__(self) -> None:
-        self._silent = _thread.allocate_lock()
-        self._silent.acquire()
+        self._unset = _thread.allocate_lock()
+        self._unset.acquire()
 
-    def ring(self) -> None:
-        """Wake the thread that waits, or the next one that will."""
-        if self._silent.locked():
-            with suppress(RuntimeError):  # another thread has just rung
-                self._silent.release()
+    def set(self) -> None:
+        """Wake the thread that waits, or the next one that waits."""
+        if self._unset.locked():
+            with suppress(RuntimeError):  # another thread has just set it
+                self._unset.release()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the bell rang, at the latest after this time."""
-        return self._silent.acquire(True, max(0.0, min(timeout_s, _LONGEST_S)))
+        """Wait until the event is set, then reset it; returns False after the timeout."""
+        return self._unset.acquire(True, max(0.0, min(timeout_s, _MAX_WAIT_S)))

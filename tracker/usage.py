@@ -15,8 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from tracker.errors import UsageError, UsageTypeError
-from tracker.immutable import Frozen
-from tracker.settings import plain
+from tracker.immutable import Immutable
+from tracker.settings import require_plain_number
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
 MAX_COST_USD = Decimal(10) ** 9
@@ -25,21 +25,21 @@ _MAX_COST_DIGITS = 400
 # An entry of the index on user_id holds 2,704 bytes.
 _MAX_USER_ID_BYTES = 2000
 
-_COUNTS = (
+TOKEN_COLUMNS = (
     "input_tokens",
     "output_tokens",
     "cache_read_input_tokens",
     "cache_write_input_tokens",
     "reasoning_output_tokens",
 )
-TOKENS = (*_COUNTS, "total_tokens")
+"""The token columns of `token_usage` except `total_tokens`, in the order that all modules use."""
 _REQUIRED_TEXT = ("model", "user_id", "operation")
 _OPTIONAL_TEXT = ("session_id", "provider", "error_message", "cost_source")
 # PostgreSQL's text holds neither NUL nor half of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def storable(text: str) -> str:
+def replace_unstorable(text: str) -> str:
     """The text as PostgreSQL can store it, and as it is stored: NUL and lone surrogates become U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
 
@@ -62,7 +62,7 @@ _NEW: Any = type("_New", (), {"__repr__": lambda _: "new"})()
 _MADE: dict[str, Callable[[], Any]] = {"created_at": _now, "metadata": dict, "id": new_id}
 
 
-class TokenUsage(Frozen):
+class TokenUsage(Immutable):
     """One AI call, as it will stand in `token_usage`; what comes out of here can be stored.
 
     Tokens are counts as OpenTelemetry's GenAI conventions define them: input includes cached tokens, output
@@ -146,7 +146,7 @@ DEFAULTS: dict[str, Any] = {
 DEFAULTS["metadata"] = {}
 
 
-def normalized(given: Mapping[str, Any]) -> dict[str, Any]:
+def normalize_row(given: Mapping[str, Any]) -> dict[str, Any]:
     """A record's columns as `TokenUsage` holds them, checked; `id` and `created_at` have to be given.
 
     Raises `UsageError` and `UsageTypeError`.
@@ -159,10 +159,10 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
         value = row[name]
         if value is not default:
             row[name] = check(value)
-    return completed(row)
+    return complete_row(row)
 
 
-def completed(row: dict[str, Any]) -> dict[str, Any]:
+def complete_row(row: dict[str, Any]) -> dict[str, Any]:
     """The row with what follows from its fields, each of which passed its check, and what must fit together."""
     row["total_tokens"] = _total(row)
     _check_subsets(row)
@@ -195,8 +195,8 @@ def _check_subsets(row: Mapping[str, Any]) -> None:
         )
 
 
-def misfits(columns: Sequence[Sequence[Any]]) -> set[int]:
-    """The places of the rows that `completed` would refuse; `columns` are those of `TOKENS`, each checked before."""
+def invalid_row_indices(columns: Sequence[Sequence[Any]]) -> set[int]:
+    """The places of the rows that `complete_row` would refuse; `columns` are `TOKEN_COLUMNS` and `total_tokens`."""
     return {
         place
         for place, (given, made, read, write, reasoning, total) in enumerate(zip(*columns, strict=True))
@@ -214,7 +214,7 @@ def _text(name: str, value: object) -> str:
         raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a str.")
     if not value.strip() and name in _REQUIRED_TEXT:
         raise UsageError(f"{name} is empty.")
-    text = storable(value)
+    text = replace_unstorable(value)
     if name == "user_id" and len(text) * 4 > _MAX_USER_ID_BYTES < len(text.encode()):
         raise UsageError(f"user_id is longer than {_MAX_USER_ID_BYTES} bytes, which the table's index can't hold.")
     return text
@@ -253,7 +253,7 @@ def _cost(value: object) -> Decimal | None:
         raise UsageTypeError(f"cost is {type(value).__name__}; it must be a Decimal, or None when unknown.")
     try:
         if isinstance(value, str):
-            value = plain(value)
+            value = require_plain_number(value)
         cost = Decimal(str(value) if isinstance(value, float) else value)
     except (InvalidOperation, ValueError):
         raise UsageError("cost is not a number.") from None
@@ -303,7 +303,7 @@ def _metadata(value: object) -> dict[str, Any]:
 def _storable(value: Any) -> Any:
     """The JSON value with what jsonb can't hold replaced in every text, keys included."""
     if isinstance(value, str):
-        return storable(value)
+        return replace_unstorable(value)
     if isinstance(value, list):
         return [_storable(item) for item in value]
     if isinstance(value, dict):
@@ -325,7 +325,7 @@ def _uuid(value: object) -> UUID:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     **{name: partial(_text, name) for name in _REQUIRED_TEXT},
     **{name: _optional(partial(_text, name)) for name in _OPTIONAL_TEXT},
-    **{name: partial(_count, name) for name in _COUNTS},
+    **{name: partial(_count, name) for name in TOKEN_COLUMNS},
     "total_tokens": _optional(partial(_count, "total_tokens")),
     "processing_time": _optional(partial(_count, "processing_time")),
     "success": partial(_bool, "success"),

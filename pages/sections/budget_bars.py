@@ -10,9 +10,9 @@ from pages.support.formats import calls, count, exact, seconds, usd
 from pages.support.i18n import _, plural
 from pages.support.ttl_cache import shared
 from pages.widgets.layout import card
-from tracker.budgets.progress import BudgetState, percent
+from tracker.budgets.progress import BudgetState, format_percent
 from tracker.errors import DatabaseError
-from tracker.maintenance.check_budgets import standing
+from tracker.maintenance.check_budgets import read_budget_states
 from tracker.reports import Reader
 
 _FRESH_S = 20.0
@@ -25,7 +25,7 @@ _HATCH = "repeating-linear-gradient(135deg, {color}b0 0 4px, {color}40 4px 8px)"
 def budgets(reader: Reader) -> None:
     """The fullest budgets; nothing where there is none."""
     try:
-        found = shared(("budgets", id(reader)), _FRESH_S, lambda: standing(reader))
+        found = shared(("budgets", id(reader)), _FRESH_S, lambda: read_budget_states(reader))
     except DatabaseError:
         return  # the figures beside it say what is wrong, if anything is
     if not found.states and not found.remarks:
@@ -45,7 +45,7 @@ def _draw(state: BudgetState) -> None:
     with st.container(gap="xxsmall"):
         with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
             st.text(_title(state))  # as text, since it names what the database holds
-            st.text(percent(state.share), width="content")
+            st.text(format_percent(state.share), width="content")
         st.html(bar(state))
         st.caption(" ".join(sentences(state)))
 
@@ -67,7 +67,7 @@ def bar(state: BudgetState) -> str:
     scale = max(1.0, state.share, forecast)
     color = _COLORS["full" if state.full else "warned" if state.reached else "within"]
     hatch = _HATCH.format(color=color)
-    label = _("{share} used").format(share=percent(state.share))
+    label = _("{share} used").format(share=format_percent(state.share))
     return (
         f'<div role="img" aria-label="{label}" style="position:relative;height:12px;border-radius:6px;overflow:hidden;'
         'background:#8080802e">'
@@ -95,7 +95,7 @@ def sentences(state: BudgetState) -> list[str]:
         text = _("At this pace {amount} by the end of the day, {share} of it.")
         if not day:
             text = _("At this pace {amount} by the end of the month, {share} of it.")
-        told.append(text.format(amount=_amount(forecast, state), share=percent(float(forecast / budget.amount))))
+        told.append(text.format(amount=_amount(forecast, state), share=format_percent(float(forecast / budget.amount))))
     if budget.measure == "usd" and state.spent.unpriced_calls:
         told.append(_("{calls} without a price aren't in it.").format(calls=calls(state.spent.unpriced_calls)))
     return told

@@ -16,7 +16,7 @@ from pages.support.i18n import _, plural
 from pages.support.message_text import told
 from pages.widgets.time_range import charted, zone
 from tracker import settings
-from tracker.prices.unpriced_reasons import read_reason, sentence
+from tracker.prices.unpriced_reasons import describe_reason, read_reason
 from tracker.providers.consistency import problem_text
 from tracker.providers.usage_notes import note_text
 
@@ -59,7 +59,7 @@ def _lines(row: Row) -> Iterator[tuple[str, str]]:
 def _cost_source(source: object) -> str:
     """Where the cost comes from, or the sentence that says why there is none."""
     reason = read_reason(str(source or ""))
-    return told(sentence(reason)) if reason else str(source or "")
+    return told(describe_reason(reason)) if reason else str(source or "")
 
 
 def _usage_note(metadata: object) -> str:
@@ -79,7 +79,7 @@ def _joined(*parts: object) -> str:
 def _moment(moment: object) -> str:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         return str(moment)  # as the table of another app holds it
-    local = charted(moment).astimezone(settings.zone(zone()))
+    local = charted(moment).astimezone(settings.load_time_zone(zone()))
     return f"{short_day(local)}, {local:%H:%M:%S} · {ago(moment)}"
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 from pages.support.formats import calls, count, exact
 from pages.support.i18n import _, plural
 from pages.support.message_text import told
-from tracker.prices.unpriced_reasons import PREFIX, read_reason, sentence
+from tracker.prices.unpriced_reasons import PREFIX, describe_reason, read_reason
 from tracker.providers.consistency import is_aggregated, problem_text
 from tracker.reports.usage_totals import Totals
 
@@ -95,7 +95,7 @@ def _reason(problem: str | None, reason: str | None, unpriced_calls: int) -> str
     found = read_reason(f"{PREFIX}{reason}") if isinstance(reason, str) else None
     if found is None:
         return _("Not looked up in a price list yet. `token-tracker reprice` sets the cost or the reason.")
-    return told(sentence(found))
+    return told(describe_reason(found))
 
 
 def without_price(models: pd.DataFrame) -> list[str]:

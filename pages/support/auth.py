@@ -15,7 +15,7 @@ from streamlit.errors import Error as StreamlitError
 
 from pages.support.i18n import _
 from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, decide
-from tracker.redaction import mask
+from tracker.redaction import redact
 from tracker.reports.engine import current_reader
 
 log = logging.getLogger("tracker.dashboard")
@@ -83,7 +83,7 @@ def _sign_in() -> None:
             try:
                 st.login(name or None)
             except StreamlitError as error:
-                log.error("st.login can't be used. %s", mask(str(error)))  # noqa: TRY400  the sentence is enough
+                log.error("st.login can't be used. %s", redact(str(error)))  # noqa: TRY400  the sentence is enough
                 st.error(_("The sign-in isn't set up completely; the dashboard's log says what is missing."))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from tracker.usage import storable
+from tracker.usage import replace_unstorable
 
 LONGEST = 200
 _READER = ("range", "tests", "tz", "lang")
@@ -26,7 +26,7 @@ def follow(page: str) -> None:
     state = st.session_state
     view: dict[str, str] = state.setdefault(_VIEW, {})
     written: dict[str, str] = state.setdefault(_WRITTEN, {})
-    given = {name: storable(text[:LONGEST]) for name, text in st.query_params.to_dict().items()}
+    given = {name: replace_unstorable(text[:LONGEST]) for name, text in st.query_params.to_dict().items()}
     fresh: set[str] = state.setdefault(_FRESH, set())
     # What the address said in the run before is old news: a button may have written since, and a run that it asked
     # for itself still carries the address from before.
@@ -62,7 +62,7 @@ def put(name: str, value: str | None) -> None:
     if value is None:
         view.pop(name, None)
     else:
-        view[name] = storable(value[:LONGEST])
+        view[name] = replace_unstorable(value[:LONGEST])
     _write(name, view.get(name))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from tracker.diagnostics import report
 from tracker.errors import OutboxError, TrackerError
 from tracker.recording.outbox.paths import exists, outbox_file
-from tracker.recording.outbox.store import Depth, Outbox
+from tracker.recording.outbox.store import Outbox, OutboxDepth
 from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
 from tracker.reports.ledger_report import Ledger, ledger
@@ -109,7 +109,7 @@ class Watch:
             missing=book.missing if book else 0,
             waiting=max(waiting, depth.waiting if depth else 0),
             waits_s=time.time() - depth.oldest_at if depth and depth.oldest_at else LATE_S * bool(waiting),
-            set_aside=depth.set_aside if depth else 0,
+            set_aside=depth.dead_letters if depth else 0,
             recorded=book.recorded if book else 0,
             advice=advice,
             only_reads=only_reads,
@@ -137,7 +137,7 @@ def ledger_of_the_day(reader: Reader) -> Ledger:
     return ledger(reader, Filters(start=moment - timedelta(days=1), end=moment + timedelta(minutes=1)))
 
 
-def outbox_depth(reader: Reader) -> Depth | None:
+def outbox_depth(reader: Reader) -> OutboxDepth | None:
     """What waits on this machine for the dashboard's database; None where there is no outbox."""
     path = outbox_file(reader.database.settings, reader.database.url)
     if not exists(path):

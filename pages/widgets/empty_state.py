@@ -53,7 +53,7 @@ def nothing_here(last_at: datetime) -> None:
             if st.button(_("Clear the filters"), type="primary", key="clear_filters"):
                 query_params.change(**dict.fromkeys(COLUMNS))
             return
-        local = charted(last_at).astimezone(settings.zone(zone()))
+        local = charted(last_at).astimezone(settings.load_time_zone(zone()))
         st.markdown(f"**{_('No calls in this range')}**", width="content")
         st.caption(
             _("The last one was on {day} at {time}, {ago}.").format(

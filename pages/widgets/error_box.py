@@ -13,7 +13,7 @@ import streamlit as st
 from pages.support.i18n import _, spoken
 from pages.support.message_text import told
 from tracker.errors import DatabaseError, SettingError, TrackerError, TransientError
-from tracker.redaction import mask
+from tracker.redaction import redact
 from tracker.reports.engine import current_reader
 
 log = logging.getLogger("tracker.dashboard")
@@ -57,7 +57,7 @@ def show_any(error: Exception) -> None:
     else:
         reference = secrets.token_hex(4)
         text = "".join(traceback.format_exception(error))
-        log.error("Reference %s. %s", reference, mask(text))
+        log.error("Reference %s. %s", reference, redact(text))
         _box(
             _("Something went wrong here"),
             _("This part of the page couldn't be shown. The other pages are not affected."),

@@ -96,4 +96,4 @@ def standing_notes(reader: Reader, start: datetime) -> None:
 
 
 def _local(moment: datetime) -> datetime:
-    return moment.astimezone(settings.zone(zone()))
+    return moment.astimezone(settings.load_time_zone(zone()))

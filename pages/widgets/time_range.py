@@ -62,7 +62,7 @@ def home_zone() -> str:
 def known_zone(name: str | None) -> str | None:
     """The name, or the current one of a zone that was renamed, if it is one of a time zone."""
     try:
-        return settings.zone_name(name or "")
+        return settings.resolve_time_zone_name(name or "")
     except ValueError:
         return None
 
@@ -75,7 +75,7 @@ def foreign_zone() -> str | None:
 
 def now() -> datetime:
     """This moment on the reader's clock."""
-    return datetime.now(settings.zone(zone()))
+    return datetime.now(settings.load_time_zone(zone()))
 
 
 def label(name: str) -> str:

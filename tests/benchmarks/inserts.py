@@ -20,7 +20,7 @@ from time import perf_counter
 from tests.benchmarks.servers import database, server
 from tracker.database.connect import Connection, copy, execute
 from tracker.database.locate import Database
-from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.csv_file import read_calls
 from tracker.recording.bulk_insert import BatchWriter
 from tracker.recording.copy import CopyWriter
@@ -62,7 +62,7 @@ def own_import(connection: Connection, path: Path, rows: int) -> float:
     """Rows a second of an import: read, checked, given ids, copied."""
     started = perf_counter()
     with path.open(encoding="utf-8", newline="") as file, CopyWriter(connection, None) as writer:
-        calls = read_calls(file, CsvPlan())
+        calls = read_calls(file, ColumnMapping())
         next(calls)
         for call in calls:
             writer.add(call)

@@ -1,4 +1,4 @@
-"""What recording costs the caller, next to the plainest thing that could be done instead, in the same run.
+"""Measures the cost of recording for the caller, compared with a plain baseline in the same run.
 
 python -m tests.benchmarks.recording
 """
@@ -37,43 +37,43 @@ def usage() -> TokenUsage:
     )
 
 
-def timed_each(work: Callable[[TokenUsage], Any]) -> Callable[[], float]:
-    """Microseconds a call, the median of a batch; the usages are made before."""
+def make_timed_batch(work: Callable[[TokenUsage], Any]) -> Callable[[], float]:
+    """A function that returns the median microseconds per call of a batch; the usages are created before."""
 
     def batch() -> float:
         usages = [usage() for _ in range(BATCH)]
-        took = []
+        times_us = []
         for each in usages:
             started = time.perf_counter()
             work(each)
-            took.append((time.perf_counter() - started) * 1e6)
-        return median(took)
+            times_us.append((time.perf_counter() - started) * 1e6)
+        return median(times_us)
 
     return batch
 
 
-def the_row(recorder: Tracker, call: TokenUsage) -> dict[str, Any]:
-    """The very columns that the recorder stores."""
+def stored_row(recorder: Tracker, call: TokenUsage) -> dict[str, Any]:
+    """The columns that the recorder stores."""
     row = {**recorder._instance.row(call, "direct"), "sequence": 1, "connection_ms": 0.01, "retry_count": 0}
     return {name: json.dumps(v) if isinstance(v, dict) else v if v is None else str(v) for name, v in row.items()}
 
 
-def raw_insert(url: str, recorder: Tracker) -> Callable[[TokenUsage], None]:
-    """The plainest autocommit insert of the same columns on one open connection."""
+def make_raw_insert(url: str, recorder: Tracker) -> Callable[[TokenUsage], None]:
+    """A plain autocommit insert of the same columns on one open connection."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
-    names = list(the_row(recorder, usage()))
+    names = list(stored_row(recorder, usage()))
     text = f"INSERT INTO token_usage ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
 
     def insert(call: TokenUsage) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(text, list(the_row(recorder, call).values()))
+            cursor.execute(text, list(stored_row(recorder, call).values()))
 
     return insert
 
 
-def earlier_way(url: str) -> Callable[[TokenUsage], None]:
-    """What the app did before: a SELECT 1, then an insert in a transaction."""
+def make_previous_insert(url: str) -> Callable[[TokenUsage], None]:
+    """The previous implementation: a SELECT 1, then an insert in a transaction."""
     connection = psycopg2.connect(url)
 
     def insert(call: TokenUsage) -> None:
@@ -90,30 +90,30 @@ def earlier_way(url: str) -> Callable[[TokenUsage], None]:
     return insert
 
 
-def direct(url: str) -> list[Line]:
+def measure_direct(url: str) -> list[Line]:
     with Tracker(mode="direct", database_url=url, log_records=False) as recorder:
-        insert = raw_insert(url, recorder)
+        insert = make_raw_insert(url, recorder)
         recorder.record(usage())
         insert(usage())
-        mine, raw = interleaved(ROUNDS, timed_each(recorder.record), timed_each(insert))
-    return [line("direct: `record`, µs", mine, "psycopg2 insert of the same columns", raw, "≤ 1.2")]
+        recorded, raw = interleaved(ROUNDS, make_timed_batch(recorder.record), make_timed_batch(insert))
+    return [format_line("direct: `record`, µs", recorded, "psycopg2 insert of the same columns", raw, "≤ 1.2")]
 
 
-def sends(url: str) -> list[Line]:
+def measure_sends(url: str) -> list[Line]:
     with Proxy(url) as proxy, Tracker(mode="direct", database_url=proxy.url, log_records=False) as recorder:
         recorder.record(usage())
         proxy.forget()
         for _ in range(200):
             recorder.record(usage())
         each = len(proxy.statements) / 200
-    return [("direct: sends a record in steady state", f"{each:.2f}", "", "1")]
+    return [("direct: network sends per record in steady state", f"{each:.2f}", "", "1")]
 
 
-def delayed(url: str) -> list[Line]:
+def measure_network_delay(url: str) -> list[Line]:
     with Proxy(url) as proxy:
         proxy.delay_to_server_ms = proxy.delay_to_client_ms = 10
         with Tracker(mode="direct", database_url=proxy.url, log_records=False) as recorder:
-            old = earlier_way(proxy.url)
+            insert = make_previous_insert(proxy.url)
 
             def timed(work: Callable[[TokenUsage], Any]) -> Callable[[], float]:
                 def once() -> float:
@@ -125,27 +125,31 @@ def delayed(url: str) -> list[Line]:
                 return once
 
             recorder.record(usage())
-            old(usage())
-            mine, before = interleaved(15, timed(recorder.record), timed(old))
-    return [line("direct at 20 ms of network, µs", mine, "SELECT 1, then an insert in a transaction", before, "≤ 0.5")]
+            insert(usage())
+            recorded, previous = interleaved(15, timed(recorder.record), timed(insert))
+    return [
+        format_line(
+            "direct at 20 ms of network, µs", recorded, "SELECT 1, then an insert in a transaction", previous, "≤ 0.5"
+        )
+    ]
 
 
-def background(url: str) -> list[Line]:
+def measure_background(url: str) -> list[Line]:
     with Tracker(mode="background", database_url=url, log_records=False) as recorder:
         for _ in range(BATCH):
             recorder.record(usage())
-        work = timed_each(recorder.record)
-        took = []
+        work = make_timed_batch(recorder.record)
+        medians_us = []
         for _ in range(ROUNDS):
-            took.append(work())
+            medians_us.append(work())
             recorder.flush(30)
-    return [("background: `record`, µs", f"{median(took):.0f}", "", "≤ 50")]
+    return [("background: `record`, µs", f"{median(medians_us):.0f}", "", "≤ 50")]
 
 
-def drain(url: str) -> list[Line]:
-    """The outbox into the table, against COPY of the same rows, both in rows a second."""
+def measure_drain(url: str) -> list[Line]:
+    """The rows per second from the outbox into the table, compared with COPY of the same rows."""
 
-    def queued() -> float:
+    def drain_rate() -> float:
         with tempfile.TemporaryDirectory() as directory:
             path = str(Path(directory) / "outbox.db")
             with Tracker(mode="background", database_url="", outbox=path, log_records=False) as offline:
@@ -154,27 +158,27 @@ def drain(url: str) -> list[Line]:
             recorder = Tracker(mode="direct", platform="vercel", database_url=url, outbox=path, log_records=False)
             started = time.perf_counter()
             assert recorder.flush(120) == 0
-            took = time.perf_counter() - started
+            elapsed_s = time.perf_counter() - started
             recorder.close()
-        return DRAINED / took
+        return DRAINED / elapsed_s
 
-    def copied() -> float:
+    def copy_rate() -> float:
         with Tracker(mode="direct", database_url=url, log_records=False) as recorder:
-            rows = [the_row(recorder, usage()) for _ in range(DRAINED)]
+            rows = [stored_row(recorder, usage()) for _ in range(DRAINED)]
         text = "\n".join("\t".join("\\N" if v is None else str(v) for v in row.values()) for row in rows)
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             started = time.perf_counter()
             cursor.copy_expert(f"COPY token_usage ({', '.join(rows[0])}) FROM STDIN", StringIO(text))
             connection.commit()
-            took = time.perf_counter() - started
-        return DRAINED / took
+            elapsed_s = time.perf_counter() - started
+        return DRAINED / elapsed_s
 
-    mine, copy = interleaved(5, queued, copied)
-    return [line("background: drained, rows/s", mine, "COPY of the same rows", copy, "≥ 0.3")]
+    drained, copied = interleaved(5, drain_rate, copy_rate)
+    return [format_line("background: drained, rows/s", drained, "COPY of the same rows", copied, "≥ 0.3")]
 
 
-def cold_start() -> list[Line]:
-    """Fresh processes in turn, CPU milliseconds of what each says it imports."""
+def measure_cold_start() -> list[Line]:
+    """The CPU milliseconds of an import in new processes, in turns."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["DATABASE_URL"] = "postgresql://user@host/db"
 
@@ -188,22 +192,26 @@ def cold_start() -> list[Line]:
         once()  # writes the bytecode
         return once
 
-    mine, driver = interleaved(25, process("import tracker; tracker.Tracker()"), process("import psycopg2"))
-    return [line("cold start: `import tracker; Tracker()`, CPU ms", mine, "`import psycopg2`", driver, "≤ 2")]
+    tracker_ms, driver_ms = interleaved(25, process("import tracker; tracker.Tracker()"), process("import psycopg2"))
+    return [
+        format_line(
+            "cold start: `import tracker; Tracker()`, CPU ms", tracker_ms, "`import psycopg2`", driver_ms, "≤ 2"
+        )
+    ]
 
 
-def line(what: str, mine: list[float], other: str, theirs: list[float], bound: str) -> Line:
-    ratio = median(mine) / median(theirs)
-    return (what, f"{median(mine):,.0f}", f"{other}: {median(theirs):,.0f}", f"{ratio:.2f} ({bound})")
+def format_line(measure: str, values: list[float], baseline: str, baseline_values: list[float], target: str) -> Line:
+    ratio = median(values) / median(baseline_values)
+    return (measure, f"{median(values):,.0f}", f"{baseline}: {median(baseline_values):,.0f}", f"{ratio:.2f} ({target})")
 
 
 def main() -> None:
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="tracker-benchmark-state-")
-    lines = cold_start()
+    lines = measure_cold_start()
     with server() as url:
-        for part in (direct, sends, delayed, background, drain):
-            lines += part(url)
-    print_table(("what", "here", "beside it", "ratio (aim)"), lines)
+        for measure in (measure_direct, measure_sends, measure_network_delay, measure_background, measure_drain):
+            lines += measure(url)
+    print_table(("measurement", "Token Tracker", "baseline", "ratio (goal)"), lines)
 
 
 if __name__ == "__main__":

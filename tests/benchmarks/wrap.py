@@ -1,4 +1,4 @@
-"""What `recorder.wrap` adds to a call, its row's way to the database left out: medians of interleaved runs.
+"""Measures the overhead of `recorder.wrap` for a call, without writing the row: medians of interleaved runs.
 
 python -m tests.benchmarks.wrap
 """
@@ -17,9 +17,9 @@ import openai
 from tracker import Outcome, TokenUsage, Tracker
 
 RUNS = 400
-PIECES = 200
-_ASK: list[Any] = [{"role": "user", "content": "Hi"}]
-_ANSWER = {
+CHUNKS = 200
+_MESSAGES: list[Any] = [{"role": "user", "content": "Hi"}]
+_RESPONSE = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1,
@@ -33,30 +33,30 @@ _ANSWER = {
         "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
     },
 }
-_PIECE = (
+_CHUNK = (
     b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"gpt-4.1",'
     b'"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":null}\n\n'
 )
 
 
-class _Unwritten(Tracker):
-    """Everything but the writing."""
+class _NonWritingTracker(Tracker):
+    """A Tracker that doesn't write."""
 
     def record(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
         return Outcome("recorded", usage.id)
 
 
-def _answer(request: httpx2.Request) -> httpx2.Response:
+def _respond(request: httpx2.Request) -> httpx2.Response:
     if b'"stream":true' in request.content:
         return httpx2.Response(
-            200, headers={"content-type": "text/event-stream"}, content=_PIECE * PIECES + b"data: [DONE]\n\n"
+            200, headers={"content-type": "text/event-stream"}, content=_CHUNK * CHUNKS + b"data: [DONE]\n\n"
         )
-    return httpx2.Response(200, json=_ANSWER)
+    return httpx2.Response(200, json=_RESPONSE)
 
 
 def _client() -> openai.OpenAI:
     return openai.OpenAI(
-        api_key="k", base_url="http://127.0.0.1/v1", http_client=httpx2.Client(transport=httpx2.MockTransport(_answer))
+        api_key="k", base_url="http://127.0.0.1/v1", http_client=httpx2.Client(transport=httpx2.MockTransport(_respond))
     )
 
 
@@ -67,32 +67,33 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def compare(name: str, plain: Callable[[], object], wrapped: Callable[[], object], runs: int, per: int = 1) -> None:
-    """Print both medians and the median of what was added, in µs."""
+    """Print both medians and the median overhead, in µs."""
     for work in (plain, wrapped) * 5:
         work()
     pairs = []
     gc.disable()
     for number in range(runs):
         first, second = (plain, wrapped) if number % 2 else (wrapped, plain)
-        one, other = _seconds(first), _seconds(second)
-        pairs.append((one, other) if number % 2 else (other, one))
+        first_s, second_s = _seconds(first), _seconds(second)
+        pairs.append((first_s, second_s) if number % 2 else (second_s, first_s))
     gc.enable()
-    bare, full = (statistics.median(column) * 1e6 for column in zip(*pairs, strict=True))
-    added = statistics.median(b - a for a, b in pairs) * 1e6
-    print(f"{name}: plain {bare:,.0f} µs, wrapped {full:,.0f} µs, added {added:,.1f} µs ({added / per:.2f} µs each)")
+    plain_us, wrapped_us = (statistics.median(column) * 1e6 for column in zip(*pairs, strict=True))
+    added_us = statistics.median(b - a for a, b in pairs) * 1e6
+    per_chunk = f"({added_us / per:.2f} µs each)"
+    print(f"{name}: plain {plain_us:,.0f} µs, wrapped {wrapped_us:,.0f} µs, added {added_us:,.1f} µs {per_chunk}")
 
 
 def main() -> None:
-    plain, wrapped = _client(), _Unwritten(database_url="postgresql://u@127.0.0.1/db").wrap(_client())
+    plain, wrapped = _client(), _NonWritingTracker(database_url="postgresql://u@127.0.0.1/db").wrap(_client())
 
     def whole(client: openai.OpenAI) -> Callable[[], object]:
-        return lambda: client.chat.completions.create(model="gpt-4.1", messages=_ASK)
+        return lambda: client.chat.completions.create(model="gpt-4.1", messages=_MESSAGES)
 
     def streamed(client: openai.OpenAI) -> Callable[[], object]:
-        return lambda: list(client.chat.completions.create(model="gpt-4.1", messages=_ASK, stream=True))
+        return lambda: list(client.chat.completions.create(model="gpt-4.1", messages=_MESSAGES, stream=True))
 
-    compare("a whole answer", whole(plain), whole(wrapped), RUNS)
-    compare(f"a stream of {PIECES} pieces", streamed(plain), streamed(wrapped), RUNS // 8, PIECES)
+    compare("a whole response", whole(plain), whole(wrapped), RUNS)
+    compare(f"a stream of {CHUNKS} chunks", streamed(plain), streamed(wrapped), RUNS // 8, CHUNKS)
 
 
 if __name__ == "__main__":

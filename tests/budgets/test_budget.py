@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.budgets.budget import Budget
-from tracker.budgets.progress import BudgetState, Spent, amount, percent, sentence
+from tracker.budgets.progress import BudgetState, Spent, describe_budget, format_amount, format_percent
 from tracker.errors import SettingError
 
 
@@ -113,23 +113,23 @@ def test_the_forecast_is_the_windows_pace_and_waits_until_something_is_known():
 
 
 def test_what_is_said_is_one_sentence_with_the_pace():
-    said = sentence(state(799, scope="user", subject="u_42"))
+    said = describe_budget(state(799, scope="user", subject="u_42"))
     assert said == (
         "Budget 'b' (user u_42): 799 tokens of 1,000 tokens today, 79 %."
         " At this pace 1,598 tokens by the end of the day."
     )
-    assert "12.50" in sentence(state("12.5", measure="usd", amount=Decimal(10), period="month"))
-    assert "pace" not in sentence(state(1000))
+    assert "12.50" in describe_budget(state("12.5", measure="usd", amount=Decimal(10), period="month"))
+    assert "pace" not in describe_budget(state(1000))
 
 
 def test_calls_without_a_price_are_said_beside_dollars():
     its = state("1", measure="usd")
     unpriced = BudgetState(its.budget, its.window, Spent(usd=Decimal(1), unpriced_calls=3), its.at)
-    assert "3 calls have no price" in sentence(unpriced)
+    assert "3 calls have no price" in describe_budget(unpriced)
 
 
 def test_figures_are_rounded_for_people_and_never_up_to_a_limit():
-    assert percent(0.9999) == "99 %"
-    assert percent(1.0) == "100 %"
-    assert amount(Decimal("0.000012"), "usd") == "$0.000012"
-    assert amount(Decimal(0), "usd") == "$0.00"
+    assert format_percent(0.9999) == "99 %"
+    assert format_percent(1.0) == "100 %"
+    assert format_amount(Decimal("0.000012"), "usd") == "$0.000012"
+    assert format_amount(Decimal(0), "usd") == "$0.00"

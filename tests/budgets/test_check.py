@@ -17,7 +17,7 @@ from support import connect, rows, run, value, with_role
 
 from tracker.budgets import budget_store as budgets
 from tracker.budgets.budget import Budget
-from tracker.budgets.evaluate import Checked, check, states
+from tracker.budgets.evaluate import BudgetCheck, evaluate_budgets, send_due_alerts
 from tracker.platforms import Runtime
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -26,18 +26,18 @@ HERE = Runtime(platform="local", environment="test")
 
 def put(store: Store, name: str = "all", **fields: Any) -> Budget:
     made = Budget(**{"name": name, "period": "day", "measure": "tokens", "amount": Decimal(1000), **fields})
-    budgets.put(store.connection, budgets.read_access(store.connection, None), made)
+    budgets.save(store.connection, budgets.read_access(store.connection, None), made)
     return made
 
 
-def look(url: str, now: datetime = NOON) -> tuple[Checked, list[dict[str, Any]]]:
+def look(url: str, now: datetime = NOON) -> tuple[BudgetCheck, list[dict[str, Any]]]:
     told: list[dict[str, Any]] = []
     with closing(connect(url)) as connection:
-        return check(connection, None, HERE, told.append, now), told
+        return send_due_alerts(connection, None, HERE, told.append, now), told
 
 
 def used(store: Store, now: datetime = NOON) -> dict[str, Decimal]:
-    return {state.budget.name: state.used for state in states(store.connection, None, now).states}
+    return {state.budget.name: state.used for state in evaluate_budgets(store.connection, None, now).states}
 
 
 # --- sums ---------------------------------------------------------------------------------------------------------
@@ -79,7 +79,9 @@ def test_each_budget_counts_its_own_calls_in_its_own_window(store, refreshed):
         "operation": 500,
         "nobody": 0,
     }
-    assert {s.budget.name: s.spent.unpriced_calls for s in states(store.connection, None, NOON).states}["money"] == 1
+    assert {s.budget.name: s.spent.unpriced_calls for s in evaluate_budgets(store.connection, None, NOON).states}[
+        "money"
+    ] == 1
 
 
 @hypothesis_settings(max_examples=15)
@@ -100,7 +102,7 @@ def test_sums_are_those_of_the_rows_however_far_a_refresh_got(store, calls, zone
         if number == refreshed:
             store.catch_up()
         store.call(created_at=NOON + timedelta(hours=hours, minutes=7), user_id=user, total_tokens=tokens)
-    for state in states(store.connection, None, NOON).states:
+    for state in evaluate_budgets(store.connection, None, NOON).states:
         window, scope = state.window, state.budget.scope
         expected = sum(
             tokens
@@ -127,8 +129,8 @@ def test_a_naive_created_at_counts_in_its_own_zone(empty_database_url):
     )
     with closing(connect(empty_database_url)) as connection:
         made = Budget(name="b", period="day", measure="tokens", amount=Decimal(10), timezone="Asia/Seoul")
-        budgets.put(connection, budgets.read_access(connection, None), made)
-        (state,) = states(connection, None, datetime(2026, 3, 10, 3, tzinfo=UTC)).states
+        budgets.save(connection, budgets.read_access(connection, None), made)
+        (state,) = evaluate_budgets(connection, None, datetime(2026, 3, 10, 3, tzinfo=UTC)).states
     assert state.used == 3
 
 
@@ -184,7 +186,7 @@ def test_of_many_that_look_at_once_one_alone_tells(store):
         try:
             with closing(connect(store.url)) as connection:
                 gate.wait()
-                check(connection, None, HERE, told.append, NOON)
+                send_due_alerts(connection, None, HERE, told.append, NOON)
         except BaseException as error:  # noqa: BLE001  a thread's failure must reach the test
             failed.append(error)
 
@@ -247,7 +249,9 @@ def test_its_threshold_is_a_share_or_per_cent(store, threshold, percent):
         f"CREATE TABLE usage_thresholds ({TYPES['as documented']})",
         f"INSERT INTO usage_thresholds VALUES ('u_1', NULL, 500, true, {threshold}), ('u_2', 10, 0, false, 0.5)",
     )
-    found = {(s.budget.subject, s.budget.period): s.budget for s in states(store.connection, None, NOON).states}
+    found = {
+        (s.budget.subject, s.budget.period): s.budget for s in evaluate_budgets(store.connection, None, NOON).states
+    }
     assert found["u_1", "month"].alert_percent == percent
     assert found["u_2", "day"].alert_percent is None
     assert set(found) == {("u_1", "month"), ("u_2", "day")}

@@ -89,10 +89,10 @@ def test_a_record_that_waits_is_never_called_lost(read, new_tracker, proxy, data
     proxy.swallow = True
     assert recorder.record(a_call()).status == "queued"
     proxy.swallow = False
-    recorder._breaker.closes()
+    recorder._breaker.record_success()
     recorder._direct.behind = False  # the process is frozen before it catches up
     recorder.record(a_call())
-    recorder._journal._report_all_waiting(time.monotonic() + 5)
+    recorder._queue._report_all_queued(time.monotonic() + 5)
     run(database_url, "UPDATE token_usage SET recorded_at = now() - interval '1 hour'")
     found = read()
     assert (found.recorded, found.missing, found.waiting) == (2, 0, 1)

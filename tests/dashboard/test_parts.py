@@ -18,7 +18,7 @@ from support import ROOT
 
 from tracker import settings
 from tracker.diagnostics.environment_flags import flags, policy, url_notes
-from tracker.redaction import MaskSecrets, mask
+from tracker.redaction import RedactSecrets, redact
 from tracker.reports.usage_totals import Extent
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -156,9 +156,9 @@ def test_a_clean_url_leaves_no_note() -> None:
 
 def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "AIza-very-secret")
-    assert mask("to postgresql+psycopg2://u:p%40ss@h/d") == "to postgresql+psycopg2://u:***@h/d"
+    assert redact("to postgresql+psycopg2://u:p%40ss@h/d") == "to postgresql+psycopg2://u:***@h/d"
     logger = logging.getLogger("tracker.dashboard.test")
-    masking = MaskSecrets()
+    masking = RedactSecrets()
     logger.addFilter(masking)
     try:
         int("AIza-very-secret")

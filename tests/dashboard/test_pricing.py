@@ -13,7 +13,7 @@ from support import eventually, rows, run, value, with_role
 
 from tracker.errors import SetupError
 from tracker.maintenance import price_new_calls
-from tracker.prices.price_catalog import PriceBook
+from tracker.prices.price_catalog import PriceCatalog
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_a_call_without_a_price_gets_the_reason_and_is_read_once(
     call(model="my-finetune")
     assert price_new_calls.price_new_calls() == 0
     assert sources(database_url) == ["unpriced model_unknown"]
-    monkeypatch.setattr(PriceBook, "price", lambda *_, **__: pytest.fail("it was priced again"))
+    monkeypatch.setattr(PriceCatalog, "price", lambda *_, **__: pytest.fail("it was priced again"))
     assert price_new_calls.price_new_calls() == 0
 
 

@@ -13,15 +13,10 @@ from dashboard_support import Server
 from span_cases import Case, captured_cases, count_cases
 from support import python, rows
 
+from tracker.usage import TOKEN_COLUMNS
+
 TOKEN = "a-token-of-the-tests"
 CAPTURED, COUNTED = captured_cases(), count_cases()
-COLUMNS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-)
 # The file lists the answer of its first span only; the second one is that of an agent.
 MORE_ROWS = {"02-openinference-langchain": [(1036, 236, 512, 0, 0)]}
 
@@ -51,7 +46,7 @@ def sent(start_dashboard: Callable[..., Server], database_url: str) -> str:
 
 def stored(url: str, case: Case) -> list[dict[str, Any]]:
     """The rows of a case's traces."""
-    columns = (*COLUMNS, "cost", "model", "provider", "success", "error_message", "metadata")
+    columns = (*TOKEN_COLUMNS, "cost", "model", "provider", "success", "error_message", "metadata")
     found = rows(
         url,
         f"SELECT {', '.join(columns)} FROM token_usage WHERE metadata ->> 'trace_id' = ANY (%(traces)s)",
@@ -64,9 +59,9 @@ def test_each_captured_call_is_one_row_and_each_reported_one_has_its_price(sent:
     wrong = {}
     for case in CAPTURED:
         expected = sorted(
-            [*(tuple(entry[name] for name in COLUMNS) for entry in case.expected), *MORE_ROWS.get(case.name, [])]
+            [*(tuple(entry[name] for name in TOKEN_COLUMNS) for entry in case.expected), *MORE_ROWS.get(case.name, [])]
         )
-        found = sorted(tuple(row[name] for name in COLUMNS) for row in stored(sent, case))
+        found = sorted(tuple(row[name] for name in TOKEN_COLUMNS) for row in stored(sent, case))
         if found != expected:
             wrong[case.name] = (found, expected)
     for case in COUNTED:

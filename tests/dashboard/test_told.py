@@ -13,7 +13,7 @@ from library_words import library_words, template
 
 from pages.support.i18n import speak
 from pages.support.message_text import told
-from tracker.database.failures import Blame, explain_connect, explain_statement
+from tracker.database.failures import ErrorObject, explain_connect, explain_statement
 from tracker.database.url import clean
 from tracker.diagnostics.environment_flags import flags, policy
 from tracker.settings import load
@@ -61,7 +61,7 @@ def test_sentences_after_another_are_told_each_by_itself() -> None:
     assert told("dns ok after 3 ms; tcp FAILED after 2500 ms; tls not needed") == (
         "dns 정상, 3 ms; tcp 실패, 2500 ms; tls 필요 없음"
     )
-    assert HANGUL.search(told(str(explain_statement("23514", Blame(constraint="positive")))))
+    assert HANGUL.search(told(str(explain_statement("23514", ErrorObject(constraint="positive")))))
 
 
 def test_flags_and_policy_are_told() -> None:

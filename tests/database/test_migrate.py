@@ -414,7 +414,7 @@ def test_a_default_stands_in_for_records_that_waited(strict_url):
         for fields in ({}, {"cost": "0.5"}, {"session_id": "s"}, {}):
             recorder.record(a_call(**fields))
         assert recorder.flush(10) == 0
-        assert recorder.outbox_depth().set_aside == 0
+        assert recorder.outbox_depth().dead_letters == 0
     assert sorted(rows(strict_url, STRICT)) == [
         (0, -1, "", "unknown"),
         (0, -1, "", "unknown"),

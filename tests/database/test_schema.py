@@ -9,7 +9,7 @@ from support import ROOT, a_call, connect, rows, run, value, with_parameters, wi
 
 from tracker import Tracker
 from tracker.cli import main
-from tracker.database.migrate import TwoTablesError, migrate
+from tracker.database.migrate import AmbiguousTableError, migrate
 from tracker.database.schema import read_table
 from tracker.database.url import clean
 from tracker.diagnostics.report import build
@@ -89,7 +89,7 @@ def test_a_public_table_with_our_migrations_goes_on_being_used(shop):
 
 def test_with_two_tables_migrate_names_both_and_the_recorder_stays_where_it_was(shop, monkeypatch, capsys):
     run(shop, "CREATE TABLE public.token_usage (LIKE ai.token_usage INCLUDING ALL)")
-    with pytest.raises(TwoTablesError, match=r'"public".token_usage and "ai".token_usage'):
+    with pytest.raises(AmbiguousTableError, match=r'"public".token_usage and "ai".token_usage'):
         migrated(shop)
     monkeypatch.setenv("DATABASE_URL", shop)
     assert main(["migrate"]) == 2

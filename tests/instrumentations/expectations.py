@@ -6,14 +6,7 @@ import json
 import re
 from typing import Any
 
-PARTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-)
-
+from tracker.usage import TOKEN_COLUMNS
 
 # Texts that a call took and gave. They may contain an answer with its usage, but no format says so.
 _CONTENT = re.compile(
@@ -41,7 +34,7 @@ def _item(
     call = calls[index]
     item = {key: call[key] for key in ("model", "provider") if key in call}
     if call["success"] and call.get("usage_sent", True):
-        item |= {part: call.get(part, 0) for part in PARTS}
+        item |= {part: call.get(part, 0) for part in TOKEN_COLUMNS}
         item |= {key: call[key] for key in ("details", "user_id") if key in call}
     item |= {"success": call["success"], **fields}
     lacks = _lacks(call, item, spans) if "input_tokens" in item else _lacks_of_failure(index, calls, spans)
@@ -53,7 +46,7 @@ def _lacks(call: dict[str, Any], item: dict[str, Any], spans: list[dict[str, Any
     if not stating:
         return ["usage"] if any(map(_is_call, spans)) else ["call"]
     numbers = set().union(*map(_numbers, stating))
-    lacks = [part for part in PARTS if call.get(part) and not _is_said(part, call, numbers)]
+    lacks = [part for part in TOKEN_COLUMNS if call.get(part) and not _is_said(part, call, numbers)]
     lacks += [] if numbers >= set(call.get("details", {}).values()) else ["details"]
     lacks += [] if any(_names_model(span, call["model"]) for span in stating) else ["model"]
     told = "user_id" not in call or any(_names_user(span, call["user_id"]) for span in stating)

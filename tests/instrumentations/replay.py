@@ -15,16 +15,20 @@ import psycopg2
 from psycopg2.extras import RealDictCursor
 
 from tracker.providers.usage_notes import UNCERTAIN_NOTES
+from tracker.usage import TOKEN_COLUMNS
 
 CASES = Path(__file__).parent.parent / "cases" / "instrumentations"
-COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
+COLUMNS = (
+    "model",
+    "provider",
+    *TOKEN_COLUMNS,
+    "success",
+    "error_message",
+    "user_id",
+    "session_id",
+    "operation",
+    "metadata",
 )
-COLUMNS = ("model", "provider", *COUNTS, "success", "error_message", "user_id", "session_id", "operation", "metadata")
 Case = dict[str, Any]
 Row = dict[str, Any]
 
@@ -170,7 +174,7 @@ def _mismatch(item: Mapping[str, Any], row: Row, case: Case) -> str:
     if not item["success"] and not row["error_message"]:
         wrong.append("no error message")
     if "usage" not in lacks:
-        wrong += [reason for name in COUNTS if (reason := _wrong_count(name, item, row, case))]
+        wrong += [reason for name in TOKEN_COLUMNS if (reason := _wrong_count(name, item, row, case))]
         wrong += _wrong_details(item, row)
     return "; ".join(wrong)
 
@@ -190,7 +194,7 @@ def _without(name: str, item: Mapping[str, Any]) -> set[int]:
     """What a count can be without the parts that the spans do not state."""
     if name not in ("input_tokens", "output_tokens"):
         return {0}
-    parts = COUNTS[2:4] if name == "input_tokens" else COUNTS[4:]
+    parts = TOKEN_COLUMNS[2:4] if name == "input_tokens" else TOKEN_COLUMNS[4:]
     lacking = [item[part] for part in parts if part in item["lacks"]]
     return {item[name] - sum(lacking), *(item[name] - count for count in lacking)}
 
@@ -227,4 +231,4 @@ def _invented(row: Row, case: Case) -> bool:
 
 
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row.get(name) for name in ("model", *COUNTS, "success")}
+    return {name: row.get(name) for name in ("model", *TOKEN_COLUMNS, "success")}

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from capture import environment, library_of, release_line
-from expectations import PARTS
 from local_api import LocalApi
 from replay import CASES, Dashboard, differences, load
+
+from tracker.usage import TOKEN_COLUMNS
 
 HERE = Path(__file__).parent
 # What the [dev] extra installs; the other libraries have captures only.
@@ -63,6 +64,6 @@ def _capture(library: str, scenario: str) -> dict[str, Any]:
 
 def _expected(item: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
     """The capture's expectation with what the API answered now."""
-    answered = {part: call.get(part, 0) for part in PARTS} if "input_tokens" in item else {}
+    answered = {part: call.get(part, 0) for part in TOKEN_COLUMNS} if "input_tokens" in item else {}
     details = {"details": call["details"]} if "details" in item else {}
     return {**item, **answered, **details, "model": call["model"], "success": call["success"]}

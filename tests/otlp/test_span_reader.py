@@ -7,7 +7,7 @@ from span_cases import Case, captured_cases, count_cases, instrumentation_cases,
 
 from tracker.otlp.decode import Span
 from tracker.otlp.reading.span_reader import read_span
-from tracker.usage import TokenUsage
+from tracker.usage import TOKEN_COLUMNS, TokenUsage
 
 CAPTURED = captured_cases()
 COUNTED = count_cases()
@@ -306,7 +306,7 @@ def test_a_span_without_a_kind_that_names_a_model_is_unread():
     assert read_span(a_span({"http.request.method": "GET"})).kind == "other"
 
 
-PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
+PARTS = TOKEN_COLUMNS[2:]
 
 
 @pytest.mark.parametrize("document", INSTRUMENTED, ids=lambda document: document["name"])

@@ -11,7 +11,7 @@ from support import python
 
 from tracker import SettingError
 from tracker.prices import custom_prices
-from tracker.prices.price_catalog import Price, PriceBook
+from tracker.prices.price_catalog import Price, PriceCatalog
 from tracker.prices.unpriced_reasons import Unpriced
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ def counts(input_tokens=0, output_tokens=0, read=0, write=0, reasoning=0):
 
 @pytest.fixture
 def book():
-    return PriceBook()
+    return PriceCatalog()
 
 
 def cost(book, provider, model, moment=DAY, details=None, **given):
@@ -119,7 +119,7 @@ def toml(tmp_path, text):
 
 
 def test_own_prices_come_first_and_are_exact(tmp_path):
-    book = PriceBook(
+    book = PriceCatalog(
         toml(
             tmp_path,
             """
@@ -147,13 +147,15 @@ def test_own_prices_come_first_and_are_exact(tmp_path):
 
 
 def test_a_renamed_model_costs_what_the_other_does(tmp_path):
-    book = PriceBook(toml(tmp_path, '[[price]]\nmodel = "prod-*"\nsame_as = "gpt-4.1-mini"\nsame_provider = "openai"'))
+    book = PriceCatalog(
+        toml(tmp_path, '[[price]]\nmodel = "prod-*"\nsame_as = "gpt-4.1-mini"\nsame_provider = "openai"')
+    )
     price = book.price("own", "prod-gpt", DAY, counts(input_tokens=1_000_000))
     assert (price.cost, price.source) == (Decimal("0.4"), LISTED)
 
 
 def test_the_closest_name_and_the_latest_day_count(tmp_path):
-    book = PriceBook(
+    book = PriceCatalog(
         toml(
             tmp_path,
             """

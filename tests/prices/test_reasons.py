@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.prices.custom_prices import load
-from tracker.prices.price_catalog import Price, PriceBook
-from tracker.prices.unpriced_reasons import SENTENCES, Unpriced, read_reason, sentence, unpriced
+from tracker.prices.price_catalog import Price, PriceCatalog
+from tracker.prices.unpriced_reasons import SENTENCES, Unpriced, describe_reason, read_reason, unpriced
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
-BOOK = PriceBook()
+BOOK = PriceCatalog()
 NAMES = {
     "input_tokens": "input_tokens",
     "output_tokens": "output_tokens",
@@ -298,7 +298,7 @@ def test_a_custom_price_may_be_for_one_tier(tmp_path: Any) -> None:
         'price = [{model = "gpt-5", input = 1, output = 1, service_tier = "flex"},'
         ' {model = "m", input = 2, output = 2}]'
     )
-    book = PriceBook(load(str(file)))
+    book = PriceCatalog(load(str(file)))
     million = counts(input_tokens=1_000_000)
     before = datetime(2026, 1, 1, tzinfo=UTC)
     assert book.price("openai", "gpt-5", before, million, {"service_tier": "flex"}) == Price(Decimal(1), "own prices")
@@ -311,7 +311,7 @@ def test_a_custom_price_may_be_for_one_tier(tmp_path: Any) -> None:
 
 def test_a_renamed_model_has_the_tiers_of_the_other(tmp_path: Any) -> None:
     (tmp_path / "p.toml").write_text('[[price]]\nmodel = "prod"\nsame_as = "gpt-5"\nsame_provider = "openai"')
-    book = PriceBook(load(str(tmp_path / "p.toml")))
+    book = PriceCatalog(load(str(tmp_path / "p.toml")))
     million, flex = counts(input_tokens=1_000_000), {"service_tier": "flex"}
     assert book.price("own", "prod", DAY, million, flex) == BOOK.price("openai", "gpt-5", DAY, million, flex)
 
@@ -323,8 +323,8 @@ def test_a_renamed_model_has_the_tiers_of_the_other(tmp_path: Any) -> None:
 def test_a_reason_survives_being_stored(code: str, detail: str) -> None:
     reason = unpriced(code, detail)
     assert read_reason(reason.source) == reason
-    assert "\n" not in sentence(reason)
-    assert "{" not in sentence(unpriced(code))
+    assert "\n" not in describe_reason(reason)
+    assert "{" not in describe_reason(unpriced(code))
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_a_reason_survives_being_stored(code: str, detail: str) -> None:
 )
 def test_the_reason_of_a_part_is_a_sentence(detail: str, text: str) -> None:
     expected = f"One of the models in the row has no price: {text.replace('{', '').replace('}', '')}"
-    assert sentence(Unpriced("part_not_priced", detail)) == expected
+    assert describe_reason(Unpriced("part_not_priced", detail)) == expected
 
 
 # --- every fact ---------------------------------------------------------------------------------------------------

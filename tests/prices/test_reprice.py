@@ -13,8 +13,8 @@ from support import a_call, connect, python, rows, run
 from tracker.cli import main
 from tracker.database.schema import read_table
 from tracker.errors import RecordError
-from tracker.prices.price_catalog import PriceBook
-from tracker.prices.reprice import fill
+from tracker.prices.price_catalog import PriceCatalog
+from tracker.prices.reprice import price_unpriced_calls
 from tracker.prices.unpriced_calls import scope_since
 from tracker.recording.bulk_insert import BatchWriter
 from tracker.rollups.refresh import catch_up
@@ -150,18 +150,18 @@ def test_an_adopted_table_with_few_digits_and_naive_times_settles(command, empty
 
 def test_fill_prices_new_calls_and_marks_the_rollups_it_touched(calls, connection, database_url):
     scope = scope_since(datetime(2026, 1, 1, tzinfo=UTC))
-    found = fill(connection, None, PriceBook(), scope)
+    found = price_unpriced_calls(connection, None, PriceCatalog(), scope)
     assert (found.changed, found.explained) == (1, 2)
     assert rows(database_url, "SELECT bucket FROM token_tracker_rollup_touched") == [
         (datetime(2026, 3, 1, tzinfo=UTC),)
     ]
-    assert not fill(connection, None, PriceBook(), scope).has_changes
+    assert not price_unpriced_calls(connection, None, PriceCatalog(), scope).has_changes
 
 
 def test_what_fails_on_the_way_leaves_no_half_batch(calls, connection, database_url):
     run(database_url, "ALTER TABLE token_tracker_rollup_touched ADD CONSTRAINT none CHECK (false)")
     with pytest.raises(RecordError):
-        fill(connection, None, PriceBook(), scope_since(datetime(2026, 1, 1, tzinfo=UTC)))
+        price_unpriced_calls(connection, None, PriceCatalog(), scope_since(datetime(2026, 1, 1, tzinfo=UTC)))
     assert costs(database_url)["gpt-4o"] == (None, None)
 
 

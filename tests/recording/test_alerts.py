@@ -219,7 +219,7 @@ def test_a_plain_url_gets_a_json_post(failing, receiver, caplog):
     assert body == logged(caplog)[0]
 
 
-def test_every_url_gets_it_whatever_the_others_do(failing, new_receiver):
+def test_an_alert_is_sent_to_every_url_even_if_others_fail(failing, new_receiver):
     first, bad, last = new_receiver(), new_receiver(), new_receiver()
     bad.status = 500
     urls = f"http://{first.place}/ http://{bad.place}/ http://127.0.0.1:1/ strange://x http://{last.place}/"
@@ -227,7 +227,7 @@ def test_every_url_gets_it_whatever_the_others_do(failing, new_receiver):
     eventually(lambda: first.requests and bad.requests and last.requests)
 
 
-def test_an_answer_that_is_no_success_is_said_in_the_log_without_the_url(receiver, caplog):
+def test_an_error_status_is_logged_without_the_url(receiver, caplog):
     receiver.status = 500
     channels.send(f"http://{receiver.place}/T0KEN", {"error": "x"})
     assert "answered 500" in caplog.text
@@ -262,7 +262,7 @@ def test_apprise_sends_what_is_no_plain_url(receiver):
 
 
 @pytest.mark.filterwarnings("default")  # what apprise uses is its own affair
-def test_apprise_failing_is_said_without_the_url(receiver, caplog):
+def test_an_apprise_failure_is_logged_without_the_url(receiver, caplog):
     pytest.importorskip("apprise")
     receiver.status = 500
     alert = {"type": "t", "environment": "e", "error": "x"}
@@ -307,7 +307,7 @@ def test_no_log_line_of_a_library_has_the_secret_of_an_alert_url(service, caplog
         ("ann@example.com <b>&amp;", "ann@example.com <b>&amp;"),
     ],
 )
-def test_an_alert_is_plain_text_and_mentions_nobody(receiver, text, sent):
+def test_an_alert_is_plain_text_without_mentions(receiver, text, sent):
     alert = {"type": "t", "environment": "e", "error": text}
     channels.send(f"json://{receiver.place}/hook", alert)
     channels.send(f"http://{receiver.place}/", alert)
@@ -333,7 +333,7 @@ def test_a_channel_that_hangs_slows_no_record(failing, receiver, mode):
     receiver.release.set()
 
 
-def test_close_waits_for_an_alert_on_its_way(failing, receiver):
+def test_close_waits_for_an_alert_that_is_being_sent(failing, receiver):
     recorder = failing(alert_urls=f"http://{receiver.place}/")
     recorder.record(a_call())
     recorder.close()
@@ -352,7 +352,7 @@ def test_it_is_in_the_table_once_the_database_answers(new_tracker, proxy, databa
     assert recorder.flush(10) == 0
     proxy.swallow = True
     recorder.record(a_call())
-    alert_path = eventually(lambda: [kind for _, kind, _ in recorder._journal.outbox.notes(10) if kind == "alert"])
+    alert_path = eventually(lambda: [kind for _, kind, _ in recorder._queue.outbox.notes(10) if kind == "alert"])
     assert alert_path == ["alert"]
     assert rows(database_url, TABLE) == []
     proxy.swallow = False
@@ -370,15 +370,15 @@ def test_a_role_that_may_not_write_the_table_records_all_the_same(new_tracker, l
     assert recorder.flush(10) == 0
     recorder.close()
     assert rows(database_url, "SELECT count(*)::int FROM token_usage") == [(2,)]
-    assert recorder._journal.outbox.notes(10) == []
+    assert recorder._queue.outbox.notes(10) == []
 
 
-def test_an_alert_whose_answer_was_lost_stands_in_the_table_once(new_tracker, proxy, database_url):
+def test_an_alert_whose_response_was_lost_is_stored_once(new_tracker, proxy, database_url):
     recorder = new_tracker(database_url=proxy.url, platform="vercel", log_records=False)
     recorder.record(a_call())
-    recorder._get_journal().notices.alert("test", "An alert.")
+    recorder._get_queue().notices.alert("test", "An alert.")
     proxy.cut_after()
     with pytest.raises(Exception, match="lost"):
-        recorder._journal._round(time.monotonic() + 5)
-    recorder._journal._round(time.monotonic() + 5)
+        recorder._queue._run_round(time.monotonic() + 5)
+    recorder._queue._run_round(time.monotonic() + 5)
     assert rows(database_url, "SELECT reason FROM token_tracker_alerts") == [("test",)]

@@ -18,7 +18,7 @@ from faults import Proxy
 from support import a_call, eventually, locked, python, rows, run, value
 
 from tracker import Tracker
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 DELIVERIES = "SELECT delivery, count(*)::int FROM token_usage GROUP BY delivery ORDER BY delivery"
 
@@ -97,7 +97,7 @@ def test_a_batch_is_one_send(background, proxy, outbox_path, database_url):
     recorder = background(database_url=proxy.url)
     recorder.record(a_call())
     assert recorder.flush(10) == 0
-    with Outbox(outbox_path).drainer() as mine:  # so that nobody else delivers yet
+    with Outbox(outbox_path).hold_drain_lock() as mine:  # so that nobody else delivers yet
         assert mine
         recorder.record_many([a_call() for _ in range(300)])
         proxy.forget()
@@ -108,7 +108,7 @@ def test_a_batch_is_one_send(background, proxy, outbox_path, database_url):
     assert statement.startswith("INSERT INTO")
 
 
-def test_records_of_a_moment_travel_together(background, proxy, database_url):
+def test_records_within_a_short_time_are_delivered_in_one_batch(background, proxy, database_url):
     recorder = background(database_url=proxy.url)
     for _ in range(200):
         recorder.record(a_call())
@@ -116,7 +116,7 @@ def test_records_of_a_moment_travel_together(background, proxy, database_url):
     assert len(proxy.statements) < 20
 
 
-def test_a_row_says_that_it_took_a_retry_and_how_late_it_came(background, proxy, database_url):
+def test_a_row_contains_its_retry_count_and_delay(background, proxy, database_url):
     recorder = background(database_url=proxy.url)
     recorder.record(a_call())
     assert recorder.flush(10) == 0
@@ -158,7 +158,7 @@ def test_from_a_coroutine(background, database_url):
     assert count(database_url) == 40
 
 
-def test_a_table_whose_times_have_no_zone_gets_the_same_moment(background, empty_database_url):
+def test_a_table_without_time_zones_gets_the_same_time(background, empty_database_url):
     from support import connect
 
     from tracker.database.migrate import migrate
@@ -179,7 +179,7 @@ def test_a_table_whose_times_have_no_zone_gets_the_same_moment(background, empty
 # --- flush, close, the end ----------------------------------------------------------------------------------------
 
 
-def test_flush_delivers_what_waits_and_says_what_still_does(background, proxy, database_url):
+def test_flush_delivers_queued_records_and_returns_the_remaining_count(background, proxy, database_url):
     recorder = background(database_url=proxy.url, deadline_s=1)
     recorder.record_many([a_call() for _ in range(10)])
     assert recorder.flush(10) == 0
@@ -249,14 +249,14 @@ def test_a_process_that_just_ends_delivers_first(database_url, end):
     assert rows(database_url, "SELECT kind, last_sequence FROM token_tracker_ledger") == [("closed", 50)]
 
 
-def test_a_process_that_records_in_its_last_moment_loses_nothing(database_url, outbox_path):
+def test_a_process_that_records_just_before_its_end_loses_nothing(database_url, outbox_path):
     code = ENDS.replace("import os, sys", "import atexit, os, sys\natexit.register(lambda: recorder.record(a_call()))")
     done = python("-c", code, env={"DATABASE_URL": database_url})
     assert done.stderr == ""
     assert count(database_url) + Outbox(outbox_path).depth().waiting == 51
 
 
-def test_a_handler_of_the_host_may_close_at_any_moment(database_url, outbox_path):
+def test_a_signal_handler_may_close_the_tracker_at_any_time(database_url, outbox_path):
     code = """
 import os, signal, sys
 sys.path.insert(0, "tests")
@@ -286,7 +286,7 @@ print(recorded)
         assert count(database_url) == int(done.stdout)
 
 
-def test_a_tracker_that_nobody_holds_any_more_still_delivers(background, database_url):
+def test_a_tracker_without_references_still_delivers(background, database_url):
     def work() -> None:
         recorder = Tracker(mode="background", database_url=database_url, log_records=False)
         recorder.record_many([a_call() for _ in range(5)])
@@ -306,7 +306,7 @@ def test_no_signal_handler_is_installed(background):
 
 
 @pytest.mark.parametrize("where", [0, 3, 9])
-def test_a_poisoned_record_is_set_aside_and_stops_nobody(background, database_url, where):
+def test_a_poisoned_record_becomes_a_dead_letter_and_blocks_no_other(background, database_url, where):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     recorder = background()
     calls = [a_call() for _ in range(10)]
@@ -315,7 +315,7 @@ def test_a_poisoned_record_is_set_aside_and_stops_nobody(background, database_ur
     eventually(lambda: count(database_url) == 9)
     assert recorder.flush(10) == 0
     assert recorder.outbox_depth()[:2] == (0, 1)
-    ((record, reason),) = recorder._journal.outbox.refused()
+    ((record, reason),) = recorder._queue.outbox.dead_letters()
     assert record.id == str(poisoned.id)
     assert "known" in reason
     eventually(
@@ -325,7 +325,7 @@ def test_a_poisoned_record_is_set_aside_and_stops_nobody(background, database_ur
     )
 
 
-def test_a_record_that_a_trigger_refuses_is_set_aside_and_stops_nobody(background, database_url):
+def test_a_record_that_a_trigger_refuses_becomes_a_dead_letter(background, database_url):
     run(
         database_url,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
@@ -338,10 +338,10 @@ def test_a_record_that_a_trigger_refuses_is_set_aside_and_stops_nobody(backgroun
     eventually(lambda: recorder.outbox_depth()[:2] == (0, 1))
 
 
-def test_a_record_that_is_no_json_any_more_is_set_aside_and_stops_nobody(background, database_url, outbox_path):
+def test_a_record_with_invalid_json_becomes_a_dead_letter(background, database_url, outbox_path):
     with closing(Outbox(outbox_path)) as outbox:
-        outbox.append(Waiting("0", "nobody", 1, '{"id": "broken'))
-        outbox.append(Waiting("1", "nobody", 2, '{"id": "no uuid", "sequence": 2}'))
+        outbox.append(QueuedRecord("0", "nobody", 1, '{"id": "broken'))
+        outbox.append(QueuedRecord("1", "nobody", 2, '{"id": "no uuid", "sequence": 2}'))
     recorder = background()
     recorder.record_many([a_call() for _ in range(3)])
     assert recorder.flush(10) == 0
@@ -349,7 +349,7 @@ def test_a_record_that_is_no_json_any_more_is_set_aside_and_stops_nobody(backgro
     assert recorder.outbox_depth()[:2] == (0, 2)
 
 
-def test_a_locked_table_keeps_no_caller_waiting(background, database_url):
+def test_a_locked_table_blocks_no_caller(background, database_url):
     recorder = background()
     recorder.record(a_call())
     assert recorder.flush(10) == 0
@@ -366,16 +366,16 @@ def count_waiting(recorder: Tracker) -> int:
 
 
 @pytest.mark.parametrize("place", ["a directory", "a full outbox"])
-def test_where_the_outbox_takes_nothing_records_are_written_directly(background, database_url, tmp_path, caplog, place):
+def test_records_are_written_directly_if_the_outbox_fails(background, database_url, tmp_path, caplog, place):
     path = tmp_path / "outbox.db"
     if place == "a directory":
         path.mkdir()
     else:
         with closing(Outbox(path, max_mb=1)) as outbox, pytest.raises(Exception, match="full"):
             for number in range(3000):
-                outbox.append(Waiting(str(number), "nobody", number, "x" * 800))
+                outbox.append(QueuedRecord(str(number), "nobody", number, "x" * 800))
     usages = [a_call(metadata={"text": "x" * 10_000}) for _ in range(5)]
-    with nullcontext() if path.is_dir() else Outbox(path).drainer():  # or it would have room in a moment
+    with nullcontext() if path.is_dir() else Outbox(path).hold_drain_lock():  # or it would have room in a moment
         recorder = background(outbox=path, outbox_max_mb=1)
         assert {recorder.record(usage).status for usage in usages} == {"recorded"}
     found = rows(database_url, "SELECT id, sequence FROM token_usage WHERE model LIKE 'gemini%' ORDER BY 2")
@@ -415,7 +415,7 @@ from tracker import Tracker
 recorder = Tracker(mode=sys.argv[1], log_records=False, alert_urls="http://127.0.0.1:1/")
 threading.stack_size(1 << 46)  # more than there is: no thread can be started
 print({recorder.record(a_call()).status for _ in range(3)})  # without a watchdog nothing is sent
-recorder._journal and recorder._journal.notices.alert("test", "An alert.")
+recorder._queue and recorder._queue.notices.alert("test", "An alert.")
 threading.stack_size(0)
 print({recorder.record(a_call()).status for _ in range(3)})
 """
@@ -508,7 +508,7 @@ if child == 0:
         assert recorder.record(a_call()).status == "queued"
     os.kill(os.getpid(), signal.SIGKILL)
 os.read(ready[0], 1)
-recorder._journal.outbox.close()
+recorder._queue.outbox.close()
 os.write(closed[1], b"x")
 os.waitpid(child, 0)
 os._exit(0)
@@ -589,7 +589,7 @@ def test_what_was_recorded_without_an_address_is_adopted_by_the_next_tracker_tha
     instance = str(homeless.instance_id)
     assert homeless.outbox_depth().waiting == 3
     homeless.close()
-    assert homeless._journal.outbox.path.name == "unassigned.db"
+    assert homeless._queue.outbox.path.name == "unassigned.db"
     recorder = new_tracker(mode=mode, database_url=proxy.url, log_records=False)
     recorder.record(a_call())
     question = "SELECT delivery, count(*)::int, max(sequence) FROM token_usage WHERE instance_id = %s GROUP BY 1"
@@ -610,7 +610,7 @@ def test_the_embedded_database_adopts_nothing(server_url, new_tracker, database_
     assert homeless.outbox_depth().waiting == 1
 
 
-def test_the_socket_of_somebody_elses_closed_directory_breaks_nothing(tmp_path, as_ordinary_user, monkeypatch):
+def test_a_socket_in_an_inaccessible_directory_is_no_error(tmp_path, as_ordinary_user, monkeypatch):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
@@ -638,7 +638,7 @@ def test_a_quiet_trackers_thread_ends_and_begins_again(background, database_url,
     recorder = background()
     recorder.record(a_call())
     eventually(lambda: count(database_url) == 1)
-    eventually(lambda: not recorder._journal._courier._thread.is_alive())
+    eventually(lambda: not recorder._queue._worker._thread.is_alive())
     recorder.record(a_call())
     eventually(lambda: count(database_url) == 2)
 

@@ -10,7 +10,7 @@ from support import a_call, eventually, locked, run, value
 
 from tracker import Tracker
 from tracker.errors import TransientError
-from tracker.recording.circuit_breaker import Breaker
+from tracker.recording.circuit_breaker import CircuitBreaker
 from tracker.recording.outbox.store import Outbox
 
 DOWN = TransientError("refused", "Nothing answers.", "Wait.")
@@ -30,48 +30,48 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(clock)
 
 
 def test_closed_it_lets_everything_pass(breaker):
-    assert all(breaker.lets_pass() for _ in range(10))
+    assert all(breaker.allow_request() for _ in range(10))
     assert breaker.error is None
 
 
 def test_open_it_lets_one_pass_a_step(breaker, clock):
-    breaker.opens(DOWN)
+    breaker.record_failure(DOWN)
     assert str(breaker.error) == str(DOWN)
-    assert not breaker.lets_pass()
+    assert not breaker.allow_request()
     clock.now += 0.5
-    assert [breaker.lets_pass() for _ in range(5)] == [True] + [False] * 4
+    assert [breaker.allow_request() for _ in range(5)] == [True] + [False] * 4
     clock.now += 0.5
-    assert breaker.lets_pass()
+    assert breaker.allow_request()
 
 
 def test_its_steps_grow_to_a_limit_and_begin_anew_once_the_database_answered(breaker, clock):
     steps = []
     for _ in range(10):
-        breaker.opens(DOWN)
+        breaker.record_failure(DOWN)
         waited = 0.0
-        while not breaker.lets_pass():
+        while not breaker.allow_request():
             clock.now += 0.01
             waited += 0.01
         steps.append(waited)
     assert 0.25 <= steps[0] <= 0.52
     assert 7.5 <= steps[-1] <= 15.02
-    breaker.closes()
-    assert breaker.lets_pass()
-    breaker.opens(DOWN)
+    breaker.record_success()
+    assert breaker.allow_request()
+    breaker.record_failure(DOWN)
     clock.now += 0.51
-    assert breaker.lets_pass()
+    assert breaker.allow_request()
 
 
 def test_of_many_threads_one_is_the_probe(breaker, clock):
-    breaker.opens(DOWN)
+    breaker.record_failure(DOWN)
     clock.now += 1
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(lambda _: breaker.lets_pass(), range(200))) == 1
+        assert sum(pool.map(lambda _: breaker.allow_request(), range(200))) == 1
 
 
 # --- in a Tracker -------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_after_a_failure_records_wait_for_nothing(new_tracker, proxy):
     outcomes = [recorder.record(a_call()) for _ in range(50)]
     assert time.monotonic() - started < 5
     assert {outcome.status for outcome in outcomes} == {"queued"}
-    assert "Not tried" in outcomes[0].error
+    assert "Not attempted" in outcomes[0].error
     assert proxy.connections - before <= 10  # the delivery thread's own tries
 
 
@@ -111,7 +111,7 @@ def test_when_the_database_is_back_records_go_straight_through_and_the_others_fo
 def test_on_serverless_a_probe_of_a_records_own_finds_the_database_back(new_tracker, proxy):
     recorder = new_tracker(database_url=proxy.url, platform="vercel", log_records=False)
     went_down(recorder, proxy)
-    assert not recorder._journal.threaded
+    assert not recorder._queue.uses_worker
     proxy.swallow = False
     eventually(lambda: recorder.record(a_call()).status == "recorded")
     assert recorder.outbox_depth().waiting == 0  # it took the others along
@@ -125,7 +125,7 @@ def test_a_probe_tries_once(new_tracker):
 
 
 @pytest.mark.parametrize("deadline_s", [0, 0.1])
-def test_a_caller_without_time_closes_the_way_for_nobody(new_tracker, proxy, deadline_s):
+def test_a_caller_without_time_does_not_open_the_circuit(new_tracker, proxy, deadline_s):
     recorder = new_tracker(database_url=proxy.url, platform="vercel")
     recorder.record(a_call())
     proxy.delay_to_client_ms = 300
@@ -134,7 +134,7 @@ def test_a_caller_without_time_closes_the_way_for_nobody(new_tracker, proxy, dea
     assert recorder.record(a_call()).status == "recorded"
 
 
-def test_a_busy_pool_closes_the_way_for_nobody(new_tracker, database_url):
+def test_a_busy_pool_does_not_open_the_circuit(new_tracker, database_url):
     recorder = new_tracker(pool_size=1, platform="vercel")
     recorder.record(a_call())
     with locked(database_url) as unlock, ThreadPoolExecutor(1) as pool:
@@ -146,16 +146,16 @@ def test_a_busy_pool_closes_the_way_for_nobody(new_tracker, database_url):
         assert first.result(timeout=10).status == "recorded"
 
 
-def test_a_round_in_which_nobody_asked_the_database_says_nothing_about_it(new_tracker, proxy):
+def test_a_round_without_a_statement_does_not_close_the_circuit(new_tracker, proxy):
     recorder = new_tracker(database_url=proxy.url, platform="vercel", deadline_s=1)
     went_down(recorder, proxy)
-    with Outbox(recorder._journal.outbox.path).drainer() as mine:
+    with Outbox(recorder._queue.outbox.path).hold_drain_lock() as mine:
         assert mine
         assert recorder.flush(0.1) == 1
         assert recorder._breaker.error is not None
 
 
-def test_a_record_that_the_table_refuses_closes_the_way_for_nobody(new_tracker, database_url):
+def test_a_refused_record_does_not_open_the_circuit(new_tracker, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     recorder = new_tracker()
     assert recorder.record(a_call(model="gpt")).status == "failed"
@@ -163,6 +163,6 @@ def test_a_record_that_the_table_refuses_closes_the_way_for_nobody(new_tracker, 
 
 
 def test_a_forked_child_begins_closed(breaker):
-    breaker.opens(DOWN)
+    breaker.record_failure(DOWN)
     breaker.reset()
-    assert breaker.lets_pass()
+    assert breaker.allow_request()

@@ -57,7 +57,7 @@ def test_the_pieces_of_a_stream_are_one_call(recorder, database_url):
     assert one(database_url)[4:6] == (7, 4)
 
 
-def test_an_answer_that_is_not_understood_is_recorded_and_said(recorder, database_url):
+def test_an_unknown_response_is_recorded_with_an_error(recorder, database_url):
     outcome = recorder.record_response({"choices": []}, operation="chat")
     assert outcome.status == "recorded"
     assert "0 tokens" in outcome.error
@@ -87,7 +87,7 @@ def test_none_is_as_good_as_not_given(recorder, database_url):
     assert one(database_url)[3] == "anonymous"
 
 
-def test_an_unread_stream_is_left_alone_and_said(recorder, database_url):
+def test_an_unread_stream_is_not_read_and_recorded_with_an_error(recorder, database_url):
     stream = iter(STREAM)
     assert "stream" in recorder.record_response(stream).error
     assert len(list(stream)) == 2
@@ -97,7 +97,7 @@ def test_an_unread_stream_is_left_alone_and_said(recorder, database_url):
     ("fields", "error"),
     [({"usr_id": "x"}, UsageTypeError), ({"user_id": 42}, UsageTypeError), ({"operation": " "}, UsageError)],
 )
-def test_a_field_that_cannot_be_right_is_told_to_the_caller(recorder, database_url, fields, error):
+def test_an_invalid_field_raises_to_the_caller(recorder, database_url, fields, error):
     with pytest.raises(error):
         recorder.record_response(CHAT, **fields)
     with pytest.raises(error):
@@ -132,7 +132,7 @@ def test_a_block_times_its_call(recorder, database_url):
     assert created >= before
 
 
-def test_what_a_block_raises_goes_through_and_is_recorded(recorder, database_url):
+def test_an_exception_of_a_block_propagates_and_is_recorded(recorder, database_url):
     error = RuntimeError("boom")
     with pytest.raises(RuntimeError) as caught, recorder.track(model="gpt-4.1", operation="chat"):
         raise error
@@ -140,14 +140,14 @@ def test_what_a_block_raises_goes_through_and_is_recorded(recorder, database_url
     assert one(database_url)[6:] == (False, "RuntimeError: boom")
 
 
-def test_a_failure_after_the_answer_keeps_the_tokens(recorder, database_url):
+def test_a_failure_after_the_response_keeps_the_tokens(recorder, database_url):
     with pytest.raises(KeyError), recorder.track() as call:
         call.response = CHAT
         raise KeyError("x")
     assert one(database_url)[4:7] == (19, 10, False)
 
 
-def test_a_block_without_an_answer_is_recorded_and_said(recorder, database_url):
+def test_a_block_without_a_response_is_recorded_with_an_error(recorder, database_url):
     with recorder.track(model="gpt-4.1") as call:
         pass
     assert "call.response" in call.outcome.error
@@ -182,7 +182,7 @@ def test_a_stream_broken_off_is_recorded_with_what_is_known_and_marked(recorder,
     assert metadata(database_url)["stream"] == "broken_off"
 
 
-def test_an_error_in_a_stream_goes_through_and_is_recorded(recorder, database_url):
+def test_an_error_in_a_stream_propagates_and_is_recorded(recorder, database_url):
     error = ConnectionError("cut")
 
     def breaking():
@@ -232,7 +232,7 @@ def test_a_cancelled_stream_is_recorded(recorder, database_url):
     assert one(database_url)[4:] == (7, 0, False, "CancelledError")
 
 
-def test_a_block_takes_a_token_usage(recorder, database_url):
+def test_a_block_accepts_a_token_usage(recorder, database_url):
     with recorder.track(operation="x") as call:
         call.response = TokenUsage(model="own", output_tokens=5)
     assert one(database_url)[:6] == ("own", None, "x", "anonymous", 0, 5)

@@ -23,9 +23,9 @@ from support import ROOT, a_call, child_environment, connect, eventually, rows, 
 from tracker.cli import main
 from tracker.database.url import clean
 from tracker.importing import csv_file
-from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.csv_file import read_calls
-from tracker.importing.occurrence_counter import Occurrences
+from tracker.importing.occurrence_counter import OccurrenceCounter
 from tracker.recording.copy import CopyWriter
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def as_csv(calls) -> io.StringIO:
 def copy_all(url: str, calls):
     """Import calls; what became of them, and those that were refused."""
     calls = list(calls)
-    found = read_calls(as_csv(calls), CsvPlan())
+    found = read_calls(as_csv(calls), ColumnMapping())
     next(found)
     with closing(connect(url)) as connection, CopyWriter(connection, None) as writer:
         refused = [refusal for some in found for refusal in writer.add(some)]
@@ -68,7 +68,7 @@ text = (
     cost=st.one_of(st.none(), st.decimals(0, 100, places=12)),
     at=st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001
 )
-def test_whatever_a_record_holds_comes_out_as_it_went_in(database_url, name, note, cost, at):
+def test_every_value_of_a_record_is_stored_unchanged(database_url, name, note, cost, at):
     call = a_call(model=name, user_id=name[:100], metadata=note, cost=cost, created_at=at.replace(tzinfo=UTC))
     writer, refused = copy_all(database_url, [call])
     assert (writer.new, refused) == (1, [])
@@ -87,7 +87,7 @@ def test_what_is_there_already_is_counted_as_known(database_url):
     assert (writer.new, writer.known, writer.count) == (2, 3, 5)
 
 
-def test_a_refused_row_stops_nobody_elses(database_url, monkeypatch):
+def test_a_refused_row_does_not_prevent_the_others(database_url, monkeypatch):
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 4)
     run(database_url, "ALTER TABLE token_usage ADD CHECK (model <> 'bad')")
     calls = [a_call(model="bad" if number % 4 == 1 else "good") for number in range(11)]
@@ -124,7 +124,7 @@ def test_it_works_behind_a_transaction_pooler(database_url, pooler, monkeypatch)
     assert writer.new == 9
 
 
-def test_a_naive_and_generated_table_takes_them(empty_database_url):
+def test_a_table_without_time_zones_and_with_generated_columns_accepts_them(empty_database_url):
     from tracker.database.migrate import migrate
 
     run(
@@ -144,7 +144,7 @@ def test_a_naive_and_generated_table_takes_them(empty_database_url):
 
 
 def test_equal_rows_far_apart_are_counted_in_constant_memory():
-    seen = Occurrences(window=10)
+    seen = OccurrenceCounter(window=10)
     numbers = [seen.count(number % 37, bytes([number % 37]) * 32) for number in range(37 * 5)]
     assert numbers == [1 + number // 37 for number in range(37 * 5)]
     assert len(seen._recent) < 10
@@ -154,8 +154,8 @@ def test_equal_rows_far_apart_are_counted_in_constant_memory():
 @given(rows=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=80), window=st.integers(2, 12))
 @example(rows=[(5, n % 4) for n in range(60)], window=10)
 @example(rows=[(n // 3, n % 2) for n in range(80)], window=10)
-def test_an_occurrence_is_counted_in_whatever_order_times_come(rows, window):
-    seen, before = Occurrences(window), Counter()
+def test_occurrences_are_counted_in_any_order_of_times(rows, window):
+    seen, before = OccurrenceCounter(window), Counter()
     for time, content in rows:
         before[time, content] += 1
         assert seen.count(time, bytes([time, content]) * 16) == before[time, content]
@@ -176,7 +176,7 @@ def slow_down(url: str) -> None:
     )
 
 
-def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
+def test_a_killed_import_can_be_continued(database_url, tmp_path):
     big_file(tmp_path / "calls.csv", 60_000)
     slow_down(database_url)
     command = [sys.executable, "-m", "tracker", "import", str(tmp_path / "calls.csv")]
@@ -190,7 +190,7 @@ def test_an_import_that_is_killed_goes_on_where_it_was(database_url, tmp_path):
     assert done.stdout == f"60000 rows read: {60_000 - stored} recorded, {stored} already there, 0 rejected.\n"
 
 
-def test_an_import_that_is_interrupted_says_what_is_there(database_url, tmp_path):
+def test_an_interrupted_import_reports_the_stored_rows(database_url, tmp_path):
     big_file(tmp_path / "calls.csv", 60_000)
     slow_down(database_url)
     command = [sys.executable, "-m", "tracker", "import", str(tmp_path / "calls.csv")]
@@ -205,7 +205,7 @@ def test_an_import_that_is_interrupted_says_what_is_there(database_url, tmp_path
     assert f"Interrupted; {stored} rows are recorded. The same command adds the rest." in said
 
 
-def test_a_file_with_mistakes_gives_back_each_broken_row(database_url, tmp_path, monkeypatch, capsys):
+def test_each_invalid_row_of_a_file_is_rejected(database_url, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 3)
     monkeypatch.chdir(tmp_path)

@@ -23,16 +23,16 @@ from tracker.cli import main
 from tracker.database.url import clean
 from tracker.diagnostics.local_outboxes import outbox_state
 from tracker.errors import OutboxError
-from tracker.recording.outbox.paths import second_file
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.paths import fallback_file
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 COUNT = "SELECT count(*)::int FROM token_usage"
 HOLD = """
 import sys
 from pathlib import Path
 from tracker.recording.outbox.store import Outbox
-with Outbox(Path(sys.argv[1])).drainer() as turn:
-    turn.begin()
+with Outbox(Path(sys.argv[1])).hold_drain_lock() as lease:
+    lease.begin()
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -84,32 +84,32 @@ def start() -> Iterator[object]:
         process.communicate(timeout=10)
 
 
-def a_record(number: int, instance: str = "one") -> Waiting:
-    return Waiting(f"{instance}-{number:06}", instance, number, f'{{"n": {number}}}')
+def a_record(number: int, instance: str = "one") -> QueuedRecord:
+    return QueuedRecord(f"{instance}-{number:06}", instance, number, f'{{"n": {number}}}')
 
 
 # --- generations --------------------------------------------------------------------------------------------------
 
 
-def test_a_holder_without_a_heartbeat_is_replaced_and_changes_nothing_more(path, monkeypatch):
+def test_a_lock_holder_without_a_heartbeat_is_replaced_and_makes_no_changes(path, monkeypatch):
     with closing(Outbox(path)) as stopped, closing(Outbox(path)) as other:
         for number in range(3):
             stopped.append(a_record(number))
-        with stopped.drainer() as turn:
-            turn.begin()
-            with other.drainer() as busy:
+        with stopped.hold_drain_lock() as lease:
+            lease.begin()
+            with other.hold_drain_lock() as busy:
                 assert busy is None
             monkeypatch.setattr("tracker.recording.outbox.drain_lock.STALE_S", 0.3)
             time.sleep(0.35)
-            with other.drainer() as following:
-                assert following.generation == turn.generation + 1
-                for change in (turn.renew, turn.begin, lambda: stopped.remove([a_record(1)], turn)):
+            with other.hold_drain_lock() as following:
+                assert following.generation == lease.generation + 1
+                for change in (lease.renew, lease.begin, lambda: stopped.remove([a_record(1)], lease)):
                     with pytest.raises(OutboxError) as caught:
                         change()
                     assert caught.value.code == "drain_superseded"
                 other.remove([a_record(0)], following)
         assert stopped.depth().waiting == 2
-        with stopped.drainer() as again:
+        with stopped.hold_drain_lock() as again:
             assert again.generation == following.generation
 
 
@@ -117,16 +117,18 @@ def test_a_heartbeat_with_each_batch_keeps_the_lock(path, monkeypatch):
     monkeypatch.setattr("tracker.recording.outbox.drain_lock.STALE_S", 0.4)
     with closing(Outbox(path)) as holder, closing(Outbox(path)) as other:
         holder.append(a_record(1))
-        with holder.drainer() as turn:
-            turn.begin()
+        with holder.hold_drain_lock() as lease:
+            lease.begin()
             for _ in range(6):
                 time.sleep(0.15)
-                turn.renew()
-                with other.drainer() as busy:
+                lease.renew()
+                with other.hold_drain_lock() as busy:
                     assert busy is None
 
 
-def test_a_process_stopped_while_it_delivers_blocks_nobody(start, proxy, database_url, path, new_tracker, monkeypatch):
+def test_a_process_that_is_stopped_during_delivery_blocks_no_other(
+    start, proxy, database_url, path, new_tracker, monkeypatch
+):
     env = {"DATABASE_URL": proxy.url, "TRACKER_OUTBOX": str(path)}
     proxy.delay_to_server_ms = 400
     child = start(DELIVERS, env={**env, "PYTHONPATH": "tests:."})
@@ -156,7 +158,7 @@ def test_drain_and_the_log_name_the_process_that_holds_the_lock(
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("TRACKER_OUTBOX", str(path))
     with closing(Outbox(path)) as outbox:
-        outbox.append(Waiting(str(uuid.uuid4()), str(uuid.uuid4()), 1, "{}"))
+        outbox.append(QueuedRecord(str(uuid.uuid4()), str(uuid.uuid4()), 1, "{}"))
     child = start(HOLD, path)
     assert child.stdout.readline() == "held\n"
     recorder = new_tracker(mode="background", outbox=path, log_records=False)
@@ -185,10 +187,10 @@ def test_records_go_into_a_second_file_while_the_first_stays_locked(
     monkeypatch.setenv("TRACKER_OUTBOX", str(path))
     main(["outbox", "list"])
     listed = capsys.readouterr().out
-    assert f"{second_file(path)} (written while" in listed
+    assert f"{fallback_file(path)} (written while" in listed
     assert "5 waiting" in listed
     state = outbox_state(settings.load(), clean(database_url), now=time.time())
-    assert {file["path"]: file.get("waiting") for file in state["files"]}[str(second_file(path))] == 5
+    assert {file["path"]: file.get("waiting") for file in state["files"]}[str(fallback_file(path))] == 5
     child.kill()
     proxy.swallow = False
     assert main(["outbox", "drain"]) == 0
@@ -208,7 +210,7 @@ def aged(url: str) -> int:
 
 
 @pytest.mark.parametrize("platform", ["server", "vercel"])
-def test_what_waits_is_told_before_the_next_row_while_the_lock_is_held_elsewhere(
+def test_queued_records_are_reported_while_another_process_has_the_lock(
     start, proxy, database_url, path, new_tracker, platform
 ):
     with closing(Outbox(path)) as outbox:
@@ -239,17 +241,17 @@ def test_a_background_record_that_is_written_directly_makes_no_earlier_one_look_
     recorder = new_tracker(mode="background", outbox=path, log_records=False)
     for _ in range(30):
         assert recorder.record(a_call()).status == "queued"
-    with closing(Outbox(second_file(path))) as second:
+    with closing(Outbox(fallback_file(path))) as second:
         assert second.empty()
     with ExitStack() as stack:
-        for file in (path, second_file(path)):
+        for file in (path, fallback_file(path)):
             stack.enter_context(closing(sqlite3.connect(file, isolation_level=None))).execute("BEGIN IMMEDIATE")
         assert recorder.record(a_call(), 3).status == "recorded"
     assert value(database_url, COUNT) == 1
     assert aged(database_url) == 0
 
 
-def test_what_a_dead_process_left_is_told_by_whoever_reaches_the_database(start, database_url, path, new_tracker):
+def test_the_records_of_a_dead_process_are_reported_by_another_one(start, database_url, path, new_tracker):
     dead = str(uuid.uuid4())
     for sequence in (1, 6):
         run(
@@ -259,7 +261,7 @@ def test_what_a_dead_process_left_is_told_by_whoever_reaches_the_database(start,
         )
     with closing(Outbox(path)) as outbox:
         for sequence in range(2, 6):
-            outbox.append(Waiting(str(uuid.uuid4()), dead, sequence, json.dumps({"environment": "x"})))
+            outbox.append(QueuedRecord(str(uuid.uuid4()), dead, sequence, json.dumps({"environment": "x"})))
     child = start(HOLD, path)
     assert child.stdout.readline() == "held\n"
     assert aged(database_url) == 4

@@ -138,7 +138,7 @@ def test_a_deadline_holds_while_records_wait_and_the_outbox_is_busy(new_tracker,
 
     def keep_busy() -> None:
         while not stop.is_set():
-            other._get_journal().outbox.do(lambda database: time.sleep(0.7))
+            other._get_queue().outbox.do(lambda database: time.sleep(0.7))
 
     with ThreadPoolExecutor(3) as pool:
         for _ in range(3):

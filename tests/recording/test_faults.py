@@ -218,7 +218,7 @@ def test_a_host_that_answers_no_knock(mode, new_recorder):
 
 @BOTH
 @scale(3, 20)
-def test_kill_9_at_a_random_moment(mode, much, proxy, database_url, new_recorder, tmp_path):
+def test_kill_9_at_a_random_time(mode, much, proxy, database_url, new_recorder, tmp_path):
     env = {"DATABASE_URL": proxy.url, "TRACKER_OUTBOX": str(tmp_path / "outbox.db"), "TRACKER_DEADLINE_S": "5"}
     said: list[int] = []
     for kill in range(much):
@@ -390,7 +390,7 @@ def test_fifty_clients_of_a_pool_of_five(mode, much, pooler, database_url, tmp_p
     assert after <= before | allowed
 
 
-def test_a_lost_and_a_doubled_call_are_found_out(recorder, database_url, monkeypatch):
+def test_a_lost_and_a_duplicate_call_are_detected(recorder, database_url, monkeypatch):
     monkeypatch.setattr("bursts.SETTLE_S", 0.1)
     monkeypatch.setattr("bursts.RESULTS", [])
     burst = Burst(deadline_s=5)

@@ -22,7 +22,7 @@ from support import ROOT, child_environment, eventually, python, rows, value
 
 from tracker.database import embedded
 from tracker.database.url import clean
-from tracker.threads import ForkGate
+from tracker.threads import ForkGuard
 
 COUNT = "SELECT count(DISTINCT session_id)::int FROM token_usage"
 
@@ -258,15 +258,15 @@ def test_gunicorns_workers_record_and_end(mode, preload, many, encrypted, tmp_pa
     assert value(encrypted.admin_url, found) == many * 4
 
 
-# --- the gate -----------------------------------------------------------------------------------------------------
+# --- the fork guard ----------------------------------------------------------------------------------------------
 
 
 def test_a_fork_waits_for_a_handshake_and_no_longer_than_two_seconds():
-    gate = ForkGate()
+    guard = ForkGuard()
     entered, leave = threading.Event(), threading.Event()
 
     def handshake() -> None:
-        with gate.handshake:
+        with guard.handshake:
             entered.set()
             leave.wait(10)
 
@@ -275,9 +275,9 @@ def test_a_fork_waits_for_a_handshake_and_no_longer_than_two_seconds():
     entered.wait(10)
     threading.Timer(0.3, leave.set).start()
     started = time.monotonic()
-    gate.close()
+    guard.begin_fork()
     assert 0.2 < time.monotonic() - started < 1.5
-    gate.open()
+    guard.end_fork()
     thread.join()
 
     entered.clear()
@@ -286,16 +286,16 @@ def test_a_fork_waits_for_a_handshake_and_no_longer_than_two_seconds():
     thread.start()
     entered.wait(10)
     started = time.monotonic()
-    gate.close()
+    guard.begin_fork()
     assert 1.9 < time.monotonic() - started < 3
-    gate.begin_child()
-    assert gate.child_of_handshake
+    guard.reset_in_child()
+    assert guard.forked_during_handshake
     leave.set()
     thread.join()
 
 
 @pytest.mark.parametrize("when", ["name", "knock"])
-def test_a_name_service_or_a_host_that_does_not_answer_keeps_no_fork_waiting(when, monkeypatch, tmp_path):
+def test_a_fork_does_not_wait_for_a_name_service_or_host(when, monkeypatch, tmp_path):
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     with closing(listener):
         knocking = [socket.socket() for _ in range(3)]
@@ -333,10 +333,10 @@ def test_a_child_that_was_forked_during_a_handshake_keeps_its_records(encrypted,
     code = (
         WORK
         + """
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 recorder = Tracker(mode=sys.argv[1], log_records=False)
 def handshake():
-    with fork_gate.handshake:
+    with fork_guard.handshake:
         time.sleep(4)
 threading.Thread(target=handshake, daemon=True).start()
 time.sleep(0.1)

@@ -24,7 +24,7 @@ from support import a_call, child_environment, eventually, python, run, value, w
 from tracker import Tracker
 from tracker.cli import main
 from tracker.errors import DatabaseError, OutboxError, TransientError
-from tracker.recording.circuit_breaker import Breaker
+from tracker.recording.circuit_breaker import CircuitBreaker
 from tracker.recording.number_ranges import NumberRanges
 from tracker.recording.outbox.sqlite_file import _SCHEMA
 from tracker.recording.outbox.store import Outbox
@@ -38,7 +38,7 @@ def depth(error: BaseException | None) -> int:
     "error",
     [TransientError("refused", "Nothing answers.", "Try again.", "08001"), OutboxError("busy", "It is locked.")],
 )
-def test_a_copy_of_an_error_says_the_same_without_a_traceback(error):
+def test_a_copy_of_an_error_has_the_same_message_without_a_traceback(error):
     try:
         raise error
     except type(error) as raised:
@@ -52,7 +52,7 @@ def test_no_stored_error_grows_with_each_record(tmp_path: Path, url: str):
     with Tracker(mode="direct", database_url=url, outbox=tmp_path / "outbox.db", log_records=False) as recorder:
         for _ in range(5):
             assert recorder.record(a_call()).status == "queued"
-        assert depth(recorder._direct._trouble) == 0
+        assert depth(recorder._direct._setup_error) == 0
 
 
 def test_the_circuit_breaker_keeps_no_frame_of_a_failed_call(new_tracker, proxy):
@@ -63,7 +63,7 @@ def test_the_circuit_breaker_keeps_no_frame_of_a_failed_call(new_tracker, proxy)
     error = recorder._breaker.error
     assert isinstance(error, DatabaseError)
     assert (depth(error), error.__context__, error.__cause__) == (0, None, None)
-    assert isinstance(recorder._breaker, Breaker)
+    assert isinstance(recorder._breaker, CircuitBreaker)
     proxy.swallow = False
 
 

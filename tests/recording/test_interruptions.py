@@ -7,7 +7,7 @@ import json
 import pytest
 from support import python, rows, value
 
-from tracker.threads import Bell, CallLock
+from tracker.threads import AutoResetEvent, CallLock
 
 # Raises KeyboardInterrupt before the n-th bytecode of our own modules in one call, and afterwards records again.
 INTERRUPTED = """
@@ -93,7 +93,7 @@ def test_an_interruption_at_any_bytecode_loses_no_record_and_stops_nothing(mode,
     assert value(database_url, question) == 0
 
 
-def test_a_lock_of_an_interrupted_call_is_replaced_at_once_and_kept_from_nobody_else():
+def test_the_lock_of_an_interrupted_call_is_replaced_at_once():
     lock = CallLock()
 
     def interrupted() -> bool | None:
@@ -107,7 +107,7 @@ def test_a_lock_of_an_interrupted_call_is_replaced_at_once_and_kept_from_nobody_
     lock.release()
 
 
-def test_a_lock_says_that_the_same_call_chain_has_it():
+def test_a_lock_detects_that_the_same_call_stack_has_it():
     lock = CallLock()
 
     def handler() -> bool | None:
@@ -119,10 +119,10 @@ def test_a_lock_says_that_the_same_call_chain_has_it():
 
 
 def test_a_bell_that_rang_twice_wakes_once():
-    bell = Bell()
-    bell.ring()
-    bell.ring()
-    assert (bell.wait(0), bell.wait(0)) == (True, False)
+    event = AutoResetEvent()
+    event.set()
+    event.set()
+    assert (event.wait(0), event.wait(0)) == (True, False)
 
 
 GARBAGE_AT_EVERY_LOOK = """

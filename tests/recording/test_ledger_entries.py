@@ -22,7 +22,7 @@ def entries(url: str, recorder, *kinds: str) -> list[tuple[str, int, int]]:
     return [entry for entry in found if not kinds or entry[0] in kinds]
 
 
-def test_an_instance_that_ends_says_its_last_number(new_tracker, database_url):
+def test_an_instance_reports_its_last_number_at_its_end(new_tracker, database_url):
     with new_tracker() as recorder:
         recorder.record_many([a_call() for _ in range(5)])
     assert entries(database_url, recorder) == [("closed", 1, 5)]
@@ -33,7 +33,7 @@ def test_an_instance_that_ends_says_its_last_number(new_tracker, database_url):
     assert entries(database_url, recorder) == [("closed", 1, 5), ("closed", 1, 6)]
 
 
-def test_an_instance_that_recorded_nothing_says_nothing(new_tracker, database_url):
+def test_an_instance_without_records_reports_no_last_number(new_tracker, database_url):
     with new_tracker() as recorder:
         pass
     assert entries(database_url, recorder) == []
@@ -80,7 +80,7 @@ def test_an_answer_that_was_lost_makes_no_duplicate(new_tracker, proxy, database
     assert value(database_url, "SELECT count(*) FROM token_usage") == 4
 
 
-def test_what_the_table_refuses_is_entered_as_set_aside(new_tracker, database_url):
+def test_a_refused_record_gets_a_set_aside_ledger_line(new_tracker, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     for mode in ("direct", "background"):
         with new_tracker(mode=mode) as recorder:
@@ -88,14 +88,14 @@ def test_what_the_table_refuses_is_entered_as_set_aside(new_tracker, database_ur
             eventually(lambda recorder=recorder: entries(database_url, recorder, "set_aside") == [("set_aside", 2, 2)])
 
 
-def test_what_waits_is_entered_before_later_numbers_make_it_look_lost(new_tracker, proxy, database_url):
+def test_queued_numbers_are_reported_before_later_numbers_are_stored(new_tracker, proxy, database_url):
     recorder = new_tracker(database_url=proxy.url, max_retries=0, platform="vercel", deadline_s=0.4)
     recorder.record(a_call())
     proxy.swallow = True
     for _ in range(3):
         assert recorder.record(a_call()).status == "queued"
     proxy.swallow = False
-    with closing(Outbox(recorder._journal.outbox.path)) as other, other.drainer():  # so that they go on waiting
+    with closing(Outbox(recorder._queue.outbox.path)) as other, other.hold_drain_lock():  # so that they go on waiting
         eventually(lambda: recorder.record(a_call(), 3).status == "recorded")
         last = value(database_url, "SELECT max(sequence) FROM token_usage")
         eventually(lambda: recorder.record(a_call(), 3) and entries(database_url, recorder, "waiting"))
@@ -105,10 +105,10 @@ def test_what_waits_is_entered_before_later_numbers_make_it_look_lost(new_tracke
 
 
 def test_ids_out_of_order_leave_an_entry_for_what_they_overtook(new_tracker, database_url, monkeypatch):
-    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH", 3)
+    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH_ROWS", 3)
     ids = sorted(new_id() for _ in range(6))
     recorder = new_tracker(mode="background")
-    with closing(Outbox(recorder._get_journal().outbox.path)) as other, other.drainer():
+    with closing(Outbox(recorder._get_queue().outbox.path)) as other, other.hold_drain_lock():
         recorder.record_many([a_call(id=id_) for id_ in reversed(ids)])
     assert recorder.flush(10) == 0
     recorder.close()
@@ -119,7 +119,7 @@ def test_ids_out_of_order_leave_an_entry_for_what_they_overtook(new_tracker, dat
     assert waiting <= {1, 2, 3}
 
 
-def test_a_process_that_was_killed_says_no_last_number(proxy, database_url, new_tracker):
+def test_a_killed_process_reports_no_last_number(proxy, database_url, new_tracker):
     proxy.swallow = True
     assert python("-c", LEAVES, env={"DATABASE_URL": proxy.url}).returncode == 0
     proxy.swallow = False
@@ -127,7 +127,7 @@ def test_a_process_that_was_killed_says_no_last_number(proxy, database_url, new_
     assert rows(database_url, "SELECT kind FROM token_tracker_ledger") == []
 
 
-def test_the_last_number_is_told_after_the_records_that_still_wait(new_tracker, proxy, database_url):
+def test_the_last_number_is_reported_after_the_queued_records(new_tracker, proxy, database_url):
     recorder = new_tracker(mode="background", database_url=proxy.url, deadline_s=0.4)
     recorder.record(a_call())
     assert recorder.flush(10) == 0
@@ -135,9 +135,7 @@ def test_the_last_number_is_told_after_the_records_that_still_wait(new_tracker, 
     recorder.record_many([a_call() for _ in range(3)])
     recorder.close()
     assert entries(database_url, recorder) == []
-    assert [
-        json.loads(text)["last_sequence"] for _, kind, text in recorder._journal.outbox.notes(10) if kind == "ledger"
-    ]
+    assert [json.loads(text)["last_sequence"] for _, kind, text in recorder._queue.outbox.notes(10) if kind == "ledger"]
     proxy.swallow = False
     assert new_tracker(database_url=proxy.url).flush(10) == 0
     eventually(lambda: entries(database_url, recorder, "closed") == [("closed", 1, 4)])

@@ -23,29 +23,29 @@ from support import child_environment, python, small_disk
 from tracker.errors import OutboxError
 from tracker.recording.outbox import sqlite_file
 from tracker.recording.outbox.paths import make_directory
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 APPEND = """
 import os, sys
 from pathlib import Path
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 outbox, name = Outbox(Path(sys.argv[1])), sys.argv[2]
 for number in range(int(sys.argv[3])):
-    outbox.append(Waiting(f"{name}-{number:06}", name, number, '{"n": %d}' % number), patience_s=30)
+    outbox.append(QueuedRecord(f"{name}-{number:06}", name, number, '{"n": %d}' % number), lock_timeout_s=30)
     os.write(1, b"%d\\n" % number)
 """
 HOLD = """
 import sys, time
 from pathlib import Path
 from tracker.recording.outbox.store import Outbox
-with Outbox(Path(sys.argv[1])).drainer() as mine:
+with Outbox(Path(sys.argv[1])).hold_drain_lock() as mine:
     print(bool(mine), flush=True)
     sys.stdin.read()
 """
 
 
-def a_record(number: int = 1, instance: str = "one") -> Waiting:
-    return Waiting(f"{instance}-{number:06}", instance, number, f'{{"n": {number}}}')
+def a_record(number: int = 1, instance: str = "one") -> QueuedRecord:
+    return QueuedRecord(f"{instance}-{number:06}", instance, number, f'{{"n": {number}}}')
 
 
 @pytest.fixture
@@ -73,15 +73,15 @@ def test_records_wait_in_the_order_of_their_ids_until_they_are_removed(new_outbo
     outbox = new_outbox()
     for number in (3, 1, 2):
         outbox.append(a_record(number))
-    assert outbox.waiting(10) == [a_record(1), a_record(2), a_record(3)]
+    assert outbox.next_records(10) == [a_record(1), a_record(2), a_record(3)]
     outbox.remove([a_record(1)])
-    assert outbox.waiting(1) == [a_record(2)]
+    assert outbox.next_records(1) == [a_record(2)]
     assert (outbox.depth().waiting, outbox.empty()) == (2, False)
-    outbox.remove(outbox.waiting(10))
+    outbox.remove(outbox.next_records(10))
     assert outbox.empty()
 
 
-def test_the_same_record_twice_waits_once(new_outbox):
+def test_appending_the_same_record_twice_queues_it_once(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record())
     outbox.append(a_record())
@@ -90,14 +90,14 @@ def test_the_same_record_twice_waits_once(new_outbox):
 
 def test_another_process_sees_what_was_appended(new_outbox, path):
     new_outbox().append(a_record())
-    assert new_outbox().waiting(10) == [a_record()]
+    assert new_outbox().next_records(10) == [a_record()]
     done = start(APPEND, path, "other", 3)
     assert done.wait(timeout=30) == 0
     done.communicate()
     assert new_outbox().depth().waiting == 4
 
 
-def test_the_depth_says_since_when_the_oldest_waits(new_outbox):
+def test_the_depth_contains_the_time_of_the_oldest_record(new_outbox):
     outbox = new_outbox()
     assert outbox.depth().oldest_at is None
     outbox.append(a_record(2), queued_at=2000.0)
@@ -106,16 +106,16 @@ def test_the_depth_says_since_when_the_oldest_waits(new_outbox):
     assert outbox.depth(before=1500.0).waiting == 1
 
 
-def test_a_record_set_aside_is_out_of_the_way_and_can_be_taken_back(new_outbox):
+def test_a_dead_letter_is_not_delivered_and_can_be_queued_again(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record(1))
     outbox.append(a_record(2))
-    outbox.set_aside(a_record(1), "The table refused the record.")
-    assert outbox.waiting(10) == [a_record(2)]
-    assert outbox.refused() == [(a_record(1), "The table refused the record.")]
+    outbox.add_dead_letter(a_record(1), "The table refused the record.")
+    assert outbox.next_records(10) == [a_record(2)]
+    assert outbox.dead_letters() == [(a_record(1), "The table refused the record.")]
     assert outbox.depth()[:2] == (1, 1)
-    assert outbox.take_back() == 1
-    assert (outbox.waiting(10), outbox.refused()) == ([a_record(1), a_record(2)], [])
+    assert outbox.requeue_dead_letters() == 1
+    assert (outbox.next_records(10), outbox.dead_letters()) == ([a_record(1), a_record(2)], [])
 
 
 def test_notes_wait_in_their_order(new_outbox):
@@ -138,11 +138,11 @@ def test_threads_that_append_and_remove_at_once_lose_nothing(new_outbox):
         for number in range(100):
             outbox.append(a_record(number, f"thread{thread}"))
 
-    seen: set[Waiting] = set()
+    seen: set[QueuedRecord] = set()
     with ThreadPoolExecutor(9) as pool:
         appending = [pool.submit(append, thread) for thread in range(8)]
         while not all(future.done() for future in appending) or not outbox.empty():
-            found = outbox.waiting(50)
+            found = outbox.next_records(50)
             outbox.remove(found)
             seen.update(found)
         for future in appending:
@@ -166,7 +166,7 @@ def test_what_was_appended_survives_kill_9(new_outbox, path):
     with child:
         rest = child.stdout.read()  # what was read ahead too, which communicate() leaves behind
     acknowledged = int((last + rest).split()[-1]) + 1
-    found = new_outbox().waiting(1_000_000)
+    found = new_outbox().next_records(1_000_000)
     assert [record.sequence for record in found] == list(range(len(found)))
     assert acknowledged <= len(found) <= acknowledged + 1
 
@@ -176,18 +176,18 @@ def test_one_drainer_at_a_time_across_processes(new_outbox, path):
     outbox.append(a_record())
     child = start(HOLD, path)
     assert child.stdout.readline() == "True\n"
-    with outbox.drainer() as mine:
+    with outbox.hold_drain_lock() as mine:
         assert not mine
     child.kill()
     child.communicate(timeout=10)
-    with outbox.drainer() as mine, new_outbox().drainer() as another:
+    with outbox.hold_drain_lock() as mine, new_outbox().hold_drain_lock() as another:
         assert (bool(mine), another) == (True, None)
 
 
 def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
     outbox = new_outbox()
     outbox.append(a_record(0))
-    with outbox.drainer():
+    with outbox.hold_drain_lock():
         outbox.before_fork()
         child = os.fork()
         if child == 0:
@@ -195,7 +195,7 @@ def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
                 outbox.after_fork()
                 for number in range(100):
                     outbox.append(a_record(number, "child"))
-                with outbox.drainer() as mine:
+                with outbox.hold_drain_lock() as mine:
                     os._exit(3 if mine else 0)
             finally:
                 os._exit(1)
@@ -203,7 +203,7 @@ def test_a_fork_leaves_both_sides_their_own_outbox(new_outbox):
             outbox.append(a_record(number))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert outbox.depth().waiting == 200
-    with outbox.drainer() as mine:
+    with outbox.hold_drain_lock() as mine:
         assert mine
 
 
@@ -220,25 +220,25 @@ def test_an_outbox_that_was_open_at_a_fork_is_refused_in_the_child(new_outbox):
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     outbox.append(a_record(2))
-    assert new_outbox().waiting(10) == [a_record(0), a_record(2)]
+    assert new_outbox().next_records(10) == [a_record(0), a_record(2)]
 
 
 SEVERAL = """
 import os, sys
 from pathlib import Path
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 one, other = Outbox(Path(sys.argv[1])), Outbox(Path(sys.argv[1]))
-one.append(Waiting("1", "one", 1, "{}"))
-other.append(Waiting("2", "other", 1, "{}"))
+one.append(QueuedRecord("1", "one", 1, "{}"))
+other.append(QueuedRecord("2", "other", 1, "{}"))
 print("open", flush=True)
 sys.stdin.readline()
-one.append(Waiting("3", "one", 2, "{}"))
+one.append(QueuedRecord("3", "one", 2, "{}"))
 print("appended", flush=True)
 sys.stdin.read()
 """
 
 
-def test_another_process_that_looks_in_takes_nothing_away_from_several_users_in_one(new_outbox, path):
+def test_another_process_that_opens_the_file_does_not_disturb_its_users(new_outbox, path):
     child = start(SEVERAL, path)
     assert child.stdout.readline() == "open\n"
     with closing(Outbox(path)) as visitor:
@@ -248,7 +248,7 @@ def test_another_process_that_looks_in_takes_nothing_away_from_several_users_in_
     assert child.stdout.readline() == "appended\n"
     child.kill()
     child.communicate(timeout=10)
-    assert [record.id for record in new_outbox().waiting(10)] == ["1", "2", "3"]
+    assert [record.id for record in new_outbox().next_records(10)] == ["1", "2", "3"]
 
 
 # --- a disk that fails --------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def test_the_size_limit_is_an_error_that_names_it_and_ends_when_there_is_room(ne
     error = fill(outbox)
     assert error.code == "outbox_full"
     assert "TRACKER_OUTBOX_MAX_MB (1)" in str(error)
-    kept = outbox.waiting(2000)
+    kept = outbox.next_records(2000)
     assert 800 < len(kept) < 1300
     outbox.remove(kept[:100])
     outbox.append(a_record(5000))
@@ -275,23 +275,23 @@ def test_the_size_limit_is_an_error_that_names_it_and_ends_when_there_is_room(ne
 def test_a_full_outbox_can_still_be_emptied(new_outbox):
     outbox = new_outbox(max_mb=1)
     fill(outbox)
-    while records := outbox.waiting(50):
+    while records := outbox.next_records(50):
         outbox.remove(records)
     assert outbox.empty()
 
 
-def test_a_full_disk_is_an_error_and_all_goes_on_when_there_is_room(new_outbox, tmp_path):
+def test_a_full_disk_is_an_error_until_there_is_space(new_outbox, tmp_path):
     with small_disk(tmp_path) as disk:
         (disk / "ballast").write_bytes(bytes(3_000_000))
         outbox = new_outbox(disk / "outbox.db")
         assert fill(outbox).code == "outbox_full"
-        kept = outbox.waiting(5000)
+        kept = outbox.next_records(5000)
         assert len(kept) > 20
         (disk / "ballast").unlink()
-        assert outbox.waiting(5000) == kept
+        assert outbox.next_records(5000) == kept
         outbox.append(a_record(5000))
         outbox.remove(kept)
-        assert outbox.waiting(5000) == [a_record(5000)]
+        assert outbox.next_records(5000) == [a_record(5000)]
         outbox.close()
 
 
@@ -315,7 +315,7 @@ def test_a_disk_that_turns_read_only_is_an_error(new_outbox, tmp_path):
         outbox.close()
 
 
-def test_a_read_only_file_is_an_error_for_whoever_may_not_write_it(new_outbox, as_ordinary_user):
+def test_a_read_only_file_is_an_error_for_a_user_without_write_permission(new_outbox, as_ordinary_user):
     with tempfile.TemporaryDirectory() as directory:
         outbox = new_outbox(Path(directory) / "outbox.db")
         outbox.append(a_record())
@@ -328,7 +328,7 @@ def test_a_read_only_file_is_an_error_for_whoever_may_not_write_it(new_outbox, a
 
 
 @pytest.mark.parametrize("place", ["a directory", "under a file", "an endless name"])
-def test_a_place_that_can_hold_no_file_is_an_error(new_outbox, tmp_path, place):
+def test_a_path_that_cannot_be_a_file_is_an_error(new_outbox, tmp_path, place):
     (tmp_path / "file").touch()
     (tmp_path / "directory").mkdir()
     found = {
@@ -340,14 +340,14 @@ def test_a_place_that_can_hold_no_file_is_an_error(new_outbox, tmp_path, place):
         new_outbox(found).append(a_record())
 
 
-def test_another_processs_lock_is_waited_for_and_no_longer_than_told(new_outbox, path):
+def test_the_lock_of_another_process_is_waited_for_until_the_timeout(new_outbox, path):
     outbox = new_outbox()
     outbox.append(a_record())
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         started = time.monotonic()
         with pytest.raises(OutboxError, match="locked by another process") as raised:
-            outbox.append(a_record(2), patience_s=0.2)
+            outbox.append(a_record(2), lock_timeout_s=0.2)
         assert 0.15 <= time.monotonic() - started < 2
         assert raised.value.code == "outbox_busy"
     outbox.append(a_record(2))
@@ -362,7 +362,7 @@ def test_threads_that_wait_for_a_locked_file_do_not_wait_for_one_another(new_out
         def append(number: int) -> float:
             started = time.monotonic()
             with pytest.raises(OutboxError):
-                outbox.append(a_record(number), patience_s=0.3)
+                outbox.append(a_record(number), lock_timeout_s=0.3)
             return time.monotonic() - started
 
         assert max(pool.map(append, range(8))) < 1.2
@@ -389,19 +389,19 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["no database", "header", "truncated", "pages"])
 @pytest.mark.parametrize("opened", [False, True])
-def test_a_damaged_file_is_moved_aside_named_and_replaced(new_outbox, path, how, opened):
+def test_a_damaged_file_is_renamed_and_replaced(new_outbox, path, how, opened):
     named: list[Path] = []
     outbox = new_outbox(on_damage=named.append)
     for number in range(200):
         outbox.append(a_record(number))
     outbox.close()
     if opened:
-        outbox.waiting(1)
+        outbox.next_records(1)
     damage(path, how)
     for number in range(3):
         outbox.append(a_record(number, "new"))
     outbox.close()
-    found = new_outbox(on_damage=named.append).waiting(1000)
+    found = new_outbox(on_damage=named.append).next_records(1000)
     assert [record for record in found if record.instance == "new"] == [a_record(number, "new") for number in range(3)]
     if len(found) < 203:
         (aside,) = named
@@ -420,18 +420,18 @@ def test_of_several_users_of_a_damaged_file_one_moves_it_and_none_loses_a_record
     damage(path, "no database")
     outboxes = [new_outbox(on_damage=named.append) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda number: outboxes[number].append(a_record(number, "new"), patience_s=10), range(6)))
+        list(pool.map(lambda number: outboxes[number].append(a_record(number, "new"), lock_timeout_s=10), range(6)))
     assert len(named) == 1
     assert new_outbox().depth().waiting == 6
 
 
-def test_a_file_that_is_moved_aside_while_another_opens_it_is_made_anew(new_outbox, path, monkeypatch):
+def test_a_file_that_is_renamed_while_another_process_opens_it_is_created_again(new_outbox, path, monkeypatch):
     new_outbox().append(a_record())
     looks = iter([True, False])  # there at the first look, and gone when it is asked about
     monkeypatch.setattr(sqlite_file, "exists", lambda found: next(looks, found.exists()))
     path.rename(f"{path}.damaged")
     new_outbox().append(a_record(1))
-    assert new_outbox().waiting(10) == [a_record(1)]
+    assert new_outbox().next_records(10) == [a_record(1)]
 
 
 def test_a_link_that_leads_nowhere_is_named(new_outbox, path):
@@ -454,7 +454,7 @@ def test_a_file_that_vanishes_under_an_open_outbox_is_begun_anew(new_outbox, pat
     for part in path.parent.iterdir():
         part.unlink()
     outbox.append(a_record(2))
-    assert new_outbox().waiting(10) == [a_record(2)]
+    assert new_outbox().next_records(10) == [a_record(2)]
 
 
 def test_a_directory_that_vanishes_under_an_open_outbox_is_made_anew(new_outbox, path):
@@ -462,7 +462,7 @@ def test_a_directory_that_vanishes_under_an_open_outbox_is_made_anew(new_outbox,
     outbox.append(a_record(1))
     shutil.rmtree(path.parent)
     outbox.append(a_record(2))
-    assert new_outbox().waiting(10) == [a_record(2)]
+    assert new_outbox().next_records(10) == [a_record(2)]
 
 
 def test_a_file_that_is_removed_again_and_again_never_raises_but_its_own_error(new_outbox, path):
@@ -484,13 +484,13 @@ def test_a_file_that_is_removed_again_and_again_never_raises_but_its_own_error(n
             done.set()
         remover.result()
     outbox.append(a_record(1000))
-    assert a_record(1000) in new_outbox().waiting(1000)
+    assert a_record(1000) in new_outbox().next_records(1000)
 
 
 # --- whose it is --------------------------------------------------------------------------------------------------
 
 
-def test_nobody_else_can_read_what_waits(new_outbox, path):
+def test_no_other_user_can_read_the_queued_records(new_outbox, path):
     new_outbox().append(a_record())
     assert path.parent.stat().st_mode & 0o077 == 0
     for part in path.parent.iterdir():
@@ -508,7 +508,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path):
     make_directory(directory / "outbox.db")
 
 
-def test_a_directory_that_is_somebody_elses_link_is_refused(tmp_path):
+def test_a_directory_that_is_a_link_of_another_user_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / f"token-tracker-{os.getuid()}"
     link.symlink_to(tmp_path / "elsewhere")
@@ -528,9 +528,9 @@ def test_a_directory_of_another_user_is_refused(tmp_path):
 def test_ids_of_any_origin_keep_their_records_apart(new_outbox):
     outbox = new_outbox()
     same = str(uuid.uuid4())
-    outbox.append(Waiting(same, "one", 1, "{}"))
-    outbox.append(Waiting(same, "two", 1, "{}"))
-    outbox.append(Waiting(same, "one", 2, "{}"))
+    outbox.append(QueuedRecord(same, "one", 1, "{}"))
+    outbox.append(QueuedRecord(same, "two", 1, "{}"))
+    outbox.append(QueuedRecord(same, "one", 2, "{}"))
     assert outbox.depth().waiting == 3
 
 

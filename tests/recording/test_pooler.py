@@ -40,7 +40,7 @@ def test_the_server_sees_five_connections_at_most(pooler, database_url):
         assert 1 <= value(database_url, question) <= 5
 
 
-def test_a_record_is_found_through_the_pooler_by_every_client(pooler, database_url):
+def test_a_record_is_a_duplicate_for_every_client_of_the_pooler(pooler, database_url):
     through = pooler(database_url)
     with Tracker(mode="direct", database_url=through) as one, Tracker(mode="direct", database_url=through) as other:
         usage = a_call()

@@ -18,8 +18,8 @@ from support import a_call, eventually, python, rows, value
 
 from tracker import Tracker
 from tracker.errors import OutboxError
-from tracker.recording.outbox.paths import second_file
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.paths import fallback_file
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 BOTH = pytest.mark.parametrize("mode", ["direct", "background"])
 COUNT = "SELECT count(*)::int FROM token_usage"
@@ -28,7 +28,7 @@ COUNT = "SELECT count(*)::int FROM token_usage"
 def sessions(path: Path) -> list[str]:
     """The sessions of the records that wait in a file."""
     with closing(Outbox(path)) as outbox:
-        return [json.loads(record.document)["session_id"] for record in outbox.waiting(10)]
+        return [json.loads(record.document)["session_id"] for record in outbox.next_records(10)]
 
 
 @pytest.fixture
@@ -66,14 +66,14 @@ def test_a_file_that_never_was_an_outbox_is_left_as_it_is(new_tracker, proxy, ou
     recorder.close()
     assert outbox_path.read_bytes() == before
     assert [path.name for path in outbox_path.parent.iterdir()] == ["outbox.db"]
-    assert any("was never an outbox" in line and "token_tracking_failure" in line for line in caplog.messages)
+    assert any("is not an outbox" in line and "token_tracking_failure" in line for line in caplog.messages)
     assert any('"token_usage.failed"' in line for line in caplog.messages)
     proxy.swallow = False
 
 
 def test_an_outbox_from_before_files_were_marked_is_still_one(outbox_path):
     with closing(Outbox(outbox_path)) as outbox:
-        outbox.append(Waiting("1", "one", 1, "{}"))
+        outbox.append(QueuedRecord("1", "one", 1, "{}"))
     with closing(sqlite3.connect(outbox_path)) as database:
         database.execute("PRAGMA application_id = 0")
     with closing(Outbox(outbox_path)) as outbox:
@@ -153,7 +153,7 @@ from support import a_call
 from tracker import Tracker
 from tracker.recording.outbox.store import _transaction
 recorder = Tracker(mode="background", database_url="", log_records=False)
-outbox = recorder._get_journal().outbox
+outbox = recorder._get_queue().outbox
 recorder.record(a_call(session_id="before"))
 def handle(*_):
     os.write(1, recorder.record(a_call(session_id="handler")).status.encode())
@@ -182,7 +182,7 @@ def test_what_a_signal_handler_records_is_safe_once_it_is_acknowledged(outbox_pa
     """Also in the middle of a transaction of ours, which goes on, or doesn't, as if nothing had been."""
     done = python("-c", HANDLER, end, env={"TRACKER_OUTBOX": str(outbox_path)})
     assert (done.stdout, done.returncode) == ("queued", code), done.stderr
-    assert sessions(outbox_path) + sessions(second_file(outbox_path)) == left
+    assert sessions(outbox_path) + sessions(fallback_file(outbox_path)) == left
 
 
 LAST_MOMENT = """
@@ -276,7 +276,7 @@ def test_flush_calls_no_outbox_empty_that_it_cannot_read(new_tracker, proxy, out
     recorder.record(a_call())
     with closing(sqlite3.connect(outbox_path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
-        recorder._journal.outbox.close()
+        recorder._queue.outbox.close()
         with suppress(sqlite3.OperationalError):
             other.execute("BEGIN EXCLUSIVE")
             other.execute("DELETE FROM notes")
@@ -285,7 +285,7 @@ def test_flush_calls_no_outbox_empty_that_it_cannot_read(new_tracker, proxy, out
     assert recorder.flush(20) == 0
 
 
-def test_an_instances_last_number_never_goes_back(recorder):
+def test_the_last_number_of_an_instance_never_decreases(recorder):
     instance = recorder._instance
     seen: list[int] = []
 
@@ -325,44 +325,44 @@ def test_many_large_records_go_in_statements_of_a_bounded_size(new_tracker, prox
 def test_a_line_too_slow_for_a_batch_gets_smaller_ones(new_tracker, proxy, database_url, monkeypatch):
     """Each message of the server takes its time; a statement that isn't answered in time is sent in parts."""
     recorder = new_tracker(mode="direct", database_url=proxy.url, log_records=False, platform="vercel")
-    journal = recorder._get_journal()
-    drainer = journal._drainer(journal.outbox)
+    queue = recorder._get_queue()
+    drainer = queue._drainer(queue.outbox)
     sizes: list[int] = []
-    original = drainer._delivery.deliver_waiting
+    original = drainer._delivery.deliver_queued
 
-    def deliver(documents, arrival, deadline, attempts):
+    def deliver(documents, delivery_info, deadline, attempts):
         sizes.append(len(documents))
         if len(documents) > 20:  # what the line takes
             deadline = 0.0
-        return original(documents, arrival, deadline, attempts)
+        return original(documents, delivery_info, deadline, attempts)
 
-    monkeypatch.setattr(drainer._delivery, "deliver_waiting", deliver)
+    monkeypatch.setattr(drainer._delivery, "deliver_queued", deliver)
     for _ in range(100):
         usage = a_call()
         row = {**recorder._instance.row(usage, "direct"), "sequence": recorder._instance.next_sequence()}
-        recorder._journal.keep(row, 1)
+        recorder._queue.enqueue(row, 1)
     assert recorder.flush(60) == 0
     assert value(database_url, COUNT) == 100
     assert sizes[0] == 100
     assert max(sizes[sizes.index(max(size for size in sizes if size <= 20)) :]) <= 100
 
 
-def test_a_broken_document_in_a_full_batch_stops_nobody(new_tracker, database_url, outbox_path, monkeypatch):
-    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH", 10)
+def test_an_invalid_document_in_a_full_batch_blocks_no_other(new_tracker, database_url, outbox_path, monkeypatch):
+    monkeypatch.setattr("tracker.recording.outbox.drain.BATCH_ROWS", 10)
     recorder = new_tracker(mode="direct", outbox=outbox_path, platform="vercel", log_records=False)
-    journal = recorder._get_journal()
-    journal._drainer(journal.outbox)._share = 10
+    queue = recorder._get_queue()
+    queue._drainer(queue.outbox)._batch_rows = 10
     for number in range(30):
         row = {**recorder._instance.row(a_call(), "direct"), "sequence": recorder._instance.next_sequence()}
-        journal.keep(row, 1)
+        queue.enqueue(row, 1)
         if number % 7 == 6:
-            outbox = journal.outbox
-            record = outbox.waiting(1000)[-1]
+            outbox = queue.outbox
+            record = outbox.next_records(1000)[-1]
             outbox.remove([record])
             outbox.append(record._replace(document=record.document[:50]))
     assert recorder.flush(30) == 0
     assert value(database_url, COUNT) == 26
-    assert recorder.outbox_depth().set_aside == 4
+    assert recorder.outbox_depth().dead_letters == 4
 
 
 def test_the_next_batch_is_read_while_the_server_is_at_one_and_nothing_is_left(new_tracker, database_url, outbox_path):
@@ -397,13 +397,13 @@ def test_a_short_deadline_holds_with_a_locked_outbox_too(new_tracker, proxy, out
             assert recorder.record(a_call()).status == "queued"
             took.append(time.monotonic() - started)
     assert min(took) <= 0.5 * 1.2, took
-    with closing(Outbox(second_file(outbox_path))) as second:
+    with closing(Outbox(fallback_file(outbox_path))) as second:
         assert second.depth().waiting == 3
     proxy.swallow = False
     assert recorder.flush(20) == 0
 
 
-def test_another_process_frozen_in_a_repair_keeps_nobody_waiting(outbox_path):
+def test_a_process_that_is_stopped_during_a_repair_blocks_no_other(outbox_path):
     with closing(Outbox(outbox_path)) as outbox:
         assert outbox.empty()
         outbox.close()
@@ -411,12 +411,12 @@ def test_another_process_frozen_in_a_repair_keeps_nobody_waiting(outbox_path):
         with outbox._locks.hold("repair"), closing(Outbox(outbox_path)) as other:
             started = time.monotonic()
             with pytest.raises(OutboxError, match="stayed locked"):
-                other.append(Waiting("1", "one", 1, "{}"), patience_s=0.2)
+                other.append(QueuedRecord("1", "one", 1, "{}"), lock_timeout_s=0.2)
             assert time.monotonic() - started < 2
-        outbox.append(Waiting("1", "one", 1, "{}"))
+        outbox.append(QueuedRecord("1", "one", 1, "{}"))
 
 
-def test_the_delivery_thread_survives_whatever_its_alarm_raises(new_tracker, proxy, database_url, monkeypatch):
+def test_the_worker_thread_survives_an_exception_of_its_alarm(new_tracker, proxy, database_url, monkeypatch):
     recorder: Tracker = new_tracker(mode="background", database_url=proxy.url, log_records=False, deadline_s=0.3)
     raised: list[Exception] = []
 
@@ -424,7 +424,7 @@ def test_the_delivery_thread_survives_whatever_its_alarm_raises(new_tracker, pro
         raised.append(error)
         raise RuntimeError("the host's own")
 
-    monkeypatch.setattr(recorder._get_journal(), "on_trouble", broken)
+    monkeypatch.setattr(recorder._get_queue(), "on_delivery_failure", broken)
     proxy.swallow = True
     recorder.record(a_call())
     eventually(lambda: raised, 20)
@@ -432,7 +432,7 @@ def test_the_delivery_thread_survives_whatever_its_alarm_raises(new_tracker, pro
     eventually(lambda: value(database_url, COUNT) == 1, 20)
 
 
-def test_an_action_that_raises_ends_nobody_elses_deadline():
+def test_an_action_that_raises_does_not_end_other_deadlines():
     from tracker.database.watchdog import Timer
 
     timer = Timer()
@@ -441,6 +441,6 @@ def test_an_action_that_raises_ends_nobody_elses_deadline():
     def broken() -> None:
         raise RuntimeError("broken")
 
-    assert timer.at(time.monotonic(), broken)
-    assert timer.at(time.monotonic() + 0.01, lambda: done.append(1))
+    assert timer.schedule(time.monotonic(), broken)
+    assert timer.schedule(time.monotonic() + 0.01, lambda: done.append(1))
     eventually(lambda: done)

@@ -25,7 +25,7 @@ def app_url(database_url, new_role):
 
 
 @pytest.mark.parametrize("mode", ["direct", "background"])
-def test_a_closed_ledger_keeps_no_record_back(new_tracker, app_url, database_url, mode):
+def test_a_ledger_without_write_permission_blocks_no_record(new_tracker, app_url, database_url, mode):
     recorder = new_tracker(database_url=app_url, mode=mode)
     twice = a_call()
     for usage in (twice, twice, *(a_call() for _ in range(5))):
@@ -35,7 +35,7 @@ def test_a_closed_ledger_keeps_no_record_back(new_tracker, app_url, database_url
 
 
 @pytest.mark.parametrize("mode", ["direct", "background"])
-def test_a_policy_that_refuses_a_note_keeps_no_record_back_either(new_tracker, app_url, database_url, mode):
+def test_a_policy_that_refuses_a_note_blocks_no_record(new_tracker, app_url, database_url, mode):
     run(database_url, "CREATE POLICY none ON token_tracker_ledger WITH CHECK (false)",
         "CREATE POLICY none ON token_tracker_alerts WITH CHECK (false)")  # fmt: skip
     recorder = new_tracker(database_url=app_url, mode=mode)
@@ -46,7 +46,7 @@ def test_a_policy_that_refuses_a_note_keeps_no_record_back_either(new_tracker, a
     assert value(database_url, "SELECT count(*) FROM token_usage") == 3
 
 
-def test_with_a_policy_the_ledger_is_told(new_tracker, app_url, database_url):
+def test_the_ledger_is_written_with_a_policy(new_tracker, app_url, database_url):
     run(database_url, "CREATE POLICY app ON token_tracker_ledger WITH CHECK (true)",
         "CREATE POLICY app ON token_tracker_alerts WITH CHECK (true)")  # fmt: skip
     recorder = new_tracker(database_url=app_url)

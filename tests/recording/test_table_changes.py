@@ -44,10 +44,10 @@ def transactions(url):
 
 def taken(recorder):
     depth = recorder.outbox_depth()
-    return depth.waiting, depth.set_aside
+    return depth.waiting, depth.dead_letters
 
 
-def test_a_column_that_takes_no_null_any_more_gets_its_default(running, database_url):
+def test_a_column_that_became_not_null_gets_its_default(running, database_url):
     run(
         database_url,
         "UPDATE token_usage SET session_id = 'none'",
@@ -63,7 +63,7 @@ def test_a_column_that_takes_no_null_any_more_gets_its_default(running, database
 
 
 def test_a_second_change_within_the_limit_of_reads_recovers_by_itself(running, database_url, monkeypatch):
-    monkeypatch.setattr(delivery_module, "_READ_AGAIN_S", 2.0)
+    monkeypatch.setattr(delivery_module, "_REREAD_INTERVAL_S", 2.0)
     for column in ("session_id", "provider"):
         run(
             database_url,
@@ -120,7 +120,7 @@ def test_a_missing_partition_delays_its_own_records_only(running, database_url, 
     assert running.flush(5) == 0
 
 
-def test_a_flush_retries_at_once_what_the_table_takes_again(running, database_url):
+def test_a_flush_retries_held_records_at_once(running, database_url):
     run(
         database_url,
         "ALTER TABLE token_usage ADD COLUMN tenant text DEFAULT 'old' NOT NULL",
@@ -207,7 +207,7 @@ def test_on_a_serverless_platform_a_later_call_retries(new_tracker, database_url
         ("ALTER COLUMN input_tokens TYPE smallint", {"input_tokens": 40_000}),
     ],
 )
-def test_a_single_refused_record_is_still_set_aside(running, database_url, caplog, statement, fields):
+def test_a_single_refused_record_becomes_a_dead_letter(running, database_url, caplog, statement, fields):
     run(database_url, f"ALTER TABLE token_usage {statement}")
     for number in range(9):
         running.record(a_call(**fields) if number == 4 else a_call())

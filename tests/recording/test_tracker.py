@@ -41,7 +41,7 @@ def test_a_call_is_recorded(recorder, database_url):
     ]
 
 
-def test_the_row_says_how_it_got_there(recorder, database_url):
+def test_the_row_contains_its_delivery(recorder, database_url):
     outcome = recorder.record(a_call())
     ((ms, retries, delivery, instance, sequence, platform, environment, recorded),) = rows(
         database_url,
@@ -95,12 +95,12 @@ def test_a_row_that_a_trigger_swallows_is_a_failure_and_not_a_duplicate(recorder
     assert (outcome.status, outcome.retry_count) == ("failed", 0)
     assert "trigger" in outcome.error
     assert len(failures(caplog)) == 1
-    assert recorder.outbox_depth().set_aside == 1
+    assert recorder.outbox_depth().dead_letters == 1
     usage = a_call()
     assert [recorder.record(usage).status for _ in range(2)] == ["recorded", "duplicate"]
 
 
-def test_waiting_rows_that_a_trigger_swallows_are_set_aside_and_the_others_arrive(new_tracker, database_url):
+def test_queued_rows_that_a_trigger_drops_become_dead_letters(new_tracker, database_url):
     run(database_url, *SWALLOWS)
     with Tracker(mode="background", database_url=database_url) as recorder:
         for model in ("a", "hidden", "b", "hidden"):
@@ -142,7 +142,7 @@ def test_a_constraint_of_the_table_is_a_failure_that_is_not_tried_again(recorder
     assert "known" in outcome.error
 
 
-def test_a_missing_table_is_no_loss_and_says_what_to_do(new_tracker, empty_database_url):
+def test_a_missing_table_loses_no_record_and_names_the_remedy(new_tracker, empty_database_url):
     outcome = new_tracker(database_url=empty_database_url).record(a_call())
     assert (outcome.status, outcome.retry_count) == ("queued", 0)
     assert "token-tracker migrate" in outcome.error
@@ -165,7 +165,7 @@ def test_a_role_that_may_insert_and_select_is_enough(new_tracker, limited_url):
     assert new_tracker(database_url=limited_url).record(a_call()).status == "recorded"
 
 
-def test_a_role_without_the_right_is_told_which_grant_it_needs(new_tracker, database_url, new_role):
+def test_a_role_without_the_right_gets_the_missing_grant(new_tracker, database_url, new_role):
     outcome = new_tracker(database_url=with_role(database_url, new_role())).record(a_call())
     assert outcome.status == "queued"
     assert "GRANT SELECT, INSERT" in outcome.error
@@ -232,7 +232,7 @@ def test_a_connection_cut_around_the_commit_records_once_with_one_retry(cut, new
     assert value(database_url, "SELECT count(*) FROM token_usage WHERE id = %s", (str(usage.id),)) == 1
 
 
-def test_the_row_says_that_it_took_a_retry(new_tracker, proxy, database_url):
+def test_the_row_contains_its_retry_count(new_tracker, proxy, database_url):
     recorder = new_tracker(database_url=proxy.url)
     recorder.record(a_call())
     proxy.cut_before()
@@ -502,7 +502,7 @@ def test_a_failure_is_one_json_line_with_the_whole_record(caplog, tmp_path, new_
     assert "hunter2" not in text
 
 
-def test_a_wrong_password_stands_in_no_log_line(caplog, password_url, clerk, new_tracker):
+def test_a_wrong_password_is_in_no_log_line(caplog, password_url, clerk, new_tracker):
     url = with_role(password_url, clerk.name, "hunter2-wrong")
     outcome = new_tracker(database_url=url).record(a_call())
     assert outcome.retry_count == 0  # trying again would lock the account
@@ -662,7 +662,7 @@ def test_its_connections_say_in_pg_stat_activity_whose_they_are(new_tracker, dat
 
 
 @pytest.mark.direct
-def test_a_session_waiting_in_the_background_keeps_no_transaction_open(recorder, database_url):
+def test_an_idle_background_session_has_no_open_transaction(recorder, database_url):
     recorder.record(a_call())
     question = (
         "SELECT state FROM pg_stat_activity WHERE application_name LIKE 'token-tracker/%%'"
@@ -676,7 +676,7 @@ def test_an_idle_tracker_lets_its_process_end():
     assert done.returncode == 0
 
 
-def test_recording_goes_on_while_the_first_threads_connection_is_closed_under_it(recorder):
+def test_recording_continues_while_another_threads_connection_is_closed(recorder):
     recorder.record(a_call())
     lease = recorder._pool.acquire(time.monotonic() + 5)
     threading.Thread(target=lease.connection.close).start()

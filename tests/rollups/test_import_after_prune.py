@@ -90,7 +90,7 @@ def test_a_log_after_prune_adds_nothing(
 ) -> None:
     row = a_call(created_at=OLD).as_row()
     with caplog.at_level("ERROR", "tracker"):
-        record_log.whole_record("failed", row, "The database was away.", 2)
+        record_log.log_full_record("failed", row, "The database was away.", 2)
     Path("app.log").write_text(caplog.messages[-1] + "\n")
     replay = ["import", "app.log", "--profile", "tracker-log"]
     assert main(replay) == 0

@@ -11,8 +11,8 @@ from rollups_support import Store
 from support import connect, run
 
 from tracker.database.migrate import migrate
-from tracker.prices.price_catalog import PriceBook
-from tracker.prices.reprice import fill
+from tracker.prices.price_catalog import PriceCatalog
+from tracker.prices.reprice import price_unpriced_calls
 from tracker.prices.unpriced_calls import scope_since
 from tracker.reports import Filters, usage_totals
 from tracker.reports.unpriced_usage import unpriced_calls
@@ -78,7 +78,7 @@ def test_an_upgrade_keeps_the_number_of_pruned_calls(store: Store) -> None:
 def test_a_reason_reaches_the_rollup_and_survives_pruning(store: Store) -> None:
     migrate(lambda: connect(store.url))
     store.catch_up()
-    assert fill(store.connection, None, PriceBook(), scope_since(None)).explained == 2
+    assert price_unpriced_calls(store.connection, None, PriceCatalog(), scope_since(None)).explained == 2
     expected = sorted(
         [(None, "model_unknown", 1), ("A sentence of an earlier version.", "usage_inconsistent", 1)], key=str
     )

@@ -23,9 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.providers.consistency import problem_text
-from tracker.providers.responses import Answer, AnswerReader, read
+from tracker.providers.responses import ParsedResponse, ResponseReader, read
 from tracker.providers.schemas.schema_table import COUNTS
-from tracker.providers.to_usage import usage_of
+from tracker.providers.to_usage import to_token_usage
 
 CASES = {
     f"{path.stem}: {case['name']}": {**case, "file": path.stem}
@@ -40,11 +40,11 @@ def pieces(case: dict[str, Any]) -> Any:
     return case["answer"] if "answer" in case else case["stream"]
 
 
-def counts(answer: Answer) -> dict[str, int]:
+def counts(answer: ParsedResponse) -> dict[str, int]:
     return {name: count for name, count in answer.counts.items() if count}
 
 
-def check(answer: Answer, case: dict[str, Any]) -> None:
+def check(answer: ParsedResponse, case: dict[str, Any]) -> None:
     expected = case["expected"]
     assert counts(answer) == {name: expected[name] for name in COUNTS if name in expected}
     assert (answer.provider, answer.model) == (expected["provider"], expected["model"])
@@ -71,7 +71,7 @@ def test_any_object_with_these_fields_gives_the_same(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_was_read_can_be_stored(name):
-    usage = usage_of(read(pieces(CASES[name])), {"operation": "tests"})
+    usage = to_token_usage(read(pieces(CASES[name])), {"operation": "tests"})
     assert usage.total_tokens >= usage.input_tokens + usage.output_tokens
     assert usage.success is ("failure" not in CASES[name]["expected"])
 
@@ -176,7 +176,7 @@ def test_what_is_not_understood_is_a_problem_and_no_guess(thing):
     assert counts(answer) == {}
     assert answer.problem in {"usage_missing", "stream_usage_missing", "count_invalid"}
     assert "0 tokens" in problem_text(answer.problem)
-    assert usage_of(answer, {}).model in {"unknown", "m"}
+    assert to_token_usage(answer, {}).model in {"unknown", "m"}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_is_not_understood_is_a_problem_and_no_guess(thing):
 def test_counts_that_contradict_each_other_are_stored_with_a_mark(usage, problem, stored):
     answer = read({"model": "gpt-4o", "usage": usage})
     assert (answer.problem, counts(answer), answer.model) == (problem, stored, "gpt-4o")
-    row = usage_of(answer, {})
+    row = to_token_usage(answer, {})
     assert row.metadata["usage_problem"] == problem
     assert row.metadata["usage_source"] == "response:chat"
     assert row.metadata["usage_raw"]
@@ -261,7 +261,7 @@ JSON = st.recursive(
 
 @given(JSON, st.booleans())
 def test_whatever_comes_gives_a_record_that_can_be_stored(thing, streamed):
-    reader = AnswerReader()
+    reader = ResponseReader()
     reader.add(thing)
-    usage_of(reader.answer(streamed=streamed), {})
-    usage_of(read(thing), {})
+    to_token_usage(reader.result(streamed=streamed), {})
+    to_token_usage(read(thing), {})

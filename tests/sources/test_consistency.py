@@ -18,9 +18,10 @@ from tracker.providers.consistency import (
     numbers_only,
     problem_text,
 )
-from tracker.providers.responses import Answer, AnswerReader
+from tracker.providers.responses import ParsedResponse, ResponseReader
 from tracker.providers.schemas.schema_table import SHAPES, Shape, rule
-from tracker.providers.to_usage import usage_of
+from tracker.providers.to_usage import to_token_usage
+from tracker.usage import TOKEN_COLUMNS
 
 # What only Perplexity states: its total leaves these out.
 BESIDE_THE_TOTAL = {"citation_tokens"}
@@ -60,10 +61,10 @@ def usages(shape: Shape, values: st.SearchStrategy[Any]) -> st.SearchStrategy[di
     return st.dictionaries(st.sampled_from(paths(shape)), values, max_size=8).map(nested)
 
 
-def read(shape: Shape, usage: dict[str, Any], provider: str | None = None) -> Answer:
-    reader = AnswerReader(provider)
+def read(shape: Shape, usage: dict[str, Any], provider: str | None = None) -> ParsedResponse:
+    reader = ResponseReader(provider)
     reader.add_usage(shape, usage)
-    return reader.answer()
+    return reader.result()
 
 
 def stated_total(shape: Shape, usage: dict[str, Any]) -> int | None:
@@ -105,7 +106,7 @@ def test_a_wrong_total_marks_usage_of_every_shape_that_states_one(shape, data):
 def test_whatever_a_usage_object_holds_gives_a_row_and_no_silently_wrong_number(shape, data):
     usage = data.draw(usages(shape, COUNT | ODD))
     answer = read(shape, usage)
-    row = usage_of(answer, {})
+    row = to_token_usage(answer, {})
     assert row.metadata.get("usage_problem") == answer.problem
     assert answer.problem is None or answer.problem in USAGE_PROBLEMS
     for path in (path for text in shape.counts.values() for choice in rule(text) for path in choice[:1]):
@@ -117,15 +118,7 @@ def test_whatever_a_usage_object_holds_gives_a_row_and_no_silently_wrong_number(
 
 
 ANY_COUNTS = st.dictionaries(
-    st.sampled_from(
-        [
-            "input_tokens",
-            "output_tokens",
-            "cache_read_input_tokens",
-            "cache_write_input_tokens",
-            "reasoning_output_tokens",
-        ]
-    ),
+    st.sampled_from(TOKEN_COLUMNS),
     st.integers(min_value=-10, max_value=2**33) | ODD,
 )
 

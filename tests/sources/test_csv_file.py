@@ -17,7 +17,7 @@ from support import ROOT, child_environment, python, rows, run, value
 
 from tracker.cli import main
 from tracker.importing import cell_parsers, csv_file
-from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.content_ids import ContentIds
 from tracker.importing.csv_file import read_calls
 from tracker.importing.row_builder import Calls, Reject
@@ -401,7 +401,7 @@ def test_rows_are_read_in_blocks_and_not_kept(write, monkeypatch):
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 1000)
     monkeypatch.setattr(cell_parsers, "_MOST_CHARACTERS", 1000)
     file = write(azure(20_000))
-    plan = CsvPlan(
+    plan = ColumnMapping(
         {"created_at": "TIMESTAMP", "input_tokens": "ContextTokens", "output_tokens": "GeneratedTokens"}, {"model": "m"}
     )
     with Path(file).open(newline="") as text:
@@ -434,7 +434,7 @@ def test_a_line_without_an_end_is_not_read_into_memory(write, load, capsys):
 
 def test_reading_says_where_a_row_came_from():
     lines = io.StringIO(HEADER + GOOD + "x\n")
-    nothing, reject, calls = read_calls(lines, CsvPlan())
+    nothing, reject, calls = read_calls(lines, ColumnMapping())
     assert nothing is None
     assert isinstance(reject, Reject)
     assert isinstance(calls, Calls)
@@ -443,7 +443,7 @@ def test_reading_says_where_a_row_came_from():
 
 def test_an_imported_rows_id_is_a_uuid_of_version_8_that_sorts_by_time():
     lines = io.StringIO(HEADER + "".join(f"2026-03-01T10:00:{n:02}Z,gpt,1,1\n" for n in range(60)))
-    _, calls = read_calls(lines, CsvPlan())
+    _, calls = read_calls(lines, ColumnMapping())
     ids = [calls.row(place)["id"] for place in range(60)]
     assert {made.version for made in ids} == {8}
     assert {made.variant for made in ids} == {"specified in RFC 4122"}
@@ -466,8 +466,8 @@ def test_a_file_may_come_through_a_pipe(database_url):
 def test_stray_quotes_all_over_a_file_make_no_block_larger(monkeypatch):
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 500)
     body = (GOOD * 99 + '2026-03-01T10:00:00Z,gpt,1,"bad\n') * 50
-    found = list(islice(read_calls(io.StringIO(HEADER + body), CsvPlan()), 1, None))
-    sizes = [len(calls.moments) for calls in found if isinstance(calls, Calls)]
+    found = list(islice(read_calls(io.StringIO(HEADER + body), ColumnMapping()), 1, None))
+    sizes = [len(calls.created_at) for calls in found if isinstance(calls, Calls)]
     assert (sum(sizes), len(found) - len(sizes)) == (4950, 50)
     assert max(sizes) <= 500
 
@@ -476,10 +476,10 @@ def test_a_temporary_disk_that_is_full_is_named():
     code = (
         "import resource, signal, hashlib\n"
         "from tracker.errors import TrackerError\n"
-        "from tracker.importing.occurrence_counter import Occurrences\n"
+        "from tracker.importing.occurrence_counter import OccurrenceCounter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))\n"
-        "seen = Occurrences(2000)\n"
+        "seen = OccurrenceCounter(2000)\n"
         "try:\n"
         "    for number in range(500_000): seen.count(number * 7919 % 9973, hashlib.sha256(b'%d' % number).digest())\n"
         "except TrackerError as error: print(error)\n"

@@ -13,7 +13,7 @@ from google.genai import types as gemini
 from tracker.providers.consistency import reread_usage
 from tracker.providers.responses import read, read_usage_object, read_usage_text
 from tracker.providers.schemas.schema_table import hosted_by, model_from_resource, provider_of
-from tracker.providers.to_usage import usage_of
+from tracker.providers.to_usage import to_token_usage
 
 CASES = {
     case["name"]: case
@@ -144,7 +144,7 @@ def test_a_requested_bedrock_id_is_kept_since_its_region_determines_the_price():
     requested = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
     answer = read({"id": "msg_bdrk_1", "type": "message", "model": "claude-sonnet-4-5-20250929", "usage": {
         "input_tokens": 5, "output_tokens": 6}})  # fmt: skip
-    row = usage_of(answer, {"model": requested})
+    row = to_token_usage(answer, {"model": requested})
     assert (row.model, row.provider, dict(row.metadata)) == (requested, "aws", {"response_id": "msg_bdrk_1"})
 
 
@@ -170,7 +170,7 @@ def test_a_marked_row_is_read_again_with_todays_rules():
 )
 def test_reading_a_marked_row_again_gives_the_same_as_its_response(name):
     answer = read(CASES[name]["response"])
-    row = usage_of(answer, {})
+    row = to_token_usage(answer, {})
     reread = reread_usage(row.metadata)
     assert reread is not None
     assert (reread.counts, reread.problem) == (dict(answer.counts), answer.problem)

@@ -40,7 +40,7 @@ def line_of(usage: TokenUsage, status: str = "failed") -> str:
     lines = Lines()
     logging.getLogger("tracker").addHandler(lines)
     try:
-        record_log.whole_record(status, row, 'The database said "no" {twice}.', 2)
+        record_log.log_full_record(status, row, 'The database said "no" {twice}.', 2)
     finally:
         logging.getLogger("tracker").removeHandler(lines)
     (text,) = lines.texts

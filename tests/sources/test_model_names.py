@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.otlp.storing.call_report import Observation, match_score
+from tracker.otlp.storing.call_report import CallReport, match_score
 from tracker.providers.model_names import (
     model_base,
     plain_model_name,
@@ -12,7 +12,7 @@ from tracker.providers.model_names import (
     provider_of_host,
     same_model_name,
 )
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
 from tracker.recording.capture import dedupe
 
 SAME = [
@@ -47,11 +47,13 @@ def test_two_names_of_one_model(one: str, other: str, same: bool) -> None:
 def test_recorders_and_spans_apply_the_same_rule(one: str, other: str, same: bool) -> None:
     counts = {"input_tokens": 5, "output_tokens": 7}
     first, second = (
-        dedupe.observation_of(source, Answer(model=name, counts=counts), None, failed=False, started_s=0, ended_s=1)
+        dedupe.observation_of(
+            source, ParsedResponse(model=name, counts=counts), None, failed=False, started_s=0, ended_s=1
+        )
         for source, name in (("client", one), ("callback", other))
     )
     assert dedupe.is_same_call(first, second) is same
-    reports = [Observation("", scope, name, 0, 1, (5, 7, 0, 0, 0), None) for scope, name in (("a", one), ("b", other))]
+    reports = [CallReport("", scope, name, 0, 1, (5, 7, 0, 0, 0), None) for scope, name in (("a", one), ("b", other))]
     assert (match_score(*reports) is not None) is same
 
 

@@ -19,9 +19,9 @@ from langchain_openai import ChatOpenAI
 from support import eventually
 
 from tracker.providers.frameworks import langchain
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
 from tracker.recording.capture import dedupe
-from tracker.recording.capture.dedupe import Observation, RecentCalls, is_same_call
+from tracker.recording.capture.dedupe import CallObservation, RecentCalls, is_same_call
 from tracker.usage import new_id
 
 # google-genai's use of aiohttp, and clients that the frameworks leave open.
@@ -263,7 +263,7 @@ def test_two_recorders_write_a_row_each(clients, config, new_tracker, provider, 
 
 def observed(source="client", model=GPT, response_id=None, given=10, made=5, started_s=0.0, ended_s=1.0, **parts):
     numbers = {"input_tokens": given, "output_tokens": made, **parts} if given else {}
-    answer = Answer(numbers, model=model, response_id=response_id)
+    answer = ParsedResponse(numbers, model=model, response_id=response_id)
     return dedupe.observation_of(source, answer, None, failed=False, started_s=started_s, ended_s=ended_s)
 
 
@@ -305,7 +305,7 @@ def test_the_lookup_is_bounded_in_count_and_age():
     recorder, recent = Recorder(), RecentCalls(max_entries=100, max_age_s=60)
     now = time.monotonic()
 
-    def seen(source, number, age_s=0.0) -> Observation:
+    def seen(source, number, age_s=0.0) -> CallObservation:
         return observed(source, response_id=f"r{number}", started_s=now - age_s - 1, ended_s=now - age_s)
 
     for number in range(1000):

@@ -490,7 +490,7 @@ def test_large_records_are_read_a_few_at_a_time(monkeypatch, write):
     line = json.dumps({"created_at": "2026-03-01", "model": "m" * 300, "input_tokens": 1, "output_tokens": 1})
     with InputFile(Path(write(f"{line}\n" * 40, "large.jsonl"))) as file:
         found = list(profile_rows.read_calls(file, profile.Profile("")))
-    assert [len(calls.moments) for calls in found if isinstance(calls, Calls)] == [3] * 13 + [1]
+    assert [len(calls.created_at) for calls in found if isinstance(calls, Calls)] == [3] * 13 + [1]
 
 
 @pytest.mark.parametrize(

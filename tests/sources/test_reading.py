@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tracker.importing import cell_parsers, csv_file
 from tracker.importing.cell_parsers import written
-from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.csv_file import read_calls
 from tracker.importing.csv_lines import CsvRecords
 from tracker.importing.row_builder import Calls, Reading, Reject
@@ -56,7 +56,7 @@ def as_file(header: list[str], body: list[list[str]]) -> io.StringIO:
 @given(files(), st.integers(1, 5), st.sampled_from([0, 1_000_000]))
 def test_a_block_is_what_its_rows_are(file, most, remembered):
     header, body, constants = file
-    plan = CsvPlan({}, constants)
+    plan = ColumnMapping({}, constants)
     reading, good, bad = Reading(plan, header), [], []
     for row in body:
         try:

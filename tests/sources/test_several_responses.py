@@ -10,7 +10,7 @@ import openai.types.chat
 import pytest
 
 from tracker.providers.responses import read
-from tracker.providers.to_usage import usage_of
+from tracker.providers.to_usage import to_token_usage
 
 
 def anthropic_stream(*deltas: dict[str, Any]) -> list[Any]:
@@ -159,7 +159,7 @@ def test_a_response_with_a_problem_marks_the_sum():
 
 
 def test_a_row_of_several_calls_states_how_many():
-    row = usage_of(read([realtime("r1", 10, 20), realtime("r2", 20, 30)]), {"model": "gpt-realtime"})
+    row = to_token_usage(read([realtime("r1", 10, 20), realtime("r2", 20, 30)]), {"model": "gpt-realtime"})
     assert (row.input_tokens, row.output_tokens, row.metadata["calls"]) == (30, 50, 2)
 
 

@@ -70,7 +70,7 @@ class Budget:
 
     def _zone(self) -> object:
         try:
-            return settings.zone(self.timezone)
+            return settings.load_time_zone(self.timezone)
         except ValueError:
             raise SettingError(
                 f"There is no time zone {self.timezone[:60]!r}; use an IANA name such as Asia/Seoul."
@@ -81,7 +81,7 @@ class Budget:
 
         Where midnight comes twice the first one counts, where it is left out the moment of the jump.
         """
-        zone = settings.zone(self.timezone)
+        zone = settings.load_time_zone(self.timezone)
         today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0, tzinfo=None)
         first = today if self.period == "day" else today.replace(day=1)
         after = first + timedelta(days=1) if self.period == "day" else (first + timedelta(days=32)).replace(day=1)

@@ -21,7 +21,7 @@ _COLUMNS = ("name", "scope", "subject", "period", "measure", "amount", "alert_pe
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class BudgetAccess:
     """What this role may do with budgets. `claims`: it may say who sends an alert, and so send one."""
 
     exists: bool
@@ -50,24 +50,24 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class BudgetList:
     """All budgets, and one sentence for each thing that keeps one from being looked at."""
 
     budgets: list[Budget] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
-def read_access(connection: Connection, schema: str | None) -> Access:
+def read_access(connection: Connection, schema: str | None) -> BudgetAccess:
     """Raises `DatabaseError`."""
     schema = read_table(connection, schema).schema
     _, rows = execute(connection, _ACCESS, {"schema": schema})
     if not rows:  # no such schema
         rows = [(False, False, False, False, False, "")]
     exists, reads, claims, has_thresholds, reads_thresholds, role = rows[0]
-    return Access(exists, reads, claims, has_thresholds, reads_thresholds, role, schema)
+    return BudgetAccess(exists, reads, claims, has_thresholds, reads_thresholds, role, schema)
 
 
-def usable(access: Access) -> None:
+def require_readable(access: BudgetAccess) -> None:
     """Raise `SetupError` unless this role may read budgets."""
     if not access.exists:
         raise SetupError("budgets_missing", "The tables of budgets aren't there.", "Make them: token-tracker migrate.")
@@ -75,9 +75,9 @@ def usable(access: Access) -> None:
         raise SetupError("right_missing", "This database user may not read the budgets.", " ".join(access.remedies))
 
 
-def read(connection: Connection, access: Access) -> Found:
+def read(connection: Connection, access: BudgetAccess) -> BudgetList:
     """The budgets that were set, and those of the app's own table. Raises `DatabaseError`."""
-    found = Found()
+    found = BudgetList()
     if access.reads:
         _, rows = execute(
             connection,
@@ -92,14 +92,14 @@ def read(connection: Connection, access: Access) -> Found:
     return found
 
 
-def _take(found: Found, values: dict[str, Any]) -> None:
+def _take(found: BudgetList, values: dict[str, Any]) -> None:
     try:
         found.budgets.append(Budget(**values))
     except SettingError as error:  # whoever wrote it by hand
         found.remarks.append(f"Budget {str(values['name'])[:60]!r} isn't looked at: {error}")
 
 
-def _read_thresholds(connection: Connection, schema: str, found: Found) -> None:
+def _read_thresholds(connection: Connection, schema: str, found: BudgetList) -> None:
     """`usage_thresholds` of the app, only read; by way of JSON, since its columns' types and number are the app's."""
     names = ("user_id", "daily_limit", "monthly_limit", "alert_enabled", "alert_threshold")
     picked = ", ".join(f"found ->> '{name}'" for name in names)
@@ -135,7 +135,7 @@ def _percent(text: str | None) -> int:
     return max(1, round(number * 100 if number <= 1 else number))
 
 
-def put(connection: Connection, access: Access, budget: Budget) -> bool:
+def save(connection: Connection, access: BudgetAccess, budget: Budget) -> bool:
     """Store a budget under its name; False when one of that name was there and is replaced. Raises `DatabaseError`."""
     values = {name: getattr(budget, name) for name in _COLUMNS}
     places = ", ".join(f"%({name})s" for name in _COLUMNS)
@@ -150,7 +150,7 @@ def put(connection: Connection, access: Access, budget: Budget) -> bool:
     return not rows
 
 
-def remove(connection: Connection, access: Access, name: str) -> bool:
+def remove(connection: Connection, access: BudgetAccess, name: str) -> bool:
     """Remove a budget and what is known of its alerts; False when there is none. Raises `DatabaseError`."""
     schema = quote(access.schema)
     count, _ = execute(connection, f"DELETE FROM {schema}.{BUDGETS} WHERE name = %s", (name,))  # noqa: S608  our own name

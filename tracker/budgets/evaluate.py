@@ -11,45 +11,45 @@ from typing import Any
 from tracker.budgets import budget_store
 from tracker.budgets.budget import FULL
 from tracker.budgets.budget_store import ALERTS
-from tracker.budgets.progress import BudgetState, sentence
+from tracker.budgets.progress import BudgetState, describe_budget
 from tracker.budgets.spending import snapshot, spent
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
 from tracker.platforms import Runtime
-from tracker.redaction import mask
+from tracker.redaction import redact
 
 TYPE = "token_budget_reached"
 Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class BudgetCheck:
     """How the budgets stand, the fullest first, and what kept others from being looked at."""
 
     states: list[BudgetState]
     remarks: list[str]
-    told: int = 0
+    sent: int = 0
 
 
-def states(connection: Connection, schema: str | None, now: datetime | None = None) -> Checked:
+def evaluate_budgets(connection: Connection, schema: str | None, now: datetime | None = None) -> BudgetCheck:
     """How all budgets stand, without telling anybody. Raises `DatabaseError`."""
     access = budget_store.read_access(connection, schema)
     return _states(connection, access, now or datetime.now(UTC))
 
 
-def _states(connection: Connection, access: budget_store.Access, now: datetime) -> Checked:
+def _states(connection: Connection, access: budget_store.BudgetAccess, now: datetime) -> BudgetCheck:
     found = budget_store.read(connection, access)
     if not found.budgets:
-        return Checked([], found.remarks)
+        return BudgetCheck([], found.remarks)
     table = read_table(connection, access.schema)
     asked = [(budget, budget.window(now)) for budget in found.budgets]
     with snapshot(connection):
         used = spent(connection, table, asked)
     states = [BudgetState(budget, window, what, now) for (budget, window), what in zip(asked, used, strict=True)]
-    return Checked(sorted(states, key=lambda state: -state.share), found.remarks)
+    return BudgetCheck(sorted(states, key=lambda state: -state.share), found.remarks)
 
 
-def check(
+def send_due_alerts(
     connection: Connection,
     schema: str | None,
     runtime: Runtime,
@@ -57,7 +57,7 @@ def check(
     now: datetime | None = None,
     *,
     claimers_only: bool = False,
-) -> Checked:
+) -> BudgetCheck:
     """Look at all budgets and `tell` each alert that nobody has told yet. Raises `DatabaseError`.
 
     An alert is told at most once a window and threshold: a process that ends between entering and telling it takes it
@@ -65,15 +65,15 @@ def check(
     """
     access = budget_store.read_access(connection, schema)
     if claimers_only and not access.claims:
-        return Checked([], [])
+        return BudgetCheck([], [])
     checked = _states(connection, access, now or datetime.now(UTC))
     if not access.claims:
         remarks = [f"No alert can go out from here: {remedy}" for remedy in access.remedies]
-        return Checked(checked.states, checked.remarks + remarks)
+        return BudgetCheck(checked.states, checked.remarks + remarks)
     due = _claimed(connection, access.schema, checked.states)
     for state, reached in due:
         tell(alert(state, reached, runtime))
-    return Checked(checked.states, checked.remarks, len(due))
+    return BudgetCheck(checked.states, checked.remarks, len(due))
 
 
 def _claimed(connection: Connection, schema: str, states: list[BudgetState]) -> list[tuple[BudgetState, int]]:
@@ -119,11 +119,11 @@ def alert(state: BudgetState, percent: int, runtime: Runtime) -> dict[str, Any]:
     return {
         "type": TYPE,
         "environment": runtime.environment,
-        "error": mask(sentence(state)),
+        "error": redact(describe_budget(state)),
         "reason": "budget_used_up" if percent >= FULL else "budget_warning",
-        "budget": mask(budget.name),
+        "budget": redact(budget.name),
         "scope": budget.scope,
-        "subject": mask(budget.subject) if budget.subject else None,
+        "subject": redact(budget.subject) if budget.subject else None,
         "period": budget.period,
         "measure": budget.measure,
         "used": format(state.used, "f"),

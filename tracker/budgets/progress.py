@@ -62,14 +62,14 @@ class BudgetState:
         return self.used >= self.budget.amount
 
 
-def amount(value: Decimal, measure: str) -> str:
+def format_amount(value: Decimal, measure: str) -> str:
     """A figure as a sentence has it: 1,200,000 tokens, $12.50."""
     if measure == "tokens":
         return f"{value:,.0f} tokens"
     return f"${value:,.2f}" if value >= 1 or not value else f"${value:,.6f}".rstrip("0")
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """A share in whole per cent, rounded down: what isn't reached must not look as if it were."""
     return f"{math.floor(share * 100 + 1e-9):,} %"
 
@@ -79,16 +79,16 @@ def whose(budget: Budget) -> str:
     return "everybody" if budget.subject is None else f"{budget.scope} {budget.subject}"
 
 
-def sentence(state: BudgetState) -> str:
+def describe_budget(state: BudgetState) -> str:
     """How it stands, in one sentence or two."""
     budget = state.budget
     when = "today" if budget.period == "day" else "this month"
     told = (
-        f"Budget {budget.name!r} ({whose(budget)}): {amount(state.used, budget.measure)} of"
-        f" {amount(budget.amount, budget.measure)} {when}, {percent(state.share)}."
+        f"Budget {budget.name!r} ({whose(budget)}): {format_amount(state.used, budget.measure)} of"
+        f" {format_amount(budget.amount, budget.measure)} {when}, {format_percent(state.share)}."
     )
     if (forecast := state.forecast) is not None and not state.full:
-        told += f" At this pace {amount(forecast, budget.measure)} by the end of the {budget.period}."
+        told += f" At this pace {format_amount(forecast, budget.measure)} by the end of the {budget.period}."
     if budget.measure == "usd" and state.spent.unpriced_calls:
         told += f" {state.spent.unpriced_calls:,} calls have no price and aren't in it."
     return told

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from tracker import settings
-from tracker.budgets.evaluate import Checked, check
+from tracker.budgets.evaluate import BudgetCheck, send_due_alerts
 from tracker.cli.terminal import show_progress
 from tracker.database.connect import Connection
 from tracker.database.locate import Database, locate
@@ -25,18 +25,18 @@ def database() -> Database:
 
 def whole(text: str) -> int:
     """An option's whole number. Raises `ValueError`."""
-    return int(settings.plain(text))
+    return int(settings.require_plain_number(text))
 
 
 def number(text: str) -> float:
     """An option's number. Raises `ValueError`."""
-    return float(settings.plain(text))
+    return float(settings.require_plain_number(text))
 
 
 def zone(name: str) -> str:
     """An IANA time zone's name, checked. Raises `SettingError`."""
     try:
-        settings.zone(name)
+        settings.load_time_zone(name)
     except ValueError:
         raise SettingError(
             f"--timezone holds {name[:60]!r}; it may hold an IANA time zone such as Asia/Seoul."
@@ -55,14 +55,14 @@ def table(connection: Connection, schema: str | None) -> Table:
     return found
 
 
-def check_budgets(connection: Connection, database: Database) -> Checked:
+def check_budgets(connection: Connection, database: Database) -> BudgetCheck:
     """Look at the budgets; each alert that nobody sent yet goes out before this returns. Raises `DatabaseError`."""
 
     def tell(alert: dict[str, Any]) -> None:
         for url in database.settings.alert_urls:
             send(url, alert)
 
-    return check(connection, database.url.schema, database.settings.runtime, tell)
+    return send_due_alerts(connection, database.url.schema, database.settings.runtime, tell)
 
 
 class Bar:

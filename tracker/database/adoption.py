@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from tracker.database.indexes import duplicates
 from tracker.database.schema import COLUMNS, ESSENTIAL, Table, quote
-from tracker.settings import zone
+from tracker.settings import load_time_zone
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 # Only a person can say what a generated value of these would mean.
@@ -95,7 +95,7 @@ def remarks(table: Table) -> list[str]:
 def _repeats_an_hour(name: str) -> bool:
     """Whether the zone's clocks were or will be set back this year, as far as this machine knows the zone."""
     try:
-        found = zone(name)
+        found = load_time_zone(name)
     except ValueError:
         return False
     year = datetime.now(UTC).year

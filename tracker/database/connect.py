@@ -17,7 +17,7 @@ from tracker import threads
 from tracker.database.failures import (
     MISSING_RIGHT,
     REPLICA_IDENTITY,
-    Blame,
+    ErrorObject,
     explain_connect,
     explain_identity,
     explain_right,
@@ -25,7 +25,7 @@ from tracker.database.failures import (
     table_in,
 )
 from tracker.errors import DatabaseError, TransientError
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -69,7 +69,7 @@ def has_system_roots() -> bool:
     return bool(psycopg2.__libpq_version__ >= _LIBPQ_16)
 
 
-class SteadyConnection(Connection):
+class PoolerSafeConnection(Connection):
     """One whose transactions begin as ours do, whatever another client left behind in a pooler's session."""
 
     def beginning(self) -> str:
@@ -87,19 +87,20 @@ _LIMITS = (
 )
 
 
-def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, steady: bool = False) -> Connection:
-    """Open an autocommit connection within `timeout_s`, whatever hangs: name service, network, TLS or login.
+def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, reset_session: bool = False) -> Connection:
+    """Open an autocommit connection within `timeout_s`, even if the name service, network, TLS or login hangs.
 
-    `steady` is for work that sets no limits of its own. Raises `DatabaseError`. libpq bounds neither DNS nor the sum
-    over several hosts, so the attempt runs in a thread of its own; one that comes too late closes what it got.
+    `reset_session` returns a `PoolerSafeConnection`, for callers that set no limits. libpq limits neither DNS
+    nor the sum over several hosts, so the attempt runs in a separate thread, which closes a connection that comes too
+    late. Raises `DatabaseError`.
     """
-    if fork_gate.child_of_handshake:
+    if fork_guard.forked_during_handshake:
         raise TransientError(
             "forked_in_handshake",
             "This process was forked while its parent encrypted a connection, so it can't open one of its own.",
             "Another process delivers its records. Fork before the first record, or use the spawn method.",
         )
-    kind = SteadyConnection if steady else Connection
+    kind = PoolerSafeConnection if reset_session else Connection
     attempt = _Attempt(url, _parameters(url, timeout_s, application_name), kind, time.monotonic() + timeout_s)
     if not threads.start(attempt.run, "tracker-connect"):
         attempt.run()  # bounded by libpq's own limit at least
@@ -151,7 +152,7 @@ class _Attempt:
         self.verbose = ""
 
     def run(self) -> None:
-        with fork_gate.handshake:  # not while the process is being forked
+        with fork_guard.handshake:  # not while the process is being forked
             _running[id(self)] = self
         try:
             self._run()
@@ -253,7 +254,7 @@ def _ask_verbosely(dsn: str, deadline: float) -> str:
 _running: dict[int, _Attempt] = {}
 
 
-def _handshake_runs() -> bool:
+def _is_handshake_running() -> bool:
     return any(attempt.is_shaking_hands() for attempt in tuple(_running.values()))
 
 
@@ -280,7 +281,7 @@ def _peer_port(descriptor: int) -> int | None:
     return int(peer[1]) if isinstance(peer, tuple) and len(peer) > 1 else None
 
 
-fork_gate.handshake_runs = _handshake_runs
+fork_guard.is_handshake_running = _is_handshake_running
 
 
 def translate(
@@ -292,14 +293,14 @@ def translate(
     """
     broken = connection is not None and connection.closed != 0
     if not isinstance(error, psycopg2.Error):
-        return explain_statement(None, Blame(), broken=broken, name=type(error).__name__)
+        return explain_statement(None, ErrorObject(), broken=broken, name=type(error).__name__)
     diag = error.diag
     if error.pgcode == MISSING_RIGHT and statement:
         # As everywhere the driver's text is only matched; in another language it tells nothing.
         return explain_right(statement, schema_closed="for schema" in (diag.message_primary or ""))
     if diag.source_function == REPLICA_IDENTITY:
         return explain_identity(table_in(statement or ""))
-    blame = Blame(diag.constraint_name, diag.column_name, diag.table_name, diag.datatype_name)
+    blame = ErrorObject(diag.constraint_name, diag.column_name, diag.table_name, diag.datatype_name)
     lost = broken or (error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError))
     return explain_statement(error.pgcode, blame, broken=lost, name=type(error).__name__)
 
@@ -312,7 +313,7 @@ def execute(
     `alone` is for what PostgreSQL takes in no transaction, and so with nothing before it.
     """
     try:
-        beginning = "" if alone or not isinstance(connection, SteadyConnection) else connection.beginning()
+        beginning = "" if alone or not isinstance(connection, PoolerSafeConnection) else connection.beginning()
         with connection.cursor() as cursor:
             cursor.execute(beginning + statement, parameters)
             return cursor.rowcount, cursor.fetchall() if cursor.description else []

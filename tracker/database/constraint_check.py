@@ -9,6 +9,7 @@ from typing import Any
 
 from tracker.database.schema import COLUMN_NAMES, Table, literal, quote
 from tracker.errors import SettingError
+from tracker.usage import TOKEN_COLUMNS
 
 # What we store by ourselves where a caller says nothing; the longest word of each column.
 DEFAULTS = {"user_id": "anonymous", "operation": "chat"}
@@ -18,12 +19,10 @@ _OUR_WORDS = {
     "platform": "azure_functions",
     "cost_source": "genai-prices 0.0.100",
 }
-_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cache_read_input_tokens", "cache_write_input_tokens",
-           "reasoning_output_tokens", "retry_count")  # fmt: skip
 # A call of which nothing is known but its model, as it is stored.
 _PLAIN_CALL = {
     **{name: literal(text) for name, text in _OUR_WORDS.items()},
-    **dict.fromkeys(_COUNTS, "0"),
+    **dict.fromkeys((*TOKEN_COLUMNS, "total_tokens", "retry_count"), "0"),
     "model": "'gpt-4o'",
     "created_at": "now()",
     "recorded_at": "now()",

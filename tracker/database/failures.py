@@ -104,7 +104,7 @@ RECORD_CLASSES = tuple(_RECORD)
 """The SQLSTATEs, or their first characters, of refusals that concern single records."""
 
 
-class Blame(NamedTuple):
+class ErrorObject(NamedTuple):
     """What the server names in a refusal."""
 
     constraint: str | None = None
@@ -120,7 +120,7 @@ class Blame(NamedTuple):
 _NOT_NULL, _CHECK = "23502", "23514"
 
 
-def _explain_refusal(code: str, sqlstate: str, blame: Blame) -> RecordError:
+def _explain_refusal(code: str, sqlstate: str, blame: ErrorObject) -> RecordError:
     """A missing value or partition is the table's set-up: no value that a caller could give would be accepted."""
     if sqlstate == _NOT_NULL and (blame.column or blame.datatype):
         named = f"The column {blame.column} of token_usage" if blame.column else f"A column of type {blame.datatype}"
@@ -129,7 +129,7 @@ def _explain_refusal(code: str, sqlstate: str, blame: Blame) -> RecordError:
             f"{named} takes no NULL, and the record has no value for it.",
             "Give the column a default, or drop its NOT NULL: the record waits until then.",
             sqlstate,
-            blamed=blame.name or blame.datatype,
+            object_name=blame.name or blame.datatype,
         )
     # A CHECK names its constraint. A missing partition names the table only.
     if sqlstate == _CHECK and blame.table and not blame.constraint:
@@ -138,11 +138,13 @@ def _explain_refusal(code: str, sqlstate: str, blame: Blame) -> RecordError:
             f"The partitioned table {blame.table} has no partition for the record.",
             "Create the partition, or a default one: the record waits until then.",
             sqlstate,
-            blamed=blame.table,
+            object_name=blame.table,
         )
     about = f" ({blame.name})" if blame.name else ""
     sentence = f"The table refused the record{about}: SQLSTATE {sqlstate}."
-    return RecordError(code, sentence, "Correct the value, or the table's constraint.", sqlstate, blamed=blame.name)
+    return RecordError(
+        code, sentence, "Correct the value, or the table's constraint.", sqlstate, object_name=blame.name
+    )
 
 
 def explain_kind(error: RecordError) -> TableError:
@@ -154,7 +156,7 @@ def explain_kind(error: RecordError) -> TableError:
         f"{error.sentence} Many records are refused for this reason.",
         "Correct the table's constraint, or the values: records of this kind wait and are retried.",
         error.sqlstate,
-        blamed=error.blamed,
+        object_name=error.object_name,
     )
 
 
@@ -228,7 +230,7 @@ def explain_identity(table: str | None) -> SetupError:
 
 
 def explain_statement(
-    sqlstate: str | None, blame: Blame, *, broken: bool = False, name: str = "error"
+    sqlstate: str | None, blame: ErrorObject, *, broken: bool = False, name: str = "error"
 ) -> DatabaseError:
     """The error for a statement that failed; `blame` is what the server names."""
     state = sqlstate or ""

@@ -6,7 +6,7 @@ LEDGER = "token_tracker_ledger"
 RETURNED = "instance_id, sequence, environment, deployment"
 
 
-def noting(ledger: str) -> str:
+def ledger_insert_cte(ledger: str) -> str:
     """Parts of a WITH statement that enter the numbers of `gone` (rows of `RETURNED`) as ranges of `%(kind)s`."""
     return (
         " numbered AS (SELECT instance_id, sequence, environment, deployment,"  # noqa: S608  our own names

@@ -24,7 +24,9 @@ class Database:
     def connect(self, role: str = "token-tracker") -> driver.Connection:
         """A new autocommit connection within the connect timeout. Raises `DatabaseError`."""
         name = application_name(self.settings.runtime, role)
-        return driver.connect(self.url, timeout_s=self.settings.connect_timeout_s, application_name=name, steady=True)
+        return driver.connect(
+            self.url, timeout_s=self.settings.connect_timeout_s, application_name=name, reset_session=True
+        )
 
 
 def locate(settings: Settings) -> Database:

@@ -49,8 +49,8 @@ def migrate(
     A table, column or index of ours that went missing since an earlier run is made again.
     `timezone` says what an adopted table's naive `created_at` means (IANA name, UTC unless told).
     `schema` names the table's; without one, or with a `SearchPath`, it is where a `token_usage` is.
-    Raises `TwoTablesError` where that is in two schemas and neither has been migrated, `SetupError` when a table can't
-    be adopted (nothing is changed then), other `DatabaseError`s as they come.
+    Raises `AmbiguousTableError` if two schemas have the table and neither has been migrated, `SetupError` if a table
+    can't be adopted (nothing is changed then), and other `DatabaseError`s.
     """
     run = _Run(connect, schema, dry_run, timezone)
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -81,7 +81,7 @@ def _worth_waiting_for(error: BaseException) -> bool:
     return bool(reached)
 
 
-class TwoTablesError(SettingError):
+class AmbiguousTableError(SettingError):
     """Two schemas have a token_usage, and nothing says which is meant. `schemas` are their names."""
 
     def __init__(self, schemas: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class _Run:
         if not table.other_schemas:
             return []
         if not table.ours:
-            raise TwoTablesError((table.schema, *table.other_schemas))
+            raise AmbiguousTableError((table.schema, *table.other_schemas))
         others = ", ".join(table.other_schemas)
         remark = (
             f"token_usage is in the schema {table.schema}; there is another one in {others}. To use that, add schema="
@@ -193,7 +193,7 @@ class _Run:
 
     def _give_identities(self, connection: Connection) -> None:
         """Let our own tables be changed where they are published; of token_usage the owner is told how."""
-        missing = publications.missing_identities(connection, self._schema)
+        missing = publications.missing_replica_identities(connection, self._schema)
         if (usage := missing.pop(TABLE, None)) is not None:
             self.result.remarks.append(publications.remark(usage))
         for statement in missing.values():

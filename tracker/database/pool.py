@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from tracker.database.connect import Connection, elapsed_ms
 from tracker.database.watchdog import Deadline, timer
 from tracker.errors import TransientError
-from tracker.threads import Bell, CallLock
+from tracker.threads import AutoResetEvent, CallLock
 
 # How often a thread that waits for a connection looks for one that an interrupted call has left.
 _LOOK_S = 0.1
@@ -99,7 +99,7 @@ class ConnectionPool:
         self._lock = CallLock()
         self._idle: list[Lease] = []
         self._lent: dict[int, weakref.ref[Lease]] = {}
-        self._waiting: dict[int, weakref.ref[Bell]] = {}
+        self._waiting: dict[int, weakref.ref[AutoResetEvent]] = {}
         self._reap_at = float("-inf")
 
     def acquire(self, deadline: float) -> Lease:
@@ -113,7 +113,7 @@ class ConnectionPool:
 
     def _take_or_reserve(self, deadline: float) -> Lease:
         """A lease of an idle connection, or one without a connection and the right to make it."""
-        bell: Bell | None = None
+        event: AutoResetEvent | None = None
         while True:
             with self._lock:
                 lease = self._usable()
@@ -122,10 +122,10 @@ class ConnectionPool:
                 if lease is not None:
                     self._lent[id(lease)] = weakref.ref(lease)
                     return lease
-            if bell is None:  # then look again, since a connection may have come back before the bell was known
-                bell = Bell()
-                self._waiting[id(bell)] = weakref.ref(bell)
-            elif not bell.wait(min(_LOOK_S, deadline - time.monotonic())) and time.monotonic() >= deadline:
+            if event is None:  # then look again, since a connection may have come back before the event was known
+                event = AutoResetEvent()
+                self._waiting[id(event)] = weakref.ref(event)
+            elif not event.wait(min(_LOOK_S, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 self._timeouts += 1
                 raise TransientError(
                     "pool_exhausted",
@@ -172,7 +172,7 @@ class ConnectionPool:
         self._wake_one()
         if self._reap_at < now:
             self._reap_at = now + self.policy.idle_timeout_s
-            timer.at(self._reap_at, self._reap)
+            timer.schedule(self._reap_at, self._reap)
 
     def discard(self, lease: Lease) -> None:
         """Close a connection that may be in the middle of something."""
@@ -182,9 +182,9 @@ class ConnectionPool:
 
     def _wake_one(self) -> None:
         for reference in tuple(self._waiting.values()):
-            if (bell := reference()) is not None:
-                self._waiting.pop(id(bell), None)
-                bell.ring()
+            if (event := reference()) is not None:
+                self._waiting.pop(id(event), None)
+                event.set()
                 return
 
     def _reap(self) -> None:
@@ -197,7 +197,7 @@ class ConnectionPool:
             self._idle[:] = kept
         if kept:
             self._reap_at = min(lease.idle_since for lease in kept) + self.policy.idle_timeout_s
-            timer.at(self._reap_at, self._reap)
+            timer.schedule(self._reap_at, self._reap)
 
     def close(self) -> None:
         """Close the idle connections; those on loan are closed by age. The pool opens again when it is used."""
@@ -224,7 +224,7 @@ class ConnectionPool:
         self._reset()
 
 
-T = TypeVar("T", Lease, Bell)
+T = TypeVar("T", Lease, AutoResetEvent)
 
 
 def _count(references: dict[int, weakref.ref[T]]) -> int:

@@ -17,7 +17,7 @@ def _question() -> str:
     return Path(__file__).with_name("publications.sql").read_text(encoding="utf-8")
 
 
-def missing_identities(connection: Connection, schema: str, prefix: str = "") -> dict[str, str]:
+def missing_replica_identities(connection: Connection, schema: str, prefix: str = "") -> dict[str, str]:
     """The tables that lack one, each with the statement that gives it. Raises `DatabaseError`."""
     _, rows = execute(connection, prefix + _question(), {"schema": schema})
     return {name: _statement(schema, name, index) for name, index in rows}
@@ -31,12 +31,12 @@ def _statement(schema: str, name: str, unique_id_index: str | None) -> str:
     return " ".join(("ALTER TABLE", f"{quote(schema)}.{name}", "REPLICA IDENTITY", f"{identity};"))
 
 
-def give_identities(connection: Connection, schema: str) -> None:
+def set_replica_identities(connection: Connection, schema: str) -> None:
     """Sets REPLICA IDENTITY on published tables of Token Tracker; token_usage is never altered.
 
     Raises `SetupError` with the statements where this role may not.
     """
-    missing = missing_identities(connection, schema)
+    missing = missing_replica_identities(connection, schema)
     missing.pop(TABLE, None)
     try:
         for statement in missing.values():
@@ -45,9 +45,9 @@ def give_identities(connection: Connection, schema: str) -> None:
         raise _refused(missing) from None
 
 
-def require_identity(connection: Connection, schema: str) -> None:
+def require_replica_identity(connection: Connection, schema: str) -> None:
     """Raise `SetupError` with the statement where rows of the calls' table can't be changed or deleted."""
-    missing = missing_identities(connection, schema)
+    missing = missing_replica_identities(connection, schema)
     if TABLE in missing:
         raise _refused({TABLE: missing[TABLE]})
 

@@ -130,7 +130,7 @@ class Table(NamedTuple):
     indexes: tuple[Index, ...] = ()
     late_index: bool = False
     estimated_rows: int = 0
-    takes_notes: bool = False
+    can_write_ledger: bool = False
     sees_no_rows: bool = False
     limits: tuple[tuple[str, int], ...] = ()
     ours: bool = False
@@ -228,7 +228,7 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         indexes=tuple(Index(i["name"], tuple(i["keys"]), i["valid"]) for i in found["indexes"]),
         late_index=found["late_index"],
         estimated_rows=int(found["estimated_rows"]),
-        takes_notes=bool(found["takes_notes"]),
+        can_write_ledger=bool(found["can_write_ledger"]),
         sees_no_rows=found["sees_no_rows"],
         synchronous_commit=found["synchronous_commit"],
     )

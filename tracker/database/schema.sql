@@ -71,7 +71,7 @@ SELECT json_build_object(
         WHERE p.polrelid = t.oid AND p.polcmd IN ('r', '*') AND p.polpermissive
           AND EXISTS (SELECT 1 FROM unnest(p.polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false),
     -- May this role tell the ledger and the table of alerts? Under row-level security a policy has to let it, too.
-    'takes_notes', (
+    'can_write_ledger', (
         SELECT count(*) = 2 AND bool_and(
             has_table_privilege(o.oid, 'INSERT')
             AND (NOT row_security_active(o.oid) OR EXISTS (

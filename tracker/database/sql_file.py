@@ -16,7 +16,7 @@ _BOUND = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """A file's SQL without psql's own commands and without its last semicolon; `:names` are bound parameters."""
 
     text: str
@@ -27,9 +27,9 @@ class Question:
         return _OURS.search(self.text) is not None
 
     @property
-    def rows_only(self) -> Question:
+    def rows_only(self) -> Query:
         """The question without its part about rollups, for who may not read those."""
-        return Question(_ADDED_UP.sub("", self.text))
+        return Query(_ADDED_UP.sub("", self.text))
 
     def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
         """The SQL for tables in a schema, and for a `created_at` without zone (which `:created_at_zone` names)."""
@@ -47,8 +47,8 @@ class Question:
 
 
 @cache
-def load(package: str, question: str) -> Question:
+def load(package: str, question: str) -> Query:
     """Read a question's file; psql's backslash commands, which only set defaults there, are left out."""
     text = files(package).joinpath(f"{question}.sql").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith(("\\", "--"))]
-    return Question("\n".join(lines).rstrip().removesuffix(";"))
+    return Query("\n".join(lines).rstrip().removesuffix(";"))

@@ -35,26 +35,26 @@ class Timer:
         self._reset()
 
     def _reset(self) -> None:
-        self._bell = threads.Bell()
+        self._wake_event = threads.AutoResetEvent()
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._wakes_at = float("inf")
-        self._thread = threads.OneThread(self._run, "tracker-timer")
+        self._thread = threads.OnDemandThread(self._run, "tracker-timer")
 
-    def begin(self) -> bool:
+    def ensure_thread(self) -> bool:
         """See to it that the thread is there; False when none can be had."""
-        return self._thread.ensure()
+        return self._thread.ensure_running()
 
-    def at(self, when: float, action: Callable[[], None]) -> bool:
+    def schedule(self, when: float, action: Callable[[], None]) -> bool:
         """Run `action` at `when`; False when nobody will, since no thread can be had.
 
         It can't be taken back: an action looks itself whether it is still wanted.
         """
-        if not self.begin():
+        if not self.ensure_thread():
             return False
         heapq.heappush(self._tasks, (when, next(self._numbers), action))
         if when < self._wakes_at:
-            self._bell.ring()
+            self._wake_event.set()
         return True
 
     def _run(self) -> None:
@@ -63,9 +63,9 @@ class Timer:
             # Again, since a task may have come before `at` could know until when this thread waits.
             next_at = self._tasks[0][0] if self._tasks else float("inf")
             if next_at >= self._wakes_at:
-                self._bell.wait(min(next_at - time.monotonic(), _LONGEST_WAIT_S))
+                self._wake_event.wait(min(next_at - time.monotonic(), _LONGEST_WAIT_S))
             if not self._thread.is_current():
-                self._bell.ring()  # this may have been meant for the thread that stays
+                self._wake_event.set()  # this may have been meant for the thread that stays
                 return
             self._run_due()
 
@@ -119,7 +119,7 @@ class Deadline:
             if (still_there := look()) is not None:
                 still_there()
 
-        scheduled = timer.at(when, act)
+        scheduled = timer.schedule(when, act)
         if not scheduled:
             self._scheduled_for = float("inf")
         return scheduled

@@ -122,7 +122,7 @@ def _others(env: Mapping[str, str]) -> Iterator[Shape]:
         try:
             variable.check(env.get(variable.name, ""))
         except SettingError as error:
-            yield Shape(variable.name, "setting_malformed", f"{error} {variable.otherwise}", "warning")
+            yield Shape(variable.name, "setting_malformed", f"{error} {variable.fallback}", "warning")
     for name in (*HIDDEN, "TRACKER_DEBUG_TOKEN"):
         if name not in DATABASE_URL_NAMES and (text := env.get(name, "")):
             yield from _wrapping(name, text)

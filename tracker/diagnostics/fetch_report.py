@@ -132,7 +132,7 @@ def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -
     try:
         connection.sock = sock = _connect(parts, address, deadline)
         # A server that sends a byte now and then never runs into a socket's own time limit.
-        timer.at(deadline, lambda: _cut(sock))
+        timer.schedule(deadline, lambda: _cut(sock))
         connection.request("GET", path + (f"?{parts.query}" if parts.query else ""), headers=headers)
         response = connection.getresponse()
         body = response.read(MAX_BYTES + 1)

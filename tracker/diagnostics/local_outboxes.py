@@ -13,10 +13,10 @@ from tracker.database.url import DatabaseUrl
 from tracker.recording.outbox.paths import (
     damaged_files,
     exists,
+    fallback_file,
     outbox_directory,
     outbox_file,
     outbox_files,
-    second_file,
 )
 from tracker.settings import Settings
 
@@ -28,7 +28,7 @@ def outbox_state(settings: Settings, url: DatabaseUrl | None, *, now: float) -> 
     own = outbox_file(settings, url)
     directory = outbox_directory(settings.runtime)
     try:
-        candidates = dict.fromkeys([own, second_file(own), *list(outbox_files(directory))[:_MOST_FILES]])
+        candidates = dict.fromkeys([own, fallback_file(own), *list(outbox_files(directory))[:_MOST_FILES]])
         damaged = [str(path) for path in dict.fromkeys([*damaged_files(own), *damaged_files(directory / own.name)])]
     except OSError:
         candidates, damaged = {own: None}, []

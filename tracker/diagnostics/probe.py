@@ -194,7 +194,7 @@ def _table_facts(
     state["createdAtZone"] = table.created_at_zone
     state["columnsMissing"] = list(table.missing_columns)
     state["objections"] = objections(table)
-    state["takesNotes"] = table.takes_notes
+    state["takesNotes"] = table.can_write_ledger
     state["duplicateIndexes"] = duplicates(table)
     state["synchronousCommit"] = table.synchronous_commit
     state["costIsNeverUnknown"] = "cost" in table.defaulted
@@ -209,7 +209,7 @@ def _table_facts(
         return
     refused = server.try_insert(table, settings.runtime)
     state["refusedDefaults"] = constraint_check.refused_defaults(server.answer, table)
-    state["replicaIdentities"] = server.missing_identities()
+    state["replicaIdentities"] = server.missing_replica_identities()
     state["undatedRows"] = constraint_check.undated(server.answer, table)
     if server.refused_default is not None and refused is None and not state["refusedDefaults"]:
         state["refusedDefaults"] = [server.refused_default.sentence]

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from tracker.database import adoption
 from tracker.database.connect import Connection, elapsed_ms, execute
 from tracker.database.migrations import VERSIONS
-from tracker.database.publications import missing_identities
+from tracker.database.publications import missing_replica_identities
 from tracker.database.schema import DEFAULT_SCHEMA, Table, quote, read_table
 from tracker.database.statement_pooling import refuses_transactions
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
@@ -98,10 +98,10 @@ class Server:
                 raise
             return None
 
-    def missing_identities(self) -> list[str]:
+    def missing_replica_identities(self) -> list[str]:
         """Statements that let published tables be changed; empty where none is needed, or where nobody answers."""
         try:
-            return list(missing_identities(self._connection, self._schema, self._limit()).values())
+            return list(missing_replica_identities(self._connection, self._schema, self._limit()).values())
         except DatabaseError:
             if self._connection.closed:
                 raise

@@ -14,7 +14,7 @@ REQUIRED = ("created_at", "model", "input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class CsvPlan:
+class ColumnMapping:
     """How a file's columns become ours: header by column, one value for all rows, zone of times without one.
 
     `decimal` is the decimal mark that the user named.

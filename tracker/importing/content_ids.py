@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-from tracker.importing.occurrence_counter import Occurrences
+from tracker.importing.occurrence_counter import OccurrenceCounter
 
 _MOST_MILLISECONDS = 2**48 - 1
 _FIRST = (1).to_bytes(8)
@@ -20,7 +20,7 @@ class ContentIds:
     """
 
     def __init__(self) -> None:
-        self._occurrences = Occurrences()
+        self._occurrences = OccurrenceCounter()
 
     def of(self, content: str, created_at: datetime) -> str:
         """The id as 32 digits. `content` is a JSON object of the given columns' values as texts, by name."""

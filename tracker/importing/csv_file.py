@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from tracker.errors import SettingError
-from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.csv_lines import CsvRecords, Record
 from tracker.importing.row_builder import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
 
 
-def read_calls(file: TextIO, plan: CsvPlan, delimiter: str = ",") -> Iterator[Calls | Reject | None]:
+def read_calls(file: TextIO, plan: ColumnMapping, delimiter: str = ",") -> Iterator[Calls | Reject | None]:
     """Yield None once the header is read and found right, then the rows: calls in blocks, each reject by itself.
 
     The file's text is UTF-8 read with `surrogateescape`. Raises `SettingError` for what is wrong with the header.

@@ -14,7 +14,7 @@ _WINDOW = 50_000
 _DIGEST, _COUNT = 32, 4
 
 
-class Occurrences:
+class OccurrenceCounter:
     """Counts contents by their time and digest.
 
     Equal rows have the same time, and files are mostly in the order of time: a window of recent rows in memory is

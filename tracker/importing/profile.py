@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
-from tracker.importing.profile_rules import Rule, rule
+from tracker.importing.profile_rules import ColumnRule, rule
 from tracker.small_files import parse_toml, read_text
 
 _KEYS = {
@@ -47,7 +47,7 @@ class Profile:
     title: str = ""
     source: str = ""
     timezone: str = "UTC"
-    mapping: Mapping[str, Rule] = field(default_factory=dict)
+    mapping: Mapping[str, ColumnRule] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skip: tuple[Mapping[str, tuple[str, ...]], ...] = ()
@@ -65,7 +65,7 @@ class Profile:
             return None
         if self.aggregated or self.langfuse_usage:
             return None
-        if any(rule != Rule(first=rule.first[:1]) for rule in self.mapping.values()):
+        if any(rule != ColumnRule(first=rule.first[:1]) for rule in self.mapping.values()):
             return None
         return {column: rule.first[0] for column, rule in self.mapping.items()}
 

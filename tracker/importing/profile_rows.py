@@ -11,10 +11,10 @@ from typing import Any
 from tracker.errors import SettingError, UsageError
 from tracker.importing import records
 from tracker.importing.cell_parsers import NUMERIC
-from tracker.importing.column_mapping import IMPORTABLE, REQUIRED, CsvPlan
+from tracker.importing.column_mapping import IMPORTABLE, REQUIRED, ColumnMapping
 from tracker.importing.input_file import InputFile
 from tracker.importing.profile import Profile
-from tracker.importing.profile_rules import Rule, as_object, has, pick
+from tracker.importing.profile_rules import ColumnRule, as_object, has, pick
 from tracker.importing.row_builder import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
 from tracker.importing.time_parsers import parse_time
 from tracker.providers.consistency import AGGREGATED
@@ -45,7 +45,7 @@ def read_calls(
     columns = sorted(mapping)
     if profile.aggregated and "metadata" not in columns:
         columns.append("metadata")
-    plan = CsvPlan({column: column for column in columns}, profile.constants, profile.timezone)
+    plan = ColumnMapping({column: column for column in columns}, profile.constants, profile.timezone)
     reading = Reading(plan, columns)
     yield None
     now = datetime.now(UTC)
@@ -92,7 +92,7 @@ def _some(found: Iterator[records.Found]) -> list[records.Found]:
 
 
 def _cells(
-    record: records.Found, profile: Profile, mapping: Mapping[str, Rule], columns: list[str], now: datetime
+    record: records.Found, profile: Profile, mapping: Mapping[str, ColumnRule], columns: list[str], now: datetime
 ) -> list[str] | str | None:
     """The record's texts by column, None if the profile leaves it out, or what is wrong with it."""
     if record.problem:
@@ -110,15 +110,17 @@ def _cells(
     return cells
 
 
-def _of_our_names(sample: list[records.Found], profile: Profile) -> dict[str, Rule]:
+def _of_our_names(sample: list[records.Found], profile: Profile) -> dict[str, ColumnRule]:
     """Values that have our names already, as in a file without a profile."""
     if profile.identity or profile.within:
         return {}  # another's names, whatever they are called
     names = {name for record in sample for name in record.values}
-    return {name: Rule(first=(name,)) for name in IMPORTABLE if name in names and name not in profile.constants}
+    return {name: ColumnRule(first=(name,)) for name in IMPORTABLE if name in names and name not in profile.constants}
 
 
-def _check(sample: list[records.Found], profile: Profile, mapping: Mapping[str, Rule], asked: tuple[str, ...]) -> None:
+def _check(
+    sample: list[records.Found], profile: Profile, mapping: Mapping[str, ColumnRule], asked: tuple[str, ...]
+) -> None:
     for column in (*mapping, *profile.constants):
         if column not in IMPORTABLE:
             raise SettingError(f"There is no column {column[:60]!r}; there are: {', '.join(IMPORTABLE)}.")
@@ -164,7 +166,7 @@ def _check_over(values: Mapping[str, Any], profile: Profile, now: datetime) -> N
     """Raise `UsageError` for a stretch of time that still runs: stored now, it would stay what it is now."""
     for name in profile.ends:
         try:
-            moment = parse_time(Rule(first=(name,)).text(values, "created_at"), profile.timezone)
+            moment = parse_time(ColumnRule(first=(name,)).text(values, "created_at"), profile.timezone)
         except ValueError:
             continue
         if moment > now:

@@ -15,7 +15,7 @@ from tracker.providers.model_names import provider_named
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ColumnRule:
     """One column's. Exactly one of the ways is set.
 
     `first`: the first of these that has a value. `sum`: of these, where any has a value. `containing`: the sum of the
@@ -71,12 +71,12 @@ class Rule:
         return "" if self.zero_is_unknown and text and _number(text) == 0 else text
 
 
-def rule(given: object, where: str) -> Rule:
+def rule(given: object, where: str) -> ColumnRule:
     """A rule from a profile's TOML: a name, a list of names, or a table. Raises `SettingError`."""
     if isinstance(given, str):
-        return Rule(first=(given,))
+        return ColumnRule(first=(given,))
     if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
-        return Rule(first=tuple(given))
+        return ColumnRule(first=tuple(given))
     names = {
         "first",
         "sum",
@@ -100,7 +100,7 @@ def rule(given: object, where: str) -> Rule:
     is_object = isinstance(made.get("object", {}), dict) and all(_names_of(w) for w in made.get("object", {}).values())
     if len(made["between"]) % 2 or not is_object:
         raise SettingError(f"{where} needs pairs of names for between, and a table for object.")
-    return Rule(**made)
+    return ColumnRule(**made)
 
 
 def _names_of(where: Any) -> list[str]:

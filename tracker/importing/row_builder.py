@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from tracker.importing.cell_parsers import NULL, Cells, written
-from tracker.importing.column_mapping import PLACE, REQUIRED, CsvPlan
+from tracker.importing.column_mapping import PLACE, REQUIRED, ColumnMapping
 from tracker.importing.content_ids import ContentIds
 from tracker.importing.decimal_marks import DecimalMark
-from tracker.usage import DEFAULTS, TOKENS, completed, misfits
+from tracker.usage import DEFAULTS, TOKEN_COLUMNS, complete_row, invalid_row_indices
 
 BLOCK_ROWS = 10_000
 BLOCK_CHARACTERS = 4_000_000
@@ -64,28 +64,28 @@ class Calls:
 
     columns: Mapping[str, Sequence[str]]
     constants: Mapping[str, Any]
-    moments: Sequence[datetime]
+    created_at: Sequence[datetime]
     block: Block
     read: Callable[[Sequence[str]], dict[str, Any]]
 
     def without(self, places: Collection[int]) -> Calls:
         """The others."""
-        kept = [place not in places for place in range(len(self.moments))]
+        kept = [place not in places for place in range(len(self.created_at))]
         return Calls(
             {name: list(compress(texts, kept)) for name, texts in self.columns.items()},
             self.constants,
-            list(compress(self.moments, kept)),
+            list(compress(self.created_at, kept)),
             self.block.without(places),
             self.read,
         )
 
-    def row(self, place: int) -> dict[str, Any]:
+    def row(self, index: int) -> dict[str, Any]:
         """One of them by the columns' names, as Python values."""
-        return {**self.read(self.block.cells(place)), "id": UUID(self.columns["id"][place])}
+        return {**self.read(self.block.cells(index)), "id": UUID(self.columns["id"][index])}
 
-    def source(self, place: int) -> tuple[int, Sequence[str] | str]:
+    def source(self, index: int) -> tuple[int, Sequence[str] | str]:
         """Where one of them began, and how it came."""
-        return self.block.origin(place)
+        return self.block.origin(index)
 
 
 class Reading:
@@ -94,7 +94,7 @@ class Reading:
     An import reads millions: nothing here is asked of a row that can be asked of a column.
     """
 
-    def __init__(self, plan: CsvPlan, header: Sequence[str], *, delimiter: str = ",") -> None:
+    def __init__(self, plan: ColumnMapping, header: Sequence[str], *, delimiter: str = ",") -> None:
         """In a file with another delimiter than the comma, numbers may have a decimal comma.
 
         Raises `SettingError` for a plan that the header doesn't fit, `UsageError` for a constant."""
@@ -128,7 +128,7 @@ class Reading:
         row = self._fresh.copy()
         for name, (place, known) in self._cells.items():
             row[name] = known.value(cells[place])
-        return completed(row)
+        return complete_row(row)
 
     def _rejected(self, block: Block, place: int) -> Reject:
         line, cells = block.origin(place)
@@ -146,7 +146,7 @@ class Reading:
         return wrong
 
     def _unfitting(self, block: Block) -> set[int]:
-        return misfits([self._values(block, name) for name in TOKENS])
+        return invalid_row_indices([self._values(block, name) for name in (*TOKEN_COLUMNS, "total_tokens")])
 
     def _values(self, block: Block, name: str) -> Sequence[Any]:
         if name not in self._cells:
@@ -179,7 +179,7 @@ class Reading:
         return Calls(columns, {name: constants[name] for name in varying}, moments, block, self.row)
 
     def _following(self, block: Block, texts_of: Callable[[str], Sequence[str]]) -> dict[str, Sequence[str]]:
-        """The columns that follow from others, as `completed` finds them for one row."""
+        """The columns that follow from others, as `complete_row` finds them for one row."""
         found: dict[str, Sequence[str]] = {}
         if NULL in (totals := texts_of("total_tokens")):
             sums = map(add, self._values(block, "input_tokens"), self._values(block, "output_tokens"))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from tracker.budgets.evaluate import Checked, check, states
+from tracker.budgets.evaluate import BudgetCheck, evaluate_budgets, send_due_alerts
 from tracker.recording.alerts.failure_alerts import Alerts
 from tracker.reports.engine import current_reader
 from tracker.reports.engine.reader import Reader
 
 
-def standing(reader: Reader) -> Checked:
+def read_budget_states(reader: Reader) -> BudgetCheck:
     """How the budgets stand, the fullest first; nobody is told. Raises `DatabaseError`."""
     with reader.borrow() as connection:
-        return states(connection, reader.database.url.schema)
+        return evaluate_budgets(connection, reader.database.url.schema)
 
 
 def check_budgets() -> int:
@@ -21,14 +21,14 @@ def check_budgets() -> int:
     reader = current_reader.reader()
     settings = reader.database.settings
     with reader.borrow() as connection:
-        found = check(
+        found = send_due_alerts(
             connection,
             reader.database.url.schema,
             settings.runtime,
-            _alerts(settings.alert_urls).tell,
+            _alerts(settings.alert_urls).log_and_send,
             claimers_only=True,
         )
-    return found.told
+    return found.sent
 
 
 @cache

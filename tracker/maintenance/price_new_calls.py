@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tracker.prices import custom_prices
-from tracker.prices.price_catalog import PriceBook
-from tracker.prices.reprice import fill
+from tracker.prices.price_catalog import PriceCatalog
+from tracker.prices.reprice import price_unpriced_calls
 from tracker.prices.unpriced_calls import Scope, scope_since
 from tracker.reports.engine import current_reader
 
@@ -27,7 +27,7 @@ _WINDOW = timedelta(hours=2)
 class _Progress:
     """How far the calls of the first window are priced; `first` is None when all of them are."""
 
-    prices: tuple[custom_prices.OwnPrice, ...] | None = None
+    prices: tuple[custom_prices.CustomPrice, ...] | None = None
     database: str | None = None
     first: Scope | None = None
     remarks: list[str] = field(default_factory=list)
@@ -40,18 +40,18 @@ def price_new_calls() -> int:
     """Price the latest calls without a cost; returns how many got one. Raises `TrackerError`."""
     prices = custom_prices.load(current_reader.settings().prices)
     reader = current_reader.reader()
-    book = PriceBook(prices)
+    book = PriceCatalog(prices)
     schema = reader.database.url.schema
     _start_over_if_changed(prices, str(reader.database.url))
     with reader.borrow() as connection:
         priced = 0
         if _progress.first is not None:
-            found = fill(connection, schema, book, _progress.first)
+            found = price_unpriced_calls(connection, schema, book, _progress.first)
             priced += found.changed
             done = found.read < CALLS_PER_RUN
             _progress.first = None if done else replace(_progress.first, since=found.cursor)
         recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
-        found = fill(connection, schema, book, recent)
+        found = price_unpriced_calls(connection, schema, book, recent)
         priced += found.changed
     _report_skipped(found.remarks)
     return priced
@@ -65,7 +65,7 @@ def _report_skipped(remarks: list[str]) -> None:
             log.warning("New calls: %s", remark)
 
 
-def _start_over_if_changed(prices: tuple[custom_prices.OwnPrice, ...], database: str) -> None:
+def _start_over_if_changed(prices: tuple[custom_prices.CustomPrice, ...], database: str) -> None:
     """Read the first window again after a start, and when the custom prices or the database changed."""
     if (_progress.prices, _progress.database) != (prices, database):
         _progress.prices, _progress.database = prices, database

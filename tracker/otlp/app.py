@@ -85,7 +85,7 @@ class TracesApp:
         self._borrow = borrow
         self._settings = settings
         self._memory = span_store.Memory()
-        self._forgetting = span_store.Forgetting()
+        self._forgetting = span_store.ExpiredSpanCleanup()
         self._unread = UnreadCounter()
         self._at_once = 0
         self._large = False

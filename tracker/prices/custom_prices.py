@@ -18,7 +18,7 @@ _MILLION = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
-class OwnPrice:
+class CustomPrice:
     """One `[[price]]`: USD for a million tokens, or the name of a model that costs the same.
 
     `tier` is a service tier with a price of its own; None means the list price.
@@ -51,7 +51,7 @@ class OwnPrice:
         ) / _MILLION
 
 
-def load(path: str | None) -> tuple[OwnPrice, ...]:
+def load(path: str | None) -> tuple[CustomPrice, ...]:
     """The file's prices, later ones of a model first. Raises `SettingError` for what can't be read."""
     if not path:
         return ()
@@ -65,7 +65,7 @@ def load(path: str | None) -> tuple[OwnPrice, ...]:
     return tuple(sorted(prices, key=lambda price: (not price.model.endswith("*"), len(price.model), price.since))[::-1])
 
 
-def _price(entry: Any, number: int) -> OwnPrice:
+def _price(entry: Any, number: int) -> CustomPrice:
     def wrong(why: str) -> SettingError:
         return SettingError(f"[[price]] number {number} in the file of TRACKER_PRICES {why}.")
 
@@ -81,7 +81,7 @@ def _price(entry: Any, number: int) -> OwnPrice:
     rates = {name: _rate(entry[name], wrong, name) for name in _RATES if name in entry}
     if ("same_as" in entry) == bool(rates) or (rates and not {"input", "output"} <= set(rates)):
         raise wrong("must hold either same_as, or input and output in USD per million tokens")
-    return OwnPrice(
+    return CustomPrice(
         model=entry["model"],
         provider=entry.get("provider"),
         since=_day(entry.get("from"), wrong),

@@ -15,7 +15,7 @@ from typing import Any
 
 from tracker.errors import SettingError
 from tracker.prices import model_parts, price_coverage, service_tiers
-from tracker.prices.custom_prices import OwnPrice
+from tracker.prices.custom_prices import CustomPrice
 from tracker.prices.unpriced_reasons import Unpriced, unpriced
 from tracker.providers.model_names import is_local
 
@@ -53,10 +53,10 @@ class Price:
     source: str
 
 
-class PriceBook:
+class PriceCatalog:
     """Finds prices. Needs `token-tracker[prices]`; importing its list takes a quarter of a second, one price 0.1 ms."""
 
-    def __init__(self, own: Sequence[OwnPrice] = ()) -> None:
+    def __init__(self, own: Sequence[CustomPrice] = ()) -> None:
         """Raises `SettingError` where genai-prices isn't installed."""
         try:
             import genai_prices
@@ -195,7 +195,7 @@ class PriceBook:
         return unpriced("provider_unknown" if sold else "model_unknown")
 
 
-def _own_cost(own: OwnPrice, used: Mapping[str, int], recorded: Mapping[str, int | float]) -> Price | Unpriced:
+def _own_cost(own: CustomPrice, used: Mapping[str, int], recorded: Mapping[str, int | float]) -> Price | Unpriced:
     """A custom price covers tokens of every kind; other units have none."""
     for unit in recorded:
         if not unit.endswith("_tokens"):

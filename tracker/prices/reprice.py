@@ -19,7 +19,7 @@ from tracker.database.schema import Table, read_table
 from tracker.errors import SetupError
 from tracker.prices.cost_changes import Change, Columns, apply_changes, read_columns
 from tracker.prices.count_corrections import Correction, read_correction
-from tracker.prices.price_catalog import OWN, Price, PriceBook
+from tracker.prices.price_catalog import OWN, Price, PriceCatalog
 from tracker.prices.unpriced_calls import EVERYTHING, START, Cursor, Scope, count_skipped, read_calls
 from tracker.prices.unpriced_reasons import Unpriced, unpriced
 from tracker.providers.consistency import is_aggregated
@@ -45,7 +45,7 @@ class Sums:
 
 
 @dataclass(slots=True)
-class Repricing:
+class RepricePlan:
     """What is to change: the sums by (provider, model), and the changes in a file, since there may be many.
 
     `changed` calls get another cost, `corrected` ones other counts, `explained` ones only another reason. Calls that
@@ -86,19 +86,19 @@ class Repricing:
 def plan(
     connection: Connection,
     schema: str | None,
-    book: PriceBook,
+    book: PriceCatalog,
     changes: IO[str],
     scope: Scope = EVERYTHING,
     *,
     progress: Callable[[int], None] = lambda _: None,
-) -> Repricing:
+) -> RepricePlan:
     """Write into the file `changes` what each call of the scope costs today; no row is written.
 
     Costs that a caller or a provider gave stay, except for a 0 that the price list contradicts. A cost of ours becomes
     NULL if the list has no price by today's rules. Raises `DatabaseError`.
     """
     table = _usable(connection, schema)
-    planner = _Planner(book, read_columns(connection, table), Repricing(changes, cursor=scope.since))
+    planner = _Planner(book, read_columns(connection, table), RepricePlan(changes, cursor=scope.since))
     for row in read_calls(connection, table, scope):
         planner.add(row)
         if planner.found.read % ROWS_PER_PROGRESS == 0:
@@ -111,9 +111,9 @@ def plan(
 class _Planner:
     """Decides what changes in each call."""
 
-    book: PriceBook
+    book: PriceCatalog
     columns: Columns
-    found: Repricing
+    found: RepricePlan
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.found.read += 1
@@ -206,7 +206,7 @@ def _parse(text: str | None) -> Any:
         return _UNREADABLE
 
 
-def apply(connection: Connection, schema: str | None, found: Repricing) -> int:
+def apply(connection: Connection, schema: str | None, found: RepricePlan) -> int:
     """Write the plan, one transaction for each 2,000 calls; returns the number of written calls.
 
     Each transaction marks the rollups of the calls that it changes. Raises `DatabaseError`.
@@ -214,7 +214,7 @@ def apply(connection: Connection, schema: str | None, found: Repricing) -> int:
     return apply_changes(connection, _usable(connection, schema), found.changes)
 
 
-def fill(connection: Connection, schema: str | None, book: PriceBook, scope: Scope) -> Repricing:
+def price_unpriced_calls(connection: Connection, schema: str | None, book: PriceCatalog, scope: Scope) -> RepricePlan:
     """Give the calls of the scope that have no cost their cost, or the reason why they have none.
 
     For a process that runs next to the functions: the dashboard. Raises `DatabaseError`.

@@ -58,7 +58,7 @@ def read_reason(source: str | None) -> Unpriced | None:
     return Unpriced(code, detail)
 
 
-def sentence(reason: Unpriced) -> str:
+def describe_reason(reason: Unpriced) -> str:
     """The reason as an English sentence. A code of a newer version is its own sentence."""
     if reason.code == "part_not_priced":
         return _part_sentence(reason.detail)

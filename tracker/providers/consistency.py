@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tracker.usage import TOKEN_COLUMNS
+
 MAX_COUNT = 2**31 - 1  # PostgreSQL's integer
 MAX_RAW_BYTES = 4096
 _MAX_RAW_DEPTH = 5
@@ -46,7 +48,6 @@ USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
 """What each code of `metadata.usage_problem` means, as one sentence."""
 
 _CACHED = ("cache_read_input_tokens", "cache_write_input_tokens")
-_COUNTS = ("input_tokens", "output_tokens", *_CACHED, "reasoning_output_tokens")
 
 
 class CheckedUsage(NamedTuple):
@@ -140,7 +141,7 @@ def check_usage(
 def _storable_counts(counts: Mapping[str, Any]) -> tuple[dict[str, int], str | None]:
     checked: dict[str, int] = {}
     problem = None
-    for name in _COUNTS:
+    for name in TOKEN_COLUMNS:
         if (value := counts.get(name)) is None:
             continue
         if type(value) is int and 0 <= value <= MAX_COUNT:  # as nearly every response states it

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tracker.providers.stated_cost import Cost
 
 
-class Answer(NamedTuple):
+class ParsedResponse(NamedTuple):
     """What a response states: counts by the table's names, input with cached and output with reasoning tokens.
 
     `details` are what determines the price besides the counts, by genai-prices' names. `failure` is the error that

@@ -20,7 +20,7 @@ from tracker.providers.node_access import (
     text,
     word,
 )
-from tracker.providers.parsed_response import Answer
+from tracker.providers.parsed_response import ParsedResponse
 from tracker.providers.response_fields import (
     ANTHROPIC_FIELDS,
     HOSTED_IDS,
@@ -36,7 +36,7 @@ from tracker.providers.response_fields import (
     tool_calls,
     usage_at,
 )
-from tracker.providers.response_sums import add_answers
+from tracker.providers.response_sums import sum_responses
 from tracker.providers.schemas.other_schemas import CONVERSE, LANGCHAIN, OLLAMA, PYDANTIC_AI, VERTEX_EMBEDDINGS
 from tracker.providers.schemas.provider_schemas import GEMINI, MESSAGES, MESSAGES_TOTAL, RESPONSES
 from tracker.providers.schemas.schema_rules import details_of, matching_shape, read_tree, rules_of, tier_to_record
@@ -56,7 +56,7 @@ from tracker.providers.total_formulas import Counted, count
 from tracker.providers.usage_parts import Part
 
 
-class AnswerReader:
+class ResponseReader:
     """Puts a response together from its chunks; a later chunk's counts replace an earlier one's, as they are meant.
 
     Gemini repeats its counts with each chunk, Anthropic sends them first and again with the last, OpenAI once; only
@@ -85,7 +85,7 @@ class AnswerReader:
 
     def __init__(self, provider: str | None = None) -> None:
         self._complete = False
-        self._earlier: Answer | None = None
+        self._earlier: ParsedResponse | None = None
         self._failure: str | None = None
         self._problem: str | None = None
         self._begin_response(provider)
@@ -102,7 +102,7 @@ class AnswerReader:
         self._raw: list[object] = []
         self._tools: dict[str, Any] = {}
         self._by_model: dict[str, Any] | None = None
-        self._wrapped: Answer | None = None
+        self._wrapped: ParsedResponse | None = None
 
     def add(self, chunk: object) -> None:
         """Take one chunk, or the whole response."""
@@ -114,7 +114,7 @@ class AnswerReader:
             self._problem = "response_unreadable"
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether a stream's last event has come, where the provider sends one."""
         return self._complete
 
@@ -225,12 +225,12 @@ class AnswerReader:
         metadata = get(node, "response_metadata")
         if metadata is None:
             return
-        inner = AnswerReader(self._provider)
+        inner = ResponseReader(self._provider)
         inner.add(metadata)
         inner._model = inner._model or langchain_model(node)
         self._tier = inner._tier or text(metadata, "service_tier") or self._tier
         if inner._shape is not None:
-            self._wrapped = inner.answer()
+            self._wrapped = inner.result()
 
     def _note_usage(self, node: object, fields: Mapping[str, Any] | None, places: Places) -> bool:
         for place, shapes in places:
@@ -272,7 +272,7 @@ class AnswerReader:
     def _close_response(self) -> None:
         """Add this response to the earlier ones, and begin the next."""
         model = self._model
-        self._earlier = self.answer()
+        self._earlier = self.result()
         self._begin_response(self._provider)
         self._model = model
 
@@ -296,12 +296,12 @@ class AnswerReader:
         self._raw = [{"token_count": [value for value in values if is_number(value)]}]
         return True
 
-    def answer(self, *, streamed: bool = False) -> Answer:
+    def result(self, *, streamed: bool = False) -> ParsedResponse:
         """What is known so far. Never raises."""
-        answer = self._answer_of_one(streamed)
-        return answer if self._earlier is None else add_answers((self._earlier, answer))
+        answer = self._result_of_one_response(streamed)
+        return answer if self._earlier is None else sum_responses((self._earlier, answer))
 
-    def _answer_of_one(self, streamed: bool) -> Answer:
+    def _result_of_one_response(self, streamed: bool) -> ParsedResponse:
         model = None if self._model is None else model_from_resource(self._model)
         provider = self._provider_of_answer(model)
         if self._by_model is not None:
@@ -309,16 +309,16 @@ class AnswerReader:
         if self._shape is None:
             missing = "stream_usage_missing" if streamed else "usage_missing"
             problem = self._problem or (None if self._failure else missing)
-            return Answer({}, provider, model, self._id, failure=self._failure, problem=problem)
+            return ParsedResponse({}, provider, model, self._id, failure=self._failure, problem=problem)
         if self._wrapped is not None and "parts" in self._wrapped.details:
             return self._wrapped._replace(model=model, response_id=self._id, provider=provider)
         counted = count(self._shape, rules_of(self._shape).counts, self._raw_values, provider)
         counted, parts = with_iterations(counted, self._raw_values, model, provider)
         return self._checked(counted, parts, model, provider)
 
-    def _checked(self, counted: Counted, parts: list[Part], model: str | None, provider: str | None) -> Answer:
+    def _checked(self, counted: Counted, parts: list[Part], model: str | None, provider: str | None) -> ParsedResponse:
         shape = self._shape
-        assert shape is not None  # noqa: S101  answer() asks before
+        assert shape is not None  # noqa: S101  result() checks this
         checked = check_usage(
             counted.counts, stated_total=counted.stated, formula_total=counted.formula, raw=self._raw[-1]
         )
@@ -328,7 +328,7 @@ class AnswerReader:
             details |= usage_parts.numbers_of(parts)
         if counted.note == "audio_from_total" and problem is None:
             details["input_audio_tokens"] = checked.counts["input_tokens"] - self._raw_values.get("prompt_tokens", 0)
-        return Answer(
+        return ParsedResponse(
             counts=checked.counts,
             provider=provider,
             model=model,
@@ -342,9 +342,9 @@ class AnswerReader:
             note=counted.note if problem is None else None,
         )
 
-    def _of_several_models(self, usages: Mapping[str, Any], model: str | None) -> Answer:
+    def _of_several_models(self, usages: Mapping[str, Any], model: str | None) -> ParsedResponse:
         reading = multi_model_usage.read_by_model(usages, model)
-        return Answer(
+        return ParsedResponse(
             counts=reading.checked.counts,
             provider=None if reading.model is None else provider_of(reading.model),
             model=reading.model,

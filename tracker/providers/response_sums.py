@@ -9,14 +9,14 @@ from typing import Any
 from tracker.providers import usage_parts
 from tracker.providers.consistency import check_usage
 from tracker.providers.node_access import is_number
-from tracker.providers.parsed_response import Answer
+from tracker.providers.parsed_response import ParsedResponse
 from tracker.providers.stated_cost import Cost
 
 _FACTS = ("service_tier", "speed", "inference_geo")
 _Key = tuple[str | None, str | None, tuple[tuple[str, Any], ...]]
 
 
-def add_answers(answers: Iterable[Answer]) -> Answer:
+def sum_responses(answers: Iterable[ParsedResponse]) -> ParsedResponse:
     """The sum of these responses; its model is the one with the most tokens.
 
     Responses of different models or tiers are in `details["parts"]`, since each has its own price. A problem of one
@@ -42,7 +42,7 @@ def add_answers(answers: Iterable[Answer]) -> Answer:
         details["parts"] = [
             _entry(key, group, provider) for key, group in _main_first(groups, (provider, model, facts))
         ]
-    return Answer(
+    return ParsedResponse(
         counts=checked.counts,
         provider=provider,
         model=model,
@@ -56,7 +56,7 @@ def add_answers(answers: Iterable[Answer]) -> Answer:
     )
 
 
-def _parts_of(answer: Answer) -> list[tuple[_Key, dict[str, Any], dict[str, Any]]]:
+def _parts_of(answer: ParsedResponse) -> list[tuple[_Key, dict[str, Any], dict[str, Any]]]:
     """What each model of a response used: the group that it belongs to, its counts and its numbers."""
     own = {name: answer.details[name] for name in _FACTS if name in answer.details}
     parts = answer.details.get("parts")
@@ -91,7 +91,7 @@ def _entry(key: _Key, group: Mapping[str, Any], provider: str | None) -> dict[st
     return entry | ({"details": details} if details else {})
 
 
-def _sum_of_counts(answers: list[Answer]) -> dict[str, int]:
+def _sum_of_counts(answers: list[ParsedResponse]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for answer in answers:
         counts = usage_parts.add(counts, answer.counts)
@@ -99,7 +99,7 @@ def _sum_of_counts(answers: list[Answer]) -> dict[str, int]:
     return counts
 
 
-def _sum_of_costs(answers: list[Answer]) -> Cost | None:
+def _sum_of_costs(answers: list[ParsedResponse]) -> Cost | None:
     """The sum of the stated costs; None unless each response states one."""
     costs = [Decimal(str(answer.cost)) for answer in answers if answer.cost is not None]
     return sum(costs, Decimal(0)) if len(costs) == len(answers) else None

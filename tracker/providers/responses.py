@@ -9,13 +9,13 @@ from typing import Any
 
 from tracker.providers.consistency import Reread
 from tracker.providers.node_access import follow, get
-from tracker.providers.parsed_response import Answer
-from tracker.providers.response_reader import AnswerReader
+from tracker.providers.parsed_response import ParsedResponse
+from tracker.providers.response_reader import ResponseReader
 from tracker.providers.schemas.schema_table import SHAPES
 
 __all__ = [
-    "Answer",
-    "AnswerReader",
+    "ParsedResponse",
+    "ResponseReader",
     "follow",
     "get",
     "parse_text",
@@ -28,18 +28,18 @@ __all__ = [
 _MAX_TEXT_CHARS = 1_000_000
 
 
-def read(response: object) -> Answer:
+def read(response: object) -> ParsedResponse:
     """Read a whole response, or a list of a stream's chunks. Never raises: what cannot be read is a `problem`."""
-    reader = AnswerReader()
+    reader = ResponseReader()
     if isinstance(response, list | tuple):
         for chunk in response:
             reader.add(chunk)
-        return reader.answer(streamed=True)
+        return reader.result(streamed=True)
     reader.add(response)
-    return reader.answer()
+    return reader.result()
 
 
-def read_usage_text(source: str, *, provider: str | None = None, model: str | None = None) -> Answer | None:
+def read_usage_text(source: str, *, provider: str | None = None, model: str | None = None) -> ParsedResponse | None:
     """The usage in a text that is JSON or a Python literal of a response, a usage object or `providerMetadata`.
 
     None if the text is longer than 1,000,000 characters, cannot be parsed or contains no usage.
@@ -63,15 +63,15 @@ def parse_text(source: str) -> Any:
         return None
 
 
-def read_usage_object(node: object, *, provider: str | None = None) -> Answer | None:
+def read_usage_object(node: object, *, provider: str | None = None) -> ParsedResponse | None:
     """The usage in a response, a bare usage object or the AI SDK's `providerMetadata`; None if it contains none."""
     if isinstance(node, list | tuple):
         answer = read(node)
         return answer if _has_usage(answer) else None
     for candidate, named in _candidates(node):
-        reader = AnswerReader(provider or named)
+        reader = ResponseReader(provider or named)
         reader.add(candidate)
-        answer = reader.answer()
+        answer = reader.result()
         if _has_usage(answer):
             return answer
     return None
@@ -91,17 +91,17 @@ def _candidates(node: object) -> list[tuple[object, str | None]]:
 _PROVIDER_METADATA = {"anthropic": "anthropic", "google": "google", "vertex": "google", "bedrock": "aws", "xai": "x-ai"}
 
 
-def _has_usage(answer: Answer) -> bool:
+def _has_usage(answer: ParsedResponse) -> bool:
     return answer.usage_source is not None or bool(answer.counts or answer.details)
 
 
 def reread(shape_name: str, raw: Mapping[str, Any]) -> Reread | None:
     """What today's rules of a shape read from the stored numbers of a marked row."""
     shape = next((shape for shape in SHAPES if shape.name == shape_name), None)
-    reader = AnswerReader()
+    reader = ResponseReader()
     if shape is None:
         answer = read_usage_object(raw)
     else:
         reader.add_usage(shape, raw)
-        answer = reader.answer()
+        answer = reader.result()
     return None if answer is None else Reread(dict(answer.counts), dict(answer.details), answer.problem)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from typing import Any
 
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
 from tracker.providers.schemas.schema_table import hosted_by, model_from_resource
-from tracker.redaction import mask
+from tracker.redaction import redact
 from tracker.usage import TokenUsage
 
 # What a caller may say of a call; its counts are the answer's.
@@ -17,8 +17,8 @@ BROKEN_OFF = "The stream was broken off; the tokens are those known until then."
 _LONGEST_FAILURE = 300
 
 
-def usage_of(
-    answer: Answer, fields: Mapping[str, Any], *, failure: str | None = None, broken_off: bool = False
+def to_token_usage(
+    answer: ParsedResponse, fields: Mapping[str, Any], *, failure: str | None = None, broken_off: bool = False
 ) -> TokenUsage:
     """The record of a call: the answer's figures, the caller's words.
 
@@ -52,7 +52,7 @@ def usage_of(
     return TokenUsage(**values)
 
 
-def _problem_metadata(answer: Answer) -> dict[str, Any]:
+def _problem_metadata(answer: ParsedResponse) -> dict[str, Any]:
     stated = {
         "usage_problem": answer.problem,
         "usage_raw": dict(answer.raw) if answer.raw else None,
@@ -76,4 +76,4 @@ def failure_text(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  somebody else's __str__
         text = ""
     name = type(error).__name__
-    return mask(f"{name}: {text}" if text else name)[:_LONGEST_FAILURE]
+    return redact(f"{name}: {text}" if text else name)[:_LONGEST_FAILURE]

@@ -24,34 +24,36 @@ ALL_MODELS = "all models"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ComparedTotal:
     """One figure of a day and a model, on both sides."""
 
     day: date
     model: str
-    figure: str
-    theirs: Decimal
-    ours: Decimal
+    measure: str
+    billed: Decimal
+    recorded: Decimal
     unpriced_calls: int = 0
 
     @property
     def difference(self) -> Decimal:
         """What we have more."""
-        return self.ours - self.theirs
+        return self.recorded - self.billed
 
     @property
     def share(self) -> float:
         """The difference, of the larger side."""
-        largest = max(abs(self.theirs), abs(self.ours))
+        largest = max(abs(self.billed), abs(self.recorded))
         return float(abs(self.difference) / largest) if largest else 0.0
 
     def agrees(self, tolerance: float) -> bool:
         """Whether the two are the same within a share, 0.01 for 1 %."""
-        rounding = _ROUNDING_USD if self.figure == "cost" else Decimal(0)
+        rounding = _ROUNDING_USD if self.measure == "cost" else Decimal(0)
         return abs(self.difference) <= rounding or self.share <= tolerance
 
 
-def compare(connection: Connection, table: Table, bill: Bill, zone: str, provider: str | None) -> list[Figure]:
+def compare_bill(
+    connection: Connection, table: Table, bill: Bill, zone: str, provider: str | None
+) -> list[ComparedTotal]:
     """Every figure of the bill's days, the largest differences first. Raises `DatabaseError`.
 
     With a `provider` the other ones' calls are left out, but for those without a provider whose model the bill has.
@@ -65,7 +67,7 @@ def compare(connection: Connection, table: Table, bill: Bill, zone: str, provide
     ours = _ours(connection, table, every, zone, set(bill.names), provider, by_model=by_model)
     names = {**{key: key for _, key in ours}, **bill.names}
     found = [
-        Figure(
+        ComparedTotal(
             day,
             names.get(key) or ("no model" if by_model else ALL_MODELS),
             figure,
@@ -74,9 +76,9 @@ def compare(connection: Connection, table: Table, bill: Bill, zone: str, provide
             int(ours.get((day, key), {}).get("unpriced_calls", 0)) if figure == "cost" else 0,
         )
         for day, key in {*bill.sums, *ours}
-        for figure in bill.figures
+        for figure in bill.measures
     ]
-    return sorted(found, key=lambda one: (-one.share, one.day, one.model, one.figure))
+    return sorted(found, key=lambda one: (-one.share, one.day, one.model, one.measure))
 
 
 def _ours(
@@ -114,4 +116,4 @@ def _ask(
 
 
 def _midnight(day: date, zone: str) -> int:
-    return microseconds(datetime.combine(day, time(), settings.zone(zone)).astimezone(UTC))
+    return microseconds(datetime.combine(day, time(), settings.load_time_zone(zone)).astimezone(UTC))

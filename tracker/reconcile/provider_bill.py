@@ -15,7 +15,7 @@ from tracker.errors import SettingError, UsageError
 from tracker.importing import records
 from tracker.importing.input_file import InputFile
 from tracker.importing.profile import Profile
-from tracker.importing.profile_rules import Rule, has, pick
+from tracker.importing.profile_rules import ColumnRule, has, pick
 from tracker.importing.time_parsers import parse_time
 
 FIGURES = ("input_tokens", "output_tokens", "calls", "cost")
@@ -40,7 +40,7 @@ def model_key(name: str) -> str:
 class Bill:
     """Sums by day and model key; `names` is how the bill calls each. `figures` are those that it has."""
 
-    figures: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     sums: dict[Key, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Decimal)))
     names: dict[str, str] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
@@ -50,17 +50,19 @@ class Bill:
         return sorted({day for day, _ in self.sums})
 
 
-def rules(profile: Profile) -> dict[str, Rule]:
+def rules(profile: Profile) -> dict[str, ColumnRule]:
     """What a profile says about a bill's columns: those of an import do as well. Raises `SettingError`."""
     found = dict(profile.mapping)
     if "day" not in found and "created_at" in found:
         found["day"] = found["created_at"]
-    if "calls" not in found and (calls := found.get("metadata", Rule()).object.get("calls")):
-        found["calls"] = Rule(first=(calls,))
+    if "calls" not in found and (calls := found.get("metadata", ColumnRule()).object.get("calls")):
+        found["calls"] = ColumnRule(first=(calls,))
     return {column: rule for column, rule in found.items() if column in COLUMNS}
 
 
-def read(file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: frozenset[str] = frozenset()) -> Bill:
+def read_bill(
+    file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: frozenset[str] = frozenset()
+) -> Bill:
     """Add a bill up. `aliases` maps model keys of theirs to ours; the columns in `asked` must be there.
 
     Raises `SettingError` for a file that doesn't fit.
@@ -82,13 +84,13 @@ def read(file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: f
         except UsageError as error:
             bill.rejected.append((found.line, str(error)))
     _check(mapping, there, asked, profile)
-    bill.figures = tuple(figure for figure in figures if any(figure in sums for sums in bill.sums.values()))
+    bill.measures = tuple(figure for figure in figures if any(figure in sums for sums in bill.sums.values()))
     if len(days := bill.days) > 1 and (days[-1] - days[0]).days >= MOST_DAYS:
         raise SettingError(f"The bill reaches from {days[0]} to {days[-1]}; at most {MOST_DAYS} days are compared.")
     return bill
 
 
-def _check(mapping: Mapping[str, Rule], there: set[str], asked: frozenset[str], profile: Profile) -> None:
+def _check(mapping: Mapping[str, ColumnRule], there: set[str], asked: frozenset[str], profile: Profile) -> None:
     """Refuse a file that has no record, or not the names that its records must have."""
     if not there:
         raise SettingError(f"The file has no record of a bill, or none of its names.{_meant(profile)}")
@@ -105,19 +107,23 @@ def _meant(profile: Profile) -> str:
 
 
 def _add(
-    bill: Bill, values: Mapping[str, Any], mapping: Mapping[str, Rule], profile: Profile, aliases: Mapping[str, str]
+    bill: Bill,
+    values: Mapping[str, Any],
+    mapping: Mapping[str, ColumnRule],
+    profile: Profile,
+    aliases: Mapping[str, str],
 ) -> None:
     for name, wanted in profile.only.items():
         if str(pick(values, name) or "").strip().lower() not in wanted:
             return
     texts = {column: rule.text(values, column) for column, rule in mapping.items()}
-    if not any(texts[figure] for figure in bill.figures):
+    if not any(texts[figure] for figure in bill.measures):
         return  # a day without use
     name = texts.get("model", "")
     key = model_key(name)
     key = aliases.get(key, key)
     bill.names.setdefault(key, name)
-    numbers = {figure: _number(figure, texts[figure]) for figure in bill.figures if texts[figure]}
+    numbers = {figure: _number(figure, texts[figure]) for figure in bill.measures if texts[figure]}
     sums = bill.sums[_day(texts["day"], profile.timezone), key]
     for figure, number in numbers.items():
         sums[figure] += number
@@ -139,4 +145,4 @@ def _day(text: str, zone: str) -> date:
         moment = parse_time(text, zone)
     except ValueError:
         raise UsageError(f"day holds {text[:60]!r}, which is no day such as 2026-09-01") from None
-    return moment.astimezone(settings.zone(zone)).date()
+    return moment.astimezone(settings.load_time_zone(zone)).date()

@@ -1,4 +1,4 @@
-"""A blocking call for an event loop: begun at once, and finished whatever happens to the task that waits for it."""
+"""Runs a blocking call from an event loop: it starts at once and finishes even if the waiting task is cancelled."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-    """A coroutine that gives the result of a call in a thread of the event loop's pool.
+    """A coroutine that returns the result of a call, which runs in a thread of the event loop's executor.
 
-    The call is in the pool's queue before the coroutine runs, and stays there when the waiting task is cancelled.
-    Without a running event loop it begins when the coroutine does.
+    The call is submitted before the coroutine runs, and it continues when the waiting task is cancelled. Without a
+    running event loop it is submitted when the coroutine starts.
     """
     import asyncio
 
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return _begin(call, *args, **kwargs)
+        return _submit_and_wait(call, *args, **kwargs)
     return _wait(_submit(loop, call, *args, **kwargs))
 
 
@@ -31,13 +31,13 @@ def _submit(loop: Any, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
     work = partial(copy_context().run, call, *args, **kwargs)
     try:
         return loop.run_in_executor(None, work)
-    except RuntimeError:  # the pool takes no more: the loop or the process ends
-        done = loop.create_future()
-        done.set_result(work())
-        return done
+    except RuntimeError:  # the executor is shut down: the loop or the process ends
+        future = loop.create_future()
+        future.set_result(work())
+        return future
 
 
-async def _begin(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def _submit_and_wait(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     import asyncio
 
     result: T = await _wait(_submit(asyncio.get_running_loop(), call, *args, **kwargs))

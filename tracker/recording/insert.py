@@ -1,4 +1,4 @@
-"""Records → the one INSERT that stores them."""
+"""Inserts records: one by one, in a batch, and from the outbox."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 from tracker import settings
 from tracker.database.connect import Connection, execute
-from tracker.database.failures import RECORD_CLASSES, Blame, explain_statement
+from tracker.database.failures import RECORD_CLASSES, ErrorObject, explain_statement
 from tracker.database.schema import COLUMNS, Table, quote, read_table
 from tracker.errors import DatabaseError, RecordError
 
 Row = Mapping[str, Any]
 _TYPES = {column.name: column.type for column in COLUMNS}
 _DEFAULTS = {column.name: column.default for column in COLUMNS}
-# A record that waits is written without these when they hold what most records do: parsing JSON is what delivering
-# a batch costs.
-LEFT_OUT: dict[str, Any] = {
+# A queued record omits these columns when they contain their usual value: delivering a batch spends most of its time
+# on parsing JSON.
+OMITTED_DEFAULTS: dict[str, Any] = {
     "cache_read_input_tokens": 0,
     "cache_write_input_tokens": 0,
     "reasoning_output_tokens": 0,
@@ -27,27 +27,27 @@ LEFT_OUT: dict[str, Any] = {
 }
 
 
-# With synchronous_commit = off a crash of the server can take a row that was confirmed. It ends with the transaction.
-_DURABLY = "SET LOCAL synchronous_commit = local; "
-_TOO_LARGE = {"22001", "22003"}
+# With synchronous_commit = off a crash of the server can lose a confirmed row. The setting ends with the transaction.
+_DURABLE_COMMIT = "SET LOCAL synchronous_commit = local; "
+_VALUE_TOO_LARGE_STATES = {"22001", "22003"}
 _FILLED_ON_DELIVERY = {"connection_ms", "retry_count", "delivery"}
 
 
 class Target(NamedTuple):
-    """The table as an insert sees it; learnt once a process, since it costs a round trip.
+    """The properties of token_usage that an insert needs; read once for each process, because it costs a round trip.
 
-    `takes_notes` says whether this role may write into the ledger and the table of alerts; `defaulted` are the
-    columns that take no NULL, so that an insert without a value must leave them out; `durably` goes before an insert
-    where the server confirms a commit before it is on its disk.
+    `can_write_ledger`: whether this role may write to the ledger and the alerts table. `defaulted`: the columns that
+    don't accept NULL, so that an insert without a value must omit them. `commit_prefix`: the statement before an insert
+    if the server confirms a commit before it is on disk.
     """
 
     schema: str
     zone: str | None = None
     omitted: frozenset[str] = frozenset()
-    takes_notes: bool = False
+    can_write_ledger: bool = False
     defaulted: frozenset[str] = frozenset()
     limits: tuple[tuple[str, int], ...] = ()
-    durably: str = ""
+    commit_prefix: str = ""
 
     @classmethod
     def of(cls, table: Table) -> Target:
@@ -55,10 +55,10 @@ class Target(NamedTuple):
             table.schema,
             table.created_at_zone,
             frozenset(table.generated),
-            table.takes_notes,
+            table.can_write_ledger,
             frozenset(table.defaulted),
             table.limits,
-            _DURABLY if table.synchronous_commit == "off" else "",
+            _DURABLE_COMMIT if table.synchronous_commit == "off" else "",
         )
 
     @classmethod
@@ -71,7 +71,7 @@ class Target(NamedTuple):
         return self.table("token_usage")
 
     def table(self, name: str) -> str:
-        """A table's full name: behind a pooler nobody knows what search_path another client left."""
+        """The qualified name of a table: behind a pooler another client may have changed search_path."""
         return f"{quote(self.schema)}.{name}"
 
     def columns(self, row: Row) -> tuple[str, ...]:
@@ -81,13 +81,13 @@ class Target(NamedTuple):
             if name not in self.omitted and not (value is None and name in self.defaulted)
         )
 
-    def left_out(self, row: Row) -> frozenset[str]:
-        """The columns whose default stands in for what this row doesn't know."""
+    def defaulted_columns(self, row: Row) -> frozenset[str]:
+        """The columns that this row has no value for and that get their default."""
         return frozenset(name for name in self.defaulted if row.get(name) is None)
 
 
-class Arrival(NamedTuple):
-    """What the delivery itself adds to records that waited: whose they are, and what getting there took."""
+class DeliveryInfo(NamedTuple):
+    """The values that delivery adds to queued records: the own instances, the connection time, and the retries."""
 
     own_instances: Sequence[str]
     connection_ms: float
@@ -95,153 +95,154 @@ class Arrival(NamedTuple):
 
 
 def insert(connection: Connection, target: Target, row: Row, prefix: str = "", suffix: str = "") -> bool:
-    """Insert one record in one round trip; False when its id was there. Raises `DatabaseError`."""
+    """Insert one record in one round trip; returns False if its id exists already. Raises `DatabaseError`."""
     columns = target.columns(row)
     try:
         count, _ = execute(
             connection,
-            target.durably + prefix + _single(target.name, columns) + suffix,
-            [v if type(v := row[name]) in _PLAIN else stored_value(name, v, target.zone) for name in columns],
+            target.commit_prefix + prefix + _insert_statement(target.name, columns) + suffix,
+            [v if type(v := row[name]) in _PLAIN_TYPES else stored_value(name, v, target.zone) for name in columns],
         )
     except RecordError as error:
-        raise _with_column(error, target, row) from None
+        raise _name_column(error, target, row) from None
     return count == 1
 
 
-def _with_column(error: RecordError, target: Target, row: Row) -> DatabaseError:
-    """The error with the column whose value is too long or too large; PostgreSQL doesn't say which."""
-    if error.sqlstate not in _TOO_LARGE:
+def _name_column(error: RecordError, target: Target, row: Row) -> DatabaseError:
+    """The error with the name of the column whose value is too large, which PostgreSQL doesn't report."""
+    if error.sqlstate not in _VALUE_TOO_LARGE_STATES:
         return error
     for name, limit in target.limits:
         value = row.get(name)
         if value is not None and (len(value) > limit if _TYPES[name] == "text" else abs(float(value)) >= limit):
-            return explain_statement(error.sqlstate, Blame(column=name))
+            return explain_statement(error.sqlstate, ErrorObject(column=name))
     return error
 
 
 def insert_many(connection: Connection, target: Target, rows: Sequence[Row]) -> int:
-    """Insert records with the same `Target.columns` in one statement; how many were new. Raises `DatabaseError`."""
+    """Insert records with equal `Target.columns` in one statement; returns the new ones. Raises `DatabaseError`."""
     columns = target.columns(rows[0])
-    # In a JSON document metadata stands as it is; as text it would become a JSON string.
+    # In a JSON document, metadata is an object; as text it would become a JSON string.
     document = [
         {name: row[name] if name == "metadata" else stored_value(name, row[name], target.zone) for name in columns}
         for row in rows
     ]
-    count, _ = execute(connection, target.durably + _batch(target, columns), (json.dumps(document),))
+    count, _ = execute(connection, target.commit_prefix + _batch_statement(target, columns), (json.dumps(document),))
     return count
 
 
-def insert_waiting(
-    connection: Connection, target: Target, documents: Sequence[str], arrival: Arrival, prefix: str = ""
+def insert_queued(
+    connection: Connection, target: Target, documents: Sequence[str], delivery_info: DeliveryInfo, prefix: str = ""
 ) -> int:
-    """Insert records that waited, given as JSON objects, in one statement; how many were new.
+    """Insert queued records, which are JSON objects, in one statement; returns the number of new ones.
 
-    Where columns take no NULL, one statement for each set of columns that must be left out. Raises `DatabaseError`.
+    If columns don't accept NULL, there is one statement for each set of omitted columns. Raises `DatabaseError`.
     """
     count = 0
-    for missing, positions in _alike(target, documents).items():
+    for missing, positions in _group_by_missing_columns(target, documents).items():
         texts = [documents[position] for position in positions]
-        parameters = {**_arrived(target, arrival), "documents": f"[{','.join(texts)}]"}
+        parameters = {**_delivery_parameters(target, delivery_info), "documents": f"[{','.join(texts)}]"}
         try:
-            count += execute(connection, target.durably + prefix + _waiting(target, missing), parameters)[0]
+            statement = target.commit_prefix + prefix + _queued_statement(target, missing)
+            count += execute(connection, statement, parameters)[0]
         except RecordError as error:
-            if len(texts) > 1 or error.sqlstate not in _TOO_LARGE:  # a document may be no JSON at all
+            if len(texts) > 1 or error.sqlstate not in _VALUE_TOO_LARGE_STATES:  # a document may be invalid JSON
                 raise
-            raise _with_column(error, target, json.loads(texts[0])) from None
+            raise _name_column(error, target, json.loads(texts[0])) from None
     return count
 
 
-def _alike(target: Target, documents: Sequence[str]) -> dict[frozenset[str], list[int]]:
-    """The documents' positions by the columns that an insert must leave out."""
+def _group_by_missing_columns(target: Target, documents: Sequence[str]) -> dict[frozenset[str], list[int]]:
+    """The positions of the documents, grouped by the columns that an insert must omit."""
     if not target.defaulted:
         return {frozenset(): list(range(len(documents)))}
-    alike: dict[frozenset[str], list[int]] = {}
+    groups: dict[frozenset[str], list[int]] = {}
     for position, document in enumerate(documents):
-        missing = target.left_out(json.loads(document)) - _FILLED_ON_DELIVERY
-        alike.setdefault(missing, []).append(position)
-    return alike
+        missing = target.defaulted_columns(json.loads(document)) - _FILLED_ON_DELIVERY
+        groups.setdefault(missing, []).append(position)
+    return groups
 
 
-def _arrived(target: Target, arrival: Arrival) -> dict[str, Any]:
-    own = f"{{{','.join(arrival.own_instances)}}}"
-    return {**arrival._asdict(), "own_instances": own, "zone": target.zone}
+def _delivery_parameters(target: Target, delivery_info: DeliveryInfo) -> dict[str, Any]:
+    own = f"{{{','.join(delivery_info.own_instances)}}}"
+    return {**delivery_info._asdict(), "own_instances": own, "zone": target.zone}
 
 
-class Sorted(NamedTuple):
-    """What became of records that were inserted one by one: how many were new, and the refused ones by position."""
+class InsertResult(NamedTuple):
+    """The result of inserting records one by one: the number of new ones, and the refused ones by position."""
 
     new: int
     refused: dict[int, RecordError]
 
 
 def insert_each(
-    connection: Connection, target: Target, documents: Sequence[str], arrival: Arrival, prefix: str = ""
-) -> Sorted:
-    """Insert waiting records each in a subtransaction of its own, all in one statement. Raises `DatabaseError`.
+    connection: Connection, target: Target, documents: Sequence[str], delivery_info: DeliveryInfo, prefix: str = ""
+) -> InsertResult:
+    """Insert queued records in one statement, each in its own subtransaction. Raises `DatabaseError`.
 
-    A batch with many refused records would take two transactions for each of them otherwise.
+    Otherwise a batch with many refused records would need two transactions for each of them.
     """
     new, refused = 0, {}
-    for missing, positions in _alike(target, documents).items():
+    for missing, positions in _group_by_missing_columns(target, documents).items():
         texts = ",".join(documents[position] for position in positions)
-        batch = f'{json.dumps(_arrived(target, arrival))[:-1]}, "documents": [{texts}]}}'
-        statement = target.durably + prefix + _each(target, missing)
+        batch = f'{json.dumps(_delivery_parameters(target, delivery_info))[:-1]}, "documents": [{texts}]}}'
+        statement = target.commit_prefix + prefix + _one_by_one_statement(target, missing)
         _, rows = execute(connection, statement, {"batch": batch})
-        found = json.loads(rows[0][0])
-        new += found["new"]
-        for one in found["refused"]:
-            position = positions[one["number"]]
-            refused[position] = _refusal(one, target, json.loads(documents[position]))
-    return Sorted(new, refused)
+        result = json.loads(rows[0][0])
+        new += result["new"]
+        for refusal in result["refused"]:
+            position = positions[refusal["number"]]
+            refused[position] = _refused_error(refusal, target, json.loads(documents[position]))
+    return InsertResult(new, refused)
 
 
-def _refusal(found: Mapping[str, Any], target: Target, row: Row) -> RecordError:
-    blame = Blame(*(found[name] or None for name in ("constraint", "column", "table", "datatype")))
-    error = explain_statement(found["sqlstate"], blame)
+def _refused_error(refusal: Mapping[str, Any], target: Target, row: Row) -> RecordError:
+    error_object = ErrorObject(*(refusal[name] or None for name in ("constraint", "column", "table", "datatype")))
+    error = explain_statement(refusal["sqlstate"], error_object)
     assert isinstance(error, RecordError)  # noqa: S101  the statement catches no other class
-    named = _with_column(error, target, row)
-    return named if isinstance(named, RecordError) else error
+    with_column = _name_column(error, target, row)
+    return with_column if isinstance(with_column, RecordError) else error
 
 
 def is_stored(connection: Connection, target: Target, row: Row) -> bool:
-    """Whether the row with this id is this very record and not another's with the same id.
+    """Whether the row with this id is this record, not another record with the same id.
 
-    Raises `RecordError` when there is no such row though the insert was taken, other `DatabaseError`s as they come.
+    Raises `RecordError` if there is no such row although the insert succeeded; also raises other `DatabaseError`s.
     """
-    question = f"SELECT instance_id = %s AND sequence = %s FROM {target.name} WHERE id = %s"  # noqa: S608  our own name
-    _, rows = execute(connection, question, (str(row["instance_id"]), row["sequence"], str(row["id"])))
+    query = f"SELECT instance_id = %s AND sequence = %s FROM {target.name} WHERE id = %s"  # noqa: S608  constant names
+    _, rows = execute(connection, query, (str(row["instance_id"]), row["sequence"], str(row["id"])))
     if not rows:
-        raise swallowed()
+        raise row_swallowed_error()
     return bool(rows[0][0])
 
 
-def absent(connection: Connection, target: Target, ids: Sequence[str]) -> set[str]:
-    """Which of these ids have no row. Raises `DatabaseError`."""
-    known = f"SELECT 1 FROM {target.name} AS stored WHERE stored.id = given.id::uuid"  # noqa: S608  our own name
-    question = f"SELECT id FROM json_array_elements_text(%s) AS given (id) WHERE NOT EXISTS ({known})"  # noqa: S608
-    _, rows = execute(connection, question, (json.dumps(ids),))
-    return {found for (found,) in rows}
+def find_missing_ids(connection: Connection, target: Target, ids: Sequence[str]) -> set[str]:
+    """The ids that have no row. Raises `DatabaseError`."""
+    stored = f"SELECT 1 FROM {target.name} AS stored WHERE stored.id = given.id::uuid"  # noqa: S608  constant names
+    query = f"SELECT id FROM json_array_elements_text(%s) AS given (id) WHERE NOT EXISTS ({stored})"  # noqa: S608
+    _, rows = execute(connection, query, (json.dumps(ids),))
+    return {id_ for (id_,) in rows}
 
 
-def swallowed() -> RecordError:
-    """The error for a record whose insert was taken and added no row, though its id wasn't there."""
+def row_swallowed_error() -> RecordError:
+    """The error for a record whose insert succeeded without adding a row, although its id didn't exist."""
     return RecordError(
         "row_swallowed",
-        "The table took the record and stored nothing: a trigger or rule of its own dropped the row, or row-level"
+        "The table accepted the record but stored no row: a trigger or rule of the table dropped it, or row-level"
         " security hides it.",
         "Correct the trigger, rule or policy on token_usage.",
     )
 
 
 @cache
-def _single(table: str, columns: tuple[str, ...]) -> str:
-    places = ", ".join(["%s"] * len(columns))
-    # The target is named: without it a clash on any other unique index would pass as a duplicate.
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  our own names
+def _insert_statement(table: str, columns: tuple[str, ...]) -> str:
+    placeholders = ", ".join(["%s"] * len(columns))
+    # The conflict target is explicit: otherwise a conflict with any other unique index would count as a duplicate.
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  constant names
 
 
 @cache
-def _batch(target: Target, columns: tuple[str, ...]) -> str:
+def _batch_statement(target: Target, columns: tuple[str, ...]) -> str:
     def declared(name: str) -> str:
         naive = name == "created_at" and target.zone
         return f"{name} {'timestamp' if naive else _TYPES[name]}"
@@ -255,16 +256,16 @@ def _batch(target: Target, columns: tuple[str, ...]) -> str:
 
 
 @cache
-def _waiting(target: Target, missing: frozenset[str]) -> str:
-    left_out = {*target.omitted, *missing, "recorded_at"}
-    columns = [name for name in _TYPES if name not in left_out]
+def _queued_statement(target: Target, missing: frozenset[str]) -> str:
+    omitted = {*target.omitted, *missing, "recorded_at"}
+    columns = [name for name in _TYPES if name not in omitted]
     values = {
         "created_at": "created_at AT TIME ZONE %(zone)s" if target.zone else "created_at",
         "delivery": "CASE WHEN delivery = 'background' AND instance_id = ANY (%(own_instances)s::uuid[])"
         " THEN 'background' ELSE 'outbox' END",
         "connection_ms": "coalesce(connection_ms, %(connection_ms)s)",
         "retry_count": "least(coalesce(retry_count, 0) + %(retry_count)s, 32767)",
-        **{name: f"coalesce({name}, {_DEFAULTS[name]})" for name in LEFT_OUT},
+        **{name: f"coalesce({name}, {_DEFAULTS[name]})" for name in OMITTED_DEFAULTS},
     }
     types = ", ".join(f"{name} {_TYPES[name]}" for name in columns)
     return (
@@ -274,9 +275,9 @@ def _waiting(target: Target, missing: frozenset[str]) -> str:
 
 
 @cache
-def _each(target: Target, missing: frozenset[str]) -> str:
-    """The insert in a loop of PL/pgSQL. The data is a setting of the transaction: no text of it is part of the code."""
-    insert_one = _waiting(target, missing) % {
+def _one_by_one_statement(target: Target, missing: frozenset[str]) -> str:
+    """The insert in a PL/pgSQL loop. A setting of the transaction contains the data, so that no data becomes code."""
+    insert_one = _queued_statement(target, missing) % {
         "documents": "json_build_array(tracker_document)",
         "own_instances": "tracker_own_instances",
         "zone": "tracker_zone",
@@ -322,23 +323,23 @@ BEGIN
     END LOOP;
     PERFORM set_config('tracker.result',
         json_build_object('new', tracker_new, 'refused', to_json(tracker_refused))::text, true);
-END $tracker$; SELECT current_setting('tracker.result')"""  # noqa: S608  our own text
+END $tracker$; SELECT current_setting('tracker.result')"""  # noqa: S608  constant text
 
 
 def stored_value(name: str, value: Any, zone: str | None) -> Any:
-    """A value as text that PostgreSQL reads into the column's own type, whatever the session's settings are."""
+    """A value as text that PostgreSQL converts to the column's type, independent of the session's settings."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if name == "created_at":
-        # psycopg2 would cast it by the session's zone when the column has none.
+        # psycopg2 would convert it with the session's time zone if the column has no time zone.
         if zone:
-            value = value.astimezone(settings.zone(zone)).replace(tzinfo=None)
+            value = value.astimezone(settings.load_time_zone(zone)).replace(tzinfo=None)
         return value.isoformat()
     if name == "metadata":
         return _encode(value) if value else "{}"
     return str(value)
 
 
-# What is text already, or a number that psycopg2 writes as it is.
-_PLAIN = {str, int, bool, type(None), float}
+# Text, and numbers that psycopg2 writes unchanged.
+_PLAIN_TYPES = {str, int, bool, type(None), float}
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode

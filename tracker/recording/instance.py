@@ -1,34 +1,32 @@
-"""The recording process: its id, its running number, and what it writes beside a call's usage."""
+"""The recording process: its id, its sequence numbers, and the columns that it adds to a call's usage."""
 
 from __future__ import annotations
 
 import json
 import operator
 import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tracker.recording.insert import LEFT_OUT
+from tracker.recording.insert import OMITTED_DEFAULTS, Row
 
 if TYPE_CHECKING:
     from tracker.platforms import Runtime
     from tracker.usage import TokenUsage
 
-Row = Mapping[str, Any]
-_MOST_NUMBERS = 2**31 - 1  # the column is an integer
+_MAX_SEQUENCE = 2**31 - 1  # the column is an integer
 
 
 class Instance:
-    """One process, from its start or its fork to its end. A gap in its numbers is a record that is missing."""
+    """One process, from its start or fork to its end. A gap in its sequence numbers is a missing record."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.id = uuid.uuid4()
         self.name = str(self.id)
-        self._numbers = iter(range(1, _MOST_NUMBERS + 1))
-        self.told_sequence = 0
-        self.place = {
+        self._numbers = iter(range(1, _MAX_SEQUENCE + 1))
+        self.reported_sequence = 0
+        self.runtime_fields = {
             "environment": runtime.environment,
             "platform": runtime.platform,
             "region": runtime.region,
@@ -38,45 +36,45 @@ class Instance:
 
     @property
     def last_sequence(self) -> int:
-        """The last number that was taken, 0 when none was."""
-        return _MOST_NUMBERS - operator.length_hint(self._numbers)
+        """The last assigned number; 0 if none was assigned."""
+        return _MAX_SEQUENCE - operator.length_hint(self._numbers)
 
-    def take_number(self, taken: list[int]) -> int:
-        """The record's number, counted from 1; it is put into `taken` unless one is there.
+    def assign_sequence(self, assigned: list[int]) -> int:
+        """The record's number, counted from 1; it is appended to `assigned` unless the list contains one.
 
-        Taking and keeping a number is one step of the interpreter, so that no interruption can lose it.
+        Advancing and storing the number is one bytecode instruction, so that no interruption can lose it.
         """
-        if not taken:
-            taken.extend(islice(self._numbers, 1))
-        return taken[0]
+        if not assigned:
+            assigned.extend(islice(self._numbers, 1))
+        return assigned[0]
 
     def next_sequence(self) -> int:
         """The next record's number."""
-        return self.take_number([])
+        return self.assign_sequence([])
 
     def row(self, usage: TokenUsage, delivery: str) -> dict[str, Any]:
-        """The record's columns, all but its sequence."""
-        return {**usage.as_row(), **self.place, "delivery": delivery}
+        """The record's columns, except for its sequence."""
+        return {**usage.as_row(), **self.runtime_fields, "delivery": delivery}
 
 
 def document(row: Row) -> str:
-    """A row as one JSON object, from which it can be recorded again with the same id."""
+    """A row as one JSON object, which can be recorded again with the same id."""
     return _encode({name: _plain(value) for name, value in row.items()})
 
 
 def compact_document(row: Row) -> str:
-    """A row for the outbox: without what is NULL or a column's usual value, which `insert_waiting` puts back."""
-    left_out = LEFT_OUT
+    """A row for the outbox, without NULL and usual values, which `insert_queued` restores."""
+    defaults = OMITTED_DEFAULTS
     return _encode(
         {
             name: _plain(value)
             for name, value in row.items()
-            if value is not None and (name not in left_out or value != left_out[name])
+            if value is not None and (name not in defaults or value != defaults[name])
         }
     )
 
 
-# No key is sorted and nothing refers to itself: the plain encoder is the fastest one in the standard library.
+# Without sorted keys and the check for cycles, this encoder is the fastest one in the standard library.
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=str).encode
 
 

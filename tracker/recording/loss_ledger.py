@@ -1,4 +1,4 @@
-"""What the database is told besides the records: which numbers have no row of their own, and which alerts went out."""
+"""Writes the loss ledger, which explains sequence numbers without a row, and the alerts that were sent."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ _ALERT = (
 )
 
 
-def entry(kind: str, place: Any, first: int, last: int | None = None) -> dict[str, Any]:
-    """One line of the ledger about an instance's numbers `first` to `last`.
+def make_entry(kind: str, runtime_fields: Any, first: int, last: int | None = None) -> dict[str, Any]:
+    """One line of the ledger about the numbers `first` to `last` of an instance.
 
-    Kinds: *duplicate* (the id was there), *set_aside* (refused by the database), *removed* and *pruned* (deleted on
-    purpose), *waiting* (in an outbox when the line was written), *closed* (the instance ended with number `last`).
+    Kinds: *duplicate* (the id existed already), *set_aside* (refused by the database), *removed* and *pruned* (deleted
+    on purpose), *waiting* (in an outbox when the line was written), *closed* (the instance ended with number `last`).
     """
     return {
         "kind": kind,
-        "instance_id": str(place["instance_id"]),
+        "instance_id": str(runtime_fields["instance_id"]),
         "first_sequence": first,
         "last_sequence": first if last is None else last,
-        "environment": place.get("environment"),
-        "deployment": place.get("deployment"),
+        "environment": runtime_fields.get("environment"),
+        "deployment": runtime_fields.get("deployment"),
     }
 
 
 def write_entries(connection: Connection, target: Target, entries: Sequence[dict[str, Any]]) -> None:
-    """Add lines to the ledger; one that is there already stays. Raises `DatabaseError`."""
+    """Add lines to the ledger; a line that exists already stays unchanged. Raises `DatabaseError`."""
     names = _names(_ENTRY)
     execute(
         connection,
-        f"INSERT INTO {target.table(LEDGER)} ({names}) SELECT {names}"  # noqa: S608  our own names
+        f"INSERT INTO {target.table(LEDGER)} ({names}) SELECT {names}"  # noqa: S608  constant names
         f" FROM json_to_recordset(%s) AS entry ({_ENTRY}) ON CONFLICT DO NOTHING",
         (json.dumps(entries),),
     )
 
 
 def write_entries_if_allowed(connection: Connection, target: Target, entries: Sequence[dict[str, Any]]) -> None:
-    """`write_entries` where this role may do that. Raises `DatabaseError`."""
-    if target.takes_notes:
+    """`write_entries` if this role may write to the ledger. Raises `DatabaseError`."""
+    if target.can_write_ledger:
         write_entries(connection, target, entries)
 
 
 def write_alerts(connection: Connection, target: Target, alerts: Sequence[dict[str, Any]]) -> None:
-    """Keep alerts that went out, each once. Raises `DatabaseError`."""
+    """Store alerts that were sent, each once. Raises `DatabaseError`."""
     names = _names(_ALERT)
     execute(
         connection,
@@ -63,12 +63,12 @@ def write_alerts(connection: Connection, target: Target, alerts: Sequence[dict[s
     )
 
 
-def note_duplicates(connection: Connection, target: Target, documents: Iterable[str]) -> None:
-    """Enter those of these records whose id belongs to another record, so that their numbers aren't missed.
+def write_duplicates(connection: Connection, target: Target, documents: Iterable[str]) -> None:
+    """Add a ledger line for each of these records whose id belongs to another record, so that it isn't missing.
 
     Raises `DatabaseError`.
     """
-    if not target.takes_notes:
+    if not target.can_write_ledger:
         return
     execute(
         connection,

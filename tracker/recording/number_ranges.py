@@ -1,4 +1,4 @@
-"""Running numbers as ranges: as little memory for a million numbers in a row as for one."""
+"""A set of sequence numbers, stored as ranges: consecutive numbers need constant memory."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 Range = tuple[int, int]
-# Numbers that come and go in turns make many ranges. Beyond this, those with the smallest number are merged.
-MOST_RANGES = 1000
+# Alternating numbers produce many ranges. Above this limit, the lowest two ranges are merged.
+MAX_RANGES = 1000
 
 
 class NumberRanges:
-    """A set of running numbers.
+    """A set of sequence numbers.
 
     >>> numbers = NumberRanges([1, 2, 3, 7])
     >>> numbers.add(6)
@@ -25,7 +25,7 @@ class NumberRanges:
             self.add(number)
 
     def add(self, number: int) -> None:
-        """Add a number; the usual one follows the last one."""
+        """Add a number; it usually follows the last one."""
         self.add_range((number, number))
 
     def add_range(self, added: Range) -> None:
@@ -43,19 +43,19 @@ class NumberRanges:
             first, last = min(first, ranges[end][0]), max(last, ranges[end][1])
             end += 1
         ranges[start:end] = [(first, last)]
-        if len(ranges) > MOST_RANGES:
+        if len(ranges) > MAX_RANGES:
             ranges[:2] = [(ranges[0][0], ranges[1][1])]
 
     def without(self, numbers: Iterable[int]) -> list[Range]:
-        """The ranges that are left when these numbers are taken out.
+        """The ranges of this set without these numbers.
 
         >>> NumberRanges([1, 2, 3, 7]).without([2, 7])
         [(1, 1), (3, 3)]
         """
         left: list[Range] = []
-        taken = sorted(set(numbers))
+        removed = sorted(set(numbers))
         for first, last in self.ranges:
-            for number in taken[bisect_right(taken, first - 1) : bisect_right(taken, last)]:
+            for number in removed[bisect_right(removed, first - 1) : bisect_right(removed, last)]:
                 if number > first:
                     left.append((first, number - 1))
                 first = number + 1

@@ -1,4 +1,4 @@
-"""What recording writes to the log: a line a call, and the whole record where nothing else may hold it."""
+"""The recorder's log lines: one for each call, and the full record if the log is the only place that keeps it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     import logging
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from tracker.outcome import Outcome
     from tracker.usage import TokenUsage
 
-_INFO, WARNING, ERROR = 20, 30, 40  # logging's own
+_INFO, WARNING, ERROR = 20, 30, 40  # the levels of logging
 _ENVIRONMENT = ("NODE_ENV", "VERCEL", "VERCEL_ENV")
 _warned: set[str] = set()
 
 
 @cache
 def logger() -> logging.Logger:
-    """The library's logger; most apps have imported logging anyway, a cold function need not."""
-    with fork_gate.importing:
+    """The library's logger. `logging` is imported at first use, which keeps a cold start short."""
+    with fork_guard.importing:
         import logging
 
     return logging.getLogger("tracker")
 
 
-def recorded(usage: TokenUsage, outcome: Outcome) -> None:
-    """One INFO line for a call that is in the database, or on its way."""
+def log_recorded(usage: TokenUsage, outcome: Outcome) -> None:
+    """Write one INFO line for a call that is stored or queued."""
     if not logger().isEnabledFor(_INFO):
         return
     fields = {
@@ -48,13 +48,16 @@ def recorded(usage: TokenUsage, outcome: Outcome) -> None:
     logger().info("token_usage.%s %s", outcome.status, json.dumps(fields))
 
 
-def notable(usage: TokenUsage, outcome: Outcome, elapsed_ms: float, slow_ms: float, place: Mapping[str, Any]) -> None:
-    """One JSON line for a call that couldn't be recorded at once, or that took long; names are OpenTelemetry's.
+def log_slow_or_failed(
+    usage: TokenUsage, outcome: Outcome, elapsed_ms: float, slow_ms: float, runtime_fields: Mapping[str, Any]
+) -> None:
+    """Write one JSON line for a call that wasn't recorded at once or was slow, with OpenTelemetry's attribute names.
 
-    Source: opentelemetry.io/docs/specs/semconv, "Database" and "Generative AI". No user, no address, no secret.
+    Source: opentelemetry.io/docs/specs/semconv, "Database" and "Generative AI". The line contains no user, no address,
+    and no secret.
     """
-    slow = elapsed_ms >= slow_ms
-    if not (slow or outcome.error):
+    is_slow = elapsed_ms >= slow_ms
+    if not (is_slow or outcome.error):
         return
     event = {
         "event": "tracker.record_failed" if outcome.error else "tracker.record_slow",
@@ -70,59 +73,59 @@ def notable(usage: TokenUsage, outcome: Outcome, elapsed_ms: float, slow_ms: flo
         "gen_ai.request.model": usage.model,
         "gen_ai.usage.input_tokens": usage.input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
-        "deployment.environment.name": place.get("environment"),
-        "cloud.platform": place.get("platform"),
-        "cloud.region": place.get("region"),
-        "service.version": place.get("deployment"),
+        "deployment.environment.name": runtime_fields.get("environment"),
+        "cloud.platform": runtime_fields.get("platform"),
+        "cloud.region": runtime_fields.get("region"),
+        "service.version": runtime_fields.get("deployment"),
         "tracker.record.id": str(outcome.id),
         "tracker.record.status": outcome.status,
         "tracker.retry_count": outcome.retry_count,
-        "tracker.slow": slow,
+        "tracker.slow": is_slow,
     }
-    kept = {name: value for name, value in event.items() if value is not None}
-    (logger().error if outcome.status == "failed" else logger().warning)("%s", json.dumps(kept, ensure_ascii=False))
+    fields = {name: value for name, value in event.items() if value is not None}
+    (logger().error if outcome.status == "failed" else logger().warning)("%s", json.dumps(fields, ensure_ascii=False))
 
 
 def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else round(milliseconds / 1000, 6)
 
 
-def whole_record(status: str, row: Mapping[str, Any], error: str | None, retry_count: int) -> None:
-    """The whole record as one JSON line, which `token-tracker import --profile tracker-log` replays by its id.
+def log_full_record(status: str, row: Mapping[str, Any], error: str | None, retry_count: int) -> None:
+    """Write the full record as one JSON line, which `token-tracker import --profile tracker-log` records by its id.
 
-    It is the last resort of a record that failed, and of a queued one where the disk dies with the instance.
+    It preserves a failed record, and a queued record if the disk is deleted with the instance.
     """
-    with fork_gate.importing:
+    with fork_guard.importing:
         from tracker.recording.instance import document
 
     event = {"event": f"token_usage.{status}", "error": error, "retry_count": retry_count}
     line = f'{json.dumps(event)[:-1]}, "record": {document(row)}}}'
-    _say_whatever_the_level(ERROR if status == "failed" else WARNING, line)
+    _log_at_any_level(ERROR if status == "failed" else WARNING, line)
 
 
-def alert(line: str, level: int = ERROR) -> None:
-    """An alert, as one JSON line; raises nothing."""
+def log_alert(line: str, level: int = ERROR) -> None:
+    """Write an alert, which is one JSON line. Never raises."""
     with suppress(Exception):
         logger().log(level, "%s", line)
 
 
-def _say_whatever_the_level(level: int, line: str) -> None:
-    """Write what would be lost otherwise: past the logger, where an app's level for all of its logs drops it.
+def _log_at_any_level(level: int, line: str) -> None:
+    """Write a line to the log, or to standard error if the root logger's level drops it.
 
-    Whoever silences this library's own logger means it.
+    A level that is set on this library's own logger is respected.
     """
     try:
         if logger().level or logger().isEnabledFor(level):
             logger().log(level, "%s", line)
             return
-    except Exception:  # noqa: BLE001, S110  a handler or filter of the host's own may raise anything
+    except Exception:  # noqa: BLE001, S110  a handler or filter of the host may raise anything
         pass
-    with suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+    with suppress(OSError, ValueError, AttributeError):  # standard error is closed or missing
         sys.stderr.write(line + "\n")
 
 
 def warn_once(text: str) -> None:
-    """A warning that a process writes once."""
+    """Write a warning once for each process."""
     if text not in _warned:
         _warned.add(text)
         logger().warning("%s", text)

@@ -1,4 +1,4 @@
-"""Records' way into the database: attempts, each within what is left of one deadline."""
+"""Delivers records to the database: retries transient errors within one deadline."""
 
 from __future__ import annotations
 
@@ -9,27 +9,36 @@ from typing import Any, TypeVar
 from tracker.database.connect import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
-from tracker.recording.insert import Arrival, Sorted, Target, absent, insert, insert_each, insert_waiting, is_stored
+from tracker.recording.insert import (
+    DeliveryInfo,
+    InsertResult,
+    Target,
+    find_missing_ids,
+    insert,
+    insert_each,
+    insert_queued,
+    is_stored,
+)
 from tracker.recording.outbox.refusal_frequency import RefusedKinds
 from tracker.recording.record_log import warn_once
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 T = TypeVar("T")
 Work = Callable[[Lease, Target, str], T]
 
-# Full jitter: each wait is drawn from zero to a bound that doubles.
+# Full jitter: each wait is random between zero and a bound that doubles.
 _FIRST_WAIT_S = 0.1
-_LONGEST_WAIT_S = 2.0
-# The states of a session that a statement can put right for itself, in its own transaction: another client of the
-# pooler left it read-only, or with a time limit of its own.
-_CURABLE = {"25006", "57014"}
-# A refusal may mean that the table changed: it is read again, but not for each of many bad records.
-_READ_AGAIN_S = 10.0
+_MAX_WAIT_S = 2.0
+# Errors of a session that another client of the pooler left read-only or with a statement timeout. A transaction can
+# override both settings for itself.
+_RECOVERABLE_STATES = {"25006", "57014"}
+# A refusal may mean that the table changed. It is read again, but at most once in this interval.
+_REREAD_INTERVAL_S = 10.0
 _VALUE_CLASSES = ("22", "23")
 
 
-class Attempts:
-    """What delivering one record took, filled in as it goes."""
+class DeliveryAttempts:
+    """The retries, times, and last error of delivering one record; updated during delivery."""
 
     __slots__ = ("connection_ms", "error", "retry_count", "write_ms")
 
@@ -41,39 +50,38 @@ class Attempts:
 
 
 class Delivery:
-    """Writes rows through a pool, trying again what passes."""
+    """Writes rows through a connection pool and retries transient errors."""
 
     def __init__(self, pool: ConnectionPool, schema: str | None, max_retries: int) -> None:
         self._pool = pool
         self._schema = schema
         self._max_retries = max_retries
         self._target: Target | None = None
-        self._read_again_at = float("-inf")
-        self.kinds = RefusedKinds()
+        self._reread_at = float("-inf")
+        self.refused_kinds = RefusedKinds()
 
     def deliver(
         self,
         row: Mapping[str, Any],
         deadline: float,
-        attempts: Attempts,
+        attempts: DeliveryAttempts,
         *,
         once: bool = False,
         entries: Sequence[dict[str, Any]] = (),
     ) -> bool:
-        """Store the row before `deadline` (`time.monotonic`); False when its id belongs to another record.
+        """Store the row before `deadline` (`time.monotonic`); returns False if its id belongs to another record.
 
-        `entries` are lines for the ledger that it must have before this row. Raises the `DatabaseError` of the last
-        attempt. The first attempt stands alone: the retry library is
-        imported only once something has gone wrong.
+        `entries` are ledger lines that must be written before this row. With `once` there is no retry. Raises the
+        `DatabaseError` of the last attempt. The retry library is imported only after the first attempt has failed.
         """
 
-        def write(lease: Lease, target: Target, cure: str) -> bool:
+        def write(lease: Lease, target: Target, session_settings: str) -> bool:
             if entries:
                 self._write_entries(lease, target, entries)
-            filled = {**row, "connection_ms": lease.connection_ms, "retry_count": attempts.retry_count}
-            if insert(lease.connection, target, filled, cure):
+            full_row = {**row, "connection_ms": lease.connection_ms, "retry_count": attempts.retry_count}
+            if insert(lease.connection, target, full_row, session_settings):
                 return True
-            # An attempt whose answer was lost may have stored it, or the table's own trigger; or nobody did.
+            # An attempt whose response was lost, or a trigger of the table, may have stored this record.
             return is_stored(lease.connection, target, row)
 
         try:
@@ -81,64 +89,70 @@ class Delivery:
         except TransientError:
             if once or self._max_retries == 0:
                 raise
-        return self._again(lambda: self._attempt(write, deadline, attempts), deadline, attempts)
+        return self._retry(lambda: self._attempt(write, deadline, attempts), deadline, attempts)
 
     def _write_entries(self, lease: Lease, target: Target, entries: Sequence[dict[str, Any]]) -> None:
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.loss_ledger import write_entries_if_allowed
         try:
             write_entries_if_allowed(lease.connection, target, entries)
         except SetupError as error:
-            _warn_untold(error)
+            _warn_ledger_unwritable(error)
 
-    def deliver_waiting(self, documents: Sequence[str], arrival: Arrival, deadline: float, attempts: Attempts) -> int:
-        """Store records that waited, in one statement and one attempt; how many were new. Raises `DatabaseError`."""
+    def deliver_queued(
+        self, documents: Sequence[str], delivery_info: DeliveryInfo, deadline: float, attempts: DeliveryAttempts
+    ) -> int:
+        """Store queued records in one statement and one attempt; returns the new ones. Raises `DatabaseError`."""
 
-        def write(lease: Lease, target: Target, cure: str) -> int:
-            timed = arrival._replace(connection_ms=lease.connection_ms)
-            return insert_waiting(lease.connection, target, documents, timed, cure)
-
-        return self._attempt(write, deadline, attempts)
-
-    def deliver_each(self, documents: Sequence[str], arrival: Arrival, deadline: float, attempts: Attempts) -> Sorted:
-        """Store records that waited each by itself, in one statement. Raises `DatabaseError`."""
-
-        def write(lease: Lease, target: Target, cure: str) -> Sorted:
-            timed = arrival._replace(connection_ms=lease.connection_ms)
-            return insert_each(lease.connection, target, documents, timed, cure)
+        def write(lease: Lease, target: Target, session_settings: str) -> int:
+            info = delivery_info._replace(connection_ms=lease.connection_ms)
+            return insert_queued(lease.connection, target, documents, info, session_settings)
 
         return self._attempt(write, deadline, attempts)
 
-    def absent(self, ids: Sequence[str], deadline: float) -> set[str]:
-        """Which of these ids have no row, though their inserts were taken. Raises `DatabaseError`."""
-        return self._attempt(lambda lease, target, _: absent(lease.connection, target, ids), deadline, Attempts())
+    def deliver_one_by_one(
+        self, documents: Sequence[str], delivery_info: DeliveryInfo, deadline: float, attempts: DeliveryAttempts
+    ) -> InsertResult:
+        """Store queued records one by one in one statement. Raises `DatabaseError`."""
 
-    def tell(self, work: Callable[[Any, Target], None], deadline: float) -> None:
-        """Tell about records on one of the connections, once. Raises `DatabaseError`.
+        def write(lease: Lease, target: Target, session_settings: str) -> InsertResult:
+            info = delivery_info._replace(connection_ms=lease.connection_ms)
+            return insert_each(lease.connection, target, documents, info, session_settings)
 
-        A ledger that this role may not write to stands in no record's way: it is said once, and forgotten.
+        return self._attempt(write, deadline, attempts)
+
+    def find_missing_ids(self, ids: Sequence[str], deadline: float) -> set[str]:
+        """The ids that have no row although their inserts succeeded. Raises `DatabaseError`."""
+        return self._attempt(
+            lambda lease, target, _: find_missing_ids(lease.connection, target, ids), deadline, DeliveryAttempts()
+        )
+
+    def run_once(self, work: Callable[[Any, Target], None], deadline: float) -> None:
+        """Run a function with a connection, in one attempt. Raises `DatabaseError`.
+
+        A missing right to write to the ledger is logged once and is no error.
         """
         try:
-            self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, Attempts())
+            self._attempt(lambda lease, target, _: work(lease.connection, target), deadline, DeliveryAttempts())
         except SetupError as error:
-            _warn_untold(error)
+            _warn_ledger_unwritable(error)
 
-    def _again(self, attempt: Callable[[], T], deadline: float, attempts: Attempts) -> T:
-        with fork_gate.importing:
+    def _retry(self, attempt: Callable[[], T], deadline: float, attempts: DeliveryAttempts) -> T:
+        with fork_guard.importing:
             import random
 
             from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
-        dice = random.Random()  # noqa: S311  jitter is no secret; the host may have seeded Python's own
-        first_wait = dice.uniform(0, _FIRST_WAIT_S)
-        left = deadline - time.monotonic() - first_wait
-        if left <= 0:
+        generator = random.Random()  # noqa: S311  jitter is no secret; the host may have seeded Python's own
+        first_wait_s = generator.uniform(0, _FIRST_WAIT_S)
+        left_s = deadline - time.monotonic() - first_wait_s
+        if left_s <= 0:
             raise attempts.error.copy() if attempts.error else AssertionError("a retry follows an error")
-        time.sleep(first_wait)
+        time.sleep(first_wait_s)
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
-            stop=stop_after_attempt(self._max_retries) | stop_before_delay(left),
-            wait=lambda state: dice.uniform(0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**state.attempt_number)),
+            stop=stop_after_attempt(self._max_retries) | stop_before_delay(left_s),
+            wait=lambda state: generator.uniform(0, min(_MAX_WAIT_S, _FIRST_WAIT_S * 2**state.attempt_number)),
             reraise=True,
         )
         for state in retrying:
@@ -147,7 +161,7 @@ class Delivery:
                 return attempt()
         raise AssertionError("tenacity returns or raises")
 
-    def _attempt(self, work: Work[T], deadline: float, attempts: Attempts) -> T:
+    def _attempt(self, work: Work[T], deadline: float, attempts: DeliveryAttempts) -> T:
         attempts.connection_ms = attempts.write_ms = None
         target = self._target
         try:
@@ -158,17 +172,17 @@ class Delivery:
         try:
             attempts.connection_ms = lease.connection_ms
             with lease.deadline(deadline):
-                cure = _cure(attempts.error, deadline)
-                target = target or self._learn(lease, cure)
+                session_settings = _session_settings(attempts.error, deadline)
+                target = target or self._read_target(lease, session_settings)
                 started = time.perf_counter()
-                result = work(lease, target, cure)
+                result = work(lease, target, session_settings)
             attempts.write_ms = elapsed_ms(started)
         except DatabaseError as error:
-            attempts.error = _late() if lease.deadline.fired else error.copy()
+            attempts.error = _deadline_error() if lease.deadline.fired else error.copy()
             if isinstance(error, SetupError):
-                self._target = None  # the table may have changed: look again
+                self._target = None  # the table may have changed: read it again
             self._pool.release(lease)
-            if not self._may_have_changed(attempts.error, target):
+            if not self._should_reread_table(attempts.error, target):
                 raise attempts.error.copy() from None
             return self._attempt(work, deadline, attempts)
         except BaseException:
@@ -177,43 +191,43 @@ class Delivery:
         self._pool.release(lease)
         return result
 
-    def _may_have_changed(self, error: DatabaseError, used: Target | None) -> bool:
-        """Whether a refusal is worth one more attempt, with the table as it is now."""
+    def _should_reread_table(self, error: DatabaseError, used: Target | None) -> bool:
+        """Whether to read the table again and retry once after this refusal."""
         if not isinstance(error, RecordError) or not (error.sqlstate or "").startswith(_VALUE_CLASSES):
             return False
         if self._target is not used and self._target is not None:
-            return True  # another thread has read it since
+            return True  # another thread has read the table since
         now = time.monotonic()
-        if now - self._read_again_at < _READ_AGAIN_S:
+        if now - self._reread_at < _REREAD_INTERVAL_S:
             return False
-        self._read_again_at = now
+        self._reread_at = now
         self._target = None
         return True
 
-    def _learn(self, lease: Lease, cure: str) -> Target:
-        # Several threads may ask at first: cheaper than a lock, which a fork or a hanging server would leave held.
-        self._target = target = Target.read(lease.connection, self._schema, cure)
+    def _read_target(self, lease: Lease, session_settings: str) -> Target:
+        # Several threads may read it at first: cheaper than a lock, which a fork or a hanging server would keep.
+        self._target = target = Target.read(lease.connection, self._schema, session_settings)
         return target
 
 
-def _warn_untold(error: SetupError) -> None:
-    """Say once that the ledger can't be written; another error is raised."""
+def _warn_ledger_unwritable(error: SetupError) -> None:
+    """Log once that the ledger can't be written; any other error is raised."""
     if error.code != "right_missing":
         raise error.copy() from None
-    warn_once(f"The loss ledger can't be told about records. {error}")
+    warn_once(f"The loss ledger can't be written. {error}")
 
 
-def _late() -> TransientError:
+def _deadline_error() -> TransientError:
     return TransientError(
         "deadline",
-        "The database didn't answer within the record's deadline.",
-        "See token_usage locks and the network.",
+        "The database didn't respond within the record's deadline.",
+        "Check the locks on token_usage and the network.",
     )
 
 
-def _cure(error: DatabaseError | None, deadline: float) -> str:
-    """For a session that another client left in a bad state: settings for this one transaction alone."""
-    if error is None or error.sqlstate not in _CURABLE:
+def _session_settings(error: DatabaseError | None, deadline: float) -> str:
+    """Settings for one transaction, which override what another client of the pooler left in the session."""
+    if error is None or error.sqlstate not in _RECOVERABLE_STATES:
         return ""
     left_ms = max(1, int((deadline - time.monotonic()) * 1000))
     return f"SET LOCAL statement_timeout = {left_ms}; SET TRANSACTION READ WRITE; "

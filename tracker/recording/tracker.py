@@ -1,4 +1,4 @@
-"""Tracker: records each AI call once and says what became of it."""
+"""Tracker: records each AI call once and returns the outcome."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from tracker.outcome import Outcome
 from tracker.platforms import application_name
 from tracker.recording import lifecycle, record_log
 from tracker.recording.async_call import in_thread
-from tracker.recording.circuit_breaker import Breaker
+from tracker.recording.circuit_breaker import CircuitBreaker
 from tracker.recording.direct_writer import DirectWriter
 from tracker.recording.instance import Instance
-from tracker.recording.outbox.paths import anchored, left_behind
+from tracker.recording.outbox.paths import has_pending, with_absolute_path
 from tracker.recording.retry import Delivery
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
-    from tracker.recording.capture.call import Call
-    from tracker.recording.outbox.queue import Journal
-    from tracker.recording.outbox.store import Depth
+    from tracker.recording.capture.call import TrackedCall
+    from tracker.recording.outbox.queue import OutboxQueue
+    from tracker.recording.outbox.store import OutboxDepth
 
 ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
 _EMBEDDED = "To deliver records to this machine's embedded database: token-tracker outbox drain --embedded."
-_CLOSING_NOTE_S = 2.0
-# How long the record of an interrupted call waits for an outbox that another process holds locked.
-_INTERRUPTED_S = 0.2
+_NOTE_TIMEOUT_S = 2.0
+# How long the record of an interrupted call waits for an outbox that another process has locked.
+_INTERRUPTED_LOCK_TIMEOUT_S = 0.2
 
 
 class Tracker:
-    """Records token usage into Postgres, each call once, and tells the caller what became of it.
+    """Records token usage into Postgres, each call once, and returns the outcome of each record.
 
-    In *direct* mode (default on serverless) `record` writes before it returns and tries again what passes; in
-    *background* mode it makes the record durable in the local outbox and returns, and a thread delivers. Settings
+    In *direct* mode (default on serverless) `record` writes before it returns and retries transient errors. In
+    *background* mode it makes the record durable in the local outbox and returns, and a thread delivers it. Settings
     come from the environment (README, "Settings"); each is also a keyword argument, such as
-    `Tracker(database_url=…, pool_size=2)`. A variable that can't be read is logged once and its default used; an
-    argument that can't be right raises `SettingError`. Threads may share a Tracker, and it survives a fork.
+    `Tracker(database_url=…, pool_size=2)`. An invalid variable is logged once and its default is used; an invalid
+    argument raises `SettingError`. Threads may share a Tracker, and it survives a fork.
 
     >>> from tracker import Tracker, TokenUsage
     >>> with Tracker(mode="direct") as recorder:  # doctest: +SKIP
@@ -56,28 +56,28 @@ class Tracker:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = anchored(settings_module.load(strict=False, **settings))
+        self.settings = with_absolute_path(settings_module.load(strict=False, **settings))
         for problem in self.settings.problems:
             record_log.warn_once(problem)
-        self._url, trouble = self._read_url()
+        self._url, setup_error = self._read_url()
         self._pool = self._make_pool(self._url) if self._url else None
         self._delivery = (
             Delivery(self._pool, self._url.schema, self.settings.max_retries) if self._pool and self._url else None
         )
         runtime = self.settings.runtime
-        self._breaker = Breaker()
-        self._journal: Journal | None = None
+        self._breaker = CircuitBreaker()
+        self._queue: OutboxQueue | None = None
         self._instance = Instance(runtime)
         self._direct = DirectWriter(
             self._delivery,
-            trouble,
+            setup_error,
             self._breaker,
-            self._get_journal,
-            lambda: self._journal,
-            disk_dies=runtime.serverless,
+            self._get_queue,
+            lambda: self._queue,
+            disk_is_ephemeral=runtime.serverless,
         )
-        self._adopt()
-        lifecycle.watch(self)
+        self._deliver_pending()
+        lifecycle.register(self)
 
     @property
     def instance_id(self) -> Any:
@@ -85,16 +85,16 @@ class Tracker:
         return self._instance.id
 
     def _read_url(self) -> tuple[DatabaseUrl | None, SetupError | None]:
-        """The database's address; without a readable one every record will say why it isn't recorded."""
+        """The database URL; without a valid one, each outcome contains the error that is returned here."""
         try:
             if self.settings.database_url:
                 return clean(self.settings.database_url, self.settings.database_url_variable), None
             remedy = _REMEDY if self.settings.runtime.deployed else f"{_REMEDY} {_EMBEDDED}"
-            trouble = SetupError("database_url_missing", "DATABASE_URL is not set.", remedy)
+            setup_error = SetupError("database_url_missing", "DATABASE_URL is not set.", remedy)
         except SettingError as error:
-            trouble = SetupError("database_url_malformed", str(error), "")
-        record_log.warn_once(f"Token usage can't be recorded yet and waits in the outbox. {trouble}")
-        return None, trouble
+            setup_error = SetupError("database_url_malformed", str(error), "")
+        record_log.warn_once(f"Token usage can't be recorded yet and is queued in the outbox. {setup_error}")
+        return None, setup_error
 
     def _make_pool(self, url: DatabaseUrl) -> ConnectionPool:
         s = self.settings
@@ -102,135 +102,136 @@ class Tracker:
         policy = PoolPolicy(s.pool_size, s.connect_timeout_s, s.idle_timeout_s, s.max_lifetime_s)
         return ConnectionPool(lambda t: connect.connect(url, timeout_s=t, application_name=name), policy)
 
-    def _get_journal(self) -> Journal:
-        """The outbox and what belongs to it: made when first needed, since it costs a cold start."""
-        if self._journal is None:
-            with fork_gate.importing:
-                from tracker.recording.outbox.queue import Journal
+    def _get_queue(self) -> OutboxQueue:
+        """The outbox queue, which is created at first use because it would slow down a cold start."""
+        if self._queue is None:
+            with fork_guard.importing:
+                from tracker.recording.outbox.queue import OutboxQueue
 
-            made = Journal(self.settings, self._url, self._delivery, self._breaker, self, self._instance)
-            # One step instead of a lock, which an interrupted call would keep: of two made at once, one is used.
-            self._journal = self.__dict__.setdefault("_made_journal", made)
-        return self._journal
+            queue = OutboxQueue(self.settings, self._url, self._delivery, self._breaker, self, self._instance)
+            # Atomic, without a lock that an interrupted call would keep: if two threads create a queue, one is used.
+            self._queue = self.__dict__.setdefault("_new_queue", queue)
+        return self._queue
 
-    def _adopt(self) -> None:
-        """See to what an earlier process left behind."""
+    def _deliver_pending(self) -> None:
+        """Start delivering the records that an earlier process left in the outbox."""
         if self._delivery is None:
             return
-        if left_behind(self.settings, self._url):
-            self._direct.behind = True
-            self._get_journal().wake()
+        if has_pending(self.settings, self._url):
+            self._direct.has_backlog = True
+            self._get_queue().wake()
 
     def record(self, usage: TokenUsage, deadline_s: float | None = None) -> Outcome:
-        """Record one call and return what became of it, within `deadline_s` (the setting's unless given).
+        """Record one call and return its outcome within `deadline_s` (default: the setting).
 
-        Never raises for trouble with the database, the network or the disk: that is an outcome. Raises
+        Never raises for an error of the database, the network, or the disk: the outcome contains it. Raises
         `UsageTypeError` for anything but a `TokenUsage`.
         """
         try:
-            taken: list[int] = []
+            assigned: list[int] = []
             outcome: Outcome | None = None
             started = time.perf_counter()
-            outcome = self._record(_check(usage), self._deadline(deadline_s), taken)
+            outcome = self._record(_check(usage), self._deadline(deadline_s), assigned)
             self._log(usage, outcome, started)
         except UsageTypeError:
             raise
-        except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
-            return self._unforeseen(usage, error, taken)
+        except Exception as error:  # noqa: BLE001  no exception of the library may reach the host's AI call
+            return self._handle_unexpected_error(usage, error, assigned)
         except BaseException:
-            # What a signal handler raises reaches the host, and the record isn't lost; it may come before any name.
+            # The exception of a signal handler reaches the host; the record is queued. It may arise before the first
+            # assignment of this function.
             if locals().get("outcome") is None:
-                self._interrupted(usage, locals().get("taken", []))
+                self._queue_interrupted(usage, locals().get("assigned", []))
             raise
         return outcome
 
     def _log(self, usage: TokenUsage, outcome: Outcome, started: float) -> None:
-        with suppress(Exception):  # a handler or filter of the host's own log may raise anything
+        with suppress(Exception):  # a log handler or filter of the host may raise anything
             if self.settings.log_records and outcome.status != "failed":
-                record_log.recorded(usage, outcome)
-            record_log.notable(
-                usage, outcome, connect.elapsed_ms(started), self.settings.slow_record_ms, self._instance.place
+                record_log.log_recorded(usage, outcome)
+            record_log.log_slow_or_failed(
+                usage, outcome, connect.elapsed_ms(started), self.settings.slow_record_ms, self._instance.runtime_fields
             )
 
-    def _record(self, usage: TokenUsage, deadline: float, taken: list[int]) -> Outcome:
+    def _record(self, usage: TokenUsage, deadline: float, assigned: list[int]) -> Outcome:
         if self.settings.mode == "background":
-            return self._take(usage, deadline, taken)
-        return self._direct.write(self._row(usage, taken), deadline)
+            return self._enqueue(usage, deadline, assigned)
+        return self._direct.write(self._row(usage, assigned), deadline)
 
-    def _row(self, usage: TokenUsage, taken: list[int]) -> dict[str, Any]:
-        return {**self._instance.row(usage, "direct"), "sequence": self._instance.take_number(taken)}
+    def _row(self, usage: TokenUsage, assigned: list[int]) -> dict[str, Any]:
+        return {**self._instance.row(usage, "direct"), "sequence": self._instance.assign_sequence(assigned)}
 
-    def _unforeseen(self, usage: TokenUsage, error: Exception, taken: list[int]) -> Outcome:
-        """What no part of ours has an answer to: the record is kept in the log at least."""
-        sentence = f"Recording failed with {type(error).__name__}; the record is in the log."
-        record_log.whole_record("failed", self._row(usage, taken), sentence, 0)
-        return Outcome("failed", usage.id, error=sentence)
+    def _handle_unexpected_error(self, usage: TokenUsage, error: Exception, assigned: list[int]) -> Outcome:
+        """Write the record to the log after an error of the library itself."""
+        text = f"Recording failed with {type(error).__name__}; the record is in the log."
+        record_log.log_full_record("failed", self._row(usage, assigned), text, 0)
+        return Outcome("failed", usage.id, error=text)
 
-    def _interrupted(self, usage: TokenUsage, taken: list[int]) -> None:
-        """Queue the record of a call that was interrupted; twice the same one is one. Else it is in the log."""
-        row = self._row(usage, taken)
+    def _queue_interrupted(self, usage: TokenUsage, assigned: list[int]) -> None:
+        """Enqueue the record of an interrupted call, else write it to the log. Enqueueing it twice has no effect."""
+        row = self._row(usage, assigned)
         try:
-            self._get_journal().keep(row, _INTERRUPTED_S)
-            self._direct.behind = True
-        except Exception as error:  # noqa: BLE001  the interruption is what the host must see
-            sentence = f"Recording was interrupted, and the record could not be queued ({type(error).__name__})."
-            record_log.whole_record("failed", row, sentence, 0)
+            self._get_queue().enqueue(row, _INTERRUPTED_LOCK_TIMEOUT_S)
+            self._direct.has_backlog = True
+        except Exception as error:  # noqa: BLE001  the host must see the interruption, not this error
+            text = f"Recording was interrupted, and the record could not be queued ({type(error).__name__})."
+            record_log.log_full_record("failed", row, text, 0)
 
-    def _take(self, usage: TokenUsage, deadline: float, taken: list[int]) -> Outcome:
-        journal = self._journal or self._get_journal()
+    def _enqueue(self, usage: TokenUsage, deadline: float, assigned: list[int]) -> Outcome:
+        queue = self._queue or self._get_queue()
         row = self._instance.row(usage, "background")
         try:
-            journal.take(row, taken, deadline)
+            queue.assign_sequence_and_enqueue(row, assigned, deadline)
         except OutboxError as error:
-            # Slower than promised, but not lost. The line in the log is for a process that ends meanwhile.
+            # Written directly, which is slower. The log line preserves the record if the process ends before that.
             row["delivery"] = "direct"
-            journal.notices.alert(error.code, str(error), record_id=str(usage.id))
-            record_log.whole_record("unqueued", row, str(error), 0)
+            queue.notices.alert(error.code, str(error), record_id=str(usage.id))
+            record_log.log_full_record("unqueued", row, str(error), 0)
             return self._direct.write(row, deadline)
         return Outcome("queued", usage.id)
 
     def _deadline(self, deadline_s: float | None) -> float:
-        """The moment on `time.monotonic`; nothing waits longer than a day, since no lock can wait endlessly."""
+        """The deadline on `time.monotonic`, at most one day from now, because a lock can't wait without a limit."""
         seconds = self.settings.deadline_s if deadline_s is None else deadline_s
-        return time.monotonic() + (min(seconds, 86_400) if seconds >= 0 else 0.0)  # NaN isn't
+        return time.monotonic() + (min(seconds, 86_400) if seconds >= 0 else 0.0)  # 0 for NaN
 
     def record_many(self, usages: Iterable[TokenUsage], deadline_s: float | None = None) -> list[Outcome]:
-        """Record several calls one after another, all within one deadline; an outcome each, in their order.
+        """Record several calls one after another within one deadline; returns their outcomes in the same order.
 
-        Raises `UsageTypeError`, before any is recorded, when one of them isn't a `TokenUsage`.
+        Raises `UsageTypeError`, before anything is recorded, if one of them isn't a `TokenUsage`.
         """
         deadline = self._deadline(deadline_s)
-        checked = [_check(usage) for usage in usages]
-        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in checked]
+        checked_usages = [_check(usage) for usage in usages]
+        return [self.record(usage, max(0.0, deadline - time.monotonic())) for usage in checked_usages]
 
     def arecord(self, usage: TokenUsage, deadline_s: float | None = None) -> Coroutine[Any, Any, Outcome]:
         """`record`, without blocking the event loop: `outcome = await recorder.arecord(usage)`.
 
-        The record is handed to a thread at once, so that a task that is cancelled, even before its first step, loses
+        The record is passed to a thread at once, so that a task that is cancelled, even before its first step, loses
         no record.
         """
         return in_thread(self.record, _check(usage), deadline_s)
 
     def flush(self, timeout_s: float | None = None) -> int:
-        """Deliver what waits in the outbox, for so long (the record's deadline unless told); how many still wait."""
+        """Deliver the queued records within `timeout_s` (default: the record's deadline); returns how many remain."""
         self._record_captured()
-        if self._journal is None and not self._direct.behind:
+        if self._queue is None and not self._direct.has_backlog:
             return 0
-        return self._get_journal().flush(self.settings.deadline_s if timeout_s is None else timeout_s)
+        return self._get_queue().flush(self.settings.deadline_s if timeout_s is None else timeout_s)
 
-    def outbox_depth(self) -> Depth:
-        """How much waits in this Tracker's outbox, and how much was set aside."""
-        return self._get_journal().depth()
+    def outbox_depth(self) -> OutboxDepth:
+        """The number of queued records and of dead letters in this Tracker's outbox."""
+        return self._get_queue().depth()
 
     def record_response(self, response: object, deadline_s: float | None = None, **fields: Any) -> Outcome:
-        """Store what a provider's answer used: an object or decoded JSON of google-genai, openai, anthropic or alike.
+        """Record the usage of a provider's response: an object or decoded JSON of google-genai, openai, anthropic, etc.
 
-        Of a stream give the list of its pieces. `fields` are those of `TokenUsage` but for the counts, such as
-        `operation` and `user_id`; None is as good as not given. Never raises for an answer: one that isn't understood
-        is recorded with model 'unknown' and 0 tokens, and `outcome.error` says so. Raises as `TokenUsage` does for a
-        field that can't be right.
+        For a stream, pass the list of its chunks. `fields` are those of `TokenUsage` except for the counts, such as
+        `operation` and `user_id`; None means not given. Never raises for a response: one without readable usage is
+        recorded with model 'unknown' and 0 tokens, and `outcome.error` describes the problem. Raises as `TokenUsage`
+        does for an invalid field.
         """
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.capture import call
 
         return call.record_response(self, response, deadline_s, fields)
@@ -238,73 +239,73 @@ class Tracker:
     def arecord_response(
         self, response: object, deadline_s: float | None = None, **fields: Any
     ) -> Coroutine[Any, Any, Outcome]:
-        """`record_response`, without blocking the event loop; handed to a thread at once, as `arecord` does."""
+        """`record_response`, without blocking the event loop; passed to a thread at once, as in `arecord`."""
         return in_thread(self.record_response, response, deadline_s, **fields)
 
-    def track(self, **fields: Any) -> Call:
-        """Time an AI call and record it, its failure too: `with recorder.track(user_id=…) as call:` (or `async with`).
+    def track(self, **fields: Any) -> TrackedCall:
+        """Time and record an AI call, also if it fails: `with recorder.track(user_id=…) as call:` (or `async with`).
 
-        Set `call.response` to the answer; read a stream from `call.response`. `call.outcome` then says what became of
-        it. Raises as `TokenUsage` does for a field that can't be right; what the block raises goes through unchanged.
+        Set `call.response` to the response; read a stream from `call.response`. `call.outcome` is the result of
+        recording it. Raises as `TokenUsage` does for an invalid field; an exception of the block propagates unchanged.
         """
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.capture import call
 
-        return call.Call(self, call.checked(fields))
+        return call.TrackedCall(self, call.check_fields(fields))
 
     def wrap(self, client: ClientT, **fields: Any) -> ClientT:
-        """Record every call of an official client (google-genai, openai, anthropic; async too), and return it.
+        """Record every call of an official client (google-genai, openai, anthropic; sync or async); returns the client.
 
-        `fields` hold for every call; a `track` block around a call adds its own. Results and exceptions go through
+        `fields` apply to every call; a `track` block around a call adds its own. Results and exceptions stay
         unchanged. Raises `UsageTypeError` for anything but such a client.
         """
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.capture.wrap import wrap
 
         wrapped: ClientT = wrap(self, client, fields)
         return wrapped
 
     def pool_stats(self) -> PoolStats | None:
-        """This process's connections at this moment; None without a database address."""
+        """The current connection counts of this process; None without a database URL."""
         return self._pool.stats() if self._pool else None
 
     def close(self) -> None:
-        """Deliver what waits, within the record's deadline, report the last number to the ledger, close connections.
+        """Deliver queued records within the record's deadline, report the last sequence number, close connections.
 
-        The Tracker opens again if it is used again.
+        The Tracker reopens when it is used again.
         """
         self._close(self.settings.deadline_s)
 
     def _close(self, timeout_s: float) -> None:
         self._record_captured(ending=True)
-        journal = self._journal
-        taken = journal.taken if journal else 0
-        left = journal.flush(timeout_s, ending=True) if journal else 0
-        note_s = min(timeout_s, _CLOSING_NOTE_S)
-        lifecycle.tell_end(self._instance, self._delivery, self._get_journal, 0.0 if left else note_s)
-        if self._journal is not None:
-            self._journal.close(alerts_timeout_s=note_s)
+        queue = self._queue
+        enqueued = queue.enqueued_count if queue else 0
+        left = queue.flush(timeout_s, ending=True) if queue else 0
+        note_timeout_s = min(timeout_s, _NOTE_TIMEOUT_S)
+        lifecycle.report_last_sequence(self._instance, self._delivery, self._get_queue, 0.0 if left else note_timeout_s)
+        if self._queue is not None:
+            self._queue.close(alerts_timeout_s=note_timeout_s)
         if self._pool:
             self._pool.close()
-        if journal and journal.taken != taken:
-            journal.wake()  # records came meanwhile
+        if queue and queue.enqueued_count != enqueued:
+            queue.wake()  # other threads have enqueued records since
 
     def _record_captured(self, *, ending: bool = False) -> None:
-        """Record abandoned streams and, at the end, calls without an end and responses that were never retrieved."""
+        """Record abandoned streams and, when closing, open calls and responses that were never retrieved."""
         modules = sys.modules  # a process that captured no call has imported none of these
-        if (abandoned := modules.get("tracker.recording.capture.deferred_finish")) is not None:
-            abandoned.record_abandoned()
+        if (deferred_finish := modules.get("tracker.recording.capture.deferred_finish")) is not None:
+            deferred_finish.record_abandoned()
             if ending:
-                abandoned.give_up_at_close(self)
-        if ending and (later := modules.get("tracker.recording.capture.background_responses")) is not None:
-            later.record_never_retrieved(self)
+                deferred_finish.give_up_at_close(self)
+        if ending and (responses := modules.get("tracker.recording.capture.background_responses")) is not None:
+            responses.record_never_retrieved(self)
 
     def _after_fork(self) -> None:
-        """A child is a recording process of its own: it numbers its records anew."""
+        """Reset in a forked child, which is a separate recording process with its own sequence numbers."""
         self._instance = Instance(self.settings.runtime)
         self._breaker.reset()
-        if self._journal is not None:
-            self._journal.after_fork(self._instance)
+        if self._queue is not None:
+            self._queue.after_fork(self._instance)
 
     def __enter__(self) -> Self:
         return self
@@ -327,7 +328,7 @@ _shared_lock = threading.Lock()
 
 
 def shared(**settings: Any) -> Tracker:
-    """The process's one Tracker; the first call's settings win."""
+    """The shared Tracker of this process; the settings of the first call apply."""
     global _shared
     with _shared_lock:
         if _shared is None:
@@ -336,7 +337,7 @@ def shared(**settings: Any) -> Tracker:
 
 
 def shared_pool() -> PoolStats | None:
-    """The connections of the process's shared Tracker; None while there is none, and none is made."""
+    """The connection counts of the shared Tracker; None if it doesn't exist, and it isn't created."""
     return _shared.pool_stats() if _shared is not None else None
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError
-from tracker.usage import storable
+from tracker.usage import replace_unstorable
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
 
@@ -37,7 +37,7 @@ class Filters:
         # A value with NUL matches what was stored of it, and is no error of the driver.
         for name in ("model", "provider", "operation", "user", "environment"):
             if (text := getattr(self, name)) is not None:
-                object.__setattr__(self, name, storable(text))
+                object.__setattr__(self, name, replace_unstorable(text))
         # Of UTC: Python compares two times of one zone by what its clock shows, which may come twice.
         if self.end.astimezone(UTC) < self.start.astimezone(UTC):
             raise SettingError("A report's range must not end before it starts; exchange the two.")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from tracker.database.connect import Connection, execute
-from tracker.database.ledger_deletions import LEDGER, RETURNED, noting
+from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.schema import Table, read_table
 from tracker.rollups.rollup_state import moments, read_access
 from tracker.rollups.rollup_tables import QUARTER_S, TOUCHED, qualified
@@ -58,8 +58,8 @@ def change_and_mark(
             f" marked AS (INSERT INTO {qualified(table, TOUCHED)}"  # noqa: S608  our own names
             " SELECT DISTINCT date_bin('15 minutes', created_at, 'epoch') FROM gone)"
         )
-    if explained_as and table.takes_notes:
-        parts.append(noting(qualified(table, LEDGER)))
+    if explained_as and table.can_write_ledger:
+        parts.append(ledger_insert_cte(qualified(table, LEDGER)))
     _, rows = execute(
         connection,
         f"WITH {','.join(parts)} SELECT count(*) FROM gone",  # noqa: S608  our own names

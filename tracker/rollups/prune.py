@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tracker.database.connect import Connection, execute
-from tracker.database.ledger_deletions import LEDGER, RETURNED, noting
+from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.schema import Table
 from tracker.errors import TransientError
 from tracker.rollups.refresh_lock import locked, patiently
@@ -145,11 +145,11 @@ def _delete(connection: Connection, table: Table, buckets: list[int]) -> int:
         "end": _moment(max(buckets) + QUARTER_S),
         "created_at_zone": zone,
     }
-    if not table.takes_notes:
+    if not table.can_write_ledger:
         return execute(connection, deletion, given)[0]
     _, rows = execute(
         connection,
-        f"WITH gone AS ({deletion} RETURNING {RETURNED}),{noting(qualified(table, LEDGER))}"  # noqa: S608
+        f"WITH gone AS ({deletion} RETURNING {RETURNED}),{ledger_insert_cte(qualified(table, LEDGER))}"  # noqa: S608
         " SELECT count(*) FROM gone",
         {**given, "kind": "pruned"},
     )

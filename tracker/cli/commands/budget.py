@@ -10,8 +10,8 @@ from typing import Any
 
 from tracker.budgets import budget_store
 from tracker.budgets.budget import ALERT_PERCENT, PERIODS, Budget
-from tracker.budgets.evaluate import Checked, states
-from tracker.budgets.progress import BudgetState, sentence
+from tracker.budgets.evaluate import BudgetCheck, evaluate_budgets
+from tracker.budgets.progress import BudgetState, describe_budget
 from tracker.cli import command_setup
 from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
@@ -68,8 +68,8 @@ def _set(arguments: argparse.Namespace) -> int:
     database = command_setup.database()
     with closing(database.connect()) as connection:
         access = budget_store.read_access(connection, database.url.schema)
-        budget_store.usable(access)
-        new = budget_store.put(connection, access, budget)
+        budget_store.require_readable(access)
+        new = budget_store.save(connection, access, budget)
     print(f"{'Set' if new else 'Changed'} budget {budget.name!r}.")
     return 0
 
@@ -87,7 +87,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     database = command_setup.database()
     with closing(database.connect()) as connection:
         access = budget_store.read_access(connection, database.url.schema)
-        budget_store.usable(access)
+        budget_store.require_readable(access)
         found = budget_store.remove(connection, access, arguments.name)
     if not found:
         print_error(f"There is no budget {arguments.name!r}.")
@@ -99,8 +99,8 @@ def _remove(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     database = command_setup.database()
     with closing(database.connect()) as connection:
-        budget_store.usable(budget_store.read_access(connection, database.url.schema))
-        found = states(connection, database.url.schema)
+        budget_store.require_readable(budget_store.read_access(connection, database.url.schema))
+        found = evaluate_budgets(connection, database.url.schema)
     _show(found, as_json=arguments.json)
     return 0
 
@@ -108,23 +108,23 @@ def _list(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     database = command_setup.database()
     with closing(database.connect()) as connection:
-        budget_store.usable(budget_store.read_access(connection, database.url.schema))
+        budget_store.require_readable(budget_store.read_access(connection, database.url.schema))
         found = command_setup.check_budgets(connection, database)
     _show(found, as_json=arguments.json)
     return 1 if any(state.full for state in found.states) else 0
 
 
-def _show(found: Checked, *, as_json: bool) -> None:
+def _show(found: BudgetCheck, *, as_json: bool) -> None:
     if as_json:
         document = {"budgets": [_document(state) for state in found.states], "remarks": found.remarks}
-        print(json.dumps({**document, "alerts_sent": found.told}, ensure_ascii=False, indent=2))
+        print(json.dumps({**document, "alerts_sent": found.sent}, ensure_ascii=False, indent=2))
         return
     for state in found.states:
-        print(terminal_text(sentence(state)))
+        print(terminal_text(describe_budget(state)))
     if not found.states:
         print("There is no budget. Set one: token-tracker budget set NAME --usd 100 --per month.")
-    if found.told:
-        print(f"{found.told} alerts went out.")
+    if found.sent:
+        print(f"{found.sent} alerts went out.")
     for remark in found.remarks:
         print_error(remark)
 

@@ -17,18 +17,18 @@ from tracker.database.locate import Database
 from tracker.database.schema import read_table
 from tracker.errors import SettingError
 from tracker.importing import profile_rows
-from tracker.importing.column_mapping import CsvPlan
+from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.csv_file import read_calls
 from tracker.importing.decimal_marks import MARKS
 from tracker.importing.input_file import InputFile
 from tracker.importing.log_replay import LogRecords
 from tracker.importing.profile import Profile, find, ready, save
-from tracker.importing.profile_rules import Rule
+from tracker.importing.profile_rules import ColumnRule
 from tracker.importing.rejects import RejectsFile, rejects_path
 from tracker.importing.row_builder import Calls, Reject
-from tracker.recording.bulk_insert import BatchWriter, Refused
+from tracker.recording.bulk_insert import BatchWriter, RefusedRows
 from tracker.recording.copy import CopyWriter
-from tracker.recording.insert import Target, absent
+from tracker.recording.insert import Target, find_missing_ids
 from tracker.rollups.pruned_buckets import REASON, PrunedQuarters
 
 
@@ -135,7 +135,7 @@ def _pruned(connection: Connection, database: Database, arguments: argparse.Name
 
 
 def _absent(connection: Connection, database: Database, ids: Sequence[str]) -> set[str]:
-    return absent(connection, Target.read(connection, database.url.schema), ids)
+    return find_missing_ids(connection, Target.read(connection, database.url.schema), ids)
 
 
 def _unpruned(
@@ -153,7 +153,7 @@ def _unpruned(
     for rows in found:
         if rows is None:
             continue
-        if isinstance(rows, Reject) or not (places := pruned.places(rows.moments)):
+        if isinstance(rows, Reject) or not (places := pruned.places(rows.created_at)):
             yield rows
             continue
         ids = [rows.columns["id"][place] for place in places]
@@ -163,7 +163,7 @@ def _unpruned(
         for place in sorted(rejected):
             line, cells = rows.source(place)
             yield Reject(line, REASON, cells)
-        if len(rejected) < len(rows.moments):
+        if len(rejected) < len(rows.created_at):
             yield rows.without(rejected)
 
 
@@ -192,12 +192,12 @@ def _calls(file: InputFile, arguments: argparse.Namespace) -> Iterator[Calls | R
     kept = {column: rule for column, rule in profile.mapping.items() if column not in constants}
     profile = replace(
         profile,
-        mapping={**kept, **{column: Rule(first=(header,)) for column, header in mapping.items()}},
+        mapping={**kept, **{column: ColumnRule(first=(header,)) for column, header in mapping.items()}},
         constants={**profile.constants, **constants},
         timezone=command_setup.zone(arguments.timezone or profile.timezone),
     )
     if file.kind == "csv" and (plain := profile.plain) is not None:
-        plan = CsvPlan(plain, profile.constants, profile.timezone, arguments.decimal)
+        plan = ColumnMapping(plain, profile.constants, profile.timezone, arguments.decimal)
         return read_calls(file.text, plan, file.delimiter)
     return profile_rows.read_calls(file, profile, tuple(mapping.values()), decimal=arguments.decimal)
 
@@ -211,7 +211,7 @@ def _save(arguments: argparse.Namespace) -> None:
 
 
 def _store(found: Any, writer: CopyWriter, rejects: RejectsFile, share: Callable[[], float]) -> None:
-    def reject(refused: Refused) -> None:
+    def reject(refused: RefusedRows) -> None:
         for (line, cells), reason in refused:
             rejects.add(Reject(line, reason, cells))
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from tracker.cli import command_setup
-from tracker.database.migrate import TwoTablesError, migrate
+from tracker.database.migrate import AmbiguousTableError, migrate
 
 
 def add_parser(commands: Any) -> None:
@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _chosen(error: TwoTablesError) -> str:
+def _chosen(error: AmbiguousTableError) -> str:
     """The schema that the person at the terminal names. Raises the error for anything else."""
     print(error, file=sys.stderr)
     answer = input(f"Which one ({', '.join(error.schemas)})? ").strip()
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     database = command_setup.database()
     try:
         done = migrate(database.connect, database.url.schema, dry_run=arguments.dry_run, timezone=zone)
-    except TwoTablesError as error:
+    except AmbiguousTableError as error:
         if not sys.stdin.isatty():
             raise
         done = migrate(database.connect, _chosen(error), dry_run=arguments.dry_run, timezone=zone)

@@ -20,13 +20,13 @@ from tracker.recording.outbox.paths import (
     DAMAGED,
     UNASSIGNED,
     damaged_files,
+    existing_outbox_files,
     exists,
+    fallback_file,
     outbox_directory,
     outbox_file,
     outbox_files,
-    second_file,
     unassigned_file,
-    with_second,
 )
 from tracker.recording.outbox.salvage import salvage
 from tracker.recording.outbox.store import Outbox
@@ -57,7 +57,7 @@ def add_parser(commands: Any) -> None:
 def run_list(_: argparse.Namespace) -> int:
     found = settings_module.load()
     own = outbox_file(found, _url(found))
-    files = dict.fromkeys([own, second_file(own), *outbox_files(outbox_directory(found.runtime))])
+    files = dict.fromkeys([own, fallback_file(own), *outbox_files(outbox_directory(found.runtime))])
     shown, unreadable = 0, 0
     for path in filter(exists, files):
         try:
@@ -75,12 +75,12 @@ def _show(path: Path, own: Path, found: Settings) -> bool:
     """Whether the outbox holds records, which are then shown. Raises `OutboxError`."""
     with closing(Outbox(path)) as outbox:
         depth = outbox.depth()
-        if not depth.waiting and not depth.set_aside:
+        if not depth.waiting and not depth.dead_letters:
             return False
         age = f", the oldest for {_duration(time.time() - depth.oldest_at)}" if depth.oldest_at else ""
         print(f"{path}{_whose(path, own, found)}")
-        print(f"  {depth.waiting} waiting{age}; {depth.set_aside} set aside")
-        for record, reason in outbox.refused():
+        print(f"  {depth.waiting} waiting{age}; {depth.dead_letters} set aside")
+        for record, reason in outbox.dead_letters():
             print(f"  set aside: {record.id}: {reason}")
     return True
 
@@ -91,7 +91,7 @@ def _damaged(*outboxes: Path) -> int:
     for damaged in files:
         try:
             found = salvage(damaged)
-            what = f"{len(found.waiting) + len(found.refused)} of its records can be read"
+            what = f"{len(found.waiting) + len(found.dead_letters)} of its records can be read"
         except OSError as error:
             what = f"it can't be read ({error.strerror})"
         print(
@@ -120,25 +120,25 @@ def run_drain(arguments: argparse.Namespace) -> int:
     from tracker.recording.outbox.drain_command import drain
 
     left = drain(sources, url, found, application_name(found.runtime), arguments.timeout, arguments.set_aside)
-    print(f"{left.delivered} records delivered, {left.waiting} still waiting, {left.set_aside} set aside.")
+    print(f"{left.delivered} records delivered, {left.waiting} still waiting, {left.dead_letters} set aside.")
     if left.error:
         print(f"token-tracker: {left.error}", file=sys.stderr)
     damaged = _damaged(arguments.source or own, own)
-    return 1 if left.waiting or left.set_aside or left.error or damaged else 0
+    return 1 if left.waiting or left.dead_letters or left.error or damaged else 0
 
 
 def _sources(source: Path | None, own: Path, found: Settings, url: DatabaseUrl, *, embedded: bool) -> list[Path]:
     """The files to deliver from. The records of a damaged file are first queued in our own."""
     if source is None:
         unassigned = _unassigned(found, url, embedded=embedded)
-        return [*with_second(own), *(with_second(unassigned) if unassigned else [])]
+        return [*existing_outbox_files(own), *(existing_outbox_files(unassigned) if unassigned else [])]
     require_outbox(source)
     if DAMAGED not in source.name:
         return [source]
-    from tracker.recording.outbox.drain_command import restore
+    from tracker.recording.outbox.drain_command import requeue_salvaged
 
     try:
-        print(f"{restore(source, own, found.outbox_max_mb)} records salvaged from {source}.")
+        print(f"{requeue_salvaged(source, own, found.outbox_max_mb)} records salvaged from {source}.")
     except OSError as error:
         raise OutboxError(
             "outbox_damaged", f"The file {source} can't be read: {error.strerror}. Check the disk and its rights."
@@ -161,7 +161,7 @@ def _url(found: Settings) -> DatabaseUrl | None:
 def _whose(path: Path, own: Path, found: Settings) -> str:
     if path == own and found.database_url:
         return " (of this DATABASE_URL)"
-    if path == second_file(own):
+    if path == fallback_file(own):
         return " (written while the outbox of this DATABASE_URL was locked)"
     return " (queued while no database was named)" if path.name == "unassigned.db" else ""
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tracker.cli import command_setup
-from tracker.database.publications import give_identities, require_identity
+from tracker.database.publications import require_replica_identity, set_replica_identities
 from tracker.errors import SettingError
 from tracker.rollups import refresh
 from tracker.rollups.prune import Prunable, prunable, prune
@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{found.calls} records are older{_span(found)}. Nothing was removed.")
             return 0
         usable(connection, table)
-        give_identities(connection, table.schema)
-        require_identity(connection, table.schema)
+        set_replica_identities(connection, table.schema)
+        require_replica_identity(connection, table.schema)
         bar = command_setup.Bar("covered")
         refresh.catch_up(connection, table, bar.show)
         bar.end()

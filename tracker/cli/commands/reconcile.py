@@ -16,9 +16,9 @@ from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
 from tracker.importing.input_file import InputFile
 from tracker.importing.profile import Profile, bills, find
-from tracker.importing.profile_rules import Rule
-from tracker.reconcile.bill_comparison import Figure, compare
-from tracker.reconcile.provider_bill import COLUMNS, Bill, model_key, read
+from tracker.importing.profile_rules import ColumnRule
+from tracker.reconcile.bill_comparison import ComparedTotal, compare_bill
+from tracker.reconcile.provider_bill import COLUMNS, Bill, model_key, read_bill
 
 _MOST_NAMED = 200
 
@@ -54,12 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     profile = _profile(arguments)
     aliases = {model_key(theirs): model_key(ours) for theirs, ours in pairs("--alias", arguments.alias).items()}
     with InputFile(arguments.file, newline="") as file:
-        bill = read(file, profile, aliases, frozenset(pairs("--map", arguments.map)))
+        bill = read_bill(file, profile, aliases, frozenset(pairs("--map", arguments.map)))
     database = command_setup.database()
     with closing(database.connect()) as connection:
         table = command_setup.table(connection, database.url.schema)
         provider = arguments.provider or profile.constants.get("provider")
-        figures = compare(connection, table, bill, profile.timezone, provider)
+        figures = compare_bill(connection, table, bill, profile.timezone, provider)
     differing = [figure for figure in figures if not figure.agrees(arguments.tolerance / 100)]
     if arguments.json:
         _print_json(arguments, profile, bill, figures, differing)
@@ -75,23 +75,25 @@ def _profile(arguments: argparse.Namespace) -> Profile:
     mapping = pairs("--map", arguments.map)
     if unknown := next((column for column in mapping if column not in COLUMNS), None):
         raise SettingError(f"A bill has no column {unknown[:60]!r}; it may have: {', '.join(COLUMNS)}.")
-    given = {column: Rule(first=(header,)) for column, header in mapping.items()}
+    given = {column: ColumnRule(first=(header,)) for column, header in mapping.items()}
     zone = command_setup.zone(arguments.timezone or profile.timezone)
     return replace(profile, mapping={**profile.mapping, **given}, timezone=zone)
 
 
-def _print(arguments: argparse.Namespace, bill: Bill, figures: list[Figure], differing: list[Figure]) -> None:
+def _print(
+    arguments: argparse.Namespace, bill: Bill, figures: list[ComparedTotal], differing: list[ComparedTotal]
+) -> None:
     if differing:
         print(f"{'day':<10} {'model':<34} {'figure':<13} {'bill':>18} {'ours':>18} {'ours − bill':>18} {'':>7}")
     for figure in differing[:_MOST_NAMED]:
         note = f"  {figure.unpriced_calls:,} calls without a price" if figure.unpriced_calls else ""
         print(
-            f"{figure.day} {terminal_text(figure.model)[:34]:<34} {figure.figure:<13} {_number(figure.theirs):>18}"
-            f" {_number(figure.ours):>18} {_number(figure.difference):>18} {figure.share:>7.1%}{note}"
+            f"{figure.day} {terminal_text(figure.model)[:34]:<34} {figure.measure:<13} {_number(figure.billed):>18}"
+            f" {_number(figure.recorded):>18} {_number(figure.difference):>18} {figure.share:>7.1%}{note}"
         )
     if len(differing) > _MOST_NAMED:
         print(f"… and {len(differing) - _MOST_NAMED} more (--json has all)")
-    for name in bill.figures:
+    for name in bill.measures:
         theirs, ours = _total(figures, name)
         print(f"{name}: {_number(theirs)} on the bill, {_number(ours)} here.")
     agreeing = len(figures) - len(differing)
@@ -99,7 +101,11 @@ def _print(arguments: argparse.Namespace, bill: Bill, figures: list[Figure], dif
 
 
 def _print_json(
-    arguments: argparse.Namespace, profile: Profile, bill: Bill, figures: list[Figure], differing: list[Figure]
+    arguments: argparse.Namespace,
+    profile: Profile,
+    bill: Bill,
+    figures: list[ComparedTotal],
+    differing: list[ComparedTotal],
 ) -> None:
     days = bill.days
     document = {
@@ -111,9 +117,9 @@ def _print_json(
             {
                 "day": str(figure.day),
                 "model": figure.model,
-                "figure": figure.figure,
-                "bill": format(figure.theirs, "f"),
-                "ours": format(figure.ours, "f"),
+                "figure": figure.measure,
+                "bill": format(figure.billed, "f"),
+                "ours": format(figure.recorded, "f"),
                 "difference": format(figure.difference, "f"),
                 "share": round(figure.share, 6),
                 "unpriced_calls": figure.unpriced_calls,
@@ -123,16 +129,16 @@ def _print_json(
         "agreeing": len(figures) - len(differing),
         "totals": {
             name: dict(zip(("bill", "ours"), (format(total, "f") for total in _total(figures, name)), strict=True))
-            for name in bill.figures
+            for name in bill.measures
         },
         "rejected": [{"line": line, "reason": reason} for line, reason in bill.rejected],
     }
     print(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-def _total(figures: list[Figure], name: str) -> tuple[Decimal, Decimal]:
-    those = [figure for figure in figures if figure.figure == name]
-    return sum((one.theirs for one in those), Decimal(0)), sum((one.ours for one in those), Decimal(0))
+def _total(figures: list[ComparedTotal], name: str) -> tuple[Decimal, Decimal]:
+    those = [figure for figure in figures if figure.measure == name]
+    return sum((one.billed for one in those), Decimal(0)), sum((one.recorded for one in those), Decimal(0))
 
 
 def _number(value: Decimal) -> str:

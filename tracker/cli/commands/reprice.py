@@ -13,13 +13,13 @@ from tracker import settings
 from tracker.cli import command_setup
 from tracker.cli.terminal import print_error, terminal_text
 from tracker.database.connect import Connection
-from tracker.database.publications import give_identities, require_identity
+from tracker.database.publications import require_replica_identity, set_replica_identities
 from tracker.database.schema import read_table
 from tracker.errors import DatabaseError, SettingError
 from tracker.prices import custom_prices, reprice
-from tracker.prices.price_catalog import PriceBook
+from tracker.prices.price_catalog import PriceCatalog
 from tracker.prices.unpriced_calls import scope_since
-from tracker.prices.unpriced_reasons import sentence
+from tracker.prices.unpriced_reasons import describe_reason
 from tracker.rollups import refresh
 
 
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     since = _day(arguments.since) if arguments.since else None
-    book = PriceBook(custom_prices.load(settings.load().prices))
+    book = PriceCatalog(custom_prices.load(settings.load().prices))
     database = command_setup.database()
     scope = scope_since(since, zero_costs=arguments.replace_zero_costs)
     with closing(database.connect()) as connection, tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
@@ -53,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         schema = read_table(connection, database.url.schema).schema
         if found.has_changes:
-            require_identity(connection, schema)
+            require_replica_identity(connection, schema)
             with suppress(DatabaseError):  # the sums are brought up to date afterwards, by whoever may
-                give_identities(connection, schema)
+                set_replica_identities(connection, schema)
         written = reprice.apply(connection, database.url.schema, found)
         print(f"{found.changed:,} calls changed.{_others(found, 'got')}")
         if written:
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _others(found: reprice.Repricing, got: str) -> str:
+def _others(found: reprice.RepricePlan, got: str) -> str:
     """The changes that are not costs."""
     counts = f" {found.corrected:,} calls {got} corrected counts." if found.corrected else ""
     reasons = f" {found.explained:,} calls without a price {got} the reason." if found.explained else ""
@@ -78,7 +78,7 @@ def _refresh(connection: Connection, schema: str | None) -> None:
         print(f"The rollups are refreshed at the next read. {error}", file=sys.stderr)
 
 
-def _print_sums(found: reprice.Repricing) -> None:
+def _print_sums(found: reprice.RepricePlan) -> None:
     """One line for each model: the sums before and after, and how many calls have no price."""
     print(f"{'model':<44} {'calls':>10} {'changed':>10} {'old USD':>16} {'new USD':>16}")
     for (provider, model), sums in sorted(found.sums.items(), key=lambda item: (-item[1].new, item[0])):
@@ -87,10 +87,10 @@ def _print_sums(found: reprice.Repricing) -> None:
         print(f"{name:<44} {sums.calls:>10,} {sums.changed:>10,} {sums.old:>16,.6f} {sums.new:>16,.6f}{note}")
 
 
-def _print_reasons(found: reprice.Repricing) -> None:
+def _print_reasons(found: reprice.RepricePlan) -> None:
     """One line for each model and reason, those with the most calls first."""
     lines = [
-        (calls, _model(provider, model), sentence(reason))
+        (calls, _model(provider, model), describe_reason(reason))
         for (provider, model), sums in found.sums.items()
         for reason, calls in sums.reasons.items()
     ]

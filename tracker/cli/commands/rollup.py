@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.cli import command_setup
 from tracker.database.connect import Connection
-from tracker.database.publications import give_identities
+from tracker.database.publications import set_replica_identities
 from tracker.database.schema import Table
 from tracker.errors import DatabaseError, SettingError
 from tracker.rollups import refresh
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(database.connect()) as connection:
         table = command_setup.table(connection, database.url.schema)
         usable(connection, table)
-        give_identities(connection, table.schema)
+        set_replica_identities(connection, table.schema)
         if arguments.rebuild:
             bar = command_setup.Bar("rebuilt")
             days = refresh.rebuild(connection, table, since, bar.show)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.reading.response_texts import RESPONSE_TEXTS, carries_response
-from tracker.providers.responses import Answer, AnswerReader, parse_text
+from tracker.providers.responses import ParsedResponse, ResponseReader, parse_text
 
 # Texts of usage objects, with the key under which a response has them.
 _USAGE_TEXTS: tuple[tuple[str, str], ...] = (
@@ -45,7 +45,7 @@ class EmbeddedUsage(NamedTuple):
     `is_response` tells a response body from a usage object.
     """
 
-    answer: Answer | None = None
+    answer: ParsedResponse | None = None
     parts: Mapping[str, int] = {}
     details: Mapping[str, Any] = {}
     is_response: bool = False
@@ -70,14 +70,14 @@ def read_embedded(span: Span, *, provider: str | None, embedding: bool) -> Embed
     return EmbeddedUsage()
 
 
-def _read_top_level(node: Mapping[str, Any], provider: str | None) -> Answer:
+def _read_top_level(node: Mapping[str, Any], provider: str | None) -> ParsedResponse:
     """What a response states itself; nothing that it contains is read as another response."""
-    reader = AnswerReader(provider)
+    reader = ResponseReader(provider)
     reader.add({name: value for name, value in node.items() if name not in _EVENT_FIELDS})
-    return reader.answer()
+    return reader.result()
 
 
-def is_complete(answer: Answer, *, embedding: bool = False) -> bool:
+def is_complete(answer: ParsedResponse, *, embedding: bool = False) -> bool:
     """Whether a response's usage states both counts without a contradiction."""
     needed = {"input_tokens"} if embedding else {"input_tokens", "output_tokens"}
     return answer.problem is None and needed <= answer.counts.keys()
@@ -141,7 +141,7 @@ def _mistral_chunk(node: Any) -> Any:
     return data if isinstance(data, Mapping) else None
 
 
-def _provider_response_id(answer: Answer, node: Any) -> str | None:
+def _provider_response_id(answer: ParsedResponse, node: Any) -> str | None:
     """The provider's id of the response: LangChain's own ids of messages are runs, not responses."""
     if not (answer.response_id or "").startswith(("lc_run-", "run-")):
         return answer.response_id

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tracker.otlp.reading.genai_attributes import CACHE_WRITE_1H, CACHE_WRITE_5M, DETAILS, TIER_PREFIXES, Names
 from tracker.otlp.reading.senders import REASONING_EXCLUDED_FAMILIES, Counting, Parts, Total
 from tracker.providers.consistency import check_usage, whole_number
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
 
 _CACHED = ("cache_read_input_tokens", "cache_write_input_tokens")
 _REASONING = "reasoning_output_tokens"
@@ -59,7 +59,7 @@ def _first(values: Mapping[str, Any], choices: Names, tiers: list[str], stated: 
 
 def count_usage(
     stated: StatedUsage, counting: Counting, family: str, usage_source: str, *, embedding: bool = False
-) -> Answer:
+) -> ParsedResponse:
     """The table's counts by the sender's rules; marked with a problem if they contradict each other."""
     counts = {name: value for name, value in stated.counts.items() if name != "total_tokens"}
     total = stated.counts.get("total_tokens")
@@ -155,13 +155,13 @@ def _checked(
     formula: int | None,
     usage_source: str,
     note: str | None = None,
-) -> Answer:
+) -> ParsedResponse:
     checked = check_usage(counts, stated_total=total, formula_total=formula, raw=stated.raw)
     problem, raw = checked.problem, checked.raw
     if problem is None and "input_tokens" not in counts:
         problem, raw = "input_missing", dict(stated.raw)
     marked = problem is not None
-    return Answer(
+    return ParsedResponse(
         counts=checked.counts,
         details=stated.details,
         problem=problem,

@@ -22,8 +22,8 @@ from tracker.otlp.reading.call_attributes import (
 from tracker.otlp.reading.genai_attributes import BROKEN_OFF, ERROR_MESSAGE, ERROR_TYPE, FINISH_REASON, RESPONSE_ID
 from tracker.otlp.reading.span_role import Role, is_like_a_call, operation_of, role_of
 from tracker.otlp.reading.span_usage import read_usage, reread_attributes
-from tracker.providers.responses import Answer
-from tracker.redaction import mask
+from tracker.providers.responses import ParsedResponse
+from tracker.redaction import redact
 from tracker.usage import TokenUsage
 
 __all__ = ["SpanReading", "SpanRecord", "read_span", "reread_attributes"]
@@ -82,7 +82,7 @@ def read_span(span: Span) -> SpanReading:
     if role == "unknown":
         return SpanReading("unread" if is_like_a_call(span) and not failed else "other")
     if failed:
-        return SpanReading("failure", _record(span, role, Answer(), provider, failed=True))
+        return SpanReading("failure", _record(span, role, ParsedResponse(), provider, failed=True))
     return SpanReading("unread")
 
 
@@ -91,7 +91,7 @@ def _mentions_usage(span: Span) -> bool:
     return is_like_a_call(span) or any("token" in name.lower() or "usage" in name for name in span.attributes)
 
 
-def _record(span: Span, role: Role, usage: Answer, provider: str | None, *, failed: bool) -> SpanRecord:
+def _record(span: Span, role: Role, usage: ParsedResponse, provider: str | None, *, failed: bool) -> SpanRecord:
     attributes = span.attributes
     model, requested = read_models(attributes, usage.model)
     provider = provider or read_provider(attributes, model) or usage.provider
@@ -155,7 +155,7 @@ def _broken_off(attributes: Attributes) -> str | None:
     return f"The response was broken off (finish reason: {reason})." if reason in BROKEN_OFF else None
 
 
-def _error_message(span: Span, usage: Answer) -> str:
+def _error_message(span: Span, usage: ParsedResponse) -> str:
     """The error's type and message on one line, without secrets."""
     attributes = span.attributes
     kind = first_text(attributes, ERROR_TYPE) or span.exception_type or usage.failure or _http_error(attributes) or ""
@@ -167,7 +167,7 @@ def _error_message(span: Span, usage: Answer) -> str:
     # Many messages begin with the type themselves, with or without its module.
     if len(words) == 2 and line.startswith((kind, kind.rpartition(".")[2])):
         words = [line]
-    return mask(": ".join(words))[:_MAX_ERROR_CHARS]
+    return redact(": ".join(words))[:_MAX_ERROR_CHARS]
 
 
 def _duration_ms(span: Span) -> int | None:

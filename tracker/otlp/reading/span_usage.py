@@ -16,18 +16,19 @@ from tracker.otlp.reading.span_counts import StatedUsage, count_usage, read_stat
 from tracker.otlp.reading.span_role import Role
 from tracker.providers.consistency import Reread
 from tracker.providers.frameworks.langfuse_usage import read_langfuse_usage
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
+from tracker.usage import TOKEN_COLUMNS
 
 _LANGFUSE = "langfuse.observation.usage_details"
 _MLFLOW = "mlflow.chat.tokenUsage"
-_PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
+_PARTS = TOKEN_COLUMNS[2:]
 # A tier that has the list price is not recorded.
 _LIST_PRICE_TIERS = frozenset({"standard", "default", "auto"})
 # OpenLIT's LiteLLM instrumentation writes the system fingerprint of the response as its tier.
 _NO_TIER = re.compile(r"(?:fp_.*|none|null|undefined)\Z", re.IGNORECASE)
 
 
-def read_usage(span: Span, role: Role, *, provider: str | None, model: str | None) -> Answer | None:
+def read_usage(span: Span, role: Role, *, provider: str | None, model: str | None) -> ParsedResponse | None:
     """The span's usage, None if it states none.
 
     The order is: the provider's own usage inside the span; the attributes by the sender's entry in the table; by the
@@ -55,7 +56,7 @@ def read_usage(span: Span, role: Role, *, provider: str | None, model: str | Non
 
 def _read_attributes(
     span: Span, family: str, embedded: EmbeddedUsage, *, is_call: bool, embedding: bool
-) -> Answer | None:
+) -> ParsedResponse | None:
     if (details := parse_usage_text(span.attributes.get(_LANGFUSE))) is not None:
         return read_langfuse_usage(details, family, embedding=embedding)
     if isinstance(usage := parse_usage_text(span.attributes.get(_MLFLOW)), Mapping):
@@ -78,7 +79,7 @@ def _read_attributes(
     return answer if embedding else _with_note(answer, note_of(sender, span, family, stated.counts, counting))
 
 
-def _with_note(answer: Answer, note: str | None) -> Answer:
+def _with_note(answer: ParsedResponse, note: str | None) -> ParsedResponse:
     """The answer with a note about what the sender leaves out; how a count was derived is not replaced."""
     return answer if note is None or answer.problem or answer.note else answer._replace(note=note)
 
@@ -107,7 +108,7 @@ def _tier(attributes: Attributes) -> dict[str, Any]:
     return {"service_tier": tier.strip()[:40]} if isinstance(tier, str) and tier.strip() else {}
 
 
-def _merge(stated: Answer | None, embedded: Answer | None) -> Answer | None:
+def _merge(stated: ParsedResponse | None, embedded: ParsedResponse | None) -> ParsedResponse | None:
     """The provider's own usage, with what only the attributes state; the attributes without one."""
     if embedded is None or stated is None:
         return embedded or stated
@@ -123,7 +124,7 @@ def _merge(stated: Answer | None, embedded: Answer | None) -> Answer | None:
     return merged if _is_possible(counts) else embedded
 
 
-def _is_same_usage(stated: Answer, embedded: Answer) -> bool:
+def _is_same_usage(stated: ParsedResponse, embedded: ParsedResponse) -> bool:
     """Whether a response and the attributes state one usage: senders leave parts out or count them twice, no more."""
     return all(
         not (count := _count(stated, side))
@@ -132,7 +133,7 @@ def _is_same_usage(stated: Answer, embedded: Answer) -> bool:
     )
 
 
-def _differences(stated: Answer, embedded: Answer, parts: Sequence[str]) -> set[int]:
+def _differences(stated: ParsedResponse, embedded: ParsedResponse, parts: Sequence[str]) -> set[int]:
     """By how much a count can differ if one side includes these parts and the other does not."""
     sums = {0}
     for name in parts:
@@ -141,7 +142,7 @@ def _differences(stated: Answer, embedded: Answer, parts: Sequence[str]) -> set[
     return sums
 
 
-def _count(answer: Answer, name: str) -> int:
+def _count(answer: ParsedResponse, name: str) -> int:
     return answer.counts.get(name, 0)
 
 

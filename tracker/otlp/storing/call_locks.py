@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import DEFAULT_SCHEMA
-from tracker.otlp.storing.call_report import Observation, model_bases
+from tracker.otlp.storing.call_report import CallReport, model_bases
 
 _STRIPES = 64
 _TRACE, _CALL = 0x74726565, 0x63616C6C
@@ -48,7 +48,7 @@ def trace_locks(schema: str | None, traces: Iterable[str]) -> set[int]:
     return {_key(_TRACE, schema, zlib.crc32(trace.encode())) for trace in traces}
 
 
-def call_locks(schema: str | None, reports: Iterable[Observation]) -> set[int]:
+def call_locks(schema: str | None, reports: Iterable[CallReport]) -> set[int]:
     """The locks of the calls that these reports can be of: two reports of one call share at least one.
 
     One lock for each name of the model and each minute of the call, hashed into a few, so that an export of many calls
@@ -62,7 +62,7 @@ def call_locks(schema: str | None, reports: Iterable[Observation]) -> set[int]:
     }
 
 
-def _buckets(report: Observation) -> Iterable[int]:
+def _buckets(report: CallReport) -> Iterable[int]:
     first, last = (int(s // _BUCKET_S) for s in (report.started_s - _MARGIN_S, report.ended_s + _MARGIN_S))
     return range(first, min(last, first + _STRIPES - 1) + 1)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tracker.otlp.storing.call_report import Observation, can_repeat
+from tracker.otlp.storing.call_report import CallReport, can_repeat
 from tracker.otlp.storing.span_dedup import Calls
 from tracker.otlp.storing.span_tree import MOST_COMPARED, Key, Node, by_key, calls_below, is_below_usage, is_descendant
 
@@ -14,7 +14,7 @@ from tracker.otlp.storing.span_tree import MOST_COMPARED, Key, Node, by_key, cal
 class Call(NamedTuple):
     """What a span reports about an AI call, and the row that it would store."""
 
-    report: Observation
+    report: CallReport
     row: Mapping[str, Any]
 
     @property
@@ -29,9 +29,9 @@ class Plan:
     calls: Calls
     stored: frozenset[str] = frozenset()
     """The calls of spans that earlier exports reported: they can have a row."""
-    changed: dict[str, Observation] = field(default_factory=dict)
+    changed: dict[str, CallReport] = field(default_factory=dict)
     """Reports that are new or belong to another call now."""
-    rows: dict[str, list[tuple[Observation, Mapping[str, Any]]]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[CallReport, Mapping[str, Any]]]] = field(default_factory=dict)
     """New reports with their rows, by the call they belong to."""
     removed: set[str] = field(default_factory=set)
     """Rows of spans that repeat others."""
@@ -41,7 +41,7 @@ class Plan:
     """The call whose row takes over what only a removed row knows, by the removed row."""
     repeating: set[Key] = field(default_factory=set)
 
-    def move(self, report: Observation, call_id: str | None) -> Observation:
+    def move(self, report: CallReport, call_id: str | None) -> CallReport:
         """Let a report belong to another call."""
         moved = report._replace(call_id=call_id)
         self.calls.add(moved)
@@ -50,7 +50,7 @@ class Plan:
         return moved
 
 
-def plan(nodes: Sequence[Node], known: Iterable[Observation], new: Sequence[Call]) -> Plan:
+def plan(nodes: Sequence[Node], known: Iterable[CallReport], new: Sequence[Call]) -> Plan:
     """What an export changes. The result doesn't depend on the order in which spans arrive."""
     reports = list(known)
     planned = Plan(Calls(reports), frozenset(one.call_id for one in reports if one.scope is not None and one.call_id))
@@ -114,12 +114,12 @@ def _drop_repeating(planned: Plan, nodes: Mapping[Key, Node]) -> None:
 
 
 def _repeating_keys(
-    nodes: Mapping[Key, Node], reports: Mapping[Key, Observation], usage: Mapping[Key, str]
+    nodes: Mapping[Key, Node], reports: Mapping[Key, CallReport], usage: Mapping[Key, str]
 ) -> list[Key]:
     """The spans that repeat calls below them: a model call only if one of them, or their sum, can be the same call."""
     any_below = calls_below(nodes, usage)
     calls_of_call = calls_below(nodes, usage, most=MOST_COMPARED, is_bounded=True)
-    by_call: dict[str, list[Observation]] = {}
+    by_call: dict[str, list[CallReport]] = {}
     for key, call_id in usage.items():
         if key in reports:
             by_call.setdefault(call_id, []).append(reports[key])
@@ -132,7 +132,7 @@ def _repeating_keys(
     return repeating
 
 
-def _is_same_call(report: Observation, others: Sequence[Sequence[Observation]]) -> bool:
+def _is_same_call(report: CallReport, others: Sequence[Sequence[CallReport]]) -> bool:
     """Whether a model call repeats one of these calls, or is their sum. One without a report can be any call."""
     if any(not members or any(can_repeat(report, one) for one in members) for members in others):
         return True
@@ -141,7 +141,7 @@ def _is_same_call(report: Observation, others: Sequence[Sequence[Observation]]) 
 
 
 def _calls_by_span(
-    nodes: Mapping[Key, Node], reports: Mapping[Key, Observation]
+    nodes: Mapping[Key, Node], reports: Mapping[Key, CallReport]
 ) -> tuple[dict[Key, str], dict[Key, str]]:
     usage = {key: node.record_id for key, node in nodes.items() if node.record_id is not None}
     failures: dict[Key, str] = {}
@@ -151,7 +151,7 @@ def _calls_by_span(
     return usage, failures
 
 
-def _retire(planned: Plan, nodes: Mapping[Key, Node], report: Observation) -> None:
+def _retire(planned: Plan, nodes: Mapping[Key, Node], report: CallReport) -> None:
     """Let a span that repeats others not count, and with it the same report by other sources."""
     report = planned.calls.reports[report.record_id]
     call_id = report.call_id

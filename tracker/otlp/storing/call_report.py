@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tracker.providers.model_names import model_base, same_model_name
+from tracker.usage import TOKEN_COLUMNS
 
 # A recorder rounds its duration to milliseconds.
 _TOLERANCE_S = 0.005
@@ -18,16 +19,8 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re
 _LITELLM_ID = "bGl0ZWxsb"
 UNKNOWN_MODEL = "unknown"
 
-COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-)
 
-
-class Observation(NamedTuple):
+class CallReport(NamedTuple):
     """One source's report of an AI call. `scope` names the instrumentation; None is the recorder of this library.
 
     Times are seconds of the epoch. `call_id` is the id of the row that counts the call, None if no row does because the
@@ -64,7 +57,7 @@ class Observation(NamedTuple):
         return self.has_usage and not self.has_problem, self.succeeded, filled, self.response_id is not None
 
 
-def match_score(one: Observation, other: Observation) -> tuple[bool, bool, bool, float] | None:
+def match_score(one: CallReport, other: CallReport) -> tuple[bool, bool, bool, float] | None:
     """How well two reports fit together; None if they are different calls.
 
     They are one call only if they come from different sources, have the same model, overlap in time, and have the same
@@ -84,11 +77,11 @@ def match_score(one: Observation, other: Observation) -> tuple[bool, bool, bool,
     return same_id, exact, bool(one.trace_id) and one.trace_id == other.trace_id, -apart_s
 
 
-def _is_instant(one: Observation, other: Observation) -> bool:
+def _is_instant(one: CallReport, other: CallReport) -> bool:
     return one.started_s == one.ended_s or other.started_s == other.ended_s
 
 
-def _fits_without_id(one: Observation, other: Observation) -> bool:
+def _fits_without_id(one: CallReport, other: CallReport) -> bool:
     if _ids_differ(one.response_id, other.response_id) or _is_of_another_service(one, other):
         return False
     if one.is_failure or other.is_failure:
@@ -100,14 +93,14 @@ def _fits_without_id(one: Observation, other: Observation) -> bool:
     return counts_agree(one.counts, other.counts)
 
 
-def _is_of_another_service(one: Observation, other: Observation) -> bool:
+def _is_of_another_service(one: CallReport, other: CallReport) -> bool:
     """Whether two services report in two traces: calls of the same length with equal counts are common there."""
     if one.service is None or other.service is None or one.service == other.service:
         return False
     return bool(one.trace_id and other.trace_id) and one.trace_id != other.trace_id
 
 
-def can_repeat(above: Observation, below: Observation) -> bool:
+def can_repeat(above: CallReport, below: CallReport) -> bool:
     """Whether a model call repeats one that a span below it reports: same model, and same response id or counts.
 
     The counts also fit if only the output is equal, because senders differ in what the input includes.
@@ -144,7 +137,7 @@ def _id_family(response_id: str) -> str | None:
     return found[1].lower()
 
 
-def _same_model(one: Observation, other: Observation) -> bool:
+def _same_model(one: CallReport, other: CallReport) -> bool:
     if UNKNOWN_MODEL in {one.model, other.model} and not (one.succeeded and other.succeeded):
         return True  # a call that failed early has no model
     if same_model_name(one.model, other.model):
@@ -155,23 +148,23 @@ def _same_model(one: Observation, other: Observation) -> bool:
     return any(a is not None and b is not None and same_model_name(a, b) for a, b in requested)
 
 
-def model_bases(observation: Observation) -> set[str]:
+def model_bases(observation: CallReport) -> set[str]:
     """The bases of the names that this report uses; reports of one call share one."""
     names = {model_base(name) for name in (observation.model, observation.request_model) if name}
     return names if observation.succeeded else names | {UNKNOWN_MODEL}
 
 
-def row_report(row: Mapping[str, Any], scope: str, trace_id: str, span_id: str) -> Observation:
+def row_report(row: Mapping[str, Any], scope: str, trace_id: str, span_id: str) -> CallReport:
     """The report of a span with this row."""
     metadata = row["metadata"]
     ended_s = row["created_at"].timestamp()
-    return Observation(
+    return CallReport(
         record_id=str(row["id"]),
         scope=scope,
         model=row["model"],
         started_s=ended_s - (row["processing_time"] or 0) / 1000,
         ended_s=ended_s,
-        counts=tuple(row[name] for name in COUNTS),
+        counts=tuple(row[name] for name in TOKEN_COLUMNS),
         call_id=str(row["id"]),
         trace_id=trace_id,
         span_id=span_id,

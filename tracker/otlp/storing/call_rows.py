@@ -10,11 +10,12 @@ from tracker.database.schema import Table
 from tracker.errors import DatabaseError, SetupError
 from tracker.otlp.storing import stored_reports
 from tracker.otlp.storing.call_plan import Plan
-from tracker.otlp.storing.call_report import COUNTS, Observation, row_report
+from tracker.otlp.storing.call_report import CallReport, row_report
 from tracker.otlp.storing.span_dedup import merge_rows
 from tracker.recording.bulk_insert import BatchWriter, savepoint
 from tracker.recording.record_log import warn_once
 from tracker.rollups.invalidation import change_and_mark
+from tracker.usage import TOKEN_COLUMNS
 
 Row = Mapping[str, Any]
 _DELETE = "DELETE FROM {table} AS calls WHERE calls.id = ANY (CAST(%(ids)s AS uuid[])) AND calls.instance_id IS "
@@ -47,30 +48,30 @@ def _is_of_spans(planned: Plan, call_id: str) -> bool:
     return call_id in planned.calls.reports and planned.calls.reports[call_id].scope is not None
 
 
-def _adds(call_id: str, rows: Sequence[tuple[Observation, Row]]) -> bool:
+def _adds(call_id: str, rows: Sequence[tuple[CallReport, Row]]) -> bool:
     return any(report.record_id != call_id for report, _ in rows)
 
 
-def _as_report(row: Row) -> tuple[Observation, Row]:
+def _as_report(row: Row) -> tuple[CallReport, Row]:
     values = {**row, "metadata": row["metadata"] or {}}
-    counts = {name: int(row[name] or 0) for name in COUNTS}
+    counts = {name: int(row[name] or 0) for name in TOKEN_COLUMNS}
     return row_report({**values, **counts}, "", "", ""), {**values, **counts}
 
 
-def _row(call_id: str, rows: Sequence[tuple[Observation, Row]]) -> dict[str, Any]:
+def _row(call_id: str, rows: Sequence[tuple[CallReport, Row]]) -> dict[str, Any]:
     row = merge_rows(rows)
     total = max(int(row.get("total_tokens") or 0), row["input_tokens"] + row["output_tokens"])
     own = {"instance_id": None, "sequence": None, "delivery": None, "connection_ms": None, "retry_count": None}
     return {**row, **(own if row.get("instance_id") else {}), "id": call_id, "total_tokens": total}
 
 
-def _completed(call_id: str, rows: Sequence[tuple[Observation, Row]], stored: Row) -> dict[str, Any] | None:
+def _completed(call_id: str, rows: Sequence[tuple[CallReport, Row]], stored: Row) -> dict[str, Any] | None:
     """The row with what the new reports add; None if they add nothing."""
     report, old = _as_report(stored)
     row = _row(call_id, [(report, old), *rows])
     if all(row.get(name) == value for name, value in old.items()):
         return None
-    counts_changed = any(row[name] != old[name] for name in ("model", *COUNTS))
+    counts_changed = any(row[name] != old[name] for name in ("model", *TOKEN_COLUMNS))
     if counts_changed and row.get("cost_source") not in {None, "provided"}:
         row |= {"cost": None, "cost_source": None}
     return row
@@ -78,7 +79,7 @@ def _completed(call_id: str, rows: Sequence[tuple[Observation, Row]], stored: Ro
 
 def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> list[str]:
     """Insert rows; the reasons of those that were refused."""
-    writer = BatchWriter(connection, table.schema, step=savepoint)
+    writer = BatchWriter(connection, table.schema, context=savepoint)
     refused = [reason for row in rows for _, reason in writer.add(row, row["id"])]
     return refused + [reason for _, reason in writer.flush()]
 

@@ -15,7 +15,7 @@ from tracker.errors import SetupError
 from tracker.otlp.storing import stored_reports
 from tracker.otlp.storing.call_locks import call_locks, lock, transaction
 from tracker.otlp.storing.call_plan import Plan
-from tracker.otlp.storing.call_report import Observation
+from tracker.otlp.storing.call_report import CallReport
 from tracker.otlp.storing.call_rows import apply
 from tracker.otlp.storing.span_dedup import Calls
 from tracker.otlp.storing.stored_reports import (
@@ -156,7 +156,7 @@ def arrived_rows(
     return rows
 
 
-def _plan(connection: Connection, table: Table, reports: Sequence[Observation]) -> Plan | None:
+def _plan(connection: Connection, table: Table, reports: Sequence[CallReport]) -> Plan | None:
     """What to change; None if no row of these is a call that spans reported."""
     matched = _matched(Calls(stored_reports.span_calls(connection, table.schema, reports)), reports) if reports else []
     if not matched:
@@ -171,11 +171,11 @@ def _plan(connection: Connection, table: Table, reports: Sequence[Observation]) 
     return planned if planned.changed or planned.removed_recorded else None
 
 
-def _matched(calls: Calls, reports: Sequence[Observation]) -> list[Observation]:
+def _matched(calls: Calls, reports: Sequence[CallReport]) -> list[CallReport]:
     return [report for report in reports if calls.match(report)]
 
 
-def _replace_spans(planned: Plan, report: Observation) -> None:
+def _replace_spans(planned: Plan, report: CallReport) -> None:
     """Let the recorder's row count the call, unless only the span has its usage."""
     other = planned.calls.match(report)
     if other is None or other.call_id is None or planned.calls.of(report.record_id):

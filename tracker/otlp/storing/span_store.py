@@ -23,7 +23,7 @@ from tracker.errors import DatabaseError, RecordError, SetupError
 from tracker.otlp.storing import stored_reports
 from tracker.otlp.storing.call_locks import call_locks, trace_locks, transaction
 from tracker.otlp.storing.call_plan import Call, Plan, plan
-from tracker.otlp.storing.call_report import Observation
+from tracker.otlp.storing.call_report import CallReport
 from tracker.otlp.storing.call_rows import apply
 from tracker.otlp.storing.span_tree import Key, Kind, Node
 from tracker.otlp.storing.stored_reports import SPAN_CALLS, table_name
@@ -69,7 +69,7 @@ class Memory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._nodes: OrderedDict[Key, Node] = OrderedDict()
-        self._reports: OrderedDict[str, Observation] = OrderedDict()
+        self._reports: OrderedDict[str, CallReport] = OrderedDict()
 
     def exchange(self, nodes: Sequence[Node], traces: set[str]) -> list[Node]:
         """Store these nodes; return what was known of their traces before."""
@@ -80,14 +80,14 @@ class Memory:
             _keep(self._nodes, self._KEPT)
         return known
 
-    def reports(self, near: Sequence[Observation], traces: set[str]) -> list[Observation]:
+    def reports(self, near: Sequence[CallReport], traces: set[str]) -> list[CallReport]:
         """The reports of these traces, and those that end near these reports."""
         first = min((one.started_s for one in near), default=math.inf) - _NEAR_S
         last = max((one.ended_s for one in near), default=-math.inf) + _NEAR_S
         with self._lock:
             return [one for one in self._reports.values() if one.trace_id in traces or first <= one.ended_s <= last]
 
-    def save(self, reports: Iterable[Observation]) -> None:
+    def save(self, reports: Iterable[CallReport]) -> None:
         """Store new and changed reports."""
         with self._lock:
             self._reports.update((report.record_id, report) for report in reports)
@@ -160,7 +160,7 @@ def store(
             lambda: stored_reports.span_calls(
                 connection, schema, reports, traces=traces, call_ids=[one.record_id for one in recorded]
             ),
-            list[Observation],
+            list[CallReport],
         )
         planned = plan([*known_nodes, *nodes], [*memory.reports(reports, traces), *known, *recorded], calls)
         refused, apply_remark = apply(connection, table, planned)
@@ -213,7 +213,7 @@ def _node(trace_id: str, span_id: str, parent: str, record_id: str | None) -> No
     return Node(UUID(trace_id).hex, span_id, parent_id, record_id, known)
 
 
-class Forgetting:
+class ExpiredSpanCleanup:
     """Deletes what is older than a day, every ten minutes with an export: no cron job is needed."""
 
     def __init__(self) -> None:

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, literal, quote
-from tracker.otlp.storing.call_report import COUNTS, Observation
+from tracker.otlp.storing.call_report import CallReport
+from tracker.usage import TOKEN_COLUMNS
 
 SPAN_CALLS = "token_tracker_span_calls"
 # Reports of one call end at nearly the same time; of an outer one that goes on for longer, only this much longer.
@@ -31,7 +32,7 @@ _TYPES = {
     "response_id": "text",
     "started_at": "float8",
     "ended_at": "float8",
-    **dict.fromkeys(COUNTS, "integer"),
+    **dict.fromkeys(TOKEN_COLUMNS, "integer"),
     "succeeded": "boolean",
     "has_problem": "boolean",
     "call_id": "uuid",
@@ -54,7 +55,7 @@ def table_name(schema: str | None, name: str = SPAN_CALLS) -> str:
     return f"{quote(schema or DEFAULT_SCHEMA)}.{name}"
 
 
-def save(connection: Connection, schema: str | None, reports: Iterable[Observation]) -> None:
+def save(connection: Connection, schema: str | None, reports: Iterable[CallReport]) -> None:
     """Store new reports and the changed `call_id` of known ones. Raises `DatabaseError`."""
     declared = ", ".join(f"{name} {type_}" for name, type_ in _TYPES.items())
     execute(
@@ -66,11 +67,11 @@ def save(connection: Connection, schema: str | None, reports: Iterable[Observati
     )
 
 
-def _document(report: Observation) -> dict[str, Any]:
+def _document(report: CallReport) -> dict[str, Any]:
     values = report._asdict()
     return {
         **{name: values[name] for name in _TYPES if name in values},
-        **dict(zip(COUNTS, report.counts, strict=True)),
+        **dict(zip(TOKEN_COLUMNS, report.counts, strict=True)),
         "started_at": report.started_s,
         "ended_at": report.ended_s,
     }
@@ -79,11 +80,11 @@ def _document(report: Observation) -> dict[str, Any]:
 def span_calls(
     connection: Connection,
     schema: str | None,
-    near: Iterable[Observation],
+    near: Iterable[CallReport],
     *,
     traces: Iterable[str] = (),
     call_ids: Iterable[str] = (),
-) -> list[Observation]:
+) -> list[CallReport]:
     """The reports of spans that can be of the same calls as these, and of these traces and calls.
 
     Whole calls are read: with a report, all others of its call. Raises `DatabaseError`.
@@ -113,15 +114,15 @@ def span_calls(
     return [_report(row) for row in rows]
 
 
-def _report(row: Sequence[Any]) -> Observation:
+def _report(row: Sequence[Any]) -> CallReport:
     values = dict(zip(_TYPES, row, strict=True))
-    return Observation(
+    return CallReport(
         record_id=values["record_id"],
         scope=values["scope"],
         model=values["model"],
         started_s=values["started_at"],
         ended_s=values["ended_at"],
-        counts=tuple(values[name] for name in COUNTS),
+        counts=tuple(values[name] for name in TOKEN_COLUMNS),
         call_id=values["call_id"],
         trace_id=UUID(values["trace_id"]).hex,
         span_id=values["span_id"],
@@ -133,7 +134,7 @@ def _report(row: Sequence[Any]) -> Observation:
     )
 
 
-def _features(near: Iterable[Observation]) -> dict[str, Any]:
+def _features(near: Iterable[CallReport]) -> dict[str, Any]:
     reports = list(near)
     return {
         "response_ids": sorted({one.response_id for one in reports if one.response_id}),
@@ -144,7 +145,7 @@ def _features(near: Iterable[Observation]) -> dict[str, Any]:
     }
 
 
-def _bounds(reports: Iterable[Observation]) -> tuple[list[float], list[float]]:
+def _bounds(reports: Iterable[CallReport]) -> tuple[list[float], list[float]]:
     """When reports of the same calls can end, as ranges that don't overlap."""
     starts: list[float] = []
     ends: list[float] = []
@@ -171,7 +172,7 @@ def created_at_sql(table: Table) -> str:
 
 def recorder_columns(table: Table) -> str:
     """The select list from which `recorder_report` reads."""
-    counts = ", ".join(f"calls.{name}::float8" for name in COUNTS)
+    counts = ", ".join(f"calls.{name}::float8" for name in TOKEN_COLUMNS)
     texts = ", ".join(f"calls.metadata ->> '{name}'" for name in ("request_model", "response_id", "usage_problem"))
     return (
         f"calls.id::text, extract(epoch FROM {created_at_sql(table)})::float8, calls.processing_time::float8,"
@@ -179,11 +180,11 @@ def recorder_columns(table: Table) -> str:
     )
 
 
-def recorder_report(row: Sequence[Any]) -> Observation:
+def recorder_report(row: Sequence[Any]) -> CallReport:
     """A recorder's row as a report; what the row lacks or can't be right counts as unknown."""
     record_id, ended_s, duration_ms, model, success, request_model, response_id, problem, *counts = row
     known_ms = duration_ms if duration_ms is not None and math.isfinite(duration_ms) and duration_ms > 0 else 0.0
-    return Observation(
+    return CallReport(
         record_id=record_id,
         scope=None,
         model=model or "unknown",
@@ -198,7 +199,7 @@ def recorder_report(row: Sequence[Any]) -> Observation:
     )
 
 
-def recorder_rows(connection: Connection, table: Table, near: Sequence[Observation]) -> list[Observation]:
+def recorder_rows(connection: Connection, table: Table, near: Sequence[CallReport]) -> list[CallReport]:
     """The rows of recorders that can be of the same calls as these; by the index on created_at.
 
     Raises `DatabaseError`.

@@ -18,7 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from tracker.providers.schemas.schema_table import provider_named
 from tracker.recording.capture import deferred_finish
-from tracker.recording.capture.call_state import CallState, begin
+from tracker.recording.capture.call_state import CallState, begin_call
 from tracker.recording.capture.streams import current
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class TokenTracker(BaseCallbackHandler):  # type: ignore[misc]
             "session_id": metadata.get("session_id") or metadata.get("thread_id"),
         }
         fields = {name: str(value) for name, value in given.items() if value}
-        state = begin(self._recorder or tracker.shared(), fields, source="langchain")
+        state = begin_call(self._recorder or tracker.shared(), fields, source="langchain")
         while len(self._open) >= _MAX_OPEN:  # runs that never ended
             self._open.pop(next(iter(self._open)), None)
         self._open[run_id] = state, current.get()
@@ -103,7 +103,7 @@ class TokenTracker(BaseCallbackHandler):  # type: ignore[misc]
         if state is None:  # the handler was added after the run began
             import tracker
 
-            return begin(self._recorder or tracker.shared(), {}, source="langchain")
+            return begin_call(self._recorder or tracker.shared(), {}, source="langchain")
         if current.get() is state:
             current.set(before)
         return state

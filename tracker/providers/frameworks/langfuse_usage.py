@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.providers.consistency import check_usage, numbers_only, whole_number
-from tracker.providers.responses import Answer, read_usage_object
+from tracker.providers.responses import ParsedResponse, read_usage_object
 
 # Langfuse sums every key of `usage_details` but the total, and prices each by itself: `input` is the uncached input.
 # Sources: langfuse.com/docs/observability/features/token-and-cost-tracking; BerriAI/litellm#26919;
@@ -69,7 +69,7 @@ _PARTS = {
 }
 
 
-def read_langfuse_usage(details: Any, family: str, *, embedding: bool = False) -> Answer | None:
+def read_langfuse_usage(details: Any, family: str, *, embedding: bool = False) -> ParsedResponse | None:
     """The counts of `usage_details` in any of its forms; None if it has none."""
     if not isinstance(details, Mapping):
         return None
@@ -82,7 +82,7 @@ def read_langfuse_usage(details: Any, family: str, *, embedding: bool = False) -
     return _read_keys(numbers, family, embedding=embedding) if numbers else None
 
 
-def _has_both_sides(answer: Answer, *, embedding: bool) -> bool:
+def _has_both_sides(answer: ParsedResponse, *, embedding: bool) -> bool:
     return answer.counts.keys() >= ({"input_tokens"} if embedding else {"input_tokens", "output_tokens"})
 
 
@@ -94,7 +94,9 @@ def read_exported_usage(details: Any, *, embedding: bool = False) -> dict[str, A
     if not isinstance(details, Mapping):
         return {}
     if str(details.get("unit") or "TOKENS").upper() != "TOKENS":
-        unread = Answer({}, problem="unit_not_tokens", raw=numbers_only(details), usage_source="import:langfuse")
+        unread = ParsedResponse(
+            {}, problem="unit_not_tokens", raw=numbers_only(details), usage_source="import:langfuse"
+        )
         return _exported({"input_tokens": 0, "output_tokens": 0}, unread)
     answer = read_langfuse_usage(details, "", embedding=embedding)
     if answer is None:
@@ -102,14 +104,14 @@ def read_exported_usage(details: Any, *, embedding: bool = False) -> dict[str, A
     return _exported({"output_tokens": 0, **answer.counts}, answer._replace(usage_source="import:langfuse"))
 
 
-def _exported(counts: Mapping[str, int], answer: Answer) -> dict[str, Any]:
+def _exported(counts: Mapping[str, int], answer: ParsedResponse) -> dict[str, Any]:
     read: dict[str, Any] = {**counts, "details": dict(answer.details) or None}
     if answer.problem:
         read |= {"problem": answer.problem, "raw": answer.raw, "source": answer.usage_source}
     return read
 
 
-def _read_keys(numbers: Mapping[str, int], family: str, *, embedding: bool) -> Answer:
+def _read_keys(numbers: Mapping[str, int], family: str, *, embedding: bool) -> ParsedResponse:
     counts = dict.fromkeys((*_SIDES.values(), *_PARTS.values()), 0)
     details: dict[str, Any] = {}
     writes_stated = any(numbers.get(key) for key in _WRITE)
@@ -172,9 +174,9 @@ def _part(key: str) -> str | None:
 
 def _checked(
     counts: Mapping[str, int], total: int | None, details: Mapping[str, Any], numbers: Mapping[str, int], family: str
-) -> Answer:
+) -> ParsedResponse:
     checked = check_usage(counts, stated_total=total, formula_total=None, raw=dict(numbers))
-    return Answer(
+    return ParsedResponse(
         counts=checked.counts,
         details=details,
         problem=checked.problem,

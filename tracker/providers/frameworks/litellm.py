@@ -26,7 +26,7 @@ from tracker.providers.schemas.schema_table import provider_named
 from tracker.recording.capture import deferred_finish
 from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
-from tracker.recording.capture.call_state import CallState, begin
+from tracker.recording.capture.call_state import CallState, begin_call
 from tracker.recording.capture.streams import current
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         call_id = kwargs.get("litellm_call_id")
         if not isinstance(call_id, str) or not is_model_call(_call_type(kwargs), None):
             return
-        state = begin(self._own(), _fields(kwargs), source="litellm")
+        state = begin_call(self._own(), _fields(kwargs), source="litellm")
         current.set(state)
         start = str(kwargs.get("start_time"))
         with self._lock:
@@ -145,7 +145,7 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
     def _state(self, kwargs: Mapping[str, Any], start: Any, end: Any) -> CallState:
         state = self._take(str(kwargs.get("litellm_call_id")), start)
         if state is None or state.done:
-            state = begin(self._own(), _fields(kwargs), source="litellm")
+            state = begin_call(self._own(), _fields(kwargs), source="litellm")
         state.fields = {**state.fields, **_fields(kwargs), "id": state.record_id}
         if isinstance(start, datetime) and isinstance(end, datetime):
             state.set_interval(start, end)

@@ -12,17 +12,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from tracker.providers.node_access import Path
+from tracker.usage import TOKEN_COLUMNS
 
 Rule = tuple[tuple[Path, ...], ...]
 
-COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-)
+COUNTS = (*TOKEN_COLUMNS[:2], "total_tokens", *TOKEN_COLUMNS[2:])
 
 
 @dataclass(frozen=True, slots=True)

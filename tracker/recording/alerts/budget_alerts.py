@@ -1,4 +1,4 @@
-"""Budgets, looked at by the thread that delivers: once records arrived, at most once a minute."""
+"""Checks budgets after records were delivered, at most once a minute, and sends the alerts that are due."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 from tracker.database.watchdog import timer
 from tracker.errors import TrackerError
 from tracker.recording.record_log import logger
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.platforms import Runtime
     from tracker.recording.alerts.failure_alerts import Alerts
     from tracker.recording.retry import Delivery
 
-EVERY_S = 60.0
-# A database without budgets is asked more seldom, and one with very many so that looking takes a hundredth of the time.
-_WITHOUT_S = 600.0
-_SHARE = 100
-_TIME_S = 5.0
+CHECK_INTERVAL_S = 60.0
+# A database without budgets is checked less often; with many budgets, checks take at most a hundredth of the time.
+_NO_BUDGETS_INTERVAL_S = 600.0
+_COST_FACTOR = 100
+_CHECK_TIMEOUT_S = 5.0
 
 
 class BudgetWatch:
-    """Looks at the budgets of the database that a journal delivers to, and raises what was reached."""
+    """Checks the budgets of the database to which a queue delivers, and sends the alerts that are due."""
 
     def __init__(self, delivery: Delivery | None, runtime: Runtime, alerts: Alerts, wake: Callable[[], None]) -> None:
         self._delivery = delivery
@@ -36,61 +36,63 @@ class BudgetWatch:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, also in a forked child."""
-        self._looking = threading.Lock()
-        self._delivered = False
-        self._awaited = False
-        self._found = True
+        """Return to the initial state, also in a forked child."""
+        self._check_lock = threading.Lock()
+        self._has_new_records = False
+        self._is_scheduled = False
+        self._has_budgets = True
         self._due_at = float("-inf")
 
-    def delivered(self) -> None:
-        """Records arrived: what they add up to is to be looked at."""
-        self._delivered = True
+    def on_delivered(self) -> None:
+        """Request a check, because records were delivered."""
+        self._has_new_records = True
 
-    def look(self, *, ending: bool = False) -> None:
-        """Look now if it is time to, or when it is; `ending` means that there is no later. Raises nothing."""
-        if not self._delivered or self._delivery is None:
+    def check_if_due(self, *, ending: bool = False) -> None:
+        """Check now if a check is due, else schedule it; with `ending` nothing is scheduled. Never raises."""
+        if not self._has_new_records or self._delivery is None:
             return
         now = time.monotonic()
-        early = now < self._due_at and not (ending and self._found)
-        if early and not ending:
-            self._look_later()
+        is_early = now < self._due_at and not (ending and self._has_budgets)
+        if is_early and not ending:
+            self._schedule_check()
         if ending:
-            self._delivered = False  # the timer then wakes nobody
-        if early or not self._looking.acquire(blocking=False):
+            self._has_new_records = False  # so that the timer doesn't start another round
+        if is_early or not self._check_lock.acquire(blocking=False):
             return
         try:
-            self._delivered = False
-            self._due_at = now + EVERY_S
-            # Not even a mistake of ours may end the thread that delivers.
+            self._has_new_records = False
+            self._due_at = now + CHECK_INTERVAL_S
+            # No error may end the worker thread, not even a programming error.
             with suppress(Exception):
-                self._ask(now)
-            self._due_at = max(self._due_at, now + _SHARE * (time.monotonic() - now))
+                self._check(now)
+            self._due_at = max(self._due_at, now + _COST_FACTOR * (time.monotonic() - now))
         finally:
-            self._looking.release()
+            self._check_lock.release()
 
-    def _look_later(self) -> None:
-        if not self._awaited:
-            self._awaited = True
-            timer.at(self._due_at, self._due)
+    def _schedule_check(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            timer.schedule(self._due_at, self._on_timer)
 
-    def _due(self) -> None:
-        self._awaited = False
-        if self._delivered:
+    def _on_timer(self) -> None:
+        self._is_scheduled = False
+        if self._has_new_records:
             self._wake()
 
-    def _ask(self, now: float) -> None:
-        with fork_gate.importing:
-            from tracker.budgets.evaluate import check
+    def _check(self, now: float) -> None:
+        with fork_guard.importing:
+            from tracker.budgets.evaluate import send_due_alerts
 
         def work(connection: Any, target: Any) -> None:
-            found = check(connection, target.schema, self._runtime, self._alerts.tell, claimers_only=True)
-            self._found = bool(found.states)
-            if not self._found:
-                self._due_at = now + _WITHOUT_S
+            result = send_due_alerts(
+                connection, target.schema, self._runtime, self._alerts.log_and_send, claimers_only=True
+            )
+            self._has_budgets = bool(result.states)
+            if not self._has_budgets:
+                self._due_at = now + _NO_BUDGETS_INTERVAL_S
 
         assert self._delivery is not None  # noqa: S101  for the type checker
         try:
-            self._delivery.tell(work, time.monotonic() + _TIME_S)
+            self._delivery.run_once(work, time.monotonic() + _CHECK_TIMEOUT_S)
         except TrackerError as error:
-            logger().debug("Budgets weren't looked at. %s", error)
+            logger().debug("The budgets could not be checked. %s", error)

@@ -1,4 +1,4 @@
-"""One alert to one URL: a JSON POST to https, anything else through apprise. The URL is a secret and is never shown."""
+"""Sends an alert to a URL: a JSON POST for https, apprise for other schemes. The URL is secret and never logged."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tracker.recording.record_log import logger, warn_once
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 TIMEOUT_S = 5.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def send(url: str, alert: Mapping[str, Any]) -> None:
-    """Send it, or say in the log why that failed; raises nothing."""
+    """Send the alert; a failure is logged. Never raises."""
     try:
         parts = urlsplit(url)
         if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
@@ -29,18 +29,18 @@ def send(url: str, alert: Mapping[str, Any]) -> None:
             warn_once("An alert URL (masked) begins with http://; alerts are sent only to https:// URLs.")
         else:
             _notify(url, alert, parts.scheme)
-    except Exception as error:  # noqa: BLE001  a channel that fails can't be allowed to fail anything else
+    except Exception as error:  # noqa: BLE001  a failing channel must not cause other failures
         logger().warning("An alert couldn't be sent to an alert URL (masked): %s.", type(error).__name__)
 
 
 def _post(url: str, alert: Mapping[str, Any]) -> None:
-    """POST the alert as JSON. A redirect isn't followed: it would carry the alert somewhere nobody named."""
+    """POST the alert as JSON. Redirects aren't followed, because they lead to a host that isn't configured."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     headers = {"Content-Type": "application/json", "User-Agent": "token-tracker"}
     if parts.username:
-        with fork_gate.importing:
+        with fork_guard.importing:
             import base64
             from urllib.parse import unquote
 
@@ -58,7 +58,7 @@ def _post(url: str, alert: Mapping[str, Any]) -> None:
 
 def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
     try:
-        with fork_gate.importing:
+        with fork_guard.importing:
             import apprise
     except ImportError:
         warn_once(f"An alert URL (masked) of the kind {scheme}:// needs apprise: pip install apprise.")
@@ -79,9 +79,9 @@ def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
 
 
 def plain_text(text: str) -> str:
-    """The text with nothing that a chat service turns into a mention of people.
+    """The text without mentions, which a chat service would turn into notifications.
 
-    An invisible space splits what begins one: `<!channel>` and `<@U1>` in Slack, `@everyone` in Discord and others.
+    An invisible space splits the start of a mention: `<!channel>` and `<@U1>` in Slack, `@everyone` in Discord.
 
     >>> plain_text("<!channel>") == "<\\u200b!channel>"
     True
@@ -89,13 +89,13 @@ def plain_text(text: str) -> str:
     return _MENTION.sub("\\g<0>\u200b", text)
 
 
-# The start of Slack's special sequences, and an @ before a word that is no part of a mail address.
+# The start of Slack's special sequences, and an @ before a word that is not in a mail address.
 _MENTION = re.compile(r"<(?=[!@#])|(?<![\w.])@(?=\w)")
 _SENDING: ContextVar[bool] = ContextVar("tracker_sending_alert", default=False)
 
 
-class _DropOurSends(logging.Filter):
-    """Drops what a library logs while it sends an alert: such lines contain the secret parts of the URL."""
+class _DropWhileSending(logging.Filter):
+    """Drops the log lines of a library while it sends an alert, because they contain the secret parts of the URL."""
 
     def filter(self, _record: logging.LogRecord, /) -> bool:
         return not _SENDING.get()
@@ -103,11 +103,11 @@ class _DropOurSends(logging.Filter):
 
 @contextmanager
 def _silent_libraries() -> Iterator[None]:
-    """Nothing that apprise and its HTTP client log reaches the host's log; its own sends elsewhere still do."""
+    """Suppress the log lines of apprise and its HTTP client in the block; other uses by the host are still logged."""
     for name in ("apprise", "urllib3.connectionpool", "requests_oauthlib.oauth1_auth"):
-        library = logging.getLogger(name)
-        if not any(isinstance(one, _DropOurSends) for one in library.filters):
-            library.addFilter(_DropOurSends())
+        library_logger = logging.getLogger(name)
+        if not any(isinstance(existing, _DropWhileSending) for existing in library_logger.filters):
+            library_logger.addFilter(_DropWhileSending())
     token = _SENDING.set(True)
     try:
         yield

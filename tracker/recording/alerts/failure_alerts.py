@@ -1,4 +1,4 @@
-"""Alerts: recording failed, and somebody should know. Always in the log, and to each of TRACKER_ALERT_URLS."""
+"""Alerts about recording failures: written to the log and sent to each of TRACKER_ALERT_URLS."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from typing import Any
 from tracker import threads
 from tracker.platforms import Runtime
 from tracker.recording import record_log
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 TYPE = "token_tracking_failure"
-# An outage of an hour is one alert a minute and reason, with the number of those held back.
+# During an outage, one alert a minute is sent for each reason, with the number of suppressed ones.
 QUIET_S = 60.0
-_LONGEST_QUEUE = 100
+_MAX_QUEUE = 100
 _LINGER_S = 30.0
-_LOOK_S, _WAIT_PAUSE_S = 1.0, 0.01
+_POLL_S, _WAIT_PAUSE_S = 1.0, 0.01
 
 
 class Alerts:
-    """Raises alerts: rate-limited by reason, sent by a thread of its own, so that none slows or fails a record.
+    """Raises alerts: rate-limited for each reason, and sent by a separate thread, so that no record waits for them.
 
-    `keep` is given each alert that goes out, for the database once it answers.
+    `store` is called with each alert that is sent, to write it to the database later.
     """
 
     def __init__(
         self,
         urls: tuple[str, ...],
         runtime: Runtime,
-        keep: Callable[[dict[str, Any]], None],
+        store: Callable[[dict[str, Any]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._urls = urls
         self._runtime = runtime
-        self._keep = keep
+        self._store = store
         self._clock = clock
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, also in a forked child."""
+        """Return to the initial state, also in a forked child."""
         self._lock = threads.CallLock()
-        self._bell = threads.Bell()
-        self._thread = threads.OneThread(self._run, "tracker-alerts")
+        self._wake_event = threads.AutoResetEvent()
+        self._thread = threads.OnDemandThread(self._run, "tracker-alerts")
         self._sent_at: dict[str, float] = {}
-        self._held_back: dict[str, int] = {}
-        self._queue: deque[dict[str, Any]] = deque(maxlen=_LONGEST_QUEUE)
+        self._suppressed: dict[str, int] = {}
+        self._queue: deque[dict[str, Any]] = deque(maxlen=_MAX_QUEUE)
         self._sending = False
 
     def raise_alert(
@@ -61,14 +61,14 @@ class Alerts:
         elapsed_ms: float | None = None,
         depth: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """Say that recording failed. `reason` is a stable word, `error` our own sentence, never the driver's text."""
+        """Raise an alert: `reason` is a stable code, `error` a message of this library, never the driver's text."""
         with self._lock:
             now = self._clock()
             if now - self._sent_at.get(reason, -QUIET_S) < QUIET_S:
-                self._held_back[reason] = self._held_back.get(reason, 0) + 1
+                self._suppressed[reason] = self._suppressed.get(reason, 0) + 1
                 return
             self._sent_at[reason] = now
-            held_back = self._held_back.pop(reason, 0)
+            held_back = self._suppressed.pop(reason, 0)
         runtime = self._runtime
         alert = {
             "type": TYPE,
@@ -85,34 +85,34 @@ class Alerts:
             "deployment": runtime.deployment,
             "raised_at": datetime.now(UTC).isoformat(),
         }
-        record_log.alert(json.dumps(alert, ensure_ascii=False))
-        self._keep(alert)
+        record_log.log_alert(json.dumps(alert, ensure_ascii=False))
+        self._store(alert)
         self.send(alert)
 
-    def tell(self, alert: dict[str, Any]) -> None:
-        """An alert about something else than recording, made and counted elsewhere: into the log and to the URLs."""
-        record_log.alert(json.dumps(alert, ensure_ascii=False), record_log.WARNING)
+    def log_and_send(self, alert: dict[str, Any]) -> None:
+        """Log and send an alert that another module created, for example about a budget."""
+        record_log.log_alert(json.dumps(alert, ensure_ascii=False), record_log.WARNING)
         self.send(alert)
 
     def send(self, alert: dict[str, Any]) -> None:
-        """To the URLs, by the thread."""
+        """Send the alert to the URLs in the alert thread."""
         if self._urls:
             self._enqueue(alert)
 
     def _enqueue(self, alert: dict[str, Any]) -> None:
         self._queue.append(alert)
-        self._thread.ensure()  # without a thread now the next alert takes this one along
-        self._bell.ring()
+        self._thread.ensure_running()  # if no thread can be started, the next alert sends this one too
+        self._wake_event.set()
 
     def _run(self) -> None:
-        with fork_gate.importing:
+        with fork_guard.importing:
             from tracker.recording.alerts.channels import send
 
         try:
             idle_since = time.monotonic()
             while self._thread.is_current() and time.monotonic() - idle_since < _LINGER_S:
                 if not self._queue:
-                    self._bell.wait(_LOOK_S)
+                    self._wake_event.wait(_POLL_S)
                     continue
                 self._sending = True
                 alert = self._queue.popleft()
@@ -122,14 +122,14 @@ class Alerts:
                 idle_since = time.monotonic()
         finally:
             self._sending = False
-            self._thread.resign()
-            if self._queue:  # one came in the meantime
-                self._thread.ensure()
+            self._thread.mark_stopped()
+            if self._queue:  # an alert was added since
+                self._thread.ensure_running()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until what was raised is sent, for so long."""
+        """Wait up to `timeout_s` until all alerts are sent."""
         end = time.monotonic() + timeout_s
         while (self._queue or self._sending) and time.monotonic() < end:
-            if not self._thread.ensure():
+            if not self._thread.ensure_running():
                 return
             time.sleep(_WAIT_PAUSE_S)

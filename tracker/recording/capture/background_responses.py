@@ -1,7 +1,7 @@
-"""Usage that arrives after the call: background responses.
+"""Background responses, whose usage arrives after the call that creates them.
 
-The row of such a call has an id that is derived from the provider and the response's id, so that every
-process that polls it writes the same row. Polls before the end, and later polls, write nothing.
+The id of the row is derived from the provider and the response's id, so that every process that polls the response
+writes the same row. Polls before the end, and later polls, write nothing.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ FINAL_STATUSES = frozenset({"completed", "failed", "incomplete", "cancelled", "b
 
 
 def derived_id(provider: str | None, response_id: str, purpose: str = "") -> UUID:
-    """A UUIDv8 (RFC 9562, 5.8) that every process derives from the same response: a digest of its names."""
+    """A UUIDv8 (RFC 9562, 5.8) that every process derives from the provider and the response id."""
     digest = hashlib.sha256("\0".join((provider or "", response_id, purpose)).encode("utf-8", "surrogatepass")).digest()
     number = int.from_bytes(digest[:16])
     return UUID(int=number & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62)
 
 
 class LaterUsage:
-    """Decides at the end of a request whether its response is the row of a call, and which."""
+    """Decides at the end of a request whether to write a row for its response, and which row."""
 
     def add(self, chunk: object) -> None:
-        """One chunk of a stream."""
+        """Read one chunk of a stream, or the whole response."""
 
     def row(self, state: CallState, usage: TokenUsage, *, broken_off: bool) -> tuple[TokenUsage, bool]:
         """The row, and whether to write it."""
-        raise NotImplementedError  # abstract: each kind of later usage has its own rule
+        raise NotImplementedError  # abstract: each subclass has its own rule
 
 
 # --- background responses -----------------------------------------------------------------------------------------
 
 
 class BackgroundResponse(LaterUsage):
-    """A request that creates, retrieves, or cancels a response that the provider makes in the background."""
+    """A request that creates, retrieves, or cancels a response that the provider generates in the background."""
 
     def __init__(self, *, creates: bool) -> None:
         self.creates = creates
@@ -78,7 +78,7 @@ class BackgroundResponse(LaterUsage):
         *,
         broken_off: bool,  # noqa: ARG002  its status says whether the response is finished
     ) -> tuple[TokenUsage, bool]:
-        if self._response_id is None:  # an error: of a creation it is a failed call, of a poll it is none
+        if self._response_id is None:  # an error: a failed creation is a failed call, a failed poll is no call
             return usage, self.creates
         pending = pending_of(state.recorder)
         record_id = derived_id(usage.provider, self._response_id)
@@ -95,18 +95,18 @@ class BackgroundResponse(LaterUsage):
 
 
 def finished_row(
-    usage: TokenUsage, created: _Pending | None, record_id: UUID, status: str | None, *, polled: bool
+    usage: TokenUsage, created: _PendingResponse | None, record_id: UUID, status: str | None, *, polled: bool
 ) -> TokenUsage:
-    """The row of a finished background response, with the fields that its creation was given."""
+    """The row of a finished background response, with the fields of the call that created it."""
     changes: dict[str, Any] = {"id": record_id}
     if created is not None:
-        first = created.usage
-        changes |= {name: getattr(first, name) for name in ("user_id", "session_id", "operation", "is_test")}
-        kept = {name: value for name, value in first.metadata.items() if name not in {"usage_problem", "stream"}}
-        changes["metadata"] = {**kept, **usage.metadata}
+        creation = created.usage
+        changes |= {name: getattr(creation, name) for name in ("user_id", "session_id", "operation", "is_test")}
+        metadata = {name: value for name, value in creation.metadata.items() if name not in {"usage_problem", "stream"}}
+        changes["metadata"] = {**metadata, **usage.metadata}
         changes["processing_time"] = min(MAX_INTEGER, round((time.monotonic() - created.created_s) * 1000))
     elif polled:
-        changes["processing_time"] = None  # the poll's own duration is not the call's
+        changes["processing_time"] = None  # the duration of the poll is not that of the call
     if status == "cancelled":
         changes |= {"success": False, "error_message": usage.error_message or "The response was cancelled."}
     elif not usage.success and usage.metadata.get("stream") == "broken_off":
@@ -117,7 +117,7 @@ def finished_row(
 
 
 def _response_in(chunk: object) -> object | None:
-    """The response or interaction itself, also inside a stream's event."""
+    """The response or interaction, also inside an event of a stream."""
     for name in ("response", "interaction"):
         node: object = get(chunk, name)
         if node is not None and not isinstance(node, str):
@@ -125,7 +125,7 @@ def _response_in(chunk: object) -> object | None:
     return chunk if isinstance(get(chunk, "status"), str) else None
 
 
-class _Pending(NamedTuple):
+class _PendingResponse(NamedTuple):
     """A background response whose usage is not known yet."""
 
     usage: TokenUsage
@@ -133,27 +133,27 @@ class _Pending(NamedTuple):
 
 
 class PendingResponses:
-    """The background responses that a Tracker's process created and did not see finished: bounded in count and age."""
+    """The unfinished background responses that a Tracker created in this process; bounded in count and age."""
 
     def __init__(self, recorder: Tracker) -> None:
         self._recorder = weakref.ref(recorder)
         self._lock = threading.Lock()
-        self._pending: OrderedDict[UUID, _Pending] = OrderedDict()
+        self._pending: OrderedDict[UUID, _PendingResponse] = OrderedDict()
         self._recorded: OrderedDict[UUID, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def add(self, record_id: UUID, usage: TokenUsage) -> None:
-        """Wait for this response; the oldest ones above the bound become marked rows."""
+        """Add a response; the oldest ones above the limits are recorded as never retrieved."""
         with self._lock:
-            self._pending[record_id] = _Pending(usage, time.monotonic())
-            given_up = list(self._expired())
+            self._pending[record_id] = _PendingResponse(usage, time.monotonic())
+            expired = list(self._remove_expired())
         if (recorder := self._recorder()) is not None:
-            _kept[id(self)] = recorder
-        self._record(given_up)
+            _kept_alive[id(self)] = recorder
+        self._record(expired)
 
-    def _expired(self) -> Iterator[_Pending]:
+    def _remove_expired(self) -> Iterator[_PendingResponse]:
         oldest_s = time.monotonic() - MAX_PENDING_AGE_S
         while self._pending:
             record_id, pending = next(iter(self._pending.items()))
@@ -162,40 +162,40 @@ class PendingResponses:
             del self._pending[record_id]
             yield pending
 
-    def take(self, record_id: UUID) -> _Pending | None:
-        """What the creation said of this response; None if another process created it."""
+    def take(self, record_id: UUID) -> _PendingResponse | None:
+        """Remove and return the creating call of this response; None if another process created it."""
         with self._lock:
             pending = self._pending.pop(record_id, None)
             if not self._pending:
-                _kept.pop(id(self), None)
+                _kept_alive.pop(id(self), None)
             return pending
 
     def is_recorded(self, record_id: UUID) -> bool:
-        """Whether this process has written the row already, so that a poll needs no round trip."""
+        """Whether this process has written the row, so that a poll needs no round trip."""
         return record_id in self._recorded
 
     def mark_recorded(self, record_id: UUID) -> None:
-        """The row of this response is written."""
+        """Mark the row of this response as written."""
         with self._lock:
             self._recorded[record_id] = None
             while len(self._recorded) > _MAX_RECORDED:
                 self._recorded.popitem(last=False)
 
     def record_never_retrieved(self) -> None:
-        """Write a marked row for each response that is still pending."""
+        """Write a row marked as never retrieved for each pending response."""
         with self._lock:
-            given_up = list(self._pending.values())
+            expired = list(self._pending.values())
             self._pending.clear()
-        self._record(given_up)
-        _kept.pop(id(self), None)
+        self._record(expired)
+        _kept_alive.pop(id(self), None)
 
-    def _record(self, given_up: list[_Pending]) -> None:
+    def _record(self, expired: list[_PendingResponse]) -> None:
         if (recorder := self._recorder()) is None:
             return
-        for pending in given_up:
+        for pending in expired:
             usage = pending.usage
             response_id = str(usage.metadata.get("response_id", usage.id))
-            # Its own id: another process may still retrieve the response, and then writes the row with the counts.
+            # A different id: another process may still retrieve the response and write the row with the counts.
             record_id = derived_id(usage.provider, response_id, NEVER_RETRIEVED)
             metadata = {**usage.metadata, "usage_problem": NEVER_RETRIEVED}
             recorder.record(replace(usage, id=record_id, metadata=metadata, processing_time=None))
@@ -205,7 +205,7 @@ class PendingResponses:
 
 _lock = threading.Lock()
 # A Tracker stays alive while responses are pending, so that closing it records them.
-_kept: dict[int, Tracker] = {}
+_kept_alive: dict[int, Tracker] = {}
 _pending: weakref.WeakKeyDictionary[Any, PendingResponses] = weakref.WeakKeyDictionary()
 
 
@@ -218,7 +218,7 @@ def pending_of(recorder: Tracker) -> PendingResponses:
 
 
 def record_never_retrieved(recorder: Tracker) -> None:
-    """Write a marked row for each background response of this Tracker that was never retrieved."""
+    """Write a row for each background response of this Tracker that was never retrieved."""
     with _lock:
         pending = _pending.get(recorder)
     if pending is not None:
@@ -226,10 +226,10 @@ def record_never_retrieved(recorder: Tracker) -> None:
 
 
 def _after_fork_in_child() -> None:
-    """The parent records what it waits for; a lock that another of its threads held stays locked in the child."""
+    """Discard the parent's pending responses, and replace the lock, which another thread may have locked."""
     global _lock
     _lock = threading.Lock()
-    for per_tracker in (_kept, _pending):
+    for per_tracker in (_kept_alive, _pending):
         per_tracker.clear()
 
 

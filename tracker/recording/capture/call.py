@@ -1,4 +1,4 @@
-"""A call that the host records itself: `recorder.record_response(…)`, or `with recorder.track(…) as call:`."""
+"""Records calls that the host reports: `recorder.record_response(…)`, or `with recorder.track(…) as call:`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from uuid import UUID
 
 from tracker.errors import UsageTypeError
 from tracker.outcome import Outcome
-from tracker.providers.responses import Answer, read
-from tracker.providers.to_usage import CALL_FIELDS, failure_text, usage_of
+from tracker.providers.responses import ParsedResponse, read
+from tracker.providers.to_usage import CALL_FIELDS, failure_text, to_token_usage
 from tracker.recording.capture import batches, dedupe, streams
-from tracker.recording.capture.call_state import CallState, outer_call, with_problem
+from tracker.recording.capture.call_state import CallState, add_problem, find_outer_call
 from tracker.recording.capture.dedupe import observation_of
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
@@ -28,8 +28,8 @@ _NOTHING = object()
 _MAX_RESPONSE_AGE_S = 60.0
 
 
-def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a record that a caller gave, None meaning not given. Raises as `TokenUsage` does."""
+def check_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The given fields of a record without None values. Raises as `TokenUsage` does."""
     if unknown := sorted(set(fields) - CALL_FIELDS):
         raise UsageTypeError(f"There is no field {unknown[0]!r}; there are: {', '.join(sorted(CALL_FIELDS))}.")
     given = {name: value for name, value in fields.items() if value is not None}
@@ -41,47 +41,49 @@ def record_response(
     recorder: Tracker, response: object, deadline_s: float | None, fields: Mapping[str, Any]
 ) -> Outcome:
     """Record one response; see `Tracker.record_response`."""
-    given = checked(fields)
-    if (known := dedupe.recorded_id(response)) is not None:
-        return Outcome("duplicate", known)
-    usage, answer = _usage(response, given)
-    if (known := _recorded_elsewhere(recorder, response, usage, answer)) is not None:
-        return Outcome("duplicate", known)
+    given = check_fields(fields)
+    if (record_id := dedupe.recorded_id(response)) is not None:
+        return Outcome("duplicate", record_id)
+    usage, parsed = _usage(response, given)
+    if (record_id := _find_recorded(recorder, response, usage, parsed)) is not None:
+        return Outcome("duplicate", record_id)
     if dedupe.is_library_object(response):
         dedupe.mark_recorded(response, usage.id)
-    return with_problem(recorder.record(usage, deadline_s), answer.problem)
+    return add_problem(recorder.record(usage, deadline_s), parsed.problem)
 
 
-def _recorded_elsewhere(recorder: Tracker, response: object, usage: TokenUsage, answer: Answer) -> UUID | None:
-    """The row of a wrapped client, a callback, or a batch that this response is part of."""
-    if batches.is_batch_line(answer):
-        return batches.batches_of(recorder).match_line(answer)
+def _find_recorded(recorder: Tracker, response: object, usage: TokenUsage, parsed: ParsedResponse) -> UUID | None:
+    """The id of the row that a wrapped client, a callback, or a batch recorded for this response."""
+    if batches.is_batch_line(parsed):
+        return batches.batches_of(recorder).match_line(parsed)
     if not dedupe.is_framework_object(response):
         return None
     now_s = time.monotonic()
     started_s = now_s - (usage.processing_time or 0) / 1000 - _MAX_RESPONSE_AGE_S
-    seen = observation_of("response", answer, usage.model, failed=not usage.success, started_s=started_s, ended_s=now_s)
-    # Without an interval of its own, equal counts alone are too weak a reason to drop a call.
-    if seen.response_id is None:
+    observation = observation_of(
+        "response", parsed, usage.model, failed=not usage.success, started_s=started_s, ended_s=now_s
+    )
+    # The call's interval is unknown, so equal counts alone are not enough to identify a duplicate.
+    if observation.response_id is None:
         return None
-    return dedupe.recent_calls.match_or_register(recorder, seen._replace(counts={}), usage.id)
+    return dedupe.recent_calls.match_or_register(recorder, observation._replace(counts={}), usage.id)
 
 
-def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, Answer]:
+def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, ParsedResponse]:
     if isinstance(response, TokenUsage):
-        return replace(response, **fields), Answer()
+        return replace(response, **fields), ParsedResponse()
     if isinstance(response, BaseException):
-        return usage_of(Answer(), fields, failure=failure_text(response)), Answer()
-    unread = streams.is_stream(response)
-    answer = Answer(problem="stream_not_read") if unread else with_provider_id(read(response), response)
-    return usage_of(answer, fields), answer
+        return to_token_usage(ParsedResponse(), fields, failure=failure_text(response)), ParsedResponse()
+    is_unread = streams.is_stream(response)
+    parsed = ParsedResponse(problem="stream_not_read") if is_unread else with_provider_id(read(response), response)
+    return to_token_usage(parsed, fields), parsed
 
 
-class Call:
-    """An AI call being made, which `with recorder.track(…) as call:` gives.
+class TrackedCall:
+    """An AI call in progress, which `with recorder.track(…) as call:` returns.
 
     Set `response` to the response; read a stream from `response`, which yields the same chunks. The row is written
-    when the block ends, or when the stream does if that is later. `outcome` is the result of writing it.
+    when the block or the stream ends, whichever is later. `outcome` is the result of writing it.
     """
 
     def __init__(self, recorder: Tracker, fields: Mapping[str, Any]) -> None:
@@ -92,7 +94,7 @@ class Call:
 
     @property
     def outcome(self) -> Outcome | None:
-        """What happened to the row; None while the call is in progress."""
+        """The result of writing the row; None while the call is in progress."""
         return self._state.outcome
 
     @property
@@ -102,7 +104,7 @@ class Call:
 
     @property
     def response(self) -> Any:
-        """The response as it was set; of a stream, what to read instead of it."""
+        """The response that was set; for a stream, the observed stream to read instead."""
         return None if self._response is _NOTHING else self._response
 
     @response.setter
@@ -110,7 +112,7 @@ class Call:
         self._response = self._state.set_response(response)
 
     def __enter__(self) -> Self:
-        self._state = CallState(self._recorder, self._fields, outer_call(self._recorder, "block"), source="block")
+        self._state = CallState(self._recorder, self._fields, find_outer_call(self._recorder, "block"), source="block")
         self._token = current.set(self._state)
         return self
 
@@ -130,5 +132,5 @@ class Call:
     def _leave(self) -> None:
         try:
             current.reset(self._token)
-        except ValueError:  # the block ends in another context than it began in, as in some frameworks' generators
+        except ValueError:  # the block ends in another context than it started in, as in some frameworks' generators
             current.set(None)

@@ -1,4 +1,4 @@
-"""The state of one AI call while it is made: what one source observes of it, and the row it writes or leaves."""
+"""The state of one AI call in progress: what one source observes of it, and the rows to write at its end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from uuid import UUID
 
 from tracker.outcome import Outcome
 from tracker.providers.consistency import problem_text
-from tracker.providers.responses import Answer, AnswerReader, read
+from tracker.providers.responses import ParsedResponse, ResponseReader, read
 from tracker.providers.schemas.schema_table import COUNTS
-from tracker.providers.to_usage import failure_text, usage_of
+from tracker.providers.to_usage import failure_text, to_token_usage
 from tracker.recording.capture import dedupe, deferred_finish, streams
 from tracker.recording.capture.background_responses import LaterUsage
-from tracker.recording.capture.dedupe import UNOBSERVED, Observation, is_same_call, observation_of
+from tracker.recording.capture.dedupe import UNOBSERVED, CallObservation, is_same_call, observation_of
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.usage import TokenUsage, new_id
@@ -31,25 +31,25 @@ _NOTHING = object()
 # A framework reports the end of a call at most this long after the client's stream ended.
 _WAIT_FOR_OUTER_S = 60.0
 _MAX_INNER = 256
-# LiteLLM sends its request right after its callback; the first one of a process makes a client before.
+# LiteLLM sends its request right after its callback; before the first request of a process it creates a client.
 _MAX_LITELLM_START_S = 10.0
-# What an outer call passes to the calls inside it; a framework's names of models and providers are its own.
-_OWN_FIELDS = frozenset({"id", "created_at", "model"})
-_CALLBACK_FIELDS = _OWN_FIELDS | {"provider", "processing_time"}
+# The fields that an outer call doesn't pass to its inner calls. A framework has its own names of models and providers.
+_BLOCK_ONLY_FIELDS = frozenset({"id", "created_at", "model"})
+_CALLBACK_ONLY_FIELDS = _BLOCK_ONLY_FIELDS | {"provider", "processing_time"}
 
 
-def with_problem(outcome: Outcome, problem: str | None) -> Outcome:
-    """The outcome, with a sentence for the code of what could not be read from the response."""
+def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
+    """The outcome with the text of a problem code, which states what could not be read from the response."""
     if problem is None:
         return outcome
     return replace(outcome, error=" ".join(filter(None, (problem_text(problem), outcome.error))))
 
 
-class _Write(NamedTuple):
-    """A row to write, and the calls whose outcome it is."""
+class _RowToWrite(NamedTuple):
+    """A row to write, and the calls that get its outcome."""
 
     usage: TokenUsage
-    answer: Answer
+    parsed: ParsedResponse
     calls: tuple[CallState, ...]
 
 
@@ -59,11 +59,11 @@ class CallState:
     It refers to its response only until the response is read, and never to a stream: a stream refers to its state.
     """
 
-    # The values before anything is known, set on the class since most calls keep most of them.
+    # Initial values, which are class attributes because most calls keep most of them.
     outcome: Outcome | None = None
     done = streaming = False
-    observation: Observation = UNOBSERVED
-    answer = Answer()
+    observation: CallObservation = UNOBSERVED
+    parsed = ParsedResponse()
     later: LaterUsage | None = None
     accepts_inner = True
     give_up_at_close = _fixed_interval = False
@@ -72,7 +72,7 @@ class CallState:
     _ended_s: float | None = None
     _response: Any = _NOTHING
     _recorded_id: UUID | None = None
-    _reader: AnswerReader | None = None
+    _reader: ResponseReader | None = None
 
     def __init__(
         self, recorder: Tracker, fields: Mapping[str, Any], outer: CallState | None = None, *, source: str
@@ -85,7 +85,7 @@ class CallState:
         self.started_s = time.monotonic()
         self._id_is_providers = source != "litellm"
         if source != "client":
-            dedupe.note_other_source()
+            dedupe.enable_registration()
         ancestor = outer
         while ancestor is not None:
             ancestor.inner.append(self)
@@ -94,7 +94,7 @@ class CallState:
     # --- the response ---------------------------------------------------------------------------------------------
 
     def set_response(self, response: Any) -> Any:
-        """Take the response; returns what to read instead of it, which is a stream's observed twin."""
+        """Set the response; returns the object to read instead of it, which is an observed stream for a stream."""
         if not self._fixed_interval:
             self._ended_s = time.monotonic()
         if dedupe.is_framework_object(response):
@@ -110,20 +110,20 @@ class CallState:
         return response
 
     def set_interval(self, started_at: datetime, ended_at: datetime) -> None:
-        """Take the interval that a framework states, since its callback comes later than the call's end."""
+        """Set the interval that a framework reports, because its callback comes later than the call's end."""
         now_s, now = time.monotonic(), datetime.now(ended_at.tzinfo)
         self.started_s = now_s - (now - started_at).total_seconds()
         self._ended_s = now_s - (now - ended_at).total_seconds()
         self._fixed_interval = True
 
     def discard(self) -> None:
-        """The call was no call of a model, such as a cache hit: write no row."""
+        """Write no row, because this was no call of a model, for example a cache hit."""
         self.done = True
         deferred_finish.close_call(self)
 
     def begin_stream(self) -> None:
-        """The response comes in chunks, which `add` takes."""
-        self._reader, self.streaming, self._response = AnswerReader(), True, None
+        """Start reading a response in chunks, which are passed to `add`."""
+        self._reader, self.streaming, self._response = ResponseReader(), True, None
 
     def add(self, chunk: object) -> None:
         """One chunk of the stream."""
@@ -135,7 +135,7 @@ class CallState:
     # --- the end --------------------------------------------------------------------------------------------------
 
     def finish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
-        """The call is over: write its row, or enqueue it where a generator is being finalized. Never raises."""
+        """End the call: write its row, or enqueue it if a finalizer runs. Never raises."""
         if deferred_finish.in_finalizer(error):
             if not self.done:
                 deferred_finish.enqueue(self, None if isinstance(error, GeneratorExit) else error)
@@ -143,9 +143,9 @@ class CallState:
         self.finish_now(error, broken_off=broken_off)
 
     def finish_now(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
-        """`finish`, where it is known that no finalizer runs."""
+        """`finish`, if no finalizer runs."""
         for write in self._close(error, broken_off):
-            self._settle(write, self.recorder.record(write.usage))
+            self._set_outcome(write, self.recorder.record(write.usage))
 
     async def afinish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
         """`finish`, without blocking the event loop; a cancelled caller does not stop the row."""
@@ -155,72 +155,72 @@ class CallState:
         elif writes := self._close(error, broken_off):
             await streams.shielded(self._awrite(writes))
 
-    async def _awrite(self, writes: list[_Write]) -> None:
+    async def _awrite(self, writes: list[_RowToWrite]) -> None:
         for write in writes:
-            self._settle(write, await self.recorder.arecord(write.usage))
+            self._set_outcome(write, await self.recorder.arecord(write.usage))
 
-    def _settle(self, write: _Write, outcome: Outcome) -> None:
+    def _set_outcome(self, write: _RowToWrite, outcome: Outcome) -> None:
         for call in write.calls:
-            call.outcome = with_problem(outcome, write.answer.problem)
+            call.outcome = add_problem(outcome, write.parsed.problem)
 
     def give_up(self) -> None:
-        """Write what is known: the call's reader, or the outer source that may know the counts, did not come back."""
+        """Write the usage that is known, because the reader or the outer source did not report the end of the call."""
         writes = self.take_postponed() if self.postponed is not None else self._close(None, broken_off=True)
         for write in writes:
-            self._settle(write, self.recorder.record(write.usage))
+            self._set_outcome(write, self.recorder.record(write.usage))
 
-    def _close(self, error: BaseException | None, broken_off: bool) -> list[_Write]:
-        """The rows to write: none where another source writes the call's row, or has written it."""
+    def _close(self, error: BaseException | None, broken_off: bool) -> list[_RowToWrite]:
+        """The rows to write; none if another source writes or has written the row of this call."""
         if self.done:
             return []
         self.done = True
         deferred_finish.close_call(self)
         try:
             return self._rows(error, broken_off)
-        except Exception as problem:  # noqa: BLE001  nothing of ours may reach the host's AI call
-            log.warning("An AI call can't be recorded (%s: %s).", type(problem).__name__, problem)
+        except Exception as failure:  # noqa: BLE001  no exception of the library may reach the host's AI call
+            log.warning("An AI call can't be recorded (%s: %s).", type(failure).__name__, failure)
             return []
         finally:
             self._response = _NOTHING
 
-    def take_postponed(self) -> list[_Write]:
+    def take_postponed(self) -> list[_RowToWrite]:
         usage, self.postponed = self.postponed, None
         deferred_finish.close_call(self)
-        return [_Write(usage, self.answer, (self,))] if usage is not None else []
+        return [_RowToWrite(usage, self.parsed, (self,))] if usage is not None else []
 
-    def _rows(self, error: BaseException | None, broken_off: bool) -> list[_Write]:
-        broken_off = broken_off and not (self._reader is not None and self._reader.complete)
+    def _rows(self, error: BaseException | None, broken_off: bool) -> list[_RowToWrite]:
+        broken_off = broken_off and not (self._reader is not None and self._reader.is_complete)
         if not self._fixed_interval and (self.streaming or self._ended_s is None or error is not None):
             self._ended_s = time.monotonic()
-        self.answer = self._read()
+        self.parsed = self._read()
         usage = self._usage(error, broken_off)
         if self.source == "client" and self.outer is None and self.later is None and not dedupe.has_other_sources():
-            return [_Write(usage, self.answer, (self,))]
-        self.observation = self._observed(usage)
+            return [_RowToWrite(usage, self.parsed, (self,))]
+        self.observation = self._observation(usage)
         if self.later is not None:
             return self._later_rows(self.later, usage, broken_off=broken_off or error is not None)
         return self._client_rows(usage) if self.source == "client" else self._outer_rows(usage)
 
-    def _later_rows(self, later_usage: LaterUsage, usage: TokenUsage, *, broken_off: bool) -> list[_Write]:
+    def _later_rows(self, later_usage: LaterUsage, usage: TokenUsage, *, broken_off: bool) -> list[_RowToWrite]:
         if self._reader is None and self._response is not _NOTHING:
             later_usage.add(self._response)
         usage, write = later_usage.row(self, usage, broken_off=broken_off)
         self.record_id = usage.id
         if write:
-            return [_Write(usage, self.answer, (self,))]
+            return [_RowToWrite(usage, self.parsed, (self,))]
         self.outcome = Outcome("duplicate", usage.id)
         return []
 
-    def _read(self) -> Answer:
+    def _read(self) -> ParsedResponse:
         if self._reader is not None:
-            return with_provider_id(self._reader.answer(streamed=True), None)
+            return with_provider_id(self._reader.result(streamed=True), None)
         if self._response is _NOTHING and self._recorded_id is None:
-            return Answer(problem="response_missing" if self.source == "block" else None)
+            return ParsedResponse(problem="response_missing" if self.source == "block" else None)
         if isinstance(self._response, TokenUsage):
             row = self._response.as_row()
-            return Answer({name: row[name] for name in COUNTS}, model=self._response.model)
+            return ParsedResponse({name: row[name] for name in COUNTS}, model=self._response.model)
         if isinstance(self._response, BaseException):
-            return Answer()
+            return ParsedResponse()
         return with_provider_id(read(self._response), self._response)
 
     def _usage(self, error: BaseException | None, broken_off: bool) -> TokenUsage:
@@ -228,15 +228,15 @@ class CallState:
         if isinstance(self._response, TokenUsage) and error is None:
             return replace(self._response, **fields)
         failure = failure_text(error) if error is not None else None
-        return usage_of(self.answer, fields, failure=failure, broken_off=broken_off)
+        return to_token_usage(self.parsed, fields, failure=failure, broken_off=broken_off)
 
     def _elapsed_ms(self) -> int:
         return round(((self._ended_s or time.monotonic()) - self.started_s) * 1000)
 
-    def _observed(self, usage: TokenUsage) -> Observation:
+    def _observation(self, usage: TokenUsage) -> CallObservation:
         return observation_of(
             self.source,
-            self.answer,
+            self.parsed,
             self.fields.get("model"),
             failed=not usage.success,
             started_s=self.started_s,
@@ -246,70 +246,70 @@ class CallState:
 
     # --- a wrapped client's call ----------------------------------------------------------------------------------
 
-    def _client_rows(self, usage: TokenUsage) -> list[_Write]:
+    def _client_rows(self, usage: TokenUsage) -> list[_RowToWrite]:
         if self.companion is not None:
-            return self._with_companion(usage, *self.companion)
+            return self._rows_with_companion(usage, *self.companion)
         outer = self.outer
         if outer is not None and not outer.done:
             if not self.observation.counts and not self.observation.failed:
-                # The outer source may know the counts, as LangChain and LiteLLM do of streams.
+                # The outer source may know the counts, as LangChain and LiteLLM do for streams.
                 self.postponed = usage
                 outer.deferred.append((self, usage))
                 deferred_finish.open_call(self, give_up_after_s=_WAIT_FOR_OUTER_S)
                 return []
             dedupe.recent_calls.register(self.recorder, self.observation, usage.id)
-            return [_Write(usage, self.answer, (self,))]
-        return self._unless_recorded(usage)
+            return [_RowToWrite(usage, self.parsed, (self,))]
+        return self._row_unless_recorded(usage)
 
-    def _with_companion(self, usage: TokenUsage, outer: CallState, theirs: TokenUsage) -> list[_Write]:
-        """The outer source ended first and left its figures: one row if it is the same call, else both rows."""
+    def _rows_with_companion(self, usage: TokenUsage, outer: CallState, outer_usage: TokenUsage) -> list[_RowToWrite]:
+        """One row if this and the outer call, which ended first, are the same call; else both rows."""
         if not is_same_call(self.observation, outer.observation, linked=True):
             dedupe.recent_calls.register(self.recorder, self.observation, usage.id)
-            return [_Write(usage, self.answer, (self,)), _Write(theirs, outer.answer, (outer,))]
+            return [_RowToWrite(usage, self.parsed, (self,)), _RowToWrite(outer_usage, outer.parsed, (outer,))]
         if not self.observation.counts and outer.observation.counts:
-            usage, self.answer = self.with_counts_of(outer), outer.answer
+            usage, self.parsed = self.with_counts_of(outer), outer.parsed
         outer.record_id = self.record_id
         dedupe.recent_calls.register(self.recorder, self.observation, usage.id, (outer.source,))
-        return [_Write(usage, self.answer, (self, outer))]
+        return [_RowToWrite(usage, self.parsed, (self, outer))]
 
     def with_counts_of(self, outer: CallState) -> TokenUsage:
-        answer = outer.answer._replace(
-            response_id=self.answer.response_id or outer.answer.response_id,
-            provider=self.answer.provider or outer.answer.provider,
+        parsed = outer.parsed._replace(
+            response_id=self.parsed.response_id or outer.parsed.response_id,
+            provider=self.parsed.provider or outer.parsed.provider,
         )
-        return usage_of(answer, {"processing_time": self._elapsed_ms(), **self.fields})
+        return to_token_usage(parsed, {"processing_time": self._elapsed_ms(), **self.fields})
 
     # --- a block's or a callback's call ---------------------------------------------------------------------------
 
-    def _outer_rows(self, usage: TokenUsage) -> list[_Write]:
+    def _outer_rows(self, usage: TokenUsage) -> list[_RowToWrite]:
         writes = []
-        row: list[_Write] | None = None
+        row: list[_RowToWrite] | None = None
         if self._recorded_id is not None and self._recorded_id != self.record_id:
             self._adopt_outcome(self._recorded_id)
             row = []
-        for inner, theirs in self.deferred:
+        for inner, inner_usage in self.deferred:
             if inner.postponed is None:
                 continue
             if row is None and self._is_call_of(inner):
                 if self.observation.counts:
-                    theirs = inner.with_counts_of(self)
-                    inner.answer = self.answer
-                row = [self._merge(inner, theirs)]
+                    inner_usage = inner.with_counts_of(self)
+                    inner.parsed = self.parsed
+                row = [self._merge_with_inner(inner, inner_usage)]
                 writes += row
             else:
-                writes.append(_Write(theirs, inner.answer, (inner,)))
+                writes.append(_RowToWrite(inner_usage, inner.parsed, (inner,)))
             inner.take_postponed()
         if row is not None:
             return writes
-        return writes + self._unless_inside(usage)
+        return writes + self._row_unless_inner(usage)
 
-    def _merge(self, inner: CallState, usage: TokenUsage) -> _Write:
+    def _merge_with_inner(self, inner: CallState, usage: TokenUsage) -> _RowToWrite:
         self.record_id = inner.record_id
         dedupe.recent_calls.register(self.recorder, inner.observation, usage.id, (self.source,))
-        return _Write(usage, inner.answer, (inner, self))
+        return _RowToWrite(usage, inner.parsed, (inner, self))
 
-    def _unless_inside(self, usage: TokenUsage) -> list[_Write]:
-        """The row, unless a call inside this one is the same call."""
+    def _row_unless_inner(self, usage: TokenUsage) -> list[_RowToWrite]:
+        """The row, unless an inner call is the same call."""
         for inner in reversed(self.inner):
             if inner.recorder is not self.recorder:
                 continue
@@ -321,10 +321,10 @@ class CallState:
                 return []
         if self.source == "block" and self._has_no_response() and any(self._covers(inner) for inner in self.inner):
             return []
-        return self._unless_recorded(usage)
+        return self._row_unless_recorded(usage)
 
     def _covers(self, inner: CallState) -> bool:
-        """Whether `inner` accounts for this block, which has no response: it is being read, or needs no row."""
+        """Whether `inner` is the call of this block without a response: it is still being read, or needs no row."""
         if inner.recorder is not self.recorder:
             return False
         if not inner.done:
@@ -338,7 +338,7 @@ class CallState:
         return self._response is _NOTHING and self._reader is None
 
     def _is_call_of(self, inner: CallState) -> bool:
-        """Whether this is the call that `inner`, which began inside it, observed too."""
+        """Whether `inner`, which started inside this call, observed the same call."""
         if inner.observation is UNOBSERVED:
             return False
         if self.source == "block" and self._has_no_response():
@@ -350,51 +350,51 @@ class CallState:
     def _adopt_outcome(self, record_id: UUID) -> None:
         self.record_id = record_id
         dedupe.recent_calls.add_source(record_id, self.source)
-        known = (inner.outcome for inner in self.inner if inner.record_id == record_id and inner.outcome is not None)
-        self.outcome = next(known, Outcome("duplicate", record_id))
+        outcomes = (call.outcome for call in self.inner if call.record_id == record_id and call.outcome is not None)
+        self.outcome = next(outcomes, Outcome("duplicate", record_id))
 
-    def _unless_recorded(self, usage: TokenUsage) -> list[_Write]:
+    def _row_unless_recorded(self, usage: TokenUsage) -> list[_RowToWrite]:
         """The row, unless another source of this process has written it."""
-        known = dedupe.recent_calls.match_or_register(self.recorder, self.observation, usage.id)
-        if known is None:
-            return [_Write(usage, self.answer, (self,))]
-        self.record_id, self.outcome = known, Outcome("duplicate", known)
+        record_id = dedupe.recent_calls.match_or_register(self.recorder, self.observation, usage.id)
+        if record_id is None:
+            return [_RowToWrite(usage, self.parsed, (self,))]
+        self.record_id, self.outcome = record_id, Outcome("duplicate", record_id)
         return []
 
 
-def begin(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
-    """A call that begins in this context; an outer source passes it the user, session, operation, and metadata."""
+def begin_call(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
+    """A call that starts in this context; it gets the user, session, operation, and metadata of its outer call."""
     if deferred_finish.queue and not deferred_finish.in_finalizer():
         deferred_finish.wake()
-    outer = outer_call(recorder, source)
+    outer = find_outer_call(recorder, source)
     given = {name: value for name, value in fields.items() if value is not None}
-    return CallState(recorder, joined(given, outer), outer, source=source)
+    return CallState(recorder, merge_fields(given, outer), outer, source=source)
 
 
-def outer_call(recorder: Tracker, source: str) -> CallState | None:
-    """The call around this one: the nearest of another source that is not over and has no other call inside."""
+def find_outer_call(recorder: Tracker, source: str) -> CallState | None:
+    """The outer call of this one: the nearest open call of another source that has no inner call yet."""
     call: CallState | None = current.get()
     while call is not None:
-        taken = call.source != "block" and any(
+        has_inner = call.source != "block" and any(
             inner.source == source and not inner.observation.failed for inner in call.inner
         )
-        open_to_inner = not call.done and call.accepts_inner and call.source not in {"client", source}
-        if open_to_inner and call.recorder is recorder and not taken and not _is_stale(call):
+        is_open = not call.done and call.accepts_inner and call.source not in {"client", source}
+        if is_open and call.recorder is recorder and not has_inner and not _is_stale(call):
             return call
         call = call.outer
     return None
 
 
 def _is_stale(call: CallState) -> bool:
-    """Whether LiteLLM's request is over, although its callback has not come yet."""
+    """Whether LiteLLM's request has ended although its callback has not been called yet."""
     return call.source == "litellm" and time.monotonic() - call.started_s > _MAX_LITELLM_START_S
 
 
-def joined(fields: Mapping[str, Any], outer: CallState | None) -> dict[str, Any]:
-    """The fields with those of the outer call, which win."""
+def merge_fields(fields: Mapping[str, Any], outer: CallState | None) -> dict[str, Any]:
+    """The fields, overridden by those of the outer call."""
     if outer is None:
         return dict(fields)
-    own = _OWN_FIELDS if outer.source == "block" else _CALLBACK_FIELDS
-    theirs = {name: value for name, value in outer.fields.items() if name not in own}
-    metadata = {**fields.get("metadata", {}), **theirs.get("metadata", {})}
-    return {**fields, **theirs, **({"metadata": metadata} if metadata else {})}
+    excluded = _BLOCK_ONLY_FIELDS if outer.source == "block" else _CALLBACK_ONLY_FIELDS
+    outer_fields = {name: value for name, value in outer.fields.items() if name not in excluded}
+    metadata = {**fields.get("metadata", {}), **outer_fields.get("metadata", {})}
+    return {**fields, **outer_fields, **({"metadata": metadata} if metadata else {})}

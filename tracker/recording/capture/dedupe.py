@@ -1,7 +1,7 @@
-"""Deduplication of calls that several sources of one process observe: a client, a framework's callback, a block.
+"""Deduplicates calls that several sources of one process observe: a client, a framework's callback, or a block.
 
-Two observations are one call only if they come from different sources, name the same model, overlap in time, and have
-either the same response id or equal counts. Matching is one to one: a row counts once for each source.
+Two observations are the same call only if they come from different sources, have the same model, overlap in time, and
+have the same response id or equal counts. Matching is one to one: a row matches once for each source.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from tracker.providers.model_names import plain_model_name, same_model_name
-from tracker.providers.responses import Answer
+from tracker.providers.responses import ParsedResponse
 
 MAX_ENTRIES = 4096
 MAX_AGE_S = 300.0
-# Calls that share a key are the repeated ids of a test server; only the latest are compared.
+# Many calls share a key only if a test server repeats its ids; only the latest ones are compared.
 _MAX_PER_KEY = 32
-_PARTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
+_OPTIONAL_COUNTS = ("cache_read_input_tokens", "cache_write_input_tokens", "reasoning_output_tokens")
 
-# By identity: the id in a response is not unique (servers that speak OpenAI's format repeat theirs), and pydantic
+# Keyed by object identity: response ids are not unique (servers with OpenAI's format repeat theirs), and pydantic
 # objects have no hash.
 _recorded: dict[int, tuple[weakref.ref[Any], UUID]] = {}
 
 
 def mark_recorded(response: object, record_id: UUID) -> None:
-    """Remember that this response object, or this stream, has its row."""
+    """Register the row of this response object or stream."""
     key = id(response)
     try:
         _recorded[key] = (weakref.ref(response, lambda _: _recorded.pop(key, None)), record_id)
-    except TypeError:  # an object without weak references is no provider's response
+    except TypeError:  # an object that doesn't support weak references is not a provider's response
         return
 
 
 def recorded_id(response: object) -> UUID | None:
-    """The id of the row that this response object has, or None."""
+    """The id of this response object's row, or None."""
     entry = _recorded.get(id(response))
     return entry[1] if entry is not None and entry[0]() is response else None
 
 
 def is_framework_object(response: Any) -> bool:
-    """Whether LiteLLM or LangChain made this object from a provider's response."""
+    """Whether LiteLLM or LangChain created this object from a provider's response."""
     return _is_framework_class(response.__class__)
 
 
@@ -57,12 +57,12 @@ def _is_framework_class(kind: type) -> bool:
 
 
 def is_library_object(response: Any) -> bool:
-    """Whether this is an object of a provider's library or a framework, which stands for one response."""
+    """Whether this is a response object of a provider's library or of a framework."""
     return hasattr(type(response), "model_fields") or is_framework_object(response)
 
 
-class Observation(NamedTuple):
-    """What one source knows of a call; times are seconds of `time.monotonic`."""
+class CallObservation(NamedTuple):
+    """What one source observes of a call; times are seconds of `time.monotonic`."""
 
     source: str
     models: frozenset[str]
@@ -71,49 +71,51 @@ class Observation(NamedTuple):
     failed: bool
     started_s: float
     ended_s: float
-    id_is_providers: bool = True  # LiteLLM makes ids of its own
+    id_is_providers: bool = True  # LiteLLM generates its own ids
 
 
-UNOBSERVED = Observation("", frozenset(), None, {}, failed=False, started_s=0.0, ended_s=0.0)
-"""Stands for the observation of a call that is still in progress."""
+UNOBSERVED = CallObservation("", frozenset(), None, {}, failed=False, started_s=0.0, ended_s=0.0)
+"""The observation of a call that is still in progress."""
 
 
 def observation_of(
     source: str,
-    answer: Answer,
+    parsed: ParsedResponse,
     requested: str | None,
     *,
     failed: bool,
     started_s: float,
     ended_s: float,
     id_is_providers: bool = True,
-) -> Observation:
+) -> CallObservation:
     """The observation of a call whose response was read."""
-    names = (plain_model_name(name) for name in (requested, answer.model) if name)
-    counts = answer.counts if any(answer.counts.values()) else {}
-    response_id = answer.response_id
-    return Observation(
+    names = (plain_model_name(name) for name in (requested, parsed.model) if name)
+    counts = parsed.counts if any(parsed.counts.values()) else {}
+    response_id = parsed.response_id
+    return CallObservation(
         source, frozenset(names), response_id, counts, failed, started_s, ended_s, id_is_providers and bool(response_id)
     )
 
 
 def same_model(first: frozenset[str], second: frozenset[str]) -> bool:
-    """Whether a name of the one is a name of the other; a version counts only where both state one."""
+    """Whether the sets share a model name; versions are compared only if both names contain one."""
     return bool(first & second) or any(same_model_name(a, b) for a in first for b in second)
 
 
 def equal_counts(first: Mapping[str, int], second: Mapping[str, int]) -> bool:
-    """Whether both state the same input and output; cache and reasoning parts may be missing on one side."""
+    """Whether both have the same input and output tokens; one side may lack cache and reasoning tokens."""
     if not first or not second:
         return not first and not second
     for name in ("input_tokens", "output_tokens"):
         if first.get(name, 0) != second.get(name, 0):
             return False
-    return all(a == b or not a or not b for a, b in ((first.get(part, 0), second.get(part, 0)) for part in _PARTS))
+    return all(
+        a == b or not a or not b for a, b in ((first.get(part, 0), second.get(part, 0)) for part in _OPTIONAL_COUNTS)
+    )
 
 
-def is_same_call(first: Observation, second: Observation, *, linked: bool = False) -> bool:
-    """The rule. `linked` calls began one inside the other, so that one side may also lack all counts."""
+def is_same_call(first: CallObservation, second: CallObservation, *, linked: bool = False) -> bool:
+    """Whether two observations are the same call. `linked`: one started inside the other, and may lack counts."""
     if first.source == second.source or not same_model(first.models, second.models):
         return False
     if first.started_s > second.ended_s or second.started_s > first.ended_s:
@@ -128,19 +130,19 @@ def is_same_call(first: Observation, second: Observation, *, linked: bool = Fals
 
 
 def _may_lack_parts(first: Mapping[str, int], second: Mapping[str, int]) -> bool:
-    """Whether what one side states of input and output is not contradicted by the other; frameworks lose parts."""
+    """Whether input and output tokens don't contradict each other; frameworks may lose one of them."""
     if not first or not second:
         return True
     pairs = [(first.get(name, 0), second.get(name, 0)) for name in ("input_tokens", "output_tokens")]
     return all(a == b or not a or not b for a, b in pairs) and any(a == b and a for a, b in pairs)
 
 
-class _Entry:
+class _RegisteredCall:
     """A row of this process and the sources that observed it."""
 
     __slots__ = ("observation", "record_id", "recorder", "sources")
 
-    def __init__(self, recorder: object, observation: Observation, record_id: UUID) -> None:
+    def __init__(self, recorder: object, observation: CallObservation, record_id: UUID) -> None:
         self.recorder = weakref.ref(recorder)
         self.observation = observation
         self.record_id = record_id
@@ -148,44 +150,46 @@ class _Entry:
 
 
 class RecentCalls:
-    """The rows of the last minutes by response id and by counts; each lookup compares a bounded number of entries."""
+    """The rows of the last minutes by response id and by counts; a lookup compares a bounded number of rows."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES, max_age_s: float = MAX_AGE_S) -> None:
         self._max_entries, self._max_age_s = max_entries, max_age_s
         self._lock = threading.Lock()
-        self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
-        self._by_key: dict[tuple[Any, ...], deque[_Entry]] = {}
+        self._entries: OrderedDict[UUID, _RegisteredCall] = OrderedDict()
+        self._by_key: dict[tuple[Any, ...], deque[_RegisteredCall]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def match_or_register(self, recorder: object, observation: Observation, record_id: UUID) -> UUID | None:
-        """The id of the row that another source wrote of this call; None, and registered, where there is none."""
+    def match_or_register(self, recorder: object, observation: CallObservation, record_id: UUID) -> UUID | None:
+        """The id of the row that another source wrote for this call; otherwise None, and the row is registered."""
         keys = _keys(observation)
         with self._lock:
             self._expire()
-            if (entry := self._best(recorder, observation, keys)) is not None:
+            if (entry := self._best_match(recorder, observation, keys)) is not None:
                 entry.sources.add(observation.source)
                 return entry.record_id
             self._register(recorder, observation, record_id, keys)
             return None
 
     def register(
-        self, recorder: object, observation: Observation, record_id: UUID, sources: Iterable[str] = ()
+        self, recorder: object, observation: CallObservation, record_id: UUID, sources: Iterable[str] = ()
     ) -> None:
-        """Register a row that is written; `sources` are those that are known to have observed it."""
+        """Register a row that is written; `sources` have observed the same call."""
         with self._lock:
             self._expire()
             self._register(recorder, observation, record_id, _keys(observation)).sources.update(sources)
 
     def add_source(self, record_id: UUID, source: str) -> None:
-        """Note that this source observed the row too, so that it matches no other call of that source."""
+        """Add a source that observed the row, so that the row matches no other call of that source."""
         with self._lock:
             if (entry := self._entries.get(record_id)) is not None:
                 entry.sources.add(source)
 
-    def _best(self, recorder: object, observation: Observation, keys: list[tuple[Any, ...]]) -> _Entry | None:
-        """The entry with the same id and counts before one with only the same id or only equal counts."""
+    def _best_match(
+        self, recorder: object, observation: CallObservation, keys: list[tuple[Any, ...]]
+    ) -> _RegisteredCall | None:
+        """The best match: same id and equal counts before only the same id or only equal counts."""
         best, rank = None, 0
         for key in keys:
             for entry in self._by_key.get(key, ()):
@@ -201,9 +205,9 @@ class RecentCalls:
         return best
 
     def _register(
-        self, recorder: object, observation: Observation, record_id: UUID, keys: list[tuple[Any, ...]]
-    ) -> _Entry:
-        entry = self._entries[record_id] = _Entry(recorder, observation, record_id)
+        self, recorder: object, observation: CallObservation, record_id: UUID, keys: list[tuple[Any, ...]]
+    ) -> _RegisteredCall:
+        entry = self._entries[record_id] = _RegisteredCall(recorder, observation, record_id)
         for key in keys:
             if (entries := self._by_key.get(key)) is None:
                 entries = self._by_key[key] = deque(maxlen=_MAX_PER_KEY)
@@ -225,7 +229,7 @@ class RecentCalls:
                         del self._by_key[key]
 
 
-def _keys(observation: Observation) -> list[tuple[Any, ...]]:
+def _keys(observation: CallObservation) -> list[tuple[Any, ...]]:
     counts = observation.counts
     keys: list[tuple[Any, ...]] = []
     if observation.response_id is not None:
@@ -241,19 +245,19 @@ recent_calls = RecentCalls()
 _has_other_sources = False
 
 
-def note_other_source() -> None:
-    """A block or a callback is in use: from now on calls of wrapped clients are registered."""
+def enable_registration() -> None:
+    """Register calls of wrapped clients from now on, because a block or a callback is in use."""
     global _has_other_sources
     _has_other_sources = True
 
 
 def has_other_sources() -> bool:
-    """Whether a source besides wrapped clients may observe a call of this process."""
+    """Whether a source other than wrapped clients may observe calls of this process."""
     return _has_other_sources or "langchain_core" in sys.modules or "litellm" in sys.modules
 
 
 def _after_fork_in_child() -> None:
-    """A lock that another thread of the parent held stays locked in the child."""
+    """Replace the lock, which another thread of the parent may have locked."""
     global recent_calls
     recent_calls = RecentCalls()
 

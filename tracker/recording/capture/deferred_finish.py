@@ -1,7 +1,7 @@
 """Queue of calls whose stream was abandoned: a finalizer appends, the next call or a worker thread records.
 
-The garbage collector runs finalizers at any bytecode, also inside our own database and SQLite calls. A finalizer
-therefore only appends to a `deque`: it takes no lock, does no I/O, and imports nothing.
+The garbage collector runs finalizers at any bytecode, also inside the library's database and SQLite calls. A finalizer
+therefore only appends to a `deque`: it acquires no lock, does no I/O, and imports nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _lock = threading.Lock()
 _worker: threading.Thread | None = None
 
 
-# The threads that are inside the garbage collector: it closes the host's generators, which close our streams.
+# The threads that run the garbage collector: it closes the host's generators, which close observed streams.
 _collecting: set[int] = set()
 
 
@@ -48,7 +48,7 @@ def _note_collection(phase: str, _: object) -> None:
 
 
 def in_finalizer(error: BaseException | None = None) -> bool:
-    """Whether this thread is finalizing: inside the garbage collector, or closing a generator."""
+    """Whether this thread runs a finalizer: in the garbage collector, or while it closes a generator."""
     if isinstance(error, GeneratorExit) or sys.exc_info()[0] is GeneratorExit:
         return True
     return bool(_collecting) and threading.get_ident() in _collecting
@@ -70,13 +70,13 @@ class Finalizer:
 
 
 def open_call(call: Unfinished, give_up_after_s: float = math.inf) -> None:
-    """Register a call that ends when its reader stops; starts the worker that records abandoned ones."""
+    """Register a call that ends when its reader stops; starts the worker, which records abandoned calls."""
     _open[id(call)] = call, time.monotonic() + give_up_after_s
     wake()
 
 
 def close_call(call: Unfinished) -> None:
-    """The call is finished."""
+    """Unregister a finished call."""
     _open.pop(id(call), None)
 
 
@@ -96,13 +96,13 @@ def record_abandoned() -> None:
     while queue:
         try:
             call, error = queue.popleft()
-        except IndexError:  # another thread took the last one
+        except IndexError:  # another thread has taken the last call
             return
         call.finish_now(error, broken_off=True)
 
 
 def give_up_at_close(recorder: object) -> None:
-    """Record the open calls of this Tracker whose end nobody may report."""
+    """Record the open calls of this Tracker whose end may never be reported."""
     for call, _ in tuple(_open.values()):
         if getattr(call, "give_up_at_close", False) and getattr(call, "recorder", None) is recorder:
             call.give_up()
@@ -116,23 +116,23 @@ def wake() -> None:
     with _lock:
         if _worker is None:
             worker = threading.Thread(target=_run, name="tracker-abandoned", daemon=True)
-            with suppress(RuntimeError):  # the interpreter ends; the exit hook records what is left
+            with suppress(RuntimeError):  # the interpreter shuts down; the exit hook records the remaining calls
                 worker.start()
                 _worker = worker
 
 
 def _run() -> None:
     global _worker
-    used = time.monotonic()
+    last_used_at = time.monotonic()
     while True:
         time.sleep(_POLL_S)
         if queue or _open:
-            used = time.monotonic()
+            last_used_at = time.monotonic()
         record_abandoned()
         for call, give_up_at_s in tuple(_open.values()):
             if give_up_at_s < time.monotonic():
                 call.give_up()
-        if time.monotonic() - used > _IDLE_S:
+        if time.monotonic() - last_used_at > _IDLE_S:
             with _lock:
                 if not queue and not _open:
                     _worker = None
@@ -140,14 +140,14 @@ def _run() -> None:
 
 
 def _at_exit() -> None:
-    """Record what is still open, before the Trackers are closed."""
+    """Record the open calls before the Trackers are closed."""
     record_abandoned()
     for call, _ in tuple(_open.values()):
         call.give_up()
 
 
 def _after_fork_in_child() -> None:
-    """The parent records its own calls; the worker thread does not exist in the child."""
+    """Discard the parent's calls, which the parent records; the worker thread doesn't exist in the child."""
     global _lock, _worker
     _lock = threading.Lock()
     _worker = None

@@ -1,4 +1,4 @@
-"""Reads usage from the body of an HTTP response while its caller reads it, in whichever way that is.
+"""Reads usage from the body of an HTTP response while its caller reads it, independent of the method it uses.
 
 `with_raw_response` of a stream and `with_streaming_response` return before the body is read. Their `parse`, `json`,
 `text`, `read`, and `iter_lines` all read `iter_bytes` (`aiter_bytes`) of the HTTP response, which is observed here.
@@ -17,12 +17,12 @@ from tracker.recording.capture.streams import ObservedAsyncIterator, ObservedIte
 # A longer body or event, such as one with images, is not read: the call is recorded without tokens.
 MAX_BODY_BYTES = 32 * 2**20
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_NO_USAGE = (b'"usage":null', b'"usage": null')
-_INTERESTING = (b"sage", b'"error"', b"status", b'"model"')
+_NO_USAGE_MARKERS = (b'"usage":null', b'"usage": null')
+_USAGE_MARKERS = (b"sage", b'"error"', b"status", b'"model"')
 
 
 class BodyObserver:
-    """Feeds decoded events, or the decoded JSON body, to an observer of pieces."""
+    """Passes the decoded events, or the decoded JSON body, to an observer of chunks."""
 
     def __init__(self, observer: Observer, *, events: bool) -> None:
         self._observer, self._events = observer, events
@@ -37,7 +37,7 @@ class BodyObserver:
         return self._observer.done
 
     def __getattr__(self, name: str) -> Any:
-        """What a call that begins while the body is read asks of the call around it."""
+        """Attributes of the observed call, which a call that starts while the body is read uses."""
         return getattr(self.__dict__["_observer"], name)
 
     def add(self, chunk: bytes) -> None:
@@ -65,8 +65,10 @@ class BodyObserver:
         if data == b"[DONE]":
             self._complete = True
             return
-        interesting = self._first or any(word in data for word in _INTERESTING)
-        if not interesting or (not self._first and any(word in data for word in _NO_USAGE) and b'"error"' not in data):
+        may_contain_usage = self._first or any(word in data for word in _USAGE_MARKERS)
+        if not may_contain_usage or (
+            not self._first and any(word in data for word in _NO_USAGE_MARKERS) and b'"error"' not in data
+        ):
             return
         self._add_json(data)
 
@@ -80,9 +82,9 @@ class BodyObserver:
             self._take_event(self._buffer)
         else:
             lines = self._buffer.splitlines()
-            whole = self._first
+            is_unread = self._first
             self._add_json(self._buffer)
-            if whole and self._first and len(lines) > 1:  # JSON lines
+            if is_unread and self._first and len(lines) > 1:  # JSON lines
                 for line in lines:
                     self._add_json(line)
         self._buffer = b""
@@ -93,12 +95,12 @@ class BodyObserver:
         self._observer.finish(error, broken_off=broken_off and not self._complete)
 
     def finish_now(self, error: BaseException | None = None, *, broken_off: bool = False) -> None:
-        """`finish`, where it is known that no finalizer runs."""
+        """`finish`, if no finalizer runs."""
         self._end()
         self._observer.finish_now(error, broken_off=broken_off and not self._complete)
 
     def give_up(self) -> None:
-        """Write what is known."""
+        """Write the usage that was read so far."""
         self._end()
         self._observer.give_up()
 
@@ -120,7 +122,7 @@ def observe_body(http_response: Any, observer: Observer, *, asynchronous: bool) 
 
     def iter_bytes(*args: Any, **kwargs: Any) -> Any:
         response = reference.get()
-        if response.is_stream_consumed or hasattr(response, "_content"):  # read before: no new bytes
+        if response.is_stream_consumed or hasattr(response, "_content"):  # already read: there are no new bytes
             return original(response, *args, **kwargs)
         return kind(original(response, *args, **kwargs), body)
 
@@ -138,5 +140,5 @@ class _Weak:
         self._reference = weakref.ref(response)
 
     def get(self) -> Any:
-        """The response; whoever calls its method holds it."""
+        """The response, which exists as long as the caller of its method refers to it."""
         return self._reference()

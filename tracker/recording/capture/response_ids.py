@@ -1,11 +1,11 @@
-"""The provider's own id of a response, where LangChain or LiteLLM put another one in its place."""
+"""Restores the provider's id of a response if LangChain or LiteLLM replaced it by another one."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 
-from tracker.providers.responses import Answer, follow
+from tracker.providers.responses import ParsedResponse, follow
 
 _LITELLM = b"litellm:custom_llm_provider:"
 _RESPONSE_ID = b";response_id:"
@@ -13,7 +13,7 @@ _LANGCHAIN_RUNS = ("lc_run", "run-")
 
 
 def is_provider_id(response_id: str | None) -> bool:
-    """Whether a provider may have made this id; LangChain numbers its own runs."""
+    """Whether this may be a provider's id, not the number of a LangChain run."""
     return response_id is not None and not response_id.startswith(_LANGCHAIN_RUNS)
 
 
@@ -30,12 +30,12 @@ def plain_response_id(response_id: str) -> str:
     return decoded.rpartition(_RESPONSE_ID)[2].decode("utf-8", "replace")
 
 
-def with_provider_id(answer: Answer, response: object) -> Answer:
-    """The answer with the provider's own id where the response states it; None instead of a run's number."""
-    if answer.response_id is None:
-        return answer
-    if not is_provider_id(answer.response_id):
-        stated = follow(response, ("response_metadata", "id"))
-        return answer._replace(response_id=stated if isinstance(stated, str) else None)
-    plain = plain_response_id(answer.response_id)
-    return answer if plain == answer.response_id else answer._replace(response_id=plain)
+def with_provider_id(parsed: ParsedResponse, response: object) -> ParsedResponse:
+    """The parsed response with the provider's id if the response contains it; None instead of a run's number."""
+    if parsed.response_id is None:
+        return parsed
+    if not is_provider_id(parsed.response_id):
+        provider_id = follow(response, ("response_metadata", "id"))
+        return parsed._replace(response_id=provider_id if isinstance(provider_id, str) else None)
+    plain = plain_response_id(parsed.response_id)
+    return parsed if plain == parsed.response_id else parsed._replace(response_id=plain)

@@ -1,4 +1,4 @@
-"""Observes a stream while its reader reads it: the reader gets the same chunks, the call gets a copy of each."""
+"""Observes a stream while it is read: the reader gets the same chunks, and the call gets a copy of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.recording.capture.deferred_finish import Finalizer, Unfinished
 
 
 class Observer(Unfinished, Protocol):
-    """Receives a stream's chunks and its end. It must not refer to the stream, which would form a cycle."""
+    """Receives the chunks and the end of a stream. It must not refer to the stream: that would form a cycle."""
 
     def add(self, chunk: Any) -> None: ...
     def finish(self, error: BaseException | None = None, *, broken_off: bool = False) -> None: ...
@@ -46,7 +46,7 @@ def observe(stream: Any, observer: Observer) -> Any:
     """
     deferred_finish.open_call(observer)
     if hasattr(type(stream), "__next__") and hasattr(type(stream), "__anext__"):
-        return _Either(stream, observer)
+        return _SyncOrAsyncStream(stream, observer)
     asynchronous = hasattr(type(stream), "__anext__") or hasattr(type(stream), "__aiter__")
     kind = ObservedAsyncIterator if asynchronous else ObservedIterator
     name = next((name for name in ("_iterator", "generator") if getattr(stream, name, None) is not None), None)
@@ -60,8 +60,8 @@ def observe(stream: Any, observer: Observer) -> Any:
     return stream
 
 
-class _Either:
-    """Stands for a stream that can be read either way, as LiteLLM's can; other attributes are the stream's."""
+class _SyncOrAsyncStream:
+    """Replaces a stream that supports sync and async reading, such as LiteLLM's; delegates other attributes to it."""
 
     def __init__(self, stream: Any, observer: Observer) -> None:
         self._stream, self._observer = stream, observer
@@ -87,7 +87,7 @@ class _Either:
 
 
 class ObservedIterator:
-    """Yields the chunks unchanged. Collected before its end, it enqueues the call as broken off."""
+    """Yields the chunks unchanged. If it is garbage-collected before its end, it enqueues the call as broken off."""
 
     def __init__(self, chunks: Any, observer: Observer) -> None:
         self._inner = iter(chunks)
@@ -99,7 +99,7 @@ class ObservedIterator:
 
     def __next__(self) -> Any:
         observer = self._observer
-        # While a chunk is fetched, its call is the current one: a wrapped client beneath it reports to it.
+        # While a chunk is fetched, its call is the current one, to which a wrapped client inside it reports.
         token = current.set(observer)
         try:
             chunk = next(self._inner)
@@ -218,7 +218,7 @@ def _reset(token: Token[Any]) -> None:
 
 
 def observe_close(owner: Any, name: str, observer: Observer, *, asynchronous: bool) -> None:
-    """Closing the stream ends its call. The replaced method refers to its owner weakly, so that no cycle forms."""
+    """End the call when the stream is closed. The replaced method refers to its owner weakly, to avoid a cycle."""
     original = getattr(type(owner), name, None)
     if not callable(original):
         return

@@ -1,9 +1,9 @@
-"""`recorder.wrap(client)`: every call of an official client is recorded, and nothing else about it changes.
+"""`recorder.wrap(client)`: records every call of an official client and changes nothing else.
 
 The clients of OpenAI and Anthropic send each request through their public `request` method. Gemini's client sends
-them through `models._generate_content` and its streaming twin (once for each request of automatic function calling),
-`interactions.create` and `get`, and `batches.get`. These methods are replaced on the client object itself, so that
-its class and its types stay.
+requests through `models._generate_content` and its streaming variant (once for each request of automatic function
+calling), `interactions.create` and `get`, and `batches.get`. These methods are replaced on the client object, so that
+its class and types stay the same.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from tracker.providers.responses import follow, get
 from tracker.recording.capture import dedupe
 from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
-from tracker.recording.capture.call import checked
-from tracker.recording.capture.call_state import CallState, begin
+from tracker.recording.capture.call import check_fields
+from tracker.recording.capture.call_state import CallState, begin_call
 from tracker.recording.capture.http_body import observe_body
 
 if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker
 
 log = logging.getLogger("tracker")
-# The requests that use a model, by the end of their path, and their operation by OpenTelemetry's name. Speech, videos
-# and variations of images are billed without tokens: their rows are marked with `usage_missing` and have no price.
+# The requests that use a model: the end of their path, and OpenTelemetry's operation name. Speech, videos and
+# variations of images are billed without tokens: their rows are marked with `usage_missing` and have no price.
 _ENDPOINTS = {
     "/chat/completions": "chat",
     "/responses": "chat",
@@ -60,11 +60,11 @@ _GEMINI = {
     "_generate_videos": "generate_content",
 }
 _GEMINI_PUBLIC = ("generate_content", "embed_content")
-_last: ContextVar[UUID | None] = ContextVar("tracker_last", default=None)
+_last_record_id: ContextVar[UUID | None] = ContextVar("tracker_last", default=None)
 
 
 class Request(NamedTuple):
-    """A request to record: its fields, and how its usage arrives if not with its response."""
+    """A request to record: its fields, and the source of its usage if its response doesn't contain it."""
 
     fields: Mapping[str, Any]
     later: LaterUsage | None = None
@@ -75,43 +75,43 @@ Describe = Callable[..., Request | None]
 
 def wrap(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> Any:
     """Record every call of this client; see `Tracker.wrap`."""
-    given = checked(fields)
-    if once := {"id", "created_at"} & set(given):
-        raise UsageTypeError(f"{min(once)} belongs to one call, not to all of a client.")
+    given = check_fields(fields)
+    if per_call_fields := {"id", "created_at"} & set(given):
+        raise UsageTypeError(f"{min(per_call_fields)} belongs to one call, not to all of a client.")
     if getattr(client, "_tracker_wrapped", False):
         return client
     if hasattr(type(client), "request") and hasattr(type(client), "post"):
         _wrap_requests(recorder, client, given)
     elif hasattr(client, "models") and hasattr(client, "aio"):
-        for part in (client, client.aio):
-            _wrap_gemini(recorder, part, given)
+        for gemini_client in (client, client.aio):
+            _wrap_gemini(recorder, gemini_client, given)
     else:
         raise UsageTypeError(
             f"wrap takes a client of openai, anthropic or google-genai, not {type(client).__name__};"
             " use recorder.track or recorder.record_response for others."
         )
-    client._tracker_wrapped = True  # noqa: SLF001  our mark, so that a second wrap records nothing twice
+    client._tracker_wrapped = True  # noqa: SLF001  marks the client, so that a second wrap has no effect
     return client
 
 
 def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> None:
-    known = {"provider": _provider(client), **fields}
+    defaults = {"provider": _provider_of_client(client), **fields}
     request = client.request
 
     def describe(_: Any, options: Any, **__: Any) -> Request | None:
         url, method = str(options.url), str(options.method).lower()
-        if method == "post" and (operation := _operation(url)) is not None:
-            model = _text(follow(options, ("json_data", "model")))
+        if method == "post" and (operation := _operation_of_url(url)) is not None:
+            model = _text_or_none(follow(options, ("json_data", "model")))
             created = BackgroundResponse(creates=True) if _is_background(options, url) else None
-            return Request({"operation": operation, "model": model, **known}, created)
-        polled = _retrieval(method, _path(url))
-        return None if polled is None else Request({"operation": "chat", **known}, polled)
+            return Request({"operation": operation, "model": model, **defaults}, created)
+        polled = _poll_of(method, _path(url))
+        return None if polled is None else Request({"operation": "chat", **defaults}, polled)
 
-    client.request = _recorded(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
+    client.request = _record_calls(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
     for name in ("copy", "with_options"):
         original = getattr(client, name, None)
         if original is not None:
-            setattr(client, name, _copied(recorder, original, fields))
+            setattr(client, name, _wrap_copy(recorder, original, fields))
 
 
 def _is_background(options: Any, url: str) -> bool:
@@ -120,7 +120,7 @@ def _is_background(options: Any, url: str) -> bool:
     return any(follow(options, (name, "background")) is True for name in ("json_data", "extra_json"))
 
 
-def _retrieval(method: str, path: str) -> LaterUsage | None:
+def _poll_of(method: str, path: str) -> LaterUsage | None:
     """A poll of a background response or of a batch; None for every other request."""
     if match := _RETRIEVED_RESPONSE.search(path):
         return BackgroundResponse(creates=False) if method == ("post" if match[1] else "get") else None
@@ -134,7 +134,7 @@ def _path(url: str) -> str:
 
 
 @functools.lru_cache(256)
-def _operation(url: str) -> str | None:
+def _operation_of_url(url: str) -> str | None:
     path = _path(url)
     return next((name for end, name in _ENDPOINTS.items() if path.endswith(end)), None)
 
@@ -143,40 +143,40 @@ def _wrap_gemini(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> N
     models = client.models
     asynchronous = type(models).__name__.startswith("Async")
     for name, operation in _GEMINI.items():
-        known = {"operation": operation, "provider": "google", **fields}
+        defaults = {"operation": operation, "provider": "google", **fields}
 
-        def describe(*_: Any, known: Mapping[str, Any] = known, **request: Any) -> Request:
-            return Request({"model": _model_name(request.get("model")), **known})
+        def describe(*_: Any, defaults: Mapping[str, Any] = defaults, **request: Any) -> Request:
+            return Request({"model": _model_name(request.get("model")), **defaults})
 
         _replace(recorder, models, name, describe, asynchronous=asynchronous)
     for name in _GEMINI_PUBLIC:
         if (original := getattr(models, name, None)) is not None:
-            setattr(models, name, _remembered(original, asynchronous=asynchronous))
-    known = {"operation": "chat", "provider": "google", **fields}
-    describe_batch = functools.partial(_describe_batch_poll, known)
+            setattr(models, name, _remember_result(original, asynchronous=asynchronous))
+    defaults = {"operation": "chat", "provider": "google", **fields}
+    describe_batch = functools.partial(_describe_batch_poll, defaults)
     _replace(recorder, client.batches, "get", describe_batch, asynchronous=asynchronous)
     if "_interactions" in vars(client):  # older versions have none
         client._interactions = _LazyInteractions(  # noqa: SLF001  imported at its first use, which takes a second
-            client, functools.partial(_wrap_interactions, recorder, known, asynchronous=asynchronous)
+            client, functools.partial(_wrap_interactions, recorder, defaults, asynchronous=asynchronous)
         )
 
 
-def _wrap_interactions(recorder: Tracker, known: Mapping[str, Any], owner: Any, *, asynchronous: bool) -> None:
+def _wrap_interactions(recorder: Tracker, defaults: Mapping[str, Any], owner: Any, *, asynchronous: bool) -> None:
     for name, describe in (
         ("create", _describe_interaction),
         ("get", _describe_interaction_poll),
         ("cancel", _describe_interaction_poll),
     ):
-        _replace(recorder, owner, name, functools.partial(describe, known), asynchronous=asynchronous)
+        _replace(recorder, owner, name, functools.partial(describe, defaults), asynchronous=asynchronous)
 
 
 class _LazyInteractions:
-    """Stands for `client.interactions` until its first use, then the client has its own object there, wrapped."""
+    """Replaces `client.interactions` until its first use, then wraps the client's own object."""
 
     def __init__(self, client: Any, wrap_owner: Callable[[Any], None]) -> None:
         self._client = client
         self._wrap_owner: Callable[[Any], None] | None = wrap_owner
-        self._owner = client._interactions  # noqa: SLF001  None, or made before the client was wrapped
+        self._owner = client._interactions  # noqa: SLF001  None, or created before the client was wrapped
 
     def __getattr__(self, name: str) -> Any:
         if self._wrap_owner is not None:
@@ -188,25 +188,25 @@ class _LazyInteractions:
         return getattr(self._owner, name)
 
 
-def _describe_interaction(known: Mapping[str, Any], *_: Any, request: Any = None, **body: Any) -> Request:
+def _describe_interaction(defaults: Mapping[str, Any], *_: Any, request: Any = None, **body: Any) -> Request:
     names = ("model", "agent")
     model = next((value for name in names if (value := body.get(name) or get(request, name))), None)
     background = body.get("background") or get(request, "background")
     return Request(
-        {"model": _model_name(model), **known}, BackgroundResponse(creates=True) if background is True else None
+        {"model": _model_name(model), **defaults}, BackgroundResponse(creates=True) if background is True else None
     )
 
 
-def _describe_interaction_poll(known: Mapping[str, Any], *_: Any, **__: Any) -> Request:
-    return Request(known, BackgroundResponse(creates=False))
+def _describe_interaction_poll(defaults: Mapping[str, Any], *_: Any, **__: Any) -> Request:
+    return Request(defaults, BackgroundResponse(creates=False))
 
 
-def _describe_batch_poll(known: Mapping[str, Any], *_: Any, **__: Any) -> Request:
-    return Request(known, BatchUsage())
+def _describe_batch_poll(defaults: Mapping[str, Any], *_: Any, **__: Any) -> Request:
+    return Request(defaults, BatchUsage())
 
 
 def _model_name(model: object) -> str | None:
-    return _text(str(model or "").rpartition("/")[2])
+    return _text_or_none(str(model or "").rpartition("/")[2])
 
 
 def _replace(recorder: Tracker, owner: Any, name: str, describe: Describe, *, asynchronous: bool) -> None:
@@ -214,13 +214,13 @@ def _replace(recorder: Tracker, owner: Any, name: str, describe: Describe, *, as
     if original is None:
         log.warning("This google-genai has no %s.%s; such calls are not recorded.", type(owner).__name__, name)
         return
-    setattr(owner, name, _recorded(recorder, original, describe, asynchronous=asynchronous))
+    setattr(owner, name, _record_calls(recorder, original, describe, asynchronous=asynchronous))
 
 
-def _recorded(
+def _record_calls(
     recorder: Tracker, original: Callable[..., Any], describe: Describe, *, asynchronous: bool
 ) -> Callable[..., Any]:
-    """The method, with a row for each call of it; its results and exceptions go through as they are."""
+    """The method, which also records each call; its results and exceptions stay unchanged."""
 
     @functools.wraps(original)
     def call_sync(*args: Any, **kwargs: Any) -> Any:
@@ -231,7 +231,7 @@ def _recorded(
         except BaseException as error:
             call.finish(error)
             raise
-        result = _taken(call, result, asynchronous=False)
+        result = _observe_result(call, result, asynchronous=False)
         if not call.streaming:
             call.finish()
         return result
@@ -248,7 +248,7 @@ def _recorded(
         except BaseException as error:
             await call.afinish(error)
             raise
-        result = _taken(call, result, asynchronous=True)
+        result = _observe_result(call, result, asynchronous=True)
         if not call.streaming:
             await call.afinish()
         return result
@@ -257,40 +257,40 @@ def _recorded(
 
 
 def _begin(recorder: Tracker, describe: Describe, args: Any, kwargs: Any) -> CallState | None:
-    """The call that begins, or None where nothing is to be recorded."""
+    """The call that starts; None if the request is not recorded."""
     try:
         if (request := describe(*args, **kwargs)) is None:
             return None
-        call = begin(recorder, request.fields, source="client")
+        call = begin_call(recorder, request.fields, source="client")
         call.later = request.later
-    except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
+    except Exception as error:  # noqa: BLE001  no exception of the library may reach the host's AI call
         log.warning("An AI call can't be recorded (%s).", type(error).__name__)
         return None
     return call
 
 
-def _taken(call: CallState, result: Any, *, asynchronous: bool) -> Any:
-    """What the host gets: the result itself, or instead of a generator one that yields the same."""
+def _observe_result(call: CallState, result: Any, *, asynchronous: bool) -> Any:
+    """The result for the host: the result itself or, for a generator, an observed one that yields the same chunks."""
     try:
-        if _is_raw(result.__class__) and (response := getattr(result, "http_response", None)) is not None:
-            _take_raw(call, response, asynchronous=asynchronous)
+        if _is_raw_response(result.__class__) and (response := getattr(result, "http_response", None)) is not None:
+            _observe_raw_response(call, response, asynchronous=asynchronous)
             return result
-        given = call.set_response(result)
+        observed = call.set_response(result)
         if call.later is None:
-            dedupe.mark_recorded(given, call.record_id)
-            _last.set(call.record_id)
-    except Exception as error:  # noqa: BLE001  nothing of ours may reach the host's AI call
+            dedupe.mark_recorded(observed, call.record_id)
+            _last_record_id.set(call.record_id)
+    except Exception as error:  # noqa: BLE001  no exception of the library may reach the host's AI call
         log.warning("An AI call can't be recorded (%s).", type(error).__name__)
         return result
-    return given
+    return observed
 
 
-def _take_raw(call: CallState, response: Any, *, asynchronous: bool) -> None:
-    """The body of `with_raw_response`, which is read; or, if it is not, whatever its caller will read of it."""
+def _observe_raw_response(call: CallState, response: Any, *, asynchronous: bool) -> None:
+    """Read the body of `with_raw_response` or, if it is unread, observe it while its caller reads it."""
     if response.is_closed:
         try:
             call.set_response(response.json())
-        except Exception:  # noqa: BLE001  no JSON, so nothing is known
+        except Exception:  # noqa: BLE001  the body is not JSON
             call.set_response(None)
         return
     call.begin_stream()
@@ -298,34 +298,34 @@ def _take_raw(call: CallState, response: Any, *, asynchronous: bool) -> None:
 
 
 @functools.lru_cache(256)
-def _is_raw(kind: type) -> bool:
+def _is_raw_response(kind: type) -> bool:
     return hasattr(kind, "parse") and not hasattr(kind, "model_fields")
 
 
-def _remembered(original: Callable[..., Any], *, asynchronous: bool) -> Callable[..., Any]:
-    """Gemini's public method: what it makes of its requests' answers is known as recorded too."""
+def _remember_result(original: Callable[..., Any], *, asynchronous: bool) -> Callable[..., Any]:
+    """Gemini's public method, whose result is marked as recorded because its requests are recorded."""
 
     @functools.wraps(original)
     def call_sync(*args: Any, **kwargs: Any) -> Any:
-        before = _last.get()
+        previous = _last_record_id.get()
         result = original(*args, **kwargs)
-        if (last := _last.get()) is not None and last is not before:
+        if (last := _last_record_id.get()) is not None and last is not previous:
             dedupe.mark_recorded(result, last)
         return result
 
     @functools.wraps(original)
     async def call_async(*args: Any, **kwargs: Any) -> Any:
-        before = _last.get()
+        previous = _last_record_id.get()
         result = await original(*args, **kwargs)
-        if (last := _last.get()) is not None and last is not before:
+        if (last := _last_record_id.get()) is not None and last is not previous:
             dedupe.mark_recorded(result, last)
         return result
 
     return call_async if asynchronous else call_sync
 
 
-def _copied(recorder: Tracker, original: Callable[..., Any], fields: Mapping[str, Any]) -> Callable[..., Any]:
-    """A client made from a wrapped one records as well."""
+def _wrap_copy(recorder: Tracker, original: Callable[..., Any], fields: Mapping[str, Any]) -> Callable[..., Any]:
+    """The copying method of a client, which also wraps the new client."""
 
     @functools.wraps(original)
     def copy(*args: Any, **kwargs: Any) -> Any:
@@ -334,11 +334,11 @@ def _copied(recorder: Tracker, original: Callable[..., Any], fields: Mapping[str
     return copy
 
 
-def _provider(client: Any) -> str | None:
-    """Whose API the client speaks to, by its address; None where that doesn't say."""
+def _provider_of_client(client: Any) -> str | None:
+    """The provider of the client's host; None if the host is unknown."""
     host = str(getattr(getattr(client, "base_url", None), "host", "") or "")
     return provider_of_host(host)
 
 
-def _text(value: object) -> str | None:
+def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None

@@ -1,4 +1,4 @@
-"""From the outbox into the database: in the order of ids, deleted after the commit, doubles harmless."""
+"""Drains an outbox into the database: in the order of ids, deleting records after the commit."""
 
 from __future__ import annotations
 
@@ -11,95 +11,101 @@ from typing import Any
 
 from tracker.database.failures import explain_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
-from tracker.recording.insert import Arrival, swallowed
-from tracker.recording.loss_ledger import entry, note_duplicates, write_alerts, write_entries, write_entries_if_allowed
+from tracker.recording.insert import DeliveryInfo, row_swallowed_error
+from tracker.recording.loss_ledger import (
+    make_entry,
+    write_alerts,
+    write_duplicates,
+    write_entries,
+    write_entries_if_allowed,
+)
 from tracker.recording.number_ranges import NumberRanges
-from tracker.recording.outbox.drain_lock import Turn
-from tracker.recording.outbox.held_records import Held
-from tracker.recording.outbox.store import BATCH_SIZE, Outbox, Waiting
+from tracker.recording.outbox.drain_lock import DrainLease
+from tracker.recording.outbox.held_records import HeldRecords
+from tracker.recording.outbox.store import BATCH_CHARACTERS, Outbox, QueuedRecord
 from tracker.recording.record_log import warn_once
-from tracker.recording.retry import Attempts, Delivery
-from tracker.threads import Aside
+from tracker.recording.retry import Delivery, DeliveryAttempts
+from tracker.threads import BackgroundTask
 
-BATCH = 1000
-# Others may go on adding: between rounds a caller looks whether what it waits for is through.
-BATCHES = 10
-# One statement of a batch never needs longer; a server that hangs is left alone after it.
-BATCH_S = 30.0
-_MOST_INSTANCES = 10_000
-# Giving a large file's pages back takes seconds; others get their turn in between, and so does the next round.
-_SHRINKING_S = 0.25
-# What a database without PL/pgSQL answers: a feature, the language or a right is missing, or the syntax is unknown.
-_NO_LOOP = {"0A000", "42704", "42501", "42601"}
+BATCH_ROWS = 1000
+# Other threads may enqueue more records. Between two rounds a caller checks whether its own records are delivered.
+MAX_BATCHES = 10
+# The longest time for the statement of one batch, so that a server that hangs doesn't block longer.
+BATCH_TIMEOUT_S = 30.0
+_MAX_INSTANCES = 10_000
+# Shrinking a large file takes seconds. It is done in parts, so that other threads and the next round can run.
+_SHRINK_S = 0.25
+# The errors of a database without PL/pgSQL: a feature, the language or a right is missing, or the syntax is unknown.
+_NO_PLPGSQL_STATES = {"0A000", "42704", "42501", "42601"}
 
 
 class Drainer:
-    """Delivers what waits in one outbox, batch by batch.
+    """Delivers the records of one outbox in batches.
 
-    A refused record delays no other one. `on_set_aside` is called with each that is set aside, `on_held` once with
-    each kind of refusal of which so many occur that the table is the cause: its records wait, and are retried with
-    backoff.
+    A refused record doesn't delay the others. `on_dead_letter` is called for each record that becomes a dead letter.
+    `on_held` is called once for each kind of refusal that is so frequent that the table is its cause: such records stay
+    queued and are retried with backoff.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         delivery: Delivery,
-        on_set_aside: Callable[[Waiting, RecordError], None],
+        on_dead_letter: Callable[[QueuedRecord, RecordError], None],
         on_held: Callable[[TableError], None] = lambda _: None,
     ) -> None:
         self.outbox = outbox
         self._delivery = delivery
-        self._on_set_aside = on_set_aside
+        self._on_dead_letter = on_dead_letter
         self._on_held = on_held
-        self.held = Held()
+        self.held = HeldRecords()
         self._failed_rounds = 0
         self._last_error: DatabaseError | None = None
-        # Up to which number of a process all have a row or were told to the ledger as waiting.
-        self._done_through: dict[str, int] = {}
-        self._told: set[str] = set()
-        self._indexed = False
-        self._each_works = True
-        # How many records a batch holds; fewer after a failure, since a slow line may take no more in time.
-        self._share = BATCH
+        # The highest number of each process up to which each number has a row or a ledger line of kind "waiting".
+        self._covered_through: dict[str, int] = {}
+        self._reported_lines: set[str] = set()
+        self._has_index = False
+        self._supports_one_by_one = True
+        # The records in one batch; fewer after a failure, because a slow network may not deliver more in time.
+        self._batch_rows = BATCH_ROWS
         self.delivered = 0
-        """How many records arrived so far, those included that had arrived before."""
-        self.answers = 0
-        """How many batches the database took."""
+        """The number of delivered records, including those that an earlier attempt had stored."""
+        self.accepted_batches = 0
+        """The number of batches that the database accepted."""
 
-    def round(
+    def run_round(
         self,
         own_instances: Sequence[str],
         deadline: float,
-        limit: int = BATCH,
-        batches: int = BATCHES,
+        limit: int = BATCH_ROWS,
+        batches: int = MAX_BATCHES,
         *,
         retry: bool = False,
     ) -> bool | None:
-        """Deliver a few batches; True when more waits, False when nothing does, None when another process is at it.
+        """Deliver some batches; True if records remain, False if none do, None if another process drains the outbox.
 
-        False also when only records wait that are `held`; with `retry` they are tried whatever their backoff is.
-        Raises `DatabaseError` and `OutboxError`; then what wasn't delivered still waits.
+        Also False if only `held` records remain; with `retry` these are retried regardless of their backoff. Raises
+        `DatabaseError` and `OutboxError`; undelivered records then stay queued.
         """
-        with self.outbox.drainer() as turn:
-            if turn is None:
+        with self.outbox.hold_drain_lock() as lease:
+            if lease is None:
                 return None
             if self.outbox.empty():
-                return self.outbox.shrink(_SHRINKING_S if limit == BATCH and deadline > time.monotonic() else 0.0)
+                return self.outbox.shrink(_SHRINK_S if limit == BATCH_ROWS and deadline > time.monotonic() else 0.0)
             try:
-                turn.begin()
-                if not self._indexed:
+                lease.begin()
+                if not self._has_index:
                     self.outbox.add_index()
-                    self._indexed = True
-                self._retry_held(turn, own_instances, deadline, now=retry)
-                through = self._batches(turn, own_instances, deadline, limit, batches)
-                self._settle(turn)
-                if through:
-                    self._tell(turn, _soon(deadline))
+                    self._has_index = True
+                self._retry_held(lease, own_instances, deadline, now=retry)
+                is_complete = self._deliver_batches(lease, own_instances, deadline, limit, batches)
+                self._move_dead_letters(lease)
+                if is_complete:
+                    self._deliver_notes(lease, _batch_deadline(deadline))
             except DatabaseError as error:
                 self._failed_rounds += 1
                 self._last_error = error.copy()
-                self._share = max(1, self._share // 4)
+                self._batch_rows = max(1, self._batch_rows // 4)
                 raise
             except OutboxError as error:
                 if error.code != "drain_superseded":
@@ -107,231 +113,246 @@ class Drainer:
                 warn_once(str(error))
                 return None
             finally:
-                turn.end()
+                lease.end()
             self._failed_rounds, self._last_error = 0, None
-            return not self.outbox.empty() and not (through and self._only_held_wait())
+            return not self.outbox.empty() and not (is_complete and self._only_held_remain())
 
-    def _only_held_wait(self) -> bool:
-        return bool(self.held) and not self._next(1) and not self.outbox.notes(1)
+    def _only_held_remain(self) -> bool:
+        return bool(self.held) and not self._next_records(1) and not self.outbox.notes(1)
 
-    def _batches(self, turn: Turn, own_instances: Sequence[str], deadline: float, limit: int, batches: int) -> bool:
-        """Deliver batch after batch; whether that was all. While the server is at one, the next is read."""
-        arrived: list[Waiting] = []
-        records = self._next(limit)
-        full = False
+    def _deliver_batches(
+        self, lease: DrainLease, own_instances: Sequence[str], deadline: float, limit: int, batches: int
+    ) -> bool:
+        """Deliver batches and read the next one in the meantime; returns whether all records were delivered."""
+        delivered: list[QueuedRecord] = []
+        records = self._next_records(limit)
+        is_full = False
         for number in range(1, batches + 1):
-            full = self._is_full(records, limit)
+            is_full = self._is_full(records, limit)
             if not records:
                 break
-            ahead = Aside(partial(self._step, turn, arrived, records, limit)) if full and number < batches else None
+            read_next = partial(self._remove_and_read_next, lease, delivered, records, limit)
+            task = BackgroundTask(read_next) if is_full and number < batches else None
             try:
-                self._deliver(turn, records, own_instances, _soon(deadline))
+                self._deliver(lease, records, own_instances, _batch_deadline(deadline))
             finally:
-                following = ahead.result() if ahead else []
-            self.answers += 1
+                next_batch = task.result() if task else []
+            self.accepted_batches += 1
             self._failed_rounds, self._last_error = 0, None
-            self._share = min(BATCH, self._share * 4)
-            if not ahead:
-                self.outbox.remove(arrived, turn)
-            if full:
-                self._note_overtaken(turn, records, _soon(deadline))
-            arrived, records = [record for record in records if record.key not in self.held], following
-        self.outbox.remove(arrived, turn)
-        return not full
+            self._batch_rows = min(BATCH_ROWS, self._batch_rows * 4)
+            if not task:
+                self.outbox.remove(delivered, lease)
+            if is_full:
+                self._report_overtaken(lease, records, _batch_deadline(deadline))
+            delivered, records = [record for record in records if record.key not in self.held], next_batch
+        self.outbox.remove(delivered, lease)
+        return not is_full
 
-    def _next(self, limit: int, after: Waiting | None = None) -> list[Waiting]:
-        return self.outbox.waiting(min(limit, self._share), after, BATCH_SIZE * self._share // BATCH, self.held)
+    def _next_records(self, limit: int, after: QueuedRecord | None = None) -> list[QueuedRecord]:
+        return self.outbox.next_records(
+            min(limit, self._batch_rows), after, BATCH_CHARACTERS * self._batch_rows // BATCH_ROWS, self.held
+        )
 
-    def _is_full(self, records: Sequence[Waiting], limit: int) -> bool:
+    def _is_full(self, records: Sequence[QueuedRecord], limit: int) -> bool:
         size = sum(len(record.document) for record in records)
-        return len(records) >= min(limit, self._share) or size >= BATCH_SIZE * self._share // BATCH
+        return len(records) >= min(limit, self._batch_rows) or size >= BATCH_CHARACTERS * self._batch_rows // BATCH_ROWS
 
-    def _step(self, turn: Turn, arrived: Sequence[Waiting], sent: Sequence[Waiting], limit: int) -> list[Waiting]:
-        """Forget the batch that arrived and read the one behind that which is on its way."""
-        self.outbox.remove(arrived, turn)
-        return self._next(limit, sent[-1])
+    def _remove_and_read_next(
+        self, lease: DrainLease, delivered: Sequence[QueuedRecord], sent: Sequence[QueuedRecord], limit: int
+    ) -> list[QueuedRecord]:
+        """Remove the delivered batch and read the batch after the one that is being delivered."""
+        self.outbox.remove(delivered, lease)
+        return self._next_records(limit, sent[-1])
 
-    def _deliver(self, turn: Turn, records: Sequence[Waiting], own_instances: Sequence[str], deadline: float) -> None:
-        turn.renew()
+    def _deliver(
+        self, lease: DrainLease, records: Sequence[QueuedRecord], own_instances: Sequence[str], deadline: float
+    ) -> None:
+        lease.renew()
         documents = [record.document for record in records]
-        attempts = Attempts()
+        attempts = DeliveryAttempts()
         attempts.error = self._last_error
         try:
-            new = self._delivery.deliver_waiting(
-                documents, Arrival(own_instances, 0.0, self._failed_rounds), deadline, attempts
+            new = self._delivery.deliver_queued(
+                documents, DeliveryInfo(own_instances, 0.0, self._failed_rounds), deadline, attempts
             )
         except RecordError as error:
-            self._divide(turn, records, own_instances, deadline, error)
+            self._split(lease, records, own_instances, deadline, error)
             return
-        self._arrived(turn, records, new, deadline)
+        self._after_delivery(lease, records, new, deadline)
 
-    def _arrived(self, turn: Turn, records: Sequence[Waiting], new: int, deadline: float) -> None:
-        """The database took these; fewer may be new."""
+    def _after_delivery(self, lease: DrainLease, records: Sequence[QueuedRecord], new: int, deadline: float) -> None:
+        """Count the records that the database accepted, and report duplicates to the ledger."""
         if new < len(records):
-            turn.renew()
-            records = self._without_swallowed(records, deadline)
+            lease.renew()
+            records = self._remove_swallowed(records, deadline)
             documents = [record.document for record in records]
-            self._delivery.tell(lambda connection, target: note_duplicates(connection, target, documents), deadline)
+            self._delivery.run_once(
+                lambda connection, target: write_duplicates(connection, target, documents), deadline
+            )
         self.delivered += len(records)
 
-    def _without_swallowed(self, records: Sequence[Waiting], deadline: float) -> list[Waiting]:
-        """Set those aside that the table took and didn't store; the others."""
-        gone = self._delivery.absent([record.id for record in records], deadline)
+    def _remove_swallowed(self, records: Sequence[QueuedRecord], deadline: float) -> list[QueuedRecord]:
+        """Make dead letters of the records that the table accepted but didn't store; returns the others."""
+        missing = self._delivery.find_missing_ids([record.id for record in records], deadline)
         for record in records:
-            if record.id in gone:
-                self._set_aside(record, swallowed())
-        return [record for record in records if record.id not in gone]
+            if record.id in missing:
+                self._add_dead_letter(record, row_swallowed_error())
+        return [record for record in records if record.id not in missing]
 
-    def _set_aside(self, record: Waiting, error: RecordError) -> None:
-        self.outbox.set_aside(record, error.sentence)
-        self._on_set_aside(record, error)
+    def _add_dead_letter(self, record: QueuedRecord, error: RecordError) -> None:
+        self.outbox.add_dead_letter(record, error.sentence)
+        self._on_dead_letter(record, error)
 
-    def _divide(
+    def _split(
         self,
-        turn: Turn,
-        records: Sequence[Waiting],
+        lease: DrainLease,
+        records: Sequence[QueuedRecord],
         own_instances: Sequence[str],
         deadline: float,
         error: RecordError,
     ) -> None:
-        """One of these is refused: halve the batch until it is alone, or insert each by itself where many are."""
+        """Isolate the refused records: halve the batch, or insert one by one if many are refused."""
         if len(records) == 1:
-            self._refused(records[0], error)
+            self._add_refused(records[0], error)
             return
-        many = self.held.is_held(error.kind) or self._delivery.kinds.is_systematic(error)
-        if many and self._deliver_each(turn, records, own_instances, deadline):
+        is_frequent = self.held.is_held(error.kind) or self._delivery.refused_kinds.is_systematic(error)
+        if is_frequent and self._deliver_one_by_one(lease, records, own_instances, deadline):
             return
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):
-            self._deliver(turn, half, own_instances, deadline)
+            self._deliver(lease, half, own_instances, deadline)
 
-    def _deliver_each(
-        self, turn: Turn, records: Sequence[Waiting], own_instances: Sequence[str], deadline: float
+    def _deliver_one_by_one(
+        self, lease: DrainLease, records: Sequence[QueuedRecord], own_instances: Sequence[str], deadline: float
     ) -> bool:
-        """Deliver what the table takes of these in one transaction; False where that can't be done."""
-        if not self._each_works:
+        """Deliver the records that the table accepts in one transaction; returns False if that isn't possible."""
+        if not self._supports_one_by_one:
             return False
-        turn.renew()
-        arrival = Arrival(own_instances, 0.0, self._failed_rounds)
+        lease.renew()
+        delivery_info = DeliveryInfo(own_instances, 0.0, self._failed_rounds)
         try:
             documents = [record.document for record in records]
-            found = self._delivery.deliver_each(documents, arrival, deadline, Attempts())
-        except RecordError:  # a document that is no JSON, which the halves tell apart
+            result = self._delivery.deliver_one_by_one(documents, delivery_info, deadline, DeliveryAttempts())
+        except RecordError:  # a document that is not JSON, which halving the batch isolates
             return False
         except SetupError as error:
-            if error.sqlstate not in _NO_LOOP:
+            if error.sqlstate not in _NO_PLPGSQL_STATES:
                 raise
-            self._each_works = False  # a database without PL/pgSQL
+            self._supports_one_by_one = False  # a database without PL/pgSQL
             return False
-        for position, refusal in found.refused.items():
-            self._refused(records[position], refusal)
-        taken = [record for position, record in enumerate(records) if position not in found.refused]
-        self._arrived(turn, taken, found.new, deadline)
+        for position, refusal in result.refused.items():
+            self._add_refused(records[position], refusal)
+        accepted = [record for position, record in enumerate(records) if position not in result.refused]
+        self._after_delivery(lease, accepted, result.new, deadline)
         return True
 
-    def _refused(self, record: Waiting, error: RecordError) -> None:
-        self._delivery.kinds.add(error)
+    def _add_refused(self, record: QueuedRecord, error: RecordError) -> None:
+        self._delivery.refused_kinds.add(error)
         self.held.add(record, error)
-        if error.kind and self._delivery.kinds.is_systematic(error):
+        if error.kind and self._delivery.refused_kinds.is_systematic(error):
             reason = explain_kind(error)
             if self.held.hold(error.kind, reason):
                 self._on_held(reason)
 
-    def _retry_held(self, turn: Turn, own_instances: Sequence[str], deadline: float, *, now: bool) -> None:
-        """Try some records of each kind whose time has come; where the table takes one, all are delivered again."""
+    def _retry_held(self, lease: DrainLease, own_instances: Sequence[str], deadline: float, *, now: bool) -> None:
+        """Retry some records of each kind that is due; if the table accepts one, all records of the kind are queued."""
         for kind in self.held.due(now=now):
             records = self.outbox.find(self.held.take_sample(kind))
             if records:
-                self._deliver(turn, records, own_instances, _soon(deadline))
-            taken = [record for record in records if record.key not in self.held]
-            self.outbox.remove(taken, turn)
-            if taken or not records:
+                self._deliver(lease, records, own_instances, _batch_deadline(deadline))
+            accepted = [record for record in records if record.key not in self.held]
+            self.outbox.remove(accepted, lease)
+            if accepted or not records:
                 self.held.release(kind)
             else:
                 self.held.wait_longer(kind)
 
-    def _settle(self, turn: Turn) -> None:
-        """Set aside the records whose refusal concerns them alone."""
+    def _move_dead_letters(self, lease: DrainLease) -> None:
+        """Make dead letters of the refused records of kinds that are not systematic."""
         for record, error in self.held.take_single():
-            turn.renew()
-            self._set_aside(record, error)
+            lease.renew()
+            self._add_dead_letter(record, error)
         for kind in self.held.end_round():
-            self._delivery.kinds.forget(kind)
+            self._delivery.refused_kinds.reset(kind)
 
-    def _note_overtaken(self, turn: Turn, records: Sequence[Waiting], deadline: float) -> None:
-        """Tell the ledger which earlier numbers still wait: ids needn't be in the order of numbers.
+    def _report_overtaken(self, lease: DrainLease, records: Sequence[QueuedRecord], deadline: float) -> None:
+        """Report lower numbers that are still queued to the ledger: ids need not be in the order of the numbers.
 
-        What was told once isn't asked again, so that all batches together read each number once.
+        Reported numbers are not queried again, so that all batches together read each number once.
         """
         numbers: dict[str, set[int]] = {}
         for record in records:
             numbers.setdefault(record.instance, set()).add(record.sequence)
         entries = []
-        through: dict[str, int] = {}
+        covered_through: dict[str, int] = {}
         for record in {record.instance: record for record in records}.values():
-            mine = numbers[record.instance]
-            done, last = self._done_through.get(record.instance, 0), max(mine)
-            if last <= done:
-                continue  # all of them were told
-            through[record.instance] = last
-            if last - done == len(mine) and min(mine) == done + 1:
-                continue  # the usual case: the next numbers without a gap, nothing was overtaken
-            waiting = NumberRanges()
-            for found in self.outbox.ranges(record.instance, done, last):
-                waiting.add_range(found)
-            entries += [entry("waiting", _place(record), *found) for found in waiting.without(mine)]
+            sent = numbers[record.instance]
+            covered, last = self._covered_through.get(record.instance, 0), max(sent)
+            if last <= covered:
+                continue  # all numbers were reported
+            covered_through[record.instance] = last
+            if last - covered == len(sent) and min(sent) == covered + 1:
+                continue  # the usual case: the next numbers without a gap
+            queued = NumberRanges()
+            for number_range in self.outbox.ranges(record.instance, covered, last):
+                queued.add_range(number_range)
+            fields = _runtime_fields(record)
+            entries += [make_entry("waiting", fields, *number_range) for number_range in queued.without(sent)]
         if entries:
-            turn.renew()
-            self._delivery.tell(partial(write_entries_if_allowed, entries=entries), deadline)
-        if len(self._done_through) > _MOST_INSTANCES:
-            self._done_through.clear()
-        self._done_through.update(through)
+            lease.renew()
+            self._delivery.run_once(partial(write_entries_if_allowed, entries=entries), deadline)
+        if len(self._covered_through) > _MAX_INSTANCES:
+            self._covered_through.clear()
+        self._covered_through.update(covered_through)
 
-    def _tell(self, turn: Turn, deadline: float) -> None:
-        """Hand the ledger's lines and the alerts on; where this role may not write them, they are forgotten."""
-        notes = self.outbox.notes(BATCH)
+    def _deliver_notes(self, lease: DrainLease, deadline: float) -> None:
+        """Write the queued ledger lines and alerts; without the right to write them, they are discarded."""
+        notes = self.outbox.notes(BATCH_ROWS)
         if not notes:
             return
 
         def write(connection: Any, target: Any) -> None:
-            for kind, table in (("ledger", write_entries), ("alert", write_alerts)):
-                if target.takes_notes and (found := [json.loads(text) for _, sort, text in notes if sort == kind]):
-                    table(connection, target, found)
+            for kind, write_documents in (("ledger", write_entries), ("alert", write_alerts)):
+                texts = [text for _, note_kind, text in notes if note_kind == kind]
+                if target.can_write_ledger and texts:
+                    write_documents(connection, target, [json.loads(text) for text in texts])
 
-        turn.renew()
-        with suppress(RecordError):  # what a damaged file made of a note can't be told
-            self._delivery.tell(write, deadline)
-        self.outbox.remove_notes([number for number, _, _ in notes], turn)
+        lease.renew()
+        with suppress(RecordError):  # a note of a damaged file may be invalid
+            self._delivery.run_once(write, deadline)
+        self.outbox.remove_notes([number for number, _, _ in notes], lease)
 
-    def tell_waiting(self, deadline: float) -> None:
-        """Tell the ledger what waits in this outbox, also while another process drains it. Raises `DatabaseError`.
+    def report_queued(self, deadline: float) -> None:
+        """Report the queued numbers to the ledger, also while another process drains the outbox.
 
-        Otherwise the numbers that wait would look lost once a later number of their process is in the database.
+        Otherwise the queued numbers would look lost when a higher number of their process is stored. Raises
+        `DatabaseError`.
         """
         entries = [
-            entry("waiting", _place(record), first, last)
+            make_entry("waiting", _runtime_fields(record), first, last)
             for record, ranges in self.outbox.all_ranges()
             for first, last in ranges
         ]
-        fresh = {json.dumps(found) for found in entries} - self._told
-        if fresh:
-            lines = [json.loads(found) for found in fresh]
-            self._delivery.tell(partial(write_entries_if_allowed, entries=lines), _soon(deadline))
-        self._told = fresh | (self._told if len(self._told) < _MOST_INSTANCES else set())
+        new_lines = {json.dumps(entry) for entry in entries} - self._reported_lines
+        if new_lines:
+            new_entries = [json.loads(line) for line in new_lines]
+            self._delivery.run_once(partial(write_entries_if_allowed, entries=new_entries), _batch_deadline(deadline))
+        known_lines = self._reported_lines if len(self._reported_lines) < _MAX_INSTANCES else set()
+        self._reported_lines = new_lines | known_lines
 
 
-def set_aside_entry(record: Waiting) -> dict[str, Any]:
-    """The ledger's line for a record that was set aside."""
-    return entry("set_aside", _place(record), record.sequence)
+def dead_letter_entry(record: QueuedRecord) -> dict[str, Any]:
+    """The ledger line for a dead letter."""
+    return make_entry("set_aside", _runtime_fields(record), record.sequence)
 
 
-def _place(record: Waiting) -> dict[str, Any]:
-    """Where a record comes from, as far as that can be read."""
+def _runtime_fields(record: QueuedRecord) -> dict[str, Any]:
+    """The environment and deployment of a record, if its document is readable."""
     try:
         return {**json.loads(record.document), "instance_id": record.instance}
-    except (ValueError, TypeError):  # no JSON any more, which may be just why it was refused
+    except (ValueError, TypeError):  # the document is not JSON, which may be the reason why it was refused
         return {"instance_id": record.instance}
 
 
-def _soon(deadline: float) -> float:
-    return min(deadline, time.monotonic() + BATCH_S)
+def _batch_deadline(deadline: float) -> float:
+    return min(deadline, time.monotonic() + BATCH_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Empty outboxes by hand: until nothing waits, or time is up."""
+"""The command `outbox drain`: delivers outbox files until they are empty or the time is over."""
 
 from __future__ import annotations
 
@@ -13,107 +13,107 @@ from tracker.database import connect as driver
 from tracker.database.pool import ConnectionPool, PoolPolicy
 from tracker.database.url import DatabaseUrl
 from tracker.errors import DatabaseError, OutboxError, TransientError
-from tracker.recording.outbox.drain import Drainer, set_aside_entry
+from tracker.recording.outbox.drain import Drainer, dead_letter_entry
 from tracker.recording.outbox.drain_lock import STALE_S
 from tracker.recording.outbox.paths import DAMAGED, SALVAGED
 from tracker.recording.outbox.salvage import salvage
-from tracker.recording.outbox.store import Outbox, Waiting
+from tracker.recording.outbox.store import Outbox, QueuedRecord
 from tracker.recording.retry import Delivery
 from tracker.settings import Settings
 
 _PAUSE_S = 0.2
 
 
-class Emptied(NamedTuple):
-    """What is left, and why."""
+class DrainResult(NamedTuple):
+    """The delivered and the remaining records, and why records remain."""
 
     delivered: int
     waiting: int
-    set_aside: int
+    dead_letters: int
     error: str | None
 
 
 def drain(
-    paths: Sequence[Path], url: DatabaseUrl, settings: Settings, name: str, timeout_s: float, again: bool
-) -> Emptied:
-    """Deliver what waits in these files, and with `again` what was set aside; raises nothing."""
+    paths: Sequence[Path], url: DatabaseUrl, settings: Settings, name: str, timeout_s: float, dead_letters: bool
+) -> DrainResult:
+    """Deliver the queued records of these files, with `dead_letters` also those. Never raises."""
     end = time.monotonic() + timeout_s
     policy = PoolPolicy(1, settings.connect_timeout_s, settings.idle_timeout_s, None)
-    total = Emptied(0, 0, 0, None)
+    total = DrainResult(0, 0, 0, None)
 
     def connect(timeout_s: float) -> driver.Connection:
-        return driver.connect(url, timeout_s=timeout_s, application_name=name, steady=True)
+        return driver.connect(url, timeout_s=timeout_s, application_name=name, reset_session=True)
 
     with closing(ConnectionPool(connect, policy)) as pool:
         delivery = Delivery(pool, url.schema, settings.max_retries)
         for path in paths:
             with closing(Outbox(path, settings.outbox_max_mb)) as outbox:
-                found = _one(outbox, delivery, end, again)
-            total = Emptied(
-                total.delivered + found.delivered,
-                total.waiting + found.waiting,
-                total.set_aside + found.set_aside,
-                total.error or found.error,
+                result = _drain_outbox(outbox, delivery, end, dead_letters)
+            total = DrainResult(
+                total.delivered + result.delivered,
+                total.waiting + result.waiting,
+                total.dead_letters + result.dead_letters,
+                total.error or result.error,
             )
     return total
 
 
-def _one(outbox: Outbox, delivery: Delivery, end: float, again: bool) -> Emptied:
-    def note(record: Waiting, _: Exception) -> None:
-        outbox.note("ledger", json.dumps(set_aside_entry(record)))
+def _drain_outbox(outbox: Outbox, delivery: Delivery, end: float, dead_letters: bool) -> DrainResult:
+    def note_dead_letter(record: QueuedRecord, _: Exception) -> None:
+        outbox.note("ledger", json.dumps(dead_letter_entry(record)))
 
-    drainer = Drainer(outbox, delivery, note)
+    drainer = Drainer(outbox, delivery, note_dead_letter)
     try:
-        if again:
-            outbox.take_back()
-        error = _until_empty(drainer, end)
+        if dead_letters:
+            outbox.requeue_dead_letters()
+        reason = _drain_until_empty(drainer, end)
         depth = outbox.depth()
         if not depth.waiting:
             outbox.convert()
-        return Emptied(drainer.delivered, depth.waiting, depth.set_aside, error if depth.waiting else None)
-    except OutboxError as trouble:
-        return Emptied(drainer.delivered, 0, 0, str(trouble))
+        return DrainResult(drainer.delivered, depth.waiting, depth.dead_letters, reason if depth.waiting else None)
+    except OutboxError as error:
+        return DrainResult(drainer.delivered, 0, 0, str(error))
 
 
-def _until_empty(drainer: Drainer, end: float) -> str | None:
-    """Round after round; what stood in the way of the last one."""
+def _drain_until_empty(drainer: Drainer, end: float) -> str | None:
+    """Run rounds until the outbox is empty; returns the error of the last round."""
     while True:
         try:
-            more = drainer.round((), end)
+            more = drainer.run_round((), end)
             if more is False:
                 held = drainer.held.error
                 return str(held) if held else None
-            error, pause = (_locked(drainer), _PAUSE_S) if more is None else (None, 0.0)
-        except TransientError as trouble:
-            error, pause = str(trouble), _PAUSE_S
-        except DatabaseError as trouble:
-            return str(trouble)
-        if time.monotonic() + pause >= end:
-            return error
-        time.sleep(pause)
+            reason, pause_s = (_locked_text(drainer), _PAUSE_S) if more is None else (None, 0.0)
+        except TransientError as error:
+            reason, pause_s = str(error), _PAUSE_S
+        except DatabaseError as error:
+            return str(error)
+        if time.monotonic() + pause_s >= end:
+            return reason
+        time.sleep(pause_s)
 
 
-def _locked(drainer: Drainer) -> str:
+def _locked_text(drainer: Drainer) -> str:
     holder = drainer.outbox.drain_lock.holder() or "another process"
     return (
-        f"The lock for delivering from {drainer.outbox.path} is held by {holder}. If it was stopped, this command goes"
-        f" on without it {STALE_S:g} s after its last activity."
+        f"The lock for delivering from {drainer.outbox.path} is held by {holder}. If that process is stopped, this"
+        f" command continues {STALE_S:g} s after its last activity."
     )
 
 
-def restore(damaged: Path, target: Path, max_mb: int) -> int:
-    """Queue every readable record of a damaged file again; how many those are. Raises `OutboxError` and `OSError`.
+def requeue_salvaged(damaged: Path, target: Path, max_mb: int) -> int:
+    """Queue every readable record of a damaged file again; returns their number.
 
-    The damaged file is kept under a name that says that its records were salvaged.
+    The damaged file is renamed to show that its records were salvaged. Raises `OutboxError` and `OSError`.
     """
-    found = salvage(damaged)
+    salvaged = salvage(damaged)
     with closing(Outbox(target, max_mb)) as outbox:
-        for record in found.waiting:
+        for record in salvaged.waiting:
             outbox.append(record)
-        for record, reason in found.refused:
-            outbox.set_aside(record, reason)
+        for record, reason in salvaged.dead_letters:
+            outbox.add_dead_letter(record, reason)
     for suffix in ("-wal", "-shm", ""):
-        part = Path(f"{damaged}{suffix}")
-        if part.exists():
-            part.rename(part.with_name(part.name.replace(DAMAGED, SALVAGED)))
-    return len(found.waiting) + len(found.refused)
+        file = Path(f"{damaged}{suffix}")
+        if file.exists():
+            file.rename(file.with_name(file.name.replace(DAMAGED, SALVAGED)))
+    return len(salvaged.waiting) + len(salvaged.dead_letters)

@@ -1,8 +1,8 @@
-"""The lock under which one process at a time drains an outbox, with a heartbeat and a generation.
+"""The lock with which one process at a time drains an outbox, with a heartbeat and a generation.
 
-The kernel releases the lock of a process that ends, but not that of one that is stopped. Its holder therefore writes a
-heartbeat with each batch. When the heartbeat is too old, another process goes on under the next generation, which has
-a lock file of its own. The earlier holder finds that its generation is over before it changes anything more.
+The kernel releases the lock of a process that ends, but not that of a stopped process. The holder therefore writes a
+heartbeat with each batch. If the heartbeat is too old, another process takes over with the next generation, which has
+its own lock file. The earlier holder detects that its generation has ended before it makes further changes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _TAKE_OVER = (
 )
 
 
-class Turn:
-    """One hold of the drain lock."""
+class DrainLease:
+    """One acquisition of the drain lock, with its generation."""
 
     def __init__(self, file: OutboxFile, generation: int, descriptor: int | None) -> None:
         self._file = file
@@ -50,16 +50,16 @@ class Turn:
         self._file.do(work)
 
     def beat(self, database: sqlite3.Connection) -> None:
-        """Renew the heartbeat, within a transaction that changes more. Raises `OutboxError` when the turn is over."""
+        """Renew the heartbeat inside a transaction. Raises `OutboxError` when the lease has ended."""
         if database.execute(_BEAT, (time.time(), self.generation)).rowcount != 1:
-            raise superseded(self._file.path)
+            raise superseded_error(self._file.path)
 
     def renew(self) -> None:
-        """Renew the heartbeat before something that takes long. Raises `OutboxError` when the turn is over."""
+        """Renew the heartbeat before a long operation. Raises `OutboxError` when the lease has ended."""
         self._file.do(self.beat)
 
     def end(self) -> None:
-        """Nothing more is done in this turn."""
+        """Clear the heartbeat, because the work of this lease is done."""
         with suppress(OutboxError):
             self._file.do(lambda database: database.execute(_BEAT, (None, self.generation)))
 
@@ -69,13 +69,13 @@ class Turn:
         if descriptor is not None:
             os.close(descriptor)
 
-    def forget(self) -> None:
-        """In a forked child: close the descriptor, the lock remains the parent's."""
+    def close_inherited(self) -> None:
+        """Close the descriptor in a forked child; the parent keeps the lock."""
         with suppress(OSError):
             self.release()
 
     def __del__(self) -> None:
-        self.forget()
+        self.close_inherited()
 
 
 class DrainLock:
@@ -83,33 +83,33 @@ class DrainLock:
 
     def __init__(self, file: OutboxFile) -> None:
         self._file = file
-        self._turns: list[Turn] = []
+        self._leases: list[DrainLease] = []
         self._observed: tuple[int, float | None] | None = None
         self._observed_at = 0.0
 
     @contextmanager
-    def hold(self) -> Iterator[Turn | None]:
-        """Hold the lock for the block; None when another process or thread holds it."""
-        turn = self._acquire()
-        if turn is None:
+    def hold(self) -> Iterator[DrainLease | None]:
+        """Acquire the lock for the block; None if another process or thread has acquired it."""
+        lease = self._acquire()
+        if lease is None:
             yield None
             return
-        self._turns.append(turn)
+        self._leases.append(lease)
         try:
-            yield turn
+            yield lease
         finally:
-            if turn in self._turns:  # not so in a child that was forked meanwhile
-                self._turns.remove(turn)
-                turn.release()
+            if lease in self._leases:  # false in a child that was forked inside the block
+                self._leases.remove(lease)
+                lease.release()
 
-    def forget(self) -> None:
-        """In a forked child: leave the parent's locks to the parent."""
-        for turn in self._turns:
-            turn.forget()
-        self._turns = []
+    def close_inherited(self) -> None:
+        """Close the descriptors in a forked child; the parent keeps its locks."""
+        for lease in self._leases:
+            lease.close_inherited()
+        self._leases = []
 
     def holder(self) -> str | None:
-        """The process that holds the lock as a text, None where that isn't known."""
+        """A text that describes the process with the lock; None if it is unknown."""
         with suppress(OSError, OutboxError):
             generation, beat_at = self._state()
             text = self._lock_file(generation).read_text(encoding="utf-8", errors="replace").strip()
@@ -118,60 +118,60 @@ class DrainLock:
                 return f"process {text}{age}"
         return None
 
-    def _acquire(self) -> Turn | None:
+    def _acquire(self) -> DrainLease | None:
         generation, beat_at = self._state()
-        taken, descriptor = _flock(self._lock_file(generation))
-        if not taken and self._is_stale(generation, beat_at):
+        is_locked, descriptor = _flock(self._lock_file(generation))
+        if not is_locked and self._is_stale(generation, beat_at):
             return self._take_over(generation, beat_at)
-        if not taken:
+        if not is_locked:
             return None
         self._observed = None
-        turn = Turn(self._file, generation, descriptor)
-        if self._state()[0] != generation:  # another process took over between the two
-            turn.release()
+        lease = DrainLease(self._file, generation, descriptor)
+        if self._state()[0] != generation:  # another process has taken over since
+            lease.release()
             return None
-        return turn
+        return lease
 
     def _state(self) -> tuple[int, float | None]:
-        found = self._file.do(lambda database: database.execute(_READ).fetchone())
-        return found or (0, None)
+        row = self._file.do(lambda database: database.execute(_READ).fetchone())
+        return row or (0, None)
 
     def _is_stale(self, generation: int, beat_at: float | None) -> bool:
-        """Whether the holder is stopped: by its clock, or by what this process has observed for long enough."""
+        """Whether the holder is stopped: its heartbeat is old, or hasn't changed while this process observed it."""
         now = time.monotonic()
         if self._observed != (generation, beat_at):
             self._observed, self._observed_at = (generation, beat_at), now
         by_clock = beat_at is not None and abs(time.time() - beat_at) > STALE_S
         return by_clock or now - self._observed_at > STALE_S
 
-    def _take_over(self, generation: int, beat_at: float | None) -> Turn | None:
-        following = generation + 1
+    def _take_over(self, generation: int, beat_at: float | None) -> DrainLease | None:
+        next_generation = generation + 1
 
         def work(database: sqlite3.Connection) -> int:
-            return database.execute(_TAKE_OVER, (following, time.time(), generation, beat_at)).rowcount
+            return database.execute(_TAKE_OVER, (next_generation, time.time(), generation, beat_at)).rowcount
 
         if self._file.do(work) != 1:
             return None
-        if generation:  # the first file is the sign by which a damaged outbox is known
+        if generation:  # the first lock file stays: it identifies a damaged outbox
             with suppress(OSError):
                 self._lock_file(generation).unlink()
-        taken, descriptor = _flock(self._lock_file(following))
-        return Turn(self._file, following, descriptor) if taken else None
+        is_locked, descriptor = _flock(self._lock_file(next_generation))
+        return DrainLease(self._file, next_generation, descriptor) if is_locked else None
 
     def _lock_file(self, generation: int) -> Path:
         return Path(f"{self._file.path}.lock" + (f"-{generation}" if generation else ""))
 
 
-def superseded(path: Path) -> OutboxError:
-    """The error for a turn that another process has ended."""
+def superseded_error(path: Path) -> OutboxError:
+    """The error for a lease that another process has taken over."""
     return OutboxError(
         "drain_superseded",
-        f"Another process drains the outbox {path}, since this one didn't answer for {STALE_S:g} s. It goes on there.",
+        f"Another process now delivers from the outbox {path}, because this process didn't respond for {STALE_S:g} s.",
     )
 
 
 def _flock(path: Path) -> tuple[bool, int | None]:
-    """Whether the lock was had, and its descriptor. Where there are no such locks it always is."""
+    """Whether the lock was acquired, and its descriptor. Without file locks on this platform it always is."""
     try:
         import fcntl
 

@@ -1,4 +1,4 @@
-"""Whether a file is an outbox, by reading it only: a file of another program must keep each of its bytes."""
+"""Checks whether a file is an outbox without changing it, because it may belong to another program."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
 
 def require_outbox(path: Path) -> None:
-    """Raises `OutboxError` for anything but an outbox. Call it before a connection of this process is open.
+    """Raises `OutboxError` for anything but an outbox. Call it before this process opens a connection.
 
-    SQLite itself would turn an empty file into a database, and write the log of a foreign one into it.
+    SQLite would turn an empty file into a database, and would write the log of a foreign database into it.
     """
     if path.is_dir():
         raise _refused(path, "is a directory")
@@ -46,17 +46,17 @@ def _is_outbox(path: Path) -> bool:
     if not header.startswith(_MAGIC):
         # An outbox whose header is damaged: its records are salvaged.
         return exists(Path(f"{path}.lock")) and bool(any(salvage(path)))
-    if any(_has_our_id(page) for page in (header, *_first_pages(path))):
+    if any(_has_application_id(page) for page in (header, *_first_pages(path))):
         return True
     return _tables(path) >= TABLES
 
 
-def _has_our_id(page: bytes) -> bool:
+def _has_application_id(page: bytes) -> bool:
     return int.from_bytes(page[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big") == APPLICATION_ID
 
 
 def _first_pages(path: Path) -> Iterator[bytes]:
-    """Each version of the file's first page in its write-ahead log, as far as the header goes."""
+    """Each version of the file's first page in its write-ahead log."""
     log_path = Path(f"{path}-wal")
     if not exists(log_path):
         return
@@ -68,8 +68,8 @@ def _first_pages(path: Path) -> Iterator[bytes]:
 
 
 def _tables(path: Path) -> set[str]:
-    """The tables of a database, for an outbox of a version that wrote no id; none where they can't be read."""
-    import sqlite3  # a Python without it has no outbox either
+    """The tables of a database, to detect an outbox of a version that wrote no id; empty if they can't be read."""
+    import sqlite3  # imported here because a Python without it has no outbox
 
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:

@@ -1,4 +1,4 @@
-"""Locks between processes: the kernel drops those of a dead one."""
+"""File locks between processes; the kernel releases those of a process that ends."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _PAUSE_S = 0.01
 
 
 class FileLocks:
-    """The lock files beside one file."""
+    """The lock files of one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open: set[int] = set()
 
     @contextmanager
-    def hold(self, name: str, patience_s: float = 0.0) -> Iterator[bool]:
-        """Hold a lock for the block; whether that worked in time.
+    def hold(self, name: str, lock_timeout_s: float = 0.0) -> Iterator[bool]:
+        """Acquire a lock for the block; yields whether it was acquired in time.
 
-        Where there are no such locks it always does: those who would be kept out then only do the work twice.
+        Without file locks on this platform it always is; two processes may then do the same work.
         """
         try:
             import fcntl
@@ -32,25 +32,25 @@ class FileLocks:
             yield True
             return
         self._open.add(file)
-        end = time.monotonic() + patience_s
-        held = False
+        end = time.monotonic() + lock_timeout_s
+        is_locked = False
         try:
-            while not held:
+            while not is_locked:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    held = True
+                    is_locked = True
                 except OSError:
                     if time.monotonic() >= end:
                         break
                     time.sleep(_PAUSE_S)
-            yield held
+            yield is_locked
         finally:
-            if file in self._open:  # not so in a child that was forked meanwhile
+            if file in self._open:  # false in a child that was forked inside the block
                 self._open.remove(file)
                 os.close(file)
 
-    def forget(self) -> None:
-        """In a forked child: leave the parent's locks to the parent."""
+    def close_inherited(self) -> None:
+        """Close the descriptors in a forked child; the parent keeps its locks."""
         for file in self._open:
             os.close(file)
         self._open = set()

@@ -1,4 +1,4 @@
-"""The records that wait for a correction of the table, with the backoff of each kind of refusal."""
+"""Records that are held until the table is corrected, with a retry backoff for each kind of refusal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from tracker.errors import RecordError, TableError
 from tracker.recording.outbox.refusal_frequency import Kind
-from tracker.recording.outbox.store import Waiting
+from tracker.recording.outbox.store import QueuedRecord
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-SAMPLE = 20
+FIRST_WAIT_S, MAX_WAIT_S = 1.0, 60.0
+SAMPLE_RECORDS = 20
 Key = tuple[str, str, int]
 
 
@@ -19,16 +19,16 @@ class _Group:
 
     def __init__(self) -> None:
         self.keys: dict[Key, None] = {}
-        self.single: list[tuple[Waiting, RecordError]] = []
+        self.single: list[tuple[QueuedRecord, RecordError]] = []
         self.error: TableError | None = None
         self.wait_s = FIRST_WAIT_S
         self.retry_at = 0.0
 
 
-class Held:
-    """Knows which records of an outbox a round must leave out. They stay in the outbox itself.
+class HeldRecords:
+    """The records of an outbox that a round must skip. They stay in the outbox.
 
-    It is in memory only: another process finds them out by its own attempts.
+    The set is in memory only: another process determines it by its own attempts.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,11 +44,11 @@ class Held:
 
     @property
     def error(self) -> TableError | None:
-        """Why records wait, by the first kind; None when none does."""
+        """The error of the first kind of held records; None if no record is held."""
         return next((group.error for group in list(self._groups.values()) if group.error and group.keys), None)
 
-    def add(self, record: Waiting, error: RecordError) -> None:
-        """Leave out a refused record; whether it waits is decided at the end of the round."""
+    def add(self, record: QueuedRecord, error: RecordError) -> None:
+        """Skip a refused record for this round; the end of the round decides whether it is held."""
         group = self._groups.setdefault(error.kind, _Group())
         group.keys[record.key] = None
         self._kinds[record.key] = error.kind
@@ -56,7 +56,7 @@ class Held:
             group.single.append((record, error))
 
     def hold(self, kind: Kind, error: TableError) -> bool:
-        """Let the records of a kind wait; whether this is new."""
+        """Hold the records of a kind; returns whether they weren't held before."""
         group = self._groups.setdefault(kind, _Group())
         if group.error is not None:
             return False
@@ -65,21 +65,21 @@ class Held:
         group.retry_at = self._clock() + group.wait_s
         return True
 
-    def take_single(self) -> list[tuple[Waiting, RecordError]]:
-        """The refused records of no systematic kind, which are no longer left out."""
-        found = []
+    def take_single(self) -> list[tuple[QueuedRecord, RecordError]]:
+        """Remove and return the refused records whose kind is not systematic."""
+        records = []
         for kind, group in list(self._groups.items()):
             if group.error is None:
-                found += group.single
+                records += group.single
                 self._drop(kind)
-        return found
+        return records
 
     def is_held(self, kind: Kind | None) -> bool:
-        """Whether records of this kind wait."""
+        """Whether the records of this kind are held."""
         return kind in self._groups and self._groups[kind].error is not None
 
     def end_round(self) -> list[Kind]:
-        """Forget the kinds of which no record waits any more, and name them."""
+        """Remove and return the kinds without held records."""
         ended = [kind for kind, group in self._groups.items() if kind and group.error and not group.keys]
         for kind in ended:
             self._drop(kind)
@@ -88,12 +88,12 @@ class Held:
     # --- retries ---
 
     def retry_in_s(self) -> float | None:
-        """In how many seconds the next kind is retried; None when no record waits."""
+        """The seconds until the next retry of a kind; None if no record is held."""
         times = [group.retry_at for group in list(self._groups.values()) if group.error and group.keys]
         return max(0.0, min(times) - self._clock()) if times else None
 
     def due(self, *, now: bool) -> list[Kind]:
-        """The kinds whose time has come; with `now` all."""
+        """The kinds that are due for a retry; with `now` all kinds."""
         return [
             kind
             for kind, group in self._groups.items()
@@ -101,22 +101,22 @@ class Held:
         ]
 
     def take_sample(self, kind: Kind) -> list[Key]:
-        """Some records of a kind, which are no longer left out; each time others, as far as there are any."""
-        keys = list(self._groups[kind].keys)[:SAMPLE]
+        """Remove and return some records of a kind, which the round can then retry."""
+        keys = list(self._groups[kind].keys)[:SAMPLE_RECORDS]
         self._remove(kind, keys)
         return keys
 
     def release(self, kind: Kind) -> None:
-        """Deliver the records of a kind again: the table takes some of them."""
+        """Stop holding the records of a kind, because the table accepts some of them."""
         self._remove(kind, list(self._groups[kind].keys))
         group = self._groups[kind]
         group.wait_s = FIRST_WAIT_S
         group.retry_at = self._clock() + group.wait_s
 
     def wait_longer(self, kind: Kind) -> None:
-        """The sample was refused again."""
+        """Double the backoff of a kind, because its sample was refused again."""
         group = self._groups[kind]
-        group.wait_s = min(LONGEST_WAIT_S, group.wait_s * 2)
+        group.wait_s = min(MAX_WAIT_S, group.wait_s * 2)
         group.retry_at = self._clock() + group.wait_s
 
     def _remove(self, kind: Kind, keys: Sequence[Key]) -> None:

@@ -1,4 +1,4 @@
-"""Where outboxes lie: one file a database, in a directory that is this user's own."""
+"""The paths of outboxes: one file for each database, in a directory of this user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import OutboxError, SettingError
 from tracker.platforms import Runtime, user_directory
-from tracker.threads import fork_gate
+from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -21,7 +21,7 @@ DAMAGED, SALVAGED = ".damaged-", ".salvaged-"
 
 
 def outbox_directory(runtime: Runtime) -> Path:
-    """The platform's temporary directory on serverless, where nothing else can be written; else the user's state."""
+    """The temporary directory on serverless, where no other directory is writable; else the user's state directory."""
     if not runtime.serverless:
         try:
             return user_directory("state")
@@ -32,54 +32,54 @@ def outbox_directory(runtime: Runtime) -> Path:
 
 
 def outbox_file(settings: Settings, url: DatabaseUrl | None) -> Path:
-    """The outbox of a database; without a readable address records wait in `unassigned.db`.
+    """The outbox of a database; without a valid URL the outbox is `unassigned.db`.
 
-    The file's name holds a digest of the server and database, so that no record ends up in another one.
+    The file name contains a digest of the server and database, so that records are never delivered to another database.
     """
     if settings.outbox:
-        return Path(os.path.expanduser(settings.outbox))  # noqa: PTH111  Path's own raises for an unknown user
+        return Path(os.path.expanduser(settings.outbox))  # noqa: PTH111  Path.expanduser raises for an unknown user
     name = UNASSIGNED if url is None else f"outbox-{_digest(url)}.db"
     return outbox_directory(settings.runtime) / name
 
 
-def anchored(settings: Settings) -> Settings:
-    """The settings with an outbox that stays where it is when the process changes its directory later."""
+def with_absolute_path(settings: Settings) -> Settings:
+    """The settings with an absolute outbox path, which doesn't change with the working directory."""
     if not settings.outbox:
         return settings
     path = outbox_file(settings, None)
-    with suppress(OSError):  # the directory that we are in was removed
+    with suppress(OSError):  # the working directory was removed
         path = path.absolute()
     return settings._replace(outbox=str(path))
 
 
-def second_file(path: Path) -> Path:
-    """The file beside an outbox that takes records while the outbox itself stays locked."""
+def fallback_file(path: Path) -> Path:
+    """The second file of an outbox, which receives records while the outbox is locked."""
     return Path(f"{str(path).removesuffix(path.suffix)}-2{path.suffix}")
 
 
-def with_second(path: Path) -> list[Path]:
-    """Those of an outbox and its second file that exist."""
-    return [found for found in (path, second_file(path)) if exists(found)]
+def existing_outbox_files(path: Path) -> list[Path]:
+    """The outbox and its fallback file, if they exist."""
+    return [file for file in (path, fallback_file(path)) if exists(file)]
 
 
 def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
-    """The records that were queued while no address was readable, for the Tracker of a real database to adopt."""
+    """The outbox of records that were queued without a database URL, which a Tracker with a URL delivers."""
     if settings.outbox or url is None or _is_embedded(url):
         return None
-    found = outbox_directory(settings.runtime) / UNASSIGNED
-    return found if with_second(found) else None
+    path = outbox_directory(settings.runtime) / UNASSIGNED
+    return path if existing_outbox_files(path) else None
 
 
-def left_behind(settings: Settings, url: DatabaseUrl | None) -> bool:
-    """Whether an earlier process may have left records for us; a fresh machine is known by its missing directory."""
+def has_pending(settings: Settings, url: DatabaseUrl | None) -> bool:
+    """Whether an earlier process may have left records; not if the outbox directory doesn't exist."""
     if not settings.outbox and not exists(outbox_directory(settings.runtime)):
         return False
-    return bool(with_second(outbox_file(settings, url))) or unassigned_file(settings, url) is not None
+    return bool(existing_outbox_files(outbox_file(settings, url))) or unassigned_file(settings, url) is not None
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file, as far as we may know; raises nothing."""
-    return os.path.exists(path)  # noqa: PTH110  Path's own raises where a directory is closed
+    """Whether the file exists; False if its directory isn't accessible. Never raises."""
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises for an inaccessible directory
 
 
 def outbox_files(directory: Path) -> Iterator[Path]:
@@ -88,17 +88,17 @@ def outbox_files(directory: Path) -> Iterator[Path]:
 
 
 def damaged_files(path: Path) -> list[Path]:
-    """The damaged files that were moved away from an outbox, and from the others in its directory."""
-    found = path.parent.glob(f"*{DAMAGED}*")
-    return sorted(one for one in found if one.is_file() and not one.name.endswith(("-wal", "-shm")))
+    """The damaged files of all outboxes in the directory of this outbox."""
+    files = path.parent.glob(f"*{DAMAGED}*")
+    return sorted(file for file in files if file.is_file() and not file.name.endswith(("-wal", "-shm")))
 
 
 def make_directory(path: Path) -> None:
-    """Make the directory of an outbox, readable by this user alone. Raises `OutboxError`."""
+    """Create the directory of an outbox, accessible only to this user. Raises `OutboxError`."""
     directory = path.parent
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # In a directory that all may write to, somebody else may have made ours first.
+        # In a directory that is writable for everyone, another user may have created it.
         if hasattr(os, "getuid") and directory.name.startswith("token-tracker-"):
             status = directory.lstat()
             if status.st_uid != os.getuid() or status.st_mode & 0o022:
@@ -110,27 +110,27 @@ def make_directory(path: Path) -> None:
     except OSError as error:
         raise OutboxError(
             "outbox_unwritable",
-            f"The outbox's directory {directory} can't be made: {error.strerror}. Set TRACKER_OUTBOX to a file that"
+            f"The outbox directory {directory} can't be created: {error.strerror}. Set TRACKER_OUTBOX to a file that"
             " can be written.",
         ) from None
 
 
 def _digest(url: DatabaseUrl) -> str:
-    with fork_gate.importing:
+    with fork_guard.importing:
         import hashlib
 
     from tracker.database.url import SearchPath
 
-    # A pooler that serves several projects tells them apart by what follows the dot in the user's name.
-    # The name stays that of earlier versions, for which these were one.
-    named = None if isinstance(url.schema, SearchPath) or url.schema == "public" else url.schema
+    # A pooler for several projects identifies the project by the part of the user name after the dot.
+    # Without a tenant and schema, the digest equals that of earlier versions.
+    schema = None if isinstance(url.schema, SearchPath) or url.schema == "public" else url.schema
     tenant = (url.user or "").partition(".")[2]
-    place = "\n".join((url.host, url.port, url.dbname, tenant, named or ""))
-    return hashlib.sha256(place.encode()).hexdigest()[:16]
+    identity = "\n".join((url.host, url.port, url.dbname, tenant, schema or ""))
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def _is_embedded(url: DatabaseUrl) -> bool:
-    """Whether this is the server that came with the dashboard: its socket lies in its data directory."""
+    """Whether this is the dashboard's embedded server, whose socket is in its data directory."""
     if not url.host.startswith("/"):
         return False
     socket_dir = Path(url.host)

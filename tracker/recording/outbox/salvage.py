@@ -1,7 +1,7 @@
-"""The readable records of a damaged outbox, page by page: SQLite itself stops at the first page that it can't read.
+"""Reads the records of a damaged outbox page by page, because SQLite stops at the first page that it can't read.
 
-Source: sqlite.org/fileformat2.html. The tables of records are b-trees without row ids, whose cells hold whole rows, so
-that each page that is left gives its rows, whatever became of the pages that lead to it.
+Source: sqlite.org/fileformat2.html. The tables of records are b-trees without row ids, whose cells contain whole rows.
+The rows of each readable page can therefore be read even if its parent pages are damaged.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tracker.recording.outbox.store import Waiting
+from tracker.recording.outbox.store import QueuedRecord
 
 _LEAF, _INTERIOR = 0x0A, 0x02
-_SMALLEST_PAGE, _USUAL_PAGE, _LARGEST_PAGE = 512, 4096, 65_536
+_MIN_PAGE_BYTES, _DEFAULT_PAGE_BYTES, _MAX_PAGE_BYTES = 512, 4096, 65_536
 _WAL_HEADER, _FRAME_HEADER = 32, 24
-_RECORD_COLUMNS, _SET_ASIDE_COLUMNS = 5, 6
-_MOST_PAGES_OF_A_ROW = 100_000
-# Sizes of a value by its serial type; text and blobs follow.
+_RECORD_COLUMNS, _DEAD_LETTER_COLUMNS = 5, 6
+_MAX_PAGES_PER_ROW = 100_000
+# The size of a value by its serial type, except for text and blobs.
 _SIZES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}
 
 
-_Row = tuple[Waiting, str | None]
+_Row = tuple[QueuedRecord, str | None]
 
 
 class Salvaged(NamedTuple):
-    """What could be read: the records that waited, and those that the database had refused, with their reasons."""
+    """The readable records: the queued ones, and the dead letters with their reasons."""
 
-    waiting: list[Waiting]
-    refused: list[tuple[Waiting, str]]
+    waiting: list[QueuedRecord]
+    dead_letters: list[tuple[QueuedRecord, str]]
 
 
 def salvage(path: Path) -> Salvaged:
-    """Read what can be read. Raises `OSError`."""
+    """Read all readable records. Raises `OSError`."""
     pages = _Pages(path)
-    waiting: dict[tuple[str, str, int], Waiting] = {}
-    refused: dict[tuple[str, str, int], tuple[Waiting, str]] = {}
+    waiting: dict[tuple[str, str, int], QueuedRecord] = {}
+    refused: dict[tuple[str, str, int], tuple[QueuedRecord, str]] = {}
     for record, reason in pages.rows():
         if reason is None:
             waiting[record.key] = record
@@ -47,7 +47,7 @@ def salvage(path: Path) -> Salvaged:
 
 
 class _Pages:
-    """The pages of a file, those in its write-ahead log over those in the file itself."""
+    """The pages of a file; a page in its write-ahead log replaces the page in the file."""
 
     def __init__(self, path: Path) -> None:
         self._data = path.read_bytes()
@@ -58,13 +58,13 @@ class _Pages:
         self._free = self._free_pages()
 
     def _page_size(self) -> int:
-        found = int.from_bytes(self._data[16:18], "big") if len(self._data) > 18 else 0
-        found = _LARGEST_PAGE if found == 1 else found
-        is_power_of_two = found >= _SMALLEST_PAGE and found & (found - 1) == 0
-        return found if is_power_of_two and self._data[:6] == b"SQLite" else _USUAL_PAGE
+        size = int.from_bytes(self._data[16:18], "big") if len(self._data) > 18 else 0
+        size = _MAX_PAGE_BYTES if size == 1 else size
+        is_power_of_two = size >= _MIN_PAGE_BYTES and size & (size - 1) == 0
+        return size if is_power_of_two and self._data[:6] == b"SQLite" else _DEFAULT_PAGE_BYTES
 
     def _frames(self, path: Path) -> Iterator[tuple[int, bytes]]:
-        """The pages of the write-ahead log, up to the last one that ends a transaction."""
+        """The pages of the write-ahead log, up to the last commit."""
         try:
             log = path.read_bytes()
         except OSError:
@@ -84,7 +84,7 @@ class _Pages:
         return self._newer.get(number) or self._data[(number - 1) * self._size : number * self._size]
 
     def _free_pages(self) -> set[int]:
-        """The pages that hold nothing: what was deleted may still be written there."""
+        """The unused pages, which may still contain deleted rows."""
         first = self._page(1)
         if first[:6] != b"SQLite" or len(first) < 40:
             return set()
@@ -116,25 +116,25 @@ class _Pages:
                     yield row
 
     def _payload(self, page: bytes, start: int) -> bytes:
-        """A cell's content, put together from its own page and those that it goes on in."""
+        """The content of a cell, from its page and its overflow pages."""
         length, start = _varint(page, start)
         largest = (self._usable - 12) * 64 // 255 - 23
         smallest = (self._usable - 12) * 32 // 255 - 23
         if length <= largest:
             return page[start : start + length]
-        kept = smallest + (length - smallest) % (self._usable - 4)
-        kept = kept if kept <= largest else smallest
-        parts = [page[start : start + kept]]
-        following = int.from_bytes(page[start + kept : start + kept + 4], "big")
-        left = length - kept
+        local = smallest + (length - smallest) % (self._usable - 4)
+        local = local if local <= largest else smallest
+        chunks = [page[start : start + local]]
+        next_number = int.from_bytes(page[start + local : start + local + 4], "big")
+        left = length - local
         while left > 0:
-            if not 0 < following <= self._count or len(parts) > _MOST_PAGES_OF_A_ROW:
+            if not 0 < next_number <= self._count or len(chunks) > _MAX_PAGES_PER_ROW:
                 raise ValueError("a page of the row is missing")
-            more = self._page(following)
-            parts.append(more[4 : 4 + min(left, self._usable - 4)])
+            overflow = self._page(next_number)
+            chunks.append(overflow[4 : 4 + min(left, self._usable - 4)])
             left -= self._usable - 4
-            following = int.from_bytes(more[:4], "big")
-        return b"".join(parts)
+            next_number = int.from_bytes(overflow[:4], "big")
+        return b"".join(chunks)
 
 
 def _varint(data: bytes, start: int) -> tuple[int, int]:
@@ -148,13 +148,13 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
 
 
 def _row(payload: bytes) -> _Row | None:
-    """The row of one of our tables, None for anything else. Raises what unreadable content raises."""
+    """The row of a table of records; None for another table. Raises an exception for unreadable content."""
     header, at = _varint(payload, 0)
     types: list[int] = []
     while at < header:
         kind, at = _varint(payload, at)
         types.append(kind)
-    if len(types) not in {_RECORD_COLUMNS, _SET_ASIDE_COLUMNS}:
+    if len(types) not in {_RECORD_COLUMNS, _DEAD_LETTER_COLUMNS}:
         return None
     values: list[object] = []
     at = header
@@ -184,5 +184,5 @@ def _checked(values: list[object]) -> _Row | None:
         return None
     if not isinstance(document, str) or not isinstance(json.loads(document), dict):
         return None
-    reason = str(values[-1]) if len(values) == _SET_ASIDE_COLUMNS else None
-    return Waiting(id_, instance, sequence, document), reason
+    reason = str(values[-1]) if len(values) == _DEAD_LETTER_COLUMNS else None
+    return QueuedRecord(id_, instance, sequence, document), reason

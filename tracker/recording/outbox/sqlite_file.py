@@ -1,4 +1,4 @@
-"""The file under an outbox: SQLite in WAL mode, opened when needed, replaced when damaged, closed for a fork."""
+"""The SQLite file of an outbox: in WAL mode, opened when needed, replaced when damaged, closed before a fork."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from tracker.errors import OutboxError
 from tracker.recording.outbox import drain_lock
-from tracker.recording.outbox.drain_lock import DrainLock, Turn
+from tracker.recording.outbox.drain_lock import DrainLease, DrainLock
 from tracker.recording.outbox.file_lock import FileLocks
 from tracker.recording.outbox.paths import DAMAGED, exists, make_directory
-from tracker.threads import CallLock, call_limit, fork_gate
+from tracker.threads import CallLock, call_deadline, fork_guard
 
 try:
     import sqlite3
@@ -24,9 +24,9 @@ except ImportError:  # a Python that was built without it
 
 T = TypeVar("T")
 
-# Says that a file is an outbox (sqlite.org, "PRAGMA application_id").
+# Identifies a file as an outbox (sqlite.org, "PRAGMA application_id").
 APPLICATION_ID = 0x746B7472
-# Which numbers of a process wait is asked while a batch is on its way, however many records there are.
+# The queued numbers of a process are read for each batch, also if the file contains many records.
 _INDEX = "CREATE INDEX IF NOT EXISTS records_by_instance ON records (instance, sequence)"
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -45,24 +45,24 @@ CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, kind TEXT NOT NULL
 COMMIT;
 """
 TABLES = {"records", "set_aside", "notes"}
-_ANYTHING = "EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM set_aside) OR EXISTS (SELECT 1 FROM notes)"
-# SQLite's primary result codes. A message could change, these can't.
+_HAS_CONTENT = "EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM set_aside) OR EXISTS (SELECT 1 FROM notes)"
+# SQLite's primary result codes, which are stable, unlike its messages.
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _NOT_A_DATABASE = 5, 6, 8, 11, 13, 26
-PATIENCE_S = 1.0
-_SHORTEST_PATIENCE_S = 0.02
-# Free pages go back to the disk in steps, so that nobody waits long for the lock; some are kept for what comes next.
-_KEPT_PAGES, _STEP_PAGES = 256, 512
+LOCK_TIMEOUT_S = 1.0
+_MIN_LOCK_TIMEOUT_S = 0.02
+# Free pages are released in steps, so that the lock is never blocked for long; some pages are reserved for new records.
+_RESERVED_PAGES, _STEP_PAGES = 256, 512
 _WAL_BYTES = 4_000_000
-_BEGIN_PAUSE_S = 0.005
-_LOOKS = 5
+_INITIALIZE_PAUSE_S = 0.005
+_MAX_TRIES = 5
 _INCREMENTAL = 2
 
 
 class OutboxFile:
-    """One file. Every method raises `OutboxError` with a sentence, and nothing else, when the disk fails.
+    """One outbox file. If the disk fails, every method raises `OutboxError` and no other exception.
 
-    A damaged outbox is moved aside, never deleted, and a new one begun; `on_damage` is told its new name. A file
-    that never was an outbox is somebody else's, and left as it is.
+    A damaged outbox is renamed, never deleted, and a new one is created; `on_damage` receives the new path. A file
+    that never was an outbox stays unchanged.
     """
 
     def __init__(self, path: Path, max_mb: int = 1000, on_damage: Callable[[Path], None] | None = None) -> None:
@@ -79,18 +79,18 @@ class OutboxFile:
         self.lock = CallLock()
         self._database: sqlite3.Connection | None = None
         self._inode = 0
-        self._patience_s = PATIENCE_S
+        self._lock_timeout_s = LOCK_TIMEOUT_S
 
     @contextmanager
-    def drainer(self) -> Iterator[Turn | None]:
-        """The turn of the one that may drain the file now; None when another process or thread has it."""
-        self.do(lambda _: None)  # a lock file says that an outbox was here
-        with self.drain_lock.hold() as turn:
-            yield turn
+    def hold_drain_lock(self) -> Iterator[DrainLease | None]:
+        """The lease to drain the file; None if another process or thread has it."""
+        self.do(lambda _: None)  # creates the file, so that no lock file exists without an outbox
+        with self.drain_lock.hold() as lease:
+            yield lease
 
     def close(self) -> None:
-        """Close the file, unless a call is inside; it is opened again when it is used."""
-        if not self.lock.acquire(PATIENCE_S):
+        """Close the file unless a call uses it; the next call opens it again."""
+        if not self.lock.acquire(LOCK_TIMEOUT_S):
             return
         try:
             self._close()
@@ -103,12 +103,12 @@ class OutboxFile:
             database.close()
 
     def before_fork(self) -> None:
-        """Close the file; the fork gate keeps every other thread out meanwhile.
+        """Close the file before a fork; the fork guard keeps all other threads out until the fork has ended.
 
-        A child inherits what SQLite believes to be locked, without the locks themselves: another process's last close
-        would remove the journal that the child still writes to.
+        A child inherits SQLite's lock state without the locks: when another process closes the file, SQLite would
+        delete the write-ahead log that the child still writes to.
         """
-        if not fork_gate.file.is_used() and self.lock.acquire(0.0):
+        if not fork_guard.file.is_used() and self.lock.acquire(0.0):
             try:
                 with suppress(Exception):
                     self._close()
@@ -116,51 +116,51 @@ class OutboxFile:
                 self.lock.release()
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child. What was open before can't be used there, nor even closed."""
+        """Reset in a forked child, which can neither use nor close the parent's open connection."""
         if self._database is not None:
             self._inherited.append(self._database)
-        self._locks.forget()
-        self.drain_lock.forget()
+        self._locks.close_inherited()
+        self.drain_lock.close_inherited()
         self._reset()
 
-    # --- doing something with it ---
+    # --- statements ---
 
-    def do(self, work: Callable[[sqlite3.Connection], T], patience_s: float = PATIENCE_S) -> T:
-        """Do something with the open file. A call inside another one of the same thread finds it busy."""
+    def do(self, work: Callable[[sqlite3.Connection], T], lock_timeout_s: float = LOCK_TIMEOUT_S) -> T:
+        """Run a function with the open database. A nested call of the same thread raises the busy error."""
         if sqlite3 is None:
             raise OutboxError("outbox_unavailable", "This Python has no sqlite3, which the outbox needs. Install it.")
-        patience_s = call_limit.left_s(patience_s, _SHORTEST_PATIENCE_S)
-        end = time.monotonic() + patience_s
+        lock_timeout_s = call_deadline.bounded_wait_s(lock_timeout_s, _MIN_LOCK_TIMEOUT_S)
+        end = time.monotonic() + lock_timeout_s
         lock = self.lock
         try:
-            with fork_gate.file:
-                # Never waited for by a signal handler or a finalizer: SQLite may be in the middle of the outer call.
-                if not lock.acquire(patience_s):
-                    raise self.busy()
+            with fork_guard.file:
+                # A signal handler or finalizer doesn't wait here, because SQLite may be inside the outer call.
+                if not lock.acquire(lock_timeout_s):
+                    raise self.busy_error()
                 if self._database is not None and self._database.in_transaction:
-                    self._close()  # a call was interrupted in its transaction, which this rolls back
-                # Another thread may have waited for another process; both waits together are no longer than told.
+                    self._close()  # rolls back the transaction of an interrupted call
+                # The wait for another thread and the wait for another process have a common time limit.
                 return self._do_locked(work, max(0.0, end - time.monotonic()))
         except OSError as error:
-            raise _unwritable(self.path, error.strerror or type(error).__name__) from None
+            raise _unwritable_error(self.path, error.strerror or type(error).__name__) from None
         except ValueError:  # a name that no file can have
-            raise _unwritable(self.path, "no file can have this name") from None
+            raise _unwritable_error(self.path, "no file can have this name") from None
         finally:
             lock.release()
 
-    def _do_locked(self, work: Callable[[sqlite3.Connection], T], patience_s: float) -> T:
+    def _do_locked(self, work: Callable[[sqlite3.Connection], T], lock_timeout_s: float) -> T:
         try:
-            return work(self._opened(patience_s))
+            return work(self._open_database(lock_timeout_s))
         except sqlite3.Error as error:
             if not _is_damaged(error):
-                raise self._explained(error) from None
+                raise self._to_outbox_error(error) from None
         try:
-            self._replace_damaged(patience_s)
-            return work(self._opened(patience_s))
+            self._replace_damaged(lock_timeout_s)
+            return work(self._open_database(lock_timeout_s))
         except sqlite3.Error as error:
-            raise self._explained(error) from None
+            raise self._to_outbox_error(error) from None
 
-    def _opened(self, patience_s: float) -> sqlite3.Connection:
+    def _open_database(self, lock_timeout_s: float) -> sqlite3.Connection:
         if self._inherited:
             raise OutboxError(
                 "outbox_inherited",
@@ -168,18 +168,18 @@ class OutboxFile:
                 " Make the Tracker after the fork.",
             )
         database = self._database
-        if database is None or self._moved():
+        if database is None or self._was_replaced():
             self._close()
-            self._database = database = self._open(patience_s)
-            self._patience_s = -1.0  # what is left of it was spent on opening
-        rounded_s = round(patience_s, 1)
-        if rounded_s != self._patience_s:  # changing it is a statement of its own
-            database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
-            self._patience_s = rounded_s
+            self._database = database = self._connect(lock_timeout_s)
+            self._lock_timeout_s = -1.0  # opening used a part of the time limit: set the timeout again
+        rounded_s = round(lock_timeout_s, 1)
+        if rounded_s != self._lock_timeout_s:  # a change needs a separate statement
+            database.execute(f"PRAGMA busy_timeout = {int(lock_timeout_s * 1000)}")
+            self._lock_timeout_s = rounded_s
         return database
 
-    def _moved(self) -> bool:
-        """Whether somebody removed or replaced the file: what is written into a removed one is lost with us."""
+    def _was_replaced(self) -> bool:
+        """Whether the file was removed or replaced; records in a removed file would be lost."""
         try:
             return os.stat(self._name).st_ino != self._inode  # noqa: PTH116  a Path costs twice as much
         except OSError:
@@ -187,58 +187,58 @@ class OutboxFile:
 
     # --- opening ---
 
-    def _open(self, patience_s: float) -> sqlite3.Connection:
+    def _connect(self, lock_timeout_s: float) -> sqlite3.Connection:
         make_directory(self.path)
-        self._inode = self._there()
-        database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+        self._inode = self._ensure_file()
+        database = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
-            self._begin_in_time(database, patience_s)
+            self._initialize_in_time(database, lock_timeout_s)
         except BaseException:
             database.close()
             raise
         return database
 
-    def _there(self) -> int:
-        """The file's inode; it is made where there is none, also where another one moves it aside between two looks."""
-        for _ in range(_LOOKS):
+    def _ensure_file(self) -> int:
+        """The file's inode; creates the file if it is missing, also if another process renames it at the same time."""
+        for _ in range(_MAX_TRIES):
             if not exists(self.path):
                 _create(self.path)
             with suppress(FileNotFoundError):
                 return self.path.stat().st_ino
-        return self.path.stat().st_ino  # a link that leads nowhere
+        return self.path.stat().st_ino  # raises for a broken link
 
-    def _begin_in_time(self, database: sqlite3.Connection, patience_s: float) -> None:
-        """Two processes that begin one file at once: SQLite tells one to go away, and waits for no change to WAL."""
-        end = time.monotonic() + patience_s
+    def _initialize_in_time(self, database: sqlite3.Connection, lock_timeout_s: float) -> None:
+        """Initialize the file and retry while it is busy: SQLite doesn't wait while another process changes to WAL."""
+        end = time.monotonic() + lock_timeout_s
         while True:
             left_s = max(0.0, end - time.monotonic())
             database.execute(f"PRAGMA busy_timeout = {int(left_s * 1000)}")
             try:
-                return self._begin(database)
+                return self._initialize(database)
             except sqlite3.OperationalError as error:
-                if _primary_code(error) not in {_BUSY, _LOCKED} or left_s <= _BEGIN_PAUSE_S:
+                if _primary_code(error) not in {_BUSY, _LOCKED} or left_s <= _INITIALIZE_PAUSE_S:
                     raise
             if database.in_transaction:
                 database.rollback()
-            time.sleep(_BEGIN_PAUSE_S)
+            time.sleep(_INITIALIZE_PAUSE_S)
 
-    def _begin(self, database: sqlite3.Connection) -> None:
+    def _initialize(self, database: sqlite3.Connection) -> None:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        ours = database.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        if tables and not ours and not tables >= TABLES:
-            raise self._foreign()
+        has_application_id = database.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        if tables and not has_application_id and not tables >= TABLES:
+            raise self._foreign_error()
         if not tables:  # only before the first table, and before WAL
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             database.execute("PRAGMA journal_mode = WAL")
-        # Durable against the end of the process; a power cut may take the last moments.
+        # Durable if the process ends; a power failure may lose the last records.
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         page_size = database.execute("PRAGMA page_size").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {self._max_mb * 1_000_000 // page_size}")
         if not tables >= TABLES:
             database.executescript(_SCHEMA)
-            with self._locks.hold("lock"):  # the sign by which a damaged outbox is known
+            with self._locks.hold("lock"):  # creates the lock file, which identifies a damaged outbox
                 pass
         elif "drain" not in tables:
             database.execute(drain_lock.TABLE)
@@ -246,21 +246,18 @@ class OutboxFile:
     # --- the size of the file ---
 
     def add_index(self) -> None:
-        """Give a file of an earlier version its index; that reads the whole file."""
+        """Create the index in a file of an earlier version, which reads the whole file."""
         self.do(lambda database: database.execute(_INDEX))
 
     def shrink(self, seconds: float) -> bool:
-        """Give free pages back to the disk, in small steps and for so long; whether more are left.
-
-        Raises `OutboxError`.
-        """
+        """Release free pages in small steps for `seconds`; returns whether more are left. Raises `OutboxError`."""
         end = time.monotonic() + seconds
 
         def step(database: sqlite3.Connection) -> bool:
             if database.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
                 return False
-            surplus = int(database.execute("PRAGMA freelist_count").fetchone()[0]) - _KEPT_PAGES
-            if surplus > 0:  # a script runs the statement to its end, which removes one page a step
+            surplus = int(database.execute("PRAGMA freelist_count").fetchone()[0]) - _RESERVED_PAGES
+            if surplus > 0:  # executescript runs all steps of the statement, each of which removes one page
                 database.executescript(f"PRAGMA incremental_vacuum({min(_STEP_PAGES, surplus)})")
             return surplus > _STEP_PAGES
 
@@ -270,12 +267,12 @@ class OutboxFile:
         return more
 
     def convert(self) -> bool:
-        """Let a file of an earlier version give free pages back from now on, if nothing waits; whether it does."""
+        """Enable the release of free pages in an empty file of an earlier version; returns whether it is enabled."""
 
         def work(database: sqlite3.Connection) -> bool:
             if database.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
                 return True
-            if database.execute(f"SELECT {_ANYTHING}").fetchone()[0]:
+            if database.execute(f"SELECT {_HAS_CONTENT}").fetchone()[0]:
                 return False
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             database.execute("VACUUM")
@@ -286,66 +283,66 @@ class OutboxFile:
 
     # --- a damaged file ---
 
-    def _replace_damaged(self, patience_s: float) -> None:
-        """Move a damaged file aside, unless another process already did."""
-        damaged = self._inode
+    def _replace_damaged(self, lock_timeout_s: float) -> None:
+        """Rename a damaged file, unless another process has done it."""
+        damaged_inode = self._inode
         self._close()
         if not exists(Path(f"{self.path}.lock")):
-            raise self._foreign()
-        with self._locks.hold("repair", patience_s) as held:
-            if not held:
-                raise self.busy()
-            if not exists(self.path) or self.path.stat().st_ino != damaged:
+            raise self._foreign_error()
+        with self._locks.hold("repair", lock_timeout_s) as is_locked:
+            if not is_locked:
+                raise self.busy_error()
+            if not exists(self.path) or self.path.stat().st_ino != damaged_inode:
                 return
-            aside = self.path.with_name(f"{self.path.name}{DAMAGED}{time.time_ns()}")
+            damaged_path = self.path.with_name(f"{self.path.name}{DAMAGED}{time.time_ns()}")
             for suffix in ("-wal", "-shm", ""):
-                if (part := Path(f"{self.path}{suffix}")).exists():
-                    part.rename(f"{aside}{suffix}")
+                if (file := Path(f"{self.path}{suffix}")).exists():
+                    file.rename(f"{damaged_path}{suffix}")
         if self._on_damage:
-            self._on_damage(aside)
+            self._on_damage(damaged_path)
 
-    # --- sentences ---
+    # --- errors ---
 
-    def busy(self) -> OutboxError:
-        """The error for a lock that wasn't had in time."""
+    def busy_error(self) -> OutboxError:
+        """The error for a lock that wasn't acquired in time."""
         return OutboxError("outbox_busy", f"The outbox {self.path} stayed locked by another process or thread.")
 
-    def _foreign(self) -> OutboxError:
+    def _foreign_error(self) -> OutboxError:
         return OutboxError(
             "outbox_foreign",
-            f"The file {self.path} was never an outbox and is left as it is. Set TRACKER_OUTBOX to a file of its own.",
+            f"The file {self.path} is not an outbox and stays unchanged. Set TRACKER_OUTBOX to another file.",
         )
 
-    def _explained(self, error: sqlite3.Error) -> OutboxError:
+    def _to_outbox_error(self, error: sqlite3.Error) -> OutboxError:
         code = _primary_code(error)
         if code == _FULL:
             return OutboxError(
                 "outbox_full",
                 f"The outbox {self.path} is full: the disk is, or it reached TRACKER_OUTBOX_MAX_MB"
-                f" ({self._max_mb}). Mend what keeps the database from taking records, or make room.",
+                f" ({self._max_mb}). Fix what prevents the database from accepting records, or free disk space.",
             )
         if code in {_BUSY, _LOCKED}:
-            return self.busy()
+            return self.busy_error()
         if _is_damaged(error):
             return OutboxError("outbox_damaged", f"The outbox {self.path} is damaged. Move it away and check the disk.")
         if self.path.is_dir():
-            return _unwritable(self.path, "it is a directory")
-        return _unwritable(self.path, "it is read-only" if code == _READONLY else "the disk refused")
+            return _unwritable_error(self.path, "it is a directory")
+        return _unwritable_error(self.path, "it is read-only" if code == _READONLY else "the disk refused")
 
 
 def _create(path: Path) -> None:
-    """An empty file that nobody else can read.
+    """Create an empty file that no other user can read.
 
-    It is made beside and linked: closing any descriptor of a file drops all locks that this process holds on it
-    (sqlite.org, "How To Corrupt An SQLite Database File", 2.2), and another Tracker may have it open by now.
+    It is created under another name and linked: closing any descriptor of a file releases all locks of this process on
+    it (sqlite.org, "How To Corrupt An SQLite Database File", 2.2), and another Tracker may have opened it already.
     """
-    made = Path(f"{path}.{uuid4().hex}")
-    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    new_file = Path(f"{path}.{uuid4().hex}")
+    os.close(os.open(new_file, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         with suppress(FileExistsError):
-            os.link(made, path)
+            os.link(new_file, path)
     finally:
-        made.unlink()
+        new_file.unlink()
 
 
 def _primary_code(error: sqlite3.Error) -> int:
@@ -356,7 +353,7 @@ def _is_damaged(error: sqlite3.Error) -> bool:
     return _primary_code(error) in {_CORRUPT, _NOT_A_DATABASE}
 
 
-def _unwritable(path: Path, reason: str) -> OutboxError:
+def _unwritable_error(path: Path, reason: str) -> OutboxError:
     return OutboxError(
         "outbox_unwritable",
         f"The outbox {path} can't be written: {reason}. Set TRACKER_OUTBOX to a file that can be.",

@@ -1,7 +1,7 @@
-"""The outbox: a durable local journal of records, used by many threads and processes at once.
+"""The outbox: a durable local queue of records, which many threads and processes can use at once.
 
-SQLite in WAL mode: what was appended survives the end of the process, also by kill -9. A record stays until the
-database has it, so that a crash at any moment leads at worst to a second delivery, which its id makes harmless.
+SQLite in WAL mode: appended records survive the end of the process, also by kill -9. A record is removed only after
+the database has stored it, so that a crash can only cause a second delivery, which has no effect because of its id.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracker.recording.outbox.sqlite_file import PATIENCE_S, OutboxFile
+from tracker.recording.outbox.sqlite_file import LOCK_TIMEOUT_S, OutboxFile
 
 if TYPE_CHECKING:
     import sqlite3
 
     from tracker.recording.number_ranges import Range
-    from tracker.recording.outbox.drain_lock import Turn
+    from tracker.recording.outbox.drain_lock import DrainLease
 
 _APPEND = "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)"
-# A statement that takes long on a slow line is cut at its deadline, and memory is scarce in a function.
-BATCH_SIZE = 4_000_000
+# Limits a batch: on a slow network a statement must end before its deadline, and functions have little memory.
+BATCH_CHARACTERS = 4_000_000
 _RANGES = (
     "SELECT {columns}min(sequence), max(sequence) FROM (SELECT instance, sequence,"
     " sequence - row_number() OVER (PARTITION BY instance ORDER BY sequence) AS run FROM records {condition})"
@@ -30,7 +30,7 @@ _RANGES = (
 _KEY = "id = ? AND instance = ? AND sequence = ?"
 
 
-class Waiting(NamedTuple):
+class QueuedRecord(NamedTuple):
     """A record in the outbox; `document` is its row as one JSON object."""
 
     id: str
@@ -43,111 +43,117 @@ class Waiting(NamedTuple):
         return self[:3]
 
 
-class Depth(NamedTuple):
-    """How much lies in an outbox; `oldest_at` is seconds since the epoch, None when nothing waits."""
+class OutboxDepth(NamedTuple):
+    """The number of records in an outbox; `oldest_at` is in seconds since the epoch, None without queued records."""
 
     waiting: int
-    set_aside: int
+    dead_letters: int
     oldest_at: float | None
 
 
 class Outbox(OutboxFile):
     """The records and notes in one outbox file."""
 
-    def append(self, record: Waiting, queued_at: float | None = None, patience_s: float = PATIENCE_S) -> None:
-        """Make one record durable; twice the same one is one."""
+    def append(
+        self, record: QueuedRecord, queued_at: float | None = None, lock_timeout_s: float = LOCK_TIMEOUT_S
+    ) -> None:
+        """Append one record durably; appending it twice has no effect."""
         values = (*record, time.time() if queued_at is None else queued_at)
-        self.do(lambda database: database.execute(_APPEND, values), patience_s)
+        self.do(lambda database: database.execute(_APPEND, values), lock_timeout_s)
 
-    def append_next(self, make: Callable[[], Waiting], patience_s: float) -> None:
-        """Make the record durable that `make` gives, which is called when no other thread can come in between."""
-        self.do(lambda database: database.execute(_APPEND, (*make(), time.time())), patience_s)
+    def append_built(self, build: Callable[[], QueuedRecord], lock_timeout_s: float) -> None:
+        """Append the record that `build` returns; `build` is called while this thread has the file's lock."""
+        self.do(lambda database: database.execute(_APPEND, (*build(), time.time())), lock_timeout_s)
 
-    def waiting(
-        self, limit: int, after: Waiting | None = None, size: int = BATCH_SIZE, without: Container[object] = ()
-    ) -> list[Waiting]:
-        """The next records, in the order of their ids, behind `after`; at most so many, and so many characters.
+    def next_records(
+        self,
+        limit: int,
+        after: QueuedRecord | None = None,
+        size: int = BATCH_CHARACTERS,
+        without: Container[object] = (),
+    ) -> list[QueuedRecord]:
+        """The next records after `after`, ordered by id: at most `limit` records and about `size` characters.
 
-        Those whose key is in `without` are left out.
+        Records whose key is in `without` are skipped.
         """
-        question = (
+        query = (
             "SELECT id, instance, sequence, document FROM records WHERE (id, instance, sequence) > (?, ?, ?)"
             " ORDER BY id, instance, sequence"
         )
 
-        def read(database: sqlite3.Connection) -> list[Waiting]:
-            found: list[Waiting] = []
+        def read(database: sqlite3.Connection) -> list[QueuedRecord]:
+            records: list[QueuedRecord] = []
             left = size
-            with closing(database.execute(question, after.key if after else ("", "", 0))) as cursor:
+            with closing(database.execute(query, after.key if after else ("", "", 0))) as cursor:
                 for row in cursor if limit > 0 else ():
                     if row[:3] in without:
                         continue
-                    found.append(Waiting._make(row))
+                    records.append(QueuedRecord._make(row))
                     left -= len(row[3])
-                    if left <= 0 or len(found) >= limit:
+                    if left <= 0 or len(records) >= limit:
                         break
-            return found
+            return records
 
         return self.do(read)
 
-    def find(self, keys: Iterable[tuple[str, str, int]]) -> list[Waiting]:
-        """The records with these keys, as far as they wait."""
-        question = f"SELECT id, instance, sequence, document FROM records WHERE {_KEY}"  # noqa: S608  our own text
+    def find(self, keys: Iterable[tuple[str, str, int]]) -> list[QueuedRecord]:
+        """The queued records with these keys."""
+        query = f"SELECT id, instance, sequence, document FROM records WHERE {_KEY}"  # noqa: S608  constant text
 
-        def read(database: sqlite3.Connection) -> list[Waiting]:
-            return [Waiting._make(row) for key in keys for row in database.execute(question, key)]
+        def read(database: sqlite3.Connection) -> list[QueuedRecord]:
+            return [QueuedRecord._make(row) for key in keys for row in database.execute(query, key)]
 
         return self.do(read)
 
     def ranges(self, instance: str, after: int, before: int) -> list[Range]:
-        """The numbers of a process between these two that wait, as ranges."""
-        question = _RANGES.format(columns="", condition="WHERE instance = ? AND sequence > ? AND sequence < ?")
-        return self.do(lambda database: database.execute(question, (instance, after, before)).fetchall())
+        """The queued numbers of a process between `after` and `before`, as ranges."""
+        query = _RANGES.format(columns="", condition="WHERE instance = ? AND sequence > ? AND sequence < ?")
+        return self.do(lambda database: database.execute(query, (instance, after, before)).fetchall())
 
-    def all_ranges(self) -> list[tuple[Waiting, list[Range]]]:
-        """Each process whose records wait: one of its records, and its numbers as ranges."""
-        one = "SELECT id, instance, sequence, document FROM records WHERE instance = ? LIMIT 1"
+    def all_ranges(self) -> list[tuple[QueuedRecord, list[Range]]]:
+        """For each process with queued records: one of its records, and its queued numbers as ranges."""
+        query = "SELECT id, instance, sequence, document FROM records WHERE instance = ? LIMIT 1"
 
-        def read(database: sqlite3.Connection) -> list[tuple[Waiting, list[Range]]]:
-            found: dict[str, list[Range]] = {}
+        def read(database: sqlite3.Connection) -> list[tuple[QueuedRecord, list[Range]]]:
+            ranges: dict[str, list[Range]] = {}
             for instance, first, last in database.execute(_RANGES.format(columns="instance, ", condition="")):
-                found.setdefault(instance, []).append((first, last))
-            return [(Waiting._make(database.execute(one, (name,)).fetchone()), found[name]) for name in found]
+                ranges.setdefault(instance, []).append((first, last))
+            return [(QueuedRecord._make(database.execute(query, (name,)).fetchone()), ranges[name]) for name in ranges]
 
         return self.do(read)
 
-    def remove(self, delivered: Iterable[Waiting], turn: Turn | None = None) -> None:
-        """Forget records that the database has. Raises `OutboxError`, also when the turn is over."""
+    def remove(self, delivered: Iterable[QueuedRecord], lease: DrainLease | None = None) -> None:
+        """Remove delivered records. Raises `OutboxError`, also when the lease has ended."""
         keys = [record.key for record in delivered]
         if not keys:
             return
 
         def delete(database: sqlite3.Connection) -> None:
             with _transaction(database):
-                if turn is not None:
-                    turn.beat(database)
-                database.executemany(f"DELETE FROM records WHERE {_KEY}", keys)  # noqa: S608  our own text
+                if lease is not None:
+                    lease.beat(database)
+                database.executemany(f"DELETE FROM records WHERE {_KEY}", keys)  # noqa: S608  constant text
 
         self.do(delete)
 
-    def set_aside(self, record: Waiting, reason: str) -> None:
-        """Keep a record that the database refuses, with the reason, out of the others' way."""
+    def add_dead_letter(self, record: QueuedRecord, reason: str) -> None:
+        """Move a record that the database refuses to the dead letters, with the reason."""
 
         def move(database: sqlite3.Connection) -> None:
             with _transaction(database):
                 values = (*record, time.time(), reason)
                 database.execute("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)", values)
-                database.execute(f"DELETE FROM records WHERE {_KEY}", record.key)  # noqa: S608  our own text
+                database.execute(f"DELETE FROM records WHERE {_KEY}", record.key)  # noqa: S608  constant text
 
         self.do(move)
 
-    def refused(self) -> list[tuple[Waiting, str]]:
-        """The records that were set aside, each with its reason."""
-        question = "SELECT id, instance, sequence, document, reason FROM set_aside ORDER BY id"
-        return self.do(lambda database: [(Waiting(*row[:4]), row[4]) for row in database.execute(question)])
+    def dead_letters(self) -> list[tuple[QueuedRecord, str]]:
+        """The dead letters, each with its reason."""
+        query = "SELECT id, instance, sequence, document, reason FROM set_aside ORDER BY id"
+        return self.do(lambda database: [(QueuedRecord(*row[:4]), row[4]) for row in database.execute(query)])
 
-    def take_back(self) -> int:
-        """Queue what was set aside again, once its cause is gone; how many records that were."""
+    def requeue_dead_letters(self) -> int:
+        """Queue all dead letters again; returns their number."""
 
         def move(database: sqlite3.Connection) -> int:
             with _transaction(database):
@@ -158,43 +164,43 @@ class Outbox(OutboxFile):
 
         return self.do(move)
 
-    def depth(self, before: float | None = None, patience_s: float = PATIENCE_S) -> Depth:
-        """How much waits (queued at `before` or earlier, where given), and how much is set aside."""
+    def depth(self, before: float | None = None, lock_timeout_s: float = LOCK_TIMEOUT_S) -> OutboxDepth:
+        """The number of queued records (if given, only those with `queued_at` up to `before`) and of dead letters."""
         limit = before if before is not None else 1e12
-        question = "SELECT count(*), (SELECT count(*) FROM set_aside), min(queued_at) FROM records WHERE queued_at <= ?"
-        return self.do(lambda database: Depth(*database.execute(question, (limit,)).fetchone()), patience_s)
+        query = "SELECT count(*), (SELECT count(*) FROM set_aside), min(queued_at) FROM records WHERE queued_at <= ?"
+        return self.do(lambda database: OutboxDepth(*database.execute(query, (limit,)).fetchone()), lock_timeout_s)
 
     def newest(self) -> float | None:
-        """When the last of those that wait was queued, by the clocks of who queued them."""
-        question = "SELECT max(queued_at) FROM records"
-        return self.do(lambda database: database.execute(question).fetchone()[0])  # type: ignore[no-any-return]
+        """The latest `queued_at` of the queued records, which is the clock of the process that queued them."""
+        query = "SELECT max(queued_at) FROM records"
+        return self.do(lambda database: database.execute(query).fetchone()[0])  # type: ignore[no-any-return]
 
     def empty(self) -> bool:
-        """Whether nothing waits, neither a record nor a note."""
-        question = "SELECT NOT EXISTS (SELECT 1 FROM records) AND NOT EXISTS (SELECT 1 FROM notes)"
-        return self.do(lambda database: bool(database.execute(question).fetchone()[0]))
+        """Whether the outbox contains neither queued records nor notes."""
+        query = "SELECT NOT EXISTS (SELECT 1 FROM records) AND NOT EXISTS (SELECT 1 FROM notes)"
+        return self.do(lambda database: bool(database.execute(query).fetchone()[0]))
 
-    # --- notes: what the database is to know besides the records ---
+    # --- notes: ledger lines and alerts for the database ---
 
-    def note(self, kind: str, document: str, patience_s: float = PATIENCE_S) -> None:
-        """Keep an entry for the ledger or the table of alerts until the database has it."""
+    def note(self, kind: str, document: str, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        """Store a ledger line or an alert until the database has stored it."""
         self.do(
             lambda database: database.execute("INSERT INTO notes (kind, document) VALUES (?, ?)", (kind, document)),
-            patience_s,
+            lock_timeout_s,
         )
 
     def notes(self, limit: int) -> list[tuple[int, str, str]]:
         """The next notes: number, kind, document."""
-        question = "SELECT number, kind, document FROM notes ORDER BY number LIMIT ?"
-        return self.do(lambda database: database.execute(question, (limit,)).fetchall())
+        query = "SELECT number, kind, document FROM notes ORDER BY number LIMIT ?"
+        return self.do(lambda database: database.execute(query, (limit,)).fetchall())
 
-    def remove_notes(self, numbers: Sequence[int], turn: Turn | None = None) -> None:
-        """Forget notes that the database has. Raises `OutboxError`, also when the turn is over."""
+    def remove_notes(self, numbers: Sequence[int], lease: DrainLease | None = None) -> None:
+        """Remove delivered notes. Raises `OutboxError`, also when the lease has ended."""
 
         def delete(database: sqlite3.Connection) -> None:
             with _transaction(database):
-                if turn is not None:
-                    turn.beat(database)
+                if lease is not None:
+                    lease.beat(database)
                 database.executemany("DELETE FROM notes WHERE number = ?", [(number,) for number in numbers])
 
         self.do(delete)
@@ -207,7 +213,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        with suppress(Exception):  # closed meanwhile, which rolls back too; the first cause counts
+        with suppress(Exception):  # a closed connection has rolled back already; the first error is raised
             if database.in_transaction:
                 database.execute("ROLLBACK")
         raise

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from tracker.background_tasks import background_tasks
 from tracker.database.connect import Connection
-from tracker.database.publications import give_identities
+from tracker.database.publications import set_replica_identities
 from tracker.database.schema import Table
 from tracker.errors import DatabaseError
 from tracker.rollups import refresh
@@ -128,7 +128,7 @@ class Refresher:
         """For the next refresh, after a publication of our tables was made."""
         try:
             with self._borrow() as connection:
-                give_identities(connection, table.schema)
+                set_replica_identities(connection, table.schema)
         except DatabaseError as error:
             log.debug("%s", error)
 

@@ -17,7 +17,7 @@ from tracker.database import sql_file as questions
 from tracker.database.connect import Connection, DriverError, connect, translate
 from tracker.database.locate import Database
 from tracker.database.schema import Table, read_table
-from tracker.database.sql_file import Question
+from tracker.database.sql_file import Query
 from tracker.database.watchdog import Deadline, timer
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.platforms import application_name
@@ -79,7 +79,7 @@ class Reader:
         )
 
     def _connect(self) -> Connection:
-        return connect(self.database.url, timeout_s=CONNECT_TIMEOUT_S, application_name=self.name, steady=True)
+        return connect(self.database.url, timeout_s=CONNECT_TIMEOUT_S, application_name=self.name, reset_session=True)
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
@@ -137,7 +137,7 @@ class Reader:
         return self._ask(query, parameters)
 
     def _ask(
-        self, query: Question, parameters: Mapping[str, object] | None = None
+        self, query: Query, parameters: Mapping[str, object] | None = None
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         given = dict(parameters or {})
         if query.reads_table:
@@ -176,7 +176,7 @@ class Reader:
         """What this role may do with the rollups; asked again once a minute."""
         if self._access is None or time.monotonic() - self._access[0] > ACCESS_S:
             table = self.table()
-            _, found = self._ask(Question(ACCESS), names(table))
+            _, found = self._ask(Query(ACCESS), names(table))
             self._access = time.monotonic(), access(found, table)
         return self._access[1]
 
@@ -234,7 +234,7 @@ class Reader:
                 self._last_use = time.monotonic()
                 reap, self._reaping = not self._reaping, True
             if reap:
-                timer.at(self._last_use + IDLE_S, self._reap)
+                timer.schedule(self._last_use + IDLE_S, self._reap)
 
     def _reap(self) -> None:
         """Close everything once nobody has asked for a while; look again later if somebody has."""
@@ -244,7 +244,7 @@ class Reader:
             if not self._reaping:
                 self._engine.dispose()
         if self._reaping:
-            timer.at(max(idle_at, time.monotonic() + 1.0), self._reap)
+            timer.schedule(max(idle_at, time.monotonic() + 1.0), self._reap)
 
     def pool_use(self) -> PoolUse:
         """What the pool holds now."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tracker.database import sql_file
-from tracker.database.sql_file import Question
+from tracker.database.sql_file import Query
 
 
-def load(name: str) -> Question:
+def load(name: str) -> Query:
     """The SQL of `<name>.sql`."""
     return sql_file.load(__name__, name)
