@@ -139,7 +139,7 @@ def test_a_tracker_logs_a_malformed_variable_once_a_process(monkeypatch, caplog)
 
 
 def test_an_argument_that_cannot_be_right_raises_also_in_lenient_reading():
-    with pytest.raises(SettingError, match="TRACKER_POOL_SIZE holds '0'"):
+    with pytest.raises(SettingError, match="TRACKER_POOL_SIZE is '0'"):
         load({}, strict=False, pool_size=0)
 
 

@@ -1,4 +1,4 @@
-"""Which database: the one DATABASE_URL names, or on a developer's machine the embedded one."""
+"""Selects the database: the one in DATABASE_URL, or on a developer's machine the embedded one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Database:
 def locate(settings: Settings) -> Database:
     """The database of DATABASE_URL; without one, on a local runtime, the embedded one, started and migrated.
 
-    Raises `SettingError` where neither can be had, `DatabaseError` when the embedded one doesn't start.
+    Raises `SettingError` if neither is available, `DatabaseError` if the embedded one doesn't start.
     """
     if settings.database_url:
         url = clean(settings.database_url, settings.database_url_variable)

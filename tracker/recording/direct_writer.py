@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.database import connect
 from tracker.database.connect import elapsed_ms
-from tracker.database.failures import explain_kind
+from tracker.database.failures import explain_refused_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.outcome import Outcome
 from tracker.recording import record_log
@@ -141,7 +141,7 @@ class DirectWriter:
         self._delivery.kinds.add(error)
         if not self._delivery.kinds.is_systematic(error):
             return error
-        return explain_kind(error)
+        return explain_refused_kind(error)
 
     def _note_duplicate(self, row: dict[str, Any], deadline: float) -> None:
         """Tell the ledger at once or, if that fails, with the next delivery."""

@@ -53,7 +53,7 @@ def refusal(url: str) -> DatabaseError:
 
 @pytest.fixture(autouse=True)
 def nothing_asked_before(monkeypatch):
-    monkeypatch.setattr(driver, "_verbose", {})
+    monkeypatch.setattr(driver, "_verbose_texts", {})
 
 
 @pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case["text"][:40])
@@ -235,7 +235,7 @@ def test_without_tls_a_demand_for_encryption_is_the_reason():
 
 
 def test_every_entry_has_a_cause_and_a_source():
-    lines = (Path(match.__file__).with_name("refusals.tsv")).read_text(encoding="utf-8").splitlines()
+    lines = (Path(match.__file__).with_name("patterns.tsv")).read_text(encoding="utf-8").splitlines()
     for line in filter(lambda line: not line.startswith("#"), lines):
         code, pattern, source = line.split("\t")
         assert code in CAUSES or code == "address_unavailable"
