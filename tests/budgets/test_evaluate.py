@@ -306,7 +306,7 @@ def test_row_level_security_that_hides_them_counts_as_no_right(store, limited_ur
     with closing(connect(limited_url)) as connection:
         run(store.url, *budgets.read_access(connection, None).remedies)
         run(store.url, "ALTER TABLE token_tracker_budgets ENABLE ROW LEVEL SECURITY")
-        assert not budgets.read_access(connection, None).reads
+        assert not budgets.read_access(connection, None).can_read
 
 
 def test_a_database_that_was_not_migrated_has_no_budgets(store):

@@ -10,7 +10,7 @@ from rollups_support import Store
 from support import run, value
 
 from tracker.budgets.budget import Budget, Window
-from tracker.budgets.spending import spent
+from tracker.budgets.spending import read_spending
 from tracker.reports import Filters, usage_totals
 from tracker.rollups import refresh
 
@@ -23,7 +23,7 @@ def counts(store: Store) -> tuple[int, int]:
     now = datetime.now(UTC)
     window = Window(now - timedelta(days=2), now + timedelta(days=2))
     budget = Budget(name="all", scope="everybody", subject=None, period="day", measure="tokens", amount=Decimal(1))
-    (used,) = spent(store.connection, store.table, [(budget, window)])
+    (used,) = read_spending(store.connection, store.table, [(budget, window)])
     return usage_totals.totals(store.reader, Filters(start=window.start, end=window.end)).calls, used.tokens // 120
 
 
