@@ -1,4 +1,4 @@
-"""Where a process runs, told by the platforms' own variables."""
+"""The runtime of a process, detected from the platforms' variables."""
 
 from __future__ import annotations
 

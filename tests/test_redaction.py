@@ -1,4 +1,4 @@
-"""Secrets in texts of others are masked, whether or not a variable contains them; other words stay."""
+"""Secrets in foreign texts are redacted, also if no variable contains them; other words remain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample calls look like an app's, are marked, and go without a trace."""
+"""Sample calls resemble an app's calls, have a mark, and are removed completely."""
 
 from __future__ import annotations
 

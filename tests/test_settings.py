@@ -1,4 +1,4 @@
-"""Environment variables and keyword arguments become settings, or a sentence that says why not."""
+"""Environment variables and keyword arguments become settings, or an error with the allowed values."""
 
 from __future__ import annotations
 

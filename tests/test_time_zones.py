@@ -1,4 +1,4 @@
-"""Time zones that were renamed: a browser's former name is understood where only the current one is known."""
+"""Old names of time zones work on systems that have only the current names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record may hold, and that PostgreSQL gives back whatever it accepts."""
+"""The values that a record may contain; PostgreSQL returns each accepted value unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A budget's windows, and how it stands: arithmetic that needs no database."""
+"""The windows and the progress of a budget, without a database."""
 
 from __future__ import annotations
 

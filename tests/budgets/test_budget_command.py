@@ -1,4 +1,4 @@
-"""token-tracker budget, the rollup's look at budgets, and a recorder's own."""
+"""token-tracker budget, and the budget checks of rollup and of a recorder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adopted tables with constraints of their own: what they refuse is named, and who records all the same is healthy."""
+"""Constraints of an adopted table that refuse Token Tracker's values are reported; others are no problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded server: any directory, whole or not at all, and nothing a directory's name says is ever run."""
+"""The embedded server starts in any directory, completely or not at all, and executes nothing from its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a real server, and the sentence each case gets."""
+"""Each failure of a real server becomes an error with its code, sentence and remedy."""
 
 from __future__ import annotations
 

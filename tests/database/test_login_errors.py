@@ -1,4 +1,4 @@
-"""Refused logins: the cause behind each message, in any language, and what is shown of one that is unknown."""
+"""Each login error has its cause, in any language; the text of an unknown one is redacted."""
 
 from __future__ import annotations
 

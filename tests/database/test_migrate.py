@@ -1,4 +1,4 @@
-"""A fresh database and the user's own table both end up right, whoever else is at work, and nothing is lost."""
+"""Migrations bring a new database and an adopted table to the same schema, also in parallel, and lose no data."""
 
 from __future__ import annotations
 

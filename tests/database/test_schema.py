@@ -1,4 +1,4 @@
-"""In which schema token_usage is: named by the URL, found by the URL's or the role's search_path, or public."""
+"""The schema of token_usage: the URL's, one of the URL's or the role's search_path, or public."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DATABASE_URL as platforms and people write it."""
+"""DATABASE_URL in the forms that platforms and people write."""
 
 from __future__ import annotations
 

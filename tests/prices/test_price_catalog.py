@@ -1,4 +1,4 @@
-"""What a call cost, to the last digit, at its own date; and nothing where nobody knows."""
+"""The exact cost of a call at its date; no price if it is unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""token-tracker reprice: what would change first, then the change; what was given stays."""
+"""token-tracker reprice: first the plan, then the changes; given costs remain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider's bill against what was recorded: differences first, exit 1 where there are any."""
+"""A provider's bill compared with recorded usage: differences first, exit 1 if there are any."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _MAX_NAME_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class BudgetWindow:
     """A day or month of a budget's time zone; `start` and `end` are UTC."""
 
     start: datetime
@@ -76,7 +76,7 @@ class Budget:
                 f"There is no time zone {self.timezone[:60]!r}; use an IANA name such as Asia/Seoul."
             ) from None
 
-    def window(self, now: datetime) -> Window:
+    def window(self, now: datetime) -> BudgetWindow:
         """The day or month that contains `now` (aware).
 
         If midnight occurs twice, the window starts at the first one; if a clock change skips it, at the change.
@@ -89,7 +89,7 @@ class Budget:
         if self.period == "month":
             end_day = end_day.replace(day=1)
         start, end = (midnight.replace(tzinfo=zone).astimezone(UTC) for midnight in (first_day, end_day))
-        return Window(start, end)
+        return BudgetWindow(start, end)
 
     @property
     def thresholds(self) -> tuple[int, ...]:

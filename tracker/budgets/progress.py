@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from tracker.budgets.budget import FULL, Budget, Window
+from tracker.budgets.budget import FULL, Budget, BudgetWindow
 
 # At the start of a window, a single call would determine the forecast.
 _MIN_ELAPSED_SHARE = 0.05
@@ -30,7 +30,7 @@ class BudgetState:
     """A budget in its current window; `spent` covers the window until `at`."""
 
     budget: Budget
-    window: Window
+    window: BudgetWindow
     spent: Spent
     at: datetime
 

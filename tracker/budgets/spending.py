@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tracker.budgets.budget import Budget, Window
+from tracker.budgets.budget import Budget, BudgetWindow
 from tracker.budgets.progress import Spent
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
@@ -34,11 +34,11 @@ def read_only_snapshot(connection: Connection) -> Iterator[None]:
             execute(connection, "ROLLBACK")
 
 
-def read_spending(connection: Connection, table: Table, windows: Sequence[tuple[Budget, Window]]) -> list[Spent]:
+def read_spending(connection: Connection, table: Table, windows: Sequence[tuple[Budget, BudgetWindow]]) -> list[Spent]:
     """The usage of each budget in its window, with one or two queries per window. Raises `DatabaseError`."""
     state = read_state(connection, table) if read_access(connection, table).reads else None
-    by_call: dict[Window, list[tuple[Any, Any, Spent]]] = {}
-    by_user: dict[Window, dict[str, Spent]] = {}
+    by_call: dict[BudgetWindow, list[tuple[Any, Any, Spent]]] = {}
+    by_user: dict[BudgetWindow, dict[str, Spent]] = {}
     for window in {window for _, window in windows}:
         budgets = [budget for budget, budget_window in windows if budget_window == window]
         if any(budget.scope != "user" for budget in budgets):
@@ -60,12 +60,12 @@ def _sum_for(budget: Budget, spending: Iterable[tuple[Any, Any, Spent]]) -> Spen
     return sum(matching, start=Spent())
 
 
-def _pieces(window: Window, state: State | None) -> Pieces:
+def _pieces(window: BudgetWindow, state: State | None) -> Pieces:
     return cut([Segment(microseconds(window.start), microseconds(window.end), 0)], state)
 
 
 def _by_call(
-    connection: Connection, table: Table, window: Window, state: State | None
+    connection: Connection, table: Table, window: BudgetWindow, state: State | None
 ) -> Iterator[tuple[Any, Any, Spent]]:
     given = _pieces(window, state).parameters()
     for model, operation, *totals in _query(connection, table, "spent", state, given):
@@ -73,7 +73,7 @@ def _by_call(
 
 
 def _by_user(
-    connection: Connection, table: Table, window: Window, state: State | None, users: list[str]
+    connection: Connection, table: Table, window: BudgetWindow, state: State | None, users: list[str]
 ) -> dict[str, Spent]:
     given = {**user_range_plan.parameters(_pieces(window, state)), "users": users}
     return {user: Spent(*totals) for user, *totals in _query(connection, table, "spent_by_user", state, given)}
