@@ -137,7 +137,7 @@ def test_a_naive_created_at_counts_in_its_own_zone(empty_database_url):
 # --- alerts -------------------------------------------------------------------------------------------------------
 
 
-def test_an_alert_goes_out_at_the_percentage_and_at_100_and_each_once(store):
+def test_an_alert_is_sent_once_at_the_percentage_and_once_at_100(store):
     put(store)
     store.call(created_at=NOON, total_tokens=790)
     assert evaluate(store.url)[1] == []
@@ -154,7 +154,7 @@ def test_an_alert_goes_out_at_the_percentage_and_at_100_and_each_once(store):
     assert evaluate(store.url)[1] == []
 
 
-def test_the_next_window_alerts_anew(store):
+def test_the_next_window_sends_an_alert_again(store):
     put(store)
     store.add({"created_at": NOON + timedelta(days=day), "total_tokens": 1000} for day in (0, 1))
     assert len(evaluate(store.url)[1]) == 1
@@ -168,7 +168,7 @@ def test_what_is_over_at_once_is_one_alert_and_not_two(store):
     assert sorted(rows(store.url, "SELECT percent FROM token_tracker_budget_alerts")) == [(80,), (100,)]
 
 
-def test_a_changed_limit_alerts_anew(store):
+def test_a_changed_limit_sends_an_alert_again(store):
     put(store)
     store.call(created_at=NOON, total_tokens=900)
     assert len(evaluate(store.url)[1]) == 1
@@ -176,7 +176,7 @@ def test_a_changed_limit_alerts_anew(store):
     assert [alert["percent"] for alert in evaluate(store.url)[1]] == [100]
 
 
-def test_of_many_that_look_at_once_one_alone_tells(store):
+def test_of_many_parallel_evaluations_one_sends_the_alert(store):
     put(store)
     put(store, "user", scope="user", subject="anonymous")
     store.call(created_at=NOON, total_tokens=850)
@@ -208,7 +208,7 @@ def test_a_budget_of_dollars_alerts_on_dollars(store):
     assert alert["used"] == "0.0800000000"
 
 
-def test_a_secret_in_a_name_is_masked(store, monkeypatch):
+def test_a_secret_in_a_name_is_redacted(store, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-1")
     put(store, scope="user", subject="sk-very-secret-1")
     store.call(created_at=NOON, total_tokens=5000, user_id="sk-very-secret-1")
@@ -229,7 +229,7 @@ USER = "0190a5d1-ac96-774b-bcce-b302099a8057"
 
 
 @pytest.mark.parametrize("types", TYPES)
-def test_limits_in_the_apps_own_table_are_read_whatever_its_types(store, types):
+def test_limits_in_the_apps_own_table_are_read_for_all_types(store, types):
     run(store.url, f"CREATE TABLE usage_thresholds ({TYPES[types]})")
     run(store.url, f"INSERT INTO usage_thresholds (user_id, daily_limit) VALUES ('{USER}', '1000')")
     store.call(created_at=NOON, user_id=USER, total_tokens=800)

@@ -76,7 +76,7 @@ def test_a_first_start_that_is_interrupted_ruins_nothing(parent, signal):
         embedded.stop(str(parent))
 
 
-def test_what_another_put_there_stays(parent):
+def test_files_of_other_programs_are_not_removed(parent):
     (parent / "initdb-notes").mkdir()
     kept = [parent / "initdb-notes" / "mine", parent / "users.lock", parent / "start.lock", parent / "log"]
     for file in kept:
@@ -104,7 +104,7 @@ def a_link(data: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [a_directory, a_file, a_link])
-def test_what_is_in_the_databases_place_is_named_and_left_alone(parent, make):
+def test_an_obstacle_at_the_data_directory_is_reported_and_not_removed(parent, make):
     data = parent / "pg18"
     make(data)
     before = sorted(parent.rglob("*")), data.lstat().st_ino
@@ -132,7 +132,7 @@ def state(path: Path) -> tuple[int, int, int]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="Only root's server runs under another account.")
 @pytest.mark.parametrize("name", ["", "db"])
 @pytest.mark.parametrize(("mode", "owner", "place"), [(0o700, 65534, None), (0o750, 0, None), (0o700, 0, "/var/lib")])
-def test_as_root_a_private_directory_is_named_and_left_closed(name, mode, owner, place):
+def test_as_root_a_private_directory_is_reported_and_not_opened(name, mode, owner, place):
     with tempfile.TemporaryDirectory(prefix="tracker-private-", dir=place) as directory:
         private = Path(directory)
         private.chmod(mode)
@@ -143,7 +143,7 @@ def test_as_root_a_private_directory_is_named_and_left_closed(name, mode, owner,
         assert state(private) == before
 
 
-def test_a_private_directory_stays_private(parent):
+def test_a_private_directory_keeps_its_permissions(parent):
     try:
         embedded.start(str(parent))
     finally:
@@ -154,7 +154,7 @@ def test_a_private_directory_stays_private(parent):
         assert parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_socket_directory_that_somebody_else_made_is_not_used(parent):
+def test_a_socket_directory_of_another_user_is_not_used(parent):
     if os.geteuid() != 0:
         pytest.skip("Only root can make a directory of somebody else's.")
     deep = parent / ("d" * 90)
@@ -213,7 +213,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("name", ["users.lock", "start.lock"])
-def test_a_lock_that_another_process_keeps_is_a_sentence_within_the_time(parent, name, monkeypatch):
+def test_a_lock_of_another_process_is_an_error_within_the_timeout(parent, name, monkeypatch):
     monkeypatch.setattr(embedded, "_LOCK_WAIT_S", 1.0)
     command = [sys.executable, "-c", HOLDING, str(parent / name)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracker.database import connect as driver
 from tracker.database import embedded
+from tracker.database.connect import Connection, connect
 from tracker.database.migrate import migrate
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import SettingError
@@ -21,12 +21,10 @@ class Database:
     embedded: bool
     settings: Settings
 
-    def connect(self, role: str = "token-tracker") -> driver.Connection:
+    def connect(self, role: str = "token-tracker") -> Connection:
         """A new autocommit connection within the connect timeout. Raises `DatabaseError`."""
         name = application_name(self.settings.runtime, role)
-        return driver.connect(
-            self.url, timeout_s=self.settings.connect_timeout_s, application_name=name, reset_session=True
-        )
+        return connect(self.url, timeout_s=self.settings.connect_timeout_s, application_name=name, reset_session=True)
 
 
 def locate(settings: Settings) -> Database:

@@ -1,4 +1,4 @@
-"""Loads SQL files, which start with their question and run unchanged in psql, as statements for a driver."""
+"""Loads SQL files, which start with their question and run unchanged in psql, for SQLAlchemy or psycopg2."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Query:
         return text.replace("(naive rows)", aware)
 
     def for_driver(self, table: Table) -> str:
-        """The SQL with the driver's own `%(name)s`."""
+        """The SQL with psycopg2's parameters, `%(name)s`."""
         text = self.text_for(table.schema, table.created_at_zone).replace("%", "%%")
         return _BOUND.sub(r"%(\1)s", text)
 
