@@ -293,7 +293,7 @@ def test_a_malformed_setting_is_exit_2(command, at, database_url, capsys, monkey
     at(database_url)
     monkeypatch.setenv("TRACKER_POOL_SIZE", "many")
     assert main(command) == 2
-    assert "TRACKER_POOL_SIZE holds 'many'" in one_line(capsys.readouterr().err)
+    assert "TRACKER_POOL_SIZE is 'many'" in one_line(capsys.readouterr().err)
 
 
 def test_a_record_that_could_not_be_stored_prints_its_outcome_too(at, empty_database_url, capsys):

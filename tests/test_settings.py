@@ -1,4 +1,4 @@
-"""Environment variables and keyword arguments become settings, or a sentence that says why not."""
+"""Environment variables and keyword arguments become settings, or an error with the allowed values."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def test_database_url_wins_over_postgres_url():
     assert (settings.database_url, settings.database_url_variable) == ("postgres://a", "DATABASE_URL")
 
 
-def test_postgres_url_stands_in_where_database_url_is_empty():
+def test_postgres_url_is_used_if_database_url_is_empty():
     settings = load({"DATABASE_URL": "", "POSTGRES_URL": "postgres://b"})
     assert (settings.database_url, settings.database_url_variable) == ("postgres://b", "POSTGRES_URL")
 
 
 @pytest.mark.parametrize(("name", "text"), MALFORMED)
-def test_a_malformed_variable_names_itself_what_it_holds_and_what_it_may_hold(name, text):
+def test_the_error_of_a_variable_contains_its_name_its_value_and_the_allowed_values(name, text):
     with pytest.raises(SettingError) as caught:
         load({name: text})
     sentence = str(caught.value)
@@ -116,7 +116,7 @@ def test_a_malformed_variable_names_itself_what_it_holds_and_what_it_may_hold(na
 
 
 @pytest.mark.parametrize(("name", "text"), MALFORMED)
-def test_lenient_reading_uses_the_default_and_keeps_the_sentence(name, text):
+def test_lenient_reading_uses_the_default_and_reports_the_problem(name, text):
     settings = load({name: text}, strict=False)
     default = load({})
     if name != "TRACKER_PLATFORM":
@@ -139,7 +139,7 @@ def test_a_tracker_logs_a_malformed_variable_once_a_process(monkeypatch, caplog)
 
 
 def test_an_argument_that_cannot_be_right_raises_also_in_lenient_reading():
-    with pytest.raises(SettingError, match="TRACKER_POOL_SIZE holds '0'"):
+    with pytest.raises(SettingError, match="TRACKER_POOL_SIZE is '0'"):
         load({}, strict=False, pool_size=0)
 
 

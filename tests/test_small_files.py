@@ -1,4 +1,4 @@
-"""A file that a person names is read whole if it is small text, and refused in a sentence otherwise, at once."""
+"""Small text files are read completely; any other file is refused at once with one sentence."""
 
 from __future__ import annotations
 

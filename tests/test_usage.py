@@ -1,4 +1,4 @@
-"""What a record may hold, and that PostgreSQL gives back whatever it accepts."""
+"""The values that a record may contain; PostgreSQL returns each accepted value unchanged."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_price_divided_to_the_last_digit_of_decimal_is_a_cost():
     assert a_call(cost=Decimal("0.30") * 7 / 1_000_000 / 3).cost > 0
 
 
-def test_a_given_cost_says_that_it_was_provided():
+def test_a_given_cost_has_the_source_provided():
     assert a_call(cost=1).cost_source == "provided"
     assert a_call(cost=1, cost_source="genai-prices 0.1").cost_source == "genai-prices 0.1"
     assert a_call().cost_source is None
@@ -225,7 +225,7 @@ def test_a_record_is_frozen():
         a_call().model = "other"
 
 
-def test_a_record_is_a_dataclass_to_whoever_asks():
+def test_dataclass_functions_accept_a_record():
     usage = a_call(metadata={"a": 1})
     assert dataclasses.is_dataclass(TokenUsage)
     assert dataclasses.is_dataclass(usage)
@@ -248,7 +248,7 @@ def test_a_record_can_be_copied_pickled_compared_and_shown():
 
 
 @pytest.mark.parametrize("name", ["created_at", "metadata", "id"])
-def test_what_is_made_anew_may_be_left_out_but_not_be_none(name):
+def test_generated_fields_may_be_omitted_but_not_none(name):
     with pytest.raises(TypeError, match=name):
         a_call(**{name: None})
 
@@ -369,7 +369,7 @@ def _with_decimals(given):
     return given
 
 
-def test_whatever_is_accepted_comes_back_from_postgres_equal(recorder, connection):
+def test_postgres_returns_accepted_records_unchanged(recorder, connection):
     @given(_records)
     @examples(max_examples=150)
     @example({"model": "m", "cost": Decimal("0E+9999999999")})
@@ -410,7 +410,7 @@ def test_a_pandas_timestamp_comes_back_to_the_microsecond(recorder, connection):
     assert abs(_stored(connection, usage)["created_at"] - written) <= timedelta(microseconds=1)
 
 
-def test_the_log_line_of_a_lost_record_is_json_whatever_it_holds(caplog, tmp_path):
+def test_the_log_line_of_a_lost_record_is_json(caplog, tmp_path):
     from tracker import Tracker
 
     usage = a_call(model="a\x00\n\u2028b", cost=1e-9, metadata={"k": ["\ud800"]})

@@ -1,14 +1,14 @@
 """Every error of this library, in one tree.
 
     TrackerError
-    ├── UsageError (ValueError)       a value of a record can't be right: correct the caller
+    ├── UsageError (ValueError)       a value of a record is invalid: correct the caller
     ├── UsageTypeError (TypeError)    a value of a record has the wrong type: correct the caller
-    ├── SettingError (ValueError)     a setting can't be read: correct the variable it names
-    ├── OutboxError                   the local outbox can't hold a record: disk full, read-only, damaged
-    └── DatabaseError                 the database said no, or nothing
-        ├── TransientError            passes by itself: tried again
-        ├── SetupError                passes when a person acts: table, right, password
-        └── RecordError               this record will never be accepted: correct the record
+    ├── SettingError (ValueError)     a setting is invalid: correct the named variable
+    ├── OutboxError                   the local outbox can't store a record: disk full, read-only, damaged
+    └── DatabaseError                 the database refused or did not answer
+        ├── TransientError            temporary: retried
+        ├── SetupError                permanent until a person acts: table, privilege, password
+        └── RecordError               this record is never accepted: correct the record
             └── TableError            the table refuses it until a person corrects the table: the record waits
 
 `record` raises none of the database errors: it returns an outcome. Commands print the error's text as their one line.
@@ -20,32 +20,32 @@ from typing import Self
 
 
 class TrackerError(Exception):
-    """Anything this library says went wrong; its text is written for the person who reads it."""
+    """The root of all errors of this library; the text of each error is a sentence for the user."""
 
     def copy(self) -> Self:
         """The same error as a new object without a traceback.
 
         An error that was stored is raised as a copy: each raise of one object makes its traceback longer.
         """
-        made = type(self).__new__(type(self), *self.args)
-        made.__dict__.update(self.__dict__)
-        return made
+        copied = type(self).__new__(type(self), *self.args)
+        copied.__dict__.update(self.__dict__)
+        return copied
 
 
 class UsageError(TrackerError, ValueError):
-    """A record holds a value that can't be right. Correct the call that made it."""
+    """A record contains an invalid value. Correct the call that created it."""
 
 
 class UsageTypeError(TrackerError, TypeError):
-    """A record holds a value of the wrong type. Correct the call that made it."""
+    """A record contains a value of the wrong type. Correct the call that created it."""
 
 
 class SettingError(TrackerError, ValueError):
-    """A setting can't be read. The text names the variable, what it holds (masked if secret) and what it may hold."""
+    """A setting is invalid. The text contains the variable, its value (masked if secret) and the allowed values."""
 
 
 class OutboxError(TrackerError):
-    """The local outbox can't hold a record: what happened, why, and what to do. `code` is a stable word."""
+    """The local outbox can't store a record. The text contains the cause and the remedy; `code` is stable."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -53,12 +53,12 @@ class OutboxError(TrackerError):
 
 
 class DatabaseError(TrackerError):
-    """The database refused or didn't answer: what happened, why, and what to do.
+    """The database refused, or didn't answer.
 
-    `code` is a stable word for programs ("password_wrong"), `sentence` says what happened, `remedy` what to do,
-    `sqlstate` is the server's code where it gave one. None of them holds the driver's text or a secret.
-    `object_name` is the constraint, column or table that the server names.
-    `server_words` is what an unknown refusal of a login says, masked; the error's text shows it, an alert doesn't.
+    `code` is stable, for programs ("password_wrong"); `sentence` describes the failure, `remedy` the solution;
+    `sqlstate` is the server's code, or None. None of them contains the driver's text or a secret.
+    `object_name` is the constraint, column or table in the server's message.
+    `server_words` is the redacted text of an unknown login error; the error's text contains it, an alert doesn't.
     """
 
     def __init__(
@@ -81,29 +81,29 @@ class DatabaseError(TrackerError):
 
     @property
     def cause(self) -> str:
-        """The sentence, with the server's own words where it gave any that are unknown."""
+        """The sentence, followed by the server's message if that is unknown."""
         return f'{self.sentence} The server\'s message: "{self.server_words}".' if self.server_words else self.sentence
 
     @property
     def text_for_alerts(self) -> str:
-        """The error's text without words of a server: an alert leaves the machine."""
+        """The error's text without the server's message, since an alert leaves the machine."""
         return f"{self.sentence} {self.remedy}".strip()
 
 
 class TransientError(DatabaseError):
-    """Passes by itself: a cut connection, a restart, a full server. It is tried again within the deadline."""
+    """A temporary failure: a lost connection, a restart, a full server. It is retried within the deadline."""
 
 
 class SetupError(DatabaseError):
-    """Lasts until a person acts: a missing table, right or database, a wrong password. Trying again doesn't help."""
+    """A permanent failure until a person acts: a missing table, privilege or database, a wrong password."""
 
 
 class RecordError(DatabaseError):
-    """The database will never take this record: a constraint or a value it can't hold."""
+    """The database never accepts this record: it violates a constraint, or contains a value that can't be stored."""
 
     @property
     def kind(self) -> tuple[str, str] | None:
-        """What refusals with the same cause have in common; None where the server gave no SQLSTATE."""
+        """The key of refusals with the same cause; None if the server sent no SQLSTATE."""
         return (self.sqlstate, self.object_name or "") if self.sqlstate else None
 
 

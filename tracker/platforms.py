@@ -1,4 +1,4 @@
-"""Where is this running: platform, environment, region, deployment."""
+"""Detects where this process runs: platform, environment, region, deployment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Platform = Literal[
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 SERVERLESS: frozenset[Platform] = frozenset({"vercel", "aws_lambda", "cloud_run", "azure_functions", "netlify"})
 
-# The variables that name the region and the deployment on each platform, first one set wins.
+# The variables with the region and the deployment on each platform; the first one that is set counts.
 # Sources: the platforms' pages on system environment variables.
 _REGION: dict[Platform, tuple[str, ...]] = {
     "vercel": ("VERCEL_REGION",),
@@ -49,13 +49,13 @@ _DEPLOYMENT: dict[Platform, tuple[str, ...]] = {
     "heroku": ("HEROKU_SLUG_COMMIT", "HEROKU_RELEASE_VERSION"),
     "fly": ("FLY_MACHINE_VERSION", "FLY_IMAGE_REF"),
 }
-# PostgreSQL cuts an application_name at NAMEDATALEN - 1.
-_LONGEST_NAME = 63
+# PostgreSQL truncates an application_name to NAMEDATALEN - 1.
+_MAX_NAME_CHARS = 63
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
 class Runtime(NamedTuple):
-    """The place a process runs in; the values are those of the table's columns of the same names."""
+    """The runtime of a process; the table's columns of the same names have these values."""
 
     platform: Platform
     environment: str
@@ -64,33 +64,33 @@ class Runtime(NamedTuple):
 
     @property
     def deployed(self) -> bool:
-        """True everywhere but on a developer's own machine."""
+        """True except on a developer's machine."""
         return self.platform != "local"
 
     @property
     def serverless(self) -> bool:
-        """True where the instance is frozen or ended once the response is out."""
+        """True if the platform freezes or ends an instance after its response."""
         return self.platform in SERVERLESS
 
 
 def detect(env: Mapping[str, str] = os.environ, platform: Platform | None = None) -> Runtime:
-    """Say where this process runs, from the platforms' own variables; `platform` overrides the guess."""
-    found = platform or _platform(env)
-    environment = _first(env, ("VERCEL_ENV",) if found == "vercel" else ())
-    environment = environment or _first(env, ("NODE_ENV", "APP_ENV", "ENVIRONMENT"))
+    """Detect the runtime from the platforms' variables; `platform` overrides the detection."""
+    platform = platform or _detect_platform(env)
+    environment = _first_value(env, ("VERCEL_ENV",) if platform == "vercel" else ())
+    environment = environment or _first_value(env, ("NODE_ENV", "APP_ENV", "ENVIRONMENT"))
     return Runtime(
-        platform=found,
-        environment=environment or ("development" if found == "local" else "production"),
-        region=_first(env, _REGION.get(found, ())),
-        deployment=_shorten(_first(env, _DEPLOYMENT.get(found, ()))),
+        platform=platform,
+        environment=environment or ("development" if platform == "local" else "production"),
+        region=_first_value(env, _REGION.get(platform, ())),
+        deployment=_shorten(_first_value(env, _DEPLOYMENT.get(platform, ()))),
     )
 
 
-def _platform(env: Mapping[str, str]) -> Platform:
+def _detect_platform(env: Mapping[str, str]) -> Platform:
     def has(*names: str) -> bool:
         return any(env.get(name, "").strip() for name in names)
 
-    # Vercel's functions run on Lambda and carry its variables too, so Vercel is asked first.
+    # Vercel's functions run on Lambda and have its variables too, so Vercel is checked first.
     checks: tuple[tuple[Platform, bool], ...] = (
         ("vercel", _is_vercel(env)),
         ("netlify", has("NETLIFY")),
@@ -102,11 +102,11 @@ def _platform(env: Mapping[str, str]) -> Platform:
         ("heroku", has("DYNO")),
         ("fly", has("FLY_APP_NAME")),
     )
-    return next((platform for platform, found in checks if found), "local")
+    return next((platform for platform, matches in checks if matches), "local")
 
 
 def _is_vercel(env: Mapping[str, str]) -> bool:
-    """`vercel dev` and `vercel env pull` set VERCEL on a laptop; only these signs mean a deployed function."""
+    """Whether this is a deployed function; `vercel dev` and `vercel env pull` also set VERCEL on a laptop."""
     if env.get("VERCEL_IPC_PATH"):
         return True
     return bool(
@@ -116,26 +116,26 @@ def _is_vercel(env: Mapping[str, str]) -> bool:
     )
 
 
-def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    found = next((value for name in names if (value := env.get(name, "").strip())), None)
-    # Bytes that are no UTF-8 arrive as lone surrogates, which no database takes.
-    return found and found.encode("utf-8", "replace").decode("utf-8")
+def _first_value(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    text = next((value for name in names if (value := env.get(name, "").strip())), None)
+    # Bytes that aren't UTF-8 become lone surrogates, which the database refuses.
+    return text and text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _shorten(deployment: str | None) -> str | None:
-    """A commit is named by its first seven digits, as everywhere else; other ids stay whole."""
+    """A commit's first seven digits; other ids unchanged."""
     return deployment[:7] if deployment and _COMMIT.match(deployment) else deployment
 
 
 def application_name(runtime: Runtime, role: str = "token-tracker") -> str:
-    """How our connections show in pg_stat_activity: role, platform, environment, deployment."""
+    """The application_name of connections in pg_stat_activity: role, platform, environment, deployment."""
     parts = (role, runtime.platform, runtime.environment, runtime.deployment or "")
     text = "/".join(part for part in parts if part)
-    return "".join(char if " " <= char <= "~" else "?" for char in text)[:_LONGEST_NAME]
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:_MAX_NAME_CHARS]
 
 
 def user_directory(kind: Literal["data", "state"], env: Mapping[str, str] = os.environ) -> Path:
-    """The user's own directory for this product's files (XDG base directories; Library on macOS).
+    """The user's directory for this product's files (XDG base directories; Library on macOS).
 
     Raises `SettingError` for a user without a home.
     """
@@ -148,7 +148,7 @@ def user_directory(kind: Literal["data", "state"], env: Mapping[str, str] = os.e
         "state": ("XDG_STATE_HOME", ".local/state"),
     }[kind]
     configured = env.get(variable, "")
-    # The XDG specification says that a relative path is to be ignored.
+    # The XDG specification ignores relative paths.
     base = Path(configured) if configured.startswith("/") else _home() / default
     return base / "token-tracker"
 

@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is logged."""
+"""Redacts secrets in texts and log records."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 _URL_PASSWORD = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):[^\s/]*@")
 _SECRET_NAME = re.compile(r"URL|DSN|KEY|SECRET|TOKEN|PASSWORD|PASSWD", re.IGNORECASE)
-# What keys of AI providers, clouds and code hosts begin with; error messages of providers quote them. Long ones are
-# masked whatever they contain, short ones only with a digit, since `sk-` may also begin a word.
+# Prefixes of keys of AI providers, clouds and code hosts; providers quote keys in error messages. Long keys are always
+# redacted, short ones only if they contain a digit, since `sk-` may also start a word.
 _PREFIXED_KEY = re.compile(
     r"\b(?:(?:sk|pk|rk|csk|lsv2|xai|pplx|nvapi|tvly|glpat|xox[a-z]|GOCSPX)-|(?:sk|pk|gsk|hf|r8|fw|tgp|jina|pcsk|lsv2)_"
     r"|gh[opsur]_|github_pat_)(?:(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{8,}|[A-Za-z0-9_-]{16,})"
@@ -35,13 +35,13 @@ _NAMED_KEY = re.compile(
     r"(?=[^\s\"']*\d)[^\s\"'<>,;]{8,}",
     re.IGNORECASE,
 )
-_SHORTEST = 6
-"""A shorter value would mask ordinary words."""
+_MIN_SECRET_CHARS = 6
+"""A shorter value may be an ordinary word."""
 
 
 def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
-    """The text without passwords of URLs, API keys, tokens, and the values of variables whose name says secret."""
-    secrets = [value for name, value in env.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST]
+    """The text without passwords of URLs, API keys, tokens, and values of variables with a secret's name."""
+    secrets = [value for name, value in env.items() if _SECRET_NAME.search(name) and len(value) >= _MIN_SECRET_CHARS]
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     for pattern in (_PREFIXED_KEY, _JWT):
@@ -52,7 +52,7 @@ def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
 
 
 class RedactSecrets(logging.Filter):
-    """Masks a record's message and traceback before any handler sees them."""
+    """Redacts a log record's message and traceback before the handlers process it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), ()

@@ -1,4 +1,4 @@
-"""Environment variables and keyword arguments → Settings. Every variable stands in the README's table."""
+"""Reads environment variables and keyword arguments into Settings. The README's table lists every variable."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from tracker.errors import SettingError
 from tracker.platforms import PLATFORMS, Platform, Runtime, detect
 
-# What a system's directory of zones holds besides: this machine's own, and copies that PostgreSQL doesn't have.
+# Other files in the system's zone directory: the machine's own zone, and copies that PostgreSQL doesn't have.
 _NOT_IANA = ("localtime", "posixrules", "posix/", "right/")
 
 
 class Settings(NamedTuple):
-    """What is in force in this process. Times are seconds; None as a lifetime means no limit. It shows no secret."""
+    """The settings of this process. Times are seconds; a lifetime of None means no limit. The repr omits secrets."""
 
     runtime: Runtime
     database_url: str | None
@@ -43,22 +43,22 @@ class Settings(NamedTuple):
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
     problems: tuple[str, ...] = ()
-    """One sentence for each variable that couldn't be read: its default is used, or, of security, nobody is let in."""
+    """One sentence for each invalid variable: its default is used, or access is refused if it controls access."""
 
     def is_unreadable(self, variable: str) -> bool:
-        """Whether a variable is set and can't be read."""
+        """Whether a variable is set and invalid."""
         return any(problem.startswith(f"{variable} ") for problem in self.problems)
 
     def __repr__(self) -> str:
-        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRETS)
-        return f"Settings({', '.join(shown)})"
+        public = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRETS)
+        return f"Settings({', '.join(public)})"
 
 
 _SECRETS = {"database_url", "alert_urls", "pgbouncer_url", "debug_token", "dashboard_password_hash"}
 
 
 class Variable(NamedTuple):
-    """One setting: where it comes from, how it is read, what it may hold."""
+    """One setting: its variable, its parser, its allowed values, its defaults on serverless and server platforms."""
 
     field: str
     name: str
@@ -68,65 +68,65 @@ class Variable(NamedTuple):
     server: Any = None
     secret: bool = False
     controls_access: bool = False
-    """Whether it says who may enter: what can't be read then lets nobody in."""
+    """Whether it controls access: an invalid value then refuses all access."""
 
     @property
     def fallback(self) -> str:
-        """What happens while it can't be read."""
+        """The sentence about what applies instead of an invalid value."""
         return "All access is refused until it is corrected." if self.controls_access else "Its default is used."
 
     def check(self, given: str) -> None:
-        """Raises `SettingError` where a variable's text can't be read; blank counts as unset, but not for security."""
+        """Raises `SettingError` for an invalid text; blank counts as unset, unless the variable controls access."""
         if text := given.strip():
             self.parse(text)
         elif given and self.controls_access:
-            raise SettingError(f"{self.name} holds nothing but white space; it may hold {self.allowed}.")
+            raise SettingError(f"{self.name} contains only white space; it must be {self.allowed}.")
 
     def parse(self, text: str) -> Any:
         try:
             return self.read(text)
         except (ValueError, OverflowError):
-            shown = "something else (masked)" if self.secret else _shown(text)
-            raise SettingError(f"{self.name} holds {shown}; it may hold {self.allowed}.") from None
+            given = "something else (masked)" if self.secret else _quote(text)
+            raise SettingError(f"{self.name} is {given}; it must be {self.allowed}.") from None
 
 
-def _shown(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 def require_plain_number(text: str) -> str:
-    """A number's text as people write it: Python also reads 1_0 and other scripts' digits. Raises `ValueError`."""
+    """The text. Raises `ValueError` for underscores and non-ASCII digits, which Python's parsers accept."""
     if "_" in text or not text.isascii():
         raise ValueError
     return text
 
 
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
+def _float_parser(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
         value = float(require_plain_number(text))
         if not (math.isfinite(value) and low <= value <= high):
             raise ValueError
         return value
 
-    return read
+    return parse
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
+def _integer_parser(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
         value = int(require_plain_number(text))
         if not low <= value <= high:
             raise ValueError
         return value
 
-    return read
+    return parse
 
 
-def _seconds_or_none(text: str) -> float | None:
-    return None if text.lower() == "none" else _number(1, 86_400)(text)
+def _parse_seconds_or_none(text: str) -> float | None:
+    return None if text.lower() == "none" else _float_parser(1, 86_400)(text)
 
 
-def _switch(text: str) -> bool:
-    known = {
+def _parse_boolean(text: str) -> bool:
+    values = {
         "1": True,
         "true": True,
         "yes": True,
@@ -136,51 +136,51 @@ def _switch(text: str) -> bool:
         "no": False,
         "off": False,
     }
-    if text.lower() not in known:
+    if text.lower() not in values:
         raise ValueError
-    return known[text.lower()]
+    return values[text.lower()]
 
 
-def _mode(text: str) -> str:
+def _parse_mode(text: str) -> str:
     if text not in {"direct", "background"}:
         raise ValueError
     return text
 
 
-def _urls(text: str) -> tuple[str, ...]:
+def _parse_urls(text: str) -> tuple[str, ...]:
     urls = tuple(text.split())
     if not all("://" in url and not url.startswith("://") for url in urls):
         raise ValueError
     return urls
 
 
-def _users(text: str) -> tuple[str, ...]:
+def _parse_users(text: str) -> tuple[str, ...]:
     users = tuple(text.lower().replace(",", " ").split())
     if not users or not all(re.fullmatch(r"[^@\s]*@[^@\s]+", user) for user in users):
         raise ValueError
     return users
 
 
-def _token(text: str) -> str:
+def _parse_token(text: str) -> str:
     if not text.isprintable() and not any("\udc80" <= char <= "\udcff" for char in text):
-        raise ValueError  # no header can carry it
+        raise ValueError  # not allowed in a header
     return text
 
 
-def _postgres_url(text: str) -> str:
+def _parse_postgres_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError
     return text
 
 
-def _platform(text: str) -> Platform:
+def _parse_platform(text: str) -> Platform:
     if text not in PLATFORMS:
         raise ValueError
     return text
 
 
 def resolve_time_zone_name(name: str) -> str:
-    """The name under which this machine knows a time zone: as it is, or its current one. Raises `ValueError`."""
+    """The name, or its current IANA name if this machine lacks the old one. Raises `ValueError` if it has neither."""
     try:
         load_time_zone(name)
     except ValueError:
@@ -194,9 +194,9 @@ def resolve_time_zone_name(name: str) -> str:
 
 
 def load_time_zone(name: str) -> tzinfo:
-    """The time zone of an IANA name, one that PostgreSQL may know too. Raises `ValueError` where there is none.
+    """The time zone of an IANA name. Raises `ValueError` if there is none, or only this machine has it.
 
-    UTC needs no data, and so works where none is installed: on Windows and in slim images.
+    UTC needs no time zone data, so it also works on Windows and in slim images.
     """
     if name == "UTC":
         return UTC
@@ -206,19 +206,19 @@ def load_time_zone(name: str) -> tzinfo:
 
     try:
         return ZoneInfo(name)
-    except (OSError, KeyError) as error:  # a directory, a file of another kind; no such zone
+    except (OSError, KeyError) as error:  # a directory or another kind of file; no such zone
         raise ValueError(name) from error
 
 
-# Pool, idle, connect and lifetime follow the connection policy of the design: few and short-lived connections
-# where many instances share one database, more and longer-lived ones where a server runs by itself.
+# Defaults for connections: few and short-lived ones on serverless platforms, where many instances share one database;
+# more and longer-lived ones on a server.
 VARIABLES: tuple[Variable, ...] = (
-    Variable("pool_size", "TRACKER_POOL_SIZE", "a whole number from 1 to 100", _whole(1, 100), 5, 15),
+    Variable("pool_size", "TRACKER_POOL_SIZE", "a whole number from 1 to 100", _integer_parser(1, 100), 5, 15),
     Variable(
         "connect_timeout_s",
         "TRACKER_CONNECT_TIMEOUT_S",
         "seconds from 0.1 to 300",
-        _number(0.1, 300),
+        _float_parser(0.1, 300),
         15.0,
         30.0,
     ),
@@ -226,7 +226,7 @@ VARIABLES: tuple[Variable, ...] = (
         "idle_timeout_s",
         "TRACKER_IDLE_TIMEOUT_S",
         "seconds from 0.1 to 86400",
-        _number(0.1, 86_400),
+        _float_parser(0.1, 86_400),
         5.0,
         10.0,
     ),
@@ -234,21 +234,23 @@ VARIABLES: tuple[Variable, ...] = (
         "max_lifetime_s",
         "TRACKER_MAX_LIFETIME_S",
         "seconds from 1 to 86400, or none",
-        _seconds_or_none,
+        _parse_seconds_or_none,
         600.0,
         None,
     ),
-    Variable("max_retries", "TRACKER_MAX_RETRIES", "a whole number from 0 to 100", _whole(0, 100), 5, 5),
-    Variable("deadline_s", "TRACKER_DEADLINE_S", "seconds from 0.1 to 900", _number(0.1, 900), 5.0, 10.0),
-    # What runs after a function's response is frozen with its instance: there a record is written before.
-    Variable("mode", "TRACKER_MODE", "direct or background", _mode, "direct", "background"),
+    Variable("max_retries", "TRACKER_MAX_RETRIES", "a whole number from 0 to 100", _integer_parser(0, 100), 5, 5),
+    Variable("deadline_s", "TRACKER_DEADLINE_S", "seconds from 0.1 to 900", _float_parser(0.1, 900), 5.0, 10.0),
+    # A serverless instance may be frozen after its response, so records are written before it.
+    Variable("mode", "TRACKER_MODE", "direct or background", _parse_mode, "direct", "background"),
     Variable("outbox", "TRACKER_OUTBOX", "a file", str),
-    Variable("outbox_max_mb", "TRACKER_OUTBOX_MAX_MB", "megabytes from 1 to 100000", _whole(1, 100_000), 100, 1000),
+    Variable(
+        "outbox_max_mb", "TRACKER_OUTBOX_MAX_MB", "megabytes from 1 to 100000", _integer_parser(1, 100_000), 100, 1000
+    ),
     Variable(
         "alert_urls",
         "TRACKER_ALERT_URLS",
         "URLs separated by spaces, such as https://example.com/hook",
-        _urls,
+        _parse_urls,
         (),
         (),
         secret=True,
@@ -257,27 +259,27 @@ VARIABLES: tuple[Variable, ...] = (
         "pgbouncer_url",
         "TRACKER_PGBOUNCER_URL",
         "the URL of PgBouncer's admin console, such as postgresql://stats:password@host:6432/pgbouncer",
-        _postgres_url,
+        _parse_postgres_url,
         secret=True,
     ),
-    Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _switch, True, True),
+    Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _parse_boolean, True, True),
     Variable(
         "slow_record_ms",
         "TRACKER_SLOW_RECORD_MS",
         "milliseconds from 1 to 900000",
-        _number(1, 900_000),
+        _float_parser(1, 900_000),
         1000.0,
         1000.0,
     ),
     Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", resolve_time_zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
-    Variable("prices", "TRACKER_PRICES", "a TOML file of one's own prices", str),
-    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _token, secret=True, controls_access=True),
-    # Read by tracker.auth, where a hash that can't be read lets nobody in instead of everybody.
+    Variable("prices", "TRACKER_PRICES", "a TOML file with custom prices", str),
+    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _parse_token, secret=True, controls_access=True),
+    # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(
         "dashboard_password_hash",
         "TRACKER_DASHBOARD_PASSWORD_HASH",
-        "what token-tracker password printed",
+        "the hash that token-tracker password printed",
         str,
         secret=True,
         controls_access=True,
@@ -286,23 +288,24 @@ VARIABLES: tuple[Variable, ...] = (
         "dashboard_users",
         "TRACKER_DASHBOARD_USERS",
         "addresses or domains, such as ann@example.com @example.org",
-        _users,
+        _parse_users,
         (),
         (),
         controls_access=True,
     ),
-    Variable("dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _switch, False, False, controls_access=True),
+    Variable(
+        "dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _parse_boolean, False, False, controls_access=True
+    ),
 )
-PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _platform)
+PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _parse_platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")
 
 
 def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **overrides: Any) -> Settings:
-    """Read all settings; a keyword argument of a setting's name wins over its variable, None means unset.
+    """Read all settings; a keyword argument overrides the variable of the same setting, None means unset.
 
-    Raises `SettingError` for an argument that can't be right, and, when `strict`, for a variable too. Otherwise
-    such a variable's default is used and the sentence about it is kept in `problems`: a library must not break
-    the app it lives in.
+    Raises `SettingError` for an invalid argument and, if `strict`, for an invalid variable. Otherwise the variable's
+    default is used and `problems` has a sentence about it, so that a variable can't break the application.
     """
     known = {variable.field for variable in VARIABLES} | {"platform", "database_url"}
     if unknown := sorted(set(overrides) - known):
@@ -318,8 +321,8 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
         except SettingError as error:
             if strict:
                 raise
-            otherwise = variable.fallback if variable.controls_access else f"Its default, {default}, is used."
-            problems.append(f"{error} {otherwise}")
+            fallback = variable.fallback if variable.controls_access else f"Its default, {default}, is used."
+            problems.append(f"{error} {fallback}")
             return default
         return variable.parse(text) if (text := given_text.strip()) else default
 
@@ -338,7 +341,7 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
 def _database_url(env: Mapping[str, str], given: object) -> tuple[str | None, str]:
     if given is not None and not isinstance(given, str):
         raise SettingError(
-            f"database_url is {type(given).__name__}; it may hold text such as"
+            f"database_url is {type(given).__name__}; it must be text such as"
             " postgresql://user:password@host:5432/database."
         )
     if given:
@@ -348,6 +351,6 @@ def _database_url(env: Mapping[str, str], given: object) -> tuple[str | None, st
             return env[name], name
     if blank := next((name for name in DATABASE_URL_NAMES if env.get(name)), None):
         raise SettingError(
-            f"{blank} holds nothing but white space; it may hold postgresql://user:password@host:5432/database."
+            f"{blank} contains only white space; it must be postgresql://user:password@host:5432/database."
         )
     return None, DATABASE_URL_NAMES[0]

@@ -1,4 +1,4 @@
-"""Reads small files that people write: regular files of a bounded size, with errors of one sentence."""
+"""Reads small text files, such as configuration, with a size limit; each error is one sentence."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAX_BYTES = 1_000_000
 
 
 def read_text(path: Path, label: str) -> str:
-    """The file's text. Raises `SettingError`, which begins with `label`, for anything else than a small text file.
+    """The file's text. Raises `SettingError`, which starts with `label`, for anything but a small text file.
 
-    A device or a FIFO is refused without waiting for it. No content of the file is in the error.
+    Refuses a device or a FIFO without waiting for it. The error contains none of the file's content.
     """
     try:
-        # Without O_NONBLOCK the opening of a FIFO waits for a writer.
+        # Without O_NONBLOCK, opening a FIFO waits for a writer.
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise SettingError(f"{label}: {str(path)!r} is not a regular file.")
@@ -28,7 +28,7 @@ def read_text(path: Path, label: str) -> str:
     except OSError as error:
         raise SettingError(f"{label}: {str(path)!r} can't be read: {error.strerror}.") from None
     except ValueError:
-        raise SettingError(f"{label}: {str(path)!r} is no path of a file.") from None
+        raise SettingError(f"{label}: {str(path)!r} is not a file path.") from None
     if len(content) > MAX_BYTES:
         raise SettingError(f"{label}: {str(path)!r} is larger than {MAX_BYTES:,} bytes.")
     try:
@@ -38,7 +38,7 @@ def read_text(path: Path, label: str) -> str:
 
 
 def parse_toml(text: str, label: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
-    """The document. Raises `SettingError` for a text that is not TOML, or nested or numbered beyond all limits."""
+    """The document. Raises `SettingError` if the text is not TOML, or exceeds Python's limits of depth or digits."""
     try:
         return tomllib.loads(text, parse_float=parse_float)
     except tomllib.TOMLDecodeError as error:

@@ -1,9 +1,9 @@
-"""Time zones whose names were changed: browsers and old settings go on using the former ones."""
+"""Maps old names of time zones, which browsers and old settings still send, to the current names."""
 
 from __future__ import annotations
 
-# The IANA database's file `backward`, as far as browsers and operating systems still say these names; newer systems
-# leave them out (Debian 13 has them in tzdata-legacy alone).
+# The names of the IANA database's file `backward` that browsers and operating systems still use; newer systems
+# omit them (Debian 13 has them in tzdata-legacy alone).
 CURRENT_NAMES = {
     "Africa/Asmera": "Africa/Nairobi",
     "Africa/Timbuktu": "Africa/Abidjan",

@@ -1,4 +1,4 @@
-"""TokenUsage: one AI call's usage, validated when it is made, with its id."""
+"""TokenUsage: the usage of one AI call with its id, validated at construction."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tracker.settings import require_plain_number
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
 MAX_COST_USD = Decimal(10) ** 9
-# Far more than arithmetic with Decimal makes, far fewer than PostgreSQL's numeric holds.
+# More digits than calculations with Decimal produce, fewer than PostgreSQL's numeric can store.
 _MAX_COST_DIGITS = 400
-# An entry of the index on user_id holds 2,704 bytes.
+# An index entry for user_id has at most 2,704 bytes.
 _MAX_USER_ID_BYTES = 2000
 
 TOKEN_COLUMNS = (
@@ -35,12 +35,12 @@ TOKEN_COLUMNS = (
 """The token columns of `token_usage` except `total_tokens`, in the order that all modules use."""
 _REQUIRED_TEXT = ("model", "user_id", "operation")
 _OPTIONAL_TEXT = ("session_id", "provider", "error_message", "cost_source")
-# PostgreSQL's text holds neither NUL nor half of a surrogate pair.
+# PostgreSQL's text can't contain NUL or lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def replace_unstorable(text: str) -> str:
-    """The text as PostgreSQL can store it, and as it is stored: NUL and lone surrogates become U+FFFD."""
+    """The text as it is stored: NUL and lone surrogates, which PostgreSQL refuses, become U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
 
 
@@ -57,21 +57,21 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-# Stands for what is made anew for each record.
+# The default of a field whose value is created for each record.
 _NEW: Any = type("_New", (), {"__repr__": lambda _: "new"})()
-_MADE: dict[str, Callable[[], Any]] = {"created_at": _now, "metadata": dict, "id": new_id}
+_FACTORIES: dict[str, Callable[[], Any]] = {"created_at": _now, "metadata": dict, "id": new_id}
 
 
 class TokenUsage(Immutable):
-    """One AI call, as it will stand in `token_usage`; what comes out of here can be stored.
+    """One AI call, as a validated row of `token_usage` that the database can store.
 
     Tokens are counts as OpenTelemetry's GenAI conventions define them: input includes cached tokens, output
     includes reasoning tokens, `total_tokens` is their sum unless given. `cost` is USD (Decimal, int, str, or float
     read by its shortest form), None when unknown. `processing_time` is milliseconds of the AI call, `created_at`
-    its end (aware; now unless given). `id` is a UUIDv7 made here, before any attempt: the idempotency key.
-    NUL and lone surrogates in text become U+FFFD, since PostgreSQL can't hold them.
+    its end (aware; now unless given). `id` is a UUIDv7 generated here, before any attempt: the idempotency key.
+    NUL and lone surrogates in text become U+FFFD, since PostgreSQL can't store them.
 
-    Raises `UsageError` (a ValueError) and `UsageTypeError` (a TypeError) for what can't be right.
+    Raises `UsageError` (a ValueError) and `UsageTypeError` (a TypeError) for invalid values.
 
     >>> TokenUsage(model="gemini-2.5-flash", input_tokens=812, output_tokens=164).total_tokens
     976
@@ -124,10 +124,10 @@ class TokenUsage(Immutable):
         id: UUID | str = _NEW,  # noqa: A002  the column's name
     ) -> None:
         row = dict(locals())
-        for name, make in _MADE.items():
+        for name, make in _FACTORIES.items():
             if row[name] is _NEW:
                 row[name] = make()
-        self._set(_checked(row))
+        self._set(_validate(row))
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -138,7 +138,7 @@ class TokenUsage(Immutable):
 
 
 FIELDS: tuple[str, ...] = TokenUsage.__slots__
-# What stands in a field that isn't given; an id and a time have to be.
+# The values of fields that aren't given; `id` and `created_at` are required.
 DEFAULTS: dict[str, Any] = {
     "model": None,
     **{n: None if default is _NEW else default for n, default in (TokenUsage.__init__.__kwdefaults__ or {}).items()},
@@ -147,14 +147,14 @@ DEFAULTS["metadata"] = {}
 
 
 def normalize_row(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's columns as `TokenUsage` holds them, checked; `id` and `created_at` have to be given.
+    """A record's validated columns, as in `TokenUsage`; `id` and `created_at` are required.
 
     Raises `UsageError` and `UsageTypeError`.
     """
-    return _checked({**DEFAULTS, **given})
+    return _validate({**DEFAULTS, **given})
 
 
-def _checked(row: dict[str, Any]) -> dict[str, Any]:
+def _validate(row: dict[str, Any]) -> dict[str, Any]:
     for name, check, default in _CHECKS_AND_DEFAULTS:
         value = row[name]
         if value is not default:
@@ -163,19 +163,19 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what follows from its fields, each of which passed its check, and what must fit together."""
-    row["total_tokens"] = _total(row)
+    """The row with its derived fields, after validation across fields; each field must be validated before."""
+    row["total_tokens"] = _total_tokens(row)
     _check_subsets(row)
     if row["cost"] is not None and row["cost_source"] is None:
         row["cost_source"] = "provided"
     return row
 
 
-def _total(row: Mapping[str, Any]) -> int:
+def _total_tokens(row: Mapping[str, Any]) -> int:
     floor: int = row["input_tokens"] + row["output_tokens"]
     total: int = floor if row["total_tokens"] is None else row["total_tokens"]
     if total > MAX_INTEGER:
-        raise UsageError(f"total_tokens is {total}; the table's integer holds at most {MAX_INTEGER}.")
+        raise UsageError(f"total_tokens is {total}; it must be at most {MAX_INTEGER}.")
     if total < floor:
         raise UsageError(f"total_tokens is {total}, less than input_tokens + output_tokens = {floor}.")
     return total
@@ -196,18 +196,18 @@ def _check_subsets(row: Mapping[str, Any]) -> None:
 
 
 def invalid_row_indices(columns: Sequence[Sequence[Any]]) -> set[int]:
-    """The places of the rows that `complete_row` would refuse; `columns` are `TOKEN_COLUMNS` and `total_tokens`."""
+    """The indices of the rows that `complete_row` would refuse; `columns` are `TOKEN_COLUMNS` and `total_tokens`."""
     return {
-        place
-        for place, (given, made, read, write, reasoning, total) in enumerate(zip(*columns, strict=True))
-        if not (given + made <= (given + made if total is None else total) <= MAX_INTEGER)
-        or read + write > given
-        or reasoning > made
+        index
+        for index, (input_, output, read, write, reasoning, total) in enumerate(zip(*columns, strict=True))
+        if not (input_ + output <= (input_ + output if total is None else total) <= MAX_INTEGER)
+        or read + write > input_
+        or reasoning > output
     }
 
 
 def _text(name: str, value: object) -> str:
-    # What nearly every record holds is known to be right at a glance; an import reads millions.
+    # A fast path for the values of most records; an import validates millions.
     if type(value) is str and value.isprintable() and len(value) < 200 and not value.isspace() and value:
         return value
     if not isinstance(value, str):
@@ -216,7 +216,7 @@ def _text(name: str, value: object) -> str:
         raise UsageError(f"{name} is empty.")
     text = replace_unstorable(value)
     if name == "user_id" and len(text) * 4 > _MAX_USER_ID_BYTES < len(text.encode()):
-        raise UsageError(f"user_id is longer than {_MAX_USER_ID_BYTES} bytes, which the table's index can't hold.")
+        raise UsageError(f"user_id is longer than {_MAX_USER_ID_BYTES} bytes, which the table's index can't store.")
     return text
 
 
@@ -230,9 +230,9 @@ def _count(name: str, value: object) -> int:
     except TypeError:
         raise UsageTypeError(f"{name} is {type(value).__name__}; it must be a whole number.") from None
     if not 0 <= number <= MAX_INTEGER:
-        # Python refuses to write out a number of some thousand digits.
-        shown = number if abs(number) < 10**20 else "out of range"
-        raise UsageError(f"{name} is {shown}; it must be from 0 to {MAX_INTEGER}.")
+        # Python refuses to format a number of some thousand digits.
+        value_text = number if abs(number) < 10**20 else "out of range"
+        raise UsageError(f"{name} is {value_text}; it must be from 0 to {MAX_INTEGER}.")
     return number
 
 
@@ -266,7 +266,7 @@ def _cost(value: object) -> Decimal | None:
     return cost
 
 
-def _moment(value: object) -> datetime:
+def _utc_time(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise UsageTypeError(f"created_at is {type(value).__name__}; it must be a datetime.")
     if value.tzinfo is UTC:
@@ -280,7 +280,7 @@ def _moment(value: object) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise UsageError("created_at lies outside the years 1 to 9999.") from None
+        raise UsageError("created_at is outside the years 1 to 9999.") from None
 
 
 def _metadata(value: object) -> dict[str, Any]:
@@ -289,25 +289,25 @@ def _metadata(value: object) -> dict[str, Any]:
     if not value:
         return {}
     if all(type(key) is type(text) is str and key.isprintable() and text.isprintable() for key, text in value.items()):
-        return dict(value)  # what nearly every record holds needs no way through JSON
+        return dict(value)  # the metadata of most records needs no JSON round trip
     try:
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
-        copied: dict[str, Any] = _storable(json.loads(text))
+        metadata: dict[str, Any] = _replace_in_json(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"metadata can't be stored as JSON: {error}.") from None
     except TypeError as error:
         raise UsageTypeError(f"metadata can't be stored as JSON: {error}.") from None
-    return copied
+    return metadata
 
 
-def _storable(value: Any) -> Any:
-    """The JSON value with what jsonb can't hold replaced in every text, keys included."""
+def _replace_in_json(value: Any) -> Any:
+    """The JSON value with unstorable characters replaced in every text, including keys."""
     if isinstance(value, str):
         return replace_unstorable(value)
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [_replace_in_json(item) for item in value]
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
+        return {_replace_in_json(key): _replace_in_json(item) for key, item in value.items()}
     return value
 
 
@@ -331,12 +331,12 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "success": partial(_bool, "success"),
     "is_test": partial(_bool, "is_test"),
     "cost": _cost,
-    "created_at": _moment,
+    "created_at": _utc_time,
     "metadata": _metadata,
     "id": _uuid,
 }
-"""What each field's value must pass; it comes out as it is stored. An import asks once for each text that it meets."""
-# Most fields of most records hold the default, which needs no check; these have none, or one that must be copied.
+"""The validator of each field, which returns the value to store. An import calls it once for each distinct text."""
+# Most fields have their default value, which needs no validation; these have none, or one that must be copied.
 _ALWAYS_CHECKED = frozenset({"model", "metadata", "id", "created_at"})
 _CHECKS_AND_DEFAULTS = tuple(
     (name, check, object() if name in _ALWAYS_CHECKED else DEFAULTS[name]) for name, check in CHECKS.items()

@@ -1,4 +1,4 @@
-"""Whoever is told about budgets: a small HTTP server on this machine."""
+"""A local HTTP server that receives budget alerts."""
 
 from __future__ import annotations
 

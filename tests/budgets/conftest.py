@@ -1,4 +1,4 @@
-"""What the tests of budgets share: a database with calls, and somebody who is told."""
+"""Fixtures of the budget tests: a database with calls, and a receiver of alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A budget's windows, and how it stands: arithmetic that needs no database."""
+"""The windows and the progress of a budget, without a database."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_days_and_months_are_those_of_the_budgets_own_time_zone(zone, period, no
     zone=st.sampled_from(["UTC", "Asia/Kolkata", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
     period=st.sampled_from(["day", "month"]),
 )
-def test_every_moment_lies_in_its_window_and_windows_follow_each_other(moment, zone, period):
+def test_each_time_is_in_its_window_and_windows_are_adjacent(moment, zone, period):
     its = budget(timezone=zone, period=period)
     window = its.window(moment.replace(tzinfo=UTC))
     assert window.start <= moment.replace(tzinfo=UTC) < window.end
@@ -112,7 +112,7 @@ def test_the_forecast_is_the_windows_pace_and_waits_until_something_is_known():
     assert state(300, passed=1).forecast == 300
 
 
-def test_what_is_said_is_one_sentence_with_the_pace():
+def test_the_description_contains_the_forecast():
     said = describe_budget(state(799, scope="user", subject="u_42"))
     assert said == (
         "Budget 'b' (user u_42): 799 tokens of 1,000 tokens today, 79 %."
@@ -122,7 +122,7 @@ def test_what_is_said_is_one_sentence_with_the_pace():
     assert "pace" not in describe_budget(state(1000))
 
 
-def test_calls_without_a_price_are_said_beside_dollars():
+def test_the_description_in_usd_contains_the_calls_without_a_price():
     its = state("1", measure="usd")
     unpriced = BudgetState(its.budget, its.window, Spent(usd=Decimal(1), unpriced_calls=3), its.at)
     assert "3 calls have no price" in describe_budget(unpriced)

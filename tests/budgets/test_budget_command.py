@@ -1,4 +1,4 @@
-"""token-tracker budget, the rollup's look at budgets, and a recorder's own."""
+"""token-tracker budget, and the budget checks of rollup and of a recorder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_check_sends_what_is_due_once_and_is_exit_1_while_a_limit_is_reached(at,
     assert "1,100 tokens of 1,000 tokens today, 110 %" in capsys.readouterr().out
 
 
-def test_a_refresh_of_the_rollups_looks_too(at, listener, monkeypatch):
+def test_a_refresh_of_the_rollups_evaluates_budgets(at, listener, monkeypatch):
     monkeypatch.setenv("TRACKER_ALERT_URLS", listener.url)
     main(SET)
     at.call(total_tokens=1000)
@@ -52,7 +52,7 @@ def test_a_refresh_of_the_rollups_looks_too(at, listener, monkeypatch):
     assert [alert["percent"] for alert in listener.heard] == [100]
 
 
-def test_a_background_recorder_looks_by_itself_and_tells_once(at, new_tracker, listener):
+def test_a_background_recorder_evaluates_budgets_and_sends_one_alert(at, new_tracker, listener):
     main(SET)
     recorder = new_tracker(mode="background", alert_urls=listener.url)
     recorder.record(a_call(input_tokens=5000))
@@ -61,7 +61,7 @@ def test_a_background_recorder_looks_by_itself_and_tells_once(at, new_tracker, l
     assert "1,000 tokens today" in alert["error"]
 
 
-def test_what_came_since_the_last_look_is_looked_at_when_the_recorder_closes(at, new_tracker, listener):
+def test_a_closing_recorder_evaluates_budgets(at, new_tracker, listener):
     main(SET)
     recorder = new_tracker(mode="background", alert_urls=listener.url)
     recorder.record(a_call(input_tokens=1, output_tokens=1))
@@ -72,7 +72,7 @@ def test_what_came_since_the_last_look_is_looked_at_when_the_recorder_closes(at,
     assert [alert["percent"] for alert in listener.heard] == [100]
 
 
-def test_a_recorder_whose_role_may_not_goes_on_recording(at, new_tracker, limited_url, caplog):
+def test_a_recorder_without_privileges_for_budgets_records(at, new_tracker, limited_url, caplog):
     main(SET)
     recorder = new_tracker(mode="background", database_url=limited_url)
     recorder.record(a_call(input_tokens=5000))

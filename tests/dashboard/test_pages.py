@@ -255,7 +255,7 @@ def test_a_missing_table_is_one_sentence(open_page: OpenPage, empty_database_url
     ("url", "says"),
     [
         ("postgresql://u:hunter2@127.0.0.1:1/app", "Nothing answers at 127.0.0.1:1."),
-        ("mysql://u:hunter2@127.0.0.1/app", "DATABASE_URL holds an address that starts with 'mysql'"),
+        ("mysql://u:hunter2@127.0.0.1/app", "DATABASE_URL is an address that starts with 'mysql'"),
         ("{place}_gone", "has no database tracker_test_"),
     ],
 )

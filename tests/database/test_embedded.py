@@ -1,4 +1,4 @@
-"""The embedded server: any directory, whole or not at all, and nothing a directory's name says is ever run."""
+"""The embedded server starts in any directory, completely or not at all, and executes nothing from its path."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_first_start_that_is_interrupted_ruins_nothing(parent, signal):
         embedded.stop(str(parent))
 
 
-def test_what_another_put_there_stays(parent):
+def test_files_of_other_programs_are_not_removed(parent):
     (parent / "initdb-notes").mkdir()
     kept = [parent / "initdb-notes" / "mine", parent / "users.lock", parent / "start.lock", parent / "log"]
     for file in kept:
@@ -104,7 +104,7 @@ def a_link(data: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [a_directory, a_file, a_link])
-def test_what_is_in_the_databases_place_is_named_and_left_alone(parent, make):
+def test_an_obstacle_at_the_data_directory_is_reported_and_not_removed(parent, make):
     data = parent / "pg18"
     make(data)
     before = sorted(parent.rglob("*")), data.lstat().st_ino
@@ -132,18 +132,18 @@ def state(path: Path) -> tuple[int, int, int]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="Only root's server runs under another account.")
 @pytest.mark.parametrize("name", ["", "db"])
 @pytest.mark.parametrize(("mode", "owner", "place"), [(0o700, 65534, None), (0o750, 0, None), (0o700, 0, "/var/lib")])
-def test_as_root_a_private_directory_is_named_and_left_closed(name, mode, owner, place):
+def test_as_root_a_private_directory_is_reported_and_not_opened(name, mode, owner, place):
     with tempfile.TemporaryDirectory(prefix="tracker-private-", dir=place) as directory:
         private = Path(directory)
         private.chmod(mode)
         os.chown(private, owner, 0)
         before = state(private)
-        with pytest.raises(SetupError, match=f"{private} is closed to its account.*chmod o"):
+        with pytest.raises(SetupError, match=f"can't enter {private}.*chmod o"):
             embedded.start(str(private / name))
         assert state(private) == before
 
 
-def test_a_private_directory_stays_private(parent):
+def test_a_private_directory_keeps_its_permissions(parent):
     try:
         embedded.start(str(parent))
     finally:
@@ -154,7 +154,7 @@ def test_a_private_directory_stays_private(parent):
         assert parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_socket_directory_that_somebody_else_made_is_not_used(parent):
+def test_a_socket_directory_of_another_user_is_not_used(parent):
     if os.geteuid() != 0:
         pytest.skip("Only root can make a directory of somebody else's.")
     deep = parent / ("d" * 90)
@@ -163,7 +163,7 @@ def test_a_socket_directory_that_somebody_else_made_is_not_used(parent):
     sockets.mkdir()
     os.chown(sockets, 65534, 65534)
     try:
-        with pytest.raises(SetupError, match="somebody else's"):
+        with pytest.raises(SetupError, match="belongs to another user"):
             embedded.start(str(deep))
         assert state(sockets)[1:] == (65534, 65534)
     finally:
@@ -197,9 +197,9 @@ def test_the_directory_is_closed_to_others_under_any_umask(parent, umask):
 
 def test_the_default_directory_of_an_earlier_version_is_closed_to_writers(parent):
     parent.chmod(0o777)
-    embedded_directory.make(parent)
+    embedded_directory.create(parent)
     assert parent.stat().st_mode & 0o777 == 0o777  # somebody else's directory stays as it is
-    embedded_directory.make(parent, is_default=True)
+    embedded_directory.create(parent, is_default=True)
     assert parent.stat().st_mode & 0o777 == 0o755
 
 
@@ -213,7 +213,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("name", ["users.lock", "start.lock"])
-def test_a_lock_that_another_process_keeps_is_a_sentence_within_the_time(parent, name, monkeypatch):
+def test_a_lock_of_another_process_is_an_error_within_the_timeout(parent, name, monkeypatch):
     monkeypatch.setattr(embedded, "_LOCK_WAIT_S", 1.0)
     command = [sys.executable, "-c", HOLDING, str(parent / name)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:

@@ -1,4 +1,4 @@
-"""What goes wrong with a real server, and the sentence each case gets."""
+"""Each failure of a real server becomes an error with its code, sentence and remedy."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_pooler_that_does_not_know_the_database(pooler, server_url):
     "said",
     ["server login has been failing, try again later (server_login_retry)", "pgbouncer cannot connect to server"],
 )
-def test_a_pooler_that_cannot_log_in_at_its_server_is_told_from_the_server(said):
+def test_a_poolers_failed_login_is_distinguished_from_the_servers(said):
     error = explain_connect(said, clean("postgresql://u:hunter2@pooler.example/app"))
     assert (error.code, type(error)) == ("pooler_behind", TransientError)
     assert "The pooler at pooler.example" in error.sentence
@@ -222,7 +222,7 @@ def test_a_schema_that_is_closed_to_the_role_is_named_as_the_cause(database_url,
     assert "GRANT USAGE ON SCHEMA" in error.remedy
 
 
-def test_an_insert_only_role_is_told_to_grant_select_too(database_url, new_role):
+def test_an_insert_only_role_gets_the_grant_for_select(database_url, new_role):
     role = new_role()
     run(database_url, f"GRANT INSERT ON token_usage TO {role}")
     with closing(connect(with_role(database_url, role))) as connection, pytest.raises(DatabaseError) as caught:
@@ -257,7 +257,7 @@ def test_a_record_that_the_table_does_not_take(database_url, statement, code, ki
     assert (error.code, type(error)) == (code, kind)
 
 
-def test_the_constraint_that_refused_is_named_and_the_refused_value_is_not(database_url):
+def test_the_error_contains_the_constraint_and_not_the_value(database_url):
     error = statement_refusal(
         database_url,
         "INSERT INTO token_usage (model, user_id, input_tokens, output_tokens, total_tokens)"

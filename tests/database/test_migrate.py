@@ -1,4 +1,4 @@
-"""A fresh database and the user's own table both end up right, whoever else is at work, and nothing is lost."""
+"""Migrations bring a new database and an adopted table to the same schema, also in parallel, and lose no data."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_migrating_behind_a_pooler_leaves_no_setting_and_no_lock_behind(empty_da
 @pytest.mark.parametrize(
     "left_behind", ["SET default_transaction_read_only = on", "SET statement_timeout = 5", "SET lock_timeout = 1"]
 )
-def test_what_another_client_left_in_a_poolers_connection_keeps_no_index_from_being_built(old_url, pooler, left_behind):
+def test_settings_of_another_pooler_client_do_not_stop_an_index(old_url, pooler, left_behind):
     run(old_url, MANY_ROWS)
     through = pooler(old_url)
     leave_behind(through, left_behind)
@@ -256,7 +256,7 @@ def test_adoption_keeps_types_indexes_and_constraints_of_the_old_columns(old_url
     ]
 
 
-def test_old_rows_keep_null_in_what_nobody_knew(old_url):
+def test_old_rows_keep_null_in_new_columns(old_url):
     migrate(old_url)
     assert set(rows(old_url, "SELECT recorded_at, is_test, metadata, delivery FROM token_usage")) == {
         (None, None, None, None)
@@ -299,7 +299,7 @@ def test_the_zone_of_naive_times_is_kept_with_the_column(old_url, given, kept):
     assert any(kept in remark for remark in done.remarks)
 
 
-def test_a_comment_of_the_users_own_stays_beside_the_zone(old_url):
+def test_the_users_comment_is_kept_with_the_zone(old_url):
     run(old_url, "COMMENT ON COLUMN token_usage.created_at IS 'when it''s done'")
     migrate(old_url, timezone="Asia/Seoul")
     comment = value(
@@ -327,7 +327,7 @@ def test_a_zone_that_the_server_does_not_know_is_refused_and_nothing_is_changed(
     assert schema_of(old_url) == before
 
 
-def test_a_zone_for_times_that_have_one_is_said_to_do_nothing(empty_database_url):
+def test_a_zone_for_aware_times_is_reported_as_ineffective(empty_database_url):
     assert any(
         "Asia/Seoul did nothing" in remark for remark in migrate(empty_database_url, timezone="Asia/Seoul").remarks
     )
@@ -335,7 +335,7 @@ def test_a_zone_for_times_that_have_one_is_said_to_do_nothing(empty_database_url
 
 
 @pytest.mark.parametrize(("zone", "stands"), [("UTC", "2026-03-01 03:00:00"), ("Asia/Seoul", "2026-03-01 12:00:00")])
-def test_a_naive_time_is_written_in_its_zone_whatever_the_sessions_is(old_url, new_tracker, zone, stands):
+def test_a_naive_time_is_written_in_its_zone_and_not_the_sessions(old_url, new_tracker, zone, stands):
     migrate(old_url, timezone=zone)
     set_default(old_url, "timezone = 'Asia/Seoul'")
     usage = a_call(created_at=datetime(2026, 3, 1, 3, tzinfo=UTC))
@@ -343,7 +343,7 @@ def test_a_naive_time_is_written_in_its_zone_whatever_the_sessions_is(old_url, n
     assert value(old_url, "SELECT created_at::text FROM token_usage WHERE id = %s", (str(usage.id),)) == stands
 
 
-def test_a_time_with_zone_is_the_same_moment_whatever_the_sessions_zone_is(database_url, recorder):
+def test_an_aware_time_does_not_depend_on_the_sessions_zone(database_url, recorder):
     set_default(database_url, "timezone = 'Asia/Seoul'")
     usage = a_call(created_at=datetime(2026, 3, 1, 3, tzinfo=UTC))
     assert recorder.record(usage).status == "recorded"
@@ -394,7 +394,7 @@ def strict_url(empty_database_url) -> str:
     return empty_database_url
 
 
-def test_a_default_stands_in_where_a_column_takes_no_null(strict_url, new_tracker):
+def test_the_default_is_stored_if_a_column_is_not_null(strict_url, new_tracker):
     recorder = new_tracker(database_url=strict_url)
     assert recorder.record(a_call()).status == "recorded"
     assert recorder.record(a_call(cost="0.5", processing_time=7, session_id="s", provider="p")).status == "recorded"
@@ -409,7 +409,7 @@ def test_the_sql_that_migrate_names_lets_a_cost_be_unknown(strict_url, new_track
     assert rows(strict_url, "SELECT cost FROM token_usage WHERE recorded_at IS NOT NULL") == [(None,)]
 
 
-def test_a_default_stands_in_for_records_that_waited(strict_url):
+def test_the_default_is_stored_for_delivered_records(strict_url):
     with Tracker(mode="background", database_url=strict_url) as recorder:
         for fields in ({}, {"cost": "0.5"}, {"session_id": "s"}, {}):
             recorder.record(a_call(**fields))
@@ -424,7 +424,7 @@ def test_a_default_stands_in_for_records_that_waited(strict_url):
     assert rows(strict_url, "SELECT DISTINCT delivery, connection_ms >= 0 FROM token_usage") == [("background", True)]
 
 
-def test_a_default_stands_in_for_rows_in_bulk(strict_url):
+def test_the_default_is_stored_by_bulk_inserts(strict_url):
     from tracker.maintenance import sample_data
 
     with closing(connect(strict_url)) as connection:
@@ -521,7 +521,7 @@ def test_on_supabase_every_table_of_ours_has_row_level_security_and_no_public_ri
             assert value(supabase_url, right, (role, table)) is False
 
 
-def test_on_supabase_an_adopted_table_without_row_level_security_is_a_warning_and_stays_as_it_is(supabase_url):
+def test_on_supabase_an_adopted_table_without_row_level_security_is_only_a_warning(supabase_url):
     run(supabase_url, OLD_TABLE)
     remarks = migrate(supabase_url).remarks
     assert any("ENABLE ROW LEVEL SECURITY" in remark and "REVOKE" in remark for remark in remarks)
@@ -534,7 +534,7 @@ def test_elsewhere_row_level_security_is_not_touched(empty_database_url):
     assert dict(ours(empty_database_url)) == {**dict.fromkeys(OURS, False), "token_usage": False}
 
 
-def test_a_role_that_row_level_security_leaves_blind_is_told_grant_and_policy(database_url, limited_url):
+def test_a_role_without_a_policy_gets_the_grant_and_the_policy(database_url, limited_url):
     run(
         database_url,
         "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY",
@@ -548,7 +548,7 @@ def test_a_role_that_row_level_security_leaves_blind_is_told_grant_and_policy(da
 # --- locks and leftovers ------------------------------------------------------------------------------------------
 
 
-def test_a_lock_of_somebody_else_is_waited_for_in_short_tries_and_then_it_succeeds(old_url):
+def test_a_lock_of_another_session_is_retried_in_short_attempts(old_url):
     with locked(old_url, "ROW EXCLUSIVE") as unlock, ThreadPoolExecutor(1) as pool:
         running = pool.submit(migrate, old_url)
         waiting = (
@@ -601,7 +601,7 @@ def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url
         "CREATE INDEX token_usage_created_at_idx ON token_usage (created_at, note_id)",
     ],
 )
-def test_an_index_of_the_users_own_that_bears_our_name_stays_and_ours_gets_another(old_url, own):
+def test_a_users_index_with_the_same_name_is_kept(old_url, own):
     run(old_url, own)
     before = rows(old_url, "SELECT indexrelid, indrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass")
     migrate(old_url)
@@ -649,14 +649,14 @@ def test_a_later_run_leaves_no_second_index_on_a_naive_time(old_url):
 
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity"])
-def test_an_infinite_time_is_adopted_and_goes_on_being_taken(old_url, moment):
+def test_an_infinite_time_is_adopted_and_still_accepted(old_url, moment):
     run(old_url, f"UPDATE token_usage SET created_at = '{moment}'")
     migrate(old_url)
     run(old_url, OLD_INSERT, f"UPDATE token_usage SET created_at = '{moment}'")
     assert value(old_url, "SELECT count(*) FROM token_usage") == 4
 
 
-def test_the_index_of_late_rows_that_refused_an_infinite_time_is_built_anew(database_url):
+def test_the_late_index_that_refused_an_infinite_time_is_replaced(database_url):
     before = value(database_url, "SELECT pg_get_indexdef('token_usage_late_idx'::regclass)")
     run(
         database_url,
@@ -734,7 +734,7 @@ def test_a_schema_that_is_not_there_is_named_as_the_cause(empty_database_url):
     assert caught.value.code == "schema_missing"
 
 
-def test_a_role_without_the_right_to_create_is_told_so_at_once(empty_database_url, new_role):
+def test_a_missing_create_privilege_is_reported_at_once(empty_database_url, new_role):
     run(empty_database_url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # as it is from PostgreSQL 15 on
     with pytest.raises(SetupError) as caught:
         migrate(with_role(empty_database_url, new_role()))

@@ -1,4 +1,4 @@
-"""The recorder's pool: few connections, last in first out, none lost, stuck or too old."""
+"""The connection pool: few connections, last in first out; none is lost, blocked or too old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which schema token_usage is: named by the URL, found by the URL's or the role's search_path, or public."""
+"""The schema of token_usage: the URL's, one of the URL's or the role's search_path, or public."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_search_path_set_in_the_session_has_no_effect(shop):
         assert read_table(connection, None).schema == "ai"
 
 
-def test_a_public_table_with_our_migrations_goes_on_being_used(shop):
+def test_a_migrated_public_table_is_still_used(shop):
     run(shop, "ALTER TABLE ai.token_usage RENAME TO waiting")
     migrated(with_parameters(shop, "schema=public"))
     run(shop, "ALTER TABLE ai.waiting RENAME TO token_usage")
@@ -87,7 +87,7 @@ def test_a_public_table_with_our_migrations_goes_on_being_used(shop):
     assert "two_tables" in [found.code for found in build({"DATABASE_URL": shop}).recommendations]
 
 
-def test_with_two_tables_migrate_names_both_and_the_recorder_stays_where_it_was(shop, monkeypatch, capsys):
+def test_migrate_reports_two_tables_and_the_recorder_keeps_its_table(shop, monkeypatch, capsys):
     run(shop, "CREATE TABLE public.token_usage (LIKE ai.token_usage INCLUDING ALL)")
     with pytest.raises(AmbiguousTableError, match=r'"public".token_usage and "ai".token_usage'):
         migrated(shop)

@@ -1,4 +1,4 @@
-"""DATABASE_URL as platforms and people write it."""
+"""DATABASE_URL in the forms that platforms and people write."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_encryption_without_verification_is_libpqs_require(query):
 
 @pytest.mark.parametrize("word", ["disable", "false", "0"])
 @pytest.mark.parametrize("key", ["ssl", "sslmode"])
-def test_encryption_is_off_only_where_it_is_said(key, word):
+def test_encryption_is_off_only_if_the_url_disables_it(key, word):
     assert clean(f"{PLAIN}?{key}={word}").params["sslmode"] == "disable"
 
 
@@ -152,13 +152,13 @@ def test_a_part_of_a_password_is_not_shown_as_a_mode():
         ("sslnegotiation=direct", {"sslmode": "require"}),
     ],
 )
-def test_a_connection_is_never_weaker_than_its_url_says(query, expected):
+def test_a_connection_is_never_weaker_than_its_url(query, expected):
     url = clean(f"{PLAIN}?{query}")
     assert expected.items() <= url.params.items()
 
 
 @given(st.text(max_size=12), st.sampled_from(["ssl", "sslmode", "sslaccept"]))
-def test_whatever_stands_in_a_setting_of_tls_encryption_is_off_only_where_it_is_said(text, key):
+def test_no_value_of_a_tls_parameter_disables_encryption_by_accident(text, key):
     try:
         mode = clean(f"{PLAIN}?{key}={quote(text, safe='')}").params.get("sslmode")
     except SettingError:
@@ -215,7 +215,7 @@ def test_a_plus_in_the_query_is_a_plus_as_libpq_reads_it():
     assert params("postgresql://user@host/db?password=a+b")["password"] == "a+b"
 
 
-def test_supabases_pooler_user_holds_a_dot():
+def test_supabases_pooler_user_contains_a_dot():
     url = clean("postgresql://postgres.abcdefgh:pw@aws-0-eu-west-1.pooler.supabase.com:6543/postgres?pgbouncer=true")
     assert url.user == "postgres.abcdefgh"
 
@@ -324,7 +324,7 @@ def test_a_password_with_both_an_at_and_a_question_mark_is_taken_as_meant(url, p
         "postgresql://u:1?x=hunter2@host/db",
     ],
 )
-def test_where_nobody_can_tell_the_password_from_the_host_neither_is_shown(url):
+def test_an_ambiguous_password_is_not_displayed(url):
     with pytest.raises(SettingError, match="%3F") as caught:
         clean(url)
     assert "hunter2" not in str(caught.value)
@@ -335,7 +335,7 @@ _odd = st.sampled_from(["@", "/", "?", "#", ":", "&", "=", "hunter2", "x", "sslm
 
 @given(st.lists(_odd, min_size=1, max_size=12).map("".join))
 @example("x@hunter2?sslmode=")
-def test_no_part_of_a_password_is_ever_taken_for_the_host_whatever_stands_in_it(password):
+def test_no_part_of_a_password_becomes_the_host(password):
     try:
         url = clean(f"postgresql://u:{password}@host:5432/db?sslmode=require")
     except SettingError as error:

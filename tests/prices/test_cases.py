@@ -69,7 +69,7 @@ def test_a_reported_call_has_the_listed_cost(name, connection, database_url, mon
     assert rows(database_url, "SELECT cost FROM token_usage") == [(Decimal(expected),)]
 
 
-def test_a_stated_cost_stays(connection, database_url, monkeypatch):
+def test_a_given_cost_is_kept(connection, database_url, monkeypatch):
     """Case 10: OpenRouter states what the provider charged for a call with the caller's own key."""
     call = a_call(
         model="openai/gpt-5-mini", provider="openrouter", input_tokens=9171, output_tokens=113, cost="0.0360795"

@@ -1,4 +1,4 @@
-"""token-tracker reprice: what would change first, then the change; what was given stays."""
+"""token-tracker reprice: first the plan, then the changes; given costs remain."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_dry_run_shows_the_sums_and_writes_nothing(command, calls, database_ur
     assert costs(database_url) == before
 
 
-def test_only_costs_that_nobody_gave_change(command, calls, database_url, capsys):
+def test_given_costs_do_not_change(command, calls, database_url, capsys):
     assert command() == 0
     assert "2 calls changed." in capsys.readouterr().out
     found = costs(database_url)
@@ -225,9 +225,7 @@ def test_the_reasons_are_printed_with_their_models_and_calls(command, connection
 
 
 @pytest.mark.parametrize("kind", ["numeric(10,6)", "double precision", "real"])
-def test_a_second_run_changes_nothing_whatever_the_type_of_the_cost(
-    command, empty_database_url, monkeypatch, capsys, kind
-):
+def test_a_second_run_changes_nothing_for_any_type_of_the_cost(command, empty_database_url, monkeypatch, capsys, kind):
     monkeypatch.setenv("DATABASE_URL", empty_database_url)
     run(
         empty_database_url,

@@ -9,8 +9,8 @@ import pytest
 from rollups_support import Store
 from support import run, value
 
-from tracker.budgets.budget import Budget, Window
-from tracker.budgets.spending import spent
+from tracker.budgets.budget import Budget, BudgetWindow
+from tracker.budgets.spending import read_spending
 from tracker.reports import Filters, usage_totals
 from tracker.rollups import refresh
 
@@ -21,9 +21,9 @@ STEPS = [timedelta(seconds=30), timedelta(minutes=20), timedelta(hours=1), timed
 def counts(store: Store) -> tuple[int, int]:
     """How many calls of the last two days a report and a budget count."""
     now = datetime.now(UTC)
-    window = Window(now - timedelta(days=2), now + timedelta(days=2))
+    window = BudgetWindow(now - timedelta(days=2), now + timedelta(days=2))
     budget = Budget(name="all", scope="everybody", subject=None, period="day", measure="tokens", amount=Decimal(1))
-    (used,) = spent(store.connection, store.table, [(budget, window)])
+    (used,) = read_spending(store.connection, store.table, [(budget, window)])
     return usage_totals.totals(store.reader, Filters(start=window.start, end=window.end)).calls, used.tokens // 120
 
 

@@ -1,1 +1,1 @@
-"""Budgets: how much may be used in a day or a month, how far that is, and who says so once."""
+"""Budgets: limits of tokens or USD per day or month, their progress, and alerts that are sent once."""

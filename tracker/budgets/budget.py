@@ -1,4 +1,4 @@
-"""A budget: so many tokens or dollars a day or a month, for everybody, a user, a model or an operation."""
+"""A budget: a limit of tokens or USD per day or month for all calls, a user, a model or an operation."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ PERIODS = ("day", "month")
 MEASURES = ("tokens", "usd")
 ALERT_PERCENT = 80
 FULL = 100
-_MOST = Decimal(10) ** 15
-_LONGEST = 200
+_MAX_AMOUNT = Decimal(10) ** 15
+_MAX_NAME_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The day or month that a moment lies in, of a budget's own time zone, as moments of UTC."""
+class BudgetWindow:
+    """A day or month of a budget's time zone; `start` and `end` are UTC."""
 
     start: datetime
     end: datetime
 
-    def passed(self, now: datetime) -> float:
-        """How much of it is over, 0 to 1."""
+    def elapsed_share(self, now: datetime) -> float:
+        """The elapsed share of the window, 0 to 1."""
         return min(1.0, max(0.0, (now - self.start) / (self.end - self.start)))
 
 
@@ -34,8 +34,8 @@ class Window:
 class Budget:
     """At most `amount` of `measure` in each `period` of `timezone` (IANA).
 
-    `alert_percent` is where the first alert goes out, None where none shall; the second one goes out at 100. `own` is
-    False for a row of the app's own table. Raises `SettingError` (a ValueError) for what can't be right.
+    The first alert is sent at `alert_percent`, the second one at 100; None disables both. `own` is False for a limit in
+    the app's own table. Raises `SettingError` (a ValueError) for invalid values.
     """
 
     name: str
@@ -49,26 +49,26 @@ class Budget:
     own: bool = True
 
     def __post_init__(self) -> None:
-        for what, value, known in (
+        for field, value, allowed in (
             ("scope", self.scope, SCOPES),
             ("period", self.period, PERIODS),
             ("measure", self.measure, MEASURES),
         ):
-            if value not in known:
-                raise SettingError(f"A budget's {what} is {value[:60]!r}; it may be {', '.join(known)}.")
-        if not self.name.strip() or not self.name.isprintable() or (self.own and len(self.name) > _LONGEST):
-            raise SettingError(f"A budget's name is one line of at most {_LONGEST} characters.")
+            if value not in allowed:
+                raise SettingError(f"A budget's {field} is {value[:60]!r}; it must be {', '.join(allowed)}.")
+        if not self.name.strip() or not self.name.isprintable() or (self.own and len(self.name) > _MAX_NAME_CHARS):
+            raise SettingError(f"A budget's name is one line of at most {_MAX_NAME_CHARS} characters.")
         if self.scope == "everybody" and self.subject is not None:
-            raise SettingError("A budget for everybody names nobody.")
+            raise SettingError("A budget for everybody has no user, model or operation.")
         if self.scope != "everybody" and not self.subject:
             raise SettingError(f"A budget for one {self.scope} must name it.")
-        if not self.amount.is_finite() or not 0 < self.amount <= _MOST:
-            raise SettingError(f"A budget's limit is {str(self.amount)[:40]}; it must be above 0, to {_MOST:,}.")
+        if not self.amount.is_finite() or not 0 < self.amount <= _MAX_AMOUNT:
+            raise SettingError(f"A budget's limit is {str(self.amount)[:40]}; it must be above 0, to {_MAX_AMOUNT:,}.")
         if self.alert_percent is not None and not 1 <= self.alert_percent <= FULL:
-            raise SettingError(f"A budget's alert goes out at 1 to 100 per cent, not at {self.alert_percent}.")
-        self._zone()
+            raise SettingError(f"A budget's alert is sent at 1 to 100 percent, not at {self.alert_percent}.")
+        self._load_time_zone()
 
-    def _zone(self) -> object:
+    def _load_time_zone(self) -> object:
         try:
             return settings.load_time_zone(self.timezone)
         except ValueError:
@@ -76,19 +76,22 @@ class Budget:
                 f"There is no time zone {self.timezone[:60]!r}; use an IANA name such as Asia/Seoul."
             ) from None
 
-    def window(self, now: datetime) -> Window:
-        """The day or month of this moment (aware).
+    def window(self, now: datetime) -> BudgetWindow:
+        """The day or month that contains `now` (aware).
 
-        Where midnight comes twice the first one counts, where it is left out the moment of the jump.
+        If midnight occurs twice, the window starts at the first one; if a clock change skips it, at the change.
         """
         zone = settings.load_time_zone(self.timezone)
         today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0, tzinfo=None)
-        first = today if self.period == "day" else today.replace(day=1)
-        after = first + timedelta(days=1) if self.period == "day" else (first + timedelta(days=32)).replace(day=1)
-        start, end = (moment.replace(tzinfo=zone).astimezone(UTC) for moment in (first, after))
-        return Window(start, end)
+        first_day = today if self.period == "day" else today.replace(day=1)
+        days = 1 if self.period == "day" else 32
+        end_day = first_day + timedelta(days=days)
+        if self.period == "month":
+            end_day = end_day.replace(day=1)
+        start, end = (midnight.replace(tzinfo=zone).astimezone(UTC) for midnight in (first_day, end_day))
+        return BudgetWindow(start, end)
 
     @property
     def thresholds(self) -> tuple[int, ...]:
-        """The per cent at which alerts go out, the highest first; none where they are switched off."""
+        """The percentages at which alerts are sent, the highest first; empty if alerts are disabled."""
         return () if self.alert_percent is None else tuple(sorted({FULL, self.alert_percent}, reverse=True))

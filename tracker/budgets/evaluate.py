@@ -1,4 +1,4 @@
-"""Look at every budget, and tell once what was reached: by whoever is first to enter it in the database."""
+"""Evaluates all budgets and sends each alert once: by the process that inserts the alert's row first."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tracker.budgets import budget_store
 from tracker.budgets.budget import FULL
 from tracker.budgets.budget_store import ALERTS
 from tracker.budgets.progress import BudgetState, describe_budget
-from tracker.budgets.spending import snapshot, spent
+from tracker.budgets.spending import read_only_snapshot, read_spending
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
 from tracker.platforms import Runtime
 from tracker.redaction import redact
 
 TYPE = "token_budget_reached"
-Tell = Callable[[dict[str, Any]], None]
+SendAlert = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetCheck:
-    """How the budgets stand, the fullest first, and what kept others from being looked at."""
+    """The states of the budgets, the fullest first; remarks about ignored budgets; the number of sent alerts."""
 
     states: list[BudgetState]
     remarks: list[str]
@@ -32,54 +32,56 @@ class BudgetCheck:
 
 
 def evaluate_budgets(connection: Connection, schema: str | None, now: datetime | None = None) -> BudgetCheck:
-    """How all budgets stand, without telling anybody. Raises `DatabaseError`."""
+    """The states of all budgets, without sending alerts. Raises `DatabaseError`."""
     access = budget_store.read_access(connection, schema)
-    return _states(connection, access, now or datetime.now(UTC))
+    return _evaluate(connection, access, now or datetime.now(UTC))
 
 
-def _states(connection: Connection, access: budget_store.BudgetAccess, now: datetime) -> BudgetCheck:
-    found = budget_store.read(connection, access)
-    if not found.budgets:
-        return BudgetCheck([], found.remarks)
+def _evaluate(connection: Connection, access: budget_store.BudgetAccess, now: datetime) -> BudgetCheck:
+    budget_list = budget_store.read_budgets(connection, access)
+    if not budget_list.budgets:
+        return BudgetCheck([], budget_list.remarks)
     table = read_table(connection, access.schema)
-    asked = [(budget, budget.window(now)) for budget in found.budgets]
-    with snapshot(connection):
-        used = spent(connection, table, asked)
-    states = [BudgetState(budget, window, what, now) for (budget, window), what in zip(asked, used, strict=True)]
-    return BudgetCheck(sorted(states, key=lambda state: -state.share), found.remarks)
+    windows = [(budget, budget.window(now)) for budget in budget_list.budgets]
+    with read_only_snapshot(connection):
+        spending = read_spending(connection, table, windows)
+    states = [
+        BudgetState(budget, window, spent, now) for (budget, window), spent in zip(windows, spending, strict=True)
+    ]
+    return BudgetCheck(sorted(states, key=lambda state: -state.share), budget_list.remarks)
 
 
 def send_due_alerts(
     connection: Connection,
     schema: str | None,
     runtime: Runtime,
-    tell: Tell,
+    send_alert: SendAlert,
     now: datetime | None = None,
     *,
     claimers_only: bool = False,
 ) -> BudgetCheck:
-    """Look at all budgets and `tell` each alert that nobody has told yet. Raises `DatabaseError`.
+    """Evaluate all budgets and call `send_alert` for each alert that no process has sent. Raises `DatabaseError`.
 
-    An alert is told at most once a window and threshold: a process that ends between entering and telling it takes it
-    along. A role that may not enter it tells nothing, since others may have; with `claimers_only` it doesn't look.
+    An alert is sent at most once for each window and threshold: it is lost if the process ends between the insert and
+    the call. A role without the privilege to insert sends none; with `claimers_only`, it doesn't evaluate either.
     """
     access = budget_store.read_access(connection, schema)
-    if claimers_only and not access.claims:
+    if claimers_only and not access.can_claim:
         return BudgetCheck([], [])
-    checked = _states(connection, access, now or datetime.now(UTC))
-    if not access.claims:
-        remarks = [f"No alert can go out from here: {remedy}" for remedy in access.remedies]
+    checked = _evaluate(connection, access, now or datetime.now(UTC))
+    if not access.can_claim:
+        remarks = [f"This role can't send alerts: {remedy}" for remedy in access.remedies]
         return BudgetCheck(checked.states, checked.remarks + remarks)
-    due = _claimed(connection, access.schema, checked.states)
+    due = _claim_alerts(connection, access.schema, checked.states)
     for state, reached in due:
-        tell(alert(state, reached, runtime))
+        send_alert(build_alert(state, reached, runtime))
     return BudgetCheck(checked.states, checked.remarks, len(due))
 
 
-def _claimed(connection: Connection, schema: str, states: list[BudgetState]) -> list[tuple[BudgetState, int]]:
-    """Enter all that is reached, in one statement; what is ours to tell: of each budget the highest that is new.
+def _claim_alerts(connection: Connection, schema: str, states: list[BudgetState]) -> list[tuple[BudgetState, int]]:
+    """Insert all reached thresholds in one statement; returns the highest new one of each budget, for its alert.
 
-    Whoever enters the same rows at once does so in the same order, so that nobody waits in a circle.
+    All processes insert rows in the same order, so that no deadlock occurs.
     """
     entries = [
         {
@@ -105,7 +107,7 @@ def _claimed(connection: Connection, schema: str, states: list[BudgetState]) -> 
         (json.dumps(entries),),
     )
     new = set(rows)
-    # The lower ones needn't be told any more.
+    # Lower thresholds need no alert of their own.
     return [
         (state, state.reached)
         for state in states
@@ -113,8 +115,8 @@ def _claimed(connection: Connection, schema: str, states: list[BudgetState]) -> 
     ]
 
 
-def alert(state: BudgetState, percent: int, runtime: Runtime) -> dict[str, Any]:
-    """What is told, in the form of the alerts about recording; amounts as text, since money is exact."""
+def build_alert(state: BudgetState, percent: int, runtime: Runtime) -> dict[str, Any]:
+    """The alert's document, in the form of alerts about recording; amounts are text, since money is exact."""
     budget = state.budget
     return {
         "type": TYPE,

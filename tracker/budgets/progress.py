@@ -1,4 +1,4 @@
-"""How a budget stands: what was used of it, and where this pace leads."""
+"""The progress of a budget: the used amount, the share of the limit, and a forecast."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from tracker.budgets.budget import FULL, Budget, Window
+from tracker.budgets.budget import FULL, Budget, BudgetWindow
 
-# In a window's first part a single call decides what its end would be.
-_TOO_EARLY = 0.05
+# At the start of a window, a single call would determine the forecast.
+_MIN_ELAPSED_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What calls used; `unpriced_calls` of them aren't in `usd`, since nobody knows their cost."""
+    """The usage of calls; `usd` excludes `unpriced_calls`, whose cost is unknown."""
 
     tokens: int = 0
     usd: Decimal = Decimal(0)
@@ -27,33 +27,33 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """A budget in its present window at `at`. `spent` covers the window until then."""
+    """A budget in its current window; `spent` covers the window until `at`."""
 
     budget: Budget
-    window: Window
+    window: BudgetWindow
     spent: Spent
     at: datetime
 
     @property
     def used(self) -> Decimal:
-        """In the budget's own measure."""
+        """The used amount in the budget's measure."""
         return Decimal(self.spent.tokens) if self.budget.measure == "tokens" else self.spent.usd
 
     @property
     def share(self) -> float:
-        """What is used of the limit; 1 is all of it."""
+        """The used share of the limit; 1 is the limit."""
         return float(self.used / self.budget.amount)
 
     @property
     def forecast(self) -> Decimal | None:
-        """What will be used by the window's end at the window's pace so far; None while that is too early to say."""
-        passed = self.window.passed(self.at)
-        return None if passed < _TOO_EARLY else self.used / Decimal(passed)
+        """The amount at the window's end if usage continues at the same rate; None at the start of a window."""
+        elapsed = self.window.elapsed_share(self.at)
+        return None if elapsed < _MIN_ELAPSED_SHARE else self.used / Decimal(elapsed)
 
     @property
     def reached(self) -> int | None:
-        """The highest per cent at which an alert goes out and that is reached."""
-        # Compared exactly: 80 % of a limit is 80 % of it, not 79.999.
+        """The highest reached alert threshold in percent; None if none is reached."""
+        # Decimal arithmetic: 80 % of a limit must not become 79.999 %.
         return next((p for p in self.budget.thresholds if self.used * FULL >= self.budget.amount * p), None)
 
     @property
@@ -63,32 +63,32 @@ class BudgetState:
 
 
 def format_amount(value: Decimal, measure: str) -> str:
-    """A figure as a sentence has it: 1,200,000 tokens, $12.50."""
+    """The amount with its unit: 1,200,000 tokens, $12.50."""
     if measure == "tokens":
         return f"{value:,.0f} tokens"
     return f"${value:,.2f}" if value >= 1 or not value else f"${value:,.6f}".rstrip("0")
 
 
 def format_percent(share: float) -> str:
-    """A share in whole per cent, rounded down: what isn't reached must not look as if it were."""
+    """A share in whole percent, rounded down, so that 100 % is displayed only when it is reached."""
     return f"{math.floor(share * 100 + 1e-9):,} %"
 
 
-def whose(budget: Budget) -> str:
-    """For whom a budget is, in words."""
+def describe_subject(budget: Budget) -> str:
+    """The subject of a budget: everybody, or a user, model or operation."""
     return "everybody" if budget.subject is None else f"{budget.scope} {budget.subject}"
 
 
 def describe_budget(state: BudgetState) -> str:
-    """How it stands, in one sentence or two."""
+    """The progress of a budget in one to three sentences."""
     budget = state.budget
     when = "today" if budget.period == "day" else "this month"
-    told = (
-        f"Budget {budget.name!r} ({whose(budget)}): {format_amount(state.used, budget.measure)} of"
+    text = (
+        f"Budget {budget.name!r} ({describe_subject(budget)}): {format_amount(state.used, budget.measure)} of"
         f" {format_amount(budget.amount, budget.measure)} {when}, {format_percent(state.share)}."
     )
     if (forecast := state.forecast) is not None and not state.full:
-        told += f" At this pace {format_amount(forecast, budget.measure)} by the end of the {budget.period}."
+        text += f" At this pace {format_amount(forecast, budget.measure)} by the end of the {budget.period}."
     if budget.measure == "usd" and state.spent.unpriced_calls:
-        told += f" {state.spent.unpriced_calls:,} calls have no price and aren't in it."
-    return told
+        text += f" {state.spent.unpriced_calls:,} calls have no price and are not included."
+    return text

@@ -1,4 +1,4 @@
-"""What was used in windows of time, of rollups and rows together: right however far a refresh got."""
+"""Reads the usage of budgets from rollups, and from rows where the rollups are not up to date."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tracker.budgets.budget import Budget, Window
+from tracker.budgets.budget import Budget, BudgetWindow
 from tracker.budgets.progress import Spent
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
@@ -20,8 +20,8 @@ _TIMEOUT_S = 15
 
 
 @contextmanager
-def snapshot(connection: Connection) -> Iterator[None]:
-    """A transaction that only reads and sees one moment; its limits end with it, behind a transaction pooler too."""
+def read_only_snapshot(connection: Connection) -> Iterator[None]:
+    """A read-only transaction with one snapshot; its settings end with it, also behind a transaction pooler."""
     execute(
         connection,
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
@@ -34,53 +34,54 @@ def snapshot(connection: Connection) -> Iterator[None]:
             execute(connection, "ROLLBACK")
 
 
-def spent(connection: Connection, table: Table, asked: Sequence[tuple[Budget, Window]]) -> list[Spent]:
-    """What was used of each budget in its window, one question a window. Raises `DatabaseError`."""
+def read_spending(connection: Connection, table: Table, windows: Sequence[tuple[Budget, BudgetWindow]]) -> list[Spent]:
+    """The usage of each budget in its window, with one or two queries per window. Raises `DatabaseError`."""
     state = read_state(connection, table) if read_access(connection, table).reads else None
-    by_call: dict[Window, list[tuple[Any, Any, Spent]]] = {}
-    by_user: dict[Window, dict[str, Spent]] = {}
-    for window in {window for _, window in asked}:
-        here = [budget for budget, its in asked if its == window]
-        if any(budget.scope != "user" for budget in here):
+    by_call: dict[BudgetWindow, list[tuple[Any, Any, Spent]]] = {}
+    by_user: dict[BudgetWindow, dict[str, Spent]] = {}
+    for window in {window for _, window in windows}:
+        budgets = [budget for budget, budget_window in windows if budget_window == window]
+        if any(budget.scope != "user" for budget in budgets):
             by_call[window] = list(_by_call(connection, table, window, state))
-        if users := sorted({budget.subject or "" for budget in here if budget.scope == "user"}):
+        if users := sorted({budget.subject or "" for budget in budgets if budget.scope == "user"}):
             by_user[window] = _by_user(connection, table, window, state, users)
     return [
         by_user[window].get(budget.subject or "", Spent())
         if budget.scope == "user"
-        else _of(budget, by_call.get(window, []))
-        for budget, window in asked
+        else _sum_for(budget, by_call.get(window, []))
+        for budget, window in windows
     ]
 
 
-def _of(budget: Budget, used: Iterable[tuple[Any, Any, Spent]]) -> Spent:
-    place = {"model": 0, "operation": 1}.get(budget.scope)
-    fitting = (found[2] for found in used if place is None or found[place] == budget.subject)
-    return sum(fitting, start=Spent())
+def _sum_for(budget: Budget, spending: Iterable[tuple[Any, Any, Spent]]) -> Spent:
+    """The sum of the rows (model, operation, spent) that count for the budget."""
+    key = {"model": 0, "operation": 1}.get(budget.scope)
+    matching = (row[2] for row in spending if key is None or row[key] == budget.subject)
+    return sum(matching, start=Spent())
 
 
-def _pieces(window: Window, state: State | None) -> Pieces:
+def _pieces(window: BudgetWindow, state: State | None) -> Pieces:
     return cut([Segment(microseconds(window.start), microseconds(window.end), 0)], state)
 
 
 def _by_call(
-    connection: Connection, table: Table, window: Window, state: State | None
+    connection: Connection, table: Table, window: BudgetWindow, state: State | None
 ) -> Iterator[tuple[Any, Any, Spent]]:
     given = _pieces(window, state).parameters()
-    for model, operation, *figures in _ask(connection, table, "spent", state, given):
-        yield model, operation, Spent(*figures)
+    for model, operation, *totals in _query(connection, table, "spent", state, given):
+        yield model, operation, Spent(*totals)
 
 
 def _by_user(
-    connection: Connection, table: Table, window: Window, state: State | None, users: list[str]
+    connection: Connection, table: Table, window: BudgetWindow, state: State | None, users: list[str]
 ) -> dict[str, Spent]:
     given = {**user_range_plan.parameters(_pieces(window, state)), "users": users}
-    return {user: Spent(*figures) for user, *figures in _ask(connection, table, "spent_by_user", state, given)}
+    return {user: Spent(*totals) for user, *totals in _query(connection, table, "spent_by_user", state, given)}
 
 
-def _ask(
-    connection: Connection, table: Table, question: str, state: State | None, given: dict[str, Any]
+def _query(
+    connection: Connection, table: Table, name: str, state: State | None, given: dict[str, Any]
 ) -> list[tuple[Any, ...]]:
-    query = load(_QUERIES, question)
+    query = load(_QUERIES, name)
     text = (query if state else query.rows_only).for_driver(table)
     return execute(connection, text, {**given, "created_at_zone": table.created_at_zone})[1]

@@ -1,4 +1,4 @@
-"""The only module that knows psycopg2: connecting within a time, and what its errors mean."""
+"""Opens connections within a deadline, runs statements, translates errors; the only module that imports psycopg2."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import psycopg2.extensions
 
 from tracker import threads
 from tracker.database.failures import (
-    MISSING_RIGHT,
+    INSUFFICIENT_PRIVILEGE,
     REPLICA_IDENTITY,
     ErrorObject,
     explain_connect,
-    explain_identity,
-    explain_right,
+    explain_missing_identity,
+    explain_missing_privilege,
     explain_statement,
-    table_in,
+    first_table_in,
 )
 from tracker.errors import DatabaseError, TransientError
 from tracker.threads import fork_guard
@@ -35,7 +35,7 @@ Connection = psycopg2.extensions.connection
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 DriverError = psycopg2.Error
 
-# Ends a connection whose network drops: unsent data after tcp_user_timeout, silence after idle + interval × count.
+# Ends a connection whose network fails: unsent data after tcp_user_timeout, silence after idle + interval × count.
 _NETWORK = {
     "keepalives": "1",
     "keepalives_idle": "10",
@@ -46,7 +46,7 @@ _NETWORK = {
 
 
 def parse_url(url: str) -> dict[str, str]:
-    """A PostgreSQL URL's parts by libpq's names. Raises `ValueError` without the URL in it."""
+    """The parts of a PostgreSQL URL by libpq's names. Raises `ValueError`, whose text does not contain the URL."""
     try:
         return dict(psycopg2.extensions.parse_dsn(url))
     except psycopg2.ProgrammingError:
@@ -54,7 +54,7 @@ def parse_url(url: str) -> dict[str, str]:
 
 
 def is_libpq_key(key: str) -> bool:
-    """Whether the installed libpq takes this connection parameter."""
+    """Whether the installed libpq accepts this connection parameter."""
     if not key.isidentifier():
         return False
     try:
@@ -65,23 +65,26 @@ def is_libpq_key(key: str) -> bool:
 
 
 def has_system_roots() -> bool:
-    """Whether the installed libpq can verify by the system's root certificates, `sslrootcert=system`."""
+    """Whether the installed libpq supports the system's root certificates, `sslrootcert=system`."""
     return bool(psycopg2.__libpq_version__ >= _LIBPQ_16)
 
 
 class PoolerSafeConnection(Connection):
-    """One whose transactions begin as ours do, whatever another client left behind in a pooler's session."""
+    """A connection that resets session settings at the start of each transaction.
 
-    def beginning(self) -> str:
-        """What goes before a statement that begins a transaction; a statement's own settings come after and win."""
+    Behind a transaction pooler, another client may have changed them in the shared server session.
+    """
+
+    def reset_statements(self) -> str:
+        """The statements to send before a statement that begins a transaction; its own settings come later and win."""
         if self.get_transaction_status() != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
             return ""
-        standby = self.get_parameter_status("in_hot_standby") == "on"  # which refuses even to be asked
-        return _LIMITS if standby else "SET TRANSACTION READ WRITE; " + _LIMITS
+        standby = self.get_parameter_status("in_hot_standby") == "on"  # a standby refuses READ WRITE
+        return _NO_LIMITS if standby else "SET TRANSACTION READ WRITE; " + _NO_LIMITS
 
 
-# They end with the transaction, so that they are nobody else's either.
-_LIMITS = (
+# SET LOCAL ends with the transaction, so that other clients of the pooler are not affected.
+_NO_LIMITS = (
     "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = 0;"
     " SET LOCAL idle_in_transaction_session_timeout = 0; "
 )
@@ -100,20 +103,22 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, reset_
             "This process was forked while its parent encrypted a connection, so it can't open one of its own.",
             "Another process delivers its records. Fork before the first record, or use the spawn method.",
         )
-    kind = PoolerSafeConnection if reset_session else Connection
-    attempt = _Attempt(url, _parameters(url, timeout_s, application_name), kind, time.monotonic() + timeout_s)
+    connection_class = PoolerSafeConnection if reset_session else Connection
+    attempt = _ConnectionAttempt(
+        url, _parameters(url, timeout_s, application_name), connection_class, time.monotonic() + timeout_s
+    )
     if not threads.start(attempt.run, "tracker-connect"):
-        attempt.run()  # bounded by libpq's own limit at least
+        attempt.run()  # without a thread, only libpq's own timeout applies
     connection = attempt.result(timeout_s)
     if connection is None:
         raise explain_connect("timeout expired", url)
     if isinstance(connection, Exception):
-        raise explain_connect(_text(connection), url, attempt.verbose) from None
+        raise explain_connect(_error_text(connection), url, attempt.verbose) from None
     return connection
 
 
-def _text(error: Exception) -> str:
-    """What the driver said; a server may say it in another encoding, before the client's own is agreed on."""
+def _error_text(error: Exception) -> str:
+    """The driver's error text. Before the client encoding is set, a server may send it in another encoding."""
     if isinstance(error, UnicodeDecodeError):
         return error.object.decode("utf-8", "replace")
     return str(error)
@@ -131,19 +136,19 @@ def _parameters(url: DatabaseUrl, timeout_s: float, application_name: str) -> Ma
     }
 
 
-class _Attempt:
-    """One connection attempt in a daemon thread that its caller may stop waiting for.
+class _ConnectionAttempt:
+    """One connection attempt in a daemon thread, for which the caller may stop waiting.
 
-    `verbose` is an unknown refusal with its SQLSTATE, where there was time to ask for it.
+    `verbose` is the text of an unknown refusal with its SQLSTATE; empty if no time was left for a second login.
     """
 
     def __init__(
-        self, url: DatabaseUrl, parameters: Mapping[str, str], kind: type[Connection], deadline: float
+        self, url: DatabaseUrl, parameters: Mapping[str, str], connection_class: type[Connection], deadline: float
     ) -> None:
         self._url = url
-        self._before = _descriptors()
+        self._descriptors_before = _open_descriptors()
         self._parameters = parameters
-        self._kind = kind
+        self._connection_class = connection_class
         self._deadline = deadline
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -164,7 +169,7 @@ class _Attempt:
         dsn = ""
         try:
             dsn = psycopg2.extensions.make_dsn(**self._parameters)
-            outcome = connected = psycopg2.connect(dsn, connection_factory=self._kind)
+            outcome = connected = psycopg2.connect(dsn, connection_factory=self._connection_class)
             connected.autocommit = True
         except Exception as error:  # noqa: BLE001  a message in another encoding is a UnicodeDecodeError
             outcome = error
@@ -175,22 +180,22 @@ class _Attempt:
                 self._outcome = outcome
         try:
             if isinstance(outcome, Exception) and not self._abandoned:
-                self.verbose = _verbose_refusal(self._url, dsn, _text(outcome), self._deadline)
+                self.verbose = _verbose_refusal(self._url, dsn, _error_text(outcome), self._deadline)
         except OSError:  # no free descriptor to read the list of refusals with
             self.verbose = ""
         finally:
             self._done.set()
 
-    def is_shaking_hands(self) -> bool:
-        """Whether a socket to the server is connected that wasn't there when this attempt began.
+    def has_connected_socket(self) -> bool:
+        """Whether a socket to the server was connected since this attempt began: a TLS handshake may be running.
 
-        Before that libpq waits for the name service or the network, and holds none of OpenSSL's locks.
+        Before that, libpq waits for DNS or the network and owns none of OpenSSL's locks.
         """
-        if self._url.host.startswith("/"):  # a socket of this machine is never encrypted
+        if self._url.host.startswith("/"):  # a Unix socket is never encrypted
             return False
         ports = {int(port or 5432) for port in self._url.port.split(",")}
-        now = _descriptors()
-        return now is None or any(_peer_port(number) in ports for number in now - (self._before or set()))
+        now = _open_descriptors()
+        return now is None or any(_peer_port(number) in ports for number in now - (self._descriptors_before or set()))
 
     def result(self, timeout_s: float) -> Connection | Exception | None:
         self._done.wait(timeout_s)
@@ -199,38 +204,38 @@ class _Attempt:
             return self._outcome
 
 
-# What unknown refusals said when they were asked for more, by address and text: once, not once a record.
-_verbose: dict[tuple[str, str, str | None, str, str], str] = {}
-_MOST_VERBOSE = 32
-_LEAST_S = 0.2
+# Verbose texts of unknown refusals by address and text: one additional login for each, not one for each record.
+_verbose_texts: dict[tuple[str, str, str | None, str, str], str] = {}
+_MAX_VERBOSE_TEXTS = 32
+_MIN_RETRY_S = 0.2
 _PQERRORS_VERBOSE = 2
 
 
 def _verbose_refusal(url: DatabaseUrl, dsn: str, text: str, deadline: float) -> str:
-    """An unknown refusal again, this time with its SQLSTATE; empty where it is known, or where there is no time."""
+    """The text of an unknown refusal with its SQLSTATE, from a second login; empty if known, or if no time is left."""
     from tracker.database.login_errors import match
 
-    finding = match.find(text, url)
-    if finding.code is not None or finding.refusal.severity is None:
+    cause = match.find_cause(text, url)
+    if cause.code is not None or cause.refusal.severity is None:
         return ""
     key = (url.host, url.port, url.user, url.dbname, text)
-    if key not in _verbose and deadline - time.monotonic() > _LEAST_S:
-        if len(_verbose) >= _MOST_VERBOSE:
-            _verbose.clear()
-        _verbose[key] = ""  # asked for once, also where the answer doesn't come
-        _verbose[key] = _ask_verbosely(dsn, deadline)
-    return _verbose.get(key, "")
+    if key not in _verbose_texts and deadline - time.monotonic() > _MIN_RETRY_S:
+        if len(_verbose_texts) >= _MAX_VERBOSE_TEXTS:
+            _verbose_texts.clear()
+        _verbose_texts[key] = ""  # no second attempt, even if this one returns nothing
+        _verbose_texts[key] = _read_verbose_refusal(dsn, deadline)
+    return _verbose_texts.get(key, "")
 
 
-def _ask_verbosely(dsn: str, deadline: float) -> str:
-    """libpq's own login once more, with PQERRORS_VERBOSE set before the server answers; psycopg2 can't set it."""
+def _read_verbose_refusal(dsn: str, deadline: float) -> str:
+    """Log in again with PQERRORS_VERBOSE set before the server answers; psycopg2 has no function for that."""
     import ctypes
     import select
 
     connection = None
     try:
         connection = psycopg2.connect(dsn, async_=1)
-        library = ctypes.CDLL(sys.modules["psycopg2._psycopg"].__file__)  # and through it the libpq it is linked to
+        library = ctypes.CDLL(sys.modules["psycopg2._psycopg"].__file__)  # gives access to the libpq it is linked to
         library.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
         library.PQsetErrorVerbosity(connection.pgconn_ptr, _PQERRORS_VERBOSE)
         while (left_s := deadline - time.monotonic()) > 0:
@@ -242,8 +247,8 @@ def _ask_verbosely(dsn: str, deadline: float) -> str:
     except psycopg2.Error as error:
         return str(error)
     except UnicodeDecodeError as error:
-        return _text(error)
-    except (OSError, AttributeError, ValueError):  # a libpq or a platform where this can't be asked
+        return _error_text(error)
+    except (OSError, AttributeError, ValueError):  # this libpq or platform does not support it
         return ""
     finally:
         if connection is not None:
@@ -251,15 +256,15 @@ def _ask_verbosely(dsn: str, deadline: float) -> str:
     return ""
 
 
-_running: dict[int, _Attempt] = {}
+_running: dict[int, _ConnectionAttempt] = {}
 
 
 def _is_handshake_running() -> bool:
-    return any(attempt.is_shaking_hands() for attempt in tuple(_running.values()))
+    return any(attempt.has_connected_socket() for attempt in tuple(_running.values()))
 
 
-def _descriptors() -> set[int] | None:
-    """The open file descriptors of this process, None where they can't be listed."""
+def _open_descriptors() -> set[int] | None:
+    """The open file descriptors of this process; None if they can't be listed."""
     try:
         return {int(name) for name in os.listdir("/dev/fd")}  # noqa: PTH208  a Path costs more
     except (OSError, ValueError):
@@ -267,7 +272,7 @@ def _descriptors() -> set[int] | None:
 
 
 def _peer_port(descriptor: int) -> int | None:
-    """The port that a connected TCP socket leads to, None for anything else."""
+    """The remote port of a connected TCP socket; None for anything else."""
     try:
         sock = socket.socket(fileno=descriptor)
     except OSError:
@@ -287,35 +292,35 @@ fork_guard.is_handshake_running = _is_handshake_running
 def translate(
     error: BaseException, connection: Connection | None = None, statement: str | None = None
 ) -> DatabaseError:
-    """What a driver's error means, as one of our own; anything that isn't a driver's error counts as unknown.
+    """The `DatabaseError` for a psycopg2 error; any other exception becomes an unknown refusal.
 
-    Where a right is missing, the statement (our own text) says which.
+    If a privilege is missing, the statement determines which one.
     """
     broken = connection is not None and connection.closed != 0
     if not isinstance(error, psycopg2.Error):
         return explain_statement(None, ErrorObject(), broken=broken, name=type(error).__name__)
     diag = error.diag
-    if error.pgcode == MISSING_RIGHT and statement:
-        # As everywhere the driver's text is only matched; in another language it tells nothing.
-        return explain_right(statement, schema_closed="for schema" in (diag.message_primary or ""))
+    if error.pgcode == INSUFFICIENT_PRIVILEGE and statement:
+        # The driver's text is only matched, never shown; in another language it doesn't match.
+        return explain_missing_privilege(statement, schema_refused="for schema" in (diag.message_primary or ""))
     if diag.source_function == REPLICA_IDENTITY:
-        return explain_identity(table_in(statement or ""))
-    blame = ErrorObject(diag.constraint_name, diag.column_name, diag.table_name, diag.datatype_name)
+        return explain_missing_identity(first_table_in(statement or ""))
+    error_object = ErrorObject(diag.constraint_name, diag.column_name, diag.table_name, diag.datatype_name)
     lost = broken or (error.pgcode is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError))
-    return explain_statement(error.pgcode, blame, broken=lost, name=type(error).__name__)
+    return explain_statement(error.pgcode, error_object, broken=lost, name=type(error).__name__)
 
 
 def execute(
     connection: Connection, statement: str, parameters: Parameters = None, *, alone: bool = False
 ) -> tuple[int, list[tuple[Any, ...]]]:
-    """Run one statement; the number of rows it touched and the rows it returned. Raises `DatabaseError`.
+    """Run one statement; returns the number of affected rows and the returned rows. Raises `DatabaseError`.
 
-    `alone` is for what PostgreSQL takes in no transaction, and so with nothing before it.
+    `alone` sends it without the reset statements, for statements that PostgreSQL refuses in a transaction.
     """
     try:
-        beginning = "" if alone or not isinstance(connection, PoolerSafeConnection) else connection.beginning()
+        prefix = "" if alone or not isinstance(connection, PoolerSafeConnection) else connection.reset_statements()
         with connection.cursor() as cursor:
-            cursor.execute(beginning + statement, parameters)
+            cursor.execute(prefix + statement, parameters)
             return cursor.rowcount, cursor.fetchall() if cursor.description else []
     except psycopg2.Error as error:
         raise translate(error, connection, statement) from None

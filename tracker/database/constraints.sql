@@ -1,4 +1,4 @@
--- What does token_usage refuse by constraints of its owner's: foreign keys, CHECKs, and lengths of text?
+-- Which values does token_usage refuse because of its owner's foreign keys, CHECKs, and text lengths?
 SELECT json_build_object(
     'lengths', (
         SELECT coalesce(json_object_agg(a.attname, a.atttypmod - 4), '{}')

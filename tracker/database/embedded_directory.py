@@ -1,6 +1,6 @@
-"""The directory of the embedded database: what in it is our own to remove, and what is somebody else's and stays.
+"""Creates, locks and checks the directory of the embedded database.
 
-Only what we made ourselves is removed, replaced or opened to others; whatever else is in the way is named.
+Only files that this package created are removed, replaced or opened to other users; an obstacle is an error.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from typing import IO
 from tracker.errors import SetupError
 
 ROOT_BASE = Path("/var/lib/token-tracker")
-_MAKING = "initdb-"
-_OURS = "made-by-token-tracker"
+_TEMPORARY_PREFIX = "initdb-"
+_MARKER = "made-by-token-tracker"
 _DATA = "data"
 
 
-def make(base: Path, *, is_default: bool = False) -> None:
-    """Make the directory, closed to other users under any umask.
+def create(base: Path, *, is_default: bool = False) -> None:
+    """Create the directory, closed to other users under any umask.
 
-    As root those made here, and only those, can be passed through by the server's account. The default directory, which
-    nobody else uses, is closed also if an earlier version left it open to writers.
+    As root, the directories created here can be traversed by the server's account. The default directory is also closed
+    if an earlier version left it writable for other users.
     """
     mode = 0o711 if os.geteuid() == 0 else 0o700
     for path in reversed([path for path in (base, *base.parents) if not path.exists()]):
         with suppress(FileExistsError):
             path.mkdir(mode=mode)
             path.chmod(mode)
-    found = base.stat()
-    if is_default and found.st_uid == os.geteuid() and found.st_mode & 0o022:
-        base.chmod(found.st_mode & 0o7755)
+    status = base.stat()
+    if is_default and status.st_uid == os.geteuid() and status.st_mode & 0o022:
+        base.chmod(status.st_mode & 0o7755)
 
 
 def open_lock(path: Path) -> IO[str]:
-    """The lock file, made if it is missing: other users can't open it, and so can't hold its lock. Raises `OSError`."""
-    file = open(path, "a", encoding="utf-8", opener=_open_private)  # noqa: SIM115  closing it ends the lock
+    """The lock file, created if missing; other users can't open it and so can't lock it. Raises `OSError`."""
+    file = open(path, "a", encoding="utf-8", opener=_open_private)  # noqa: SIM115  closing it releases the lock
     if os.fstat(file.fileno()).st_uid == os.geteuid():
         os.fchmod(file.fileno(), 0o600)
     return file
@@ -52,7 +52,7 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def flock(file: IO[str], *, exclusive: bool, wait_s: float = 0.0) -> None:
-    """Take the lock within the time. Raises `BlockingIOError` without a wait, `SetupError` after one."""
+    """Take the lock within `wait_s`. Raises `BlockingIOError` if `wait_s` is 0, otherwise `SetupError`."""
     import fcntl
 
     how = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
@@ -74,81 +74,81 @@ def flock(file: IO[str], *, exclusive: bool, wait_s: float = 0.0) -> None:
 
 
 def _holder(file: IO[str]) -> str:
-    """The process that holds the lock, where the system tells."""
+    """The process that owns the lock, if /proc shows it."""
     inode = os.fstat(file.fileno()).st_ino
     try:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return ""
-    held = [parts for parts in map(str.split, lines) if len(parts) > 5 and parts[1] == "FLOCK"]
-    pids = {parts[4] for parts in held if parts[5].endswith(f":{inode}")} - {"0", "-1"}
+    locks = [fields for fields in map(str.split, lines) if len(fields) > 5 and fields[1] == "FLOCK"]
+    pids = {fields[4] for fields in locks if fields[5].endswith(f":{inode}")} - {"0", "-1"}
     return f" ({', '.join(sorted(pids))})" if pids else ""
 
 
-def open_way(base: Path, user: int, group: int) -> None:
-    """Root's server runs under another account, which must be able to pass every directory on the way.
+def open_parents(base: Path, user: int, group: int) -> None:
+    """Let the server's account traverse every parent directory; root's server runs under another account.
 
-    Root's own private ones among the temporary directories are opened to that account's group, which is nobody else's;
-    any other is left as it is. Raises `SetupError`.
+    Only root's private directories below the temporary directories are opened to that account's own group. Raises
+    `SetupError` if another directory is closed.
     """
     temporary = {Path(path).resolve() for path in (tempfile.gettempdir(), "/tmp", "/var/tmp")}  # noqa: S108
     for path in (base, *base.parents):
-        found = path.stat()
-        if _lets_pass(found, user, group):
+        status = path.stat()
+        if _can_traverse(status, user, group):
             continue
-        if found.st_uid != 0 or found.st_mode & 0o070 or temporary.isdisjoint(path.parents):
+        if status.st_uid != 0 or status.st_mode & 0o070 or temporary.isdisjoint(path.parents):
             raise SetupError(
                 "embedded_unreachable",
-                f"As root, the embedded database can't lie in {base}: {path} is closed to its account.",
-                f"Let the account through (chmod o+x {shlex.quote(str(path))}), or set TRACKER_EMBEDDED_DIR to a"
+                f"As root, the embedded database can't use {base}: its account can't enter {path}.",
+                f"Allow the account to enter (chmod o+x {shlex.quote(str(path))}), or set TRACKER_EMBEDDED_DIR to a"
                 f" directory such as {ROOT_BASE}, or DATABASE_URL.",
             )
         os.chown(path, -1, group)
-        path.chmod(found.st_mode & 0o7777 | 0o010)
+        path.chmod(status.st_mode & 0o7777 | 0o010)
 
 
-def _lets_pass(found: os.stat_result, user: int, group: int) -> bool:
-    if found.st_uid == user:
-        return bool(found.st_mode & 0o100)
-    return bool(found.st_mode & (0o010 if found.st_gid == group else 0o001))
+def _can_traverse(status: os.stat_result, user: int, group: int) -> bool:
+    if status.st_uid == user:
+        return bool(status.st_mode & 0o100)
+    return bool(status.st_mode & (0o010 if status.st_gid == group else 0o001))
 
 
-def begin(base: Path) -> tuple[Path, Path]:
-    """A new directory with our mark, and an empty one in it for initdb, which takes no other."""
-    making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=base))
-    making.chmod(0o700)  # the umask may take this away
-    (making / _OURS).touch()
-    (making / _DATA).mkdir()
-    (making / _DATA).chmod(0o700)
-    return making, making / _DATA
+def create_temporary(base: Path) -> tuple[Path, Path]:
+    """A new temporary directory with a marker file, and an empty directory in it for initdb."""
+    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=base))
+    temporary.chmod(0o700)  # the umask may have removed permissions
+    (temporary / _MARKER).touch()
+    (temporary / _DATA).mkdir()
+    (temporary / _DATA).chmod(0o700)
+    return temporary, temporary / _DATA
 
 
-def clear(base: Path) -> None:
-    """Remove what a run of ours began and didn't end; the mark goes last, since an orphaned initdb may still write."""
-    for making in base.glob(_MAKING + "*"):
-        if making.is_symlink() or not (making / _OURS).is_file():
+def remove_temporary(base: Path) -> None:
+    """Remove temporary directories of aborted runs; the marker last, since an orphaned initdb may still write."""
+    for temporary in base.glob(_TEMPORARY_PREFIX + "*"):
+        if temporary.is_symlink() or not (temporary / _MARKER).is_file():
             continue
-        shutil.rmtree(making / _DATA, ignore_errors=True)
-        if not (making / _DATA).exists():
-            shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(temporary / _DATA, ignore_errors=True)
+        if not (temporary / _DATA).exists():
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_free(data: Path) -> None:
-    """Raises `SetupError` where something lies that isn't a database; an empty directory is no obstacle."""
+def check_available(data: Path) -> None:
+    """Raises `SetupError` if the path exists and isn't a database; an empty directory is allowed."""
     if data.is_symlink() or (data.exists() and not (data.is_dir() and not any(data.iterdir()))):
         raise SetupError(
             "embedded_occupied",
-            f"The embedded database can't be made: {data} is there, and is no PostgreSQL database.",
+            f"The embedded database can't be created: {data} exists and is not a PostgreSQL database.",
             "Move it away, or set TRACKER_EMBEDDED_DIR to another directory, or DATABASE_URL.",
         )
 
 
-def check_own(path: Path, *users: int) -> None:
-    """Raises `SetupError` unless it is one of these users' directory: anybody may make one beside temporary files."""
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in users:
+def check_owner(path: Path, *users: int) -> None:
+    """Raises `SetupError` unless one of these users owns it: every user may create one in the temporary directory."""
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in users:
         raise SetupError(
             "embedded_occupied",
-            f"The embedded database can't use {path} for its socket: it is somebody else's.",
-            "Have it removed, or set TRACKER_EMBEDDED_DIR to a directory with a shorter path, or DATABASE_URL.",
+            f"The embedded database can't use {path} for its socket: it belongs to another user.",
+            "Remove it, or set TRACKER_EMBEDDED_DIR to a directory with a shorter path, or DATABASE_URL.",
         )

@@ -1,4 +1,4 @@
-"""What can go wrong with a database, each with its sentence: what happened, why, what to do."""
+"""Maps SQLSTATEs and libpq messages to errors with a code, a sentence, and a remedy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
 
-# By SQLSTATE or its class (PostgreSQL, appendix A). What passes by itself, what a person must set right, and what
-# is wrong with the record.
+# By SQLSTATE or its class (PostgreSQL, appendix A): temporary failures, set-up errors, and refused records.
 _TRANSIENT: dict[str, tuple[str, str]] = {
     "08": ("connection_lost", "The connection to the database was lost."),
     "40001": ("conflict", "The database asked to try the transaction again."),
     "40P01": ("deadlock", "The database ended a deadlock."),
     "53": ("server_full", "The database is out of connections, memory or disk."),
-    "55P03": ("locked", "The table is locked by somebody else."),
+    "55P03": ("locked", "The table is locked by another transaction."),
     "57014": ("statement_timeout", "The database ended the statement: it took too long or was cancelled."),
     "57P": ("server_stopped", "The database is shutting down or restarting."),
     "25006": (
@@ -58,15 +57,15 @@ _SETUP: dict[str, tuple[str, str, str]] = {
 }
 REPLICA_IDENTITY = "CheckCmdReplicaIdentity"
 """PostgreSQL's function that refuses to change a published table without a replica identity."""
-MISSING_RIGHT = "42501"
+INSUFFICIENT_PRIVILEGE = "42501"
 _IN_SCHEMA = "SCHEMA public TO the user, or on the schema that DATABASE_URL names"
 _AND_POLICY = "; with row-level security also CREATE POLICY."
 _INSERTING = (
     "GRANT SELECT, INSERT ON {table} TO the user; with row-level security also CREATE POLICY, for SELECT and for"
     " INSERT: ON CONFLICT reads the key."
 )
-# What a statement of ours needs: the first words that are in it, what can't be done, the remedy.
-_RIGHTS: tuple[tuple[str, str, str], ...] = (
+# The privilege that a statement needs: a pattern of the statement, the refused action, and the remedy.
+_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
     ("CREATE TABLE", "create a table in the schema", f"GRANT CREATE, USAGE ON {_IN_SCHEMA}."),
     (
         "ALTER TABLE|COMMENT ON|(CREATE|DROP) INDEX",
@@ -91,8 +90,8 @@ _RIGHTS: tuple[tuple[str, str, str], ...] = (
     ),
     ("", "read {table}", "GRANT SELECT ON {table} TO the user" + _AND_POLICY),
 )
-_OUR_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z_]+)\b")
-# 44: a view's check option, 54: a limit such as an index entry's size, P0001: a trigger of the table's owner raised it.
+_TRACKER_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z_]+)\b")
+# 44: a view's check option, 54: a limit such as an index entry's size, P0001: raised by a trigger of the owner.
 _RECORD: dict[str, str] = {
     "22": "value_refused",
     "23": "constraint_violated",
@@ -105,7 +104,7 @@ RECORD_CLASSES = tuple(_RECORD)
 
 
 class ErrorObject(NamedTuple):
-    """What the server names in a refusal."""
+    """The database object that the server's error message names."""
 
     constraint: str | None = None
     column: str | None = None
@@ -120,35 +119,39 @@ class ErrorObject(NamedTuple):
 _NOT_NULL, _CHECK = "23502", "23514"
 
 
-def _explain_refusal(code: str, sqlstate: str, blame: ErrorObject) -> RecordError:
-    """A missing value or partition is the table's set-up: no value that a caller could give would be accepted."""
-    if sqlstate == _NOT_NULL and (blame.column or blame.datatype):
-        named = f"The column {blame.column} of token_usage" if blame.column else f"A column of type {blame.datatype}"
+def _explain_refusal(code: str, sqlstate: str, error_object: ErrorObject) -> RecordError:
+    """The error for a refused record; a `TableError` if no value of the caller would be accepted."""
+    if sqlstate == _NOT_NULL and (error_object.column or error_object.datatype):
+        named = (
+            f"The column {error_object.column} of token_usage"
+            if error_object.column
+            else f"A column of type {error_object.datatype}"
+        )
         return TableError(
             "value_required",
             f"{named} takes no NULL, and the record has no value for it.",
             "Give the column a default, or drop its NOT NULL: the record waits until then.",
             sqlstate,
-            object_name=blame.name or blame.datatype,
+            object_name=error_object.name or error_object.datatype,
         )
     # A CHECK names its constraint. A missing partition names the table only.
-    if sqlstate == _CHECK and blame.table and not blame.constraint:
+    if sqlstate == _CHECK and error_object.table and not error_object.constraint:
         return TableError(
             "partition_missing",
-            f"The partitioned table {blame.table} has no partition for the record.",
+            f"The partitioned table {error_object.table} has no partition for the record.",
             "Create the partition, or a default one: the record waits until then.",
             sqlstate,
-            object_name=blame.table,
+            object_name=error_object.table,
         )
-    about = f" ({blame.name})" if blame.name else ""
+    about = f" ({error_object.name})" if error_object.name else ""
     sentence = f"The table refused the record{about}: SQLSTATE {sqlstate}."
     return RecordError(
-        code, sentence, "Correct the value, or the table's constraint.", sqlstate, object_name=blame.name
+        code, sentence, "Correct the value, or the table's constraint.", sqlstate, object_name=error_object.name
     )
 
 
-def explain_kind(error: RecordError) -> TableError:
-    """The error for records of which so many were refused for one reason that the table is the cause."""
+def explain_refused_kind(error: RecordError) -> TableError:
+    """The table error for a kind of records of which many were refused for the same reason."""
     if isinstance(error, TableError):
         return error.copy()
     return TableError(
@@ -161,9 +164,9 @@ def explain_kind(error: RecordError) -> TableError:
 
 
 def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseError:
-    """The error for what the driver said while connecting; `verbose` is the same with SQLSTATEs.
+    """The error for a failed connection; `text` is the driver's message, `verbose` the same with SQLSTATEs.
 
-    A known message is only matched. An unknown one is kept as the error's `server_words`, masked.
+    A known message is only matched. An unknown one becomes the error's `server_words`, redacted.
     """
     try:
         return _explain_refusal_of_connection(text, url, verbose)
@@ -179,10 +182,10 @@ def _explain_refusal_of_connection(text: str, url: DatabaseUrl, verbose: str) ->
     from tracker.database.login_errors import match
     from tracker.database.login_errors.causes import CAUSES
 
-    finding = match.find(text, url, verbose)
-    code = finding.code or ("connect_refused" if finding.refusal.severity else "connect_failed")
+    login_error = match.find_cause(text, url, verbose)
+    code = login_error.code or ("connect_refused" if login_error.refusal.severity else "connect_failed")
     if code == "client_certificate_required" and match.unreadable_file(url):
-        code = "client_certificate"  # libpq goes on without a file that isn't there
+        code = "client_certificate"  # libpq continues without a missing file
     cause = CAUSES[code]
     server = url.host if url.host.startswith("/") else f"{url.host}:{url.port}"
     sentence = cause.sentence.format(
@@ -192,33 +195,33 @@ def _explain_refusal_of_connection(text: str, url: DatabaseUrl, verbose: str) ->
         dbname=url.dbname,
         file=match.unreadable_file(url) if code == "client_certificate" else "",
     )
-    kind = TransientError if match.passes(finding) else SetupError
-    words = None if finding.code else match.server_words(finding, url)
-    return kind(code, sentence, cause.remedy, finding.refusal.sqlstate, server_words=words)
+    kind = TransientError if match.is_temporary(login_error) else SetupError
+    words = None if login_error.code else match.server_words(login_error, url)
+    return kind(code, sentence, cause.remedy, login_error.refusal.sqlstate, server_words=words)
 
 
-def table_in(statement: str) -> str | None:
-    """The first table of ours that a statement names."""
-    found = _OUR_TABLE.search(statement)
-    return found[1] if found else None
+def first_table_in(statement: str) -> str | None:
+    """The first Token Tracker table in a statement."""
+    table = _TRACKER_TABLE.search(statement)
+    return table[1] if table else None
 
 
-def explain_right(statement: str, *, schema_closed: bool = False) -> SetupError:
-    """The error for a statement of ours that the role has no right to: which one, and on what."""
-    table = table_in(statement) or "token_usage"
-    _, what, remedy = next(right for right in _RIGHTS if re.search(right[0], statement))
-    if schema_closed and "CREATE" not in statement:
+def explain_missing_privilege(statement: str, *, schema_refused: bool = False) -> SetupError:
+    """The error for a statement without the privilege: names the action, the table, and the GRANT."""
+    table = first_table_in(statement) or "token_usage"
+    _, what, remedy = next(right for right in _PRIVILEGES if re.search(right[0], statement))
+    if schema_refused and "CREATE" not in statement:
         what, remedy = "enter the schema of {table}", f"GRANT USAGE ON {_IN_SCHEMA}."
     return SetupError(
         "right_missing",
         f"The database user may not {what.format(table=table)}.",
         "As an owner: " * remedy.startswith("GRANT") + remedy.format(table=table),
-        MISSING_RIGHT,
+        INSUFFICIENT_PRIVILEGE,
     )
 
 
-def explain_identity(table: str | None) -> SetupError:
-    """The error for a published table that takes no change."""
+def explain_missing_identity(table: str | None) -> SetupError:
+    """The error for a published table without a replica identity, which refuses UPDATE and DELETE."""
     name = table or "token_usage"
     identity = "USING INDEX the unique index on id" if name == "token_usage" else "FULL"
     return SetupError(
@@ -230,17 +233,17 @@ def explain_identity(table: str | None) -> SetupError:
 
 
 def explain_statement(
-    sqlstate: str | None, blame: ErrorObject, *, broken: bool = False, name: str = "error"
+    sqlstate: str | None, error_object: ErrorObject, *, broken: bool = False, name: str = "error"
 ) -> DatabaseError:
-    """The error for a statement that failed; `blame` is what the server names."""
+    """The error for a failed statement; `error_object` is the object in the server's message."""
     state = sqlstate or ""
-    about = f" ({blame.name})" if blame.name else ""
+    about = f" ({error_object.name})" if error_object.name else ""
     for prefix, (code, sentence, remedy) in _SETUP.items():
         if state.startswith(prefix):
             return SetupError(code, sentence, remedy, sqlstate)
     for prefix, code in _RECORD.items():
         if state.startswith(prefix):
-            return _explain_refusal(code, state, blame)
+            return _explain_refusal(code, state, error_object)
     for prefix, (code, sentence) in _TRANSIENT.items():
         if state.startswith(prefix):
             return TransientError(code, sentence, "It passes by itself.", sqlstate)

@@ -1,4 +1,4 @@
-"""The indexes that reports need on token_usage: which are missing, and how each is built."""
+"""The indexes that reports need on token_usage: finds missing ones and builds them."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ _NAMES = {
     ("created_at",): "token_usage_created_at_idx",
     ("user_id", "created_at"): "token_usage_user_id_created_at_idx",
 }
-# Rows that were recorded long after their call ended: rollups are made anew where they belong. In UTC, since nothing
-# may be added to a timestamptz in an index; and added, since before PostgreSQL 17 the difference of infinite times
-# is an error, which would refuse the row itself.
+# Rows that were recorded long after their call ended: the rollups of their buckets are refreshed. The predicate uses
+# UTC, since an index can't add to a timestamptz. It adds an interval instead of subtracting times: before PostgreSQL
+# 17, the difference of infinite times is an error, which would refuse the row.
 _LATE = "token_usage_late_idx"
 _IS_LATE = "(recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > ({} AT TIME ZONE 'UTC')"
 
 
-HINDERED = {"25006", "57014", "55P03"}
-"""What ends a statement for its session's sake: it is read-only, cut short, kept from waiting."""
-_FREELY = "SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = 0"
-_AS_BEFORE = "RESET default_transaction_read_only; RESET statement_timeout; RESET lock_timeout"
+SESSION_LIMITS = {"25006", "57014", "55P03"}
+"""SQLSTATEs caused by session settings: read-only, statement timeout, lock timeout."""
+_LIFT_LIMITS = "SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = 0"
+_RESET_LIMITS = "RESET default_transaction_read_only; RESET statement_timeout; RESET lock_timeout"
 
 
 class MissingIndex(NamedTuple):
-    """An index to build, with what stands behind the table's name in its statement.
+    """An index to build; `keys` follows the table's name in its statement.
 
-    `half_built` is the name of one of ours that a run which died left behind.
+    `invalid_index` is the name of an index that an aborted run left invalid.
     """
 
     name: str
     keys: str
-    half_built: str | None
+    invalid_index: str | None
 
 
 def missing(connection: Connection, table: Table) -> Iterator[MissingIndex]:
-    """The indexes that the table lacks, each with a name that nobody else's index or table has."""
-    taken = _relations(connection, table.schema)
+    """The missing indexes of the table, each with a name that no other relation has."""
+    taken = _relation_names(connection, table.schema)
     for columns, name in _NAMES.items():
-        if not _served(table, columns):
-            # Any other invalid index of that name is somebody else's: of another kind, or of some rows only.
-            half_built = next((i.name for i in table.indexes if i.name == name and not i.valid), None)
-            yield MissingIndex(half_built or _free(name, taken), f"({_keys(table, columns)})", half_built)
+        if not _has_index(table, columns):
+            # Any other invalid index of that name belongs to another application: another kind, or a partial index.
+            invalid_index = next((i.name for i in table.indexes if i.name == name and not i.valid), None)
+            yield MissingIndex(invalid_index or _unused_name(name, taken), f"({_keys(table, columns)})", invalid_index)
     if not table.late_index:
         late = f"(recorded_at) WHERE {_IS_LATE.format(_keys(table, ('created_at',)))}"
         yield MissingIndex(_LATE, late, _LATE if _LATE in taken else None)
 
 
-def _served(table: Table, columns: tuple[str, ...]) -> bool:
-    """Whether there is an index on just these columns; reports ask a naive time through its zone."""
+def _has_index(table: Table, columns: tuple[str, ...]) -> bool:
+    """Whether there is an index on exactly these columns; reports convert a naive time with its zone."""
     wanted = [{column} for column in columns]
     if zone := table.created_at_zone:
         text = literal(zone)
-        # As PostgreSQL writes it since 14, and as it did before.
+        # As PostgreSQL writes it: since version 14, and before.
         wanted[-1] = {f"created_at AT TIME ZONE {text}::text", f"timezone({text}::text, created_at)"}
     return any(
         index.valid
         and len(index.keys) == len(wanted)
-        and all(_bare(key) in one for key, one in zip(index.keys, wanted, strict=True))
+        and all(_strip_parentheses(key) in names for key, names in zip(index.keys, wanted, strict=True))
         for index in table.indexes
     )
 
 
-def _bare(key: str) -> str:
+def _strip_parentheses(key: str) -> str:
     """An expression without the parentheses around it: one pair in PostgreSQL 18, two up to 17."""
     while key.startswith("(") and key.endswith(")"):
         key = key[1:-1]
@@ -73,13 +73,15 @@ def _bare(key: str) -> str:
 
 
 def duplicates(table: Table) -> list[str]:
-    """A DROP for each index of ours that repeats another one of ours, as earlier versions left them."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """A DROP statement for each duplicate of a Token Tracker index, which earlier versions created."""
+    names_by_keys: dict[tuple[str, ...], list[str]] = {}
     for index in sorted(table.indexes, key=lambda index: (len(index.name), index.name)):
         if any(re.fullmatch(rf"{name}\d*", index.name) for name in _NAMES.values()):
-            found.setdefault(tuple(_bare(key) for key in index.keys), []).append(index.name)
+            names_by_keys.setdefault(tuple(_strip_parentheses(key) for key in index.keys), []).append(index.name)
     schema = quote(table.schema)
-    return [f"DROP INDEX CONCURRENTLY {schema}.{quote(name)};" for names in found.values() for name in names[1:]]
+    return [
+        f"DROP INDEX CONCURRENTLY {schema}.{quote(name)};" for names in names_by_keys.values() for name in names[1:]
+    ]
 
 
 def _keys(table: Table, columns: tuple[str, ...]) -> str:
@@ -90,33 +92,33 @@ def _keys(table: Table, columns: tuple[str, ...]) -> str:
     return keys
 
 
-def statements(table: Table, index: MissingIndex, *, beside: bool) -> Iterator[str]:
-    """What builds it, without blocking writers where `beside`; a partitioned table takes no CONCURRENTLY."""
-    concurrently = "CONCURRENTLY " if beside and table.kind != "p" else ""
+def statements(table: Table, index: MissingIndex, *, concurrently: bool) -> Iterator[str]:
+    """The statements that build the index; CONCURRENTLY does not block writers, but not on a partitioned table."""
+    option = "CONCURRENTLY " if concurrently and table.kind != "p" else ""
     schema = quote(table.schema)
-    if index.half_built:
-        yield f"DROP INDEX {concurrently}IF EXISTS {schema}.{quote(index.half_built)}"
-    yield f"CREATE INDEX {concurrently}{index.name} ON {schema}.token_usage {index.keys}"
+    if index.invalid_index:
+        yield f"DROP INDEX {option}IF EXISTS {schema}.{quote(index.invalid_index)}"
+    yield f"CREATE INDEX {option}{index.name} ON {schema}.token_usage {index.keys}"
 
 
-def run_alone(connection: Connection, statement: str, *, freely: bool) -> None:
-    """Run what stands in no transaction; `freely`, where a first try came back as `HINDERED`, without its limits.
+def run_without_transaction(connection: Connection, statement: str, *, lift_limits: bool) -> None:
+    """Run a statement outside of a transaction; `lift_limits` after a first attempt failed by `SESSION_LIMITS`.
 
-    Limits can't end with a transaction here, so they are set before and reset after. A pooler lends the connection
-    that was given back last, so that all three mostly meet the same; another one would get its own defaults back.
+    Without a transaction, the limits are lifted before and reset after. A pooler lends the connection that was returned
+    last, so that all three statements usually use the same one; a reset is harmless on another one.
     """
-    if not freely:
+    if not lift_limits:
         execute(connection, statement, alone=True)
         return
-    execute(connection, _FREELY, alone=True)
+    execute(connection, _LIFT_LIMITS, alone=True)
     try:
         execute(connection, statement, alone=True)
     finally:
         if not connection.closed:
-            execute(connection, _AS_BEFORE, alone=True)
+            execute(connection, _RESET_LIMITS, alone=True)
 
 
-def _relations(connection: Connection, schema: str) -> set[str]:
+def _relation_names(connection: Connection, schema: str) -> set[str]:
     _, rows = execute(
         connection,
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -126,9 +128,9 @@ def _relations(connection: Connection, schema: str) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """The name, numbered like PostgreSQL's own where somebody else has it."""
+def _unused_name(name: str, taken: set[str]) -> str:
+    """The name; if it is taken, with a number as PostgreSQL adds it."""
     number = 0
-    while (found := f"{name}{number or ''}") in taken:
+    while (candidate := f"{name}{number or ''}") in taken:
         number += 1
-    return found
+    return candidate

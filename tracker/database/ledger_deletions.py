@@ -1,4 +1,4 @@
-"""How a deletion on purpose tells the ledger: its numbers had a row, so they aren't missing."""
+"""SQL that records the sequence numbers of deliberately deleted rows in the loss ledger, so that none is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ RETURNED = "instance_id, sequence, environment, deployment"
 
 
 def ledger_insert_cte(ledger: str) -> str:
-    """Parts of a WITH statement that enter the numbers of `gone` (rows of `RETURNED`) as ranges of `%(kind)s`."""
+    """CTEs that insert the sequence numbers of the CTE `gone` (rows of `RETURNED`) as ranges of `%(kind)s`."""
     return (
         " numbered AS (SELECT instance_id, sequence, environment, deployment,"  # noqa: S608  our own names
         " sequence - row_number() OVER (PARTITION BY instance_id ORDER BY sequence) AS run"

@@ -1,11 +1,11 @@
-"""Which database: the one DATABASE_URL names, or on a developer's machine the embedded one."""
+"""Selects the database: the one in DATABASE_URL, or on a developer's machine the embedded one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracker.database import connect as driver
 from tracker.database import embedded
+from tracker.database.connect import Connection, connect
 from tracker.database.migrate import migrate
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import SettingError
@@ -21,18 +21,16 @@ class Database:
     embedded: bool
     settings: Settings
 
-    def connect(self, role: str = "token-tracker") -> driver.Connection:
+    def connect(self, role: str = "token-tracker") -> Connection:
         """A new autocommit connection within the connect timeout. Raises `DatabaseError`."""
         name = application_name(self.settings.runtime, role)
-        return driver.connect(
-            self.url, timeout_s=self.settings.connect_timeout_s, application_name=name, reset_session=True
-        )
+        return connect(self.url, timeout_s=self.settings.connect_timeout_s, application_name=name, reset_session=True)
 
 
 def locate(settings: Settings) -> Database:
     """The database of DATABASE_URL; without one, on a local runtime, the embedded one, started and migrated.
 
-    Raises `SettingError` where neither can be had, `DatabaseError` when the embedded one doesn't start.
+    Raises `SettingError` if neither is available, `DatabaseError` if the embedded one doesn't start.
     """
     if settings.database_url:
         url = clean(settings.database_url, settings.database_url_variable)

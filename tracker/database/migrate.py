@@ -1,4 +1,4 @@
-"""Bring a database to the present schema: additive, one transaction a step, safe to run twice and by two at once."""
+"""Migrates a database to the current schema: additive, one transaction per step, safe to repeat, safe in parallel."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from tracker.errors import DatabaseError, SettingError, SetupError, TransientErr
 
 Connect = Callable[[], Connection]
 
-_LEDGER = """\
+_MIGRATIONS_TABLE = """\
 CREATE TABLE IF NOT EXISTS token_tracker_migrations (
     version integer PRIMARY KEY,
     name text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
 _LOCK_TIMEOUT = "3s"
-_PATIENCE_S = 60
-_TURN_S = 10
-_FEW_ROWS = 10_000
+_RETRY_FOR_S = 60
+_SECOND_CONNECTION_S = 10
+_SMALL_TABLE_ROWS = 10_000
 
 
 @dataclass(slots=True)
 class Migration:
-    """What a run did, or with `dry_run` would do."""
+    """The changes of a run, or with `dry_run` the planned changes."""
 
     applied: list[str] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
@@ -44,45 +44,47 @@ class Migration:
 def migrate(
     connect: Connect, schema: str | None = None, *, dry_run: bool = False, timezone: str | None = None
 ) -> Migration:
-    """Create `token_usage` or adopt the one that is there; nothing of an old table is renamed, rewritten or removed.
+    """Create `token_usage`, or adopt an existing one without renaming, rewriting or removing anything in it.
 
-    A table, column or index of ours that went missing since an earlier run is made again.
-    `timezone` says what an adopted table's naive `created_at` means (IANA name, UTC unless told).
-    `schema` names the table's; without one, or with a `SearchPath`, it is where a `token_usage` is.
+    A table, column or index of Token Tracker that is missing since an earlier run is created again.
+    `timezone` is the IANA zone of an adopted table's naive `created_at` (default UTC).
+    `schema` is the table's schema; without one, or with a `SearchPath`, the schema that has a `token_usage`.
     Raises `AmbiguousTableError` if two schemas have the table and neither has been migrated, `SetupError` if a table
     can't be adopted (nothing is changed then), and other `DatabaseError`s.
     """
-    run = _Run(connect, schema, dry_run, timezone)
+    run = _MigrationRun(connect, schema, dry_run, timezone)
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-    # A lock somebody holds ends a try after _LOCK_TIMEOUT, so that nobody queues behind us for longer.
+    # A lock of another transaction ends an attempt after _LOCK_TIMEOUT, so that other statements don't queue longer.
     for attempt in Retrying(
-        retry=retry_if_exception(_worth_waiting_for),
-        stop=stop_after_delay(_PATIENCE_S),
+        retry=retry_if_exception(_is_retryable),
+        stop=stop_after_delay(_RETRY_FOR_S),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         reraise=True,
     ):
         with attempt:
             try:
-                run.all()
+                run.migrate()
             except TransientError as error:
                 if error.code == "connection_lost" and refuses_transactions(connect):
                     raise statement_pooling.explain() from None
                 raise
     if dry_run and run.schema != DEFAULT_SCHEMA and run.result.statements:
-        # Our statements name no schema.
+        # The statements contain no schema name.
         run.result.statements.insert(0, f"SET search_path = {quote(run.schema)};")
     return run.result
 
 
-def _worth_waiting_for(error: BaseException) -> bool:
-    """What passes by itself, but for a server that can't be reached: a mistake in the URL must show at once."""
-    reached = isinstance(error, TransientError) and (error.sqlstate or error.code in {"connection_lost", "starting"})
-    return bool(reached)
+def _is_retryable(error: BaseException) -> bool:
+    """Whether a retry may help; not if the server can't be reached, so that a wrong URL fails at once."""
+    was_reached = isinstance(error, TransientError) and (
+        error.sqlstate or error.code in {"connection_lost", "starting"}
+    )
+    return bool(was_reached)
 
 
 class AmbiguousTableError(SettingError):
-    """Two schemas have a token_usage, and nothing says which is meant. `schemas` are their names."""
+    """Two schemas have a token_usage, and DATABASE_URL doesn't name one. `schemas` are their names."""
 
     def __init__(self, schemas: Sequence[str]) -> None:
         names = " and ".join(f"{quote(name)}.token_usage" for name in schemas)
@@ -91,28 +93,28 @@ class AmbiguousTableError(SettingError):
         self.schemas = tuple(schemas)
 
 
-class _Run:
+class _MigrationRun:
     def __init__(self, connect: Connect, schema: str | None, dry_run: bool, timezone: str | None) -> None:
         self._connect = connect
-        self._asked = schema
+        self._requested_schema = schema
         self._schema = DEFAULT_SCHEMA
         self._dry_run = dry_run
         self._timezone = timezone
-        self._hindered = False
+        self._lift_limits = False
         self.result = Migration()
 
     @property
     def schema(self) -> str:
-        """Where the table is."""
+        """The table's schema."""
         return self._schema
 
     def _choose_schema(self, connection: Connection) -> list[str]:
-        """Find the table's schema; a remark where another one has a table of this name too."""
-        table = read_table(connection, self._asked)
+        """Set the table's schema; returns a remark if another schema also has such a table."""
+        table = read_table(connection, self._requested_schema)
         self._schema = table.schema
         if not table.other_schemas:
             return []
-        if not table.ours:
+        if not table.has_tracker_tables:
             raise AmbiguousTableError((table.schema, *table.other_schemas))
         others = ", ".join(table.other_schemas)
         remark = (
@@ -121,45 +123,47 @@ class _Run:
         )
         return [remark]
 
-    def all(self) -> None:
+    def migrate(self) -> None:
         connection = self._connect()
         try:
-            elsewhere = self._choose_schema(connection)
+            schema_remarks = self._choose_schema(connection)
             with self._locked(connection):
                 self._check_zone(connection)
-                done = self._applied_versions(connection)
+                applied = self._applied_versions(connection)
                 table = read_table(connection, self._schema)
-                # The ledger says what ran; only the catalog says what is still there.
-                if 1 not in done or not table.exists or table.missing_columns:
+                # The migrations table lists what ran; only the catalog shows what still exists.
+                if 1 not in applied or not table.exists or table.missing_columns:
                     self._step_table(connection, table)
                     table = read_table(connection, self._schema)
-                self._keep_zone(connection, table)
+                self._store_zone(connection, table)
                 table = read_table(connection, self._schema)
                 self.result.remarks = [
-                    *elsewhere,
-                    *adoption.objections(table),
-                    *adoption.remarks(table),
+                    *schema_remarks,
+                    *adoption.find_objections(table),
+                    *adoption.find_remarks(table),
                     *self._zone_remark(table),
                 ]
                 for version, name in FILES.items():
-                    if version not in done or not tables_created_by(version, name) <= _tables(connection, self._schema):
+                    if version not in applied or not tables_created_by(version, name) <= _tables(
+                        connection, self._schema
+                    ):
                         self._step_file(connection, version, name)
-                        if name == "unpriced_rollup" and {1, 4} <= done:
+                        if name == "unpriced_rollup" and {1, 4} <= applied:
                             self._refresh_inconsistent(connection, table)
-                self._give_identities(connection)
-                complete = 2 in done and not any(indexes.missing(connection, table))
-                if not complete and _has_few_rows(connection):
-                    self._build(connection, connection, table, done)
-                    complete = True
-            self.result.remarks += self._unfit(connection, table)
-            if not complete:
-                self._step_indexes_freely(connection, table, done)
+                self._set_replica_identities(connection)
+                has_indexes = 2 in applied and not any(indexes.missing(connection, table))
+                if not has_indexes and _is_small_table(connection):
+                    self._build_indexes(connection, connection, table, applied)
+                    has_indexes = True
+            self.result.remarks += self._constraint_remarks(connection, table)
+            if not has_indexes:
+                self._build_indexes_concurrently(connection, table, applied)
         finally:
             connection.close()
 
     @contextmanager
     def _locked(self, connection: Connection) -> Iterator[None]:
-        """One transaction under our advisory lock; both hold behind a transaction pooler too."""
+        """One transaction with the advisory lock of migrations; this also works behind a transaction pooler."""
         applied, statements = len(self.result.applied), len(self.result.statements)
         execute(connection, "BEGIN")
         try:
@@ -169,20 +173,20 @@ class _Run:
             yield
             execute(connection, "ROLLBACK" if self._dry_run else "COMMIT")
         except BaseException:
-            # A later try does it again; what an earlier transaction did stays done and told.
+            # The next attempt repeats this transaction; earlier transactions stay committed and listed.
             del self.result.applied[applied:], self.result.statements[statements:]
             if not connection.closed:
                 execute(connection, "ROLLBACK")
             raise
 
     def _check_zone(self, connection: Connection) -> None:
-        """Python may know a zone that the server doesn't, and both convert."""
+        """Raise `SettingError` if the server doesn't know the zone: Python and the server both convert times."""
         if self._timezone is None:
             return
-        known = "SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE lower(name) = lower(%s))"
-        if not execute(connection, known, (self._timezone,))[1][0][0]:
+        query = "SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE lower(name) = lower(%s))"
+        if not execute(connection, query, (self._timezone,))[1][0][0]:
             raise SettingError(
-                f"--timezone holds {self._timezone[:60]!r}, which this server doesn't know; it may hold an IANA time"
+                f"--timezone is {self._timezone[:60]!r}, which this server doesn't know; it must be an IANA time"
                 " zone such as Asia/Seoul."
             )
 
@@ -191,42 +195,41 @@ class _Run:
             return []
         return [f"created_at has a time zone of its own, so --timezone {self._timezone} did nothing."]
 
-    def _give_identities(self, connection: Connection) -> None:
-        """Let our own tables be changed where they are published; of token_usage the owner is told how."""
+    def _set_replica_identities(self, connection: Connection) -> None:
+        """Set the replica identity of published tables; for token_usage, add a remark for its owner."""
         missing = publications.missing_replica_identities(connection, self._schema)
-        if (usage := missing.pop(TABLE, None)) is not None:
-            self.result.remarks.append(publications.remark(usage))
+        if (statement := missing.pop(TABLE, None)) is not None:
+            self.result.remarks.append(publications.remark(statement))
         for statement in missing.values():
-            self._do(connection, statement)
+            self._execute(connection, statement)
 
-    def _unfit(self, connection: Connection, table: Table) -> list[str]:
-        """What the table's own constraints refuse of ours, and rows that no figure counts; asked without a lock."""
-
+    def _constraint_remarks(self, connection: Connection, table: Table) -> list[str]:
+        """Remarks about constraints that refuse Token Tracker's values and about rows without a time; needs no lock."""
         limits = f"SET LOCAL search_path = {quote(self._schema)}, pg_catalog; SET LOCAL statement_timeout = '5s'; "
 
-        def ask(question: str, parameters: Mapping[str, Any] | None) -> list[tuple[Any, ...]] | None:
+        def query(statement: str, parameters: Mapping[str, Any] | None) -> list[tuple[Any, ...]] | None:
             try:
-                return execute(connection, limits + question, parameters)[1]
+                return execute(connection, limits + statement, parameters)[1]
             except DatabaseError:
                 if connection.closed:
                     raise
                 return None
 
-        count = constraint_check.undated(ask, table)
+        count = constraint_check.count_undated(query, table)
         return [
-            *constraint_check.refused_defaults(ask, table),
+            *constraint_check.refused_defaults(query, table),
             *([constraint_check.undated_remark(count)] if count else []),
         ]
 
     def _applied_versions(self, connection: Connection) -> set[int]:
         before = _tables(connection, self._schema)
         if "token_tracker_migrations" not in before:
-            self._do(connection, _LEDGER)
+            self._execute(connection, _MIGRATIONS_TABLE)
             self._protect(connection, before)
-        return _versions(connection)
+        return _read_versions(connection)
 
     def _step_table(self, connection: Connection, table: Table) -> None:
-        if problems := adoption.objections(table) if table.exists else []:
+        if problems := adoption.find_objections(table) if table.exists else []:
             raise SetupError(
                 "not_adoptable",
                 "The existing token_usage can't be adopted, and nothing was changed.",
@@ -235,22 +238,22 @@ class _Run:
         before = _tables(connection, self._schema)
         if table.exists:
             for statement in adoption.column_statements(table):
-                self._do(connection, statement)
+                self._execute(connection, statement)
         else:
-            self._do(connection, step_text(1, "token_usage"))
+            self._execute(connection, step_text(1, "token_usage"))
         self._protect(connection, before)
-        self._done(connection, 1, "adopt_token_usage" if table.exists else "create_token_usage")
+        self._mark_applied(connection, 1, "adopt_token_usage" if table.exists else "create_token_usage")
 
     def _step_file(self, connection: Connection, version: int, name: str) -> None:
         before = _tables(connection, self._schema)
-        self._do(connection, step_text(version, name))
+        self._execute(connection, step_text(version, name))
         self._protect(connection, before)
-        self._done(connection, version, name)
+        self._mark_applied(connection, version, name)
 
     def _refresh_inconsistent(self, connection: Connection, table: Table) -> None:
-        """Let the rollups be made again where calls have inconsistent usage: an earlier version did not add them up.
+        """Mark the rollup buckets of calls with inconsistent usage as dirty: an earlier version did not count them.
 
-        The statement that reads `token_usage` names no other table of ours, for Citus.
+        For Citus, the statement that reads `token_usage` reads no other table.
         """
         if self._dry_run:
             return
@@ -268,8 +271,8 @@ class _Run:
                 ([bucket for (bucket,) in rows],),
             )
 
-    def _keep_zone(self, connection: Connection, table: Table) -> None:
-        """Store which zone a naive created_at means, in the column's comment: readable by every role."""
+    def _store_zone(self, connection: Connection, table: Table) -> None:
+        """Store the zone of a naive created_at in the column's comment, which every role can read."""
         if not table.naive_created_at or ZONE_COMMENT in (table.created_at_comment or ""):
             if self._timezone and self._timezone != (table.created_at_zone or self._timezone):
                 raise SettingError(
@@ -279,52 +282,52 @@ class _Run:
             return
         note = ZONE_COMMENT + (self._timezone or "UTC")
         comment = "\n".join(filter(None, (table.created_at_comment, note)))
-        self._do(connection, "COMMENT ON COLUMN token_usage.created_at IS " + literal(comment))
+        self._execute(connection, "COMMENT ON COLUMN token_usage.created_at IS " + literal(comment))
 
-    def _step_indexes_freely(self, connection: Connection, table: Table, done: set[int]) -> None:
-        """Build indexes, also where the role, or another client of the pooler, set limits that end it."""
+    def _build_indexes_concurrently(self, connection: Connection, table: Table, applied: set[int]) -> None:
+        """Build indexes; if limits of the role or of the pooler's session stop that, again without the limits."""
         try:
-            self._step_indexes(connection, table, done)
+            self._try_indexes(connection, table, applied)
         except TransientError as error:
-            if self._hindered or error.sqlstate not in indexes.HINDERED:
+            if self._lift_limits or error.sqlstate not in indexes.SESSION_LIMITS:
                 raise
-            self._hindered = True
-            self._step_indexes(connection, table, done)
+            self._lift_limits = True
+            self._try_indexes(connection, table, applied)
 
-    def _step_indexes(self, connection: Connection, table: Table, done: set[int]) -> None:
-        """Build what is missing without blocking writers, on a connection beside the one that holds our lock."""
+    def _try_indexes(self, connection: Connection, table: Table, applied: set[int]) -> None:
+        """Build missing indexes without blocking writers, on a second connection; the first one owns the lock."""
         worker = self._connect()
         try:
             with self._locked(connection):
-                _take_turn(worker)
+                _require_second_connection(worker)
                 if not self._dry_run:
-                    # Between the two transactions another run may have built them.
-                    table, done = read_table(connection, self._schema), _versions(connection)
-                self._build(connection, worker, table, done)
+                    # Another run may have built them between the two transactions.
+                    table, applied = read_table(connection, self._schema), _read_versions(connection)
+                self._build_indexes(connection, worker, table, applied)
         finally:
             worker.close()
 
-    def _build(self, holder: Connection, worker: Connection, table: Table, done: set[int]) -> None:
-        """Each missing index; one left half-built by a dead run is made again."""
-        found = list(indexes.missing(holder, table))
-        for index in found:
-            for statement in indexes.statements(table, index, beside=worker is not holder):
-                self._do(worker, statement)
-        if found or 2 not in done:
-            self._done(holder, 2, "index_token_usage")
+    def _build_indexes(self, holder: Connection, worker: Connection, table: Table, applied: set[int]) -> None:
+        """Build each missing index; replaces one that an aborted run left invalid."""
+        missing = list(indexes.missing(holder, table))
+        for index in missing:
+            for statement in indexes.statements(table, index, concurrently=worker is not holder):
+                self._execute(worker, statement)
+        if missing or 2 not in applied:
+            self._mark_applied(holder, 2, "index_token_usage")
 
     def _protect(self, connection: Connection, before: set[str]) -> None:
-        """On Supabase a table in an exposed schema is public until row-level security is on: ours never is."""
+        """On Supabase, enable row-level security for new tables: without it, a table in an exposed schema is public."""
         if not read_table(connection, self._schema).supabase:
             return
         for name in sorted(_tables(connection, self._schema) - before):
-            self._do(connection, f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
-            self._do(connection, f"REVOKE ALL ON {name} FROM anon, authenticated")
+            self._execute(connection, f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+            self._execute(connection, f"REVOKE ALL ON {name} FROM anon, authenticated")
 
-    def _done(self, connection: Connection, version: int, name: str) -> None:
+    def _mark_applied(self, connection: Connection, version: int, name: str) -> None:
         self.result.applied.append(f"{version:04} {name}")
         if self._dry_run:
-            return  # the ledger itself may have been rolled back
+            return  # the table of migrations itself may have been rolled back
         execute(
             connection,
             "INSERT INTO token_tracker_migrations (version, name) VALUES (%s, %s)"
@@ -332,47 +335,47 @@ class _Run:
             (version, name),
         )
 
-    def _do(self, connection: Connection, statement: str) -> None:
+    def _execute(self, connection: Connection, statement: str) -> None:
         self.result.statements.append(statement.strip().rstrip(";") + ";")
-        # In a dry run the transaction is rolled back; what can't stand in one is only listed.
+        # A dry run rolls the transaction back; a statement that can't run in a transaction is only listed.
         if self._dry_run and "INDEX" in statement.split("(")[0]:
             return
         if "CONCURRENTLY" in statement:
-            indexes.run_alone(connection, statement, freely=self._hindered)
+            indexes.run_without_transaction(connection, statement, lift_limits=self._lift_limits)
         else:
             execute(connection, statement)
 
 
-def _has_few_rows(connection: Connection) -> bool:
-    """Whether an index is built in no time: then it can be in our own transaction, on our one connection."""
-    question = "SELECT count(*) FROM (SELECT FROM token_usage LIMIT %s) AS few"
-    return bool(execute(connection, question, (_FEW_ROWS,))[1][0][0] < _FEW_ROWS)
+def _is_small_table(connection: Connection) -> bool:
+    """Whether an index is built quickly, so that it can be built in the migration's own transaction."""
+    query = "SELECT count(*) FROM (SELECT FROM token_usage LIMIT %s) AS few"
+    return bool(execute(connection, query, (_SMALL_TABLE_ROWS,))[1][0][0] < _SMALL_TABLE_ROWS)
 
 
-def _take_turn(worker: Connection) -> None:
-    """Find out whether there is a second connection: a pooler that lends one at a time would let us wait for us."""
+def _require_second_connection(worker: Connection) -> None:
+    """Raise `SetupError` if the pooler lends one connection at a time: this process would wait for itself."""
     guard = Deadline(worker)
     try:
-        with guard(time.monotonic() + _TURN_S):
+        with guard(time.monotonic() + _SECOND_CONNECTION_S):
             execute(worker, "SELECT 1")
     except DatabaseError:
         if not guard.fired:
             raise
         raise SetupError(
             "one_connection",
-            "The pooler lends one connection at a time, and building an index beside a table's writers takes two.",
+            "The pooler lends one connection at a time, and building an index without blocking writers needs two.",
             "Set DATABASE_URL to the database's direct address for this command, or let the pooler have more.",
         ) from None
 
 
-def _versions(connection: Connection) -> set[int]:
-    """The steps that the ledger says are done."""
+def _read_versions(connection: Connection) -> set[int]:
+    """The versions in the table of migrations."""
     _, rows = execute(connection, "SELECT version FROM token_tracker_migrations")
     return {version for (version,) in rows}
 
 
 def _tables(connection: Connection, schema: str) -> set[str]:
-    """The names of our own tables that exist in the schema."""
+    """The names of Token Tracker's tables that exist in the schema."""
     _, rows = execute(
         connection,
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"

@@ -1,4 +1,4 @@
-"""The recorder's own small pool: few connections, last in first out, none older or idler than the policy says."""
+"""The recorder's connection pool: few connections, last in first out, with limits for age and idle time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tracker.database.watchdog import Deadline, timer
 from tracker.errors import TransientError
 from tracker.threads import AutoResetEvent, CallLock
 
-# How often a thread that waits for a connection looks for one that an interrupted call has left.
-_LOOK_S = 0.1
+# How often a waiting thread checks for a connection that an interrupted call has returned.
+_POLL_S = 0.1
 
 
 class PoolPolicy(NamedTuple):
-    """How many connections and for how long. Times are seconds, None means without limit."""
+    """The limits of a pool. Times are seconds; None means no limit."""
 
     size: int
     connect_timeout_s: float
@@ -28,7 +28,7 @@ class PoolPolicy(NamedTuple):
 
 
 class PoolStats(NamedTuple):
-    """The pool by OpenTelemetry's names for `db.client.connection.*`; times are milliseconds."""
+    """The state of a pool, with OpenTelemetry's names for `db.client.connection.*`; times are milliseconds."""
 
     max: int
     idle: int
@@ -41,7 +41,7 @@ class PoolStats(NamedTuple):
 
 
 class Lease:
-    """A connection on loan, and what getting it cost. The pool counts the leases that somebody still refers to."""
+    """A borrowed connection and the time that it took to get it. The pool counts the leases that are referenced."""
 
     __slots__ = ("__weakref__", "_connection", "_deadline", "connection_ms", "idle_since", "made_at")
 
@@ -52,8 +52,8 @@ class Lease:
         self.idle_since = 0.0
         self.connection_ms = 0.0
 
-    def fill(self, connection: Connection) -> None:
-        """Take the connection that was made for this lease."""
+    def set_connection(self, connection: Connection) -> None:
+        """Set the connection that was opened for this lease."""
         self.made_at = time.monotonic()
         self._deadline = Deadline(connection)
         self._connection = connection
@@ -73,16 +73,16 @@ class Lease:
             self._connection.close()
 
     @property
-    def usable(self) -> bool:
-        """Whether the connection is open, as far as this side knows."""
+    def is_usable(self) -> bool:
+        """Whether the connection is open as far as the client knows."""
         return self._connection is not None and not self._connection.closed and not self.deadline.fired
 
 
 class ConnectionPool:
-    """Lends connections to threads; a lost, old or long idle one is replaced, and nothing is sent to find out.
+    """Lends connections to threads; replaces lost, old and idle ones without sending a query to check them.
 
-    An interruption between any two bytecodes costs no place: the open connections are the idle ones and those whose
-    lease still exists, and a thread that waits looks again at short intervals.
+    An interruption between any two bytecodes loses no capacity: the open connections are the idle ones and those whose
+    lease still exists, and a waiting thread polls at short intervals.
     """
 
     def __init__(self, connect: Callable[[float], Connection], policy: PoolPolicy) -> None:
@@ -105,27 +105,27 @@ class ConnectionPool:
     def acquire(self, deadline: float) -> Lease:
         """Lend a usable connection before `deadline` (`time.monotonic`). Raises `DatabaseError`."""
         started = time.perf_counter()
-        lease = self._take_or_reserve(deadline)
+        lease = self._take_idle_or_reserve(deadline)
         if not lease.made_at:
-            self._make(lease, deadline)
+            self._open(lease, deadline)
         lease.connection_ms = elapsed_ms(started)
         return lease
 
-    def _take_or_reserve(self, deadline: float) -> Lease:
-        """A lease of an idle connection, or one without a connection and the right to make it."""
+    def _take_idle_or_reserve(self, deadline: float) -> Lease:
+        """A lease of an idle connection, or an empty lease for which the caller opens a connection."""
         event: AutoResetEvent | None = None
         while True:
             with self._lock:
-                lease = self._usable()
+                lease = self._pop_usable()
                 if lease is None and len(self._idle) + _count(self._lent) < self.policy.size:
                     lease = Lease()
                 if lease is not None:
                     self._lent[id(lease)] = weakref.ref(lease)
                     return lease
-            if event is None:  # then look again, since a connection may have come back before the event was known
+            if event is None:  # check again: a connection may have been returned before the event was registered
                 event = AutoResetEvent()
                 self._waiting[id(event)] = weakref.ref(event)
-            elif not event.wait(min(_LOOK_S, deadline - time.monotonic())) and time.monotonic() >= deadline:
+            elif not event.wait(min(_POLL_S, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 self._timeouts += 1
                 raise TransientError(
                     "pool_exhausted",
@@ -133,27 +133,27 @@ class ConnectionPool:
                     "Raise TRACKER_POOL_SIZE if the server has connections left.",
                 )
 
-    def _usable(self) -> Lease | None:
+    def _pop_usable(self) -> Lease | None:
         now = time.monotonic()
         while True:
             try:
                 lease = self._idle.pop()
             except IndexError:
                 return None
-            if not self._expired(lease, now) and not _hung_up(lease.connection):
+            if not self._is_expired(lease, now) and not _is_closed_by_server(lease.connection):
                 return lease
             lease.close()
 
-    def _expired(self, lease: Lease, now: float) -> bool:
+    def _is_expired(self, lease: Lease, now: float) -> bool:
         lifetime = self.policy.max_lifetime_s
         too_old = lifetime is not None and now - lease.made_at >= lifetime
         return too_old or now - lease.idle_since >= self.policy.idle_timeout_s
 
-    def _make(self, lease: Lease, deadline: float) -> None:
+    def _open(self, lease: Lease, deadline: float) -> None:
         started = time.perf_counter()
         remaining = max(0.05, deadline - time.monotonic())
         try:
-            lease.fill(self._connect(min(self.policy.connect_timeout_s, remaining)))
+            lease.set_connection(self._connect(min(self.policy.connect_timeout_s, remaining)))
         except BaseException:
             self.discard(lease)
             raise
@@ -161,9 +161,9 @@ class ConnectionPool:
         self._create_time_ms = elapsed_ms(started)
 
     def release(self, lease: Lease) -> None:
-        """Take a connection back; one that was closed or cut meanwhile is dropped."""
+        """Return a connection to the pool; a closed one is discarded."""
         lease.idle_since = now = time.monotonic()
-        if not lease.usable:
+        if not lease.is_usable:
             self.discard(lease)
             return
         with self._lock:
@@ -175,7 +175,7 @@ class ConnectionPool:
             timer.schedule(self._reap_at, self._reap)
 
     def discard(self, lease: Lease) -> None:
-        """Close a connection that may be in the middle of something."""
+        """Close a connection that may be inside a statement or transaction."""
         lease.close()
         self._lent.pop(id(lease), None)
         self._wake_one()
@@ -188,26 +188,26 @@ class ConnectionPool:
                 return
 
     def _reap(self) -> None:
-        """Close what has been idle too long, so that a quiet process holds no connection."""
+        """Close connections that have been idle too long, so that an idle process keeps no connection."""
         with self._lock:
             now = time.monotonic()
-            kept: list[Lease] = []
+            remaining: list[Lease] = []
             for lease in self._idle:
-                lease.close() if self._expired(lease, now) else kept.append(lease)
-            self._idle[:] = kept
-        if kept:
-            self._reap_at = min(lease.idle_since for lease in kept) + self.policy.idle_timeout_s
+                lease.close() if self._is_expired(lease, now) else remaining.append(lease)
+            self._idle[:] = remaining
+        if remaining:
+            self._reap_at = min(lease.idle_since for lease in remaining) + self.policy.idle_timeout_s
             timer.schedule(self._reap_at, self._reap)
 
     def close(self) -> None:
-        """Close the idle connections; those on loan are closed by age. The pool opens again when it is used."""
+        """Close the idle connections; borrowed ones are closed by age. The next use reopens the pool."""
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
         self._wake_one()
 
     def stats(self) -> PoolStats:
-        """The pool at this moment."""
+        """The current state of the pool."""
         return PoolStats(
             max=self.policy.size,
             idle=len(self._idle),
@@ -219,7 +219,7 @@ class ConnectionPool:
         )
 
     def _after_fork(self) -> None:
-        # The parent goes on using these sockets. Closing one here would end the parent's session, so they are kept.
+        # The parent still uses these sockets. Closing one here would end the parent's session, so they stay open.
         self._inherited += [*self._idle, *(reference() for reference in tuple(self._lent.values()))]
         self._reset()
 
@@ -228,15 +228,15 @@ T = TypeVar("T", Lease, AutoResetEvent)
 
 
 def _count(references: dict[int, weakref.ref[T]]) -> int:
-    """How many of the objects exist; references to others are removed. A callback instead could be interrupted."""
+    """How many of the objects exist; removes dead references. (A weakref callback could be interrupted.)"""
     for key, reference in tuple(references.items()):
         if reference() is None and references.get(key) is reference:
             references.pop(key, None)
     return len(references)
 
 
-def _hung_up(connection: Connection) -> bool:
-    """Whether the server has said something while nobody asked, which is how it says goodbye. Sends nothing."""
+def _is_closed_by_server(connection: Connection) -> bool:
+    """Whether the server closed the connection: unrequested data is its goodbye message. Sends nothing."""
     if connection.closed:
         return True
     if not hasattr(select, "poll"):

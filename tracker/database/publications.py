@@ -1,4 +1,4 @@
-"""Publications: a table that is published for UPDATE or DELETE takes neither without a replica identity."""
+"""Finds and repairs published tables without a replica identity, which refuse UPDATE and DELETE."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ NO_IDENTITY = "55000"
 
 
 @cache
-def _question() -> str:
+def _query() -> str:
     return Path(__file__).with_name("publications.sql").read_text(encoding="utf-8")
 
 
 def missing_replica_identities(connection: Connection, schema: str, prefix: str = "") -> dict[str, str]:
-    """The tables that lack one, each with the statement that gives it. Raises `DatabaseError`."""
-    _, rows = execute(connection, prefix + _question(), {"schema": schema})
+    """The published tables without a replica identity, each with the ALTER statement. Raises `DatabaseError`."""
+    _, rows = execute(connection, prefix + _query(), {"schema": schema})
     return {name: _statement(schema, name, index) for name, index in rows}
 
 
 def _statement(schema: str, name: str, unique_id_index: str | None) -> str:
-    """FULL for our own tables, which have no key; USING INDEX for token_usage, if it has a unique index on id."""
+    """The ALTER statement: USING INDEX for token_usage if it has a unique index on id, otherwise FULL."""
     identity = "FULL"
     if name == TABLE and unique_id_index:
         identity = f"USING INDEX {quote(unique_id_index)}"
@@ -32,9 +32,9 @@ def _statement(schema: str, name: str, unique_id_index: str | None) -> str:
 
 
 def set_replica_identities(connection: Connection, schema: str) -> None:
-    """Sets REPLICA IDENTITY on published tables of Token Tracker; token_usage is never altered.
+    """Set REPLICA IDENTITY on published tables of Token Tracker; token_usage is never altered.
 
-    Raises `SetupError` with the statements where this role may not.
+    Raises `SetupError` with the statements if this role may not.
     """
     missing = missing_replica_identities(connection, schema)
     missing.pop(TABLE, None)
@@ -42,25 +42,25 @@ def set_replica_identities(connection: Connection, schema: str) -> None:
         for statement in missing.values():
             execute(connection, statement)
     except DatabaseError:
-        raise _refused(missing) from None
+        raise _identity_error(missing) from None
 
 
 def require_replica_identity(connection: Connection, schema: str) -> None:
-    """Raise `SetupError` with the statement where rows of the calls' table can't be changed or deleted."""
+    """Raise `SetupError` with the statement if rows of token_usage can't be changed or deleted."""
     missing = missing_replica_identities(connection, schema)
     if TABLE in missing:
-        raise _refused({TABLE: missing[TABLE]})
+        raise _identity_error({TABLE: missing[TABLE]})
 
 
 def remark(statement: str) -> str:
-    """What to say of the calls' table."""
+    """The remark about token_usage for its owner."""
     return (
         "token_usage is published for updates or deletes and has no replica identity, so that reprice and prune are"
         f" refused: {statement}"
     )
 
 
-def _refused(missing: dict[str, str]) -> SetupError:
+def _identity_error(missing: dict[str, str]) -> SetupError:
     return SetupError(
         "replica_identity_missing",
         f"Published tables without a replica identity take no changes: {', '.join(missing)}.",

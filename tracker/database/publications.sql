@@ -1,4 +1,4 @@
--- Which tables of ours are published for UPDATE or DELETE and have no replica identity, so that both are refused?
+-- Which Token Tracker tables are published for UPDATE or DELETE without a replica identity, so that both are refused?
 SELECT c.relname,
        (SELECT k.relname
         FROM pg_index i

@@ -1,4 +1,4 @@
-"""What `token_usage` looks like in this database: its columns, its key, and which zone a naive time means."""
+"""The columns of `token_usage`, and the state of the table in a database: columns, key, indexes, time zone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ZONE_COMMENT = "token-tracker: times without zone are "
 
 
 class Column(NamedTuple):
-    """A column of ours: its type and default, and the types under which an existing one works too."""
+    """A column of `token_usage`: its type and default, and the other types that an existing column may have."""
 
     name: str
     type: str
@@ -72,9 +72,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("metadata", "jsonb", "'{}'", ("json",)),
 )
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
-# Without these no call can be told from another; the rest can be added to any table.
+# A call can't be identified without these columns; the others can be added to any table.
 ESSENTIAL = ("id", "created_at", "model", "input_tokens", "output_tokens")
-# What a record may not know. Where such a column is NOT NULL, its default must stand in.
+# Values that a record may lack. If such a column is NOT NULL, its default is stored.
 SOMETIMES_NULL = (
     "session_id",
     "provider",
@@ -93,7 +93,7 @@ SOMETIMES_NULL = (
     "sequence",
 )
 
-# `recorded_at` is the database's own to fill.
+# The database fills `recorded_at`.
 _ALWAYS_FILLED = {*COLUMN_NAMES} - {*SOMETIMES_NULL, "recorded_at"}
 
 
@@ -106,13 +106,13 @@ class Index(NamedTuple):
 
 
 class Table(NamedTuple):
-    """`token_usage` as it is. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz.
+    """The state of `token_usage`. `created_at_zone` is the IANA zone that naive times mean, None for timestamptz.
 
-    `sees_no_rows`: row-level security is on, and no policy for SELECT is for this role.
+    `sees_no_rows`: row-level security is on, and no policy for SELECT applies to this role.
     `limits`: the longest text, or the exclusive limit of a number, that a column takes.
-    `ours`: our own tables are beside it. `other_schemas` are those of the search_path with a token_usage of their own.
-    `required` are the NOT NULL columns without a default that an insert of ours may leave without a value,
-    `defaulted` those of ours whose default must stand in for NULL.
+    `has_tracker_tables`: its schema has the other tables of Token Tracker. `other_schemas` also have a token_usage.
+    `required` are the NOT NULL columns without a default for which an insert may have no value,
+    `defaulted` the NOT NULL columns whose default is stored instead of NULL.
     """
 
     schema: str
@@ -133,7 +133,7 @@ class Table(NamedTuple):
     can_write_ledger: bool = False
     sees_no_rows: bool = False
     limits: tuple[tuple[str, int], ...] = ()
-    ours: bool = False
+    has_tracker_tables: bool = False
     other_schemas: tuple[str, ...] = ()
     synchronous_commit: str = "on"
 
@@ -155,34 +155,34 @@ class Table(NamedTuple):
         return "UTC"
 
 
-_PARAMETER_SIGNS = re.compile("[%:]")
+_PARAMETER_MARKERS = re.compile("[%:]")
 
 
 @cache
-def _question() -> str:
+def _catalog_query() -> str:
     return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 
 
 def quote(identifier: str) -> str:
     """A name as an SQL identifier, for statements with and without parameters.
 
-    `%` and `:` begin parameters for the driver and in our files of SQL, so they are written as code points.
+    `%` and `:` start parameters in psycopg2 and in SQL files, so they are written as code points.
     """
     quoted = '"' + identifier.replace('"', '""') + '"'
-    if not _PARAMETER_SIGNS.search(identifier):
+    if not _PARAMETER_MARKERS.search(identifier):
         return quoted
-    return "U&" + _PARAMETER_SIGNS.sub(lambda sign: f"\\{ord(sign[0]):04x}", quoted.replace("\\", "\\\\"))
+    return "U&" + _PARAMETER_MARKERS.sub(lambda marker: f"\\{ord(marker[0]):04x}", quoted.replace("\\", "\\\\"))
 
 
 def literal(text: str) -> str:
-    """A text as an SQL literal, for statements that take no parameters."""
+    """A text as an SQL literal, for statements that accept no parameters."""
     if "\\" in text:
-        raise SettingError("The existing comment of created_at holds a backslash; remove it and migrate again.")
+        raise SettingError("The existing comment of created_at contains a backslash; remove it and migrate again.")
     return "'" + text.replace("'", "''") + "'"
 
 
 def _limit(column: Mapping[str, Any]) -> int | None:
-    """The length of a text, or the exclusive limit of a number, of a column of ours."""
+    """The maximum length of a text column, or the exclusive limit of a number column; None if unlimited."""
     if column["name"] not in COLUMN_NAMES:
         return None
     kind, modifier = column["type"], column["typmod"] - 4
@@ -194,41 +194,41 @@ def _limit(column: Mapping[str, Any]) -> int | None:
 
 
 def read_table(connection: Connection, schema: str | None = None, prefix: str = "") -> Table:
-    """Look the table up in the catalog, in one round trip and without any right on it. Raises `DatabaseError`.
+    """Read the state of the table from the catalog; needs no privilege on the table. Raises `DatabaseError`.
 
-    Without a schema, or with a `SearchPath`, the table says in which schema it was found.
-    `prefix` holds statements of ours that put the session right first.
+    Without a schema, or with a `SearchPath`, `Table.schema` is the schema that has the table.
+    `prefix` contains statements that set up the session, sent in the same round trip.
     """
     path = schema.names if isinstance(schema, SearchPath) else None
     named = schema if path is None else None
-    _, rows = execute(connection, prefix + _question(), {"schema": named, "path": path})
-    found = rows[0][0]
-    columns = {column["name"]: column["type"] for column in found["columns"]}
-    created_at: Mapping[str, str] = next((c for c in found["columns"] if c["name"] == "created_at"), {})
+    _, rows = execute(connection, prefix + _catalog_query(), {"schema": named, "path": path})
+    catalog = rows[0][0]
+    columns = {column["name"]: column["type"] for column in catalog["columns"]}
+    created_at: Mapping[str, str] = next((c for c in catalog["columns"] if c["name"] == "created_at"), {})
     return Table(
-        schema=found["schema"],
-        limits=tuple((c["name"], limit) for c in found["columns"] if (limit := _limit(c))),
-        ours=found["ours"],
-        other_schemas=tuple(found["other_schemas"]),
-        kind=found["kind"],
+        schema=catalog["schema"],
+        limits=tuple((c["name"], limit) for c in catalog["columns"] if (limit := _limit(c))),
+        has_tracker_tables=catalog["has_tracker_tables"],
+        other_schemas=tuple(catalog["other_schemas"]),
+        kind=catalog["kind"],
         columns=columns,
-        generated=tuple(c["name"] for c in found["columns"] if c["generated"]),
-        required=tuple(c["name"] for c in found["columns"] if c["required"] and c["name"] not in _ALWAYS_FILLED),
+        generated=tuple(c["name"] for c in catalog["columns"] if c["generated"]),
+        required=tuple(c["name"] for c in catalog["columns"] if c["required"] and c["name"] not in _ALWAYS_FILLED),
         defaulted=tuple(
             c["name"]
-            for c in found["columns"]
+            for c in catalog["columns"]
             if c["not_null"] and not c["required"] and not c["generated"] and c["name"] in SOMETIMES_NULL
         ),
-        unique_id=found["unique_id"],
+        unique_id=catalog["unique_id"],
         naive_created_at=created_at.get("type") == "timestamp without time zone",
         created_at_comment=created_at.get("comment"),
-        row_security=found["row_security"],
-        is_owner=found["is_owner"],
-        supabase=found["supabase"],
-        indexes=tuple(Index(i["name"], tuple(i["keys"]), i["valid"]) for i in found["indexes"]),
-        late_index=found["late_index"],
-        estimated_rows=int(found["estimated_rows"]),
-        can_write_ledger=bool(found["can_write_ledger"]),
-        sees_no_rows=found["sees_no_rows"],
-        synchronous_commit=found["synchronous_commit"],
+        row_security=catalog["row_security"],
+        is_owner=catalog["is_owner"],
+        supabase=catalog["supabase"],
+        indexes=tuple(Index(i["name"], tuple(i["keys"]), i["valid"]) for i in catalog["indexes"]),
+        late_index=catalog["late_index"],
+        estimated_rows=int(catalog["estimated_rows"]),
+        can_write_ledger=bool(catalog["can_write_ledger"]),
+        sees_no_rows=catalog["sees_no_rows"],
+        synchronous_commit=catalog["synchronous_commit"],
     )

@@ -1,7 +1,7 @@
 -- What does token_usage look like in this schema: columns, key, indexes, row-level security?
--- In which schema: the one that is named, else where a token_usage is: first one with our own tables, then public,
--- then the first of the search_path that the URL or this role has. Never the session's: behind a pooler it is another
--- client's.
+-- The schema is the named one; without a name, one that has a token_usage: first one with Token Tracker's other tables,
+-- then public, then the first of the search_path of the URL or of this role. The session's search_path is never used:
+-- behind a pooler, another client may have set it.
 WITH setting AS (
     SELECT substr(entry, length('search_path=') + 1) AS path
     FROM pg_db_role_setting AS s, unnest(s.setconfig) AS entry
@@ -20,7 +20,7 @@ WITH setting AS (
 ), candidate AS (
     SELECT n.nspname AS name, min(p.position) AS position,
            bool_or(EXISTS (SELECT 1 FROM pg_class m
-                           WHERE m.relnamespace = n.oid AND m.relname = 'token_tracker_migrations')) AS ours
+                           WHERE m.relnamespace = n.oid AND m.relname = 'token_tracker_migrations')) AS has_tracker_tables
     FROM (SELECT name, position FROM path UNION ALL SELECT 'public', 1000) AS p
     JOIN pg_namespace n ON n.nspname = p.name
     JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = 'token_usage' AND t.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -29,13 +29,13 @@ WITH setting AS (
 ), chosen AS (
     SELECT coalesce(
         %(schema)s::text,
-        (SELECT name FROM candidate ORDER BY ours DESC, name = 'public' DESC, position LIMIT 1),
+        (SELECT name FROM candidate ORDER BY has_tracker_tables DESC, name = 'public' DESC, position LIMIT 1),
         (SELECT name FROM path WHERE %(path)s::text[] IS NOT NULL ORDER BY position LIMIT 1),
         'public') AS name
 )
 SELECT json_build_object(
     'schema', chosen.name,
-    'ours', coalesce((SELECT ours FROM candidate WHERE candidate.name = chosen.name), false),
+    'has_tracker_tables', coalesce((SELECT has_tracker_tables FROM candidate WHERE candidate.name = chosen.name), false),
     'other_schemas', (SELECT coalesce(json_agg(c.name ORDER BY c.position), '[]') FROM candidate AS c WHERE c.name <> chosen.name),
     'kind', t.relkind,
     'row_security', coalesce(t.relrowsecurity, false),
@@ -50,7 +50,7 @@ SELECT json_build_object(
         WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
           AND i.indimmediate  -- ON CONFLICT takes no deferrable key
           AND i.indnkeyatts = 1 AND a.attname = 'id'),
-    -- Each complete b-tree with its keys in order: a column by its name, an expression as PostgreSQL writes it.
+    -- Each complete b-tree index with its keys in order: a column by its name, an expression as PostgreSQL writes it.
     'indexes', coalesce((
         SELECT json_agg(json_build_object(
             'name', c.relname,
@@ -64,13 +64,13 @@ SELECT json_build_object(
         JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_am m ON m.oid = c.relam
         WHERE i.indrelid = t.oid AND i.indpred IS NULL AND m.amname = 'btree'), '[]'),
-    -- Does row-level security show this role no row at all, since no policy for SELECT is for it?
+    -- Does row-level security hide all rows from this role, since no policy for SELECT applies to it?
     'sees_no_rows', coalesce(row_security_active(t.oid) AND NOT EXISTS (
         SELECT 1
         FROM pg_policy p
         WHERE p.polrelid = t.oid AND p.polcmd IN ('r', '*') AND p.polpermissive
           AND EXISTS (SELECT 1 FROM unnest(p.polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))), false),
-    -- May this role tell the ledger and the table of alerts? Under row-level security a policy has to let it, too.
+    -- May this role insert into the ledger and the table of alerts? Under row-level security, a policy must also allow it.
     'can_write_ledger', (
         SELECT count(*) = 2 AND bool_and(
             has_table_privilege(o.oid, 'INSERT')

@@ -1,4 +1,4 @@
-"""Poolers in statement mode: each statement is a transaction, and BEGIN ends the connection."""
+"""Detects poolers in statement mode: each statement is a transaction, and BEGIN ends the connection."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from tracker.database.connect import Connection, execute
 from tracker.errors import DatabaseError, SetupError
 
 REMEDY = "Set DATABASE_URL to the database's direct address for this command, or pool_mode = transaction at the pooler."
-_TRIES = 2
+_ATTEMPTS = 2
 
 
 def refuses_transactions(connect: Callable[[], Connection]) -> bool:
-    """Whether connections answer a statement and are lost at BEGIN, twice: chance cuts no two at the same word."""
+    """Whether two connections in sequence run a statement and are lost at BEGIN; two failures exclude a coincidence."""
     try:
-        return all(_loses_at_begin(connect) for _ in range(_TRIES))
+        return all(_is_lost_at_begin(connect) for _ in range(_ATTEMPTS))
     except DatabaseError:
         return False
 
 
-def _loses_at_begin(connect: Callable[[], Connection]) -> bool:
+def _is_lost_at_begin(connect: Callable[[], Connection]) -> bool:
     with closing(connect()) as connection:
         execute(connection, "SELECT 1", alone=True)
         try:
-            # A pooler may end the connection only after the answer.
+            # Some poolers end the connection only after the response.
             execute(connection, "BEGIN", alone=True)
             execute(connection, "ROLLBACK", alone=True)
         except DatabaseError:

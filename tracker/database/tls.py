@@ -1,6 +1,6 @@
-"""What a database URL says about encryption → libpq's parameters, never weaker than it was written.
+"""Converts the TLS parameters of a database URL into libpq's parameters, never weaker than written.
 
-Each setting that can't be read refuses the whole URL: a typing error must not turn encryption off.
+An invalid parameter refuses the whole URL: a typing error must not turn encryption off.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from tracker.errors import SettingError
 
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# Other drivers' words. To encrypt without checking the certificate is libpq's require.
-_WORDS = {"no-verify": "require", "true": "require", "1": "require", "false": "disable", "0": "disable"}
+# Values of other drivers. libpq's require encrypts without verifying the certificate.
+_FOREIGN_MODES = {"no-verify": "require", "true": "require", "1": "require", "false": "disable", "0": "disable"}
 _CHOICES = {
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),
@@ -23,7 +23,7 @@ _CHOICES = {
     "ssl_min_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
     "ssl_max_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
 }
-# Whoever names one of these expects encryption; with sslmode=prefer, libpq goes on without it where they fail.
+# A URL with one of these expects encryption; with sslmode=prefer, libpq continues without TLS if they fail.
 _NEED_ENCRYPTION = ("sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_min_protocol_version", "ssl_max_protocol_version")
 _LIKE_TLS = re.compile(r"ssl|tls|channelbinding|requireauth|requirepeer|gssencmode|krbsrvname|trustservercert")
 _LIKE_A_MODE = re.compile(
@@ -34,18 +34,18 @@ _SSLACCEPT = ("strict", "accept_invalid_certs")
 
 
 class TlsSettingError(SettingError):
-    """What a URL says about encryption can't be read. The text names the parameter and what it may hold."""
+    """A TLS parameter of a URL is invalid. The text contains the parameter and its allowed values."""
 
 
 def is_tls_key(key: str) -> bool:
-    """Whether a URL's parameter is about encryption or authentication, however it is written."""
+    """Whether a URL's parameter concerns encryption or authentication, in any spelling."""
     return bool(_LIKE_TLS.match(re.sub(r"[^a-z]", "", key.lower())))
 
 
-def read(
+def read_tls_params(
     pairs: Iterable[tuple[str, str]], variable: str, known: Iterable[str], notes: list[str], *, has_system_roots: bool
 ) -> dict[str, str]:
-    """libpq's parameters for the pairs of a URL; `known` are the keys that the installed libpq takes.
+    """libpq's parameters for the pairs of a URL; `known` are the keys that the installed libpq accepts.
 
     Raises `TlsSettingError`.
     """
@@ -59,8 +59,8 @@ def read(
             given[key] = _one_of(key, value, _SSLACCEPT, variable)
         elif key == "sslidentity":
             raise TlsSettingError(
-                f"{variable} holds sslidentity, a PKCS#12 file, which libpq can't read; write its certificate and key"
-                " as sslcert=FILE and sslkey=FILE (openssl pkcs12 makes them)."
+                f"{variable} contains sslidentity, a PKCS#12 file, which libpq can't read; write its certificate"
+                " and key as sslcert=FILE and sslkey=FILE (openssl pkcs12 makes them)."
             )
         elif key in taken:
             given[key] = (
@@ -68,60 +68,60 @@ def read(
             )
         else:
             raise TlsSettingError(
-                f"{variable} holds the parameter {_shown(key)}, which libpq doesn't know, and without it the"
+                f"{variable} contains the parameter {_display(key)}, which libpq doesn't know, and without it the"
                 f" connection could be less secure than meant; write sslmode= with one of"
                 f" {', '.join(MODES)}, and sslrootcert=FILE."
             )
     if modes:
         given["sslmode"] = _strongest(modes, variable)
-    _take_prisma(given, variable, notes, has_system_roots=has_system_roots)
-    _raise_default(given, notes)
+    _convert_prisma(given, variable, notes, has_system_roots=has_system_roots)
+    _set_default_mode(given, notes)
     return given
 
 
 def _mode(key: str, value: str, variable: str, notes: list[str]) -> str:
     if value in MODES:
         return value
-    if value not in _WORDS:
+    if value not in _FOREIGN_MODES:
         raise TlsSettingError(
-            f"{variable} holds {key}={_shown(value)}, which can't be read; it may be one of {', '.join(MODES)}, in"
+            f"{variable} contains {key}={_display(value)}, which can't be read; it may be one of {', '.join(MODES)}, in"
             " small letters and without white space. No connection is made until it is corrected."
         )
-    notes.append(f"{key}={value} was read as sslmode={_WORDS[value]}.")
-    return _WORDS[value]
+    notes.append(f"{key}={value} was read as sslmode={_FOREIGN_MODES[value]}.")
+    return _FOREIGN_MODES[value]
 
 
 def _strongest(modes: list[tuple[str, str]], variable: str) -> str:
-    found = {mode for _, mode in modes}
-    if "disable" in found and len(found) > 1:
+    names = {mode for _, mode in modes}
+    if "disable" in names and len(names) > 1:
         texts = " and ".join(dict.fromkeys(f"{key}={mode}" for key, mode in modes))
-        raise TlsSettingError(f"{variable} holds {texts}, which contradict each other; leave the one that is meant.")
-    return max(found, key=MODES.index)
+        raise TlsSettingError(f"{variable} contains {texts}, which contradict each other; keep only one.")
+    return max(names, key=MODES.index)
 
 
 def _one_of(key: str, value: str, choices: tuple[str, ...], variable: str) -> str:
     if value not in choices:
         raise TlsSettingError(
-            f"{variable} holds {key}={_shown(value)}, which can't be read; it may be {' or '.join(choices)}."
+            f"{variable} contains {key}={_display(value)}, which can't be read; it may be {' or '.join(choices)}."
         )
     return value
 
 
 def _text(key: str, value: str, variable: str) -> str:
     if "\0" in value or value != value.encode("utf-8", "replace").decode("utf-8"):
-        raise TlsSettingError(f"{variable} holds a character in {key} (masked) that can't be sent; correct it.")
+        raise TlsSettingError(f"{variable} contains a character in {key} (masked) that can't be sent; correct it.")
     if key != "sslpassword" and value != value.strip():
-        raise TlsSettingError(f"{variable} holds white space around the value of {key}; remove it.")
+        raise TlsSettingError(f"{variable} contains white space around the value of {key}; remove it.")
     return value
 
 
-def _shown(text: str) -> str:
-    """A value for a sentence, where it is like one that is known: anything else may be a part of a password."""
+def _display(text: str) -> str:
+    """The value if it resembles a known one, otherwise a mask: it may be a part of a password."""
     return repr(text[:40]) if not text or _LIKE_A_MODE.fullmatch(text.strip()) else "a value (masked)"
 
 
-def _take_prisma(given: dict[str, str], variable: str, notes: list[str], *, has_system_roots: bool) -> None:
-    """Prisma's sslaccept, and its sslcert, which is the server's certificate and not the client's."""
+def _convert_prisma(given: dict[str, str], variable: str, notes: list[str], *, has_system_roots: bool) -> None:
+    """Convert Prisma's sslaccept, and its sslcert, which is the server's certificate and not the client's."""
     accept = given.pop("sslaccept", None)
     if accept is None:
         return
@@ -129,27 +129,27 @@ def _take_prisma(given: dict[str, str], variable: str, notes: list[str], *, has_
         given.setdefault("sslrootcert", given.pop("sslcert"))
         notes.append("sslcert was read as Prisma means it: sslrootcert, the certificate that signs the server's.")
     if accept == "accept_invalid_certs":
-        notes.append("sslaccept=accept_invalid_certs was dropped: sslmode says what is verified.")
+        notes.append("sslaccept=accept_invalid_certs was dropped: sslmode determines what is verified.")
         return
     if given.get("sslmode") == "disable":
-        raise TlsSettingError(f"{variable} holds sslaccept=strict and sslmode=disable, which contradict each other.")
+        raise TlsSettingError(f"{variable} contains sslaccept=strict and sslmode=disable, which contradict each other.")
     given["sslmode"] = "verify-full"
     if "sslrootcert" not in given:
         if not has_system_roots:
             raise TlsSettingError(
-                f"{variable} holds sslaccept=strict, and the installed libpq has no root certificates of its own: name"
+                f"{variable} contains sslaccept=strict, and the installed libpq has no root certificates: name"
                 " the provider's with sslrootcert=FILE."
             )
         given["sslrootcert"] = "system"
     notes.append(f"sslaccept=strict was read as sslmode=verify-full&sslrootcert={given['sslrootcert'][:200]}.")
 
 
-def _raise_default(given: dict[str, str], notes: list[str]) -> None:
-    """Where no mode is named, what else is named decides: libpq's own default would go on without TLS."""
+def _set_default_mode(given: dict[str, str], notes: list[str]) -> None:
+    """Set sslmode if another parameter requires TLS: libpq's default would continue without TLS."""
     if "sslmode" in given:
         return
     root = given.get("sslrootcert")
-    if root and root != "system":  # libpq itself makes verify-full of system
+    if root and root != "system":  # libpq itself uses verify-full with system
         given["sslmode"] = "verify-ca"
         notes.append("sslrootcert without sslmode was read as sslmode=verify-ca.")
     elif any(given.get(key) for key in _NEED_ENCRYPTION) or given.get("sslnegotiation") == "direct":

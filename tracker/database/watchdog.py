@@ -1,4 +1,4 @@
-"""One daemon thread a process that does things at their time: cut a hanging connection, close idle ones."""
+"""Runs scheduled actions in one daemon thread per process: cut a hanging connection, close idle ones."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from tracker.database.connect import Connection
 
-# No lock waits for as long as a caller may name; waking for nothing once a minute is cheap.
-_LONGEST_WAIT_S = 60.0
+# A lock's wait has a platform limit, and a wake-up per minute is cheap.
+_MAX_WAIT_S = 60.0
 
 
 class Timer:
-    """Runs short actions at their time, on `time.monotonic`, in a thread that stays.
+    """Runs short actions at scheduled times (`time.monotonic`) in a permanent thread.
 
-    From Python 3.12 on no thread can be started once the process ends, just when the last records are delivered.
-    There is no lock: each step is atomic, so that no interruption leaves one behind. A thread that ended is replaced.
+    From Python 3.12 on, no thread can start while the process exits, which is when the last records are delivered.
+    There is no lock, so that an interruption can't leave one locked: each step is atomic. A dead thread is replaced.
     """
 
     def __init__(self) -> None:
@@ -38,54 +38,54 @@ class Timer:
         self._wake_event = threads.AutoResetEvent()
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._wakes_at = float("inf")
+        self._next_wake_at = float("inf")
         self._thread = threads.OnDemandThread(self._run, "tracker-timer")
 
     def ensure_thread(self) -> bool:
-        """See to it that the thread is there; False when none can be had."""
+        """Start the thread if it does not run; False if no thread can be started."""
         return self._thread.ensure_running()
 
     def schedule(self, when: float, action: Callable[[], None]) -> bool:
-        """Run `action` at `when`; False when nobody will, since no thread can be had.
+        """Run `action` at `when`; False if no thread can be started.
 
-        It can't be taken back: an action looks itself whether it is still wanted.
+        An action can't be cancelled: it checks itself whether it is still needed.
         """
         if not self.ensure_thread():
             return False
         heapq.heappush(self._tasks, (when, next(self._numbers), action))
-        if when < self._wakes_at:
+        if when < self._next_wake_at:
             self._wake_event.set()
         return True
 
     def _run(self) -> None:
         while True:
-            self._wakes_at = self._tasks[0][0] if self._tasks else float("inf")
-            # Again, since a task may have come before `at` could know until when this thread waits.
+            self._next_wake_at = self._tasks[0][0] if self._tasks else float("inf")
+            # Read again: `schedule` may have added a task before `_next_wake_at` was set.
             next_at = self._tasks[0][0] if self._tasks else float("inf")
-            if next_at >= self._wakes_at:
-                self._wake_event.wait(min(next_at - time.monotonic(), _LONGEST_WAIT_S))
+            if next_at >= self._next_wake_at:
+                self._wake_event.wait(min(next_at - time.monotonic(), _MAX_WAIT_S))
             if not self._thread.is_current():
-                self._wake_event.set()  # this may have been meant for the thread that stays
+                self._wake_event.set()  # the wake-up may be for the current thread
                 return
-            self._run_due()
+            self._run_due_tasks()
 
-    def _run_due(self) -> None:
+    def _run_due_tasks(self) -> None:
         while self._tasks and self._tasks[0][0] <= time.monotonic():
-            with suppress(Exception):  # the others' deadlines depend on this thread
+            with suppress(Exception):  # other deadlines depend on this thread
                 heapq.heappop(self._tasks)[2]()
 
 
 timer = Timer()
-# A thread doesn't survive a fork, and its lock may have been held: the child begins anew.
+# A thread doesn't survive a fork, and its lock may be locked: the child starts with a new state.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=timer._reset)  # noqa: SLF001  the module's own object
 
 
 class Deadline:
-    """Cuts a connection's socket at a time unless the block ended before: the end of every hang.
+    """Shuts a connection's socket down at a deadline unless the block has ended, so that no statement hangs.
 
-    Nothing in libpq ends the wait for a peer that acknowledges and never answers. The object is used for many
-    statements one after another, so the timer holds one task for it, not one a statement.
+    libpq has no timeout for a peer that acknowledges and never answers. One object serves many statements in sequence,
+    so the timer has one task for it, not one for each statement.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -95,12 +95,12 @@ class Deadline:
         self.fired = False
 
     def __call__(self, cut_at: float) -> Deadline:
-        """Raises `SetupError` where no thread can be had that would do the cutting."""
+        """Raises `SetupError` if the timer thread can't be started."""
         self._cut_at = cut_at
         if cut_at <= time.monotonic():
-            self._look()
+            self._cut_if_overdue()
             return self
-        # A time that has passed was never scheduled: its call was interrupted.
+        # A scheduled time in the past means that an interruption prevented the scheduling.
         unscheduled = cut_at < self._scheduled_for or self._scheduled_for < time.monotonic() - 1
         if unscheduled and not self._schedule(cut_at):
             raise SetupError(
@@ -112,14 +112,14 @@ class Deadline:
 
     def _schedule(self, when: float) -> bool:
         self._scheduled_for = when
-        # Held weakly: a connection that was given up is closed at once, not when its deadline comes.
-        look = weakref.WeakMethod(self._look)
+        # A weak reference: an abandoned connection is closed at once, not at its deadline.
+        cut_if_overdue = weakref.WeakMethod(self._cut_if_overdue)
 
-        def act() -> None:
-            if (still_there := look()) is not None:
-                still_there()
+        def run() -> None:
+            if (method := cut_if_overdue()) is not None:
+                method()
 
-        scheduled = timer.schedule(when, act)
+        scheduled = timer.schedule(when, run)
         if not scheduled:
             self._scheduled_for = float("inf")
         return scheduled
@@ -130,11 +130,11 @@ class Deadline:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._cut_at = None
 
-    def _look(self) -> None:
-        """At the scheduled time: cut if overdue, look again later if a later statement is under way.
+    def _cut_if_overdue(self) -> None:
+        """Shut the socket down if the deadline has passed; reschedule if a later statement runs.
 
-        Without a lock, since this thread must never wait for a call that was interrupted. A statement that ends in
-        this very moment may lose its connection: then `fired` says so, and the pool drops it.
+        There is no lock, since this thread must never wait for an interrupted call. A statement that ends at the same
+        time may lose its connection: then `fired` is True, and the pool discards it.
         """
         self._scheduled_for = float("inf")
         cut_at = self._cut_at
@@ -148,8 +148,8 @@ class Deadline:
 
 
 def _cut(connection: Connection) -> None:
-    # The shutdown wakes the thread that waits on the socket, which then finds the connection closed. The descriptor
-    # itself is used, not a duplicate, since a process that has none left must not hang for that.
+    # The shutdown wakes the thread that waits on the socket; its connection is then closed. The descriptor itself is
+    # used, not a duplicate, so that this works without a free descriptor.
     with suppress(OSError, ValueError, *_driver_errors()):
         sock = socket.socket(fileno=connection.fileno())
         try:

@@ -210,7 +210,7 @@ def _table_facts(
     refused = server.try_insert(table, settings.runtime)
     state["refusedDefaults"] = constraint_check.refused_defaults(server.answer, table)
     state["replicaIdentities"] = server.missing_replica_identities()
-    state["undatedRows"] = constraint_check.undated(server.answer, table)
+    state["undatedRows"] = constraint_check.count_undated(server.answer, table)
     if server.refused_default is not None and refused is None and not state["refusedDefaults"]:
         state["refusedDefaults"] = [server.refused_default.sentence]
     state["statementMode"] = server.statement_mode

@@ -184,7 +184,7 @@ def _probe(table: Table, runtime: Runtime) -> dict[str, Any]:
 
 def objections(table: Table) -> list[str]:
     """Why records can't be stored in this table, as `migrate` would say it."""
-    return adoption.objections(table)
+    return adoption.find_objections(table)
 
 
 def moment(text: str | None, zone: str | None = None) -> str | None:

@@ -1,4 +1,4 @@
-"""The dashboard's side looks at budgets too: for its Overview, and once a minute to send what is due."""
+"""The dashboard's budget jobs: read the states for the Overview page, and send due alerts once a minute."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from tracker.reports.engine.reader import Reader
 
 
 def read_budget_states(reader: Reader) -> BudgetCheck:
-    """How the budgets stand, the fullest first; nobody is told. Raises `DatabaseError`."""
+    """The states of the budgets, the fullest first, without sending alerts. Raises `DatabaseError`."""
     with reader.borrow() as connection:
         return evaluate_budgets(connection, reader.database.url.schema)
 
 
 def check_budgets() -> int:
-    """Send each alert about a budget that no process has sent yet; how many. Raises `TrackerError`."""
+    """Send each budget alert that no process has sent yet; returns their number. Raises `TrackerError`."""
     reader = current_reader.reader()
     settings = reader.database.settings
     with reader.borrow() as connection:
-        found = send_due_alerts(
+        result = send_due_alerts(
             connection,
             reader.database.url.schema,
             settings.runtime,
             _alerts(settings.alert_urls).log_and_send,
             claimers_only=True,
         )
-    return found.sent
+    return result.sent
 
 
 @cache

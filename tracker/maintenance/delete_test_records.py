@@ -1,4 +1,4 @@
-"""What the pages may add and take away again: sample calls and test recordings, nothing else."""
+"""Adds and removes sample calls, and removes test calls, for the pages."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tracker.rollups.invalidation import change_and_mark
 
 
 def add_samples(reader: Reader, days: int = 30) -> int:
-    """Put sample calls in place of earlier ones; how many there are then. Raises `DatabaseError`."""
+    """Replace all sample calls with new ones; returns their number. Raises `DatabaseError`."""
     with reader.borrow() as connection:
         return sample_data.add(connection, reader.database.url.schema, days=days)
 
 
 def remove_samples(reader: Reader) -> int:
-    """Remove the sample calls; how many there were. Raises `DatabaseError`."""
+    """Remove the sample calls; returns their number. Raises `DatabaseError`."""
     with reader.borrow() as connection:
         return sample_data.remove(connection, reader.database.url.schema)
 
 
 def remove_tests(reader: Reader) -> int:
-    """Remove the test recordings; how many there were. Raises `DatabaseError`."""
+    """Remove the test calls; returns their number. Raises `DatabaseError`."""
     with reader.borrow() as connection:
         deletion = "DELETE FROM {table} AS calls WHERE is_test"
         return change_and_mark(connection, reader.database.url.schema, deletion, explained_as="removed")

@@ -1,4 +1,4 @@
-"""The dashboard gives new calls their cost, since a function that records has no time to load a price list.
+"""Prices new calls once a minute in the dashboard: a recording function has no time to load a price list.
 
 Each call is priced once: a call without a price gets the reason in `cost_source`, and is read again only when the
 dashboard starts or its custom prices change. One run reads a bounded number of calls.
@@ -25,7 +25,7 @@ _WINDOW = timedelta(hours=2)
 
 @dataclass(slots=True)
 class _Progress:
-    """How far the calls of the first window are priced; `first` is None when all of them are."""
+    """The progress in the first window; `first` is None when all of its calls are priced."""
 
     prices: tuple[custom_prices.CustomPrice, ...] | None = None
     database: str | None = None
@@ -37,35 +37,35 @@ _progress = _Progress()
 
 
 def price_new_calls() -> int:
-    """Price the latest calls without a cost; returns how many got one. Raises `TrackerError`."""
+    """Price the latest calls without a cost; returns the number of priced calls. Raises `TrackerError`."""
     prices = custom_prices.load(current_reader.settings().prices)
     reader = current_reader.reader()
-    book = PriceCatalog(prices)
+    catalog = PriceCatalog(prices)
     schema = reader.database.url.schema
-    _start_over_if_changed(prices, str(reader.database.url))
+    _restart_if_changed(prices, str(reader.database.url))
     with reader.borrow() as connection:
         priced = 0
         if _progress.first is not None:
-            found = price_unpriced_calls(connection, schema, book, _progress.first)
-            priced += found.changed
-            done = found.read < CALLS_PER_RUN
-            _progress.first = None if done else replace(_progress.first, since=found.cursor)
+            plan = price_unpriced_calls(connection, schema, catalog, _progress.first)
+            priced += plan.changed
+            done = plan.read < CALLS_PER_RUN
+            _progress.first = None if done else replace(_progress.first, since=plan.cursor)
         recent = scope_since(datetime.now(UTC) - _WINDOW, explained=False, limit=CALLS_PER_RUN)
-        found = price_unpriced_calls(connection, schema, book, recent)
-        priced += found.changed
-    _report_skipped(found.remarks)
+        plan = price_unpriced_calls(connection, schema, catalog, recent)
+        priced += plan.changed
+    _log_skipped(plan.remarks)
     return priced
 
 
-def _report_skipped(remarks: list[str]) -> None:
-    """Log which calls were skipped, once until that changes."""
+def _log_skipped(remarks: list[str]) -> None:
+    """Log skipped calls, once until the remarks change."""
     if remarks != _progress.remarks:
         _progress.remarks = remarks
         for remark in remarks:
             log.warning("New calls: %s", remark)
 
 
-def _start_over_if_changed(prices: tuple[custom_prices.CustomPrice, ...], database: str) -> None:
+def _restart_if_changed(prices: tuple[custom_prices.CustomPrice, ...], database: str) -> None:
     """Read the first window again after a start, and when the custom prices or the database changed."""
     if (_progress.prices, _progress.database) != (prices, database):
         _progress.prices, _progress.database = prices, database

@@ -1,6 +1,6 @@
-"""Sample calls that look like an app's: marked in `metadata.sample`, and removed by that mark.
+"""Adds and removes sample calls, which have the mark `metadata.sample`.
 
-An app may mark its own calls so too; but what a Tracker recorded has an instance and a delivery, and a sample has none.
+An app may use the same mark; but a recorded call has an instance and a delivery, and a sample call has neither.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Model:
     provider: str
     name: str
     weight: int
-    usd_per_million: tuple[str, str] | None  # input, output; made up, like everything here
+    usd_per_million: tuple[str, str] | None  # input and output; fictional
     ms_per_token: float
 
 
@@ -49,21 +49,21 @@ _MODELS = (
 
 
 def add(connection: Connection, schema: str | None = None, *, days: int = 30) -> int:
-    """Put `days` of sample calls before now in place of any earlier ones; how many there are then.
+    """Replace all sample calls with new ones for the last `days`; returns their number.
 
     Raises `DatabaseError`.
     """
     remove(connection, schema)
     writer = BatchWriter(connection, schema)
     for usage in _calls(days, datetime.now(UTC), random.Random(20_260_101)):  # noqa: S311  no secret, and repeatable
-        place = {"environment": "production", "platform": "vercel", "region": "icn1", "deployment": "sample"}
-        writer.add(usage.as_row() | place, None)
+        runtime = {"environment": "production", "platform": "vercel", "region": "icn1", "deployment": "sample"}
+        writer.add(usage.as_row() | runtime, None)
     writer.flush()
     return writer.new
 
 
 def remove(connection: Connection, schema: str | None = None) -> int:
-    """Remove every sample call; how many there were. Raises `DatabaseError`."""
+    """Remove all sample calls; returns their number. Raises `DatabaseError`."""
     return change_and_mark(connection, schema, f"DELETE FROM {{table}} AS calls WHERE {_IS_SAMPLE}")  # noqa: S608
 
 
@@ -81,14 +81,14 @@ def _calls(days: int, now: datetime, draw: random.Random) -> Iterator[TokenUsage
     start = now - timedelta(days=days)
     for number in range(days * 24):
         hour = start + timedelta(hours=number)
-        for _ in range(_poisson(_rhythm(hour) * _CALLS_A_DAY / 24, draw)):
-            moment = hour + timedelta(seconds=draw.uniform(0, 3600))
-            if moment < now:
-                yield _call(moment, draw)
+        for _ in range(_poisson(_activity(hour) * _CALLS_A_DAY / 24, draw)):
+            ended_at = hour + timedelta(seconds=draw.uniform(0, 3600))
+            if ended_at < now:
+                yield _call(ended_at, draw)
 
 
-def _rhythm(hour: datetime) -> float:
-    """Busy afternoons, quiet nights and weekends, as seen from Seoul; 1 on average over a week, roughly."""
+def _activity(hour: datetime) -> float:
+    """The relative number of calls in Seoul: high in afternoons, low at night and on weekends; about 1 on average."""
     local = hour + timedelta(hours=9)
     daily = 1 + 0.85 * math.sin((local.hour - 8) / 24 * 2 * math.pi)
     return daily * (0.45 if local.weekday() >= 5 else 1.2)
@@ -102,7 +102,7 @@ def _poisson(mean: float, draw: random.Random) -> int:
     return count
 
 
-def _call(moment: datetime, draw: random.Random) -> TokenUsage:
+def _call(ended_at: datetime, draw: random.Random) -> TokenUsage:
     model = draw.choices(_MODELS, [model.weight for model in _MODELS])[0]
     name, _, typical_input, typical_output = draw.choices(_OPERATIONS, [weight for _, weight, *_ in _OPERATIONS])[0]
     fails = draw.random() < 0.008
@@ -123,7 +123,7 @@ def _call(moment: datetime, draw: random.Random) -> TokenUsage:
         processing_time=int(300 + output_tokens * model.ms_per_token * draw.uniform(0.7, 1.6)),
         success=not fails,
         error_message=draw.choice(_ERRORS) if fails else None,
-        created_at=moment,
+        created_at=ended_at,
         metadata=_MARK,
     )
 

@@ -1,4 +1,4 @@
-"""Writes planned changes of costs and counts, and marks the rollups of the calls in the same transaction."""
+"""Writes planned changes of costs and counts, and marks the affected rollup buckets in the same transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
-from tracker.prices.count_corrections import COUNTS, MARKS, Correction
+from tracker.prices.count_corrections import CORRECTED_COLUMNS, MARKS, Correction
 from tracker.rollups.invalidation import mark_touched
 from tracker.rollups.rollup_tables import qualified
 
@@ -20,27 +20,27 @@ ROWS = 2000
 _FLOATS = {"double precision": "d", "real": "f"}
 
 
-class Columns(NamedTuple):
-    """What the cost columns can store: digits after the point and characters of the source; None means all."""
+class CostColumns(NamedTuple):
+    """The limits of the cost columns: decimal digits and characters of the source; None means no limit."""
 
     scale: int | None = None
     source_chars: int | None = None
     float_format: str | None = None
 
-    def stored(self, cost: Decimal) -> Decimal:
-        """The cost as the column stores it, as a number that is equal for equal stored costs."""
+    def round_cost(self, cost: Decimal) -> Decimal:
+        """The cost as the column stores it; equal for equal stored costs."""
         if self.float_format:
             return Decimal(struct.unpack(self.float_format, struct.pack(self.float_format, cost))[0])
         return cost if self.scale is None else round(cost, self.scale)
 
-    def fit(self, source: str) -> str:
+    def truncate_source(self, source: str) -> str:
         """The source as the column stores it."""
         return source[: self.source_chars]
 
 
 @dataclass(slots=True)
-class Change:
-    """What is to change in one call."""
+class CallChange:
+    """The planned change of one call."""
 
     id: str
     correction: Correction | None = None
@@ -60,8 +60,8 @@ class Change:
         return {"id": self.id, **self._cost, **counts}
 
 
-def read_columns(connection: Connection, table: Table) -> Columns:
-    """Raises `DatabaseError`."""
+def read_columns(connection: Connection, table: Table) -> CostColumns:
+    """Read the limits of the cost columns. Raises `DatabaseError`."""
     _, rows = execute(
         connection,
         "SELECT column_name, CASE WHEN data_type = 'numeric' THEN numeric_scale END, character_maximum_length,"
@@ -70,13 +70,13 @@ def read_columns(connection: Connection, table: Table) -> Columns:
         " AND column_name IN ('cost', 'cost_source')",
         (table.schema,),
     )
-    found = {name: values for name, *values in rows}
-    scale, _, kind = found.get("cost", (None, None, ""))
-    return Columns(scale, found.get("cost_source", (None, None))[1], _FLOATS.get(kind))
+    limits = {name: values for name, *values in rows}
+    scale, _, kind = limits.get("cost", (None, None, ""))
+    return CostColumns(scale, limits.get("cost_source", (None, None))[1], _FLOATS.get(kind))
 
 
 def unknown_cost_is_zero(table: Table) -> bool:
-    """Whether the column of the cost takes no NULL, so that its default means an unknown cost."""
+    """Whether the cost column is NOT NULL, so that its default represents an unknown cost."""
     return "cost" in table.defaulted
 
 
@@ -87,15 +87,15 @@ def apply_changes(connection: Connection, table: Table, changes: IO[str]) -> int
     for batch in _batches(changes):
         execute(connection, "BEGIN")
         try:
-            moments = _correct(connection, table, [change for change in batch if "counts" in change])
-            moments |= _set_costs(connection, table, [change for change in batch if "source" in change])
-            mark_touched(connection, table.schema, moments.values())
+            times = _correct_counts(connection, table, [change for change in batch if "counts" in change])
+            times |= _set_costs(connection, table, [change for change in batch if "source" in change])
+            mark_touched(connection, table.schema, times.values())
             execute(connection, "COMMIT")
         except BaseException:
             if not connection.closed:
                 execute(connection, "ROLLBACK")
             raise
-        written += len(moments)
+        written += len(times)
     return written
 
 
@@ -110,7 +110,7 @@ def _set_costs(connection: Connection, table: Table, changes: Sequence[Mapping[s
         table,
         "cost = coalesce(change.cost, CASE WHEN %(zero)s THEN 0 END), cost_source = change.source",
         "id uuid, cost numeric, source text",
-        # A cost that was given in the meantime stays.
+        # A cost that a caller has given since the plan remains.
         "(calls.cost IS NULL OR calls.cost = 0 AND (calls.cost_source = 'provided' OR %(zero)s AND"
         " (calls.cost_source IS NULL OR calls.cost_source LIKE 'unpriced %%'))"
         " OR calls.cost_source LIKE 'genai-prices %%' OR calls.cost_source = 'own prices')",
@@ -118,9 +118,9 @@ def _set_costs(connection: Connection, table: Table, changes: Sequence[Mapping[s
     )
 
 
-def _correct(connection: Connection, table: Table, changes: Sequence[Mapping[str, Any]]) -> dict[str, datetime]:
-    # An adopted table may compute the total itself.
-    names = [name for name in COUNTS if name not in table.generated]
+def _correct_counts(connection: Connection, table: Table, changes: Sequence[Mapping[str, Any]]) -> dict[str, datetime]:
+    # An adopted table may have a generated total.
+    names = [name for name in CORRECTED_COLUMNS if name not in table.generated]
     counts = "".join(f"{name} = (change.counts ->> '{name}')::integer, " for name in names)
     marks = "".join(f" - '{name}'" for name in MARKS)
     kind = "json" if table.columns["metadata"] == "json" else "jsonb"
@@ -138,7 +138,7 @@ def _correct(connection: Connection, table: Table, changes: Sequence[Mapping[str
 def _update(
     connection: Connection, table: Table, settings: str, columns: str, guard: str, changes: Sequence[Mapping[str, Any]]
 ) -> dict[str, datetime]:
-    """Update the calls that the guard allows; returns when each of them ended, by id."""
+    """Update the calls that match the guard; returns their end times by id."""
     if not changes:
         return {}
     zone = "AT TIME ZONE %(zone)s" if table.created_at_zone else ""
@@ -149,4 +149,4 @@ def _update(
         f" WHERE calls.id = change.id AND {guard} RETURNING calls.id::text, calls.created_at {zone}",
         {"changes": json.dumps(changes), "zone": table.created_at_zone, "zero": unknown_cost_is_zero(table)},
     )
-    return {key: moment.astimezone(UTC) for key, moment in rows}
+    return {key: ended_at.astimezone(UTC) for key, ended_at in rows}

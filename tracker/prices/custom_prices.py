@@ -1,4 +1,4 @@
-"""Prices of one's own: a small TOML file for own, renamed and negotiated models. docs/prices.md shows one."""
+"""Custom prices: a TOML file with prices of own, renamed and negotiated models. See docs/prices.md."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class CustomPrice:
-    """One `[[price]]`: USD for a million tokens, or the name of a model that costs the same.
+    """One `[[price]]`: USD per million tokens, or the name of a model with the same price.
 
-    `tier` is a service tier with a price of its own; None means the list price.
+    `tier` is a service tier with a separate price; None means the list price.
     """
 
     model: str
@@ -32,13 +32,13 @@ class CustomPrice:
     same_provider: str | None
     tier: str | None = None
 
-    def fits(self, provider: str, model: str, moment: datetime) -> bool:
-        """Whether it is the price of this model at this moment; `model` may end in * for any ending."""
-        named = model.startswith(self.model[:-1]) if self.model.endswith("*") else model == self.model
-        return named and self.provider in {None, provider} and moment >= self.since
+    def applies(self, provider: str, model: str, at: datetime) -> bool:
+        """Whether it is the price of this model at this time; a price's `model` may end in * as a wildcard."""
+        matches = model.startswith(self.model[:-1]) if self.model.endswith("*") else model == self.model
+        return matches and self.provider in {None, provider} and at >= self.since
 
     def cost(self, counts: Mapping[str, int]) -> Decimal:
-        """USD of a call, exact. What has no rate of its own costs as input or output does."""
+        """The exact cost of a call in USD. Tokens without a separate rate cost as much as input or output."""
         read, write = counts["cache_read_input_tokens"], counts["cache_write_input_tokens"]
         reasoning = counts["reasoning_output_tokens"]
         rate = self.rates
@@ -52,39 +52,39 @@ class CustomPrice:
 
 
 def load(path: str | None) -> tuple[CustomPrice, ...]:
-    """The file's prices, later ones of a model first. Raises `SettingError` for what can't be read."""
+    """The file's prices, the most specific and latest first. Raises `SettingError` for an invalid file."""
     if not path:
         return ()
     label = "The file of TRACKER_PRICES"
     document = parse_toml(read_text(Path(path), label), label, parse_float=Decimal)
     entries = document.get("price", [])
     if not isinstance(entries, list) or set(document) - {"price"}:
-        raise SettingError("The file of TRACKER_PRICES may hold only [[price]] tables.")
-    prices = [_price(entry, number) for number, entry in enumerate(entries, 1)]
-    # The longest name is the closest; among equals the latest day counts.
+        raise SettingError("The file of TRACKER_PRICES may contain only [[price]] tables.")
+    prices = [_parse_price(entry, number) for number, entry in enumerate(entries, 1)]
+    # The longest name is the most specific; among equal names, the latest day counts.
     return tuple(sorted(prices, key=lambda price: (not price.model.endswith("*"), len(price.model), price.since))[::-1])
 
 
-def _price(entry: Any, number: int) -> CustomPrice:
-    def wrong(why: str) -> SettingError:
+def _parse_price(entry: Any, number: int) -> CustomPrice:
+    def invalid(why: str) -> SettingError:
         return SettingError(f"[[price]] number {number} in the file of TRACKER_PRICES {why}.")
 
     if not isinstance(entry, dict):
-        raise wrong("is no table")
+        raise invalid("is not a table")
     if unknown := sorted(set(entry) - _KEYS):
-        raise wrong(f"holds {unknown[0]!r}; it may hold {', '.join(sorted(_KEYS))}")
+        raise invalid(f"contains {unknown[0]!r}; it may contain {', '.join(sorted(_KEYS))}")
     for name in ("model", "provider", "same_as", "same_provider", "service_tier"):
         if name in entry and (not isinstance(entry[name], str) or not entry[name].strip()):
-            raise wrong(f"holds a {name} that is no text")
+            raise invalid(f"contains a {name} that is not text")
     if "model" not in entry:
-        raise wrong("names no model")
-    rates = {name: _rate(entry[name], wrong, name) for name in _RATES if name in entry}
+        raise invalid("has no model")
+    rates = {name: _parse_rate(entry[name], invalid, name) for name in _RATES if name in entry}
     if ("same_as" in entry) == bool(rates) or (rates and not {"input", "output"} <= set(rates)):
-        raise wrong("must hold either same_as, or input and output in USD per million tokens")
+        raise invalid("must contain either same_as, or input and output in USD per million tokens")
     return CustomPrice(
         model=entry["model"],
         provider=entry.get("provider"),
-        since=_day(entry.get("from"), wrong),
+        since=_parse_day(entry.get("from"), invalid),
         rates=rates,
         same_as=entry.get("same_as"),
         same_provider=entry.get("same_provider"),
@@ -92,18 +92,18 @@ def _price(entry: Any, number: int) -> CustomPrice:
     )
 
 
-def _rate(value: object, wrong: Any, name: str) -> Decimal:
+def _parse_rate(value: object, invalid: Any, name: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise wrong(f"holds a {name} that is no number")
+        raise invalid(f"contains a {name} that is not a number")
     rate = Decimal(value)
     if not rate.is_finite() or not 0 <= rate <= 10**6 or int(rate.as_tuple().exponent) < -12:
-        raise wrong(f"holds a {name} outside 0 to 1,000,000 USD, or with more than 12 digits after the point")
+        raise invalid(f"contains a {name} outside 0 to 1,000,000 USD, or with more than 12 digits after the point")
     return rate
 
 
-def _day(value: object, wrong: Any) -> datetime:
+def _parse_day(value: object, invalid: Any) -> datetime:
     if value is None:
         return datetime.min.replace(tzinfo=UTC)
     if isinstance(value, datetime) or not isinstance(value, date):
-        raise wrong("holds a from that is no day such as 2026-01-01")
+        raise invalid("contains a from that is not a day such as 2026-01-01")
     return datetime.combine(value, time(), UTC)

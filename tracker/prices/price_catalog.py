@@ -1,7 +1,7 @@
-"""What a call costs, or why that is not known: custom prices first, then genai-prices at the call's own date.
+"""Calculates a call's cost, or the reason why it has none: custom prices first, then genai-prices at the call's date.
 
-genai-prices returns a number for facts that it does not know: it ignores an unknown tier and an unknown unit. A price
-counts only after `tiers` and `units` have checked that the list covers every recorded fact.
+genai-prices also returns a price for unknown tiers and units, which it ignores. A price counts only after
+`service_tiers` and `price_coverage` have checked that the list covers every recorded detail.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OWN = "own prices"
 # Models that search the web in each call, for a fee that their usage does not state. Source: developers.openai.com,
 # pricing, web search.
 _SEARCH_MODEL = re.compile(r"-search-(preview|api)")
-# Who makes the models of a list, with how those models' names begin; the other lists are of resellers.
+# The lists of model makers, with the prefix of their models' names; other lists are of resellers.
 _MAKERS: Mapping[str, str] = {
     "anthropic": "",
     "arcee": "",
@@ -41,7 +41,7 @@ _MAKERS: Mapping[str, str] = {
     "voyageai": "",
     "x-ai": "",
 }
-_MAX_FOUND = 2000
+_MAX_CACHED = 2000
 _NO_DETAILS: Mapping[str, Any] = {}
 
 
@@ -54,10 +54,10 @@ class Price:
 
 
 class PriceCatalog:
-    """Finds prices. Needs `token-tracker[prices]`; importing its list takes a quarter of a second, one price 0.1 ms."""
+    """Calculates prices. Needs `token-tracker[prices]`; importing the list takes 250 ms, one price 0.1 ms."""
 
     def __init__(self, own: Sequence[CustomPrice] = ()) -> None:
-        """Raises `SettingError` where genai-prices isn't installed."""
+        """Raises `SettingError` if genai-prices isn't installed."""
         try:
             import genai_prices
             from genai_prices.data_snapshot import get_snapshot
@@ -66,42 +66,42 @@ class PriceCatalog:
         self._library = genai_prices
         self._snapshot = get_snapshot()
         self._own = tuple(own)
-        self._found: dict[tuple[str, str], tuple[Any, Any] | Unpriced] = {}
+        self._listings: dict[tuple[str, str], tuple[Any, Any] | Unpriced] = {}
         self.source = f"genai-prices {genai_prices.__version__}"
 
     def price(
         self,
         provider: str,
         model: str,
-        moment: datetime,
+        at: datetime,
         counts: Mapping[str, int],
         details: Mapping[str, Any] | None = None,
         *,
         calls: int = 1,
         failed: bool = False,
     ) -> Price | Unpriced:
-        """The price of a call that ended at `moment` (aware), or why it has none.
+        """The price of a call that ended at `at` (aware), or the reason why it has none.
 
         `counts` are the table's token columns, `details` what `metadata.usage` contains. `calls` is above 1 for a row
         that is the sum of a batch. A failed call without usage costs 0.
         """
         details = details or _NO_DETAILS
         used = {unit: counts[name] for name, unit in price_coverage.COUNT_UNITS.items() if counts[name]}
-        recorded = price_coverage.read_units(details, service_tiers.FACTS)
+        recorded = price_coverage.read_units(details, service_tiers.PRICE_DETAILS)
         if isinstance(recorded, Unpriced):
             return recorded
         if details.get("parts") is None:
-            return self._price(provider, model, moment, used, recorded, details, calls, failed)
-        found = model_parts.read_parts(details, provider, model, counts)
-        if isinstance(found, Unpriced):
-            return found
-        return self._sum(found, moment, calls)
+            return self._price(provider, model, at, used, recorded, details, calls, failed)
+        parts = model_parts.read_parts(details, provider, model, counts)
+        if isinstance(parts, Unpriced):
+            return parts
+        return self._sum_parts(parts, at, calls)
 
-    def _sum(self, found: Sequence[model_parts.Part], moment: datetime, calls: int) -> Price | Unpriced:
+    def _sum_parts(self, parts: Sequence[model_parts.ModelPart], at: datetime, calls: int) -> Price | Unpriced:
         """The cost of a row of several models: the sum, or the first part without a price."""
         cost, sources = Decimal(0), set()
-        for part in found:
-            price = self.price(part.provider, part.model, moment, part.counts, part.details, calls=calls)
+        for part in parts:
+            price = self.price(part.provider, part.model, at, part.counts, part.details, calls=calls)
             if isinstance(price, Unpriced):
                 return unpriced("part_not_priced", f"{part.model}: {price.code} {price.detail}".rstrip())
             cost += price.cost
@@ -112,7 +112,7 @@ class PriceCatalog:
         self,
         provider: str,
         model: str,
-        moment: datetime,
+        at: datetime,
         used: Mapping[str, int],
         recorded: Mapping[str, int | float],
         details: Mapping[str, Any],
@@ -123,29 +123,29 @@ class PriceCatalog:
             return Price(Decimal(0), self.source)
         tier = service_tiers.tier_of(provider, details)
         for own in self._own:
-            # A renamed model has the tiers of the other; USD for a million tokens are for one tier.
-            if own.fits(provider, model, moment) and (own.tier == tier or (own.same_as and not own.tier)):
+            # A renamed model has the tiers of the other model; a price in USD is for one tier.
+            if own.applies(provider, model, at) and (own.tier == tier or (own.same_as and not own.tier)):
                 if own.same_as is None:
-                    return _own_cost(own, used, recorded)
+                    return _custom_price(own, used, recorded)
                 provider, model = own.same_provider or "", own.same_as
                 break
-        found = self._find(provider, model)
-        if isinstance(found, Unpriced):
-            return found
-        seller, listed = found
+        listing = self._find_listing(provider, model)
+        if isinstance(listing, Unpriced):
+            return listing
+        seller, listed = listing
         context = service_tiers.price_context(seller.id, details)
         if isinstance(context, Unpriced):
             return context
-        if reason := service_tiers.check_variant(listed, seller, moment, context):
+        if reason := service_tiers.check_variant(listed, seller, at, context):
             return reason
         if _SEARCH_MODEL.search(model) and "web_searches" not in recorded:
             return unpriced("unit_missing", "web_searches")
-        return self._listed(seller, listed, moment, {**used, **recorded}, context, calls)
+        return self._list_price(seller, listed, at, {**used, **recorded}, context, calls)
 
-    def _listed(
-        self, seller: Any, listed: Any, moment: datetime, used: Mapping[str, int | float], context: Any, calls: int
+    def _list_price(
+        self, seller: Any, listed: Any, at: datetime, used: Mapping[str, int | float], context: Any, calls: int
     ) -> Price | Unpriced:
-        priced = price_coverage.priced_units(listed.get_prices(moment, context or None))
+        priced = price_coverage.priced_units(listed.get_prices(at, context or None))
         reason = price_coverage.check_units(used, priced, seller.id) or price_coverage.check_batch(
             used, priced, calls, seller.id
         )
@@ -155,7 +155,7 @@ class PriceCatalog:
             calculation = listed.calc_price(
                 self._library.Usage(**{"input_tokens": 0, "output_tokens": 0, **used}),
                 seller,
-                genai_request_timestamp=moment,
+                genai_request_timestamp=at,
                 price_context=context or None,
             )
         except (ValueError, TypeError, ArithmeticError) as error:
@@ -165,19 +165,19 @@ class PriceCatalog:
             reason = price_coverage.check_billed(used, priced)
         return reason or Price(total, self.source)
 
-    def _find(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
-        """genai-prices' provider and model; a model that is not listed takes a search of all lists."""
+    def _find_listing(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
+        """genai-prices' provider and model, cached: an unlisted model requires a search of all lists."""
         key = provider, model
-        if key not in self._found:
-            if len(self._found) >= _MAX_FOUND:
-                self._found.clear()
-            self._found[key] = self._search(provider, model)
-        return self._found[key]
+        if key not in self._listings:
+            if len(self._listings) >= _MAX_CACHED:
+                self._listings.clear()
+            self._listings[key] = self._search_listings(provider, model)
+        return self._listings[key]
 
-    def _search(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
+    def _search_listings(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
         name = model.removeprefix("models/")
         if is_local(name) and (not provider or provider in _MAKERS):
-            return unpriced("model_unknown")  # the maker of an open model does not sell what runs on Ollama
+            return unpriced("model_unknown")  # a local model has no seller, not even its maker
         try:
             return self._snapshot.find_provider_model(name, None, provider or None, None)
         except LookupError:
@@ -195,7 +195,7 @@ class PriceCatalog:
         return unpriced("provider_unknown" if sold else "model_unknown")
 
 
-def _own_cost(own: CustomPrice, used: Mapping[str, int], recorded: Mapping[str, int | float]) -> Price | Unpriced:
+def _custom_price(own: CustomPrice, used: Mapping[str, int], recorded: Mapping[str, int | float]) -> Price | Unpriced:
     """A custom price covers tokens of every kind; other units have none."""
     for unit in recorded:
         if not unit.endswith("_tokens"):

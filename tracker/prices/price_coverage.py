@@ -1,7 +1,7 @@
-"""Whether a price list covers everything that a call used; genai-prices charges nothing for what it does not know.
+"""Checks that a price list covers all usage of a call; genai-prices charges nothing for unknown units.
 
-genai-prices prices a part without a price of its own like the whole that contains it: audio like text, a one-hour cache
-write like a five-minute one. That is right only where the provider bills it so; the tables below say where.
+For a part without a separate price, genai-prices uses the price of the whole: audio like text, a one-hour cache write
+like a five-minute one. That is correct only for providers that bill it so; the tables below list them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LIKE_WHOLE_OF: Mapping[str, tuple[str, frozenset[str]]] = {
 _OUTPUT_MODALITIES = frozenset({"output_image_tokens", "output_text_tokens", "output_audio_tokens"})
 _IMAGES = frozenset({"input_image_tokens", "cache_image_read_tokens"})
 _CACHED_MODALITIES = frozenset({"cache_audio_read_tokens", "cache_image_read_tokens", "cache_video_read_tokens"})
-# Details of providers that say how tokens came about; they change no price.
+# Details that describe the origin of tokens; they change no price.
 INFORMATIVE = frozenset({"accepted_prediction_tokens", "rejected_prediction_tokens", "parts", "calls"})
 
 
@@ -63,11 +63,11 @@ def known_units() -> frozenset[str]:
     return frozenset(price_keys().values()) - {"requests"}
 
 
-def read_units(details: Mapping[str, Any], facts: tuple[str, ...]) -> dict[str, int | float] | Unpriced:
-    """The counts among the details, by genai-prices' names; a 0 only of cached modalities, which prices need."""
+def read_units(details: Mapping[str, Any], price_details: tuple[str, ...]) -> dict[str, int | float] | Unpriced:
+    """The counts in the details, by genai-prices' names; includes 0 only for cached modalities, which prices need."""
     units: dict[str, int | float] = {}
     for name, value in details.items():
-        if name in facts or name in INFORMATIVE or value is None:
+        if name in price_details or name in INFORMATIVE or value is None:
             continue
         count = is_count(value)
         if name not in known_units():

@@ -1,7 +1,7 @@
-"""Sets costs by today's price list: first the plan, then the change.
+"""Sets costs by the current price list: first a plan, then the changes.
 
 A call without a price gets the reason in `cost_source` (`unpriced <code> <detail>`), so that it is visible and is not
-priced again each minute. Usage that was marked as inconsistent is read again from its stored numbers.
+priced again each minute. Inconsistent usage is read again from its raw numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any
 from tracker.database.connect import Connection
 from tracker.database.schema import Table, read_table
 from tracker.errors import SetupError
-from tracker.prices.cost_changes import Change, Columns, apply_changes, read_columns
+from tracker.prices.cost_changes import CallChange, CostColumns, apply_changes, read_columns
 from tracker.prices.count_corrections import Correction, read_correction
 from tracker.prices.price_catalog import OWN, Price, PriceCatalog
 from tracker.prices.unpriced_calls import EVERYTHING, START, Cursor, Scope, count_skipped, read_calls
@@ -30,8 +30,8 @@ _UNREADABLE = object()
 
 
 @dataclass(slots=True)
-class Sums:
-    """One model's calls: how many there are, how many get another cost, and the sums before and after, in USD."""
+class ModelSums:
+    """The sums of one model: calls, calls with a new cost, and the cost in USD before and after."""
 
     calls: int = 0
     changed: int = 0
@@ -46,14 +46,14 @@ class Sums:
 
 @dataclass(slots=True)
 class RepricePlan:
-    """What is to change: the sums by (provider, model), and the changes in a file, since there may be many.
+    """The planned changes: sums by (provider, model), and the changes in a file, since there may be many.
 
-    `changed` calls get another cost, `corrected` ones other counts, `explained` ones only another reason. Calls that
-    are `without_time` or `failed` are skipped. Given costs that are no amount (`unusable_costs`) stay, without a sum.
+    `changed` calls get a new cost, `corrected` calls new counts, `explained` calls only a new reason. Calls that are
+    `without_time` or `failed` are skipped. Given costs that are not an amount (`unusable_costs`) remain, in no sum.
     """
 
     changes: IO[str]
-    sums: dict[tuple[str, str], Sums] = field(default_factory=lambda: defaultdict(Sums))
+    sums: dict[tuple[str, str], ModelSums] = field(default_factory=lambda: defaultdict(ModelSums))
     corrected: int = 0
     explained: int = 0
     read: int = 0
@@ -72,7 +72,7 @@ class RepricePlan:
 
     @property
     def remarks(self) -> list[str]:
-        """A sentence for each kind of calls that were skipped."""
+        """A sentence for each kind of skipped calls."""
         years = "without a cost are skipped: their created_at is not in the years 1 to 9999. Correct it."
         amount = (
             f"have a given cost that is no amount of USD (NaN, or beyond {MAX_COST_USD:,}): it stays, and no sum"
@@ -86,51 +86,51 @@ class RepricePlan:
 def plan(
     connection: Connection,
     schema: str | None,
-    book: PriceCatalog,
+    catalog: PriceCatalog,
     changes: IO[str],
     scope: Scope = EVERYTHING,
     *,
     progress: Callable[[int], None] = lambda _: None,
 ) -> RepricePlan:
-    """Write into the file `changes` what each call of the scope costs today; no row is written.
+    """Write the planned changes of the scope's calls to the file `changes`; changes no row.
 
-    Costs that a caller or a provider gave stay, except for a 0 that the price list contradicts. A cost of ours becomes
-    NULL if the list has no price by today's rules. Raises `DatabaseError`.
+    Costs from a caller or a provider remain, except for a 0 that the price list contradicts. A cost from Token Tracker
+    becomes NULL if the list has no price by the current rules. Raises `DatabaseError`.
     """
-    table = _usable(connection, schema)
-    planner = _Planner(book, read_columns(connection, table), RepricePlan(changes, cursor=scope.since))
+    table = _require_table(connection, schema)
+    planner = _Planner(catalog, read_columns(connection, table), RepricePlan(changes, cursor=scope.since))
     for row in read_calls(connection, table, scope):
         planner.add(row)
-        if planner.found.read % ROWS_PER_PROGRESS == 0:
-            progress(planner.found.read)
-    planner.found.without_time, planner.found.unusable_costs = count_skipped(connection, table, scope)
-    return planner.found
+        if planner.plan.read % ROWS_PER_PROGRESS == 0:
+            progress(planner.plan.read)
+    planner.plan.without_time, planner.plan.unusable_costs = count_skipped(connection, table, scope)
+    return planner.plan
 
 
 @dataclass(slots=True)
 class _Planner:
     """Decides what changes in each call."""
 
-    book: PriceCatalog
-    columns: Columns
-    found: RepricePlan
+    catalog: PriceCatalog
+    columns: CostColumns
+    plan: RepricePlan
 
     def add(self, row: Mapping[str, Any]) -> None:
-        self.found.read += 1
-        self.found.cursor = Cursor(row["created_at"].isoformat(), row["id"])
+        self.plan.read += 1
+        self.plan.cursor = Cursor(row["created_at"].isoformat(), row["id"])
         marked = _parse(row["marked"])
         try:
             correction = read_correction(marked) if isinstance(marked, dict) else None
             price = self._price(row, marked, correction)
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError):
-            # metadata is any JSON; a shape that nothing else covers costs this call its price, not all calls.
-            self.found.failed += 1
+            # metadata may be any JSON; an unexpected structure must fail only this call.
+            self.plan.failed += 1
             return
-        change = Change(row["id"], correction)
-        self.found.corrected += correction is not None
+        change = CallChange(row["id"], correction)
+        self.plan.corrected += correction is not None
         self._plan_cost(row, change, price)
         if change.has_effect:
-            self.found.changes.write(json.dumps(change.as_json()) + "\n")
+            self.plan.changes.write(json.dumps(change.as_json()) + "\n")
 
     def _price(self, row: Mapping[str, Any], marked: object, correction: Correction | None) -> Price | Unpriced:
         details, calls = _parse(row["details"]), _parse(row["calls"])
@@ -139,7 +139,7 @@ class _Planner:
         if details is _UNREADABLE:
             return unpriced("usage_inconsistent")
         details = correction.details if correction else details
-        return self.book.price(
+        return self.catalog.price(
             row["provider"],
             row["model"],
             row["created_at"],
@@ -149,28 +149,28 @@ class _Planner:
             failed=row["failed"],
         )
 
-    def _plan_cost(self, row: Mapping[str, Any], change: Change, price: Price | Unpriced) -> None:
-        sums = self.found.sums[row["provider"], row["model"]]
+    def _plan_cost(self, row: Mapping[str, Any], change: CallChange, price: Price | Unpriced) -> None:
+        sums = self.plan.sums[row["provider"], row["model"]]
         sums.calls += 1
         old, is_usable = _amount(row["cost"])
-        if not is_usable and not _is_ours(row["cost_source"]):
+        if not is_usable and not _is_calculated(row["cost_source"]):
             return
         sums.old += old or 0
         if old is not None and not _may_replace(old, row["cost_source"], price):
             sums.new += old
         elif isinstance(price, Price):
-            # A column that an app declared with few digits contains the rounded cost.
-            new = self.columns.stored(price.cost)
+            # An app's column with few digits contains the rounded cost.
+            new = self.columns.round_cost(price.cost)
             sums.new += new
-            if old is None or new != self.columns.stored(old):
+            if old is None or new != self.columns.round_cost(old):
                 sums.changed += 1
-                change.set_cost(format(price.cost, "f"), self.columns.fit(price.source))
+                change.set_cost(format(price.cost, "f"), self.columns.truncate_source(price.source))
         else:
             sums.reasons[price] += 1
-            source = self.columns.fit(price.source)
+            source = self.columns.truncate_source(price.source)
             if old is not None or source != row["cost_source"]:
                 sums.changed += old is not None
-                self.found.explained += old is None
+                self.plan.explained += old is None
                 change.set_cost(None, source)
 
 
@@ -179,18 +179,18 @@ def _is_aggregated(marked: object) -> bool:
 
 
 def _may_replace(old: Decimal, source: str | None, price: Price | Unpriced) -> bool:
-    """Whether a stored cost is ours, or a given 0 of a call that the list has a price for."""
+    """Whether a stored cost is from Token Tracker, or a given 0 although the list has a price."""
     if source == "provided":
         return old == 0 and isinstance(price, Price) and price.cost > 0
-    return _is_ours(source)
+    return _is_calculated(source)
 
 
-def _is_ours(source: str | None) -> bool:
+def _is_calculated(source: str | None) -> bool:
     return source is not None and (source == OWN or source.startswith("genai-prices "))
 
 
 def _amount(cost: str | None) -> tuple[Decimal | None, bool]:
-    """A stored cost in USD, and whether it is one: NaN and what no call can cost count as no cost."""
+    """A stored cost in USD, and whether it is usable; NaN and impossible amounts are not."""
     if cost is None:
         return None, True
     amount = Decimal(cost)
@@ -199,37 +199,39 @@ def _amount(cost: str | None) -> tuple[Decimal | None, bool]:
 
 
 def _parse(text: str | None) -> Any:
-    """The JSON value; None for a missing one, `_UNREADABLE` for one beyond Python's limits of digits and depth."""
+    """The JSON value; None if missing, `_UNREADABLE` if it exceeds Python's limits of digits and depth."""
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError):
         return _UNREADABLE
 
 
-def apply(connection: Connection, schema: str | None, found: RepricePlan) -> int:
+def apply(connection: Connection, schema: str | None, plan: RepricePlan) -> int:
     """Write the plan, one transaction for each 2,000 calls; returns the number of written calls.
 
     Each transaction marks the rollups of the calls that it changes. Raises `DatabaseError`.
     """
-    return apply_changes(connection, _usable(connection, schema), found.changes)
+    return apply_changes(connection, _require_table(connection, schema), plan.changes)
 
 
-def price_unpriced_calls(connection: Connection, schema: str | None, book: PriceCatalog, scope: Scope) -> RepricePlan:
-    """Give the calls of the scope that have no cost their cost, or the reason why they have none.
+def price_unpriced_calls(
+    connection: Connection, schema: str | None, catalog: PriceCatalog, scope: Scope
+) -> RepricePlan:
+    """Set the cost, or the reason why there is none, of the scope's calls without a cost.
 
-    For a process that runs next to the functions: the dashboard. Raises `DatabaseError`.
+    For the dashboard, which runs separately from the recording functions. Raises `DatabaseError`.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
-        found = plan(connection, schema, book, changes, replace(scope, again=False))
-        if found.has_changes:
-            apply(connection, schema, found)
-        return found
+        reprice_plan = plan(connection, schema, catalog, changes, replace(scope, include_priced=False))
+        if reprice_plan.has_changes:
+            apply(connection, schema, reprice_plan)
+        return reprice_plan
 
 
-def _usable(connection: Connection, schema: str | None) -> Table:
+def _require_table(connection: Connection, schema: str | None) -> Table:
     table = read_table(connection, schema)
     if not table.exists:
-        raise SetupError("table_missing", "The table token_usage isn't there.", "Create it: token-tracker migrate.")
+        raise SetupError("table_missing", "The table token_usage doesn't exist.", "Create it: token-tracker migrate.")
     if table.missing_columns:
         missing = ", ".join(table.missing_columns)
         raise SetupError(

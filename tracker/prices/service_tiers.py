@@ -1,4 +1,4 @@
-"""Which words of providers mean the list price, and which mean a price of its own.
+"""Maps the providers' words for service tiers to the list price or to a separate price.
 
 genai-prices does not report an unknown tier: it returns the list price. Therefore a word counts as the list price only
 if it is in this table; any other word needs a price of its own on the day of the call.
@@ -37,14 +37,14 @@ _CONTRACTS = frozenset({"performance", "provisioned", "provisioned_throughput", 
 _LIST_GEOS = frozenset({"", "global", "not_available", "unspecified"})
 _LIST_SPEEDS = frozenset({"", "default", "normal", "standard"})
 _PREFIXES = ("service_tier_", "traffic_type_")
-FACTS = ("service_tier", "speed", "inference_geo", "batch")
-"""The details that choose a price; they are no counts."""
+PRICE_DETAILS = ("service_tier", "speed", "inference_geo", "batch")
+"""The details that select a price; they are not counts."""
 
 Context = dict[str, str]
 
 
 def price_context(provider: str, details: Mapping[str, Any]) -> Context | Unpriced:
-    """What genai-prices needs to choose a price, empty for the list price. `provider` is genai-prices' id."""
+    """The context with which genai-prices selects a price; empty for the list price. `provider` is genai-prices' id."""
     context: Context = {}
     words = {name: _word(details.get(name)) for name in ("service_tier", "speed", "inference_geo")}
     tier, speed, geo = words.values()
@@ -63,14 +63,14 @@ def price_context(provider: str, details: Mapping[str, Any]) -> Context | Unpric
 
 
 def tier_of(provider: str, details: Mapping[str, Any]) -> str | None:
-    """The word for a tier with its own price, for prices of one's own; None means the list price."""
+    """The tier that a custom price must have; None means the list price."""
     context = price_context(provider, details)
     if isinstance(context, Unpriced):
         return context.detail or context.code
     return "+".join(sorted(context.values())) or None
 
 
-def check_variant(model: Any, provider: Any, moment: datetime, context: Context) -> Unpriced | None:
+def check_variant(model: Any, provider: Any, at: datetime, context: Context) -> Unpriced | None:
     """Whether genai-prices ignores the context; None if the model has a price for exactly this context on that day.
 
     `model` and `provider` are genai-prices' own. A variant without prices states that the list price applies.
@@ -80,7 +80,7 @@ def check_variant(model: Any, provider: Any, moment: datetime, context: Context)
     # genai-prices applies no variant of a model that it takes from another provider's list.
     variants = model.price_variants or () if any(model is known for known in provider.models) else ()
     for variant in variants:
-        active = variant.constraint is None or variant.constraint.active(moment)
+        active = variant.constraint is None or variant.constraint.active(at)
         if active and variant.when == context:
             return None
     words = list(context.values())

@@ -1,4 +1,4 @@
-"""Reads the calls whose cost Token Tracker may set, page by page."""
+"""Reads the calls whose cost Token Tracker may set, in pages."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from uuid import UUID
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.prices.cost_changes import unknown_cost_is_zero
-from tracker.prices.price_coverage import COUNT_UNITS
 from tracker.rollups.rollup_tables import qualified
-from tracker.usage import MAX_COST_USD
+from tracker.usage import MAX_COST_USD, TOKEN_COLUMNS
 
 ROWS = 2000
-_QUESTION = Path(__file__).with_name("unpriced_calls.sql").read_text(encoding="utf-8")
+_CALLS_SQL = Path(__file__).with_name("unpriced_calls.sql").read_text(encoding="utf-8")
 _NAMES = (
-    *("id", "created_at", "provider", "model", *COUNT_UNITS, "failed"),
+    *("id", "created_at", "provider", "model", *TOKEN_COLUMNS, "failed"),
     *("details", "calls", "marked", "cost", "cost_source"),
 )
 
 
 class Cursor(NamedTuple):
-    """The last call that was read; reading continues behind it."""
+    """The last call that was read; the next page starts after it."""
 
     time: str = "-infinity"
     id: str = str(UUID(int=0))
@@ -36,14 +35,14 @@ START = Cursor()
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which calls are read: those without a cost, and with `again` those with a cost of ours.
+    """Which calls are read: those without a cost, and with `include_priced` those with a cost from Token Tracker.
 
     `explained` includes calls whose reason for having no price is stored. `zero_costs` includes calls whose cost was
     given as 0. At most `limit` calls are read.
     """
 
     since: Cursor = START
-    again: bool = True
+    include_priced: bool = True
     explained: bool = True
     zero_costs: bool = False
     limit: int | None = None
@@ -53,7 +52,7 @@ EVERYTHING = Scope()
 
 
 def scope_since(since: datetime | None, **options: Any) -> Scope:
-    """The scope of calls from a moment on."""
+    """The scope of calls that ended since a time."""
     return Scope(Cursor(since.isoformat()) if since else START, **options)
 
 
@@ -62,38 +61,38 @@ def read_calls(connection: Connection, table: Table, scope: Scope) -> Iterator[d
 
     `details`, `calls` and `marked` are JSON texts, since one of them that Python can't parse must not stop the others.
     """
-    question = _QUESTION.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
-    cursor, left = scope.since, scope.limit
-    while left is None or left > 0:
-        given = {
-            "again": scope.again,
+    statement = _CALLS_SQL.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
+    cursor, remaining = scope.since, scope.limit
+    while remaining is None or remaining > 0:
+        parameters = {
+            "include_priced": scope.include_priced,
             "explained": scope.explained,
             "zero_costs": scope.zero_costs,
             "zero": unknown_cost_is_zero(table),
-            "count": ROWS if left is None else min(ROWS, left),
+            "count": ROWS if remaining is None else min(ROWS, remaining),
             "zone": table.created_at_zone,
             **cursor._asdict(),
         }
-        _, rows = execute(connection, question, given)
+        _, rows = execute(connection, statement, parameters)
         for values in rows:
             row = dict(zip(_NAMES, values, strict=True))
             row["created_at"] = row["created_at"].astimezone(UTC)
             yield row
-        if len(rows) < given["count"]:
+        if len(rows) < parameters["count"]:
             return
         cursor = Cursor(rows[-1][1].isoformat(), rows[-1][0])
-        left = None if left is None else left - len(rows)
+        remaining = None if remaining is None else remaining - len(rows)
 
 
 class Skipped(NamedTuple):
-    """How many calls are not read: without a cost and without a usable time; with a given cost that is no amount."""
+    """The number of unread calls: without cost and usable time, or with a given cost that is not an amount."""
 
     without_time: int
     unusable_costs: int
 
 
 def count_skipped(connection: Connection, table: Table, scope: Scope) -> Skipped:
-    """Times outside of the years 1 to 9999; with `again`, which reads all calls, also costs. Raises `DatabaseError`."""
+    """Count times outside of the years 1 to 9999 and, with `include_priced`, unusable costs. Raises `DatabaseError`."""
     _, rows = execute(
         connection,
         "SELECT count(*) FILTER (WHERE cost IS NULL AND is_in_years IS NOT TRUE),"  # noqa: S608  names of ours
@@ -102,15 +101,15 @@ def count_skipped(connection: Connection, table: Table, scope: Scope) -> Skipped
         f" FROM {_source(table)} AS calls CROSS JOIN LATERAL"
         " (SELECT created_at >= '0001-01-02 00:00Z' AND created_at < '9999-12-30 00:00Z') AS years (is_in_years)"
         # The index on created_at answers this for the dashboard's minute task.
-        " WHERE %(again)s OR created_at IS NULL"
+        " WHERE %(include_priced)s OR created_at IS NULL"
         " OR created_at < '0001-01-02 00:00Z' OR created_at >= '9999-12-30 00:00Z'",
-        {"zone": table.created_at_zone, "again": scope.again},
+        {"zone": table.created_at_zone, "include_priced": scope.include_priced},
     )
     return Skipped(*rows[0])
 
 
 def _source(table: Table) -> str:
-    """The table, its times with a zone whatever the column has."""
+    """The FROM item of the calls, with aware times also for a naive column."""
     name = qualified(table, "token_usage")
     if table.created_at_zone is None:
         return name

@@ -1,4 +1,4 @@
--- Which calls after this one have a cost that Token Tracker may set, and what do prices need to know of them?
+-- Which calls after the cursor have a cost that Token Tracker may set, and which values do their prices need?
 SELECT id::text AS id,
        created_at,
        coalesce(provider, '') AS provider,
@@ -12,17 +12,17 @@ SELECT id::text AS id,
        (metadata::jsonb -> 'usage')::text AS details,
        (metadata::jsonb -> 'calls')::text AS calls,
        CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN metadata::text END AS marked,
-       -- Where the column takes no NULL, an unknown cost is stored as its default.
+       -- If the column is NOT NULL, its default represents an unknown cost.
        CASE WHEN NOT %(zero)s OR cost <> 0 OR (cost_source IS NOT NULL AND cost_source NOT LIKE 'unpriced %%')
            THEN cost::text END AS cost,
        cost_source
 FROM token_usage AS calls
--- Python has the years 1 to 9999; a day less at each end, since the driver converts to the session's time zone.
+-- Python supports the years 1 to 9999; minus a day at each end, since psycopg2 converts to the session's time zone.
 WHERE created_at >= '0001-01-02 00:00Z' AND created_at < '9999-12-30 00:00Z'
   AND (created_at, id) > (%(time)s::timestamptz, %(id)s::uuid)
   AND (((cost IS NULL OR (%(zero)s AND cost = 0 AND (cost_source IS NULL OR cost_source LIKE 'unpriced %%')))
         AND (%(explained)s OR cost_source IS NULL OR cost_source NOT LIKE 'unpriced %%'))
-       OR (%(again)s AND (cost_source LIKE 'genai-prices %%' OR cost_source = 'own prices'
+       OR (%(include_priced)s AND (cost_source LIKE 'genai-prices %%' OR cost_source = 'own prices'
                           OR metadata ->> 'usage_raw' IS NOT NULL
                           OR (cost = 0 AND cost_source = 'provided' AND (%(zero_costs)s OR provider = 'openrouter')))))
 ORDER BY created_at, id

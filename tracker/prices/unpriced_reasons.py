@@ -1,4 +1,4 @@
-"""Why a call has no price: a code, what it is about, and the sentence that a person reads."""
+"""The reasons why a call has no price: a code, its detail, and an English sentence."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PREFIX = "unpriced "
-"""How `cost_source` of a call without a cost begins, where the reason is known."""
+"""The prefix of `cost_source` for a call without a cost and with a known reason."""
 _MAX_DETAIL = 60
 
-# `{detail}` is what the code is about: a tier, a unit, a model. docs/prices.md lists the codes.
+# `{detail}` is the tier, unit or model of the reason. docs/prices.md lists the codes.
 SENTENCES: Mapping[str, str] = {
     "model_unknown": "The price list does not contain this model.",
     "provider_unknown": "The provider is not recorded, and the model's name does not identify one provider.",
@@ -33,7 +33,7 @@ SENTENCES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """Why a call has no price: a code of `SENTENCES`, and what it is about."""
+    """The reason why a call has no price: a code of `SENTENCES`, and its detail."""
 
     code: str
     detail: str = ""
@@ -45,7 +45,7 @@ class Unpriced:
 
 
 def unpriced(code: str, detail: object = "") -> Unpriced:
-    """A reason; `detail` becomes one short line, since it may be any text of a provider."""
+    """A reason; `detail` is shortened to one line, since it may be any text of a provider."""
     line = "".join(char if char.isprintable() else "?" for char in str(detail))
     return Unpriced(code, " ".join(line.split())[:_MAX_DETAIL])
 
@@ -61,20 +61,20 @@ def read_reason(source: str | None) -> Unpriced | None:
 def describe_reason(reason: Unpriced) -> str:
     """The reason as an English sentence. A code of a newer version is its own sentence."""
     if reason.code == "part_not_priced":
-        return _part_sentence(reason.detail)
-    return _filled(reason)
+        return _describe_part(reason.detail)
+    return _fill_detail(reason)
 
 
-def _part_sentence(detail: str) -> str:
-    """The sentences for a row of several models; `detail` names the model and its own reason."""
+def _describe_part(detail: str) -> str:
+    """The sentences for a row of several models; `detail` contains the model and its own reason."""
     model, _, nested = detail.partition(": ")
-    found = read_reason(PREFIX + nested)
-    if found is None or found.code not in SENTENCES:
-        return _filled(Unpriced("part_not_priced", detail))
-    return f"{_filled(Unpriced('part_not_priced', model))} {_filled(found)}"
+    reason = read_reason(PREFIX + nested)
+    if reason is None or reason.code not in SENTENCES:
+        return _fill_detail(Unpriced("part_not_priced", detail))
+    return f"{_fill_detail(Unpriced('part_not_priced', model))} {_fill_detail(reason)}"
 
 
-def _filled(reason: Unpriced) -> str:
+def _fill_detail(reason: Unpriced) -> str:
     text = SENTENCES.get(reason.code)
     if text is None:
         return f"{reason.code} {reason.detail}".strip() + "."

@@ -1,4 +1,4 @@
-"""Our own sums beside a bill's, and where the two differ."""
+"""Compares the recorded totals with a bill, by day and model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from tracker import settings
-from tracker.budgets.spending import snapshot
+from tracker.budgets.spending import read_only_snapshot
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.database.sql_file import load
@@ -18,14 +18,14 @@ from tracker.reconcile.provider_bill import Bill, Key, model_key
 from tracker.rollups.range_plan import Segment, cut, microseconds
 from tracker.rollups.rollup_state import read_access, read_state
 
-# Half a cent: bills are rounded, ours is exact.
+# Half a cent: bills are rounded, recorded costs are exact.
 _ROUNDING_USD = Decimal("0.005")
 ALL_MODELS = "all models"
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedTotal:
-    """One figure of a day and a model, on both sides."""
+    """One measure of a day and a model: the billed and the recorded total."""
 
     day: date
     model: str
@@ -36,17 +36,17 @@ class ComparedTotal:
 
     @property
     def difference(self) -> Decimal:
-        """What we have more."""
+        """Recorded minus billed."""
         return self.recorded - self.billed
 
     @property
     def share(self) -> float:
-        """The difference, of the larger side."""
+        """The difference as a share of the larger total."""
         largest = max(abs(self.billed), abs(self.recorded))
         return float(abs(self.difference) / largest) if largest else 0.0
 
     def agrees(self, tolerance: float) -> bool:
-        """Whether the two are the same within a share, 0.01 for 1 %."""
+        """Whether the totals differ by at most a share, 0.01 for 1 %."""
         rounding = _ROUNDING_USD if self.measure == "cost" else Decimal(0)
         return abs(self.difference) <= rounding or self.share <= tolerance
 
@@ -54,34 +54,34 @@ class ComparedTotal:
 def compare_bill(
     connection: Connection, table: Table, bill: Bill, zone: str, provider: str | None
 ) -> list[ComparedTotal]:
-    """Every figure of the bill's days, the largest differences first. Raises `DatabaseError`.
+    """The totals of the bill's days, the largest differences first. Raises `DatabaseError`.
 
-    With a `provider` the other ones' calls are left out, but for those without a provider whose model the bill has.
-    Where no line of the bill names a model, days are compared as a whole.
+    A `provider` excludes calls of other providers; calls without a provider count if the bill has their model.
+    If no line of the bill names a model, whole days are compared.
     """
     days = bill.days
     if not days:
         return []
-    every = [days[0] + timedelta(days=number) for number in range((days[-1] - days[0]).days + 1)]
+    all_days = [days[0] + timedelta(days=number) for number in range((days[-1] - days[0]).days + 1)]
     by_model = any(bill.names.values())
-    ours = _ours(connection, table, every, zone, set(bill.names), provider, by_model=by_model)
-    names = {**{key: key for _, key in ours}, **bill.names}
-    found = [
+    recorded = _read_recorded(connection, table, all_days, zone, set(bill.names), provider, by_model=by_model)
+    names = {**{key: key for _, key in recorded}, **bill.names}
+    totals = [
         ComparedTotal(
             day,
             names.get(key) or ("no model" if by_model else ALL_MODELS),
-            figure,
-            bill.sums.get((day, key), {}).get(figure, Decimal(0)),
-            ours.get((day, key), {}).get(figure, Decimal(0)),
-            int(ours.get((day, key), {}).get("unpriced_calls", 0)) if figure == "cost" else 0,
+            measure,
+            bill.sums.get((day, key), {}).get(measure, Decimal(0)),
+            recorded.get((day, key), {}).get(measure, Decimal(0)),
+            int(recorded.get((day, key), {}).get("unpriced_calls", 0)) if measure == "cost" else 0,
         )
-        for day, key in {*bill.sums, *ours}
-        for figure in bill.measures
+        for day, key in {*bill.sums, *recorded}
+        for measure in bill.measures
     ]
-    return sorted(found, key=lambda one: (-one.share, one.day, one.model, one.measure))
+    return sorted(totals, key=lambda total: (-total.share, total.day, total.model, total.measure))
 
 
-def _ours(
+def _read_recorded(
     connection: Connection,
     table: Table,
     days: list[date],
@@ -92,28 +92,29 @@ def _ours(
     by_model: bool,
 ) -> dict[Key, dict[str, Decimal]]:
     sums: dict[Key, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    for step, whose, model, *figures in _ask(connection, table, days, zone):
+    for step, call_provider, model, *values in _query(connection, table, days, zone):
         key = model_key(str(model or ""))
-        if provider and not (whose.lower() == provider.lower() if whose else key in known or not by_model):
+        in_bill = key in known or not by_model
+        if provider and not (call_provider.lower() == provider.lower() if call_provider else in_bill):
             continue
-        for name, figure in zip(
-            ("calls", "input_tokens", "output_tokens", "cost", "unpriced_calls"), figures, strict=True
+        for name, value in zip(
+            ("calls", "input_tokens", "output_tokens", "cost", "unpriced_calls"), values, strict=True
         ):
-            sums[days[step], key if by_model else ""][name] += figure
+            sums[days[step], key if by_model else ""][name] += value
     return sums
 
 
-def _ask(
+def _query(
     connection: Connection, table: Table, days: list[date], zone: str
 ) -> list[tuple[int, str | None, str, Decimal]]:
     query = load("tracker.reconcile.sql", "daily")
-    edges = [_midnight(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
+    edges = [_midnight_us(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
     segments = [Segment(start, until, step) for step, (start, until) in enumerate(pairwise(edges)) if start < until]
-    with snapshot(connection):
+    with read_only_snapshot(connection):
         state = read_state(connection, table) if read_access(connection, table).reads else None
         given: Mapping[str, object] = {**cut(segments, state).parameters(), "created_at_zone": table.created_at_zone}
         return execute(connection, (query if state else query.rows_only).for_driver(table), given)[1]
 
 
-def _midnight(day: date, zone: str) -> int:
+def _midnight_us(day: date, zone: str) -> int:
     return microseconds(datetime.combine(day, time(), settings.load_time_zone(zone)).astimezone(UTC))

@@ -1,4 +1,4 @@
-"""A provider's bill or usage report, added up by day and model."""
+"""Reads a provider's bill or usage report and sums it by day and model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tracker.importing.profile import Profile
 from tracker.importing.profile_rules import ColumnRule, has, pick
 from tracker.importing.time_parsers import parse_time
 
-FIGURES = ("input_tokens", "output_tokens", "calls", "cost")
-COLUMNS = ("day", "model", *FIGURES)
-MOST_DAYS = 400
+MEASURES = ("input_tokens", "output_tokens", "calls", "cost")
+COLUMNS = ("day", "model", *MEASURES)
+MAX_DAYS = 400
 Key = tuple[date, str]
 
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 
 
 def model_key(name: str) -> str:
-    """What is the same model, however a bill calls it.
+    """A key that is equal for different names of the same model.
 
     >>> model_key("Claude Haiku 4.5") == model_key("anthropic/claude-haiku-4-5-20251001")
     True
@@ -38,7 +38,7 @@ def model_key(name: str) -> str:
 
 @dataclass(slots=True)
 class Bill:
-    """Sums by day and model key; `names` is how the bill calls each. `figures` are those that it has."""
+    """Sums by day and model key; `names` are the bill's names of the models, `measures` the measures that it has."""
 
     measures: tuple[str, ...] = ()
     sums: dict[Key, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Decimal)))
@@ -50,59 +50,59 @@ class Bill:
         return sorted({day for day, _ in self.sums})
 
 
-def rules(profile: Profile) -> dict[str, ColumnRule]:
-    """What a profile says about a bill's columns: those of an import do as well. Raises `SettingError`."""
-    found = dict(profile.mapping)
-    if "day" not in found and "created_at" in found:
-        found["day"] = found["created_at"]
-    if "calls" not in found and (calls := found.get("metadata", ColumnRule()).object.get("calls")):
-        found["calls"] = ColumnRule(first=(calls,))
-    return {column: rule for column, rule in found.items() if column in COLUMNS}
+def bill_rules(profile: Profile) -> dict[str, ColumnRule]:
+    """A profile's rules for the columns of a bill; the columns of an import also apply. Raises `SettingError`."""
+    rules = dict(profile.mapping)
+    if "day" not in rules and "created_at" in rules:
+        rules["day"] = rules["created_at"]
+    if "calls" not in rules and (calls := rules.get("metadata", ColumnRule()).object.get("calls")):
+        rules["calls"] = ColumnRule(first=(calls,))
+    return {column: rule for column, rule in rules.items() if column in COLUMNS}
 
 
 def read_bill(
-    file: InputFile, profile: Profile, aliases: Mapping[str, str], asked: frozenset[str] = frozenset()
+    file: InputFile, profile: Profile, aliases: Mapping[str, str], required: frozenset[str] = frozenset()
 ) -> Bill:
-    """Add a bill up. `aliases` maps model keys of theirs to ours; the columns in `asked` must be there.
+    """Sum a bill. `aliases` maps the bill's model keys to recorded ones; the columns in `required` must exist.
 
-    Raises `SettingError` for a file that doesn't fit.
+    Raises `SettingError` for a file without the required columns.
     """
-    mapping = rules(profile)
-    figures = tuple(figure for figure in FIGURES if figure in mapping)
-    if "day" not in mapping or not figures:
-        raise SettingError(f"Say --map day=NAME, and at least one of {', '.join(FIGURES)}; or --profile NAME.")
-    bill = Bill(figures)
-    there: set[str] = set()
-    numeric = {name for column, rule in mapping.items() if column in FIGURES for name in rule.names}
-    for found in records.read(file, profile.within, numeric=numeric):
-        if found.problem:
-            bill.rejected.append((found.line, found.problem))
+    mapping = bill_rules(profile)
+    measures = tuple(measure for measure in MEASURES if measure in mapping)
+    if "day" not in mapping or not measures:
+        raise SettingError(f"Give --map day=NAME, and at least one of {', '.join(MEASURES)}; or --profile NAME.")
+    bill = Bill(measures)
+    present: set[str] = set()
+    numeric = {name for column, rule in mapping.items() if column in MEASURES for name in rule.names}
+    for record in records.read(file, profile.within, numeric=numeric):
+        if record.problem:
+            bill.rejected.append((record.line, record.problem))
             continue
-        there |= {column for column, rule in mapping.items() if any(has(found.values, name) for name in rule.names)}
+        present |= {column for column, rule in mapping.items() if any(has(record.values, name) for name in rule.names)}
         try:
-            _add(bill, found.values, mapping, profile, aliases)
+            _add(bill, record.values, mapping, profile, aliases)
         except UsageError as error:
-            bill.rejected.append((found.line, str(error)))
-    _check(mapping, there, asked, profile)
-    bill.measures = tuple(figure for figure in figures if any(figure in sums for sums in bill.sums.values()))
-    if len(days := bill.days) > 1 and (days[-1] - days[0]).days >= MOST_DAYS:
-        raise SettingError(f"The bill reaches from {days[0]} to {days[-1]}; at most {MOST_DAYS} days are compared.")
+            bill.rejected.append((record.line, str(error)))
+    _check_columns(mapping, present, required, profile)
+    bill.measures = tuple(measure for measure in measures if any(measure in sums for sums in bill.sums.values()))
+    if len(days := bill.days) > 1 and (days[-1] - days[0]).days >= MAX_DAYS:
+        raise SettingError(f"The bill covers {days[0]} to {days[-1]}; at most {MAX_DAYS} days are compared.")
     return bill
 
 
-def _check(mapping: Mapping[str, ColumnRule], there: set[str], asked: frozenset[str], profile: Profile) -> None:
-    """Refuse a file that has no record, or not the names that its records must have."""
-    if not there:
-        raise SettingError(f"The file has no record of a bill, or none of its names.{_meant(profile)}")
-    for column in ("day", *sorted(asked)):
-        if column not in there:
-            wanted = " or ".join(mapping[column].names)[:200]
-            raise SettingError(f"The file has no {wanted!r} (for {column}).{_meant(profile)}")
-    if not there & set(FIGURES):
-        raise SettingError(f"The file has none of the figures that are compared.{_meant(profile)}")
+def _check_columns(mapping: Mapping[str, ColumnRule], present: set[str], required: frozenset[str], profile: Profile) -> None:
+    """Raise `SettingError` for a file without records or without required columns."""
+    if not present:
+        raise SettingError(f"The file has no record of a bill, or none of its columns.{_profile_hint(profile)}")
+    for column in ("day", *sorted(required)):
+        if column not in present:
+            names = " or ".join(mapping[column].names)[:200]
+            raise SettingError(f"The file has no {names!r} (for {column}).{_profile_hint(profile)}")
+    if not present & set(MEASURES):
+        raise SettingError(f"The file has none of the compared columns.{_profile_hint(profile)}")
 
 
-def _meant(profile: Profile) -> str:
+def _profile_hint(profile: Profile) -> str:
     return f" The profile is for {profile.title}." if profile.title else ""
 
 
@@ -113,36 +113,36 @@ def _add(
     profile: Profile,
     aliases: Mapping[str, str],
 ) -> None:
-    for name, wanted in profile.only.items():
-        if str(pick(values, name) or "").strip().lower() not in wanted:
+    for name, allowed in profile.only.items():
+        if str(pick(values, name) or "").strip().lower() not in allowed:
             return
     texts = {column: rule.text(values, column) for column, rule in mapping.items()}
-    if not any(texts[figure] for figure in bill.measures):
-        return  # a day without use
+    if not any(texts[measure] for measure in bill.measures):
+        return  # a day without usage
     name = texts.get("model", "")
     key = model_key(name)
     key = aliases.get(key, key)
     bill.names.setdefault(key, name)
-    numbers = {figure: _number(figure, texts[figure]) for figure in bill.measures if texts[figure]}
-    sums = bill.sums[_day(texts["day"], profile.timezone), key]
-    for figure, number in numbers.items():
-        sums[figure] += number
+    numbers = {measure: _parse_number(measure, texts[measure]) for measure in bill.measures if texts[measure]}
+    sums = bill.sums[_parse_day(texts["day"], profile.timezone), key]
+    for measure, number in numbers.items():
+        sums[measure] += number
 
 
-def _number(figure: str, text: str) -> Decimal:
+def _parse_number(measure: str, text: str) -> Decimal:
     try:
         number = Decimal(text.replace(",", "").lstrip("$"))
     except InvalidOperation:
-        raise UsageError(f"{figure} holds {text[:60]!r}, which is not a number") from None
+        raise UsageError(f"{measure} is {text[:60]!r}, which is not a number") from None
     if not number.is_finite() or abs(number.adjusted()) > 30:
-        raise UsageError(f"{figure} holds {text[:60]!r}, which is no amount")
+        raise UsageError(f"{measure} is {text[:60]!r}, which is not an amount")
     return number
 
 
-def _day(text: str, zone: str) -> date:
-    """The bill's day that a time lies in."""
+def _parse_day(text: str, zone: str) -> date:
+    """The bill's day of a time."""
     try:
-        moment = parse_time(text, zone)
+        time = parse_time(text, zone)
     except ValueError:
-        raise UsageError(f"day holds {text[:60]!r}, which is no day such as 2026-09-01") from None
-    return moment.astimezone(settings.load_time_zone(zone)).date()
+        raise UsageError(f"day is {text[:60]!r}, which is not a day such as 2026-09-01") from None
+    return time.astimezone(settings.load_time_zone(zone)).date()

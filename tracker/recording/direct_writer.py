@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.database import connect
 from tracker.database.connect import elapsed_ms
-from tracker.database.failures import explain_kind
+from tracker.database.failures import explain_refused_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.outcome import Outcome
 from tracker.recording import record_log
@@ -146,7 +146,7 @@ class DirectWriter:
         self._delivery.refused_kinds.add(error)
         if not self._delivery.refused_kinds.is_systematic(error):
             return error
-        return explain_kind(error)
+        return explain_refused_kind(error)
 
     def _report_duplicate(self, row: dict[str, Any], deadline: float) -> None:
         """Write a duplicate into the ledger now or, if that fails, with the next delivery."""

@@ -1,1 +1,1 @@
-"""The questions about budgets, each a file that opens with it and runs as it is in psql."""
+"""The queries of budgets: each SQL file starts with its question and runs unchanged in psql."""

@@ -1,5 +1,5 @@
--- Are the tables of budgets there, and what may this role do with them? Does the app have its own table of limits?
--- A role that row-level security keeps from a table may not use it either: it would read nothing.
+-- Do the tables of budgets exist, and what may this role do with them? Does the app have its own table of limits?
+-- A role that row-level security excludes from a table may not use it either: it would read no rows.
 SELECT count(c.oid) FILTER (WHERE ours) = 2 AS exists,
        coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid))
            FILTER (WHERE ours), false) AS reads,

@@ -1,4 +1,4 @@
--- What was used in this window, by model and operation? (Test recordings don't count.)
+-- How many tokens and USD were used in this window, by model and operation? (Test calls are excluded.)
 \ir ../../reports/queries/defaults.sql
 WITH used (model, operation, total_tokens, cost, unpriced_calls) AS (
     -- Added up already:

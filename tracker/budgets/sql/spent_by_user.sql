@@ -1,4 +1,4 @@
--- What did these users use in this window? (Test recordings don't count.)
+-- How many tokens and USD did these users use in this window? (Test calls are excluded.)
 \ir ../../reports/queries/defaults.sql
 WITH used (user_id, total_tokens, cost, unpriced_calls) AS (
     -- Added up already:

@@ -1,4 +1,4 @@
-"""The causes of a refused login, each with its sentence: what happened, and what to do."""
+"""The causes of a refused login, each with its sentence and its remedy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Cause(NamedTuple):
-    """One reason. `sentence` may contain {server}, {host}, {user}, {dbname}; `passes` means: retry."""
+    """One cause. `sentence` may contain {server}, {host}, {user}, {dbname}; a retry may help if it `is_temporary`."""
 
     sentence: str
     remedy: str
-    passes: bool = False
+    is_temporary: bool = False
 
 
 CAUSES: dict[str, Cause] = {
@@ -24,7 +24,7 @@ CAUSES: dict[str, Cause] = {
         "Set a new one, or a later date: ALTER ROLE … PASSWORD … VALID UNTIL ….",
     ),
     "password_missing": Cause(
-        "The server {server} asks for a password and the URL holds none.",
+        "The server {server} requires a password, and the URL contains none.",
         "Write it into DATABASE_URL: postgresql://user:password@host/database.",
     ),
     "iam_refused": Cause(
@@ -57,17 +57,17 @@ CAUSES: dict[str, Cause] = {
     "provider_throttled": Cause(
         "The pooler at {server} refuses connections for some minutes, after too many failed ones.",
         "Correct the password in DATABASE_URL if it is wrong; then wait. The block ends by itself.",
-        passes=True,
+        is_temporary=True,
     ),
     "provider_starting": Cause(
         "The provider is starting the database behind {server}, or it is under maintenance.",
         "This is temporary. If it continues, see the provider's console and its status page.",
-        passes=True,
+        is_temporary=True,
     ),
     "provider_down": Cause(
         "The provider's control plane behind {server} didn't answer.",
         "This is temporary. If it continues, see the provider's status page.",
-        passes=True,
+        is_temporary=True,
     ),
     "quota_exceeded": Cause(
         "A quota of the provider is used up, so {server} refuses connections.",
@@ -92,7 +92,7 @@ CAUSES: dict[str, Cause] = {
     "database_closed": Cause(
         "The database {dbname} on {server} takes no connections.",
         "Allow them: ALTER DATABASE … ALLOW_CONNECTIONS true, or enable it at the pooler.",
-        passes=True,
+        is_temporary=True,
     ),
     "role_missing": Cause(
         "The server {server} has no user {user}.",
@@ -113,7 +113,7 @@ CAUSES: dict[str, Cause] = {
     "tls_failed": Cause(
         "The TLS handshake with {server} failed.",
         "See the server's log; an old server may need TLS 1.2, and a firewall may interrupt TLS.",
-        passes=True,
+        is_temporary=True,
     ),
     "client_certificate": Cause(
         "The client certificate or its key can't be read{file}.",
@@ -148,12 +148,12 @@ CAUSES: dict[str, Cause] = {
     "pooler_behind": Cause(
         "The pooler at {server} can't log in at the database behind it.",
         "Check the database's name in DATABASE_URL and that its server runs; the pooler tries again by itself.",
-        passes=True,
+        is_temporary=True,
     ),
     "pooler_full": Cause(
         "The server or pooler at {server} is out of memory, disk or processes.",
         "This is temporary. If it continues, give the server or pooler more.",
-        passes=True,
+        is_temporary=True,
     ),
     "pooler_config": Cause(
         "The pooler at {server} is configured wrongly.",
@@ -165,40 +165,40 @@ CAUSES: dict[str, Cause] = {
     ),
     "parameter_invalid": Cause(
         "A connection parameter can't be read: of DATABASE_URL, or a PG… variable of the environment.",
-        "Correct it; PGSSLMODE, PGSSLROOTCERT and their like count where DATABASE_URL says nothing.",
+        "Correct it; PGSSLMODE, PGSSLROOTCERT and similar variables apply unless DATABASE_URL overrides them.",
     ),
     "session_pool_full": Cause(
         "The session pooler at {server} has no connection left: in session mode each client keeps one.",
         "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon): at Supabase only the port"
         " changes.",
-        passes=True,
+        is_temporary=True,
     ),
     "pool_exhausted": Cause(
         "The pooler at {server} had no free database connection in time.",
         "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon), end long transactions, or give"
         " the pooler more connections.",
-        passes=True,
+        is_temporary=True,
     ),
     "too_many_connections": Cause(
         "The server {server} has no connection left.",
         "Use the provider's transaction pooler (port 6543 at Supabase, -pooler at Neon) or lower TRACKER_POOL_SIZE.",
-        passes=True,
+        is_temporary=True,
     ),
-    "starting": Cause("The server {server} is starting or stopping.", "It passes by itself.", passes=True),
+    "starting": Cause("The server {server} is starting or stopping.", "It passes by itself.", is_temporary=True),
     "wrong_role_of_server": Cause(
         "No server in DATABASE_URL is of the kind that target_session_attrs asks for.",
         "Name the primary's address, or remove target_session_attrs; during a failover it passes by itself.",
-        passes=True,
+        is_temporary=True,
     ),
     "host_unknown": Cause(
         "There is no server named {host}.",
         "Correct the host in DATABASE_URL; a paused project's name disappears too.",
-        passes=True,
+        is_temporary=True,
     ),
     "refused": Cause(
         "Nothing answers at {server}.",
         "Check host and port in DATABASE_URL and that the database is running.",
-        passes=True,
+        is_temporary=True,
     ),
     "ipv6_only": Cause(
         "{host} has an IPv6 address alone, which this network can't reach.",
@@ -207,17 +207,17 @@ CAUSES: dict[str, Cause] = {
     "unreachable": Cause(
         "{server} is not reachable from this network.",
         "Check host, port and network: a private address can only be reached from its own network.",
-        passes=True,
+        is_temporary=True,
     ),
     "timeout": Cause(
         "The server {server} didn't answer in time.",
         "Check host, port and the provider's allow list, and that this network reaches its address (IPv4 or IPv6).",
-        passes=True,
+        is_temporary=True,
     ),
     "hung_up": Cause(
         "The server at {server} closed the connection during the login.",
         "Check host and port, and the provider's allow list; if the server was restarting, it passes by itself.",
-        passes=True,
+        is_temporary=True,
     ),
     "not_postgres": Cause(
         "{server} does not speak the PostgreSQL protocol.",
@@ -230,6 +230,6 @@ CAUSES: dict[str, Cause] = {
     "connect_failed": Cause(
         "The connection to {server} couldn't be made.",
         "Check DATABASE_URL; it is tried again.",
-        passes=True,
+        is_temporary=True,
     ),
 }

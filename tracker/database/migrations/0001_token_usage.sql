@@ -37,6 +37,6 @@ COMMENT ON COLUMN token_usage.recorded_at IS 'When the row reached the database'
 COMMENT ON COLUMN token_usage.cost IS 'USD; NULL means unpriced';
 CREATE INDEX token_usage_created_at_idx ON token_usage (created_at);
 CREATE INDEX token_usage_user_id_created_at_idx ON token_usage (user_id, created_at);
--- What was recorded long after its call ended: the rollups find there where they must be made anew.
+-- Rows that were recorded long after their call ended: the refresh uses this index to find their buckets.
 CREATE INDEX token_usage_late_idx ON token_usage (recorded_at)
     WHERE (recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > (created_at AT TIME ZONE 'UTC');

@@ -1,4 +1,4 @@
--- What recording says about records that have no row of their own, and the alerts that went out.
+-- The loss ledger, for sequence numbers without a row, and the alerts that were sent.
 CREATE TABLE IF NOT EXISTS token_tracker_ledger (
     instance_id uuid NOT NULL,
     kind text NOT NULL,

@@ -1,5 +1,5 @@
--- What token_usage adds up to, in buckets of 15, 60 and 1440 minutes of UTC; docs/rollups.md has the design.
--- Generation 0 is made of the rows that are there; a later one of rows that were pruned, and is never made again.
+-- Sums of token_usage in buckets of 15, 60 and 1440 minutes of UTC; docs/rollups.md has the design.
+-- Generation 0 contains the sums of existing rows; later generations contain pruned rows and are never refreshed.
 CREATE TABLE IF NOT EXISTS token_tracker_usage_rollup (
     minutes smallint NOT NULL,
     bucket timestamptz NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS token_tracker_usage_rollup (
 );
 CREATE INDEX IF NOT EXISTS token_tracker_usage_rollup_idx ON token_tracker_usage_rollup (minutes, bucket);
 
--- slots and counts are a histogram: counts[n] calls took as long as slot slots[n] says (8 slots an octave).
+-- slots and counts are a histogram: counts[n] calls have a duration of slot slots[n] (8 slots per octave).
 CREATE TABLE IF NOT EXISTS token_tracker_latency_rollup (
     minutes smallint NOT NULL,
     bucket timestamptz NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS token_tracker_recording_rollup (
 );
 CREATE INDEX IF NOT EXISTS token_tracker_recording_rollup_idx ON token_tracker_recording_rollup (minutes, bucket);
 
--- One row a user and day of UTC; the arrays hold the day's quarters of an hour (slots 0 to 95) in which there were calls.
+-- One row per user and UTC day; the arrays contain the day's 15-minute buckets (slots 0 to 95) that have calls.
 CREATE TABLE IF NOT EXISTS token_tracker_user_rollup (
     day timestamptz NOT NULL,
     generation integer NOT NULL DEFAULT 0,
@@ -77,13 +77,13 @@ CREATE TABLE IF NOT EXISTS token_tracker_user_rollup (
 CREATE INDEX IF NOT EXISTS token_tracker_user_rollup_day_idx ON token_tracker_user_rollup (day);
 CREATE INDEX IF NOT EXISTS token_tracker_user_rollup_user_idx ON token_tracker_user_rollup (user_id, day);
 
--- Quarters of an hour whose rows were changed or deleted since they were added up. No key: two transactions that
--- touch the same bucket must not wait for each other.
+-- Dirty 15-minute buckets: their rows were changed or deleted since the last refresh. The table has no key, so that two
+-- transactions that mark the same bucket do not wait for each other.
 CREATE TABLE IF NOT EXISTS token_tracker_rollup_touched (
     bucket timestamptz NOT NULL
 );
 
--- One row: whoever locks it may refresh.
+-- One row; its lock allows a process to refresh.
 CREATE TABLE IF NOT EXISTS token_tracker_rollup_state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     covered_from timestamptz NOT NULL DEFAULT 'infinity',

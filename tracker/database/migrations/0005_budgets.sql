@@ -1,4 +1,4 @@
--- What may be used at most in a day or a month, and which alerts about that went out.
+-- Limits of tokens or USD per day or month, and the budget alerts that were sent.
 CREATE TABLE IF NOT EXISTS token_tracker_budgets (
     name text PRIMARY KEY,
     scope text NOT NULL CHECK (scope IN ('everybody', 'user', 'model', 'operation')),
@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS token_tracker_budgets (
 );
 COMMENT ON TABLE token_tracker_budgets IS 'How much may be used in a day or a month of its time zone';
 COMMENT ON COLUMN token_tracker_budgets.subject IS 'Which user, model or operation';
--- Who adds a row here sends the alert: so it goes out once, however many processes look.
+-- The process whose insert adds the row sends the alert, so that several processes send it once.
 CREATE TABLE IF NOT EXISTS token_tracker_budget_alerts (
     budget text NOT NULL,
     period text NOT NULL,

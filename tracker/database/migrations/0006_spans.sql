@@ -1,5 +1,5 @@
--- Which span stands below which, for a day: a span that comes over OpenTelemetry counts only while none below it has
--- usage, and its parents and children may come in any order, in any export, to any process.
+-- The parents of OpenTelemetry spans, for a day: a span counts only if no span below it has usage, and its parents and
+-- children may arrive in any order, in any export, at any process.
 CREATE TABLE IF NOT EXISTS token_tracker_spans (
     trace_id uuid NOT NULL,
     span_id text NOT NULL,

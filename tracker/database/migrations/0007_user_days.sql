@@ -1,5 +1,5 @@
--- The users' rollup without its quarters of an hour, for questions about whole days: what they take must not grow with
--- how often a user calls on a day. `slots` are those in which there were calls.
+-- The users' rollup without its 15-minute buckets, for queries of whole days: their time must not grow with the number
+-- of calls of a user per day. `slots` are the buckets that have calls.
 CREATE TABLE IF NOT EXISTS token_tracker_user_day_rollup (
     day timestamptz NOT NULL,
     generation integer NOT NULL DEFAULT 0,
@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS token_tracker_user_day_rollup (
     slots smallint[] NOT NULL
 );
 CREATE INDEX IF NOT EXISTS token_tracker_user_day_rollup_day_idx ON token_tracker_user_day_rollup (day);
--- Who may read or refresh the users' rollup may do so here.
+-- Roles that may read or refresh the users' rollup get the same privileges here.
 DO $$
 DECLARE
     given record;
@@ -28,7 +28,7 @@ BEGIN
     END LOOP;
 END
 $$;
--- Whoever refreshes just now ends first, so that nothing is missed.
+-- A refresh that runs at this time ends first, so that no bucket is missed.
 SELECT one FROM token_tracker_rollup_state FOR UPDATE;
 INSERT INTO token_tracker_user_day_rollup
 SELECT day, generation, is_test, first_slot, last_slot, user_id, calls, total_tokens, cost, unpriced_calls, slots

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS token_tracker_unpriced_rollup (
     unpriced_tokens bigint NOT NULL
 );
 CREATE INDEX IF NOT EXISTS token_tracker_unpriced_rollup_idx ON token_tracker_unpriced_rollup (minutes, bucket);
--- Who may read or refresh the usage rollup may do so here.
+-- Roles that may read or refresh the usage rollup get the same privileges here.
 DO $$
 DECLARE
     given record;

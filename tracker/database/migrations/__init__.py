@@ -1,4 +1,4 @@
-"""The steps of a migration: a SQL file each, by version."""
+"""The migrations by version; each is one SQL file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-# The steps that are one file each; 1 creates or adopts token_usage, 2 builds its indexes.
+# Version 1 creates or adopts token_usage, version 2 builds its indexes; the others run their file.
 FILES = {
     3: "ledger_and_alerts",
     4: "rollups",
@@ -20,10 +20,10 @@ VERSIONS = (1, 2, *FILES)
 
 
 def step_text(version: int, name: str) -> str:
-    """The SQL of a step."""
+    """The SQL text of a version."""
     return (_FOLDER / f"{version:04}_{name}.sql").read_text(encoding="utf-8")
 
 
 def tables_created_by(version: int, name: str) -> set[str]:
-    """The tables that a step's file creates."""
+    """The tables that the file of a version creates."""
     return set(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", step_text(version, name)))

@@ -1,1 +1,1 @@
-"""The question about our side, which runs as it is in psql."""
+"""The query of recorded usage by day, which runs unchanged in psql."""

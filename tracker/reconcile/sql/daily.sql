@@ -1,4 +1,4 @@
--- What was used, by day (a step), provider and model? What was imported from a provider's own usage proves nothing.
+-- What was used, by day (a step), provider and model? Rows imported from a provider's usage export are excluded.
 \ir ../../reports/queries/defaults.sql
 WITH used (step, provider, model, operation, calls, input_tokens, output_tokens, cost, unpriced_calls) AS (
     -- Added up already:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from tracker.database.failures import explain_kind
+from tracker.database.failures import explain_refused_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.recording.insert import DeliveryInfo, row_swallowed_error
 from tracker.recording.loss_ledger import (
@@ -250,7 +250,7 @@ class Drainer:
         self._delivery.refused_kinds.add(error)
         self.held.add(record, error)
         if error.kind and self._delivery.refused_kinds.is_systematic(error):
-            reason = explain_kind(error)
+            reason = explain_refused_kind(error)
             if self.held.hold(error.kind, reason):
                 self._on_held(reason)
 

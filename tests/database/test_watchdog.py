@@ -1,4 +1,4 @@
-"""Actions run at their time, in their order, whatever else is asked of the timer."""
+"""The timer runs actions at their times and in order."""
 
 from __future__ import annotations
 

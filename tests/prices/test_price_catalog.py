@@ -1,4 +1,4 @@
-"""What a call cost, to the last digit, at its own date; and nothing where nobody knows."""
+"""The exact cost of a call at its date; no price if it is unknown."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_provider_may_be_unknown(book):
 @pytest.mark.parametrize(
     ("provider", "model"), [("", "my-finetune"), ("openai", "gpt-99"), ("own", "gpt-4o"), ("", "unknown"), ("", "")]
 )
-def test_nobody_knows_means_no_price_and_not_zero(book, provider, model):
+def test_an_unknown_model_has_no_price_instead_of_zero(book, provider, model):
     assert book.price(provider, model, DAY, counts(input_tokens=10)) == Unpriced("model_unknown")
 
 

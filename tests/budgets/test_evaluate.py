@@ -1,4 +1,4 @@
-"""Budgets against a real database: sums, alerts that go out once, the app's own table, rights."""
+"""Budgets with a real database: sums, alerts that are sent once, the app's own table, rights."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def put(store: Store, name: str = "all", **fields: Any) -> Budget:
     return made
 
 
-def look(url: str, now: datetime = NOON) -> tuple[BudgetCheck, list[dict[str, Any]]]:
-    told: list[dict[str, Any]] = []
+def evaluate(url: str, now: datetime = NOON) -> tuple[BudgetCheck, list[dict[str, Any]]]:
+    alerts: list[dict[str, Any]] = []
     with closing(connect(url)) as connection:
-        return send_due_alerts(connection, None, HERE, told.append, now), told
+        return send_due_alerts(connection, None, HERE, alerts.append, now), alerts
 
 
 def used(store: Store, now: datetime = NOON) -> dict[str, Decimal]:
@@ -137,56 +137,56 @@ def test_a_naive_created_at_counts_in_its_own_zone(empty_database_url):
 # --- alerts -------------------------------------------------------------------------------------------------------
 
 
-def test_an_alert_goes_out_at_the_percentage_and_at_100_and_each_once(store):
+def test_an_alert_is_sent_once_at_the_percentage_and_once_at_100(store):
     put(store)
     store.call(created_at=NOON, total_tokens=790)
-    assert look(store.url)[1] == []
+    assert evaluate(store.url)[1] == []
     store.call(created_at=NOON, total_tokens=10)
-    _, told = look(store.url)
-    assert [(alert["type"], alert["percent"], alert["reason"]) for alert in told] == [
+    _, alerts = evaluate(store.url)
+    assert [(alert["type"], alert["percent"], alert["reason"]) for alert in alerts] == [
         ("token_budget_reached", 80, "budget_warning")
     ]
-    assert look(store.url)[1] == []
+    assert evaluate(store.url)[1] == []
     store.call(created_at=NOON, total_tokens=200)
-    _, (alert,) = look(store.url)
+    _, (alert,) = evaluate(store.url)
     assert (alert["percent"], alert["reason"], alert["used"], alert["limit"]) == (100, "budget_used_up", "1000", "1000")
     assert alert["window_start"] == "2026-03-10T00:00:00+00:00"
-    assert look(store.url)[1] == []
+    assert evaluate(store.url)[1] == []
 
 
-def test_the_next_window_alerts_anew(store):
+def test_the_next_window_sends_an_alert_again(store):
     put(store)
     store.add({"created_at": NOON + timedelta(days=day), "total_tokens": 1000} for day in (0, 1))
-    assert len(look(store.url)[1]) == 1
-    assert len(look(store.url, NOON + timedelta(days=1))[1]) == 1
+    assert len(evaluate(store.url)[1]) == 1
+    assert len(evaluate(store.url, NOON + timedelta(days=1))[1]) == 1
 
 
 def test_what_is_over_at_once_is_one_alert_and_not_two(store):
     put(store)
     store.call(created_at=NOON, total_tokens=5000)
-    assert [alert["percent"] for alert in look(store.url)[1]] == [100]
+    assert [alert["percent"] for alert in evaluate(store.url)[1]] == [100]
     assert sorted(rows(store.url, "SELECT percent FROM token_tracker_budget_alerts")) == [(80,), (100,)]
 
 
-def test_a_changed_limit_alerts_anew(store):
+def test_a_changed_limit_sends_an_alert_again(store):
     put(store)
     store.call(created_at=NOON, total_tokens=900)
-    assert len(look(store.url)[1]) == 1
+    assert len(evaluate(store.url)[1]) == 1
     put(store, amount=Decimal(900))
-    assert [alert["percent"] for alert in look(store.url)[1]] == [100]
+    assert [alert["percent"] for alert in evaluate(store.url)[1]] == [100]
 
 
-def test_of_many_that_look_at_once_one_alone_tells(store):
+def test_of_many_parallel_evaluations_one_sends_the_alert(store):
     put(store)
     put(store, "user", scope="user", subject="anonymous")
     store.call(created_at=NOON, total_tokens=850)
-    gate, told, failed = threading.Barrier(8), [], []
+    gate, alerts, failed = threading.Barrier(8), [], []
 
     def one() -> None:
         try:
             with closing(connect(store.url)) as connection:
                 gate.wait()
-                send_due_alerts(connection, None, HERE, told.append, NOON)
+                send_due_alerts(connection, None, HERE, alerts.append, NOON)
         except BaseException as error:  # noqa: BLE001  a thread's failure must reach the test
             failed.append(error)
 
@@ -196,23 +196,23 @@ def test_of_many_that_look_at_once_one_alone_tells(store):
     for thread in threads:
         thread.join()
     assert failed == []
-    assert sorted(alert["budget"] for alert in told) == ["all", "user"]
+    assert sorted(alert["budget"] for alert in alerts) == ["all", "user"]
 
 
 def test_a_budget_of_dollars_alerts_on_dollars(store):
     put(store, measure="usd", amount=Decimal("0.10"))
     store.call(created_at=NOON, cost="0.0799999999")
-    assert look(store.url)[1] == []
+    assert evaluate(store.url)[1] == []
     store.call(created_at=NOON, cost="0.0000000001")
-    (alert,) = look(store.url)[1]
+    (alert,) = evaluate(store.url)[1]
     assert alert["used"] == "0.0800000000"
 
 
-def test_a_secret_in_a_name_is_masked(store, monkeypatch):
+def test_a_secret_in_a_name_is_redacted(store, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-1")
     put(store, scope="user", subject="sk-very-secret-1")
     store.call(created_at=NOON, total_tokens=5000, user_id="sk-very-secret-1")
-    (alert,) = look(store.url)[1]
+    (alert,) = evaluate(store.url)[1]
     assert "sk-very-secret-1" not in str(alert)
 
 
@@ -229,14 +229,14 @@ USER = "0190a5d1-ac96-774b-bcce-b302099a8057"
 
 
 @pytest.mark.parametrize("types", TYPES)
-def test_limits_in_the_apps_own_table_are_read_whatever_its_types(store, types):
+def test_limits_in_the_apps_own_table_are_read_for_all_types(store, types):
     run(store.url, f"CREATE TABLE usage_thresholds ({TYPES[types]})")
     run(store.url, f"INSERT INTO usage_thresholds (user_id, daily_limit) VALUES ('{USER}', '1000')")
     store.call(created_at=NOON, user_id=USER, total_tokens=800)
-    checked, told = look(store.url)
+    checked, alerts = evaluate(store.url)
     assert [(s.budget.period, s.used, s.budget.own) for s in checked.states] == [("day", 800, False)]
-    assert [alert["percent"] for alert in told] == [80]
-    assert look(store.url)[1] == []
+    assert [alert["percent"] for alert in alerts] == [80]
+    assert evaluate(store.url)[1] == []
     assert value(store.url, "SELECT count(*) FROM token_tracker_budgets") == 0
 
 
@@ -261,35 +261,35 @@ def test_a_table_of_that_name_with_other_columns_or_rubbish_breaks_nothing(store
     run(store.url, "CREATE TABLE usage_thresholds (user_id text, daily_limit text, monthly_limit text)")
     run(store.url, "INSERT INTO usage_thresholds VALUES (NULL, '5', '5'), ('u', 'many', 'NaN'), (E'a\\nb', '5', NULL)")
     put(store)
-    checked, told = look(store.url)
+    checked, alerts = evaluate(store.url)
     assert [state.budget.name for state in checked.states] == ["all"]
     assert len(checked.remarks) == 1
-    assert told == []
+    assert alerts == []
 
 
 # --- rights -------------------------------------------------------------------------------------------------------
 
 
-def test_a_role_without_rights_looks_at_nothing_and_is_told_the_grant(store, limited_url):
+def test_a_role_without_rights_evaluates_nothing_and_gets_the_grant(store, limited_url):
     put(store)
     run(store.url, "CREATE TABLE usage_thresholds (user_id text, daily_limit integer)")
     store.call(created_at=NOON, total_tokens=5000)
-    checked, told = look(limited_url)
-    assert told == []
+    checked, alerts = evaluate(limited_url)
+    assert alerts == []
     assert checked.states == []
     assert any("GRANT SELECT, INSERT ON" in remark for remark in checked.remarks)
     assert any("usage_thresholds" in remark for remark in checked.remarks)
 
 
-def test_a_role_that_may_only_read_shows_budgets_and_tells_nobody(store, new_role):
+def test_a_role_that_may_only_read_reads_budgets_and_sends_no_alert(store, new_role):
     put(store)
     store.call(created_at=NOON, total_tokens=5000)
     role = new_role()
     run(store.url, f"GRANT SELECT ON token_usage, token_tracker_budgets, token_tracker_budget_alerts TO {role}")
-    checked, told = look(with_role(store.url, role))
+    checked, alerts = evaluate(with_role(store.url, role))
     assert [state.used for state in checked.states] == [5000]
-    assert told == []
-    assert len(look(store.url)[1]) == 1  # who may, still does
+    assert alerts == []
+    assert len(evaluate(store.url)[1]) == 1  # a role with the privilege still sends it
 
 
 def test_the_grants_that_are_named_are_enough(store, limited_url):
@@ -298,7 +298,7 @@ def test_the_grants_that_are_named_are_enough(store, limited_url):
     with closing(connect(limited_url)) as connection:
         remedies = budgets.read_access(connection, None).remedies
     run(store.url, *remedies)
-    assert len(look(limited_url)[1]) == 1
+    assert len(evaluate(limited_url)[1]) == 1
 
 
 def test_row_level_security_that_hides_them_counts_as_no_right(store, limited_url):
@@ -306,12 +306,12 @@ def test_row_level_security_that_hides_them_counts_as_no_right(store, limited_ur
     with closing(connect(limited_url)) as connection:
         run(store.url, *budgets.read_access(connection, None).remedies)
         run(store.url, "ALTER TABLE token_tracker_budgets ENABLE ROW LEVEL SECURITY")
-        assert not budgets.read_access(connection, None).reads
+        assert not budgets.read_access(connection, None).can_read
 
 
 def test_a_database_that_was_not_migrated_has_no_budgets(store):
     run(store.url, "DROP TABLE token_tracker_budgets, token_tracker_budget_alerts")
-    assert look(store.url)[0].states == []
+    assert evaluate(store.url)[0].states == []
     assert budgets.read_access(store.connection, None).remedies == ["token-tracker migrate"]
 
 
@@ -319,4 +319,4 @@ def test_a_database_that_was_not_migrated_has_no_budgets(store):
 def test_it_works_behind_a_transaction_pooler(store, pooler):
     put(store)
     store.call(created_at=NOON, total_tokens=5000)
-    assert len(look(pooler(store.url))[1]) == 1
+    assert len(evaluate(pooler(store.url))[1]) == 1

@@ -1,4 +1,4 @@
-"""Where a process runs, told by the platforms' own variables."""
+"""The runtime of a process, detected from the platforms' variables."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_on_vercel_the_environment_is_vercels_not_nodes():
     assert detect({**VERCEL, "VERCEL_ENV": "preview", "NODE_ENV": "production"}).environment == "preview"
 
 
-def test_off_vercel_a_pulled_vercel_env_says_nothing():
+def test_a_pulled_vercel_env_is_ignored_outside_of_vercel():
     assert detect({"VERCEL_ENV": "production", "NODE_ENV": "test"}).environment == "test"
 
 
@@ -129,7 +129,7 @@ def test_bytes_that_are_no_utf_8_in_a_variable_become_text_that_postgres_takes(n
 
 
 @pytest.mark.parametrize(("kind", "variable"), [("data", "XDG_DATA_HOME"), ("state", "XDG_STATE_HOME")])
-def test_files_lie_where_xdg_says(kind, variable, monkeypatch):
+def test_files_are_in_the_xdg_directories(kind, variable, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     assert str(user_directory(kind, {variable: "/srv/xdg"})) == "/srv/xdg/token-tracker"
 

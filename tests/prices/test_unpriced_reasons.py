@@ -1,4 +1,4 @@
-"""A call whose price depends on something that the list does not know has no price, and the reason says why."""
+"""A call whose price depends on unknown details has no price, and the reason states the detail."""
 
 from __future__ import annotations
 

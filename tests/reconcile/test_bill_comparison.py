@@ -1,4 +1,4 @@
-"""A provider's bill against what was recorded: differences first, exit 1 where there are any."""
+"""A provider's bill compared with recorded usage: differences first, exit 1 if there are any."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_days_are_those_of_the_bills_time_zone(store, bill, capsys, zone, days):
     assert f"{len(days)} of {len(days)} figures agree" in capsys.readouterr().out
 
 
-def test_calls_without_a_price_are_said_beside_the_cost(store, bill, capsys):
+def test_calls_without_a_price_are_printed_with_the_cost(store, bill, capsys):
     store.add([{"created_at": DAY, "model": "m", "cost": None}])
     assert main(["reconcile", bill("d,m,c\n2026-09-01,m,5\n"), "--map=day=d", "--map=model=m", "--map=cost=c"]) == 1
     assert "1 calls without a price" in capsys.readouterr().out
@@ -176,7 +176,7 @@ def test_half_a_cent_is_rounding(store, bill):
     assert main(["reconcile", bill("d,m,c\n2026-09-01,m,$0.00\n"), "--map=day=d", "--map=model=m", "--map=cost=c"]) == 0
 
 
-def test_a_line_that_cannot_be_read_is_named_and_exit_1(store, bill, capsys):
+def test_an_invalid_line_is_reported_with_exit_1(store, bill, capsys):
     text = "d,m,c\n2026-09-01,m,0\nyesterday,m,1\n2026-09-01,m,free\n2026-09-01,m\n"
     assert main(["reconcile", bill(text), "--map=day=d", "--map=model=m", "--map=cost=c"]) == 1
     said = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""Sample calls look like an app's, are marked, and go without a trace."""
+"""Sample calls resemble an app's calls, have a mark, and are removed completely."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_earlier_samples_are_no_real_calls():
     assert main(["sample-data", "--days", "1"]) == 0
 
 
-def test_a_role_that_may_not_delete_is_told_the_right_it_lacks(limited_url, monkeypatch, capsys):
+def test_a_missing_delete_privilege_is_reported(limited_url, monkeypatch, capsys):
     monkeypatch.setenv("DATABASE_URL", limited_url)
     assert main(["sample-data", "--remove"]) == 1
     assert "GRANT SELECT, DELETE ON token_usage" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Adopted tables with constraints of their own: what they refuse is named, and who records all the same is healthy."""
+"""Constraints of an adopted table that refuse Token Tracker's values are reported; others are no problem."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_migrate_names_the_foreign_key_the_lengths_and_the_rows_without_a_time(a
     assert "5 rows have no created_at" in said
 
 
-def test_the_doctor_says_the_same_and_that_recording_works(adopted):
+def test_doctor_reports_the_same_and_that_recording_works(adopted):
     url, _ = adopted
     report = doctor(url)
     assert report.healthy
@@ -45,7 +45,7 @@ def test_the_doctor_says_the_same_and_that_recording_works(adopted):
         assert recorder.record(a_call()).status == "failed"
 
 
-def test_with_the_default_user_in_the_other_table_nothing_is_said_of_the_foreign_key(adopted):
+def test_the_default_user_in_the_other_table_makes_no_remark(adopted):
     url, _ = adopted
     run(url, "INSERT INTO users VALUES ('anonymous')")
     found = {one.code: one.evidence for one in doctor(url).recommendations}
@@ -102,7 +102,7 @@ def test_a_refused_value_names_its_column(database_url, column, kind, fields, mo
     assert f"({column})" in caplog.text
 
 
-def test_a_question_that_cannot_be_answered_keeps_migrate_going(empty_database_url, new_role):
+def test_a_failing_query_does_not_stop_migrate(empty_database_url, new_role):
     """The owner of token_usage may not read what a foreign key of it leads to."""
     role = new_role()
     run(

@@ -1,4 +1,4 @@
-"""Nothing waits for a server longer than it was told to."""
+"""Connections and statements respect their deadlines."""
 
 from __future__ import annotations
 

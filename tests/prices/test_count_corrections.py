@@ -83,7 +83,7 @@ def test_counts_details_and_cost_change_together_and_the_marks_go(
     assert "0 calls changed.\n" in reprice(database_url)
 
 
-def test_a_given_cost_stays_while_the_counts_are_corrected(reprice: Callable[..., str], database_url: str) -> None:
+def test_a_given_cost_is_kept_when_counts_are_corrected(reprice: Callable[..., str], database_url: str) -> None:
     insert(database_url, cost=7, cost_source="provided")
     assert "0 calls changed. 1 calls got corrected counts." in reprice(database_url)
     assert rows(database_url, QUESTION) == [(*CORRECTED[:4], 7)]
@@ -98,7 +98,7 @@ def test_a_given_cost_stays_while_the_counts_are_corrected(reprice: Callable[...
         {**MARKED, "usage_source": "none:chat"},
     ],
 )
-def test_usage_that_cannot_be_read_again_stays_marked(
+def test_usage_without_raw_numbers_keeps_its_mark(
     reprice: Callable[..., str], database_url: str, metadata: Any
 ) -> None:
     insert(database_url, metadata)

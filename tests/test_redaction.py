@@ -1,4 +1,4 @@
-"""Secrets in texts of others are masked, whether or not a variable contains them; other words stay."""
+"""Secrets in foreign texts are redacted, also if no variable contains them; other words remain."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FRAMES = (
 
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_key_with_a_known_beginning_is_masked(secret: str, frame: str) -> None:
+def test_a_key_with_a_known_prefix_is_redacted(secret: str, frame: str) -> None:
     masked = redact(frame.format(secret), {})
     assert secret not in masked
     assert secret[-6:] not in masked
@@ -75,7 +75,7 @@ def test_a_key_with_a_known_beginning_is_masked(secret: str, frame: str) -> None
         ("postgresql://u:hunter2@h/db", "hunter2"),
     ],
 )
-def test_a_secret_that_its_surroundings_name_is_masked(text: str, secret: str) -> None:
+def test_a_secret_with_a_label_is_redacted(text: str, secret: str) -> None:
     assert secret not in redact(text, {})
     assert "***" in redact(text, {})
 
