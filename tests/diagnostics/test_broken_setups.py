@@ -19,7 +19,7 @@ from tracker import Tracker, settings
 from tracker.cli import main
 from tracker.database.locate import locate
 from tracker.diagnostics.debug_api import DebugApp
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 from tracker.errors import TrackerError
 from tracker.reports.engine import current_reader
 
@@ -44,7 +44,7 @@ def prepared(request, place, monkeypatch, tmp_path, secret, token):
 def test_the_true_cause_is_named_first_and_no_secret_is_told(prepared, place, secret, token, caplog, capsys):
     caplog.set_level(logging.DEBUG)
     started = time.monotonic()
-    report = build(clock=lambda: time.time() + place.clock_offset_s)
+    report = build_report(clock=lambda: time.time() + place.clock_offset_s)
     assert time.monotonic() - started < 10
     # A server of --database-url may be without TLS, whatever else is broken.
     first = next(found for found in report.recommendations if found.code == prepared or found.code != "not_encrypted")

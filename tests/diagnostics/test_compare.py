@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.diagnostics.compare_reports import advice, compare
+from tracker.diagnostics.compare_reports import compare_reports, recommendations_of
 from tracker.diagnostics.env_file import parse, read_env_file
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 from tracker.errors import SettingError
 
 DOCUMENT = {
@@ -24,11 +24,11 @@ DOCUMENT = {
 
 @pytest.fixture
 def here(database_url):
-    return build({"DATABASE_URL": database_url, "NODE_ENV": "development"}).as_dict()
+    return build_report({"DATABASE_URL": database_url, "NODE_ENV": "development"}).as_dict()
 
 
 def test_the_route_of_the_apps_own_is_understood(here):
-    lines = {line.key: line for line in compare(here, DOCUMENT)}
+    lines = {line.key: line for line in compare_reports(here, DOCUMENT)}
     assert lines["environment.DATABASE_URL_SET"].weight == "error"
     assert "set it there" in lines["environment.DATABASE_URL_SET"].explains
     assert (lines["database.connectionStatus"].here, lines["database.connectionStatus"].weight) == (
@@ -36,28 +36,28 @@ def test_the_route_of_the_apps_own_is_understood(here):
         "error",
     )
     assert lines["environment.NODE_ENV"].there == "production"
-    assert advice(DOCUMENT)[0]["cause"].startswith("DATABASE_URL")
+    assert recommendations_of(DOCUMENT)[0]["cause"].startswith("DATABASE_URL")
 
 
 @pytest.mark.parametrize("status", ["connected", "success", "Connected", True])
 def test_a_connection_that_works_is_one_however_it_is_said(here, status):
     there = {**DOCUMENT, "database": {"connectionStatus": status, "tableExists": True}}
-    assert {line.key: line.weight for line in compare(here, there)}["database.connectionStatus"] == "same"
+    assert {line.key: line.weight for line in compare_reports(here, there)}["database.connectionStatus"] == "same"
 
 
 def test_differences_that_break_recording_come_first(here):
-    weights = [line.weight for line in compare(here, DOCUMENT)]
+    weights = [line.weight for line in compare_reports(here, DOCUMENT)]
     assert weights == sorted(weights, key=["error", "warning", "info", "same"].index)
     assert weights[0] == "error"
 
 
 def test_a_report_against_itself_has_no_difference(here):
-    assert not [line for line in compare(here, here) if line.differs]
+    assert not [line for line in compare_reports(here, here) if line.differs]
 
 
 def test_two_databases_on_one_server_are_told_apart(here, empty_database_url):
-    there = build({"DATABASE_URL": empty_database_url}).as_dict()
-    keys = {line.key for line in compare(here, there) if line.differs}
+    there = build_report({"DATABASE_URL": empty_database_url}).as_dict()
+    keys = {line.key for line in compare_reports(here, there) if line.differs}
     assert {"database.database", "database.tableExists"} <= keys
 
 
@@ -72,10 +72,10 @@ report_like = st.fixed_dictionaries({}, optional=dict.fromkeys(parts, anything))
 
 @given(report_like, report_like)
 def test_whatever_a_route_answers_can_be_compared(here, there):
-    for line in compare(here, there):
+    for line in compare_reports(here, there):
         assert line.here is not None
         json.dumps(line.as_dict())
-    advice(there)
+    recommendations_of(there)
 
 
 # --- .env files ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from support import a_call, eventually, python, rows, run, value
 from tracker import Tracker
 from tracker.auth.attempt_limiter import REFUSALS
 from tracker.diagnostics.debug_api import DebugApp
-from tracker.diagnostics.report import LIMIT_S, build
+from tracker.diagnostics.report import LIMIT_S, build_report
 
 KEYS = {"environment", "database", "tokenUsage", "recommendations"}
 
@@ -119,7 +119,7 @@ def test_tokens_cannot_be_tried_fast_and_the_right_one_passes_all_the_same(app, 
     ("token", "told"), [("t0ken", True), ("0123456789abcde ", True), ("0" * 16, False), ("", False)]
 )
 def test_a_token_that_can_be_guessed_is_named_without_being_told(token, told):
-    report = build({"TRACKER_DEBUG_TOKEN": token})
+    report = build_report({"TRACKER_DEBUG_TOKEN": token})
     found = {shape["code"]: shape["sentence"] for shape in report.as_dict()["variables"]}
     assert ("token_short" in found) is told
     assert not token or token.strip() not in found.get("token_short", "")
@@ -169,7 +169,7 @@ def test_it_answers_within_ten_seconds_when_the_name_service_hangs(monkeypatch, 
 
 def test_a_report_that_hangs_for_an_unforeseen_reason_is_answered_too(monkeypatch):
     monkeypatch.setattr("tracker.diagnostics.debug_api.ANSWER_S", 0.3)
-    app = DebugApp(lambda: time.sleep(1) or build({}))
+    app = DebugApp(lambda: time.sleep(1) or build_report({}))
     answer = get(app)
     assert (answer.status, answer.json["healthy"]) == (503, False)
 
@@ -187,7 +187,7 @@ def test_slow_login_and_slow_answers_together_stay_below_the_limit(proxy, monkey
     proxy.delay_to_client_ms = 100
     monkeypatch.setenv("DATABASE_URL", proxy.url)
     started = time.monotonic()
-    report = build()
+    report = build_report()
     assert time.monotonic() - started < LIMIT_S + 1
     assert report.database["connectionStatus"] == "connected"
 
@@ -218,7 +218,7 @@ def test_no_request_is_an_error_of_ours_or_stores_anything(method, path, headers
     assert method == "HEAD" or json.loads(answer.body)
 
 
-REPORT = build({})
+REPORT = build_report({})
 
 
 def test_fuzzing_stores_nothing_in_a_real_database(app, database_url):
@@ -231,7 +231,7 @@ def test_fuzzing_stores_nothing_in_a_real_database(app, database_url):
 def test_the_app_needs_the_core_install_alone(database_url):
     done = python(
         "-c",
-        "import sys, tracker.diagnostics.debug_api as d, tracker.diagnostics.report as r; r.build();"
+        "import sys, tracker.diagnostics.debug_api as d, tracker.diagnostics.report as r; r.build_report();"
         " print([n for n in ('starlette', 'sqlalchemy', 'pandas', 'streamlit', 'numpy') if n in sys.modules])",
         env={"DATABASE_URL": database_url},
     )
@@ -256,7 +256,7 @@ def test_what_the_ledger_misses_is_counted(database_url):
         "DELETE FROM token_usage WHERE sequence IN (2, 3)",
         "UPDATE token_usage SET recorded_at = now() - interval '1 hour'",
     )
-    report = build({"DATABASE_URL": database_url})
+    report = build_report({"DATABASE_URL": database_url})
     assert report.ledger["missing"] == 2
     assert "records_missing" in {found.code for found in report.recommendations}
 
@@ -266,7 +266,7 @@ def test_alerts_of_the_last_day_are_named(database_url):
         database_url,
         "INSERT INTO token_tracker_alerts (reason, error, held_back) VALUES ('timeout', 'It took too long.', 4)",
     )
-    report = build({"DATABASE_URL": database_url})
+    report = build_report({"DATABASE_URL": database_url})
     assert report.alerts[0]["alerts"] == 5
     assert "alerts" in {found.code for found in report.recommendations}
 
@@ -277,12 +277,12 @@ def test_what_waits_on_this_machine_is_named(database_url, tmp_path):
         database_url="postgresql://127.0.0.1:1/x", mode="direct", outbox=str(path), deadline_s=0.2
     ) as recorder:
         recorder.record(a_call())
-    report = build({"DATABASE_URL": database_url, "TRACKER_OUTBOX": str(path)})
+    report = build_report({"DATABASE_URL": database_url, "TRACKER_OUTBOX": str(path)})
     assert report.outbox["waiting"] == 1
 
 
 def test_a_report_leaves_no_row_and_no_file(database_url, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    build({"DATABASE_URL": database_url})
+    build_report({"DATABASE_URL": database_url})
     assert list(tmp_path.iterdir()) == []
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0

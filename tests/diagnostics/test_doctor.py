@@ -74,7 +74,7 @@ def test_a_file_that_is_not_there_is_2(database_url):
 
 def test_against_a_deployed_report(monkeypatch, database_url, capsys, serve_app):
     monkeypatch.setenv("TRACKER_DEBUG_TOKEN", "t0ken")
-    there = DebugApp(lambda: __import__("tracker.diagnostics.report").diagnostics.report.build({"VERCEL": "1"}))
+    there = DebugApp(lambda: __import__("tracker.diagnostics.report").diagnostics.report.build_report({"VERCEL": "1"}))
     url = serve_app(lambda headers: get(there, headers))
     monkeypatch.setenv("DATABASE_URL", database_url)
     assert main(["doctor", "--against", url]) == 1

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tracker.diagnostics.fetch_report import MAX_BYTES, PATH, FetchError, fetch, is_public_address, names_this_network
+from tracker.diagnostics.fetch_report import (
+    MAX_BYTES,
+    REPORT_PATH,
+    FetchError,
+    fetch_report,
+    is_private_url,
+    is_public_address,
+)
 
 REPORT = {"environment": {"NODE_ENV": "production"}, "database": {}, "tokenUsage": {}, "recommendations": []}
 
@@ -63,14 +70,14 @@ def json_answer(body: object, status: int = 200) -> Callable:
 
 def test_the_token_travels_in_the_header_and_the_path_is_filled_in(serve):
     port, asked = serve(json_answer(REPORT))
-    assert fetch(f"http://127.0.0.1:{port}", "t0ken", private=True) == REPORT
+    assert fetch_report(f"http://127.0.0.1:{port}", "t0ken", private=True) == REPORT
     path, headers = asked[0]
-    assert (path, headers["Authorization"]) == (PATH, "Bearer t0ken")
+    assert (path, headers["Authorization"]) == (REPORT_PATH, "Bearer t0ken")
 
 
 def test_an_unhealthy_report_is_a_report(serve):
     port, _ = serve(json_answer({**REPORT, "healthy": False}, 503))
-    assert fetch(f"http://127.0.0.1:{port}/api/route?x=1", private=True)["healthy"] is False
+    assert fetch_report(f"http://127.0.0.1:{port}/api/route?x=1", private=True)["healthy"] is False
 
 
 def test_a_redirect_is_not_followed(serve):
@@ -84,7 +91,7 @@ def test_a_redirect_is_not_followed(serve):
 
     port, _ = serve(redirect)
     with pytest.raises(FetchError, match="redirect"):
-        fetch(f"http://127.0.0.1:{port}", "t0ken", private=True)
+        fetch_report(f"http://127.0.0.1:{port}", "t0ken", private=True)
     assert asked == []
 
 
@@ -94,7 +101,7 @@ def test_a_redirect_is_not_followed(serve):
 def test_private_addresses_only_when_asked_for(serve, host):
     port, asked = serve(json_answer(REPORT))
     with pytest.raises(FetchError, match="only when asked for"):
-        fetch(f"http://{host}:{port}", "t0ken")
+        fetch_report(f"http://{host}:{port}", "t0ken")
     assert asked == []
 
 
@@ -111,11 +118,11 @@ def test_a_name_that_leads_here_is_refused_and_resolved_once(serve, monkeypatch)
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     with pytest.raises(FetchError):
-        fetch(f"https://report.example.com:{port}", "t0ken", timeout_s=0.5)
+        fetch_report(f"https://report.example.com:{port}", "t0ken", timeout_s=0.5)
     assert len(resolved) == 1
     assert asked == []
     with pytest.raises(FetchError, match="only when asked for"):
-        fetch(f"https://report.example.com:{port}", "t0ken")
+        fetch_report(f"https://report.example.com:{port}", "t0ken")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +132,7 @@ def test_a_name_that_leads_here_is_refused_and_resolved_once(serve, monkeypatch)
 )  # fmt: skip
 def test_an_address_that_cannot_be_right_is_a_sentence(url):
     with pytest.raises(FetchError) as caught:
-        fetch(url, "t0ken")
+        fetch_report(url, "t0ken")
     assert "s3cret" not in str(caught.value)
 
 
@@ -133,7 +140,7 @@ def test_the_token_is_never_sent_in_the_clear_over_the_internet(monkeypatch):
     public = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: public)
     with pytest.raises(FetchError, match="https://"):
-        fetch("http://report.example.com", "t0ken")
+        fetch_report("http://report.example.com", "t0ken")
 
 
 def test_a_server_that_drips_is_cut_at_the_limit(serve):
@@ -149,7 +156,7 @@ def test_a_server_that_drips_is_cut_at_the_limit(serve):
     port, _ = serve(drip)
     started = time.monotonic()
     with pytest.raises(FetchError):
-        fetch(f"http://127.0.0.1:{port}", private=True, timeout_s=1)
+        fetch_report(f"http://127.0.0.1:{port}", private=True, timeout_s=1)
     assert time.monotonic() - started < 3
 
 
@@ -157,7 +164,7 @@ def test_a_server_that_never_answers_is_left(serve):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         with pytest.raises(FetchError, match="in time"):
-            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}", private=True, timeout_s=0.5)
+            fetch_report(f"http://127.0.0.1:{silent.getsockname()[1]}", private=True, timeout_s=0.5)
         assert time.monotonic() - started < 3
 
 
@@ -176,7 +183,7 @@ def test_a_server_that_never_answers_is_left(serve):
 def test_what_is_no_report_is_a_sentence(serve, answer, words):
     port, _ = serve(answer)
     with pytest.raises(FetchError, match=words):
-        fetch(f"http://127.0.0.1:{port}", "t0ken", private=True)
+        fetch_report(f"http://127.0.0.1:{port}", "t0ken", private=True)
 
 
 def test_a_certificate_that_nobody_signed_gets_no_token(serve, certificates):
@@ -185,13 +192,13 @@ def test_a_certificate_that_nobody_signed_gets_no_token(serve, certificates):
     context.load_cert_chain(certificate, key)
     port, asked = serve(json_answer(REPORT), context)
     with pytest.raises(FetchError, match="certificate"):
-        fetch(f"https://localhost:{port}", "t0ken", private=True)
+        fetch_report(f"https://localhost:{port}", "t0ken", private=True)
     assert asked == []
 
 
 def test_an_address_names_this_network_only_when_it_says_so():
-    assert names_this_network("http://localhost:3000") and names_this_network("http://[::1]/")
-    assert not names_this_network("https://your-app.vercel.app")
+    assert is_private_url("http://localhost:3000") and is_private_url("http://[::1]/")
+    assert not is_private_url("https://your-app.vercel.app")
 
 
 @pytest.mark.parametrize(
@@ -225,4 +232,4 @@ def test_an_address_is_judged_by_the_ipv4_address_that_it_leads_to(address: str,
 def test_a_report_that_is_nested_without_end_is_a_sentence(serve) -> None:
     port, _ = serve(json_answer(b'{"environment": ' + b"[" * 100_000))
     with pytest.raises(FetchError, match="not with a debug report"):
-        fetch(f"http://127.0.0.1:{port}", private=True)
+        fetch_report(f"http://127.0.0.1:{port}", private=True)

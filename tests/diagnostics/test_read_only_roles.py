@@ -14,7 +14,7 @@ from tracker import Tracker, settings
 from tracker.database.locate import Database
 from tracker.database.url import clean
 from tracker.diagnostics.debug_api import DebugApp
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 from tracker.reports import Reader
 from tracker.reports.database_health import HealthCheck
 
@@ -39,7 +39,7 @@ def read_as(url):
 def test_a_reader_without_a_policy_is_told_that_it_sees_no_rows(database_url, reader):
     role, statements = reader
     run(database_url, *statements[:2])
-    report = build({"DATABASE_URL": with_role(database_url, role)})
+    report = build_report({"DATABASE_URL": with_role(database_url, role)})
     assert report.database["seesNoRows"]
     assert "sees_no_rows" in [found.code for found in report.recommendations]
     with closing(read_as(with_role(database_url, role))) as opened:
@@ -50,14 +50,14 @@ def test_a_missing_policy_for_select_is_named_where_the_one_for_insert_is_there(
     role, statements = reader
     run(database_url, *statements)
     url = with_role(database_url, role)
-    first = build({"DATABASE_URL": url}).recommendations[0]
+    first = build_report({"DATABASE_URL": url}).recommendations[0]
     assert first.code == "right_missing"
     assert "policy for SELECT" in first.cause
     assert re.fullmatch(r"As the table's owner: CREATE POLICY \w+ ON .* FOR SELECT TO .* USING \(true\);", first.remedy)
     run(database_url, first.remedy.partition(": ")[2])
     with Tracker(database_url=url, mode="direct", max_retries=0) as recorder:
         assert recorder.record(a_call()).status == "recorded"
-    assert build({"DATABASE_URL": url}).healthy
+    assert build_report({"DATABASE_URL": url}).healthy
 
 
 @pytest.mark.parametrize("secured", [False, True])

@@ -9,8 +9,8 @@ from support import a_call, rows, run, value, with_role
 
 from tracker import Tracker
 from tracker.database.url import clean
-from tracker.diagnostics.checklist import ITEMS, Checklist
-from tracker.diagnostics.report import build
+from tracker.diagnostics.checklist import ITEM_TITLES, Checklist
+from tracker.diagnostics.report import build_report
 from tracker.diagnostics.rollup_check import rollup_check
 from tracker.diagnostics.self_test import self_test
 from tracker.errors import SetupError
@@ -23,7 +23,7 @@ def states(found) -> dict[str, bool | None]:
 def test_a_canary_is_written_read_repeated_and_gone(database_url):
     with Tracker(mode="direct", database_url=database_url) as recorder:
         kept = recorder.record(a_call(is_test=True)).id
-    found = self_test(clean(database_url), shown=lambda _: True)
+    found = self_test(clean(database_url), dashboard_reads=lambda _: True)
     assert found.passed
     assert states(found) == {
         "write": True,
@@ -57,14 +57,14 @@ def test_the_rollups_are_asked_while_the_row_is_there(database_url):
             assert cursor.fetchone() == (1,)
         raise SetupError("rollup_stale", "The rollup lacks it.", "")
 
-    found = self_test(clean(database_url), rollup=rollup)
+    found = self_test(clean(database_url), check_rollup=rollup)
     assert not found.passed
     assert states(found)["rollup"] is False
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
 
 def test_the_real_rollups_count_a_canary(database_url):
-    found = self_test(clean(database_url), rollup=rollup_check(None))
+    found = self_test(clean(database_url), check_rollup=rollup_check(None))
     assert states(found)["rollup"] is True, found
 
 
@@ -83,14 +83,16 @@ def test_a_healthy_place_passes_seven_items_with_evidence(database_url):
     env = {"DATABASE_URL": database_url}
 
     def ask():
-        report = build(env)
+        report = build_report(env)
         return (200 if report.healthy else 503), report.as_dict()
 
     def shown(identifier: UUID) -> bool:
         return bool(rows(database_url, "SELECT 1 FROM token_usage WHERE id = %s", (str(identifier),)))
 
-    items = list(Checklist(lambda: build(env), clean(database_url), shown=shown, ask=ask).run())
-    assert [item.title for item in items] == list(ITEMS)
+    items = list(
+        Checklist(lambda: build_report(env), clean(database_url), dashboard_reads=shown, call_debug_route=ask).run()
+    )
+    assert [item.title for item in items] == list(ITEM_TITLES)
     assert len(items) == 7
     assert {item.status for item in items[:6]} == {"passed"}
     assert all(item.evidence and item.ms >= 0 for item in items)
@@ -100,13 +102,13 @@ def test_a_healthy_place_passes_seven_items_with_evidence(database_url):
 def test_the_logs_item_follows_the_log(database_url, caplog, monkeypatch):
     caplog.set_level("INFO", logger="tracker")
     env = {"DATABASE_URL": database_url}
-    items = list(Checklist(lambda: build(env), clean(database_url)).run())
+    items = list(Checklist(lambda: build_report(env), clean(database_url)).run())
     assert (items[6].status, "hides" in items[6].evidence) == ("passed", False)
     caplog.set_level("ERROR", logger="tracker")
-    items = list(Checklist(lambda: build(env), clean(database_url)).run())
+    items = list(Checklist(lambda: build_report(env), clean(database_url)).run())
     assert (items[6].status, "hides" in items[6].evidence) == ("passed", True)
     monkeypatch.setenv("TRACKER_LOG_RECORDS", "off")
-    items = list(Checklist(lambda: build(env), clean(database_url)).run())
+    items = list(Checklist(lambda: build_report(env), clean(database_url)).run())
     assert items[6].status == "failed"
 
 
@@ -114,7 +116,7 @@ def test_the_logs_item_follows_the_log(database_url, caplog, monkeypatch):
 def test_what_is_broken_fails_its_own_item(broken, empty_database_url):
     env = {} if broken == "nothing set" else {"DATABASE_URL": empty_database_url}
     url = clean(empty_database_url) if env else None
-    items = list(Checklist(lambda: build(env), url).run())
+    items = list(Checklist(lambda: build_report(env), url).run())
     status = [item.status for item in items]
     if broken == "nothing set":
         assert status[:4] == ["failed", "failed", "not_checked", "not_checked"]

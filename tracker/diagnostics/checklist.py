@@ -13,13 +13,13 @@ from uuid import UUID
 
 from tracker.database.connect import elapsed_ms
 from tracker.database.url import DatabaseUrl
-from tracker.diagnostics.probe import Reserve
+from tracker.diagnostics.probe import ReserveConnection
 from tracker.diagnostics.report import Report
 from tracker.diagnostics.self_test import OPERATIONS, RollupCheck, SelfTest, self_test
 from tracker.errors import TrackerError
 
 Status = Literal["passed", "failed", "not_checked"]
-ITEMS = (
+ITEM_TITLES = (
     "Environment variables are set",
     "The database is reached",
     "The table token_usage is there",
@@ -31,7 +31,7 @@ ITEMS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ChecklistItem:
     """One item: its state, what shows it, the moment and the milliseconds of the check."""
 
     title: str
@@ -50,18 +50,18 @@ class Checklist:
     `reserve` makes room for the self-test's two connections, where connections are counted.
     """
 
-    report: Callable[[], Report]
-    url: DatabaseUrl | None
-    shown: Callable[[UUID], bool] | None = None
-    ask: Callable[[], tuple[int, Mapping[str, Any]]] | None = None
-    rollup: RollupCheck | None = None
-    reserve: Reserve = nullcontext
+    build_report: Callable[[], Report]
+    database_url: DatabaseUrl | None
+    dashboard_reads: Callable[[UUID], bool] | None = None
+    call_debug_route: Callable[[], tuple[int, Mapping[str, Any]]] | None = None
+    check_rollup: RollupCheck | None = None
+    reserve_connections: ReserveConnection = nullcontext
     _made: Report | None = field(default=None, init=False)
     _tests: list[SelfTest] = field(default_factory=list, init=False)
     _lines: list[str] = field(default_factory=list, init=False)
     _heard: bool = field(default=True, init=False)
 
-    def run(self) -> Iterator[Item]:
+    def run(self) -> Iterator[ChecklistItem]:
         """Each item as soon as it is checked; raises nothing for what is broken."""
         checks = (
             self._variables,
@@ -72,17 +72,17 @@ class Checklist:
             self._debug_api,
             self._logs,
         )
-        for title, check in zip(ITEMS, checks, strict=True):
+        for title, check in zip(ITEM_TITLES, checks, strict=True):
             started = time.perf_counter()
             try:
                 status, evidence = check()
             except TrackerError as error:
                 status, evidence = "failed", str(error)
-            yield Item(title, status, evidence, datetime.now(UTC), elapsed_ms(started))
+            yield ChecklistItem(title, status, evidence, datetime.now(UTC), elapsed_ms(started))
 
     def _found(self) -> dict[str, Any]:
         if self._made is None:
-            self._made = self.report()
+            self._made = self.build_report()
         return self._made.as_dict(users=False)
 
     def _variables(self) -> tuple[Status, str]:
@@ -116,7 +116,7 @@ class Checklist:
         return "passed", "All columns are there, and an insert is allowed (tried, and taken back)."
 
     def _recording(self) -> tuple[Status, str]:
-        if self.url is None:
+        if self.database_url is None:
             return "not_checked", "There is no database to record in."
         handler = _Lines(self._lines)
         logger = logging.getLogger("tracker")
@@ -126,8 +126,15 @@ class Checklist:
         logger.setLevel(min(level, logging.INFO) if level else logging.INFO)
         try:
             for operation in OPERATIONS:
-                with self.reserve():
-                    self._tests.append(self_test(self.url, operation, rollup=self.rollup, shown=self.shown))
+                with self.reserve_connections():
+                    self._tests.append(
+                        self_test(
+                            self.database_url,
+                            operation,
+                            check_rollup=self.check_rollup,
+                            dashboard_reads=self.dashboard_reads,
+                        )
+                    )
         finally:
             logger.setLevel(level)
             logger.removeHandler(handler)
@@ -139,16 +146,18 @@ class Checklist:
         found = [c for test in self._tests for c in test.checks if c.name == "dashboard shows it"]
         tried = [c for c in found if c.ok is not None]
         if not tried:
-            return "not_checked", found[0].evidence if found and self.shown else "Open the dashboard to check it."
+            return "not_checked", found[
+                0
+            ].evidence if found and self.dashboard_reads else "Open the dashboard to check it."
         bad = [c.evidence for c in tried if not c.ok]
         return (
             ("failed", bad[0]) if bad else ("passed", f"{len(tried)} test recordings were read as the pages read them.")
         )
 
     def _debug_api(self) -> tuple[Status, str]:
-        if self.ask is None:
+        if self.call_debug_route is None:
             return "not_checked", "GET /api/debug/token-tracking isn't served here."
-        status, body = self.ask()
+        status, body = self.call_debug_route()
         keys = [key for key in ("environment", "database", "tokenUsage", "recommendations") if key not in body]
         if status not in {200, 503} or keys:
             return "failed", f"It answered {status}" + (f" without {', '.join(keys)}." if keys else ".")

@@ -20,7 +20,7 @@ UNKNOWN = "not reported"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComparisonLine:
     """One thing in both places; `explains` is what its difference means, empty where both are the same."""
 
     key: str
@@ -37,7 +37,7 @@ class Line:
         return asdict(self)
 
 
-def compare(here: Mapping[str, Any], there: Mapping[str, Any]) -> tuple[Line, ...]:
+def compare_reports(here: Mapping[str, Any], there: Mapping[str, Any]) -> tuple[ComparisonLine, ...]:
     """Every line of two reports, differences first, those that break recording before all others."""
     left, right = _flat(here), _flat(there)
     lines = [_line(key, left.get(key), right.get(key)) for key in dict.fromkeys([*left, *right])]
@@ -103,12 +103,12 @@ def _failure(database: Mapping[str, Any], status: object) -> str:
     return f"failed: {code}" if code else str(status)[:80]
 
 
-def _line(key: str, here: Any, there: Any) -> Line:
+def _line(key: str, here: Any, there: Any) -> ComparisonLine:
     left, right = _shown(here), _shown(there)
     if _alike(key, here, there):
-        return Line(key, left, right, "same")
+        return ComparisonLine(key, left, right, "same")
     weight, explains = _meaning(key, here, there)
-    return Line(key, left, right, weight, explains)
+    return ComparisonLine(key, left, right, weight, explains)
 
 
 def _alike(key: str, here: Any, there: Any) -> bool:
@@ -187,7 +187,7 @@ def _meaning(key: str, here: Any, there: Any) -> tuple[Weight, str]:
     return "info", "The two environments differ here."
 
 
-def advice(report: Mapping[str, Any]) -> list[dict[str, str]]:
+def recommendations_of(report: Mapping[str, Any]) -> list[dict[str, str]]:
     """A report's recommendations; those of the app's own route are plain sentences."""
     found = []
     for item in _items(report, "recommendations"):

@@ -12,24 +12,24 @@ from tracker.errors import TrackerError
 from tracker.reports.engine import current_reader
 
 
-def here() -> Report:
+def build_dashboard_report() -> Report:
     """The debug report of this process; raises nothing for whatever is broken."""
     try:
         reader = current_reader.reader()
     except TrackerError:
-        return report.build()
-    return report.build(url=reader.database.url, reserve=reader.vacate)
+        return report.build_report()
+    return report.build_report(url=reader.database.url, reserve=reader.vacate)
 
 
 @contextmanager
-def two_places() -> Iterator[None]:
+def reserve_two_connections() -> Iterator[None]:
     """Room for the self-test's two connections among those of the pages. Raises `DatabaseError`, `SettingError`."""
     reader = current_reader.reader()
     with reader.vacate(), reader.vacate():
         yield
 
 
-def url() -> DatabaseUrl | None:
+def dashboard_database_url() -> DatabaseUrl | None:
     """The address that the pages read from; None when there is none that can be used."""
     try:
         return current_reader.reader().database.url

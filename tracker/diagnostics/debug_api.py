@@ -54,7 +54,7 @@ class DebugApp:
 
     def __init__(
         self,
-        build: Callable[[], Report] = report_module.build,
+        build: Callable[[], Report] = report_module.build_report,
         settings: Callable[[], Settings] = _settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -39,7 +39,7 @@ def parse(text: str) -> dict[str, str]:
     return found
 
 
-def as_deployed(pulled: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+def deployed_environment(pulled: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """The environment that the file describes: its variables alone, with this machine's paths."""
     kept = {name: own[name] for name in ("HOME", "PATH", "TMPDIR", "XDG_STATE_HOME") if name in own}
     return {**kept, **pulled}

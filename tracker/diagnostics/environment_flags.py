@@ -48,7 +48,7 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PolicyRule:
     """One line of the connection policy: what is in force and why."""
 
     name: str
@@ -56,7 +56,7 @@ class Rule:
     reason: str
 
 
-def flags(env: Mapping[str, str] = os.environ) -> tuple[Flag, ...]:
+def read_flags(env: Mapping[str, str] = os.environ) -> tuple[Flag, ...]:
     """The environment's flags, those shown by value first."""
     return tuple(_flag(env, name) for name in (*SHOWN, *HIDDEN))
 
@@ -94,7 +94,7 @@ def read_url(settings: Settings) -> DatabaseUrl | None:
         return None
 
 
-def policy(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[Rule, ...]:
+def connection_policy(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[PolicyRule, ...]:
     """How the recorder holds connections in this runtime, each value with its reason."""
     names = {
         "pool_size": ("Connections at most", ""),
@@ -106,7 +106,7 @@ def policy(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[Rul
     }
     variables = {variable.field: variable.name for variable in VARIABLES}
     return tuple(
-        Rule(title, _value(getattr(settings, field), unit), _reason(settings, field, variables[field], env))
+        PolicyRule(title, _value(getattr(settings, field), unit), _reason(settings, field, variables[field], env))
         for field, (title, unit) in names.items()
     )
 

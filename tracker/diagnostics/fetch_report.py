@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from tracker.database.watchdog import timer
 from tracker.errors import SettingError, TrackerError
 
-PATH = "/api/debug/token-tracking"
+REPORT_PATH = "/api/debug/token-tracking"
 TIMEOUT_S = 15.0
 MAX_BYTES = 2_000_000
 
@@ -25,11 +25,13 @@ class FetchError(TrackerError):
     """A report couldn't be fetched: what happened, why, and what to do. It holds no token."""
 
 
-class AddressError(FetchError, SettingError):
+class ReportUrlError(FetchError, SettingError):
     """What was given is no report's address, so nothing was tried."""
 
 
-def fetch(url: str, token: str | None = None, *, private: bool = False, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def fetch_report(
+    url: str, token: str | None = None, *, private: bool = False, timeout_s: float = TIMEOUT_S
+) -> dict[str, Any]:
     """The report at an address, as JSON; without a path in it, the route's usual one is asked.
 
     `private` allows addresses of this machine and its network, and http:// to them. The name is resolved once and
@@ -45,7 +47,7 @@ def fetch(url: str, token: str | None = None, *, private: bool = False, timeout_
     return _understood(status, body)
 
 
-def names_this_network(url: str) -> bool:
+def is_private_url(url: str) -> bool:
     """Whether the address itself, as it is written, names this machine or a private network."""
     host = (_checked(url).hostname or "").lower()
     if host == "localhost":
@@ -56,18 +58,20 @@ def names_this_network(url: str) -> bool:
 
 
 def _checked(url: str) -> SplitResult:
-    """The address's parts. Raises `AddressError`."""
+    """The address's parts. Raises `ReportUrlError`."""
     try:
         parts = urlsplit(url.strip())
         port_is_one = parts.port is None or parts.port > 0
     except ValueError:
-        raise AddressError("The report's address can't be read; it may be https://your-app.vercel.app.") from None
+        raise ReportUrlError("The report's address can't be read; it may be https://your-app.vercel.app.") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or not port_is_one:
-        raise AddressError("The report's address must begin with https://, such as https://your-app.vercel.app.")
+        raise ReportUrlError("The report's address must begin with https://, such as https://your-app.vercel.app.")
     if parts.username is not None or parts.password is not None:
-        raise AddressError("The report's address holds a user or a password; the token goes into TRACKER_DEBUG_TOKEN.")
+        raise ReportUrlError(
+            "The report's address holds a user or a password; the token goes into TRACKER_DEBUG_TOKEN."
+        )
     if not all("!" <= char <= "~" for char in parts.geturl()):
-        raise AddressError("The report's address holds white space or a character that a URL must write as %XX.")
+        raise ReportUrlError("The report's address holds white space or a character that a URL must write as %XX.")
     return parts
 
 
@@ -128,7 +132,7 @@ def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -
     headers = {"Accept": "application/json", "User-Agent": "token-tracker", "Accept-Encoding": "identity"}
     if token:
         headers["Authorization"] = f"Bearer {token.strip()}"
-    path = parts.path if parts.path not in {"", "/"} else PATH
+    path = parts.path if parts.path not in {"", "/"} else REPORT_PATH
     try:
         connection.sock = sock = _connect(parts, address, deadline)
         # A server that sends a byte now and then never runs into a socket's own time limit.
@@ -193,5 +197,5 @@ def _understood(status: int, body: bytes) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("environment"), dict):
         sentence = f"It answered {status}, but not with a debug report"
-        raise FetchError(f"{sentence}; the route is {PATH}, docs/debugging.md has a file for each platform.")
+        raise FetchError(f"{sentence}; the route is {REPORT_PATH}, docs/debugging.md has a file for each platform.")
     return found

@@ -21,7 +21,7 @@ from tracker.platforms import application_name
 from tracker.settings import Settings
 
 LOGIN_S = 4.0
-Reserve = Callable[[], AbstractContextManager[None]]
+ReserveConnection = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ def look(
     url: DatabaseUrl,
     settings: Settings,
     deadline: float,
-    reserve: Reserve,
+    reserve: ReserveConnection,
     clock: Callable[[], float],
 ) -> None:
     """Walk the steps and ask the questions until `deadline` (`time.monotonic`); the connection is closed at the end."""
@@ -98,7 +98,7 @@ def _inside(
     way: Way,
     settings: Settings,
     deadline: float,
-    reserve: Reserve,
+    reserve: ReserveConnection,
     clock: Callable[[], float],
 ) -> None:
     started = time.perf_counter()

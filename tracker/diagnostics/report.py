@@ -19,10 +19,10 @@ from tracker.background_tasks import background_tasks
 from tracker.database.connect import elapsed_ms
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics import recommendations
-from tracker.diagnostics.environment_flags import policy
+from tracker.diagnostics.environment_flags import connection_policy
 from tracker.diagnostics.environment_variables import environment, hints, shapes
 from tracker.diagnostics.local_outboxes import outbox_state
-from tracker.diagnostics.probe import Found, Reserve, look, nothing_yet
+from tracker.diagnostics.probe import Found, ReserveConnection, look, nothing_yet
 from tracker.errors import SettingError
 from tracker.platforms import application_name
 from tracker.recording.tracker import shared_pool
@@ -79,11 +79,11 @@ class Report:
         }
 
 
-def build(
+def build_report(
     env: Mapping[str, str] = os.environ,
     *,
     url: DatabaseUrl | None = None,
-    reserve: Reserve = nullcontext,
+    reserve: ReserveConnection = nullcontext,
     clock: Callable[[], float] = time.time,
     limit_s: float = LIMIT_S,
 ) -> Report:
@@ -111,7 +111,7 @@ def build(
         environment=environment(env),
         runtime=_runtime(settings),
         variables=tuple(variables),
-        policy=tuple({"name": r.name, "value": r.value, "reason": r.reason} for r in policy(settings, env)),
+        policy=tuple({"name": r.name, "value": r.value, "reason": r.reason} for r in connection_policy(settings, env)),
         database=found.database,
         usage=found.usage,
         ledger=found.ledger,

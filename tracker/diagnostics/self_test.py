@@ -56,8 +56,8 @@ def self_test(
     url: DatabaseUrl,
     operation: str = OPERATIONS[0],
     *,
-    rollup: RollupCheck | None = None,
-    shown: Callable[[UUID], bool] | None = None,
+    check_rollup: RollupCheck | None = None,
+    dashboard_reads: Callable[[UUID], bool] | None = None,
 ) -> SelfTest:
     """Record a test recording, read it back, record its id again, look for it in the figures, and remove it.
 
@@ -73,7 +73,7 @@ def self_test(
         is_test=True,
         metadata={"note": "self-test"},
     )
-    run = _Run(url, usage, rollup, shown)
+    run = _Run(url, usage, check_rollup, dashboard_reads)
     # An outbox of its own, gone with the test: a canary must not arrive when nobody looks for it any more. The delivery
     # thread can still write to the directory while it is removed.
     with (
