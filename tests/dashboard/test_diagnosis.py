@@ -144,7 +144,7 @@ def test_an_address_that_cannot_be_fetched_is_a_sentence(open_page, database_url
     app = open_page(database_url, "environment.py")
     app.text_input[0].set_value("http://127.0.0.1:1/")
     next(button for button in app.button if button.label == "Compare").click().run()
-    assert "only when asked for" in texts(app)
+    assert "only on request" in texts(app)
 
 
 def test_no_secret_is_on_the_page_of_a_broken_place(open_page, database_url):

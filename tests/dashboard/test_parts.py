@@ -142,10 +142,10 @@ def test_flags_show_the_value_of_no_secret() -> None:
 def test_the_policy_says_why() -> None:
     env = {"VERCEL": "1", "VERCEL_REGION": "icn1", "TRACKER_POOL_SIZE": "3"}
     rules = {rule.name: rule for rule in connection_policy(settings.load(env), env)}
-    assert rules["Connections at most"].value == "3"
-    assert rules["Connections at most"].reason == "TRACKER_POOL_SIZE says so"
-    assert rules["Closed when idle for"].value == "5 s"
-    assert rules["Closed when idle for"].reason.startswith("Serverless")
+    assert rules["Maximum connections"].value == "3"
+    assert rules["Maximum connections"].reason == "set by TRACKER_POOL_SIZE"
+    assert rules["Idle timeout"].value == "5 s"
+    assert rules["Idle timeout"].reason.startswith("Serverless")
 
 
 def test_a_clean_url_leaves_no_note() -> None:

@@ -168,7 +168,7 @@ def test_it_answers_within_ten_seconds_when_the_name_service_hangs(monkeypatch, 
 
 
 def test_a_report_that_hangs_for_an_unforeseen_reason_is_answered_too(monkeypatch):
-    monkeypatch.setattr("tracker.diagnostics.debug_api.ANSWER_S", 0.3)
+    monkeypatch.setattr("tracker.diagnostics.debug_api.RESPONSE_TIMEOUT_S", 0.3)
     app = DebugApp(lambda: time.sleep(1) or build_report({}))
     answer = get(app)
     assert (answer.status, answer.json["healthy"]) == (503, False)
