@@ -6,21 +6,20 @@ import errno
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tracker.database.connect import Connection, connect, elapsed_ms
+from tracker.diagnostics.dns_lookup import SocketAddress, look_up
 from tracker.errors import DatabaseError
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
 T = TypeVar("T")
-Address = tuple[socket.AddressFamily, Any]
 
 STEP_TIMEOUT_S = 2.5
 NOT_ENCRYPTED = "not offered: the connection isn't encrypted"
@@ -148,29 +147,19 @@ class ConnectionProbe:
                 raise _StepFailure("refused", f"Nothing answers at the socket in {self.url.host}.") from None
         return True, ""
 
-    def _resolve(self) -> tuple[list[Address], str]:
-        addresses: list[Address] = []
-        finished = threading.Event()
+    def _resolve(self) -> tuple[list[SocketAddress], str]:
         hosts, ports = self.url.host.split(","), self.url.port.split(",")
         ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
-
-        def resolve_all() -> None:
-            # getaddrinfo has no timeout, so it runs in a daemon thread that may outlive the probe.
-            for host, port in zip(hosts, ports, strict=True):
-                with suppress(OSError, UnicodeError, ValueError):
-                    results = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-                    addresses.extend((family, address) for family, _, _, _, address in results)
-            finished.set()
-
-        threading.Thread(target=resolve_all, name="tracker-dns", daemon=True).start()
-        if not finished.wait(self._remaining_s()):
-            raise _StepFailure("dns_timeout", "DNS didn't answer in time.")
+        try:
+            addresses = look_up(zip(hosts, ports, strict=True), self._remaining_s())
+        except TimeoutError:
+            raise _StepFailure("dns_timeout", "DNS didn't answer in time.") from None
         if not addresses:
             raise _StepFailure("host_unknown", f"There is no server named {self.url.host}.")
         families = sorted({_family_name(family) for family, _ in addresses})
-        return list(addresses), " and ".join(families)
+        return addresses, " and ".join(families)
 
-    def _connect_tcp(self, addresses: list[Address]) -> tuple[socket.socket, str]:
+    def _connect_tcp(self, addresses: list[SocketAddress]) -> tuple[socket.socket, str]:
         """A socket to the first address that accepts; the addresses are tried in turn, as libpq does."""
         errors: list[OSError] = []
         deadline = time.monotonic() + self._remaining_s()
@@ -186,7 +175,7 @@ class ConnectionProbe:
             return sock, _family_name(family)
         raise self._tcp_failure(addresses, errors)
 
-    def _tcp_failure(self, addresses: list[Address], errors: list[OSError]) -> _StepFailure:
+    def _tcp_failure(self, addresses: list[SocketAddress], errors: list[OSError]) -> _StepFailure:
         if any(isinstance(error, ConnectionRefusedError) for error in errors):
             return _StepFailure("refused", f"Nothing answers at {self._server}.")
         if all(family == socket.AF_INET6 for family, _ in addresses):

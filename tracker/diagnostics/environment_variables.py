@@ -7,15 +7,13 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from tracker.database.tls import TlsSettingError
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics.environment_flags import HIDDEN_NAMES, PUBLIC_NAMES
+from tracker.diagnostics.rules import Severity
 from tracker.errors import SettingError
 from tracker.settings import DATABASE_URL_NAMES, PLATFORM, VARIABLES
-
-Severity = Literal["error", "warning", "info"]
 
 _TOKEN = "TRACKER_DEBUG_TOKEN"  # noqa: S105  a name
 _ALL_HIDDEN_NAMES = (*HIDDEN_NAMES, _TOKEN, "TRACKER_ALERT_URLS")

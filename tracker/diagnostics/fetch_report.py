@@ -7,13 +7,13 @@ import ipaddress
 import json
 import socket
 import ssl
-import threading
 import time
 from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from tracker.database.watchdog import timer
+from tracker.diagnostics.dns_lookup import SocketAddress, look_up
 from tracker.errors import SettingError, TrackerError
 
 REPORT_PATH = "/api/debug/token-tracking"
@@ -82,19 +82,10 @@ def _parse_url(url: str) -> SplitResult:
 
 
 def _resolve(parts: SplitResult, private: bool, deadline: float) -> IpAddress:
-    resolved: list[str] = []
-    finished = threading.Event()
-
-    def resolve() -> None:
-        with suppress(OSError, UnicodeError):
-            results = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
-            resolved.extend(str(address[0]) for *_, address in results)
-        finished.set()
-
-    # getaddrinfo has no timeout, so it runs in a daemon thread that may outlive the request.
-    threading.Thread(target=resolve, name="tracker-dns", daemon=True).start()
-    finished.wait(max(0.0, deadline - time.monotonic()))
-    addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in resolved]
+    socket_addresses: list[SocketAddress] = []
+    with suppress(TimeoutError):
+        socket_addresses = look_up([(parts.hostname or "", _port(parts))], max(0.0, deadline - time.monotonic()))
+    addresses = [ipaddress.ip_address(str(address[0]).partition("%")[0]) for _, address in socket_addresses]
     if not addresses:
         raise FetchError(f"There is no server named {parts.hostname}; correct the URL.")
     non_public = [address for address in addresses if not is_public_address(address)]

@@ -286,7 +286,7 @@ RULES: tuple[ReportRule, ...] = (
     ReportRule("migration_pending", "warning", _migration_pending, "The database lacks migrations of this version.",
         "token-tracker migrate."),
     ReportRule("ledger_closed", "warning", _ledger_closed,
-        "Missing records can't be distinguished from explained ones.",
+        "The loss ledger can't be written, so explained losses count as missing.",
         "GRANT INSERT ON token_tracker_ledger, token_tracker_alerts TO the user; where row-level security is on, also"
         " CREATE POLICY token_tracker ON token_tracker_ledger TO the user WITH CHECK (true); and the same ON"
         " token_tracker_alerts."),
@@ -315,5 +315,5 @@ RULES: tuple[ReportRule, ...] = (
         "Nobody can read this report from another machine.",
         "Set TRACKER_DEBUG_TOKEN to a long random text and send it as Authorization: Bearer …."),
     ReportRule("pulled_variables", "info", _pulled_variables, "Variables of a deployment are set on this machine.",
-        "vercel env pull and vercel dev set them; the values of sensitive variables are empty."),
+        "Commands such as vercel env pull set them; the values of sensitive variables are empty."),
 )  # fmt: skip
