@@ -29,7 +29,7 @@ from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import Door
 from tracker.background_tasks import background_tasks
 from tracker.database.connect import Connection
-from tracker.diagnostics.dashboard_report import here
+from tracker.diagnostics.dashboard_report import build_dashboard_report
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.errors import TrackerError
 from tracker.maintenance import check_budgets, price_new_calls
@@ -165,7 +165,7 @@ app = st.App(
     routes=[
         Route("/api/health", health),
         Route("/api/health", MethodNotAllowed("GET", "HEAD")),
-        Route("/api/debug/token-tracking", DebugApp(here, current_reader.settings)),
+        Route("/api/debug/token-tracking", DebugApp(build_dashboard_report, current_reader.settings)),
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),

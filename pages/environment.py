@@ -13,7 +13,7 @@ from pages.support.formats import plain_markdown
 from pages.support.i18n import _
 from pages.support.message_text import told
 from pages.widgets.layout import card, head, question
-from tracker.diagnostics.environment_flags import Flag, flags, policy, url_notes
+from tracker.diagnostics.environment_flags import Flag, connection_policy, read_flags, url_notes
 from tracker.reports.engine import current_reader
 from tracker.settings import Settings
 
@@ -32,7 +32,7 @@ def main() -> None:
     with card(_("Checklist")):
         checklist()
     with card(_("Flags"), _("secrets show only whether they are set")):
-        flag_table(flags(os.environ))
+        flag_table(read_flags(os.environ))
     with card(_("Connection policy"), _("in force in this process")):
         policy_table(settings)
     with card(_("The database's URL")):
@@ -87,7 +87,7 @@ def _shown(flag: Flag) -> str:
 
 def policy_table(settings: Settings) -> None:
     """What the recorder does with connections here, and why."""
-    rules = [{"rule": rule.name, "value": rule.value, "why": rule.reason} for rule in policy(settings)]
+    rules = [{"rule": rule.name, "value": rule.value, "why": rule.reason} for rule in connection_policy(settings)]
     data = pd.DataFrame([{name: told(text) for name, text in rule.items()} for rule in rules])
     config = {
         "rule": st.column_config.TextColumn(_("Rule"), width=200),

@@ -129,5 +129,5 @@ def test_the_sampler_and_the_refresh_report_their_recovery(
 def test_the_debug_report_has_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background_tasks, "_states", {})
     background_tasks.run("price_new_calls", fail)
-    (task,) = report.build(limit_s=1).as_dict()["backgroundTasks"]
+    (task,) = report.build_report(limit_s=1).as_dict()["backgroundTasks"]
     assert (task["name"], task["error"]) == ("price_new_calls", "ValueError")

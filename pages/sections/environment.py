@@ -15,10 +15,10 @@ from pages.support.i18n import _, plural
 from pages.support.message_text import told
 from pages.support.test_calls import TooMany, admit
 from pages.widgets.time_range import zone
-from tracker.diagnostics import dashboard_report as here_module
-from tracker.diagnostics.checklist import ITEMS, Checklist, Item
-from tracker.diagnostics.compare_reports import Line, advice, compare
-from tracker.diagnostics.fetch_report import PATH, FetchError, fetch
+from tracker.diagnostics import dashboard_report
+from tracker.diagnostics.checklist import ITEM_TITLES, Checklist, ChecklistItem
+from tracker.diagnostics.compare_reports import ComparisonLine, compare_reports, recommendations_of
+from tracker.diagnostics.fetch_report import REPORT_PATH, FetchError, fetch_report
 from tracker.diagnostics.rollup_check import rollup_check
 from tracker.reports import usage_totals
 from tracker.reports.engine import current_reader
@@ -39,7 +39,7 @@ def current_report() -> dict[str, Any]:
     kept: tuple[float, dict[str, Any]] | None = st.session_state.get("report")
     if kept is None or time.monotonic() - kept[0] > FRESH_S:
         with st.spinner(_("Looking at variables, network, database and outbox")):
-            kept = (time.monotonic(), here_module.here().as_dict(users=False))
+            kept = (time.monotonic(), dashboard_report.build_dashboard_report().as_dict(users=False))
         st.session_state["report"] = kept
     return kept[1]
 
@@ -55,7 +55,7 @@ def findings(report: Mapping[str, Any]) -> None:
         sign, verdict = ("passed", good) if report["healthy"] else ("failed", bad)
         st.markdown(f"{_SIGNS[sign]} **{verdict}**", width="content")
         st.button(_("Check again"), icon=":material/refresh:", key="check_again", on_click=forget_report)
-    recommendations(advice(report))
+    recommendations(recommendations_of(report))
     steps = [step for step in report["database"]["steps"] if step["ok"] is not None]
     if steps:
         st.caption(" · ".join(_step(step) for step in steps))
@@ -95,17 +95,17 @@ def against(report: Mapping[str, Any]) -> None:
     if asked:
         try:
             with st.spinner(_("Fetching the report")):
-                st.session_state["there"] = fetch(url, token or None, private=bool(private))
+                st.session_state["there"] = fetch_report(url, token or None, private=bool(private))
         except FetchError as error:
             st.session_state.pop("there", None)
             st.text(told(str(error)))
     if (there := st.session_state.get("there")) is not None:
-        side_by_side(compare(report, there))
+        side_by_side(compare_reports(report, there))
         st.markdown(f"**{_('What the report there recommends')}**")
-        recommendations(advice(there))
+        recommendations(recommendations_of(there))
 
 
-def side_by_side(lines: tuple[Line, ...]) -> None:
+def side_by_side(lines: tuple[ComparisonLine, ...]) -> None:
     """Here | there; the equal lines are folded away."""
     different = [line for line in lines if line.differs]
     same = [line for line in lines if not line.differs]
@@ -118,7 +118,7 @@ def side_by_side(lines: tuple[Line, ...]) -> None:
             _table(same, _("What is the same here and there"))
 
 
-def _table(lines: list[Line], alt: str) -> None:
+def _table(lines: list[ComparisonLine], alt: str) -> None:
     said = ("here", "there", "explains")
     data = pd.DataFrame([line.as_dict() | {name: told(getattr(line, name)) for name in said} for line in lines])
     weights = {"error": _("error"), "warning": _("warning"), "info": _("info"), "same": _("same")}
@@ -148,20 +148,20 @@ def checklist() -> None:
             st.warning(text.format(n=f"{refusal.wait_s:.0f}"))
         else:
             st.session_state["checklist"] = _run_all()
-    found: list[Item] = st.session_state.get("checklist", [])
+    found: list[ChecklistItem] = st.session_state.get("checklist", [])
     with place:
-        for number, title in enumerate(ITEMS):
+        for number, title in enumerate(ITEM_TITLES):
             _item(title, found[number] if number < len(found) else None)
         if found:
             passed = sum(item.status == "passed" for item in found)
-            st.progress(passed / len(ITEMS), _("{n} of {all} passed").format(n=passed, all=len(ITEMS)))
+            st.progress(passed / len(ITEM_TITLES), _("{n} of {all} passed").format(n=passed, all=len(ITEM_TITLES)))
 
 
-def _run_all() -> list[Item]:
+def _run_all() -> list[ChecklistItem]:
     bar, items = st.progress(0.0, _("Checking")), []
     for item in _checks().run():
         items.append(item)
-        bar.progress(len(items) / len(ITEMS), told(item.title))
+        bar.progress(len(items) / len(ITEM_TITLES), told(item.title))
     bar.empty()
     return items
 
@@ -173,16 +173,23 @@ def _checks() -> Checklist:
     def ask() -> tuple[int, Mapping[str, Any]]:
         # Asked as anybody else would, over the server's own port.
         port, base = st.get_option("server.port"), str(st.get_option("server.baseUrlPath") or "").strip("/")
-        address = f"http://127.0.0.1:{port}/" + (f"{base}/" if base else "") + PATH.strip("/")
-        answer = fetch(address, current_reader.settings().debug_token, private=True)
+        address = f"http://127.0.0.1:{port}/" + (f"{base}/" if base else "") + REPORT_PATH.strip("/")
+        answer = fetch_report(address, current_reader.settings().debug_token, private=True)
         return (200 if answer.get("healthy") else 503), answer
 
-    address = here_module.url()
+    address = dashboard_report.dashboard_database_url()
     rollup = rollup_check(address.schema) if address else None
-    return Checklist(here_module.here, address, shown=shown, ask=ask, reserve=here_module.two_places, rollup=rollup)
+    return Checklist(
+        dashboard_report.build_dashboard_report,
+        address,
+        dashboard_reads=shown,
+        call_debug_route=ask,
+        reserve_connections=dashboard_report.reserve_two_connections,
+        check_rollup=rollup,
+    )
 
 
-def _item(title: str, item: Item | None) -> None:
+def _item(title: str, item: ChecklistItem | None) -> None:
     with st.container(horizontal=True, wrap=False, gap="small"):
         st.markdown(_SIGNS[item.status if item else "not_checked"], width="content")
         with st.container(gap=None, width="stretch"):

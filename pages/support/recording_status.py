@@ -120,7 +120,7 @@ class Watch:
         if self._advice and self._advice[1] == works and time.monotonic() - self._advice[0] < DIAGNOSE_EVERY_S:
             return self._advice[2:]
         url, reserve = (reader.database.url, reader.vacate) if reader else (None, nullcontext)
-        made = report.build(url=url, reserve=reserve)
+        made = report.build_report(url=url, reserve=reserve)
         advice = tuple(found.as_dict() for found in made.recommendations)
         only_reads = bool(made.database.get("onlyReads"))
         self._advice = time.monotonic(), works, advice, only_reads

@@ -23,7 +23,7 @@ from support import a_call, eventually, run, value, with_role
 from test_reports import reader_of
 
 from tracker import Tracker
-from tracker.diagnostics.checklist import ITEMS
+from tracker.diagnostics.checklist import ITEM_TITLES
 
 StartDashboard = Callable[..., Server]
 ROUTE = "/api/debug/token-tracking"
@@ -99,7 +99,7 @@ def test_the_page_shows_the_verdict_and_the_checklist(open_page, database_url):
     app = open_page(database_url, "environment.py")
     shown = texts(app)
     assert "Calls can be recorded from here." in shown
-    assert all(title in shown for title in ITEMS)
+    assert all(title in shown for title in ITEM_TITLES)
 
 
 def test_the_page_names_the_cause_and_the_remedy(open_page, empty_database_url):
@@ -119,7 +119,7 @@ def test_run_all_checks_seven_items_and_leaves_nothing(open_page, database_url, 
     items = app.session_state["checklist"]
     states = {item.title: item.status for item in items}
     # No server runs under this test, so the route can't answer; the others can be checked.
-    assert states.pop(ITEMS[5]) == "failed"
+    assert states.pop(ITEM_TITLES[5]) == "failed"
     assert set(states.values()) == {"passed"}, texts(app)
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
@@ -144,7 +144,7 @@ def test_an_address_that_cannot_be_fetched_is_a_sentence(open_page, database_url
     app = open_page(database_url, "environment.py")
     app.text_input[0].set_value("http://127.0.0.1:1/")
     next(button for button in app.button if button.label == "Compare").click().run()
-    assert "only when asked for" in texts(app)
+    assert "only on request" in texts(app)
 
 
 def test_no_secret_is_on_the_page_of_a_broken_place(open_page, database_url):

@@ -133,7 +133,7 @@ def test_what_a_button_shows(leftovers, page, button, there, database_url, empty
 
 def test_here_against_there(leftovers, database_url):
     there = {
-        **report.build({}).as_dict(),
+        **report.build_report({}).as_dict(),
         "environment": {"NODE_ENV": "production", "VERCEL": "1", "DATABASE_URL_SET": False, "X_SET": True},
         "runtime": {"platform": "vercel", "region": "icn1", "mode": "direct", "poolSize": 5},
         "variables": [{"name": "DATABASE_URL", "code": "quotes", "severity": "error"}],

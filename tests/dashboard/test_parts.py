@@ -17,7 +17,7 @@ import pytest
 from support import ROOT
 
 from tracker import settings
-from tracker.diagnostics.environment_flags import flags, policy, url_notes
+from tracker.diagnostics.environment_flags import connection_policy, read_flags, url_notes
 from tracker.redaction import RedactSecrets, redact
 from tracker.reports.usage_totals import Extent
 
@@ -131,7 +131,7 @@ def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPa
 
 def test_flags_show_the_value_of_no_secret() -> None:
     env = {"NODE_ENV": "production", "DATABASE_URL": "mysql://u:hunter2@h/d", "GEMINI_API_KEY": "  "}
-    found = {flag.name: flag for flag in flags(env)}
+    found = {flag.name: flag for flag in read_flags(env)}
     assert found["NODE_ENV"].value == "production"
     assert found["DATABASE_URL"].value is None
     assert "mysql" in str(found["DATABASE_URL"].problem)
@@ -141,11 +141,11 @@ def test_flags_show_the_value_of_no_secret() -> None:
 
 def test_the_policy_says_why() -> None:
     env = {"VERCEL": "1", "VERCEL_REGION": "icn1", "TRACKER_POOL_SIZE": "3"}
-    rules = {rule.name: rule for rule in policy(settings.load(env), env)}
-    assert rules["Connections at most"].value == "3"
-    assert rules["Connections at most"].reason == "TRACKER_POOL_SIZE says so"
-    assert rules["Closed when idle for"].value == "5 s"
-    assert rules["Closed when idle for"].reason.startswith("Serverless")
+    rules = {rule.name: rule for rule in connection_policy(settings.load(env), env)}
+    assert rules["Maximum connections"].value == "3"
+    assert rules["Maximum connections"].reason == "set by TRACKER_POOL_SIZE"
+    assert rules["Idle timeout"].value == "5 s"
+    assert rules["Idle timeout"].reason.startswith("Serverless")
 
 
 def test_a_clean_url_leaves_no_note() -> None:

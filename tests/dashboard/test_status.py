@@ -84,8 +84,8 @@ def test_recorded_calls_make_it_green(open_page, database_url):
 def test_fifty_readers_ask_once(monkeypatch, database_url):
     monkeypatch.setenv("DATABASE_URL", database_url)
     built = []
-    build = report.build
-    monkeypatch.setattr(report, "build", lambda **given: built.append(1) or build(**given))
+    build_report = report.build_report
+    monkeypatch.setattr(report, "build_report", lambda **given: built.append(1) or build_report(**given))
     watch = Watch()
     with ThreadPoolExecutor(50) as readers:
         found = list(readers.map(lambda _: watch.look(), range(50)))

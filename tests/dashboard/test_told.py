@@ -15,7 +15,7 @@ from pages.support.i18n import speak
 from pages.support.message_text import told
 from tracker.database.failures import ErrorObject, explain_connect, explain_statement
 from tracker.database.url import clean
-from tracker.diagnostics.environment_flags import flags, policy
+from tracker.diagnostics.environment_flags import connection_policy, read_flags
 from tracker.settings import load
 
 TEMPLATES = [str(message.id) for message in library_words() if message.id]
@@ -65,8 +65,8 @@ def test_sentences_after_another_are_told_each_by_itself() -> None:
 
 
 def test_flags_and_policy_are_told() -> None:
-    assert all(HANGUL.search(told(flag.meaning)) for flag in flags({}))
-    for rule in policy(load({}, strict=False)):
+    assert all(HANGUL.search(told(flag.meaning)) for flag in read_flags({}))
+    for rule in connection_policy(load({}, strict=False)):
         assert HANGUL.search(told(rule.name))
         assert HANGUL.search(told(rule.reason))
 

@@ -7,7 +7,7 @@ from support import ROOT, a_call, connect, run, value, with_role
 
 from tracker import Tracker
 from tracker.database.migrate import migrate
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 
 CASE = (ROOT / "tests" / "cases" / "databases" / "adopt_fk_null.sql").read_text()
 
@@ -20,7 +20,7 @@ def adopted(empty_database_url):
 
 
 def doctor(url):
-    return build({"DATABASE_URL": url})
+    return build_report({"DATABASE_URL": url})
 
 
 def test_migrate_names_the_foreign_key_the_lengths_and_the_rows_without_a_time(adopted):

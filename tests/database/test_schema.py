@@ -12,7 +12,7 @@ from tracker.cli import main
 from tracker.database.migrate import AmbiguousTableError, migrate
 from tracker.database.schema import read_table
 from tracker.database.url import clean
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 
 CASE = (ROOT / "tests" / "cases" / "databases" / "search_path.sql").read_text()
 AI = "SELECT count(*) FROM ai.token_usage"
@@ -51,7 +51,7 @@ def test_the_roles_search_path_leads_to_its_table(shop):
     with Tracker(database_url=shop, mode="direct") as recorder:
         assert recorder.record(a_call()).status == "recorded"
     assert value(shop, AI) == 51
-    report = build({"DATABASE_URL": shop})
+    report = build_report({"DATABASE_URL": shop})
     assert report.healthy
     assert report.database["target"]["schema"] == "ai"
     assert report.usage["total"] == 51
@@ -84,7 +84,7 @@ def test_a_migrated_public_table_is_still_used(shop):
     with Tracker(database_url=shop, mode="direct") as recorder:
         assert recorder.record(a_call()).status == "recorded"
     assert value(shop, "SELECT count(*) FROM public.token_usage") == 1
-    assert "two_tables" in [found.code for found in build({"DATABASE_URL": shop}).recommendations]
+    assert "two_tables" in [found.code for found in build_report({"DATABASE_URL": shop}).recommendations]
 
 
 def test_migrate_reports_two_tables_and_the_recorder_keeps_its_table(shop, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Broken set-ups, made for real: a standby, poolers with bad certificates, ports that hang."""
+"""Fixtures of the broken setups: a standby, poolers with bad certificates, ports that hang."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tracker.database.url import clean
 TOKEN = "debug-tok3n-of-the-tests"
 
 
-class Place:
-    """A migrated database, and what is needed to break it."""
+class DatabaseSetup:
+    """A migrated database, and the means to break it."""
 
     def __init__(
         self, url: str, empty_url: str, new_role: Callable[..., str], directory: Path, stack: ExitStack
@@ -36,7 +36,7 @@ class Place:
         self.directory = directory
         self.stack = stack
         self.clock_offset_s = 0.0
-        self.lasts = True
+        self.is_repeatable = True
         self.through_pooler = False
         self.cause = ""
         self.request: pytest.FixtureRequest
@@ -44,10 +44,10 @@ class Place:
     def of_role(self, role: str) -> str:
         return with_role(self.plain_url, role)
 
-    def asks_the_server_itself(self) -> None:
-        """Leave the set-up out behind a pooler, which answers for the server, or lets wait until its own limit."""
+    def skip_behind_pooler(self) -> None:
+        """Skip the setup behind a pooler, which answers in place of the server or waits until its own limit."""
         if self.fixture("pooled"):
-            pytest.skip("The pooler of --database-url answers for the server here.")
+            pytest.skip("The pooler of --database-url answers in place of the server.")
 
     def proxy(self) -> Proxy:
         return self.stack.enter_context(Proxy(self.plain_url))
@@ -61,15 +61,15 @@ class Place:
 
 
 @pytest.fixture
-def place(
+def setup(
     database_url: str,
     empty_database_url: str,
     new_role: Callable[..., str],
     tmp_path: Path,
     request: pytest.FixtureRequest,
-) -> Iterator[Place]:
+) -> Iterator[DatabaseSetup]:
     with ExitStack() as stack:
-        made = Place(database_url, empty_database_url, new_role, tmp_path, stack)
+        made = DatabaseSetup(database_url, empty_database_url, new_role, tmp_path, stack)
         made.request = request
         yield made
 
@@ -108,7 +108,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tupl
 def tls_pooler(
     server_url: str, certificates: Callable[..., tuple[Path, Path]]
 ) -> Iterator[Callable[..., tuple[int, Path]]]:
-    """Starts PgBouncers that insist on TLS: from a certificate's name and validity to (port, root certificate)."""
+    """Starts PgBouncers that require TLS: from a certificate's name and validity to (port, root certificate)."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("PgBouncer is not installed.")
@@ -155,7 +155,7 @@ def tls_pooler(
 def standby_url(server_url: str, template: str) -> Iterator[Callable[[str], str]]:
     """A read-only replica of the server: from a database's URL to its URL there, once it has arrived."""
     if not embedded._servers:
-        pytest.skip("A replica needs a server of our own, not one of --database-url.")
+        pytest.skip("A replica needs the embedded server, not one of --database-url.")
     server = next(iter(embedded._servers.values()))
     account, programs = server._as_account, server._program
     home = Path(tempfile.mkdtemp(prefix="tracker-standby-"))
@@ -166,30 +166,30 @@ def standby_url(server_url: str, template: str) -> Iterator[Callable[[str], str]
             os.chown(path, account["user"], account["group"])
     data, log = home / "data", home / "log"
 
-    def do(program: str, *arguments: str) -> None:
+    def run_program(program: str, *arguments: str) -> None:
         done = subprocess.run(
             [str(programs / program), *arguments], cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, check=False, timeout=120, **account,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 
-    do("pg_basebackup", "-h", server.url.host, "-U", "postgres", "-D", str(data), "-R", "-c", "fast")
+    run_program("pg_basebackup", "-h", server.url.host, "-U", "postgres", "-D", str(data), "-R", "-c", "fast")
     options = f"-c listen_addresses='' -c unix_socket_directories='{sockets}' -c hot_standby=on"
-    do("pg_ctl", "-D", str(data), "-w", "-t", "60", "-l", str(log), "-o", options, "start")
+    run_program("pg_ctl", "-D", str(data), "-w", "-t", "60", "-l", str(log), "-o", options, "start")
 
-    def there(url: str) -> str:
+    def url_on_standby(url: str) -> str:
         name = clean(url).dbname
-        found = f"postgresql://postgres@/{name}?host={quote(str(sockets))}"
-        eventually(lambda: _answers(found), within_s=30)
-        return found
+        standby = f"postgresql://postgres@/{name}?host={quote(str(sockets))}"
+        eventually(lambda: _has_table(standby), within_s=30)
+        return standby
 
-    yield there
-    do("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+    yield url_on_standby
+    run_program("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
     shutil.rmtree(home)
     shutil.rmtree(sockets)
 
 
-def _answers(url: str) -> bool:
+def _has_table(url: str) -> bool:
     import psycopg2
 
     try:

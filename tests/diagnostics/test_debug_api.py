@@ -1,4 +1,4 @@
-"""The debug route: its status and keys, who may read it, and that nothing makes it slow, loud or greedy."""
+"""The debug route: status, keys, access, time limit, connections, and fuzzing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support import a_call, eventually, python, rows, run, value
 from tracker import Tracker
 from tracker.auth.attempt_limiter import REFUSALS
 from tracker.diagnostics.debug_api import DebugApp
-from tracker.diagnostics.report import LIMIT_S, build
+from tracker.diagnostics.report import LIMIT_S, build_report
 
 KEYS = {"environment", "database", "tokenUsage", "recommendations"}
 
@@ -47,13 +47,13 @@ def test_a_healthy_report_is_200_with_the_documents_keys(app, monkeypatch, datab
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_without_a_token_nobodys_id_is_told_and_with_one_it_is(app, monkeypatch, database_url):
+def test_user_ids_are_in_the_report_only_with_a_token(app, monkeypatch, database_url):
     with Tracker(mode="direct", database_url=database_url) as recorder:
-        recorder.record(a_call(user_id="somebody@example.com"))
-    assert b"somebody" not in get(app).body
+        recorder.record(a_call(user_id="user-42@example.com"))
+    assert b"user-42" not in get(app).body
     monkeypatch.setenv("TRACKER_DEBUG_TOKEN", "t0ken")
     answer = get(app, {"authorization": "Bearer t0ken"})
-    assert answer.json["tokenUsage"]["recentUsers"][0]["user_id"] == "somebody@example.com"
+    assert answer.json["tokenUsage"]["recentUsers"][0]["user_id"] == "user-42@example.com"
 
 
 def test_a_missing_table_is_503(monkeypatch, empty_database_url):
@@ -62,7 +62,7 @@ def test_a_missing_table_is_503(monkeypatch, empty_database_url):
     assert (answer.status, answer.json["database"]["tableExists"]) == (503, False)
 
 
-def test_the_report_of_a_naive_table_says_its_times_in_utc(monkeypatch, empty_database_url):
+def test_the_report_of_a_table_without_time_zones_has_utc_times(monkeypatch, empty_database_url):
     from support import connect
 
     from tracker.database.migrate import migrate
@@ -108,7 +108,7 @@ def test_the_token_rule(app, monkeypatch, headers, client, env, status):
     assert get(app, headers, client=client).status == status
 
 
-def test_tokens_cannot_be_tried_fast_and_the_right_one_passes_all_the_same(app, monkeypatch):
+def test_wrong_tokens_are_rate_limited_and_the_right_one_is_accepted(app, monkeypatch):
     monkeypatch.setenv("TRACKER_DEBUG_TOKEN", "t0ken")
     wrong = [get(app, {"authorization": f"Bearer {number}"}).status for number in range(REFUSALS + 5)]
     assert wrong == [401] * REFUSALS + [429] * 5
@@ -116,20 +116,20 @@ def test_tokens_cannot_be_tried_fast_and_the_right_one_passes_all_the_same(app, 
 
 
 @pytest.mark.parametrize(
-    ("token", "told"), [("t0ken", True), ("0123456789abcde ", True), ("0" * 16, False), ("", False)]
+    ("token", "is_short"), [("t0ken", True), ("0123456789abcde ", True), ("0" * 16, False), ("", False)]
 )
-def test_a_token_that_can_be_guessed_is_named_without_being_told(token, told):
-    report = build({"TRACKER_DEBUG_TOKEN": token})
-    found = {shape["code"]: shape["sentence"] for shape in report.as_dict()["variables"]}
-    assert ("token_short" in found) is told
-    assert not token or token.strip() not in found.get("token_short", "")
+def test_a_short_token_is_reported_without_its_value(token, is_short):
+    report = build_report({"TRACKER_DEBUG_TOKEN": token})
+    messages = {problem["code"]: problem["sentence"] for problem in report.as_dict()["variables"]}
+    assert ("token_short" in messages) is is_short
+    assert not token or token.strip() not in messages.get("token_short", "")
 
 
 # --- time and connections -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.direct
-def test_a_hundred_at_once_open_one_connection_and_leave_none(app, monkeypatch, database_url, server_url):
+def test_a_hundred_requests_open_one_connection_and_leave_none_open(app, monkeypatch, database_url, server_url):
     most = 0
 
     async def watch():
@@ -147,10 +147,10 @@ def test_a_hundred_at_once_open_one_connection_and_leave_none(app, monkeypatch, 
     answers = asyncio.run(ask_all())
     assert {answer.status for answer in answers} == {200}
     assert most <= 1
-    eventually(lambda: not left(server_url))
+    eventually(lambda: not report_connections(server_url))
 
 
-def left(url):
+def report_connections(url):
     return rows(url, "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'token-tracker diagnosis%%'")
 
 
@@ -167,14 +167,14 @@ def test_it_answers_within_ten_seconds_when_the_name_service_hangs(monkeypatch, 
     assert answer.json["recommendations"][0]["code"] == "dns_timeout"
 
 
-def test_a_report_that_hangs_for_an_unforeseen_reason_is_answered_too(monkeypatch):
-    monkeypatch.setattr("tracker.diagnostics.debug_api.ANSWER_S", 0.3)
-    app = DebugApp(lambda: time.sleep(1) or build({}))
+def test_a_report_that_hangs_gets_a_response(monkeypatch):
+    monkeypatch.setattr("tracker.diagnostics.debug_api.RESPONSE_TIMEOUT_S", 0.3)
+    app = DebugApp(lambda: time.sleep(1) or build_report({}))
     answer = get(app)
     assert (answer.status, answer.json["healthy"]) == (503, False)
 
 
-def test_a_report_that_breaks_is_an_answer_without_a_traceback():
+def test_a_report_that_raises_gets_a_response_without_a_traceback():
     def broken():
         raise RuntimeError("s3cret of the driver")
 
@@ -183,16 +183,16 @@ def test_a_report_that_breaks_is_an_answer_without_a_traceback():
     assert b"s3cret" not in answer.body
 
 
-def test_slow_login_and_slow_answers_together_stay_below_the_limit(proxy, monkeypatch):
+def test_slow_login_and_slow_queries_together_stay_below_the_limit(proxy, monkeypatch):
     proxy.delay_to_client_ms = 100
     monkeypatch.setenv("DATABASE_URL", proxy.url)
     started = time.monotonic()
-    report = build()
+    report = build_report()
     assert time.monotonic() - started < LIMIT_S + 1
     assert report.database["connectionStatus"] == "connected"
 
 
-# --- whatever comes -----------------------------------------------------------------------------------------------
+# --- any request -------------------------------------------------------------------------------------------------
 
 TOKENS = st.text("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=30)
 
@@ -208,7 +208,7 @@ TOKENS = st.text("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz", min_size
         st.sampled_from(["127.0.0.1", "::1", "::ffff:127.0.0.1", "fe80::1%eth0", ""]), st.text(max_size=30)
     ),
 )
-def test_no_request_is_an_error_of_ours_or_stores_anything(method, path, headers, authorization, body, client):
+def test_no_request_causes_an_error_or_stores_anything(method, path, headers, authorization, body, client):
     report = REPORT
     app = DebugApp(lambda: report)
     given_headers = headers + ([(b"authorization", authorization)] if authorization is not None else [])
@@ -218,7 +218,7 @@ def test_no_request_is_an_error_of_ours_or_stores_anything(method, path, headers
     assert method == "HEAD" or json.loads(answer.body)
 
 
-REPORT = build({})
+REPORT = build_report({})
 
 
 def test_fuzzing_stores_nothing_in_a_real_database(app, database_url):
@@ -228,12 +228,23 @@ def test_fuzzing_stores_nothing_in_a_real_database(app, database_url):
     assert value(database_url, "SELECT count(*) FROM token_tracker_ledger") == 0
 
 
-def test_the_app_needs_the_core_install_alone(database_url):
+def test_the_app_needs_only_the_core_install(database_url):
     done = python(
         "-c",
-        "import sys, tracker.diagnostics.debug_api as d, tracker.diagnostics.report as r; r.build();"
+        "import sys, tracker.diagnostics.debug_api as d, tracker.diagnostics.report as r; r.build_report();"
         " print([n for n in ('starlette', 'sqlalchemy', 'pandas', 'streamlit', 'numpy') if n in sys.modules])",
         env={"DATABASE_URL": database_url},
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_every_module_of_the_diagnostics_imports_with_the_core_install():
+    done = python(
+        "-c",
+        "import sys, pkgutil, importlib, tracker.diagnostics as package\n"
+        "for module in pkgutil.iter_modules(package.__path__, 'tracker.diagnostics.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print([n for n in ('starlette', 'sqlalchemy', 'pandas', 'streamlit', 'numpy') if n in sys.modules])",
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
@@ -247,7 +258,7 @@ def test_the_recorders_pool_is_in_the_report(app, database_url, monkeypatch):
     recorder.close()
 
 
-def test_what_the_ledger_misses_is_counted(database_url):
+def test_missing_records_are_counted(database_url):
     with Tracker(mode="direct", database_url=database_url) as recorder:
         for _ in range(5):
             recorder.record(a_call())
@@ -256,9 +267,9 @@ def test_what_the_ledger_misses_is_counted(database_url):
         "DELETE FROM token_usage WHERE sequence IN (2, 3)",
         "UPDATE token_usage SET recorded_at = now() - interval '1 hour'",
     )
-    report = build({"DATABASE_URL": database_url})
+    report = build_report({"DATABASE_URL": database_url})
     assert report.ledger["missing"] == 2
-    assert "records_missing" in {found.code for found in report.recommendations}
+    assert "records_missing" in {r.code for r in report.recommendations}
 
 
 def test_alerts_of_the_last_day_are_named(database_url):
@@ -266,23 +277,23 @@ def test_alerts_of_the_last_day_are_named(database_url):
         database_url,
         "INSERT INTO token_tracker_alerts (reason, error, held_back) VALUES ('timeout', 'It took too long.', 4)",
     )
-    report = build({"DATABASE_URL": database_url})
+    report = build_report({"DATABASE_URL": database_url})
     assert report.alerts[0]["alerts"] == 5
-    assert "alerts" in {found.code for found in report.recommendations}
+    assert "alerts" in {r.code for r in report.recommendations}
 
 
-def test_what_waits_on_this_machine_is_named(database_url, tmp_path):
+def test_queued_records_are_counted(database_url, tmp_path):
     path = tmp_path / "outbox.db"
     with Tracker(
         database_url="postgresql://127.0.0.1:1/x", mode="direct", outbox=str(path), deadline_s=0.2
     ) as recorder:
         recorder.record(a_call())
-    report = build({"DATABASE_URL": database_url, "TRACKER_OUTBOX": str(path)})
+    report = build_report({"DATABASE_URL": database_url, "TRACKER_OUTBOX": str(path)})
     assert report.outbox["waiting"] == 1
 
 
 def test_a_report_leaves_no_row_and_no_file(database_url, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    build({"DATABASE_URL": database_url})
+    build_report({"DATABASE_URL": database_url})
     assert list(tmp_path.iterdir()) == []
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0

@@ -1,4 +1,4 @@
-"""Fetching a deployed report: with its token, in time, and nowhere but where it was sent."""
+"""Fetching a deployed report: the token, the time limit, redirects, and private networks."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tracker.diagnostics.fetch_report import MAX_BYTES, PATH, FetchError, fetch, is_public_address, names_this_network
+from tracker.diagnostics.fetch_report import (
+    MAX_BYTES,
+    REPORT_PATH,
+    FetchError,
+    fetch_report,
+    is_private_url,
+    is_public_address,
+)
 
 REPORT = {"environment": {"NODE_ENV": "production"}, "database": {}, "tokenUsage": {}, "recommendations": []}
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable]:
-    """Starts a server whose every answer a function writes; yields its port and what it was asked."""
+    """Starts a server whose responses a function writes; returns its port and the received requests."""
     running = []
 
     def start(answer: Callable, context: ssl.SSLContext | None = None) -> tuple[int, list]:
-        asked: list = []
+        requests: list = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                asked.append((self.path, dict(self.headers)))
+                requests.append((self.path, dict(self.headers)))
                 answer(self)
 
             def log_message(self, *_) -> None:
@@ -41,7 +48,7 @@ def serve() -> Iterator[Callable]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         running.append((server, thread))
-        return server.server_port, asked
+        return server.server_port, requests
 
     yield start
     for server, thread in running:
@@ -61,20 +68,20 @@ def json_answer(body: object, status: int = 200) -> Callable:
     return answer
 
 
-def test_the_token_travels_in_the_header_and_the_path_is_filled_in(serve):
-    port, asked = serve(json_answer(REPORT))
-    assert fetch(f"http://127.0.0.1:{port}", "t0ken", private=True) == REPORT
-    path, headers = asked[0]
-    assert (path, headers["Authorization"]) == (PATH, "Bearer t0ken")
+def test_the_token_is_sent_in_the_header_and_the_default_path_is_added(serve):
+    port, requests = serve(json_answer(REPORT))
+    assert fetch_report(f"http://127.0.0.1:{port}", "t0ken", private=True) == REPORT
+    path, headers = requests[0]
+    assert (path, headers["Authorization"]) == (REPORT_PATH, "Bearer t0ken")
 
 
 def test_an_unhealthy_report_is_a_report(serve):
     port, _ = serve(json_answer({**REPORT, "healthy": False}, 503))
-    assert fetch(f"http://127.0.0.1:{port}/api/route?x=1", private=True)["healthy"] is False
+    assert fetch_report(f"http://127.0.0.1:{port}/api/route?x=1", private=True)["healthy"] is False
 
 
 def test_a_redirect_is_not_followed(serve):
-    target, asked = serve(json_answer(REPORT))
+    target, requests = serve(json_answer(REPORT))
 
     def redirect(handler) -> None:
         handler.send_response(302)
@@ -84,22 +91,22 @@ def test_a_redirect_is_not_followed(serve):
 
     port, _ = serve(redirect)
     with pytest.raises(FetchError, match="redirect"):
-        fetch(f"http://127.0.0.1:{port}", "t0ken", private=True)
-    assert asked == []
+        fetch_report(f"http://127.0.0.1:{port}", "t0ken", private=True)
+    assert requests == []
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254", "10.0.0.1"]
 )
-def test_private_addresses_only_when_asked_for(serve, host):
-    port, asked = serve(json_answer(REPORT))
-    with pytest.raises(FetchError, match="only when asked for"):
-        fetch(f"http://{host}:{port}", "t0ken")
-    assert asked == []
+def test_private_addresses_are_refused_by_default(serve, host):
+    port, requests = serve(json_answer(REPORT))
+    with pytest.raises(FetchError, match="only on request"):
+        fetch_report(f"http://{host}:{port}", "t0ken")
+    assert requests == []
 
 
-def test_a_name_that_leads_here_is_refused_and_resolved_once(serve, monkeypatch):
-    port, asked = serve(json_answer(REPORT))
+def test_a_name_of_this_machine_is_refused_and_resolved_once(serve, monkeypatch):
+    port, requests = serve(json_answer(REPORT))
     real, answers = socket.getaddrinfo, ["93.184.216.34", "127.0.0.1"]
     resolved = []
 
@@ -111,11 +118,11 @@ def test_a_name_that_leads_here_is_refused_and_resolved_once(serve, monkeypatch)
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     with pytest.raises(FetchError):
-        fetch(f"https://report.example.com:{port}", "t0ken", timeout_s=0.5)
+        fetch_report(f"https://report.example.com:{port}", "t0ken", timeout_s=0.5)
     assert len(resolved) == 1
-    assert asked == []
-    with pytest.raises(FetchError, match="only when asked for"):
-        fetch(f"https://report.example.com:{port}", "t0ken")
+    assert requests == []
+    with pytest.raises(FetchError, match="only on request"):
+        fetch_report(f"https://report.example.com:{port}", "t0ken")
 
 
 @pytest.mark.parametrize(
@@ -123,20 +130,20 @@ def test_a_name_that_leads_here_is_refused_and_resolved_once(serve, monkeypatch)
     ["ftp://x.example/", "x.example", "", "https://", "https://u:s3cret@x.example/", "https://x.example:99999/",
      "https://x.example/a b", "https://x.example/\n", "http://[::1/", "https://x.example:s3cret/"],
 )  # fmt: skip
-def test_an_address_that_cannot_be_right_is_a_sentence(url):
+def test_an_invalid_url_is_an_error_without_its_password(url):
     with pytest.raises(FetchError) as caught:
-        fetch(url, "t0ken")
+        fetch_report(url, "t0ken")
     assert "s3cret" not in str(caught.value)
 
 
-def test_the_token_is_never_sent_in_the_clear_over_the_internet(monkeypatch):
+def test_the_token_is_never_sent_unencrypted_over_the_internet(monkeypatch):
     public = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: public)
     with pytest.raises(FetchError, match="https://"):
-        fetch("http://report.example.com", "t0ken")
+        fetch_report("http://report.example.com", "t0ken")
 
 
-def test_a_server_that_drips_is_cut_at_the_limit(serve):
+def test_a_server_that_sends_single_bytes_is_stopped_at_the_time_limit(serve):
     def drip(handler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "1000")
@@ -149,15 +156,15 @@ def test_a_server_that_drips_is_cut_at_the_limit(serve):
     port, _ = serve(drip)
     started = time.monotonic()
     with pytest.raises(FetchError):
-        fetch(f"http://127.0.0.1:{port}", private=True, timeout_s=1)
+        fetch_report(f"http://127.0.0.1:{port}", private=True, timeout_s=1)
     assert time.monotonic() - started < 3
 
 
-def test_a_server_that_never_answers_is_left(serve):
+def test_a_server_that_never_answers_times_out(serve):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         with pytest.raises(FetchError, match="in time"):
-            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}", private=True, timeout_s=0.5)
+            fetch_report(f"http://127.0.0.1:{silent.getsockname()[1]}", private=True, timeout_s=0.5)
         assert time.monotonic() - started < 3
 
 
@@ -173,29 +180,29 @@ def test_a_server_that_never_answers_is_left(serve):
         (json_answer(b"\xff\xfe"), "not with a debug report"),
     ],
 )
-def test_what_is_no_report_is_a_sentence(serve, answer, words):
+def test_a_response_that_is_no_report_is_an_error(serve, answer, words):
     port, _ = serve(answer)
     with pytest.raises(FetchError, match=words):
-        fetch(f"http://127.0.0.1:{port}", "t0ken", private=True)
+        fetch_report(f"http://127.0.0.1:{port}", "t0ken", private=True)
 
 
-def test_a_certificate_that_nobody_signed_gets_no_token(serve, certificates):
+def test_a_server_with_an_unsigned_certificate_gets_no_token(serve, certificates):
     key, certificate = certificates("localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    port, asked = serve(json_answer(REPORT), context)
+    port, requests = serve(json_answer(REPORT), context)
     with pytest.raises(FetchError, match="certificate"):
-        fetch(f"https://localhost:{port}", "t0ken", private=True)
-    assert asked == []
+        fetch_report(f"https://localhost:{port}", "t0ken", private=True)
+    assert requests == []
 
 
-def test_an_address_names_this_network_only_when_it_says_so():
-    assert names_this_network("http://localhost:3000") and names_this_network("http://[::1]/")
-    assert not names_this_network("https://your-app.vercel.app")
+def test_a_url_is_private_if_its_host_is_written_as_a_private_address():
+    assert is_private_url("http://localhost:3000") and is_private_url("http://[::1]/")
+    assert not is_private_url("https://your-app.vercel.app")
 
 
 @pytest.mark.parametrize(
-    ("address", "is_outside"),
+    ("address", "is_public"),
     [
         ("8.8.8.8", True),
         ("10.0.0.1", False),
@@ -218,11 +225,11 @@ def test_an_address_names_this_network_only_when_it_says_so():
         ("224.0.0.1", False),
     ],
 )
-def test_an_address_is_judged_by_the_ipv4_address_that_it_leads_to(address: str, is_outside: bool) -> None:
-    assert is_public_address(ipaddress.ip_address(address)) is is_outside
+def test_an_embedded_ipv4_address_decides_whether_an_address_is_public(address: str, is_public: bool) -> None:
+    assert is_public_address(ipaddress.ip_address(address)) is is_public
 
 
-def test_a_report_that_is_nested_without_end_is_a_sentence(serve) -> None:
+def test_a_deeply_nested_response_is_an_error(serve) -> None:
     port, _ = serve(json_answer(b'{"environment": ' + b"[" * 100_000))
     with pytest.raises(FetchError, match="not with a debug report"):
-        fetch(f"http://127.0.0.1:{port}", private=True)
+        fetch_report(f"http://127.0.0.1:{port}", private=True)

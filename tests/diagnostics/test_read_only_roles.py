@@ -1,4 +1,4 @@
-"""Row-level security and roles that only read: what they are told, and what monitors see."""
+"""Row-level security and read-only roles: the recommendations, and the status that monitors get."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracker import Tracker, settings
 from tracker.database.locate import Database
 from tracker.database.url import clean
 from tracker.diagnostics.debug_api import DebugApp
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 from tracker.reports import Reader
 from tracker.reports.database_health import HealthCheck
 
@@ -23,9 +23,9 @@ CASE = (ROOT / "tests" / "cases" / "databases" / "rls.sql").read_text()
 
 @pytest.fixture
 def reader(database_url, new_role):
-    """The role `reader` of the case, under another name; and its statements one by one."""
+    """The case's role `reader` under another name, and the case's statements."""
     role = new_role()
-    plain = re.sub(r"CREATE ROLE [^;]*; ", "", CASE)  # the role is there
+    plain = re.sub(r"CREATE ROLE [^;]*; ", "", CASE)  # the role exists already
     statements = re.findall(r"^(?!--)(.+?);(?:\s|$)", plain, re.MULTILINE)
     with Tracker(database_url=database_url, mode="direct") as recorder:
         recorder.record_many([a_call() for _ in range(30)])
@@ -36,32 +36,32 @@ def read_as(url):
     return Reader(Database(clean(url), embedded=False, settings=settings.load({})))
 
 
-def test_a_reader_without_a_policy_is_told_that_it_sees_no_rows(database_url, reader):
+def test_a_role_without_a_policy_gets_the_recommendation_sees_no_rows(database_url, reader):
     role, statements = reader
     run(database_url, *statements[:2])
-    report = build({"DATABASE_URL": with_role(database_url, role)})
+    report = build_report({"DATABASE_URL": with_role(database_url, role)})
     assert report.database["seesNoRows"]
-    assert "sees_no_rows" in [found.code for found in report.recommendations]
+    assert "sees_no_rows" in [r.code for r in report.recommendations]
     with closing(read_as(with_role(database_url, role))) as opened:
         assert opened.table().sees_no_rows
 
 
-def test_a_missing_policy_for_select_is_named_where_the_one_for_insert_is_there(database_url, reader):
+def test_a_missing_select_policy_is_named_if_the_insert_policy_exists(database_url, reader):
     role, statements = reader
     run(database_url, *statements)
     url = with_role(database_url, role)
-    first = build({"DATABASE_URL": url}).recommendations[0]
+    first = build_report({"DATABASE_URL": url}).recommendations[0]
     assert first.code == "right_missing"
     assert "policy for SELECT" in first.cause
     assert re.fullmatch(r"As the table's owner: CREATE POLICY \w+ ON .* FOR SELECT TO .* USING \(true\);", first.remedy)
     run(database_url, first.remedy.partition(": ")[2])
     with Tracker(database_url=url, mode="direct", max_retries=0) as recorder:
         assert recorder.record(a_call()).status == "recorded"
-    assert build({"DATABASE_URL": url}).healthy
+    assert build_report({"DATABASE_URL": url}).healthy
 
 
 @pytest.mark.parametrize("secured", [False, True])
-def test_a_role_that_only_reads_is_healthy_to_monitors_and_not_to_the_debug_route(
+def test_a_read_only_role_is_healthy_to_monitors_and_not_to_the_debug_route(
     database_url, new_role, monkeypatch, secured
 ):
     role = new_role()

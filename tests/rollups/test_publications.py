@@ -12,7 +12,7 @@ from tracker import Tracker
 from tracker.cli import main
 from tracker.database.connect import execute
 from tracker.database.migrate import migrate
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 from tracker.errors import SetupError
 
 CASE = (ROOT / "tests" / "cases" / "databases" / "replica_identity.sql").read_text()
@@ -91,7 +91,7 @@ def test_of_an_adopted_table_the_statement_is_printed_and_nothing_altered(adopte
     assert value(adopted, "SELECT relreplident::text FROM pg_class WHERE relname = 'token_usage'") == "d"
     assert main(command) == 1
     assert statement in capsys.readouterr().err
-    report = build({"DATABASE_URL": adopted})
+    report = build_report({"DATABASE_URL": adopted})
     assert statement in next(one.remedy for one in report.recommendations if one.code == "replica_identity_missing")
     run(adopted, statement)
     assert main(command) == 0

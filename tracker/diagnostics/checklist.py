@@ -1,11 +1,11 @@
-"""The checklist of seven items: each checked by the program, with what shows it and when."""
+"""The checklist of seven items on the Environment page. Each item is checked by the program and has its evidence."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,26 +13,28 @@ from uuid import UUID
 
 from tracker.database.connect import elapsed_ms
 from tracker.database.url import DatabaseUrl
-from tracker.diagnostics.probe import Reserve
+from tracker.diagnostics.probe import ReserveConnection
 from tracker.diagnostics.report import Report
-from tracker.diagnostics.self_test import OPERATIONS, RollupCheck, SelfTest, self_test
+from tracker.diagnostics.self_test import DASHBOARD_CHECK, OPERATIONS, RollupCheck, SelfTestResult, self_test
 from tracker.errors import TrackerError
 
 Status = Literal["passed", "failed", "not_checked"]
-ITEMS = (
+ITEM_TITLES = (
     "Environment variables are set",
-    "The database is reached",
-    "The table token_usage is there",
+    "The database is reachable",
+    "The table token_usage exists",
     "AI summary and AI tag are recorded",
     "The dashboard shows them",
     "The debug API answers",
-    "The log says what happened",
+    "The log contains them",
 )
+_INFO_IS_HIDDEN = "The log level of this process hides INFO lines; it shows failures and slow records."
+_REPORT_KEYS = ("environment", "database", "tokenUsage", "recommendations")
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One item: its state, what shows it, the moment and the milliseconds of the check."""
+class ChecklistItem:
+    """The result of one item, and when and how long it was checked."""
 
     title: str
     status: Status
@@ -43,141 +45,151 @@ class Item:
 
 @dataclass(slots=True)
 class Checklist:
-    """Checks all seven, one after another, so that a page can show progress.
+    """Checks the seven items one after another. An item is "not_checked" if the parameter that it needs is None.
 
-    `report` makes a debug report; `shown` says whether the dashboard reads a row by its id; `ask` asks the debug route
-    and returns its status and JSON; `rollup` looks for a canary in the rollups. What is None can't be checked here.
-    `reserve` makes room for the self-test's two connections, where connections are counted.
+    `dashboard_reads` returns whether the dashboard reads the row with an id. `call_debug_route` returns the status and
+    the JSON of the debug route. `check_rollup` checks that the rollups count a test row. `reserve_connections` makes
+    room in a limited pool for the self-test's two connections.
     """
 
-    report: Callable[[], Report]
-    url: DatabaseUrl | None
-    shown: Callable[[UUID], bool] | None = None
-    ask: Callable[[], tuple[int, Mapping[str, Any]]] | None = None
-    rollup: RollupCheck | None = None
-    reserve: Reserve = nullcontext
-    _made: Report | None = field(default=None, init=False)
-    _tests: list[SelfTest] = field(default_factory=list, init=False)
-    _lines: list[str] = field(default_factory=list, init=False)
-    _heard: bool = field(default=True, init=False)
+    build_report: Callable[[], Report]
+    database_url: DatabaseUrl | None
+    dashboard_reads: Callable[[UUID], bool] | None = None
+    call_debug_route: Callable[[], tuple[int, Mapping[str, Any]]] | None = None
+    check_rollup: RollupCheck | None = None
+    reserve_connections: ReserveConnection = nullcontext
+    _cached_report: dict[str, Any] | None = field(default=None, init=False)
+    _self_tests: list[SelfTestResult] = field(default_factory=list, init=False)
+    _log_lines: list[str] = field(default_factory=list, init=False)
+    _info_is_enabled: bool = field(default=True, init=False)
 
-    def run(self) -> Iterator[Item]:
-        """Each item as soon as it is checked; raises nothing for what is broken."""
+    def run(self) -> Iterator[ChecklistItem]:
+        """Each item as soon as it is checked. A `TrackerError` makes the item fail and is not raised."""
         checks = (
-            self._variables,
-            self._connection,
-            self._table,
-            self._recording,
-            self._dashboard,
-            self._debug_api,
-            self._logs,
+            self._check_variables,
+            self._check_connection,
+            self._check_table,
+            self._check_recording,
+            self._check_dashboard,
+            self._check_debug_api,
+            self._check_log,
         )
-        for title, check in zip(ITEMS, checks, strict=True):
+        for title, check in zip(ITEM_TITLES, checks, strict=True):
             started = time.perf_counter()
             try:
                 status, evidence = check()
             except TrackerError as error:
                 status, evidence = "failed", str(error)
-            yield Item(title, status, evidence, datetime.now(UTC), elapsed_ms(started))
+            yield ChecklistItem(title, status, evidence, datetime.now(UTC), elapsed_ms(started))
 
-    def _found(self) -> dict[str, Any]:
-        if self._made is None:
-            self._made = self.report()
-        return self._made.as_dict(users=False)
+    def _report(self) -> dict[str, Any]:
+        if self._cached_report is None:
+            self._cached_report = self.build_report().as_dict(users=False)
+        return self._cached_report
 
-    def _variables(self) -> tuple[Status, str]:
-        found = self._found()
-        wrong = [shape["sentence"] for shape in found["variables"] if shape["severity"] == "error"]
-        if wrong:
-            return "failed", " ".join(wrong)
-        if found["database"]["target"] is None:
-            return "failed", found["recommendations"][0]["cause"]
-        flags = found["environment"]
-        on = [name.removesuffix("_SET") for name, value in flags.items() if name.endswith("_SET") and value]
-        return "passed", "Set: " + (", ".join(on) if on else "none; the embedded database is used") + "."
+    def _check_variables(self) -> tuple[Status, str]:
+        report = self._report()
+        errors = [problem["sentence"] for problem in report["variables"] if problem["severity"] == "error"]
+        if errors:
+            return "failed", " ".join(errors)
+        if report["database"]["target"] is None:
+            return "failed", report["recommendations"][0]["cause"]
+        flags = report["environment"]
+        set_names = [name.removesuffix("_SET") for name, value in flags.items() if name.endswith("_SET") and value]
+        return "passed", "Set: " + (", ".join(set_names) or "none; the embedded database is used") + "."
 
-    def _connection(self) -> tuple[Status, str]:
-        database = self._found()["database"]
+    def _check_connection(self) -> tuple[Status, str]:
+        database = self._report()["database"]
         if database["connectionStatus"] != "connected":
             error = database["error"]
-            return (
-                "failed",
-                f"{error['sentence']} {error['remedy']}".strip() if error else "There is no address to try.",
-            )
+            evidence = f"{error['sentence']} {error['remedy']}".strip() if error else "No database is configured."
+            return "failed", evidence
         return "passed", f"PostgreSQL {database['serverVersion']}, one round trip {database['latencyMs']:.1f} ms."
 
-    def _table(self) -> tuple[Status, str]:
-        found = self._found()
-        database = found["database"]
+    def _check_table(self) -> tuple[Status, str]:
+        report = self._report()
+        database = report["database"]
         if database["tableExists"] is None:
-            return "not_checked", "The database isn't reached."
+            return "not_checked", "The database is not reachable."
         if not database["healthy"]:
-            return "failed", found["recommendations"][0]["cause"]
-        return "passed", "All columns are there, and an insert is allowed (tried, and taken back)."
+            return "failed", report["recommendations"][0]["cause"]
+        return "passed", "All columns exist, and a test insert succeeded (and was rolled back)."
 
-    def _recording(self) -> tuple[Status, str]:
-        if self.url is None:
+    def _check_recording(self) -> tuple[Status, str]:
+        if self.database_url is None:
             return "not_checked", "There is no database to record in."
-        handler = _Lines(self._lines)
+        with self._captured_log():
+            for operation in OPERATIONS:
+                with self.reserve_connections():
+                    result = self_test(
+                        self.database_url,
+                        operation,
+                        check_rollup=self.check_rollup,
+                        dashboard_reads=self.dashboard_reads,
+                    )
+                self._self_tests.append(result)
+        evidence = "; ".join(_summary(result) for result in self._self_tests)
+        checks = [c for result in self._self_tests for c in result.checks if c.name != DASHBOARD_CHECK]
+        return ("passed" if all(c.ok is not False for c in checks) else "failed"), evidence
+
+    @contextmanager
+    def _captured_log(self) -> Iterator[None]:
+        """Collect the log lines of the block, including INFO lines that the process's log level hides."""
+        handler = _LineCollector(self._log_lines)
         logger = logging.getLogger("tracker")
-        self._heard = logger.isEnabledFor(logging.INFO)
+        self._info_is_enabled = logger.isEnabledFor(logging.INFO)
         level = logger.level
         logger.addHandler(handler)
         logger.setLevel(min(level, logging.INFO) if level else logging.INFO)
         try:
-            for operation in OPERATIONS:
-                with self.reserve():
-                    self._tests.append(self_test(self.url, operation, rollup=self.rollup, shown=self.shown))
+            yield
         finally:
             logger.setLevel(level)
             logger.removeHandler(handler)
-        told = "; ".join(_told(test) for test in self._tests)
-        own = [c for test in self._tests for c in test.checks if c.name != "dashboard shows it"]
-        return ("passed" if all(c.ok is not False for c in own) else "failed"), told
 
-    def _dashboard(self) -> tuple[Status, str]:
-        found = [c for test in self._tests for c in test.checks if c.name == "dashboard shows it"]
-        tried = [c for c in found if c.ok is not None]
+    def _check_dashboard(self) -> tuple[Status, str]:
+        checks = [c for result in self._self_tests for c in result.checks if c.name == DASHBOARD_CHECK]
+        tried = [c for c in checks if c.ok is not None]
         if not tried:
-            return "not_checked", found[0].evidence if found and self.shown else "Open the dashboard to check it."
-        bad = [c.evidence for c in tried if not c.ok]
-        return (
-            ("failed", bad[0]) if bad else ("passed", f"{len(tried)} test recordings were read as the pages read them.")
-        )
+            has_reason = checks and self.dashboard_reads
+            return "not_checked", checks[0].evidence if has_reason else "Open the dashboard to check it."
+        failures = [c.evidence for c in tried if not c.ok]
+        if failures:
+            return "failed", failures[0]
+        return "passed", f"The pages' query reads {len(tried)} test recordings."
 
-    def _debug_api(self) -> tuple[Status, str]:
-        if self.ask is None:
-            return "not_checked", "GET /api/debug/token-tracking isn't served here."
-        status, body = self.ask()
-        keys = [key for key in ("environment", "database", "tokenUsage", "recommendations") if key not in body]
-        if status not in {200, 503} or keys:
-            return "failed", f"It answered {status}" + (f" without {', '.join(keys)}." if keys else ".")
-        return "passed", f"It answered {status} with all its keys."
+    def _check_debug_api(self) -> tuple[Status, str]:
+        if self.call_debug_route is None:
+            return "not_checked", "This process doesn't serve GET /api/debug/token-tracking."
+        status, body = self.call_debug_route()
+        missing = [key for key in _REPORT_KEYS if key not in body]
+        if status not in {200, 503} or missing:
+            return "failed", f"It answered {status}" + (f" without {', '.join(missing)}." if missing else ".")
+        return "passed", f"It answered {status} with all keys."
 
-    def _logs(self) -> tuple[Status, str]:
-        if not self._tests:
-            return "not_checked", "Nothing was recorded, so there is nothing to say."
-        lines = [line for line in self._lines if any(str(test.id) in line for test in self._tests)]
+    def _check_log(self) -> tuple[Status, str]:
+        if not self._self_tests:
+            return "not_checked", "Nothing was recorded, so there is nothing to log."
+        lines = [line for line in self._log_lines if any(str(result.id) in line for result in self._self_tests)]
         if not lines:
-            return "failed", "There is no line about the test recordings: TRACKER_LOG_RECORDS is off."
-        heard = (
-            "" if self._heard else " This process's logging hides INFO; failures and slow records show all the same."
-        )
-        return "passed", f"{len(lines)} lines about the test recordings, such as {lines[0][:60]}….{heard}"
+            return "failed", "The log has no line about the test recordings: TRACKER_LOG_RECORDS is off."
+        note = "" if self._info_is_enabled else f" {_INFO_IS_HIDDEN}"
+        return "passed", f"{len(lines)} lines about the test recordings, such as {lines[0][:60]}….{note}"
 
 
-class _Lines(logging.Handler):
-    """Keeps what is logged while the test recordings are made."""
+class _LineCollector(logging.Handler):
+    """Appends each log message to a list."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__()
-        self._kept = lines
+        self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._kept.append(record.getMessage())
+        self._lines.append(record.getMessage())
 
 
-def _told(test: SelfTest) -> str:
-    steps = ", ".join(f"{c.name} {'ok' if c.ok else 'not tried' if c.ok is None else 'FAILED'}" for c in test.checks)
-    failed = next((c.evidence for c in test.checks if c.ok is False), "")
-    return f"{test.operation}: {steps}" + (f" ({failed})" if failed else "")
+def _summary(result: SelfTestResult) -> str:
+    states = {True: "ok", False: "FAILED", None: "not tried"}
+    steps = ", ".join(f"{check.name} {states[check.ok]}" for check in result.checks)
+    failure = next((check.evidence for check in result.checks if check.ok is False), "")
+    return f"{result.operation}: {steps}" + (f" ({failure})" if failure else "")

@@ -1,4 +1,7 @@
-"""The dashboard's own report: of the database that its pages show, within the connections that it may hold."""
+"""The dashboard's debug report: of the database that the pages read, within the pages' connection limit.
+
+The reader needs the `dashboard` extra, so each function imports it: other diagnostics run with the core install.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,33 @@ from tracker.database.url import DatabaseUrl
 from tracker.diagnostics import report
 from tracker.diagnostics.report import Report
 from tracker.errors import TrackerError
-from tracker.reports.engine import current_reader
 
 
-def here() -> Report:
-    """The debug report of this process; raises nothing for whatever is broken."""
+def build_dashboard_report() -> Report:
+    """The debug report of this process. Failures become part of the report and are not raised."""
+    from tracker.reports.engine import current_reader
+
     try:
         reader = current_reader.reader()
     except TrackerError:
-        return report.build()
-    return report.build(url=reader.database.url, reserve=reader.vacate)
+        return report.build_report()
+    return report.build_report(url=reader.database.url, reserve=reader.vacate)
 
 
 @contextmanager
-def two_places() -> Iterator[None]:
-    """Room for the self-test's two connections among those of the pages. Raises `DatabaseError`, `SettingError`."""
+def reserve_two_connections() -> Iterator[None]:
+    """Make room in the pages' pool for the self-test's two connections. Raises `DatabaseError`, `SettingError`."""
+    from tracker.reports.engine import current_reader
+
     reader = current_reader.reader()
     with reader.vacate(), reader.vacate():
         yield
 
 
-def url() -> DatabaseUrl | None:
-    """The address that the pages read from; None when there is none that can be used."""
+def dashboard_database_url() -> DatabaseUrl | None:
+    """The URL that the pages read from; None when no usable one is configured."""
+    from tracker.reports.engine import current_reader
+
     try:
         return current_reader.reader().database.url
     except TrackerError:

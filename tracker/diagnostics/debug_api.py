@@ -1,7 +1,7 @@
-"""The debug report as an ASGI app: it runs where the problem is, with the core install alone.
+"""The debug report as an ASGI app; it needs only the core install.
 
-`tracker.diagnostics.debug_api:app` drops into a Vercel Python function, mounts in FastAPI, or runs under any server.
-docs/debugging.md has a file for each. Who may read it: `tracker.auth.route_access`.
+`tracker.diagnostics.debug_api:app` runs in a Vercel Python function, mounted in FastAPI, or under any ASGI server;
+docs/debugging.md has a file for each. `tracker.auth.route_access` decides who may read it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ log = logging.getLogger("tracker.diagnostics")
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
-# A report is made by one thread at a time and serves everybody who asks meanwhile and for this long.
 CACHE_S = 2.0
-ANSWER_S = 9.8
+RESPONSE_TIMEOUT_S = 9.8
 _HEADERS = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
@@ -34,7 +33,7 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
-_LATE = "The report wasn't ready in time; it goes on. Ask again."
+_NOT_READY = "The report is not ready yet. Try again."
 _UNAUTHORIZED = (
     "Send the value of TRACKER_DEBUG_TOKEN as Authorization: Bearer …. If it is not set, only requests from this"
     " machine are accepted, and none on a deployed platform."
@@ -46,31 +45,31 @@ def _settings() -> Settings:
 
 
 class DebugApp:
-    """The route. `build` makes a report (in a thread); `settings` are read anew for each request.
+    """The route's ASGI app. `build` runs in a thread; `settings` is called for each request.
 
-    200 when healthy, 503 when not, 401 by the token rule, 405 for anything but GET and HEAD, 429 after too many wrong
-    tokens. Without a token set, no user's id is in the answer.
+    Status codes: 200 healthy, 503 not healthy, 401 without the right token, 405 for methods other than GET and HEAD,
+    429 after too many wrong tokens. If no token is configured, the response contains no user ids.
     """
 
     def __init__(
         self,
-        build: Callable[[], Report] = report_module.build,
+        build: Callable[[], Report] = report_module.build_report,
         settings: Callable[[], Settings] = _settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._shared = _Shared(build, clock)
-        self._refused = Window(REFUSALS, WINDOW_S, clock)
+        self._reports = _ReportCache(build, clock)
+        self._refusals = Window(REFUSALS, WINDOW_S, clock)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _serve_lifespan(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         elif scope["type"] == "http":
-            await self._answer(scope, send)
+            await self._respond(scope, send)
 
-    async def _answer(self, scope: Mapping[str, Any], send: Send) -> None:
+    async def _respond(self, scope: Mapping[str, Any], send: Send) -> None:
         head = scope["method"] == "HEAD"
         if scope["method"] not in {"GET", "HEAD"}:
             await _send(send, 405, {"error": "method not allowed", "remedy": "Use GET."}, (b"allow", b"GET, HEAD"))
@@ -79,26 +78,29 @@ class DebugApp:
         if not allowed(scope, settings):
             await self._refuse(send, head=head)
             return
-        found = await self._shared.get(ANSWER_S)
-        if isinstance(found, str):
-            await _send(send, 503, {"healthy": False, "error": found}, head=head)
+        report = await self._reports.get(RESPONSE_TIMEOUT_S)
+        if isinstance(report, str):
+            await _send(send, 503, {"healthy": False, "error": report}, head=head)
             return
-        answer = found.as_dict(users=bool(settings.debug_token))
-        await _send(send, 200 if found.healthy else 503, answer, head=head)
+        content = report.as_dict(users=bool(settings.debug_token))
+        await _send(send, 200 if report.healthy else 503, content, head=head)
 
     async def _refuse(self, send: Send, *, head: bool) -> None:
-        """401; after many of them 429, so that nobody can try tokens fast. The right token passes all the same."""
-        if wait_s := self._refused.wait_s():
-            answer = {"error": "too many requests", "remedy": "Wait a minute."}
-            await _send(send, 429, answer, (b"retry-after", str(int(wait_s) + 1).encode()), head=head)
+        """Respond 401, or 429 after many refusals, to slow down guessing. The right token is always accepted."""
+        if wait_s := self._refusals.wait_s():
+            content = {"error": "too many requests", "remedy": "Wait a minute."}
+            await _send(send, 429, content, (b"retry-after", str(int(wait_s) + 1).encode()), head=head)
             return
-        self._refused.add()
-        answer = {"error": "unauthorized", "remedy": _UNAUTHORIZED}
-        await _send(send, 401, answer, (b"www-authenticate", b"Bearer"), head=head)
+        self._refusals.add()
+        content = {"error": "unauthorized", "remedy": _UNAUTHORIZED}
+        await _send(send, 401, content, (b"www-authenticate", b"Bearer"), head=head)
 
 
-class _Shared:
-    """One report at a time, however many ask and in however many event loops (a function may make one a call)."""
+class _ReportCache:
+    """Builds one report at a time for all requests, and keeps it for `CACHE_S`.
+
+    The requests may run in different event loops: a serverless function may start one for each call.
+    """
 
     def __init__(self, build: Callable[[], Report], clock: Callable[[], float]) -> None:
         self._build = build
@@ -106,51 +108,53 @@ class _Shared:
         self._lock = threading.Lock()
         self._done: threading.Event | None = None
         self._last: tuple[float, Report] | None = None
-        self._trouble = _LATE
+        self._error = _NOT_READY
 
     async def get(self, timeout_s: float) -> Report | str:
-        """The present report or one from a moment ago; or the sentence that says why there is none."""
+        """The cached or a new report, or an error message when there is none within `timeout_s`."""
         with self._lock:
             if self._last and self._clock() - self._last[0] < CACHE_S:
                 return self._last[1]
             if self._done is None:
                 self._done = threading.Event()
-                threading.Thread(target=self._make, args=(self._done,), name="tracker-report", daemon=True).start()
+                threading.Thread(
+                    target=self._build_report, args=(self._done,), name="tracker-report", daemon=True
+                ).start()
             done = self._done
-        end = time.monotonic() + timeout_s
-        while not done.is_set() and time.monotonic() < end:
-            await asyncio.sleep(0.01)  # no thread of the loop's few is held for those who wait
+        deadline = time.monotonic() + timeout_s
+        while not done.is_set() and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)  # waiting in the loop's thread pool would exhaust it
         if not done.is_set():
-            return _LATE
-        return self._last[1] if self._last else self._trouble
+            return _NOT_READY
+        return self._last[1] if self._last else self._error
 
-    def _make(self, done: threading.Event) -> None:
+    def _build_report(self, done: threading.Event) -> None:
         try:
-            found = self._build()
-            self._last = (self._clock(), found)
-        except Exception as error:  # noqa: BLE001  whatever it is: an answer, and no traceback
+            report = self._build()
+            self._last = (self._clock(), report)
+        except Exception as error:  # noqa: BLE001  any error becomes a response without a traceback
             self._last = None
-            self._trouble = f"The report couldn't be made: {type(error).__name__}. Please report it as a bug."
-            log.error("The debug report couldn't be made: %s.", type(error).__name__)  # noqa: TRY400  no driver's text
+            self._error = f"The report can't be built: {type(error).__name__}. Please report this as a bug."
+            log.error("The debug report can't be built: %s.", type(error).__name__)  # noqa: TRY400  no text of the driver
         finally:
             with self._lock:
                 self._done = None
             done.set()
 
 
-async def _live(receive: Receive, send: Send) -> None:
+async def _serve_lifespan(receive: Receive, send: Send) -> None:
     while True:
-        kind = (await receive())["type"]
-        await send({"type": f"{kind}.complete"})
-        if kind == "lifespan.shutdown":
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
             return
 
 
 async def _send(
-    send: Send, status: int, answer: Mapping[str, Any], *more: tuple[bytes, bytes], head: bool = False
+    send: Send, status: int, content: Mapping[str, Any], *extra_headers: tuple[bytes, bytes], head: bool = False
 ) -> None:
-    body = json.dumps(answer, ensure_ascii=True, default=str).encode()
-    headers = [*_HEADERS, (b"content-length", str(len(body)).encode()), *more]
+    body = json.dumps(content, ensure_ascii=True, default=str).encode()
+    headers = [*_HEADERS, (b"content-length", str(len(body)).encode()), *extra_headers]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else body})
 

@@ -1,4 +1,4 @@
-"""What is set here: the environment's flags, the connection policy in force, and why each value is what it is."""
+"""Describes the environment for the Environment page: flags with their meaning, and the connection policy in force."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import SettingError
 from tracker.settings import DATABASE_URL_NAMES, VARIABLES, Settings
 
-# Shown by value: they say where the code runs and are no secret. Of everything else only whether it is set.
-SHOWN = ("NODE_ENV", "VERCEL", "VERCEL_ENV", "VERCEL_REGION")
-HIDDEN = (
+# These variables name the platform and are not secret. A report contains only whether the others are set.
+PUBLIC_NAMES = ("NODE_ENV", "VERCEL", "VERCEL_ENV", "VERCEL_REGION")
+HIDDEN_NAMES = (
     *DATABASE_URL_NAMES,
     "GEMINI_API_KEY",
     "NEXT_PUBLIC_SUPABASE_URL",
     "SUPABASE_SERVICE_ROLE_KEY",
 )
 
-_MEANING = {
+_MEANINGS = {
     "NODE_ENV": "The mode the app was built for: development or production.",
     "VERCEL": "1 on Vercel, and on a laptop after vercel dev or vercel env pull.",
     "VERCEL_ENV": "Vercel's environment: production, preview or development.",
@@ -34,7 +34,7 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One environment variable: `value` only where it is no secret, `problem` where it can't be right."""
+    """One environment variable. `value` is None for a secret; `problem` says why the value can't be right."""
 
     name: str
     is_set: bool
@@ -44,32 +44,32 @@ class Flag:
 
     @property
     def is_secret(self) -> bool:
-        return self.name not in SHOWN
+        return self.name not in PUBLIC_NAMES
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of the connection policy: what is in force and why."""
+class PolicyRule:
+    """One value of the connection policy, and why it applies."""
 
     name: str
     value: str
     reason: str
 
 
-def flags(env: Mapping[str, str] = os.environ) -> tuple[Flag, ...]:
-    """The environment's flags, those shown by value first."""
-    return tuple(_flag(env, name) for name in (*SHOWN, *HIDDEN))
+def read_flags(env: Mapping[str, str] = os.environ) -> tuple[Flag, ...]:
+    """The environment's flags, those with a public value first."""
+    return tuple(_flag(env, name) for name in (*PUBLIC_NAMES, *HIDDEN_NAMES))
 
 
 def _flag(env: Mapping[str, str], name: str) -> Flag:
     value = env.get(name, "")
     problem = _problem(name, value)
-    return Flag(name, bool(value.strip()), value if name in SHOWN and value else None, _MEANING[name], problem)
+    return Flag(name, bool(value.strip()), value if name in PUBLIC_NAMES and value else None, _MEANINGS[name], problem)
 
 
 def _problem(name: str, value: str) -> str | None:
     if value and not value.strip():
-        return "It is set, but to nothing but white space."
+        return "It is set, but contains only white space."
     if name in DATABASE_URL_NAMES and value:
         try:
             clean(value, name)
@@ -79,13 +79,12 @@ def _problem(name: str, value: str) -> str | None:
 
 
 def url_notes(settings: Settings) -> tuple[str, ...]:
-    """What was dropped from the database's URL or read differently; nothing when it is unset or can't be read."""
-    url = read_url(settings)
+    """What was removed from the database's URL or interpreted; empty when the URL is unset or invalid."""
+    url = _valid_url(settings)
     return url.notes if url else ()
 
 
-def read_url(settings: Settings) -> DatabaseUrl | None:
-    """The database's URL without a problem, or None."""
+def _valid_url(settings: Settings) -> DatabaseUrl | None:
     if not settings.database_url:
         return None
     try:
@@ -94,35 +93,36 @@ def read_url(settings: Settings) -> DatabaseUrl | None:
         return None
 
 
-def policy(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[Rule, ...]:
-    """How the recorder holds connections in this runtime, each value with its reason."""
-    names = {
-        "pool_size": ("Connections at most", ""),
-        "idle_timeout_s": ("Closed when idle for", " s"),
-        "connect_timeout_s": ("Time to connect at most", " s"),
-        "max_lifetime_s": ("Replaced after", " s"),
-        "max_retries": ("Retries at most", ""),
-        "deadline_s": ("Time for one record, all attempts together", " s"),
+def connection_policy(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[PolicyRule, ...]:
+    """The recorder's connection limits in this runtime, each with its reason."""
+    titles_and_units = {
+        "pool_size": ("Maximum connections", ""),
+        "idle_timeout_s": ("Idle timeout", " s"),
+        "connect_timeout_s": ("Connect timeout", " s"),
+        "max_lifetime_s": ("Maximum lifetime of a connection", " s"),
+        "max_retries": ("Maximum retries", ""),
+        "deadline_s": ("Time limit for one record, including retries", " s"),
     }
     variables = {variable.field: variable.name for variable in VARIABLES}
     return tuple(
-        Rule(title, _value(getattr(settings, field), unit), _reason(settings, field, variables[field], env))
-        for field, (title, unit) in names.items()
+        PolicyRule(title, _format(getattr(settings, field), unit), _reason(settings, field, variables[field], env))
+        for field, (title, unit) in titles_and_units.items()
     )
 
 
-def _value(value: float | None, unit: str) -> str:
+def _format(value: float | None, unit: str) -> str:
     return "no limit" if value is None else f"{value:g}{unit}"
 
 
-_WHY = {
+# For each setting: the reason on a serverless platform, and the reason on a server.
+_REASONS = {
     "pool_size": (
-        "many instances share the server's connections, so each takes few",
-        "one process serves everybody, so it may hold more",
+        "many instances share the server's connections, so each uses few",
+        "one process serves all requests, so it may use more",
     ),
     "idle_timeout_s": (
-        "a frozen instance keeps its sockets, so idle ones close soon",
-        "connections are kept between bursts",
+        "a frozen instance keeps its sockets open, so idle ones close soon",
+        "connections stay open between bursts",
     ),
     "connect_timeout_s": (
         "an upper bound: the record's deadline ends earlier",
@@ -130,15 +130,15 @@ _WHY = {
     ),
     "max_lifetime_s": (
         "instances live for minutes, and so do their connections",
-        "the process stays, and so may they",
+        "the process keeps running, and so may its connections",
     ),
-    "max_retries": ("what passes by itself is tried again", "what passes by itself is tried again"),
-    "deadline_s": ("the function's own time is short", "nobody waits for a function's time limit here"),
+    "max_retries": ("transient errors are retried", "transient errors are retried"),
+    "deadline_s": ("the function's own time limit is short", "a server has no time limit for a request"),
 }
 
 
 def _reason(settings: Settings, field: str, variable: str, env: Mapping[str, str]) -> str:
     if env.get(variable, "").strip() and not any(variable in problem for problem in settings.problems):
-        return f"{variable} says so"
-    kind = "Serverless" if settings.runtime.serverless else "Server"
-    return f"{kind}: {_WHY[field][0 if settings.runtime.serverless else 1]}"
+        return f"set by {variable}"
+    serverless = settings.runtime.serverless
+    return f"{'Serverless' if serverless else 'Server'}: {_REASONS[field][0 if serverless else 1]}"

@@ -1,4 +1,4 @@
-"""A deployed debug report, fetched with care: the token in a header, one time limit, nowhere but where it was sent."""
+"""Fetches a deployed debug report over https, within one time limit and without redirects."""
 
 from __future__ import annotations
 
@@ -7,47 +7,55 @@ import ipaddress
 import json
 import socket
 import ssl
-import threading
 import time
 from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from tracker.database.watchdog import timer
+from tracker.diagnostics.dns_lookup import SocketAddress, look_up
 from tracker.errors import SettingError, TrackerError
 
-PATH = "/api/debug/token-tracking"
+REPORT_PATH = "/api/debug/token-tracking"
 TIMEOUT_S = 15.0
 MAX_BYTES = 2_000_000
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# RFC 8215: local-use NAT64, for any IPv4 address.
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+# RFC 6052 and RFC 4291: prefixes whose last 32 bits are the IPv4 address.
+_PREFIXES_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "::/96")))
 
 
 class FetchError(TrackerError):
-    """A report couldn't be fetched: what happened, why, and what to do. It holds no token."""
+    """The report can't be fetched. The message names the cause and the remedy, and contains no token."""
 
 
-class AddressError(FetchError, SettingError):
-    """What was given is no report's address, so nothing was tried."""
+class ReportUrlError(FetchError, SettingError):
+    """The URL is invalid, so no request was sent."""
 
 
-def fetch(url: str, token: str | None = None, *, private: bool = False, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-    """The report at an address, as JSON; without a path in it, the route's usual one is asked.
+def fetch_report(
+    url: str, token: str | None = None, *, private: bool = False, timeout_s: float = TIMEOUT_S
+) -> dict[str, Any]:
+    """The debug report at a URL, as JSON; a URL without a path gets `REPORT_PATH`.
 
-    `private` allows addresses of this machine and its network, and http:// to them. The name is resolved once and
-    that very address is connected to, so that a name can't lead elsewhere between check and use. Redirects aren't
-    followed: they would carry the token along. Raises `FetchError`.
+    `private` allows addresses of this machine and of private networks, and http:// to them. The host name is resolved
+    once, and the connection uses the checked address (no DNS rebinding). Redirects are not followed, because they
+    would forward the token. Raises `FetchError`.
     """
-    parts = _checked(url)
+    parts = _parse_url(url)
     deadline = time.monotonic() + timeout_s
     address = _resolve(parts, private, deadline)
     if parts.scheme == "http" and is_public_address(address):
-        raise FetchError("The report's address begins with http://, which would show the token; use https://.")
+        raise FetchError("The URL begins with http://, which would expose the token; use https://.")
     status, body = _get(parts, str(address), token, deadline)
-    return _understood(status, body)
+    return _parse_report(status, body)
 
 
-def names_this_network(url: str) -> bool:
-    """Whether the address itself, as it is written, names this machine or a private network."""
-    host = (_checked(url).hostname or "").lower()
+def is_private_url(url: str) -> bool:
+    """Whether the URL's host is written as an address of this machine or of a private network."""
+    host = (_parse_url(url).hostname or "").lower()
     if host == "localhost":
         return True
     with suppress(ValueError):
@@ -55,65 +63,52 @@ def names_this_network(url: str) -> bool:
     return False
 
 
-def _checked(url: str) -> SplitResult:
-    """The address's parts. Raises `AddressError`."""
+def _parse_url(url: str) -> SplitResult:
+    """The URL's parts. Raises `ReportUrlError`."""
     try:
         parts = urlsplit(url.strip())
-        port_is_one = parts.port is None or parts.port > 0
+        is_port_valid = parts.port is None or parts.port > 0
     except ValueError:
-        raise AddressError("The report's address can't be read; it may be https://your-app.vercel.app.") from None
-    if parts.scheme not in {"https", "http"} or not parts.hostname or not port_is_one:
-        raise AddressError("The report's address must begin with https://, such as https://your-app.vercel.app.")
+        raise ReportUrlError("The report's URL is invalid; an example is https://your-app.vercel.app.") from None
+    if parts.scheme not in {"https", "http"} or not parts.hostname or not is_port_valid:
+        raise ReportUrlError("The report's URL must begin with https://, for example https://your-app.vercel.app.")
     if parts.username is not None or parts.password is not None:
-        raise AddressError("The report's address holds a user or a password; the token goes into TRACKER_DEBUG_TOKEN.")
+        raise ReportUrlError(
+            "The report's URL must not contain a user or a password. Set the token in TRACKER_DEBUG_TOKEN."
+        )
     if not all("!" <= char <= "~" for char in parts.geturl()):
-        raise AddressError("The report's address holds white space or a character that a URL must write as %XX.")
+        raise ReportUrlError("The report's URL contains white space or a character that must be written as %XX.")
     return parts
 
 
-def _resolve(parts: SplitResult, private: bool, deadline: float) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    found: list[str] = []
-    answered = threading.Event()
-
-    def ask() -> None:
-        with suppress(OSError, UnicodeError):
-            answers = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
-            found.extend(str(address[0]) for *_, address in answers)
-        answered.set()
-
-    threading.Thread(target=ask, name="tracker-dns", daemon=True).start()
-    answered.wait(max(0.0, deadline - time.monotonic()))
-    addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
+def _resolve(parts: SplitResult, private: bool, deadline: float) -> IpAddress:
+    socket_addresses: list[SocketAddress] = []
+    with suppress(TimeoutError):
+        socket_addresses = look_up([(parts.hostname or "", _port(parts))], max(0.0, deadline - time.monotonic()))
+    addresses = [ipaddress.ip_address(str(address[0]).partition("%")[0]) for _, address in socket_addresses]
     if not addresses:
-        raise FetchError(f"There is no server named {parts.hostname}; correct the report's address.")
-    inside = [address for address in addresses if not is_public_address(address)]
-    if inside and not private:
+        raise FetchError(f"There is no server named {parts.hostname}; correct the URL.")
+    non_public = [address for address in addresses if not is_public_address(address)]
+    if non_public and not private:
         raise FetchError(
-            f"{parts.hostname} is an address of this machine or of a private network, where reports are fetched only"
-            " when asked for (--private)."
+            f"{parts.hostname} is an address of this machine or of a private network. Reports are fetched from there"
+            " only on request (--private)."
         )
-    # IPv4 first: where both exist it is the one that surely works.
+    # IPv4 first: IPv6 doesn't work in all networks that resolve it.
     return min(addresses, key=lambda address: address.version)
 
 
-# RFC 8215: translation for local use, whatever IPv4 address is inside.
-_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
-# RFC 6052 and RFC 4291: prefixes whose last 32 bits are the IPv4 address that is reached.
-_WITH_IPV4_AT_END = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "::/96")))
-
-
-def is_public_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether the address is a public one; an IPv6 address that leads to an IPv4 address is judged by that."""
+def is_public_address(address: IpAddress) -> bool:
+    """Whether an address is public; for an IPv6 address that embeds an IPv4 address, whether the latter is public."""
     if address.version == 6:
         if address in _LOCAL_NAT64:
             return False
-        inner = _ipv4_inside(address)
-        address = inner if inner is not None else address
+        address = _embedded_ipv4(address) or address
     return address.is_global and not address.is_multicast
 
 
-def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if int(address) > 1 and any(address in network for network in _WITH_IPV4_AT_END):
+def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if int(address) > 1 and any(address in network for network in _PREFIXES_WITH_IPV4):
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.sixtofour or (address.teredo[1] if address.teredo else None)
 
@@ -128,70 +123,71 @@ def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -
     headers = {"Accept": "application/json", "User-Agent": "token-tracker", "Accept-Encoding": "identity"}
     if token:
         headers["Authorization"] = f"Bearer {token.strip()}"
-    path = parts.path if parts.path not in {"", "/"} else PATH
+    path = parts.path if parts.path not in {"", "/"} else REPORT_PATH
     try:
         connection.sock = sock = _connect(parts, address, deadline)
-        # A server that sends a byte now and then never runs into a socket's own time limit.
-        timer.schedule(deadline, lambda: _cut(sock))
+        # A server that sends single bytes slowly never reaches the socket's own timeout.
+        timer.schedule(deadline, lambda: _shut_down(sock))
         connection.request("GET", path + (f"?{parts.query}" if parts.query else ""), headers=headers)
         response = connection.getresponse()
         body = response.read(MAX_BYTES + 1)
-        late = time.monotonic() >= deadline
+        timed_out = time.monotonic() >= deadline
     except ssl.SSLCertVerificationError:
-        raise FetchError(f"The certificate of {host} couldn't be verified; nothing was sent.") from None
+        raise FetchError(f"The certificate of {host} can't be verified; nothing was sent.") from None
     except TimeoutError:
         raise FetchError(f"{host} didn't answer in time.") from None
     except (OSError, http.client.HTTPException, ValueError):
-        what = "didn't answer in time" if time.monotonic() >= deadline else "couldn't be reached"
-        raise FetchError(f"{host} {what}.") from None
+        if time.monotonic() >= deadline:
+            raise FetchError(f"{host} didn't answer in time.") from None
+        raise FetchError(f"{host} can't be reached.") from None
     finally:
         connection.close()
-    if late:
+    if timed_out:
         raise FetchError(f"{host} didn't answer in time.")
     return response.status, body
 
 
 def _connect(parts: SplitResult, address: str, deadline: float) -> socket.socket:
-    left = max(0.1, deadline - time.monotonic())
-    sock = socket.create_connection((address, _port(parts)), timeout=left)
+    remaining_s = max(0.1, deadline - time.monotonic())
+    sock = socket.create_connection((address, _port(parts)), timeout=remaining_s)
     if parts.scheme == "http":
         return sock
     try:
-        # The certificate is checked against the name, not against the address that it led to.
+        # The certificate is verified against the host name, not against the resolved address.
         return ssl.create_default_context().wrap_socket(sock, server_hostname=parts.hostname)
     except BaseException:
         sock.close()
         raise
 
 
-def _cut(sock: socket.socket) -> None:
+def _shut_down(sock: socket.socket) -> None:
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _understood(status: int, body: bytes) -> dict[str, Any]:
+def _parse_report(status: int, body: bytes) -> dict[str, Any]:
     if 300 <= status < 400:
         raise FetchError(
-            f"It answered {status}, a redirect, which isn't followed; give the address that it leads to, or switch off"
-            " what stands before the route."
+            f"It answered {status}, a redirect, which is not followed. Enter the URL that it redirects to, or switch"
+            " the redirect off."
         )
     if len(body) > MAX_BYTES:
-        raise FetchError(f"The answer is larger than {MAX_BYTES:,} bytes; that is no debug report.")
+        raise FetchError(f"The answer is larger than {MAX_BYTES:,} bytes; it is not a debug report.")
     if status in {401, 403}:
-        ours = b'"unauthorized"' in body
-        raise FetchError(
-            f"It answered {status}. "
-            + (
-                "Set TRACKER_DEBUG_TOKEN here to the token of that deployment."
-                if ours
-                else "Something before the route asks for a login (such as Vercel's Deployment Protection)."
-            )
+        is_from_debug_api = b'"unauthorized"' in body
+        remedy = (
+            "Set TRACKER_DEBUG_TOKEN here to the token of that deployment."
+            if is_from_debug_api
+            else "A proxy in front of the route requires a login (for example Vercel's Deployment Protection)."
         )
+        raise FetchError(f"It answered {status}. {remedy}")
     try:
-        found = json.loads(body)
+        report = json.loads(body)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("environment"), dict):
-        sentence = f"It answered {status}, but not with a debug report"
-        raise FetchError(f"{sentence}; the route is {PATH}, docs/debugging.md has a file for each platform.")
-    return found
+        report = None
+    if not isinstance(report, dict) or not isinstance(report.get("environment"), dict):
+        raise FetchError(
+            f"It answered {status}, but not with a debug report. The route is {REPORT_PATH}; docs/debugging.md has a"
+            " file for each platform."
+        )
+    return report

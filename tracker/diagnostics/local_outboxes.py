@@ -1,4 +1,4 @@
-"""What this machine holds: the outboxes, how much waits in them, and whether they can be written."""
+"""Reads the state of the outboxes on this machine: queue depth, oldest record, and whether they are writable."""
 
 from __future__ import annotations
 
@@ -20,68 +20,72 @@ from tracker.recording.outbox.paths import (
 )
 from tracker.settings import Settings
 
-_MOST_FILES = 20
+_MAX_FILES = 20
 
 
 def outbox_state(settings: Settings, url: DatabaseUrl | None, *, now: float) -> Mapping[str, Any]:
-    """Every outbox that holds records, and whether our own can be written; nothing is made or changed."""
+    """The outboxes that contain records, and whether this process's outbox is writable. Creates and changes no file."""
     own = outbox_file(settings, url)
     directory = outbox_directory(settings.runtime)
     try:
-        candidates = dict.fromkeys([own, fallback_file(own), *list(outbox_files(directory))[:_MOST_FILES]])
+        candidates = dict.fromkeys([own, fallback_file(own), *list(outbox_files(directory))[:_MAX_FILES]])
         damaged = [str(path) for path in dict.fromkeys([*damaged_files(own), *damaged_files(directory / own.name)])]
     except OSError:
         candidates, damaged = {own: None}, []
-    files = [found for path in candidates if exists(path) and (found := _file(path, own, now))]
-    oldest = [found["oldestAgeS"] for found in files if found.get("oldestAgeS") is not None]
+    files = [state for path in candidates if exists(path) and (state := _file_state(path, own, now))]
+    ages_s = [state["oldestAgeS"] for state in files if state.get("oldestAgeS") is not None]
     return {
         "path": str(own),
-        "writable": _writable(own),
-        "waiting": sum(found.get("waiting", 0) for found in files),
-        "setAside": sum(found.get("setAside", 0) for found in files),
-        "oldestAgeS": max(oldest, default=None),
+        "writable": _is_writable(own),
+        "waiting": sum(state.get("waiting", 0) for state in files),
+        "setAside": sum(state.get("setAside", 0) for state in files),
+        "oldestAgeS": max(ages_s, default=None),
         "files": files,
-        "damaged": damaged[:_MOST_FILES],
+        "damaged": damaged[:_MAX_FILES],
     }
 
 
-def _file(path: Path, own: Path, now: float) -> dict[str, Any] | None:
-    import sqlite3
+def _file_state(path: Path, own: Path, now: float) -> dict[str, Any] | None:
+    """The state of one outbox; None for another process's empty outbox."""
+    import sqlite3  # here, because some Python builds lack it, and the rest of the report works without it
 
     try:
-        waiting, set_aside, oldest_at = _depth(path)
+        waiting, dead_letters, oldest_at = _read_depth(path)
     except (sqlite3.Error, OSError, TypeError):
-        return {"path": str(path), "own": path == own, "error": "It can't be read: damaged, locked or closed to us."}
-    if not waiting and not set_aside and path != own:
+        return {"path": str(path), "own": path == own, "error": "It can't be read: damaged, locked, or not permitted."}
+    if not waiting and not dead_letters and path != own:
         return None
     return {
         "path": str(path),
         "own": path == own,
         "waiting": waiting,
-        "setAside": set_aside,
+        "setAside": dead_letters,
         "oldestAt": datetime.fromtimestamp(oldest_at, UTC).isoformat(timespec="seconds") if oldest_at else None,
         "oldestAgeS": round(max(0.0, now - oldest_at)) if oldest_at else None,
     }
 
 
-def _depth(path: Path) -> tuple[int, int, float | None]:
-    """How much lies in an outbox, read without a right to change it: a report must not mend or make anything."""
+def _read_depth(path: Path) -> tuple[int, int, float | None]:
+    """Waiting records, dead letters, and the epoch seconds of the oldest record.
+
+    The file is opened read-only: a report must not create or repair an outbox.
+    """
     import sqlite3
     from urllib.parse import quote
 
     database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.2)
     with closing(database):
-        question = "SELECT count(*), (SELECT count(*) FROM set_aside), min(queued_at) FROM records"
-        found: tuple[int, int, float | None] = database.execute(question).fetchone()
-        return found
+        query = "SELECT count(*), (SELECT count(*) FROM set_aside), min(queued_at) FROM records"
+        depth: tuple[int, int, float | None] = database.execute(query).fetchone()
+        return depth
 
 
-def _writable(path: Path) -> bool:
-    """Whether the file, or the nearest directory above it that exists, can be written; root may be told yes wrongly."""
+def _is_writable(path: Path) -> bool:
+    """Whether the file, or else its nearest existing parent directory, is writable. For root this can be wrong."""
     try:
-        place = path if path.exists() else next(parent for parent in path.parents if parent.exists())
-        if place != path and not place.is_dir():
+        existing = path if path.exists() else next(parent for parent in path.parents if parent.exists())
+        if existing != path and not existing.is_dir():
             return False
-        return os.access(place, os.W_OK) and (path.exists() or os.access(place, os.X_OK))
+        return os.access(existing, os.W_OK) and (path.exists() or os.access(existing, os.X_OK))
     except OSError:
         return False

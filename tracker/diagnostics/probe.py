@@ -1,4 +1,4 @@
-"""The way into the database and what it says there, as far as it gets: the report's middle part."""
+"""Probes the database for the report: the connection's steps, then the server, the table, and its recent use."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracker.database import constraint_check
-from tracker.database.connect import Connection, connect, elapsed_ms
+from tracker.database import adoption, constraint_check
+from tracker.database.connect import Connection, connect
 from tracker.database.indexes import duplicates
 from tracker.database.schema import Table
 from tracker.database.url import DatabaseUrl
 from tracker.database.watchdog import Deadline
-from tracker.diagnostics.connection_probe import Step, Way
-from tracker.diagnostics.server_queries import Server, missing_rights, moment, objections, only_reads
+from tracker.diagnostics.connection_probe import ConnectionProbe
+from tracker.diagnostics.server_queries import ServerQueries, is_read_only_role, missing_rights, to_utc
 from tracker.errors import DatabaseError, TransientError
 from tracker.platforms import application_name
 from tracker.settings import Settings
 
-LOGIN_S = 4.0
-Reserve = Callable[[], AbstractContextManager[None]]
+LOGIN_TIMEOUT_S = 4.0
+ReserveConnection = Callable[[], AbstractContextManager[None]]
+"""Makes room for one connection in a limited pool, for as long as its context is open."""
 
 
 @dataclass(slots=True)
-class Found:
-    """What the database said, filled in as far as it gets."""
+class ProbeResult:
+    """The database part of the report. The probe fills it in until a step fails."""
 
     database: dict[str, Any]
     usage: dict[str, Any] = field(default_factory=lambda: {"recent": [], "total": None, "recentUsers": []})
@@ -34,8 +35,8 @@ class Found:
     alerts: list[dict[str, Any]] = field(default_factory=list)
 
 
-def nothing_yet(url: DatabaseUrl | None, trouble: str | None) -> dict[str, Any]:
-    """The report's part on the database before anything was asked; None is what isn't known."""
+def initial_database_state(url: DatabaseUrl | None, url_error: str | None) -> dict[str, Any]:
+    """The report's `database` part before the probe; None means unknown."""
     target = None
     if url is not None:
         target = {
@@ -52,7 +53,7 @@ def nothing_yet(url: DatabaseUrl | None, trouble: str | None) -> dict[str, Any]:
         "connectionStatus": "not_configured" if url is None else "failed",
         "tableExists": None,
         "target": target,
-        "error": {"code": "database_url_malformed", "sentence": trouble, "remedy": ""} if trouble else None,
+        "error": {"code": "database_url_malformed", "sentence": url_error, "remedy": ""} if url_error else None,
         "failedStep": None,
         "steps": [],
         "serverVersion": None,
@@ -68,173 +69,187 @@ def nothing_yet(url: DatabaseUrl | None, trouble: str | None) -> dict[str, Any]:
     }
 
 
-def look(
-    found: Found,
+def probe_database(
+    result: ProbeResult,
     url: DatabaseUrl,
     settings: Settings,
     deadline: float,
-    reserve: Reserve,
+    reserve: ReserveConnection,
     clock: Callable[[], float],
 ) -> None:
-    """Walk the steps and ask the questions until `deadline` (`time.monotonic`); the connection is closed at the end."""
-    way = Way(url, deadline - 1.0)
+    """Probe the database until `deadline` (`time.monotonic`) and fill in `result`; no connection stays open."""
+    probe = ConnectionProbe(url, deadline - 1.0)
     try:
-        if way.network():
-            _inside(found, way, settings, deadline, reserve, clock)
+        if probe.probe_network():
+            _log_in_and_query(result, probe, settings, deadline, reserve, clock)
     finally:
-        way.close()
-        failed = way.failed
-        found.database["steps"] = [
-            {"name": s.name, "ok": s.ok, "ms": s.ms, "code": s.code, "detail": s.detail} for s in way.steps
+        probe.close()
+        failed = probe.failed_step
+        result.database["steps"] = [
+            {"name": s.name, "ok": s.ok, "ms": s.ms, "code": s.code, "detail": s.detail} for s in probe.steps
         ]
         if failed is not None:
-            found.database["failedStep"] = failed.name
-            remedy = way.error.remedy if way.error and way.error.code == failed.code else ""
-            found.database["error"] = {"code": failed.code, "sentence": failed.detail, "remedy": remedy}
+            result.database["failedStep"] = failed.name
+            remedy = probe.error.remedy if probe.error and probe.error.code == failed.code else ""
+            result.database["error"] = {"code": failed.code, "sentence": failed.detail, "remedy": remedy}
 
 
-def _inside(
-    found: Found,
-    way: Way,
+def _log_in_and_query(
+    result: ProbeResult,
+    probe: ConnectionProbe,
     settings: Settings,
     deadline: float,
-    reserve: Reserve,
+    reserve: ReserveConnection,
     clock: Callable[[], float],
 ) -> None:
     started = time.perf_counter()
     guard: Deadline | None = None
     try:
         with reserve():
-            connection = way.login(application_name(settings.runtime, "token-tracker diagnosis"), LOGIN_S)
+            connection = probe.log_in(_probe_application_name(settings), LOGIN_TIMEOUT_S)
             if connection is None:
                 return
             started = time.perf_counter()
             guard = Deadline(connection)
             with guard(deadline):
-                server = Server(connection, way.url.schema, deadline, lambda: _again(way, settings, deadline))
-                _questions(found, server, way, settings, clock)
-            way.close()
-    except DatabaseError as refused:
-        found.database["healthy"] = False
-        hung = guard is not None and guard.fired
-        way.fail("query" if way.connection else "login", _silent(way.url) if hung else refused, started)
+                server = ServerQueries(
+                    connection, probe.url.schema, deadline, lambda: _reconnect(probe, settings, deadline)
+                )
+                _run_queries(result, server, probe, settings, clock)
+            probe.close()
+    except DatabaseError as error:
+        result.database["healthy"] = False
+        timed_out = guard is not None and guard.fired
+        failure = _silent_after_login(probe.url) if timed_out else error
+        probe.record_failure("query" if probe.connection else "login", failure, started)
 
 
-def _again(way: Way, settings: Settings, deadline: float) -> Connection:
-    """Another connection in the place of the one that a pooler ended."""
-    way.close()
-    name = application_name(settings.runtime, "token-tracker diagnosis")
-    left_s = max(0.1, deadline - time.monotonic())
-    way.connection = connect(way.url, timeout_s=min(LOGIN_S, left_s), application_name=name)
-    Deadline(way.connection)(deadline)
-    return way.connection
+def _probe_application_name(settings: Settings) -> str:
+    return application_name(settings.runtime, "token-tracker diagnosis")
 
 
-def _silent(url: DatabaseUrl) -> DatabaseError:
+def _reconnect(probe: ConnectionProbe, settings: Settings, deadline: float) -> Connection:
+    """Replace a connection that a pooler closed."""
+    probe.close()
+    remaining_s = max(0.1, deadline - time.monotonic())
+    probe.connection = connect(
+        probe.url,
+        timeout_s=min(LOGIN_TIMEOUT_S, remaining_s),
+        application_name=_probe_application_name(settings),
+    )
+    Deadline(probe.connection)(deadline)
+    return probe.connection
+
+
+def _silent_after_login(url: DatabaseUrl) -> DatabaseError:
     return TransientError(
         "silent_after_login",
-        f"The server {url.host}:{url.port} let us in and then fell silent.",
+        f"The server {url.host}:{url.port} accepted the login and then stopped answering.",
         "Look for a firewall or a pooler that drops connections, and at the server's load.",
     )
 
 
-def _questions(found: Found, server: Server, way: Way, settings: Settings, clock: Callable[[], float]) -> None:
+def _run_queries(
+    result: ProbeResult,
+    server: ServerQueries,
+    probe: ConnectionProbe,
+    settings: Settings,
+    clock: Callable[[], float],
+) -> None:
     started = time.perf_counter()
-    state = found.database
+    state = result.database
     try:
-        state["latencyMs"] = server.latency_ms()
-        table = server.table()
+        state["latencyMs"] = server.measure_latency_ms()
+        table = server.read_table()
         state["target"]["schema"] = table.schema
-        facts = server.rows("server")[0]
+        row = server.fetch("server")[0]
         state["connectionStatus"] = "connected"
-        _server_facts(state, facts, clock)
-        _table_facts(state, server, table, settings, in_recovery=facts["in_recovery"], way=way, started=started)
-        if way.failed is None or way.failed.code != "locked":  # each further question would wait for the same lock
-            _usage(found, server)
+        _add_server_state(state, row, clock)
+        _add_table_state(state, server, table, settings, in_recovery=row["in_recovery"], probe=probe, started=started)
+        # On a locked table, each further query would wait for the same lock.
+        if probe.failed_step is None or probe.failed_step.code != "locked":
+            _add_usage(result, server)
     finally:
         state["unanswered"] = dict(server.unanswered)
-    way.steps.append(Step("query", True, elapsed_ms(started)))
+    probe.record_success("query", started)
 
 
-def _server_facts(state: dict[str, Any], facts: Mapping[str, Any], clock: Callable[[], float]) -> None:
-    state["serverVersion"] = facts["version"]
-    state["schemaMissing"] = facts["schema_missing"]
-    state["clockSkewS"] = round(clock() - facts["clock_s"], 1)
-    state["readOnly"] = "standby" if facts["in_recovery"] else "default" if facts["read_only_default"] else None
-    free = facts["max_connections"] - facts["reserved_connections"] - facts["used_connections"]
-    limits = [free]
-    limits += [
-        facts[f"{name}_limit"] - facts[f"{name}_used"]
-        for name in ("role", "database")
-        if facts[f"{name}_limit"] is not None
+def _add_server_state(state: dict[str, Any], row: Mapping[str, Any], clock: Callable[[], float]) -> None:
+    state["serverVersion"] = row["version"]
+    state["schemaMissing"] = row["schema_missing"]
+    state["clockSkewS"] = round(clock() - row["clock_s"], 1)
+    state["readOnly"] = "standby" if row["in_recovery"] else "default" if row["read_only_default"] else None
+    free = [row["max_connections"] - row["reserved_connections"] - row["used_connections"]]
+    free += [
+        row[f"{name}_limit"] - row[f"{name}_used"] for name in ("role", "database") if row[f"{name}_limit"] is not None
     ]
     state["slots"] = {
-        "max": facts["max_connections"],
-        "reserved": facts["reserved_connections"],
-        "used": facts["used_connections"],
-        "free": max(0, min(limits)),
+        "max": row["max_connections"],
+        "reserved": row["reserved_connections"],
+        "used": row["used_connections"],
+        "free": max(0, min(free)),
     }
 
 
-def _table_facts(
+def _add_table_state(
     state: dict[str, Any],
-    server: Server,
+    server: ServerQueries,
     table: Table,
     settings: Settings,
     *,
     in_recovery: bool,
-    way: Way,
+    probe: ConnectionProbe,
     started: float,
 ) -> None:
-    """What the table lacks, and whether a record could be stored."""
+    """Add what the table and the role lack, and whether an insert succeeds."""
     state["tableExists"] = table.exists
     state["otherSchemas"] = list(table.other_schemas)
     if not table.exists:
         return
     state["createdAtZone"] = table.created_at_zone
     state["columnsMissing"] = list(table.missing_columns)
-    state["objections"] = objections(table)
+    state["objections"] = adoption.find_objections(table)
     state["takesNotes"] = table.can_write_ledger
     state["duplicateIndexes"] = duplicates(table)
     state["synchronousCommit"] = table.synchronous_commit
     state["costIsNeverUnknown"] = "cost" in table.defaulted
     state["publicKeyReads"] = table.supabase and not table.row_security
     state["migrationsPending"] = server.pending_migrations()
-    rights = server.ask("rights")
+    rights = server.try_fetch("rights")
     state["rightsMissing"] = missing_rights(rights[0] if rights else None, table.schema)
-    state["onlyReads"] = only_reads(state["rightsMissing"])
+    state["onlyReads"] = is_read_only_role(state["rightsMissing"])
     state["seesNoRows"] = table.sees_no_rows
     if in_recovery:
         state["insertAllowed"] = False
         return
-    refused = server.try_insert(table, settings.runtime)
-    state["refusedDefaults"] = constraint_check.refused_defaults(server.answer, table)
-    state["replicaIdentities"] = server.missing_replica_identities()
-    state["undatedRows"] = constraint_check.count_undated(server.answer, table)
-    if server.refused_default is not None and refused is None and not state["refusedDefaults"]:
-        state["refusedDefaults"] = [server.refused_default.sentence]
+    insert_error = server.try_insert(table, settings.runtime)
+    state["refusedDefaults"] = constraint_check.refused_defaults(server.try_execute, table)
+    state["replicaIdentities"] = server.replica_identity_statements()
+    state["undatedRows"] = constraint_check.count_undated(server.try_execute, table)
+    if server.default_row_error is not None and insert_error is None and not state["refusedDefaults"]:
+        state["refusedDefaults"] = [server.default_row_error.sentence]
     state["statementMode"] = server.statement_mode
-    state["insertAllowed"] = refused is None
-    state["healthy"] = refused is None and not table.missing_columns
-    if refused is not None:
-        way.fail("insert", refused, started)
+    state["insertAllowed"] = insert_error is None
+    state["healthy"] = insert_error is None and not table.missing_columns
+    if insert_error is not None:
+        probe.record_failure("insert", insert_error, started)
 
 
-def _usage(found: Found, server: Server) -> None:
-    """What was recorded, as far as it can be read in time; its absence is no fault of recording."""
-    state = found.database
+def _add_usage(result: ProbeResult, server: ServerQueries) -> None:
+    """Add recent usage, the ledger, and alerts. A query that fails leaves its part empty and is no failure."""
+    state = result.database
     if not state["tableExists"] or state["columnsMissing"]:
         return
     zone = state["createdAtZone"]
-    recent = server.ask("recent") or []
-    found.usage["recent"] = [{**row, "created_at": moment(row["created_at"], zone)} for row in recent]
-    if total := server.ask("total"):
-        found.usage["total"] = total[0]["total"]
-    found.usage["recentUsers"] = server.ask("users") or []
-    last = server.ask("environments") or []
-    found.usage["lastByEnvironment"] = [{**row, "last_at": moment(row["last_at"], zone)} for row in last]
+    recent = server.try_fetch("recent") or []
+    result.usage["recent"] = [{**row, "created_at": to_utc(row["created_at"], zone)} for row in recent]
+    if total := server.try_fetch("total"):
+        result.usage["total"] = total[0]["total"]
+    result.usage["recentUsers"] = server.try_fetch("users") or []
+    environments = server.try_fetch("environments") or []
+    result.usage["lastByEnvironment"] = [{**row, "last_at": to_utc(row["last_at"], zone)} for row in environments]
     if state["takesNotes"]:
-        if gaps := server.ask("gaps"):
-            found.ledger["missing"] = gaps[0]["missing"]
-        alerts = server.ask("alerts") or []
-        found.alerts = [{**row, "last_at": moment(row["last_at"])} for row in alerts]
+        if gaps := server.try_fetch("gaps"):
+            result.ledger["missing"] = gaps[0]["missing"]
+        alerts = server.try_fetch("alerts") or []
+        result.alerts = [{**row, "last_at": to_utc(row["last_at"])} for row in alerts]

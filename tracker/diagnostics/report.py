@@ -1,7 +1,7 @@
-"""The debug report: everything that explains why recording does or doesn't work here, as one plain structure.
+"""Builds the debug report: environment, connection, database, outbox, and recommendations.
 
-The same structure stands behind `GET /api/debug/token-tracking`, `token-tracker doctor` and the Environment page. It
-needs the core install alone, never takes longer than `LIMIT_S`, and holds no connection afterwards.
+`GET /api/debug/token-tracking`, `token-tracker doctor` and the Environment page show the same report. It needs only
+the core install, takes `LIMIT_S` at most, and leaves no connection open.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tracker.background_tasks import background_tasks
 from tracker.database.connect import elapsed_ms
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics import recommendations
-from tracker.diagnostics.environment_flags import policy
-from tracker.diagnostics.environment_variables import environment, hints, shapes
+from tracker.diagnostics.environment_flags import connection_policy
+from tracker.diagnostics.environment_variables import find_url_problems, find_variable_problems, read_environment
 from tracker.diagnostics.local_outboxes import outbox_state
-from tracker.diagnostics.probe import Found, Reserve, look, nothing_yet
+from tracker.diagnostics.probe import ProbeResult, ReserveConnection, initial_database_state, probe_database
 from tracker.errors import SettingError
 from tracker.platforms import application_name
 from tracker.recording.tracker import shared_pool
@@ -33,7 +33,7 @@ LIMIT_S = 8.5
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found. `as_dict()` is its JSON form; the keys of the user-facing part are a contract."""
+    """A debug report. `as_dict()` is its JSON form, whose keys are a contract."""
 
     generated_at: str
     took_ms: float
@@ -52,11 +52,11 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Database reached, required columns there, INSERT allowed; warnings don't matter."""
+        """Whether the database answers, has the required columns, and allows INSERT; warnings don't matter."""
         return bool(self.database["healthy"])
 
     def as_dict(self, *, users: bool = True) -> dict[str, Any]:
-        """The report as JSON types; without `users` no user's id is in it."""
+        """The report as JSON types. If `users` is false, the report contains no user ids."""
         usage = dict(self.usage)
         if not users and usage.get("recentUsers"):
             usage["recentUsers"] = [{**user, "user_id": None} for user in usage["recentUsers"]]
@@ -66,7 +66,7 @@ class Report:
             "tookMs": self.took_ms,
             "environment": dict(self.environment),
             "runtime": dict(self.runtime),
-            "variables": [dict(shape) for shape in self.variables],
+            "variables": [dict(problem) for problem in self.variables],
             "policy": [dict(rule) for rule in self.policy],
             "database": dict(self.database),
             "tokenUsage": usage,
@@ -75,62 +75,55 @@ class Report:
             "outbox": dict(self.outbox),
             "pool": dict(self.pool) if self.pool else None,
             "backgroundTasks": [dict(task) for task in self.background_tasks],
-            "recommendations": [found.as_dict() for found in self.recommendations],
+            "recommendations": [recommendation.as_dict() for recommendation in self.recommendations],
         }
 
 
-def build(
+def build_report(
     env: Mapping[str, str] = os.environ,
     *,
     url: DatabaseUrl | None = None,
-    reserve: Reserve = nullcontext,
+    reserve: ReserveConnection = nullcontext,
     clock: Callable[[], float] = time.time,
     limit_s: float = LIMIT_S,
 ) -> Report:
-    """Look at everything and say what explains it; raises nothing for whatever is broken.
+    """Build the debug report. Failures become part of the report and are not raised.
 
-    `url` is a database that was found otherwise than through DATABASE_URL (the embedded one). `reserve` makes room
-    for the one connection that is opened, where connections are counted.
+    `url` overrides DATABASE_URL (for the embedded database). `reserve` makes room in a limited pool for the one
+    connection that the report opens.
     """
     started, deadline = time.perf_counter(), time.monotonic() + limit_s
     settings = load(env, strict=False)
-    address, trouble = _address(settings, url)
-    found_shapes = shapes(env)
     runtime = settings.runtime
-    if address is not None:
-        found_shapes += hints(address, serverless=runtime.serverless)
-    found = Found(nothing_yet(address, trouble))
-    if address is not None:
-        look(found, address, settings, deadline, reserve, clock)
-    variables = [
-        {"name": s.variable, "code": s.code, "sentence": s.sentence, "severity": s.severity} for s in found_shapes
-    ]
+    database_url, url_error = _database_url(settings, url)
+    problems = find_variable_problems(env)
+    result = ProbeResult(initial_database_state(database_url, url_error))
+    if database_url is not None:
+        problems += find_url_problems(database_url, serverless=runtime.serverless)
+        probe_database(result, database_url, settings, deadline, reserve, clock)
     report = Report(
         generated_at=datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds"),
         took_ms=0.0,
-        environment=environment(env),
+        environment=read_environment(env),
         runtime=_runtime(settings),
-        variables=tuple(variables),
-        policy=tuple({"name": r.name, "value": r.value, "reason": r.reason} for r in policy(settings, env)),
-        database=found.database,
-        usage=found.usage,
-        ledger=found.ledger,
-        alerts=tuple(found.alerts),
-        outbox=outbox_state(settings, address, now=time.time()),
+        variables=tuple(problem.as_dict() for problem in problems),
+        policy=tuple({"name": r.name, "value": r.value, "reason": r.reason} for r in connection_policy(settings, env)),
+        database=result.database,
+        usage=result.usage,
+        ledger=result.ledger,
+        alerts=tuple(result.alerts),
+        outbox=outbox_state(settings, database_url, now=time.time()),
         pool=pool._asdict() if (pool := shared_pool()) else None,
         background_tasks=tuple(background_tasks.states()),
     )
-    return _judged(report, started)
+    recommended = recommendations.recommend(report.as_dict())
+    return replace(report, recommendations=recommended, took_ms=elapsed_ms(started))
 
 
-def _judged(report: Report, started: float) -> Report:
-    advice = recommendations.recommend(report.as_dict())
-    return replace(report, recommendations=advice, took_ms=elapsed_ms(started))
-
-
-def _address(settings: Settings, url: DatabaseUrl | None) -> tuple[DatabaseUrl | None, str | None]:
-    if url is not None:
-        return url, None
+def _database_url(settings: Settings, override: DatabaseUrl | None) -> tuple[DatabaseUrl | None, str | None]:
+    """The URL to probe, or the error that makes the configured one unusable; (None, None) when none is configured."""
+    if override is not None:
+        return override, None
     if not settings.database_url:
         return None, None
     try:

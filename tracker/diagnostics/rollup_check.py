@@ -1,4 +1,4 @@
-"""Whether the dashboard's sums count a canary: today's are refreshed and compared with the rows."""
+"""Checks for the self-test that the dashboard's rollups count the test row."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tracker.rollups.refresh import settle
 from tracker.rollups.rollup_state import usable
 from tracker.rollups.verify import verify
 
-_REMEDY = "Make the sums anew: token-tracker rollup --rebuild."
+_REMEDY = "Rebuild the rollups: token-tracker rollup --rebuild."
 
 
 def rollup_check(schema: str | None) -> RollupCheck:
-    """A check for `self_test` on the rollups of a schema."""
+    """A check that refreshes today's rollups in a schema and compares them with the rows."""
 
     def check(connection: Connection, _: UUID) -> str:
         table = read_table(connection, schema)
         usable(connection, table)
         settle(connection, table)
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        differing = next(iter(verify(connection, table, int(midnight.timestamp()))), None)
-        if differing is not None:
-            raise SetupError("rollup_wrong", f"A sum differs from its rows: {differing}", _REMEDY)
-        return "Today's sums, refreshed, equal the rows, this one included."
+        difference = next(iter(verify(connection, table, int(midnight.timestamp()))), None)
+        if difference is not None:
+            raise SetupError("rollup_wrong", f"A sum differs from its rows: {difference}", _REMEDY)
+        return "Today's rollups are refreshed and match the rows, including the test row."
 
     return check

@@ -1,4 +1,4 @@
-"""The self-test: one canary through the recorder's own way, read back, repeated, found in the figures, taken away."""
+"""The self-test: records one test row, reads it back, records its id again, checks the rollups, and deletes it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from tracker.database.connect import Connection, connect, elapsed_ms, execute
@@ -23,14 +22,15 @@ from tracker.usage import TokenUsage
 
 DEADLINE_S = 4.0
 OPERATIONS = ("summary_generation", "tag_generation")
+DASHBOARD_CHECK = "dashboard shows it"
 _TOKENS = (812, 164)
-# Told a canary's id: whether the rollups hold it, in one sentence. Raises `DatabaseError` when they don't.
 RollupCheck = Callable[[Connection, UUID], str]
+"""Takes the test row's id and returns the evidence that the rollups count it. Raises `DatabaseError` otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One step of the self-test: whether it went well (None: not tried), what shows it, how long it took."""
+class SelfTestCheck:
+    """One step of the self-test. `ok` is None when the step was not tried."""
 
     name: str
     ok: bool | None
@@ -39,16 +39,16 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class SelfTest:
-    """All steps in order. `id` is the canary's."""
+class SelfTestResult:
+    """All steps in order. `id` is the test row's id."""
 
     operation: str
     id: UUID
-    checks: tuple[Check, ...]
+    checks: tuple[SelfTestCheck, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed; what couldn't be tried fails nothing."""
+        """Whether no step failed; a step that was not tried doesn't count."""
         return all(check.ok is not False for check in self.checks)
 
 
@@ -56,13 +56,13 @@ def self_test(
     url: DatabaseUrl,
     operation: str = OPERATIONS[0],
     *,
-    rollup: RollupCheck | None = None,
-    shown: Callable[[UUID], bool] | None = None,
-) -> SelfTest:
-    """Record a test recording, read it back, record its id again, look for it in the figures, and remove it.
+    check_rollup: RollupCheck | None = None,
+    dashboard_reads: Callable[[UUID], bool] | None = None,
+) -> SelfTestResult:
+    """Record a test row, read it back, record its id again, check the dashboard and the rollups, and delete the row.
 
-    Nothing real is touched: the row is `is_test`, and the ledger is told that it was removed. What can't be written
-    isn't queued for later. `shown` is told the id while the row is there and says whether the dashboard shows it.
+    The row is `is_test`, and the loss ledger records its deletion. A row that can't be written is not queued.
+    `dashboard_reads` takes the row's id and returns whether the dashboard reads it.
     """
     usage = TokenUsage(
         model="token-tracker-canary",
@@ -73,33 +73,38 @@ def self_test(
         is_test=True,
         metadata={"note": "self-test"},
     )
-    run = _Run(url, usage, rollup, shown)
-    # An outbox of its own, gone with the test: a canary must not arrive when nobody looks for it any more. The delivery
-    # thread can still write to the directory while it is removed.
+    run = _SelfTestRun(url, usage, check_rollup, dashboard_reads)
+    # A temporary outbox: a queued test row must not be delivered after the test. The delivery thread may still write
+    # to the directory while it is removed.
     with (
         tempfile.TemporaryDirectory(prefix="token-tracker-self-test-", ignore_cleanup_errors=True) as directory,
-        run.tracker(directory) as recorder,
+        run.new_tracker(directory) as tracker,
     ):
-        run.write(recorder)
+        run.write(tracker)
         run.read_back()
-        run.repeat(recorder)
-    run.figures()
+        run.repeat(tracker)
+    run.check_dashboard()
+    run.check_rollups()
     run.clean_up()
-    return SelfTest(operation, usage.id, tuple(run.checks))
+    return SelfTestResult(operation, usage.id, tuple(run.checks))
 
 
-class _Run:
+class _SelfTestRun:
     def __init__(
-        self, url: DatabaseUrl, usage: TokenUsage, rollup: RollupCheck | None, shown: Callable[[UUID], bool] | None
+        self,
+        url: DatabaseUrl,
+        usage: TokenUsage,
+        check_rollup: RollupCheck | None,
+        dashboard_reads: Callable[[UUID], bool] | None,
     ) -> None:
         self._url = url
         self._usage = usage
-        self._rollup = rollup
-        self._shown = shown
-        self._written = False
-        self.checks: list[Check] = []
+        self._check_rollup = check_rollup
+        self._dashboard_reads = dashboard_reads
+        self._is_written = False
+        self.checks: list[SelfTestCheck] = []
 
-    def tracker(self, directory: str) -> Tracker:
+    def new_tracker(self, directory: str) -> Tracker:
         return Tracker(
             database_url=self._url.with_password(),
             mode="direct",
@@ -109,64 +114,72 @@ class _Run:
             alert_urls=[],
         )
 
-    def write(self, recorder: Tracker) -> None:
+    def write(self, tracker: Tracker) -> None:
         started = time.perf_counter()
-        outcome = recorder.record(self._usage)
-        self._written = outcome.status == "recorded"
+        outcome = tracker.record(self._usage)
+        self._is_written = outcome.status == "recorded"
         evidence = outcome.error or f"{outcome.status}, {outcome.retry_count} retries, id {outcome.id}"
-        self._enter("write", self._written, evidence, started)
+        self._add("write", self._is_written, evidence, started)
 
     def read_back(self) -> None:
-        def look(connection: Connection, target: Target) -> str:
-            question = f"SELECT input_tokens, output_tokens, is_test FROM {target.name} WHERE id = %s"  # noqa: S608
-            _, rows = execute(connection, question, (str(self._usage.id),))
+        def compare_row(connection: Connection, target: Target) -> str:
+            query = f"SELECT input_tokens, output_tokens, is_test FROM {target.name} WHERE id = %s"  # noqa: S608
+            _, rows = execute(connection, query, (str(self._usage.id),))
             if rows != [(*_TOKENS, True)]:
-                raise SetupError("not_found", f"The row isn't there as it was written: {len(rows)} rows.", "")
-            return "The row is there as it was written."
+                raise SetupError("not_found", f"The test row is not stored as it was written: {len(rows)} rows.", "")
+            return "The test row is stored as it was written."
 
-        self._with_connection("read back", look)
+        self._run_with_connection("read back", compare_row)
 
-    def repeat(self, recorder: Tracker) -> None:
-        if not self._written:
+    def repeat(self, tracker: Tracker) -> None:
+        if not self._is_written:
             self._skip("same id again")
             return
         started = time.perf_counter()
-        outcome = recorder.record(self._usage)
+        outcome = tracker.record(self._usage)
         ok = outcome.status == "duplicate"
-        self._enter("same id again", ok, f"{outcome.status}: {'no second row' if ok else outcome.error}", started)
+        self._add("same id again", ok, f"{outcome.status}: {'no second row' if ok else outcome.error}", started)
 
-    def figures(self) -> None:
-        """The dashboard's own reading, and the rollups where there are any."""
+    def check_dashboard(self) -> None:
+        """Check that the dashboard's own query reads the test row."""
+        if self._dashboard_reads is None or not self._is_written:
+            self._skip(DASHBOARD_CHECK)
+            return
         started = time.perf_counter()
-        if self._shown is None or not self._written:
-            self._skip("dashboard shows it")
-        else:
-            try:
-                found = self._shown(self._usage.id)
-                evidence = f"The dashboard {'reads' if found else 'does not find'} the row by its id."
-            except DatabaseError as error:
-                found, evidence = False, error.cause
-            self._enter("dashboard shows it", found, evidence, started)
-        if self._rollup is None:
-            self._skip("rollup", "This database has no rollups to look into.")
-        else:
-            rollup = self._rollup
-            self._with_connection("rollup", lambda connection, _: rollup(connection, self._usage.id))
+        try:
+            ok = self._dashboard_reads(self._usage.id)
+            evidence = (
+                "The dashboard reads the test row by its id."
+                if ok
+                else "The dashboard doesn't find the test row by its id."
+            )
+        except DatabaseError as error:
+            ok, evidence = False, error.cause
+        self._add(DASHBOARD_CHECK, ok, evidence, started)
+
+    def check_rollups(self) -> None:
+        """Check that the rollups count the test row, where there are rollups."""
+        if self._check_rollup is None:
+            self._skip("rollup", "This database has no rollups to check.")
+            return
+        check = self._check_rollup
+        self._run_with_connection("rollup", lambda connection, _: check(connection, self._usage.id))
 
     def clean_up(self) -> None:
-        def remove(connection: Connection, target: Target) -> str:
+        def delete_row(connection: Connection, target: Target) -> str:
             deletion = "DELETE FROM {table} AS calls WHERE is_test AND id = %(id)s"
-            given = {"id": str(self._usage.id)}
-            gone = change_and_mark(connection, target.schema, deletion, given, explained_as="removed")
-            return f"{gone} test row removed, and the ledger told."
+            parameters = {"id": str(self._usage.id)}
+            count = change_and_mark(connection, target.schema, deletion, parameters, explained_as="removed")
+            return f"{count} test row deleted and entered in the loss ledger."
 
-        self._with_connection("clean up", remove, optional="right_missing")
+        # An app's role need not have the right to delete.
+        self._run_with_connection("clean up", delete_row, accepted_code="right_missing")
 
-    def _with_connection(
-        self, name: str, work: Callable[[Connection, Target], str], optional: str | None = None
+    def _run_with_connection(
+        self, name: str, check: Callable[[Connection, Target], str], accepted_code: str | None = None
     ) -> None:
-        """`optional` is the code of an error that fails nothing: an app's role needn't be allowed to delete."""
-        if not self._written:
+        """Run a check that returns its evidence. An error with `accepted_code` does not fail the check."""
+        if not self._is_written:
             self._skip(name)
             return
         started = time.perf_counter()
@@ -176,24 +189,18 @@ class _Run:
                 closing(connect(self._url, timeout_s=DEADLINE_S, application_name=role)) as connection,
                 Deadline(connection)(time.monotonic() + DEADLINE_S),
             ):
-                evidence = work(connection, Target.read(connection, self._url.schema))
+                evidence = check(connection, Target.read(connection, self._url.schema))
         except DatabaseError as error:
-            if error.code == optional:
-                left = f"This role may not delete; the test row {self._usage.id} stays, and no figure counts it."
-                self._enter(name, None, left, started)
+            if error.code == accepted_code:
+                evidence = f"This role may not delete. The test row {self._usage.id} remains; it is not counted."
+                self._add(name, None, evidence, started)
             else:
-                self._enter(name, False, str(error), started)
+                self._add(name, False, str(error), started)
         else:
-            self._enter(name, True, evidence, started)
+            self._add(name, True, evidence, started)
 
-    def _enter(self, name: str, ok: bool | None, evidence: str, started: float) -> None:
-        self.checks.append(Check(name, ok, evidence, elapsed_ms(started)))
+    def _add(self, name: str, ok: bool | None, evidence: str, started: float) -> None:
+        self.checks.append(SelfTestCheck(name, ok, evidence, elapsed_ms(started)))
 
-    def _skip(self, name: str, why: str = "Not tried, since nothing was written.") -> None:
-        self.checks.append(Check(name, None, why, 0.0))
-
-
-def as_dict(found: SelfTest) -> dict[str, Any]:
-    """The self-test as JSON types."""
-    checks = [{"name": c.name, "ok": c.ok, "evidence": c.evidence, "ms": c.ms} for c in found.checks]
-    return {"operation": found.operation, "id": str(found.id), "passed": found.passed, "checks": checks}
+    def _skip(self, name: str, reason: str = "Not tried, because nothing was written.") -> None:
+        self.checks.append(SelfTestCheck(name, None, reason, 0.0))

@@ -1,7 +1,8 @@
-"""What the database says about itself, the table and its use, each question under a time limit of its own."""
+"""Queries the server, the table, and its recent use, each with its own statement timeout."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tracker.database import adoption
 from tracker.database.connect import Connection, elapsed_ms, execute
 from tracker.database.migrations import VERSIONS
 from tracker.database.publications import missing_replica_identities
@@ -23,141 +23,146 @@ from tracker.recording.insert import Target, insert
 from tracker.recording.instance import Instance
 from tracker.usage import TokenUsage
 
-QUESTION_MS = 1500
-LOCK_MS = 1000
-_LEAST_S = 0.2
+STATEMENT_TIMEOUT_MS = 1500
+LOCK_TIMEOUT_MS = 1000
+_MIN_REMAINING_S = 0.2
 SELECT_POLICY = "a row-level security policy for SELECT"
 INSERT_POLICY = "a row-level security policy for INSERT"
-# What an owner's constraints may be about: the app's own values fit, ours may not.
-_OF_THE_APP = ("user_id", "session_id", "provider", "model", "operation", "environment")
-_TAKEN_BACK = "TT000"
-_TAKE_BACK = (
+# Columns that an owner's constraints may restrict: the app's values satisfy them, the test row's may not.
+_APP_COLUMNS = ("user_id", "session_id", "provider", "model", "operation", "environment")
+_ROLLBACK_SQLSTATE = "TT000"
+_RAISE_TO_ROLL_BACK = (
     "; DO $$ BEGIN RAISE EXCEPTION 'token-tracker doctor takes its test insert back'"
-    f" USING ERRCODE = '{_TAKEN_BACK}'; END $$"
+    f" USING ERRCODE = '{_ROLLBACK_SQLSTATE}'; END $$"
 )
 
 
 @cache
-def _text(question: str) -> str:
-    return (Path(__file__).parent / "sql" / f"{question}.sql").read_text(encoding="utf-8")
+def _read_sql(name: str) -> str:
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-class Server:
-    """Asks one connection, until `deadline` (`time.monotonic`). Every method raises `DatabaseError`."""
+class ServerQueries:
+    """Runs queries on one connection until `deadline` (`time.monotonic`). Every method raises `DatabaseError`."""
 
     def __init__(
         self, connection: Connection, schema: str | None, deadline: float, reconnect: Callable[[], Connection]
     ) -> None:
         self._connection = connection
         self._reconnect = reconnect
-        self._asked = schema
+        self._requested_schema = schema
         self._schema = DEFAULT_SCHEMA
         self._deadline = deadline
         self.unanswered: dict[str, str] = {}
-        """Questions that stayed open: each with the sentence that says why."""
-        self.refused_default: DatabaseError | None = None
-        """Why a call without anything of the app's is refused."""
+        """The queries that failed, with the error message of each."""
+        self.default_row_error: DatabaseError | None = None
+        """Why the table refuses a row without the app's values."""
         self.statement_mode = False
-        """Whether a pooler takes no transactions."""
+        """Whether the pooler refuses transactions."""
 
-    def _limit(self) -> str:
-        left = self._deadline - time.monotonic()
-        if left < _LEAST_S:
-            raise TransientError("out_of_time", "The time for the report was used up.", "Ask again.")
-        timeout_ms = min(QUESTION_MS, int(left * 1000))
-        # One simple query under AUTOCOMMIT: the settings end with it, behind a transaction pooler too.
+    def _limits(self) -> str:
+        """SET LOCAL statements to put before a query. Raises `TransientError` when no time is left."""
+        remaining_s = self._deadline - time.monotonic()
+        if remaining_s < _MIN_REMAINING_S:
+            raise TransientError("out_of_time", "The time limit of the report is reached.", "Try again.")
+        timeout_ms = min(STATEMENT_TIMEOUT_MS, int(remaining_s * 1000))
+        # One simple query under AUTOCOMMIT: the settings end with it, also behind a transaction pooler.
         return (
-            f"SET LOCAL statement_timeout = {timeout_ms}; SET LOCAL lock_timeout = {min(LOCK_MS, timeout_ms)};"
+            f"SET LOCAL statement_timeout = {timeout_ms}; SET LOCAL lock_timeout = {min(LOCK_TIMEOUT_MS, timeout_ms)};"
             f" SET LOCAL search_path = {quote(self._schema)}, pg_catalog; "
         )
 
-    def rows(self, question: str) -> list[dict[str, Any]]:
-        """The answer to `queries/<question>.sql`, a dict a row."""
-        wrapped = f"SELECT to_json(answer)::text FROM ({_text(question).rstrip().removesuffix(';')}\n) AS answer"  # noqa: S608
-        import json
-
-        _, rows = execute(self._connection, self._limit() + wrapped)
+    def fetch(self, name: str) -> list[dict[str, Any]]:
+        """The rows of `sql/<name>.sql` as dicts."""
+        query = f"SELECT to_json(answer)::text FROM ({_read_sql(name).rstrip().removesuffix(';')}\n) AS answer"  # noqa: S608
+        _, rows = execute(self._connection, self._limits() + query)
         return [json.loads(row[0]) for row in rows]
 
-    def ask(self, question: str) -> list[dict[str, Any]] | None:
-        """The same, or None where the question can't be answered now; the reason is kept."""
+    def try_fetch(self, name: str) -> list[dict[str, Any]] | None:
+        """The rows of `sql/<name>.sql`, or None after an error, which is added to `unanswered`.
+
+        Raises only when the connection is lost.
+        """
         try:
-            return self.rows(question)
+            return self.fetch(name)
         except DatabaseError as error:
-            self.unanswered[question] = error.sentence
+            self.unanswered[name] = error.sentence
             if self._connection.closed:
                 raise
             return None
 
-    def answer(self, question: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]] | None:
-        """The rows of a statement of ours, or None where it can't be answered now."""
+    def try_execute(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]] | None:
+        """The rows of a query, or None after an error. Raises only when the connection is lost."""
         try:
-            return execute(self._connection, self._limit() + question, parameters)[1]
+            return execute(self._connection, self._limits() + query, parameters)[1]
         except DatabaseError:
             if self._connection.closed:
                 raise
             return None
 
-    def missing_replica_identities(self) -> list[str]:
-        """Statements that let published tables be changed; empty where none is needed, or where nobody answers."""
+    def replica_identity_statements(self) -> list[str]:
+        """ALTER statements for published tables without a replica identity; empty when none is needed or known."""
         try:
-            return list(missing_replica_identities(self._connection, self._schema, self._limit()).values())
+            return list(missing_replica_identities(self._connection, self._schema, self._limits()).values())
         except DatabaseError:
             if self._connection.closed:
                 raise
             return []
 
-    def latency_ms(self) -> float:
-        """One round trip."""
+    def measure_latency_ms(self) -> float:
+        """The duration of one round trip."""
         started = time.perf_counter()
         execute(self._connection, "SELECT 1")
         return elapsed_ms(started)
 
-    def table(self) -> Table:
-        """The table as the catalog has it; needs no right on it. Further questions are about its schema."""
-        found = read_table(self._connection, self._asked, self._limit())
-        self._schema = found.schema
-        return found
+    def read_table(self) -> Table:
+        """The table as the catalog describes it; needs no right on it. Later queries use its schema."""
+        table = read_table(self._connection, self._requested_schema, self._limits())
+        self._schema = table.schema
+        return table
 
     def pending_migrations(self) -> list[int] | None:
-        """The steps of `migrate` that this database lacks; None where the role may not read which were taken."""
+        """The migrations that this database lacks; None when the role may not read the applied ones."""
         try:
-            question = self._limit() + "SELECT version FROM token_tracker_migrations"  # noqa: S608  our own text
-            _, rows = execute(self._connection, question)
+            query = self._limits() + "SELECT version FROM token_tracker_migrations"  # noqa: S608  no outside text
+            _, rows = execute(self._connection, query)
         except SetupError as error:
             return list(VERSIONS) if error.code == "table_missing" else None
         return sorted(set(VERSIONS) - {version for (version,) in rows})
 
     def try_insert(self, table: Table, runtime: Runtime) -> DatabaseError | None:
-        """Insert a test recording as the recorder does, and take it back; why that isn't possible, or None.
+        """Insert a test row as the recorder does and roll it back. Returns the error, or None on success.
 
-        Only this finds what no catalog tells: triggers, constraints, policies, locks. The row is never committed.
+        Only an insert detects triggers, constraints, policies, and locks; the catalog doesn't. The row is never
+        committed.
         """
-        refused = self._try_insert(table, _probe(table, runtime))
-        if isinstance(refused, RecordError):
-            self.refused_default = refused
-            return self._try_as_the_app(table, runtime, refused)
-        if refused is None or refused.code != "connection_lost":
-            return refused
+        error = self._insert_and_roll_back(table, _test_row(table, runtime))
+        if isinstance(error, RecordError):
+            self.default_row_error = error
+            return self._try_insert_with_app_values(table, runtime, error)
+        if error is None or error.code != "connection_lost":
+            return error
         if refuses_transactions(self._reconnect):
             self.statement_mode = True
             self._connection = self._reconnect()
-            refused = self._try_insert_alone(table, _probe(table, runtime))
-        return refused
+            error = self._insert_without_transaction(table, _test_row(table, runtime))
+        return error
 
-    def _try_as_the_app(self, table: Table, runtime: Runtime, refused: DatabaseError) -> DatabaseError | None:
-        """The same with what the last record has in the columns that constraints may be about, if there is one."""
-        names = [name for name in _OF_THE_APP if name in table.columns]
-        question = f"SELECT {', '.join(map(quote, names))} FROM token_usage ORDER BY created_at DESC NULLS LAST LIMIT 1"  # noqa: S608
-        rows = self.answer(question)
+    def _try_insert_with_app_values(
+        self, table: Table, runtime: Runtime, default_error: DatabaseError
+    ) -> DatabaseError | None:
+        """`try_insert` with the app's values of the newest row, which satisfy the owner's constraints."""
+        names = [name for name in _APP_COLUMNS if name in table.columns]
+        query = f"SELECT {', '.join(map(quote, names))} FROM token_usage ORDER BY created_at DESC NULLS LAST LIMIT 1"  # noqa: S608
+        rows = self.try_execute(query)
         if not rows:
-            return refused
-        own = {name: value for name, value in zip(names, rows[0], strict=True) if value is not None}
-        return self._try_insert(table, {**_probe(table, runtime), **own})
+            return default_error
+        app_values = {name: value for name, value in zip(names, rows[0], strict=True) if value is not None}
+        return self._insert_and_roll_back(table, {**_test_row(table, runtime), **app_values})
 
-    def _try_insert(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
+    def _insert_and_roll_back(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
         try:
-            prefix = "BEGIN; " + self._limit() + "SET TRANSACTION READ WRITE; "
+            prefix = "BEGIN; " + self._limits() + "SET TRANSACTION READ WRITE; "
             insert(self._connection, Target.of(table), row, prefix)
         except DatabaseError as error:
             return error
@@ -166,61 +171,56 @@ class Server:
                 execute(self._connection, "ROLLBACK")
         return None
 
-    def _try_insert_alone(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
-        """The same where no transaction may be begun: an error in the same message takes the row back."""
+    def _insert_without_transaction(self, table: Table, row: Mapping[str, Any]) -> DatabaseError | None:
+        """For poolers that refuse BEGIN: an exception in the same query message rolls the insert back."""
         try:
-            prefix = self._limit() + "SET TRANSACTION READ WRITE; "
-            insert(self._connection, Target.of(table), row, prefix, _TAKE_BACK)
+            prefix = self._limits() + "SET TRANSACTION READ WRITE; "
+            insert(self._connection, Target.of(table), row, prefix, _RAISE_TO_ROLL_BACK)
         except DatabaseError as error:
-            return None if error.sqlstate == _TAKEN_BACK else error
+            return None if error.sqlstate == _ROLLBACK_SQLSTATE else error
         return None
 
 
-def _probe(table: Table, runtime: Runtime) -> dict[str, Any]:
+def _test_row(table: Table, runtime: Runtime) -> dict[str, Any]:
     usage = TokenUsage(model="token-tracker-probe", operation="diagnosis", is_test=True)
     row = {**Instance(runtime).row(usage, "direct"), "sequence": None}
     return {name: value for name, value in row.items() if name in table.columns}
 
 
-def objections(table: Table) -> list[str]:
-    """Why records can't be stored in this table, as `migrate` would say it."""
-    return adoption.find_objections(table)
+def to_utc(text: str | None, zone: str | None = None) -> str | None:
+    """A timestamp of the database as ISO 8601 in UTC; `zone` applies to a timestamp without an offset.
 
-
-def moment(text: str | None, zone: str | None = None) -> str | None:
-    """A time of the database as ISO 8601 in UTC; `zone` is what a time without one means.
-
-    PostgreSQL has times that Python hasn't: infinity, BC, years beyond 9999. They stay as PostgreSQL writes them.
+    Python can't represent some PostgreSQL timestamps (infinity, BC, years after 9999). They stay unchanged.
     """
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            found = found.replace(tzinfo=ZoneInfo(zone or "UTC"))
-        return found.astimezone(UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError, KeyError):  # KeyError: a zone that isn't installed here
+        timestamp = datetime.fromisoformat(text)
+        if timestamp.tzinfo is None:
+            timestamp = timestamp.replace(tzinfo=ZoneInfo(zone or "UTC"))
+        return timestamp.astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, KeyError):  # KeyError: the time zone isn't installed
         return text
 
 
-def missing_rights(found: Mapping[str, Any] | None, schema: str) -> list[str]:
-    """What a recorder needs and this role lacks, as GRANT names it."""
-    if not found:
+def missing_rights(row: Mapping[str, Any] | None, schema: str) -> list[str]:
+    """The rights that recording needs and the role lacks, from a row of `sql/rights.sql`; named as GRANT names them."""
+    if not row:
         return []
     rights = []
-    if not found["usage_on_schema"]:
+    if not row["usage_on_schema"]:
         rights.append(f"USAGE ON SCHEMA {schema}")
-    if not found["may_select"]:
+    if not row["may_select"]:
         rights.append("SELECT")
-    if not found["may_insert"]:
+    if not row["may_insert"]:
         rights.append("INSERT")
-    if found["row_security_active"] and not found["policy_selects"]:
+    if row["row_security_active"] and not row["policy_selects"]:
         rights.append(SELECT_POLICY)
-    if found["row_security_active"] and not found["policy_inserts"]:
+    if row["row_security_active"] and not row["policy_inserts"]:
         rights.append(INSERT_POLICY)
     return rights
 
 
-def only_reads(missing: list[str]) -> bool:
-    """Whether a role lacks nothing but the right to insert: it is one for reading."""
+def is_read_only_role(missing: list[str]) -> bool:
+    """Whether the role lacks only the right to insert."""
     return bool(missing) and {*missing} <= {"INSERT", INSERT_POLICY}

@@ -15,9 +15,9 @@ from tracker.cli.terminal import terminal_text
 from tracker.database.locate import locate
 from tracker.database.url import DatabaseUrl
 from tracker.diagnostics import report as report_module
-from tracker.diagnostics.compare_reports import Line, advice, compare
-from tracker.diagnostics.env_file import as_deployed, read_env_file
-from tracker.diagnostics.fetch_report import fetch, names_this_network
+from tracker.diagnostics.compare_reports import ComparisonLine, compare_reports, recommendations_of
+from tracker.diagnostics.env_file import deployed_environment, read_env_file
+from tracker.diagnostics.fetch_report import fetch_report, is_private_url
 from tracker.errors import DatabaseError, SettingError
 from tracker.settings import DATABASE_URL_NAMES
 
@@ -37,12 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     there: Mapping[str, Any] | None = None
     if arguments.against:
         # Who writes localhost or a private address has asked for it; a name that merely leads there hasn't.
-        private = arguments.private or names_this_network(arguments.against)
-        there = fetch(arguments.against, os.environ.get("TRACKER_DEBUG_TOKEN"), private=private)
+        private = arguments.private or is_private_url(arguments.against)
+        there = fetch_report(arguments.against, os.environ.get("TRACKER_DEBUG_TOKEN"), private=private)
     elif pulled is not None:
-        there = report_module.build(as_deployed(pulled, os.environ)).as_dict()
-    here = report_module.build(url=_embedded()).as_dict()
-    lines = compare(here, there) if there is not None else ()
+        there = report_module.build_report(deployed_environment(pulled, os.environ)).as_dict()
+    here = report_module.build_report(url=_embedded()).as_dict()
+    lines = compare_reports(here, there) if there is not None else ()
     if arguments.json:
         answer = here if there is None else {"here": here, "there": there, "lines": [line.as_dict() for line in lines]}
         print(json.dumps(answer, ensure_ascii=False, default=str))
@@ -78,14 +78,14 @@ def _status(here: Mapping[str, Any], there: Mapping[str, Any] | None) -> int:
 
 def _seems_healthy(there: Mapping[str, Any]) -> bool:
     """The app's own route has no such key: what it says about its database decides."""
-    lines = {line.key: line.there for line in compare({}, there)}
+    lines = {line.key: line.there for line in compare_reports({}, there)}
     return lines.get("database.connectionStatus") == "connected" and lines.get("database.tableExists") != "no"
 
 
-def _show(here: Mapping[str, Any], there: Mapping[str, Any] | None, lines: tuple[Line, ...]) -> None:
+def _show(here: Mapping[str, Any], there: Mapping[str, Any] | None, lines: tuple[ComparisonLine, ...]) -> None:
     if there is None:
         _summary(here)
-        _recommendations(advice(here), "Recommendations")
+        _recommendations(recommendations_of(here), "Recommendations")
         return
     different = [line for line in lines if line.differs]
     _title(f"Differences ({len(different)}): here | there")
@@ -93,8 +93,8 @@ def _show(here: Mapping[str, Any], there: Mapping[str, Any] | None, lines: tuple
         print(f"{_sign(line.weight)} {line.key}: {terminal_text(line.here)} | {terminal_text(line.there)}")
         print(f"    {line.explains}")
     print(f"{len(lines) - len(different)} other lines are the same.")
-    _recommendations(advice(there), "Recommendations there")
-    _recommendations(advice(here), "Recommendations here")
+    _recommendations(recommendations_of(there), "Recommendations there")
+    _recommendations(recommendations_of(here), "Recommendations here")
 
 
 def _summary(here: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
--- Which alerts about recording went out in the last day?
+-- Which alerts did recording raise in the last day?
 SELECT reason, max(raised_at) AS last_at, (count(*) + sum(held_back))::int AS alerts,
        (array_agg(error ORDER BY raised_at DESC))[1] AS error
 FROM token_tracker_alerts

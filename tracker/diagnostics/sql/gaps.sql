@@ -1,5 +1,5 @@
--- How many numbers of the last day's recording processes have neither a row nor an explanation?
--- A gap counts once its later neighbour is older than the longest deadline; the ledger report says whose it is.
+-- How many sequence numbers of the last day have neither a row nor a ledger entry?
+-- A gap counts when the row after it is older than the longest deadline. The ledger report names the deployment.
 WITH numbered AS (
     SELECT instance_id, sequence, recorded_at,
            lag(sequence) OVER (PARTITION BY instance_id ORDER BY sequence) AS before
@@ -16,7 +16,7 @@ WITH numbered AS (
     FROM token_tracker_ledger
     WHERE kind <> 'closed' AND instance_id IN (SELECT instance_id FROM gaps)
     GROUP BY instance_id
-), found AS (
+), recorded AS (
     SELECT instance_id, range_agg(int4range(sequence, sequence, '[]')) AS numbers
     FROM token_usage
     WHERE instance_id IN (SELECT instance_id FROM gaps) AND sequence IS NOT NULL
@@ -25,5 +25,5 @@ WITH numbered AS (
 SELECT coalesce(sum(upper(part) - lower(part)), 0)::bigint AS missing
 FROM gaps
 LEFT JOIN explained USING (instance_id)
-LEFT JOIN found USING (instance_id)
-CROSS JOIN LATERAL unnest(gaps.numbers - coalesce(explained.numbers, '{}') - coalesce(found.numbers, '{}')) AS part;
+LEFT JOIN recorded USING (instance_id)
+CROSS JOIN LATERAL unnest(gaps.numbers - coalesce(explained.numbers, '{}') - coalesce(recorded.numbers, '{}')) AS part;

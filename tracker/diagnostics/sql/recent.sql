@@ -1,4 +1,4 @@
--- Which calls came in last? Test recordings are left out.
+-- Which are the newest calls, without test calls?
 SELECT created_at, model, operation, total_tokens, environment
 FROM token_usage
 WHERE is_test IS NOT TRUE

@@ -1,4 +1,4 @@
--- What may this role do with token_usage in the first schema of search_path, and does row-level security let it?
+-- Which rights does this role have on token_usage in the first schema of search_path, and which policies apply to it?
 SELECT has_schema_privilege(n.oid, 'USAGE') AS usage_on_schema,
        has_any_column_privilege(t.oid, 'SELECT') AS may_select,
        has_table_privilege(t.oid, 'INSERT') AS may_insert,

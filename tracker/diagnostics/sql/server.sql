@@ -1,5 +1,5 @@
--- Which server is this, does it take writes, what time does it think it is, and how many connections are left?
--- A right that is missing hides other sessions' details, never their number.
+-- What are the server's version, write mode, clock, and connection limits?
+-- A missing right hides the details of other sessions, but not their number.
 SELECT current_setting('server_version') AS version,
        pg_is_in_recovery() AS in_recovery,
        current_setting('default_transaction_read_only')::boolean AS read_only_default,

@@ -1,4 +1,4 @@
--- Who used most in the last 24 hours?
+-- Which users used the most tokens in the last 24 hours?
 SELECT user_id, count(*)::int AS calls, sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))::bigint AS total_tokens
 FROM token_usage
 WHERE created_at >= now() - interval '24 hours' AND is_test IS NOT TRUE

@@ -1,4 +1,4 @@
-"""The files of docs/debugging.md, run as they stand there."""
+"""The files of docs/debugging.md, run unchanged."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ROUTE = "/api/debug/token-tracking"
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], Path]:
-    def to_disk(name: str) -> Path:
+    def write_file(name: str) -> Path:
         path = tmp_path / f"{name}_file.py"
         path.write_text(FILES[name])
         return path
 
-    return to_disk
+    return write_file
 
 
 @pytest.fixture
 def serve(database_url: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Runs a file's app under uvicorn as a process of its own."""
+    """Runs a file's app under uvicorn in a separate process."""
     running: list[subprocess.Popen[bytes]] = []
 
     def start(module: str, **env: str) -> str:
@@ -63,7 +63,7 @@ def serve(database_url: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
         process.wait(timeout=20)
 
 
-def ask(url: str, token: str | None = None) -> tuple[int, dict]:
+def fetch(url: str, token: str | None = None) -> tuple[int, dict]:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
         with urllib.request.urlopen(request, timeout=20) as response:
@@ -79,13 +79,13 @@ def test_the_file_answers_under_an_asgi_server(write, serve, name):
     url = serve(
         write(name).stem, TRACKER_DEBUG_TOKEN="t0ken", VERCEL="1", VERCEL_REGION="icn1", VERCEL_ENV="production"
     )
-    assert ask(url)[0] == 401
-    status, report = ask(url, "t0ken")
+    assert fetch(url)[0] == 401
+    status, report = fetch(url, "t0ken")
     assert (status, report["runtime"]["platform"], report["environment"]["VERCEL_REGION"]) == (200, "vercel", "icn1")
 
 
 def test_vercels_file_is_imported_as_its_runtime_does(write):
-    """By its path, under a name of the runtime's own; it takes what is called app."""
+    """By its path, under a module name of the runtime, which uses the name `app`."""
     spec = importlib.util.spec_from_file_location("vc__handler__python", write("vercel"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -118,5 +118,5 @@ def test_lambdas_handler_answers_an_event(write, monkeypatch, database_url):
         assert json.loads(answer["body"])["runtime"]["platform"] == "aws_lambda"
 
 
-def test_the_lifespan_of_the_app_begins_and_ends_in_order(serve, write):
-    assert ask(serve(write("vercel").stem))[0] == 200
+def test_the_app_serves_the_lifespan_protocol(serve, write):
+    assert fetch(serve(write("vercel").stem))[0] == 200

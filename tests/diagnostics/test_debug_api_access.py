@@ -1,4 +1,4 @@
-"""Who may read the debug report when a setting about it can't be read: nobody."""
+"""Access to the debug report: an invalid setting about it closes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tracker.errors import SettingError
 from tracker.settings import load
 
 
-def asked_from_here(**headers):
+def local_request(**headers):
     pairs = [(b"host", b"127.0.0.1:8501"), *((k.encode(), v.encode("utf-8")) for k, v in headers.items())]
     return {"headers": pairs, "client": ("127.0.0.1", 5)}
 
@@ -18,20 +18,20 @@ def asked_from_here(**headers):
     "env",
     [{"TRACKER_DEBUG_TOKEN": "  "}, {"TRACKER_DEBUG_TOKEN": "a-long-tok3n\nand more"}, {"TRACKER_PLATFORM": "vercell"}],
 )
-def test_a_setting_that_cannot_be_read_closes_the_report(env):
+def test_an_invalid_setting_closes_the_report(env):
     settings = load(env, strict=False)
-    assert not allowed(asked_from_here(), settings)
-    assert not allowed(asked_from_here(authorization="Bearer "), settings)
+    assert not allowed(local_request(), settings)
+    assert not allowed(local_request(authorization="Bearer "), settings)
     with pytest.raises(SettingError) as caught:
         load(env)
     assert "tok3n" not in str(caught.value)
 
 
-def test_without_a_token_this_machine_reads_it():
-    assert allowed(asked_from_here(), load({}))
+def test_without_a_token_this_machine_may_read_it():
+    assert allowed(local_request(), load({}))
 
 
-def test_with_a_platform_that_cannot_be_read_the_token_still_opens():
+def test_with_an_invalid_platform_the_token_still_gives_access():
     settings = load({"TRACKER_PLATFORM": "vercell", "TRACKER_DEBUG_TOKEN": "a-long-tok3n"}, strict=False)
-    assert allowed(asked_from_here(authorization="Bearer a-long-tok3n"), settings)
-    assert not allowed(asked_from_here(), settings)
+    assert allowed(local_request(authorization="Bearer a-long-tok3n"), settings)
+    assert not allowed(local_request(), settings)

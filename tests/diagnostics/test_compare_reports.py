@@ -1,4 +1,4 @@
-"""Here against there: the differences first, and what they explain, whosever report it is."""
+"""Comparing two reports: differences come first with their meaning, also for the report of an app's own route."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.diagnostics.compare_reports import advice, compare
+from tracker.diagnostics.compare_reports import compare_reports, recommendations_of
 from tracker.diagnostics.env_file import parse, read_env_file
-from tracker.diagnostics.report import build
+from tracker.diagnostics.report import build_report
 from tracker.errors import SettingError
 
 DOCUMENT = {
@@ -24,11 +24,11 @@ DOCUMENT = {
 
 @pytest.fixture
 def here(database_url):
-    return build({"DATABASE_URL": database_url, "NODE_ENV": "development"}).as_dict()
+    return build_report({"DATABASE_URL": database_url, "NODE_ENV": "development"}).as_dict()
 
 
-def test_the_route_of_the_apps_own_is_understood(here):
-    lines = {line.key: line for line in compare(here, DOCUMENT)}
+def test_a_report_of_an_apps_own_route_is_compared(here):
+    lines = {line.key: line for line in compare_reports(here, DOCUMENT)}
     assert lines["environment.DATABASE_URL_SET"].weight == "error"
     assert "set it there" in lines["environment.DATABASE_URL_SET"].explains
     assert (lines["database.connectionStatus"].here, lines["database.connectionStatus"].weight) == (
@@ -36,52 +36,52 @@ def test_the_route_of_the_apps_own_is_understood(here):
         "error",
     )
     assert lines["environment.NODE_ENV"].there == "production"
-    assert advice(DOCUMENT)[0]["cause"].startswith("DATABASE_URL")
+    assert recommendations_of(DOCUMENT)[0]["cause"].startswith("DATABASE_URL")
 
 
 @pytest.mark.parametrize("status", ["connected", "success", "Connected", True])
-def test_a_connection_that_works_is_one_however_it_is_said(here, status):
+def test_each_word_for_a_working_connection_is_equal(here, status):
     there = {**DOCUMENT, "database": {"connectionStatus": status, "tableExists": True}}
-    assert {line.key: line.weight for line in compare(here, there)}["database.connectionStatus"] == "same"
+    assert {line.key: line.weight for line in compare_reports(here, there)}["database.connectionStatus"] == "same"
 
 
-def test_differences_that_break_recording_come_first(here):
-    weights = [line.weight for line in compare(here, DOCUMENT)]
+def test_differences_that_prevent_recording_come_first(here):
+    weights = [line.weight for line in compare_reports(here, DOCUMENT)]
     assert weights == sorted(weights, key=["error", "warning", "info", "same"].index)
     assert weights[0] == "error"
 
 
 def test_a_report_against_itself_has_no_difference(here):
-    assert not [line for line in compare(here, here) if line.differs]
+    assert not [line for line in compare_reports(here, here) if line.differs]
 
 
-def test_two_databases_on_one_server_are_told_apart(here, empty_database_url):
-    there = build({"DATABASE_URL": empty_database_url}).as_dict()
-    keys = {line.key for line in compare(here, there) if line.differs}
+def test_two_databases_on_one_server_differ(here, empty_database_url):
+    there = build_report({"DATABASE_URL": empty_database_url}).as_dict()
+    keys = {line.key for line in compare_reports(here, there) if line.differs}
     assert {"database.database", "database.tableExists"} <= keys
 
 
-anything = st.recursive(
+any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=20,
 )
 parts = ("environment", "database", "tokenUsage", "runtime", "variables", "outbox", "recommendations")
-report_like = st.fixed_dictionaries({}, optional=dict.fromkeys(parts, anything))
+report_like = st.fixed_dictionaries({}, optional=dict.fromkeys(parts, any_json))
 
 
 @given(report_like, report_like)
-def test_whatever_a_route_answers_can_be_compared(here, there):
-    for line in compare(here, there):
+def test_any_json_can_be_compared(here, there):
+    for line in compare_reports(here, there):
         assert line.here is not None
         json.dumps(line.as_dict())
-    advice(there)
+    recommendations_of(there)
 
 
 # --- .env files ---------------------------------------------------------------------------------------------------
 
 
-def test_a_pulled_file_is_read_as_it_is_written():
+def test_a_pulled_file_is_parsed():
     text = (
         '# Created by Vercel CLI\nDATABASE_URL="postgres://u:p#w@h/d?sslmode=require"\nNODE_ENV=production # here\n'
         'export A=\'single $x\'\nEMPTY=""\nB = spaced\nNL="x\\n"\nKEY="-----BEGIN\nline\n-----END"\r\nC=x#y\n'
@@ -99,19 +99,19 @@ def test_a_pulled_file_is_read_as_it_is_written():
 
 
 @given(st.text(max_size=300))
-def test_any_text_can_be_read(text):
+def test_any_text_can_be_parsed(text):
     assert all(re.match(r"[A-Za-z_]", name) for name in parse(text))
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Z_]{1,10}", fullmatch=True), st.text("abc '#=$\\\"\n\té", max_size=20)))
-def test_what_is_quoted_comes_back(variables):
+def test_a_quoted_value_survives_a_round_trip(variables):
     escaped = {
         name: text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for name, text in variables.items()
     }
     assert parse("\n".join(f'{name}="{text}"' for name, text in escaped.items())) == variables
 
 
-def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path):
+def test_an_unreadable_file_is_a_setting_error(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name in ("missing", "binary", "."):
         with pytest.raises(SettingError, match="--env-file"):
