@@ -25,7 +25,7 @@ from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.reports import Filters, Reader, recording_quality, usage_totals
 from tracker.reports.connections import sessions
 from tracker.reports.engine import reader as engine
-from tracker.reports.engine.frames import every_bucket
+from tracker.reports.time_buckets import bucket_labels
 from tracker.rollups import refresh
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -86,7 +86,7 @@ def test_the_hour_that_comes_twice_is_one_bucket(reader: Reader, call: Execute) 
 
 
 def test_every_bucket_is_there_even_a_quiet_one() -> None:
-    week = every_bucket(filters(start=NOON - timedelta(days=20), end=NOON))
+    week = bucket_labels(filters(start=NOON - timedelta(days=20), end=NOON))
     assert len(week) == 21
 
 
@@ -135,7 +135,7 @@ def test_an_adopted_table_without_totals_still_adds_up(empty_database_url: str, 
 def test_late_records_are_counted_by_when_they_arrived(reader: Reader, call: Execute) -> None:
     call(created_at=NOON, recorded_at=NOON + timedelta(seconds=41), delivery="outbox", environment="production")
     call(created_at=NOON, recorded_at=NOON, delivery="direct", environment="production", retry_count=1)
-    found = recording_quality.verdict(recording_quality.by_environment(reader, filters()))
+    found = recording_quality.totals(recording_quality.by_environment(reader, filters()))
     assert (found.records, found.late_records, found.worst_lag_s, found.retries) == (2, 1, 41.0, 1)
 
 
@@ -176,8 +176,8 @@ def test_a_table_in_another_schema_is_read_there(empty_database_url: str) -> Non
 
 def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None:
     with psycopg2.connect(database_url):
-        held = sessions.sessions(reader)
-        slots = sessions.slots(reader, held)
+        held = sessions.list_sessions(reader)
+        slots = sessions.read_slots(reader, held)
     assert slots.max == int(value(database_url, "SHOW max_connections"))
     assert slots.used >= 2
     assert slots.free == slots.max - slots.reserved - slots.used
@@ -188,8 +188,8 @@ def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None
 def test_a_role_without_rights_sees_less_and_is_told_the_grant(database_url: str, new_role: Callable[..., str]) -> None:
     role = new_role()
     reader = reader_of(with_role(database_url, role))
-    held = sessions.sessions(reader)
-    slots = sessions.slots(reader, held)
+    held = sessions.list_sessions(reader)
+    slots = sessions.read_slots(reader, held)
     assert slots.grant == f'GRANT pg_read_all_stats TO "{role}";'
     assert slots.used >= 1
     with pytest.raises(SetupError) as refused:

@@ -90,7 +90,7 @@ def test_the_true_cause_is_named_first_and_no_secret_is_told(prepared, place, se
 def page() -> str:
     """Everything on the Environment page, as it is in this process's environment."""
     app = AppTest.from_file(str(ROOT / "pages" / "environment.py"), default_timeout=30).run()
-    current_reader.forget()
+    current_reader.close()
     assert not app.exception
     return json.dumps([str(element) for element in app.main], ensure_ascii=False)
 

@@ -24,7 +24,7 @@ def store(database_url: str) -> Iterator[Store]:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody writes beside the test, so that a refresh needn't wait for who may just have begun."""
-    monkeypatch.setattr(refresh, "UNSEEN_S", 0.0)
+    monkeypatch.setattr(refresh, "VISIBILITY_LAG_S", 0.0)
 
 
 @pytest.fixture

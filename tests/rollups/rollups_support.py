@@ -15,7 +15,7 @@ from tracker.database.schema import read_table
 from tracker.database.url import clean
 from tracker.reports import Reader
 from tracker.rollups import refresh, rollup_tables
-from tracker.rollups.rollup_state import State, read_state
+from tracker.rollups.rollup_state import RollupState, read_state
 from tracker.rollups.verify import verify
 
 CALL: dict[str, Any] = {"model": "gpt", "input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
@@ -49,10 +49,10 @@ class Store:
     def catch_up(self) -> int:
         return refresh.catch_up(self.connection, self.table)
 
-    def refresh(self) -> refresh.Step | None:
+    def refresh(self) -> refresh.RefreshStep | None:
         return refresh.refresh(self.connection, self.table)
 
-    def state(self) -> State:
+    def state(self) -> RollupState:
         return read_state(self.connection, self.table)
 
     def differences(self) -> list[str]:

@@ -80,5 +80,5 @@ def test_after_a_step_the_rollups_settle(store: Store, alone: None) -> None:
     store.refresh()
     run(store.url, "UPDATE token_usage SET recorded_at = recorded_at - interval '10 min'")
     store.catch_up()
-    assert not store.state().touched
-    assert store.refresh() == refresh.Step(0, more=False)
+    assert not store.state().dirty_buckets
+    assert store.refresh() == refresh.RefreshStep(0, more=False)

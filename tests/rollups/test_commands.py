@@ -67,7 +67,7 @@ USER_FIGURES = [
 @pytest.mark.parametrize(
     ("table", "figures"),
     [
-        *((rollup.table, tuple(rollup.figures)) for rollup in rollup_tables.ROLLUPS),
+        *((rollup.table, tuple(rollup.totals)) for rollup in rollup_tables.ROLLUPS),
         *((table, (figure,)) for table, figure in USER_FIGURES),
     ],
 )
@@ -144,7 +144,7 @@ def test_prune_removes_old_rows_and_every_chart_stays(at: Store, monkeypatch: py
     assert main(["rollup", "--rebuild", "--verify"]) == 0
     assert usage_totals.totals(at.reader, asked) == before[0]
     assert main(["prune", "--older-than", "13w"]) == 0
-    detail_from = at.reader.standing().detail_from
+    detail_from = at.reader.freshness().detail_from
     assert detail_from is not None
     assert days_ago(93) < detail_from < days_ago(91)
 
@@ -168,7 +168,7 @@ def test_a_row_that_is_committed_during_a_batch_is_not_pruned_uncounted(
 ) -> None:
     old = days_ago(100)
     at.call(created_at=old)
-    original = pruning._freeze
+    original = pruning._copy_to_generation
 
     def freeze(*arguments: object) -> None:
         run(
@@ -178,7 +178,7 @@ def test_a_row_that_is_committed_during_a_batch_is_not_pruned_uncounted(
         )
         original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pruning, "_freeze", freeze)
+    monkeypatch.setattr(pruning, "_copy_to_generation", freeze)
     assert main(["prune", "--older-than", "90d"]) == 0
     assert rows(at.url, "SELECT model FROM token_usage") == [("late",)]
     asked = Filters(start=old - timedelta(days=1), end=old + timedelta(days=1))
@@ -188,7 +188,7 @@ def test_a_row_that_is_committed_during_a_batch_is_not_pruned_uncounted(
 def test_no_writer_waits_for_a_prune(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "BATCH_ROWS", 20)
     at.add({"created_at": days_ago(100) + timedelta(minutes=number)} for number in range(100))
-    original, batches = pruning._delete, [0]
+    original, batches = pruning._delete_rows, [0]
     insertion = "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at) VALUES"
 
     def delete(*arguments: object) -> int:
@@ -203,7 +203,7 @@ def test_no_writer_waits_for_a_prune(at: Store, monkeypatch: pytest.MonkeyPatch)
         )
         return removed
 
-    monkeypatch.setattr(pruning, "_delete", delete)
+    monkeypatch.setattr(pruning, "_delete_rows", delete)
     assert main(["prune", "--older-than", "90d"]) == 0
     assert batches[0] > 3
     assert at.count("token_usage", "model <> 'new'") == 0
@@ -215,7 +215,7 @@ def test_a_prune_that_dies_half_way_has_lost_nothing(at: Store, monkeypatch: pyt
     monkeypatch.setattr(pruning, "BATCH_ROWS", 5)
     at.add({"created_at": days_ago(100) + timedelta(minutes=20 * number)} for number in range(30))
     asked = Filters(start=days_ago(102), end=days_ago(98))
-    original, batches = pruning._delete, [0]
+    original, batches = pruning._delete_rows, [0]
 
     def delete(*arguments: object) -> int:
         batches[0] += 1
@@ -224,7 +224,7 @@ def test_a_prune_that_dies_half_way_has_lost_nothing(at: Store, monkeypatch: pyt
         return original(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(pruning, "_delete", delete)
+        patch.setattr(pruning, "_delete_rows", delete)
         assert main(["prune", "--older-than", "90d"]) == 130
     assert 0 < at.count("token_usage") < 30
     assert usage_totals.totals(at.reader, asked).calls == 30

@@ -98,6 +98,6 @@ def test_a_log_after_prune_adds_nothing(
     assert main(["prune", "--older-than", "90d"]) == 0
     capsys.readouterr()
     assert main(replay) == 1
-    assert "line 1: calls of this quarter of an hour were pruned" in capsys.readouterr().err
+    assert "line 1: calls of this 15-minute bucket were pruned" in capsys.readouterr().err
     assert value(at.url, "SELECT count(*) FROM token_usage") == 0
     assert main([*replay, "--add-to-pruned"]) == 0

@@ -9,7 +9,7 @@ from rollups_support import Store
 from support import run
 
 from tracker.reports import Filters, hour_heatmap, latency, recording_quality, usage_totals
-from tracker.reports.explorer_query import calls_behind, explore
+from tracker.reports.explorer_query import explore, matching_calls
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def answers(store: Store, asked: Filters) -> list[int]:
         int(usage_totals.top_users(store.reader, asked)["calls"].sum()),
         len(usage_totals.last_records(store.reader, asked)),
         int(explore(store.reader, asked, "model", "user")["calls"].sum()),
-        len(calls_behind(store.reader, asked, {"model": "gpt"})),
+        len(matching_calls(store.reader, asked, {"model": "gpt"})),
     ]
 
 
@@ -52,7 +52,7 @@ def test_a_range_or_a_filter_that_holds_nothing_has_an_empty_answer(
     assert usage_totals.users(store.reader, asked) == 0
     assert not hour_heatmap.by_hour_and_weekday(store.reader, asked)["calls"].any()
     assert latency.overall(store.reader, asked).empty
-    assert recording_quality.verdict(recording_quality.by_environment(store.reader, asked)).records == 0
+    assert recording_quality.totals(recording_quality.by_environment(store.reader, asked)).records == 0
 
 
 def test_a_range_of_a_thousand_years_is_answered(store: Store) -> None:

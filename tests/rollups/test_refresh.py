@@ -22,8 +22,8 @@ from tracker.rollups import prune as pruning
 from tracker.rollups import refresh as refreshing
 from tracker.rollups import refresh_lock
 from tracker.rollups import replace_buckets as replacing
-from tracker.rollups.invalidation import change_and_mark, mark_touched
-from tracker.rollups.rollup_state import usable
+from tracker.rollups.invalidation import execute_and_invalidate, invalidate_buckets
+from tracker.rollups.rollup_state import require_write_access
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ASKED = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3), timezone="Asia/Kolkata")
@@ -37,7 +37,7 @@ def calls(store: Store) -> int:
 def settled(store: Store) -> None:
     """Bring everything up to date, and let the second pass in which a row may still be on its way."""
     store.catch_up()
-    assert not store.state().touched
+    assert not store.state().dirty_buckets
 
 
 def test_a_covered_day_is_read_from_the_rollup(store: Store) -> None:
@@ -51,7 +51,7 @@ def test_nothing_is_made_anew_when_nothing_changed(store: Store) -> None:
     store.add({"created_at": NOON + timedelta(hours=hour)} for hour in range(9))
     settled(store)
     before = store.count("token_tracker_usage_rollup")
-    assert store.refresh() == refreshing.Step(0, more=False)
+    assert store.refresh() == refreshing.RefreshStep(0, more=False)
     assert store.count("token_tracker_usage_rollup") == before
 
 
@@ -64,7 +64,7 @@ def test_a_row_of_an_old_application_with_an_old_time_is_found(store: Store) -> 
         " VALUES ('old', 1, 2, 3, '2026-03-09 01:02:03Z')",
     )
     assert calls(store) == 2
-    assert store.refresh() == refreshing.Step(1, more=False)
+    assert store.refresh() == refreshing.RefreshStep(1, more=False)
     assert store.count("token_tracker_usage_rollup", KEPT) == 2
     assert store.differences() == []
 
@@ -129,11 +129,11 @@ def test_a_change_that_is_marked_in_its_transaction_is_never_seen_half(store: St
     with store.connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("UPDATE token_usage SET cost = 2")
-        mark_touched(store.connection, None, [NOON])
+        invalidate_buckets(store.connection, None, [NOON])
         assert usage_totals.totals(store.reader, ASKED).cost_usd == 1
         cursor.execute("COMMIT")
     assert usage_totals.totals(store.reader, ASKED).cost_usd == 2
-    assert change_and_mark(store.connection, None, "UPDATE {table} AS calls SET cost = %(c)s", {"c": 3}) == 1
+    assert execute_and_invalidate(store.connection, None, "UPDATE {table} AS calls SET cost = %(c)s", {"c": 3}) == 1
     assert usage_totals.totals(store.reader, ASKED).cost_usd == 3
 
 
@@ -142,7 +142,7 @@ def test_a_mark_that_commits_during_a_refresh_is_kept(store: Store) -> None:
     settled(store)
     with closing(psycopg2.connect(store.url)) as other, other.cursor() as cursor:
         cursor.execute("DELETE FROM token_usage")
-        mark_touched(other, None, [NOON])
+        invalidate_buckets(other, None, [NOON])
         store.refresh()
         other.commit()
     assert calls(store) == 0
@@ -153,9 +153,9 @@ def test_a_mark_that_commits_during_a_refresh_is_kept(store: Store) -> None:
 
 def test_more_changes_than_one_step_takes_are_all_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     settled(store)
-    monkeypatch.setattr(refreshing, "MOST_BUCKETS", 3)
+    monkeypatch.setattr(refreshing, "MAX_BUCKETS_PER_STEP", 3)
     store.add({"created_at": NOON + timedelta(minutes=20 * number)} for number in range(10))
-    assert store.refresh() == refreshing.Step(3, more=True)
+    assert store.refresh() == refreshing.RefreshStep(3, more=True)
     assert calls(store) == 10
     settled(store)
     assert calls(store) == 10
@@ -165,10 +165,10 @@ def test_more_changes_than_one_step_takes_are_all_done(store: Store, monkeypatch
 def test_the_past_is_covered_in_chunks_and_every_reader_is_right_meanwhile(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshing, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(refreshing, "BACKFILL_ROWS", 3)
     store.add({"created_at": NOON + timedelta(hours=7 * number)} for number in range(-10, 10))
     steps = 0
-    while (step := refreshing.cover(store.connection, store.table)) and step.more:
+    while (step := refreshing.backfill(store.connection, store.table)) and step.more:
         steps += 1
         assert calls(store) == 20
     assert steps > 3
@@ -177,17 +177,17 @@ def test_the_past_is_covered_in_chunks_and_every_reader_is_right_meanwhile(
 
 def test_a_refresh_ends_though_an_old_transaction_stays_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     settled(store)
-    monkeypatch.setattr(refreshing, "MOST_BUCKETS", 3)
+    monkeypatch.setattr(refreshing, "MAX_BUCKETS_PER_STEP", 3)
     with closing(psycopg2.connect(store.url)) as idle, idle.cursor() as cursor:
         cursor.execute("SELECT now()")
         store.add({"created_at": NOON + timedelta(minutes=20 * number)} for number in range(10))
         for _ in range(2):
-            assert store.refresh() == refreshing.Step(3, more=True)
-            left = [refreshing.redo(store.connection, store.table) for _ in range(3)]
+            assert store.refresh() == refreshing.RefreshStep(3, more=True)
+            left = [refreshing.refresh_dirty(store.connection, store.table) for _ in range(3)]
             assert left == [
-                refreshing.Step(3, more=True),
-                refreshing.Step(3, more=True),
-                refreshing.Step(1, more=False),
+                refreshing.RefreshStep(3, more=True),
+                refreshing.RefreshStep(3, more=True),
+                refreshing.RefreshStep(1, more=False),
             ]
             assert calls(store) == 10
         assert store.catch_up() >= 10
@@ -211,7 +211,7 @@ def test_rows_that_are_pruned_between_the_lookup_and_the_question_are_counted_on
     store.call(created_at=NOON)
     settled(store)
     store.call(created_at=NOON)
-    with store.reader.one_moment():
+    with store.reader.pin_rollup_state():
         assert calls(store) == 2
         assert pruning.prune(store.connection, store.table, int((NOON + timedelta(days=1)).timestamp())) == 2
         assert calls(store) == 2
@@ -224,14 +224,14 @@ def test_rows_that_are_pruned_between_the_lookup_and_the_question_are_counted_on
 @contextmanager
 def halfway(monkeypatch: pytest.MonkeyPatch, what: Callable[[], None]) -> Iterator[None]:
     """Something happens to a refresh after it has replaced its buckets and before it commits."""
-    original = replacing.replace
+    original = replacing.replace_buckets
 
     def interrupted(*arguments: object) -> None:
         original(*arguments)  # type: ignore[arg-type]
         what()
 
     with monkeypatch.context() as patch:
-        patch.setattr(refreshing, "replace", interrupted)
+        patch.setattr(refreshing, "replace_buckets", interrupted)
         yield
 
 
@@ -254,7 +254,7 @@ def test_a_refresh_that_is_killed_half_way_leaves_the_last_good_figures(
             refreshing.refresh(doomed, store.table)
     assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {KEPT}") == 1
     assert calls(store) == 2
-    assert store.refresh() == refreshing.Step(1, more=False)
+    assert store.refresh() == refreshing.RefreshStep(1, more=False)
     assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {KEPT}") == 2
 
 
@@ -264,7 +264,7 @@ def test_a_refresher_that_is_frozen_does_not_keep_the_lock(
 ) -> None:
     url = request.getfixturevalue("pooler")(store.url) if pooled else store.url
     store.call(created_at=NOON)
-    monkeypatch.setattr(refresh_lock, "IDLE_S", 1)
+    monkeypatch.setattr(refresh_lock, "IDLE_IN_TRANSACTION_S", 1)
 
     def frozen() -> None:
         assert store.refresh() is None
@@ -274,7 +274,7 @@ def test_a_refresher_that_is_frozen_does_not_keep_the_lock(
         closing(connect(url)) as doomed,
         halfway(monkeypatch, frozen),
         pytest.raises(DatabaseError),
-        refresh_lock.locked(doomed, store.table),
+        refresh_lock.lock_rollups(doomed, store.table),
     ):
         frozen()
     settled(store)
@@ -295,9 +295,9 @@ def test_only_one_refreshes_at_a_time(
 
     with closing(connect(url)) as first, closing(connect(url)) as second, ThreadPoolExecutor(1) as pool:
         with halfway(monkeypatch, wait):
-            running = pool.submit(refreshing.cover, first, store.table)
+            running = pool.submit(refreshing.backfill, first, store.table)
             assert inside.wait(20)
-        assert refreshing.cover(second, store.table) is None
+        assert refreshing.backfill(second, store.table) is None
         assert refreshing.refresh(second, store.table) is None
         assert calls(store) == 1
         go_on.set()
@@ -343,16 +343,16 @@ def test_a_reader_refreshes_beside_its_reading(store: Store) -> None:
     store.reader._refresher._stopped = False
     assert calls(store) == 1
     eventually(lambda: store.state().complete)
-    eventually(lambda: store.reader.standing().complete)
+    eventually(lambda: store.reader.freshness().complete)
 
 
 def test_within_one_moment_the_rollups_are_looked_up_once(store: Store) -> None:
-    with store.reader.one_moment():
-        first = store.reader.rollups()
+    with store.reader.pin_rollup_state():
+        first = store.reader.rollup_state()
         store.catch_up()
-        assert store.reader.rollups() is first
+        assert store.reader.rollup_state() is first
         assert calls(store) == 0
-    assert store.reader.rollups() != first
+    assert store.reader.rollup_state() != first
 
 
 def test_a_role_that_may_not_write_reads_rollups_and_rows_and_is_told_the_grant(
@@ -367,11 +367,11 @@ def test_a_role_that_may_not_write_reads_rollups_and_rows_and_is_told_the_grant(
     assert calls(limited) == 41
     store.call(created_at=NOON + timedelta(hours=1))
     assert calls(limited) == 42
-    found = limited.reader.standing()
+    found = limited.reader.freshness()
     assert found.as_of is not None
     assert found.remedy is not None
     run(store.url, found.remedy)
-    assert new_store(limited_url).reader.standing().remedy is None
+    assert new_store(limited_url).reader.freshness().remedy is None
 
 
 def test_a_role_without_any_right_on_the_rollups_reads_the_rows(
@@ -381,9 +381,9 @@ def test_a_role_without_any_right_on_the_rollups_reads_the_rows(
     settled(store)
     limited = new_store(limited_url)
     assert calls(limited) == 1
-    assert str(limited.reader.standing().remedy).startswith("GRANT SELECT")
+    assert str(limited.reader.freshness().remedy).startswith("GRANT SELECT")
     with pytest.raises(SetupError) as refused:
-        usable(limited.connection, limited.table)
+        require_write_access(limited.connection, limited.table)
     assert "GRANT" in refused.value.remedy
 
 
@@ -393,7 +393,7 @@ def test_a_database_that_was_not_migrated_to_rollups_is_read_from_its_rows(store
 
     run(store.url, f"DROP TABLE {', '.join(rollup_tables.ALL)}")
     assert calls(store) == 1
-    assert store.reader.standing().remedy == "token-tracker migrate"
+    assert store.reader.freshness().remedy == "token-tracker migrate"
     assert sample_data.remove(store.connection) == 0
 
 
@@ -422,9 +422,9 @@ def test_a_role_that_sees_some_rows_reads_those_and_adds_nothing_up(
     )
     limited = new_store(with_role(store.url, role))
     assert calls(limited) == 1
-    assert "BYPASSRLS" in str(limited.reader.standing().remedy)
-    with pytest.raises(SetupError, match="may not write"):
-        usable(limited.connection, limited.table)
+    assert "BYPASSRLS" in str(limited.reader.freshness().remedy)
+    with pytest.raises(SetupError, match="no permission to write"):
+        require_write_access(limited.connection, limited.table)
     limited.reader._refresher._stopped = False
     limited.call(created_at=NOON, user_id="u1")
     assert calls(limited) == 2
@@ -442,7 +442,7 @@ def test_a_session_that_may_not_write_is_told_where_it_can_be_refreshed(
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
         f"ALTER ROLE {role} SET default_transaction_read_only = on",
     )
-    found = new_store(with_role(store.url, role)).reader.standing()
+    found = new_store(with_role(store.url, role)).reader.freshness()
     assert found.complete
     assert "token-tracker rollup" in str(found.remedy)
 

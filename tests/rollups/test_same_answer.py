@@ -19,10 +19,10 @@ from support import connect, run
 
 from tracker.database.migrate import migrate
 from tracker.reports import Filters, hour_heatmap, latency, recording_quality, usage_totals
-from tracker.reports.engine.frames import every_bucket
+from tracker.reports.time_buckets import bucket_labels
 from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import prune as pruning
-from tracker.rollups.refresh import cover, refresh
+from tracker.rollups.refresh import backfill, refresh
 from tracker.rollups.rollup_tables import DAY_S
 
 # Where and when the clocks do something, and ordinary days of zones that are no whole hours away from UTC.
@@ -114,7 +114,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     values = {"model": "gpt", "provider": "google", "operation": "chat", "environment": "production", "user": "u1"}
     return {
         "rounds": [draw(calls(around)) for _ in range(3)],
-        "steps": [draw(st.sampled_from(["nothing", "refresh", "cover", "both"])) for _ in range(3)],
+        "steps": [draw(st.sampled_from(["nothing", "refresh", "backfill", "both"])) for _ in range(3)],
         "prune": around + draw(st.sampled_from([timedelta(days=-1), timedelta(0), timedelta(days=2)])),
         "filters": Filters(
             start=start,
@@ -133,8 +133,8 @@ def midnight(moment: datetime, zone: ZoneInfo) -> datetime:
 def work(store: Store, step: str) -> None:
     if step in {"refresh", "both"}:
         refresh(store.connection, store.table)
-    if step in {"cover", "both"}:
-        cover(store.connection, store.table)
+    if step in {"backfill", "both"}:
+        backfill(store.connection, store.table)
 
 
 def chosen(rows: list[dict[str, Any]], asked: Filters) -> list[dict[str, Any]]:
@@ -224,7 +224,7 @@ def unpriced_reason(row: dict[str, Any]) -> tuple[str | None, ...] | None:
 
 def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
     trend = usage_totals.trend(store.reader, asked).assign(users=usage_totals.users_over_time(store.reader, asked))
-    assert list(trend.index) == list(every_bucket(asked))
+    assert list(trend.index) == list(bucket_labels(asked))
     by_bucket = defaultdict(list)
     for row in rows:
         by_bucket[label(row["created_at"], asked)].append(row)
@@ -298,7 +298,7 @@ def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Stor
 def test_pruning_changes_no_figure_and_a_late_row_adds_to_it(store: Store, case: dict[str, Any]) -> None:
     store.empty()
     asked: Filters = case["filters"]
-    if not asked.only("model", "provider", "operation", "environment"):
+    if not asked.uses_only("model", "provider", "operation", "environment"):
         return  # single users are told apart by rows alone
     assume(asked.timezone != "Africa/Monrovia")  # its days begin in the middle of what is kept
     quarter = timedelta(minutes=15)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from tracker.errors import SettingError
 from tracker.reports import Filters
-from tracker.reports.engine.frames import every_bucket
-from tracker.reports.time_buckets import segments
-from tracker.rollups.range_plan import EPOCH, microseconds
+from tracker.reports.time_buckets import bucket_labels, bucket_segments
+from tracker.rollups.range_plan import EPOCH, epoch_us
 
 LENGTHS = [
     timedelta(0),
@@ -85,13 +84,13 @@ def at(text: str, length: timedelta, zone: str) -> Filters:
 @example(at("1911-12-30T23:59:59.999999Z", timedelta(hours=50), "Africa/Abidjan"))
 @example(at("1911-12-30T12:00:00.5Z", timedelta(days=6), "Africa/Abidjan"))
 def test_every_moment_is_in_the_step_that_the_clock_shows(asked: Filters) -> None:
-    labels, position = every_bucket(asked), microseconds(asked.start)
-    for segment in segments(asked):
-        assert segment.start == position
-        position = segment.until
-        for moment in (segment.start, (segment.start + segment.until) // 2, segment.until - 1):
+    labels, position = bucket_labels(asked), epoch_us(asked.start)
+    for segment in bucket_segments(asked):
+        assert segment.start_us == position
+        position = segment.until_us
+        for moment in (segment.start_us, (segment.start_us + segment.until_us) // 2, segment.until_us - 1):
             assert labels[segment.step] == shown(EPOCH + timedelta(microseconds=moment), asked)
-    assert position == microseconds(asked.end)
+    assert position == epoch_us(asked.end)
     assert len(labels) > 0
 
 
@@ -101,7 +100,7 @@ def test_a_range_within_the_hour_that_comes_twice_is_a_range() -> None:
     end = datetime(2026, 10, 25, 2, 15, fold=1, tzinfo=berlin)
     asked = Filters(start=start, end=end, timezone="Europe/Berlin")
     assert asked.bucket == "minute"
-    assert sum(segment.until - segment.start for segment in segments(asked)) == 30 * 60 * 1_000_000
+    assert sum(segment.until_us - segment.start_us for segment in bucket_segments(asked)) == 30 * 60 * 1_000_000
     with pytest.raises(SettingError, match="must not end before it starts"):
         Filters(start=end, end=start, timezone="Europe/Berlin")
 

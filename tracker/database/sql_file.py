@@ -11,7 +11,7 @@ from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, quote
 
 _ROWS = re.compile(r"\b(FROM|JOIN) token_usage AS calls\b")
 _OURS = re.compile(r"\btoken_(?:usage|tracker_\w+)\b")
-_ADDED_UP = re.compile(r" *-- Added up already:.*?-- From the rows:\n", re.DOTALL)
+_FROM_ROLLUPS = re.compile(r" *-- From the rollups:.*?-- From the rows:\n", re.DOTALL)
 _BOUND = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 
@@ -29,7 +29,7 @@ class Question:
     @property
     def rows_only(self) -> Question:
         """The question without its part about rollups, for who may not read those."""
-        return Question(_ADDED_UP.sub("", self.text))
+        return Question(_FROM_ROLLUPS.sub("", self.text))
 
     def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
         """The SQL for tables in a schema, and for a `created_at` without zone (which `:created_at_zone` names)."""

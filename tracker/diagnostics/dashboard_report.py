@@ -18,14 +18,14 @@ def here() -> Report:
         reader = current_reader.reader()
     except TrackerError:
         return report.build()
-    return report.build(url=reader.database.url, reserve=reader.vacate)
+    return report.build(url=reader.database.url, reserve=reader.reserve_connection)
 
 
 @contextmanager
 def two_places() -> Iterator[None]:
     """Room for the self-test's two connections among those of the pages. Raises `DatabaseError`, `SettingError`."""
     reader = current_reader.reader()
-    with reader.vacate(), reader.vacate():
+    with reader.reserve_connection(), reader.reserve_connection():
         yield
 
 

@@ -18,7 +18,7 @@ from tracker.errors import DatabaseError, SetupError
 from tracker.platforms import application_name, detect
 from tracker.recording.insert import Target
 from tracker.recording.tracker import Tracker
-from tracker.rollups.invalidation import change_and_mark
+from tracker.rollups.invalidation import execute_and_invalidate
 from tracker.usage import TokenUsage
 
 DEADLINE_S = 4.0
@@ -157,7 +157,7 @@ class _Run:
         def remove(connection: Connection, target: Target) -> str:
             deletion = "DELETE FROM {table} AS calls WHERE is_test AND id = %(id)s"
             given = {"id": str(self._usage.id)}
-            gone = change_and_mark(connection, target.schema, deletion, given, explained_as="removed")
+            gone = execute_and_invalidate(connection, target.schema, deletion, given, ledger_kind="removed")
             return f"{gone} test row removed, and the ledger told."
 
         self._with_connection("clean up", remove, optional="right_missing")

@@ -2,7 +2,7 @@
 \ir defaults.sql
 SELECT step, count(*) AS users
 FROM (
-    -- Added up already:
+    -- From the rollups:
     SELECT stretch.step, user_id
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))

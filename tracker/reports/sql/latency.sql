@@ -2,7 +2,7 @@
 -- As a histogram: counts[n] calls took from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
 \ir defaults.sql
 WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT stretch.step, provider, model, calls, max_ms, slots, counts
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:steps AS integer[]), CAST(:generations AS integer[]))

@@ -4,7 +4,7 @@
 \ir defaults.sql
 WITH used (step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            slots, counts) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT stretch.step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            slots, counts
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),

@@ -1,6 +1,6 @@
 -- Who holds the server's connections, of all its databases, what is each doing, and who waits for whom?
 -- Slots belong to the whole instance. Without pg_read_all_stats other roles' backend_type is hidden: then everything
--- that has a database counts. `is_asking` is the connection that runs this very question. Asking who blocks takes a
+-- that has a database counts. `is_own_backend` is the connection that runs this very question. Asking who blocks takes a
 -- lock of the server's own, so only those who wait for one are asked about.
 SELECT pid,
        coalesce(nullif(application_name, ''), '(no name)') AS application_name,
@@ -13,7 +13,7 @@ SELECT pid,
        CASE WHEN state = 'active' THEN concat_ws(': ', wait_event_type, wait_event) ELSE '' END AS waits_for,
        CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{}' END AS blocked_by,
        left(query, 300) AS query,
-       pid = pg_backend_pid() AS is_asking,
+       pid = pg_backend_pid() AS is_own_backend,
        coalesce(roles.rolsuper, true) AS is_superuser,
        coalesce(pg_has_role(current_user, usesysid, 'MEMBER')
                 OR pg_has_role(current_user, 'pg_signal_backend', 'MEMBER'), false) AS may_signal

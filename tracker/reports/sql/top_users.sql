@@ -1,7 +1,7 @@
 -- Who used most in this range?
 \ir defaults.sql
 WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT user_id, rollup.calls, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))

@@ -2,7 +2,7 @@
 -- Buckets that are added up already come from the rollup; what was touched since, and ragged ends, from the rows.
 \ir defaults.sql
 WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:generations AS integer[]))

@@ -4,7 +4,7 @@
 WITH used (step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT stretch.step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls

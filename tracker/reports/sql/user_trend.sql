@@ -1,7 +1,7 @@
 -- How many tokens did these users use, step by step?
 \ir defaults.sql
 WITH used (step, user_id, total_tokens) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT stretch.step, user_id, rollup.total_tokens
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))

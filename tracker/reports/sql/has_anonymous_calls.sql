@@ -10,4 +10,4 @@ SELECT EXISTS (
       AND (:operation IS NULL OR operation = :operation)
       AND (:user IS NULL OR user_id = :user)
       AND (:environment IS NULL OR environment = :environment)
-) AS found;
+) AS has_anonymous_calls;

@@ -1,11 +1,11 @@
--- What do the calls of these quarters of an hour add up to, by model, operation and environment?
+-- What are the usage totals of these 15-minute buckets by model, operation and environment?
 \ir defaults.sql
-SELECT 15 AS minutes, touched.bucket, 0 AS generation, is_test IS TRUE AS is_test, provider, model, operation, environment,
+SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test, provider, model, operation, environment,
        count(*) AS calls,
        count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
        coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
        coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
-       -- An app that inserts by itself may know no total.
+       -- An application that inserts its own rows can omit the total.
        coalesce(sum(coalesce(total_tokens, input_tokens::bigint + output_tokens)), 0)::bigint AS total_tokens,
        coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens,
        coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens,
@@ -15,11 +15,11 @@ SELECT 15 AS minutes, touched.bucket, 0 AS generation, is_test IS TRUE AS is_tes
        coalesce(sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))
            FILTER (WHERE abs(cost::numeric) <= 1e9 IS NOT TRUE), 0)::bigint AS unpriced_tokens,
        count(*) FILTER (WHERE metadata ->> 'sample' = 'true') AS sample_calls
-FROM unnest(CAST(:buckets AS timestamptz[])) AS touched (bucket)
--- Each bucket by itself (OFFSET keeps it so): joined by a range, the planner would read the whole table for each.
+FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
+-- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.
 CROSS JOIN LATERAL (
     SELECT * FROM token_usage AS calls
-    WHERE created_at >= touched.bucket AND created_at < touched.bucket + interval '15 minutes'
+    WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval '15 minutes'
     OFFSET 0
 ) AS calls
-GROUP BY touched.bucket, is_test IS TRUE, provider, model, operation, environment;
+GROUP BY dirty.bucket, is_test IS TRUE, provider, model, operation, environment;
