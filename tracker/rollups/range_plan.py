@@ -2,7 +2,7 @@
 
 Days, hours and 15-minute buckets that are up to date are read from the rollups, in the largest bucket size that fits.
 The ends of the range, invalidated buckets and days that are not covered yet are read from the rows. The result of a
-query is the same however much is refreshed; only its speed differs.
+query never depends on the progress of a refresh; only its speed does.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class RangePlan:
     def add_rows(self, start_us: int, until_us: int, step: int) -> None:
         """Read a part from the rows, and from the rollups the calls of its 15-minute buckets that were pruned.
 
-        A pruned bucket belongs to the segment that contains its start. It is in the plan whatever the state says: rows
-        can be pruned between reading the state and running the query.
+        A pruned bucket belongs to the segment that contains its start. It is in the plan also if the state has no
+        pruned rows: they can be pruned between reading the state and running the query.
         """
         self.add_rows_only(start_us, until_us, step)
         low, high = _next_15m(start_us), _next_15m(until_us)
@@ -173,7 +173,7 @@ def _add_next_level(
 
 
 def _merge_adjacent(segments: Iterable[Segment]) -> list[tuple[int, int]]:
-    """The start and end of adjacent segments together, whatever their steps."""
+    """The start and end of each run of adjacent segments, independent of their steps."""
     merged: list[tuple[int, int]] = []
     for segment in segments:
         if merged and merged[-1][1] == segment.start_us:

@@ -76,7 +76,7 @@ def refresh(connection: Connection, table: Table) -> RefreshStep | None:
 
 
 def _miscounted_buckets(connection: Connection, table: Table, since: str) -> list[int]:
-    """The buckets whose number of rows differs from the rollup, whatever the `recorded_at` of the rows."""
+    """The buckets whose number of rows differs from the rollup, independent of `recorded_at`."""
     parameters = {"since": since, "created_at_zone": table.created_at_zone}
     return [bucket for (bucket,) in execute(connection, driver_sql("miscounted_buckets", table), parameters)[1]]
 

@@ -130,7 +130,7 @@ class Sampler:
                 self._wait_until_due()
 
     def _wait_until_due(self) -> None:
-        """Wait for the next sample's time; a visit meanwhile shortens the interval."""
+        """Wait for the next sample's time; a visit during the wait shortens it."""
         while not self._stopped and (remaining_s := self._sampled_at + self._interval_s() - self.clock()) > 0:
             self._lock.wait(max(0.05, remaining_s))
 

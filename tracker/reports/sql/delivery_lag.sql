@@ -1,5 +1,5 @@
--- How long did the newest records take from the call's end to the database, and a connection when cold or warm?
--- Of at most 20,000 records, so that it costs the same at any size. A process's first record is its cold one.
+-- What are the lag from call to insert, and the connection time of cold and warm processes, by environment?
+-- Reads at most 20,000 records, so the cost is independent of the table's size. A process is cold for its first record.
 \ir defaults.sql
 WITH newest AS (
     SELECT coalesce(environment, 'unknown') AS environment,

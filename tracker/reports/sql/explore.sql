@@ -1,4 +1,4 @@
--- How much of everything, by one or two columns?
+-- What are all measures by one or two columns?
 -- In psql, first: \set rows_by '\'model\''  \set columns_by '\'user\''
 \ir defaults.sql
 \if :{?rows_by} \else \set rows_by '\'model\'' \endif

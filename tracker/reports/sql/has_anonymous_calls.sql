@@ -1,4 +1,4 @@
--- Are there calls for which nobody said whose they are?
+-- Are there calls without a known user (user_id `anonymous`)?
 \ir defaults.sql
 SELECT EXISTS (
     SELECT 1

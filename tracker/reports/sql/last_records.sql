@@ -1,4 +1,4 @@
--- What came in last?
+-- Which records are the newest?
 \ir defaults.sql
 SELECT id, created_at, model, operation, user_id, input_tokens, output_tokens, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::float8 END AS cost_usd,
        processing_time, success IS NOT FALSE AS success, error_message, environment, delivery,

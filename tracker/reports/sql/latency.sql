@@ -1,17 +1,17 @@
--- How long did calls take in this range, by the columns asked for, and step by step if `step` is one of them?
--- As a histogram: counts[n] calls took from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
+-- What are the latency histograms by the columns in `by` (and by step if it contains `step`)?
+-- counts[n] calls took from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
 \ir defaults.sql
 WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
     -- From the rollups:
-    SELECT stretch.step, provider, model, calls, max_ms, slots, counts
+    SELECT segment.step, provider, model, calls, max_ms, slots, counts
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (minutes, start, until, step, generation)
+      AS segment (minutes, start, until, step, generation)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_latency_rollup AS rollup
-        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
-          AND rollup.generation >= stretch.generation
+        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
+          AND rollup.generation >= segment.generation
         OFFSET 0
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
@@ -19,14 +19,14 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
       AND (:provider IS NULL OR provider = :provider)
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, provider, model, count(*), max(processing_time::float8),
+    SELECT segment.step, provider, model, count(*), max(processing_time::float8),
            ARRAY[floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint], ARRAY[count(*)]
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS stretch (start, until, step)
+      AS segment (start, until, step)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
+        WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
     WHERE (:include_tests OR is_test IS NOT TRUE)

@@ -1,4 +1,4 @@
--- How long did calls take, to the millisecond, by model or step by step?
+-- What are the exact latency percentiles by model or step?
 \ir defaults.sql
 SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))] END AS step,
        CASE WHEN 'model' = ANY (CAST(:by AS text[])) THEN model END AS model,

@@ -1,4 +1,4 @@
--- Which calls are behind a figure, the newest first?
+-- Which calls have these values in one or two columns, newest first?
 \ir defaults.sql
 \if :{?rows_by} \else \set rows_by '\'\'' \endif
 \if :{?row_name} \else \set row_name NULL \endif

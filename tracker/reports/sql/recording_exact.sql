@@ -1,4 +1,4 @@
--- How long did it take to get a connection, to the millisecond, by environment and step by step?
+-- What are the exact connection-time percentiles by environment and step?
 \ir defaults.sql
 SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))] END AS step,
        environment AS environment,
