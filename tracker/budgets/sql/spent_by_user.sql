@@ -1,5 +1,5 @@
 -- What did these users use in this window? (Test recordings don't count.)
-\ir ../../reports/queries/defaults.sql
+\ir ../../reports/sql/defaults.sql
 WITH used (user_id, total_tokens, cost, unpriced_calls) AS (
     -- From the rollups:
     SELECT user_id, rollup.total_tokens, rollup.cost, rollup.unpriced_calls

@@ -1,5 +1,5 @@
 -- What was used, by day (a step), provider and model? What was imported from a provider's own usage proves nothing.
-\ir ../../reports/queries/defaults.sql
+\ir ../../reports/sql/defaults.sql
 WITH used (step, provider, model, operation, calls, input_tokens, output_tokens, cost, unpriced_calls) AS (
     -- From the rollups:
     SELECT stretch.step, provider, model, operation, rollup.calls, input_tokens, output_tokens, cost, unpriced_calls

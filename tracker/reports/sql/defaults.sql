@@ -29,3 +29,7 @@
 \if :{?generations} \else \set generations '\'{}\'' \endif
 \if :{?first_slots} \else \set first_slots '\'{}\'' \endif
 \if :{?until_slots} \else \set until_slots '\'{}\'' \endif
+\ir ../../rollups/sql/expressions.sql
+-- The rows that the filters select, and the step of a row.
+\set matches_filters '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment)'
+\set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'

@@ -9,12 +9,7 @@ WITH newest AS (
            delivery
     FROM token_usage AS calls
     WHERE created_at >= :start AND created_at < :end
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND delivery IS NOT NULL
     ORDER BY created_at DESC
     LIMIT 20000

@@ -20,7 +20,7 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
     UNION ALL
     -- From the rows:
     SELECT segment.step, provider, model, count(*), max(processing_time::float8),
-           ARRAY[floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint], ARRAY[count(*)]
+           ARRAY[:duration_bin], ARRAY[count(*)]
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS segment (start, until, step)
     CROSS JOIN LATERAL (
@@ -29,27 +29,17 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
         WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
       AND processing_time IS NOT NULL
-    GROUP BY 1, 2, 3, floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint
+    GROUP BY 1, 2, 3, :duration_bin
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))], provider, model, count(*), max(processing_time::float8),
-           ARRAY[floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint], ARRAY[count(*)]
+    SELECT :call_step, provider, model, count(*), max(processing_time::float8),
+           ARRAY[:duration_bin], ARRAY[count(*)]
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND processing_time IS NOT NULL
-    GROUP BY 1, 2, 3, floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint
+    GROUP BY 1, 2, 3, :duration_bin
 ), slots AS (
     SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS step,
            CASE WHEN 'provider' = ANY (CAST(:by AS text[])) THEN provider END AS provider,

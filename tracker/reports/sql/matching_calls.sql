@@ -5,16 +5,11 @@
 \if :{?columns_by} \else \set columns_by '\'\'' \endif
 \if :{?column_name} \else \set column_name NULL \endif
 SELECT id::text AS id, created_at, provider, model, operation, user_id, input_tokens, output_tokens, total_tokens,
-       CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::float8 END AS cost_usd, processing_time, success IS NOT FALSE AS success, error_message, environment, platform,
+       CASE WHEN :has_cost THEN cost::float8 END AS cost_usd, processing_time, success IS NOT FALSE AS success, error_message, environment, platform,
        deployment, delivery, is_test IS TRUE AS is_test
 FROM token_usage AS calls
 WHERE created_at >= :start AND created_at < :end
-  AND (:include_tests OR is_test IS NOT TRUE)
-  AND (:model IS NULL OR model = :model)
-  AND (:provider IS NULL OR provider = :provider)
-  AND (:operation IS NULL OR operation = :operation)
-  AND (:user IS NULL OR user_id = :user)
-  AND (:environment IS NULL OR environment = :environment)
+  AND :matches_filters
   AND (CAST(:rows_by AS text) = '' OR CAST(:row_name AS text) IS NOT DISTINCT FROM
        CASE CAST(:rows_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN provider
             WHEN 'operation' THEN operation WHEN 'user' THEN user_id WHEN 'environment' THEN environment

@@ -25,7 +25,7 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
            coalesce(sum(retry_count), 0)::bigint,
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)),
            max(extract(epoch FROM recorded_at - created_at))::float8, max(connection_ms::float8),
-           ARRAY[coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint], ARRAY[count(*)]
+           ARRAY[:connection_bin], ARRAY[count(*)]
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS segment (start, until, step)
     CROSS JOIN LATERAL (
@@ -34,30 +34,20 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
         WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
       AND delivery IS NOT NULL
-    GROUP BY 1, 2, coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint
+    GROUP BY 1, 2, :connection_bin
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))], environment, count(*), count(*) FILTER (WHERE retry_count > 0),
+    SELECT :call_step, environment, count(*), count(*) FILTER (WHERE retry_count > 0),
            coalesce(sum(retry_count), 0)::bigint,
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)),
            max(extract(epoch FROM recorded_at - created_at))::float8, max(connection_ms::float8),
-           ARRAY[coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint], ARRAY[count(*)]
+           ARRAY[:connection_bin], ARRAY[count(*)]
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND delivery IS NOT NULL
-    GROUP BY 1, 2, coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint
+    GROUP BY 1, 2, :connection_bin
 ), grouped AS (
     SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS group_step, used.* FROM used
 ), histogram AS (

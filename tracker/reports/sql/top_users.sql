@@ -36,7 +36,7 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
       AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
-    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
+    SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS segment (start, until, step)
     CROSS JOIN LATERAL (
@@ -45,22 +45,12 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
         WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
     UNION ALL
-    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
+    SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
 )
 SELECT user_id, sum(calls)::bigint AS calls, sum(total_tokens)::bigint AS total_tokens, sum(cost) AS cost_usd,
        sum(unpriced_calls)::bigint AS unpriced_calls

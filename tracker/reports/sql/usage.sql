@@ -27,10 +27,10 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
     -- From the rows:
     SELECT segment.step, provider, model, operation, environment,
            1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
-           coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
+           coalesce(:call_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
-           CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
+           CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
+           CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS segment (start, until, step)
@@ -40,29 +40,19 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
         WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
+    SELECT :call_step,
            provider, model, operation, environment,
            1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
-           coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
+           coalesce(:call_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
-           CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
+           CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
+           CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
 )
 SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS step,
        CASE WHEN 'provider' = ANY (CAST(:by AS text[])) THEN provider END AS provider,

@@ -36,7 +36,7 @@ WITH used (step, user_id, total_tokens) AS (
     WHERE slot >= segment.first AND slot < segment.until_slot AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
-    SELECT segment.step, user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint
+    SELECT segment.step, user_id, coalesce(:call_tokens, 0)::bigint
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
       AS segment (start, until, step)
     CROSS JOIN LATERAL (
@@ -45,24 +45,14 @@ WITH used (step, user_id, total_tokens) AS (
         WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
       AND user_id = ANY (CAST(:users AS text[]))
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
-           user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint
+    SELECT :call_step,
+           user_id, coalesce(:call_tokens, 0)::bigint
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND user_id = ANY (CAST(:users AS text[]))
 )
 SELECT step, user_id, sum(total_tokens)::bigint AS total_tokens

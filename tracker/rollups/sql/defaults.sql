@@ -5,3 +5,4 @@
 \if :{?source_minutes} \else \set source_minutes 60 \endif
 \if :{?generation} \else \set generation 0 \endif
 \if :{?late_s} \else \set late_s 10 \endif
+\ir expressions.sql

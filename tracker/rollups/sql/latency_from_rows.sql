@@ -5,7 +5,7 @@ SELECT 15 AS minutes, bucket, 0 AS generation, is_test, provider, model,
        array_agg(slot ORDER BY slot) AS slots, array_agg(calls ORDER BY slot) AS counts
 FROM (
     SELECT dirty.bucket, is_test IS TRUE AS is_test, provider, model,
-           floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint AS slot,
+           :duration_bin AS slot,
            count(*) AS calls, max(processing_time::float8) AS max_ms
     FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
     -- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.

@@ -8,7 +8,7 @@ SELECT 15 AS minutes, bucket, 0 AS generation, is_test, environment,
        array_agg(slot ORDER BY slot) AS slots, array_agg(records ORDER BY slot) AS counts
 FROM (
     SELECT dirty.bucket, is_test IS TRUE AS is_test, environment,
-           coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint AS slot,
+           :connection_bin AS slot,
            count(*) AS records, count(*) FILTER (WHERE retry_count > 0) AS retried_records,
            coalesce(sum(retry_count), 0)::bigint AS retries,
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)) AS late_records,

@@ -4,9 +4,9 @@ SELECT date_trunc('day', dirty.bucket, 'UTC') AS day,
        (extract(epoch FROM dirty.bucket - date_trunc('day', dirty.bucket, 'UTC')) / 900)::smallint AS slot,
        is_test IS TRUE AS is_test, user_id,
        count(*) AS calls,
-       coalesce(sum(coalesce(total_tokens, input_tokens::bigint + output_tokens)), 0)::bigint AS total_tokens,
-       sum(cost::numeric) FILTER (WHERE abs(cost::numeric) <= 1e9) AS cost,
-       count(*) FILTER (WHERE abs(cost::numeric) <= 1e9 IS NOT TRUE) AS unpriced_calls
+       coalesce(sum(:call_tokens), 0)::bigint AS total_tokens,
+       sum(cost::numeric) FILTER (WHERE :has_cost) AS cost,
+       count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls
 FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
 -- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.
 CROSS JOIN LATERAL (
