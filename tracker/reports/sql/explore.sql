@@ -3,12 +3,8 @@
 \ir defaults.sql
 \if :{?rows_by} \else \set rows_by '\'model\'' \endif
 \if :{?columns_by} \else \set columns_by '\'\'' \endif
-SELECT CASE CAST(:rows_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN provider
-            WHEN 'operation' THEN operation WHEN 'user' THEN user_id WHEN 'environment' THEN environment
-            WHEN 'platform' THEN platform WHEN 'deployment' THEN deployment END AS row_name,
-       CASE CAST(:columns_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN provider
-            WHEN 'operation' THEN operation WHEN 'user' THEN user_id WHEN 'environment' THEN environment
-            WHEN 'platform' THEN platform WHEN 'deployment' THEN deployment END AS column_name,
+SELECT :row_value AS row_name,
+       :column_value AS column_name,
        count(*) AS calls,
        count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
        sum(:call_tokens)::bigint AS total_tokens,

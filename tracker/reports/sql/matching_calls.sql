@@ -10,13 +10,7 @@ SELECT id::text AS id, created_at, provider, model, operation, user_id, input_to
 FROM token_usage AS calls
 WHERE created_at >= :start AND created_at < :end
   AND :matches_filters
-  AND (CAST(:rows_by AS text) = '' OR CAST(:row_name AS text) IS NOT DISTINCT FROM
-       CASE CAST(:rows_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN provider
-            WHEN 'operation' THEN operation WHEN 'user' THEN user_id WHEN 'environment' THEN environment
-            WHEN 'platform' THEN platform WHEN 'deployment' THEN deployment END)
-  AND (CAST(:columns_by AS text) = '' OR CAST(:column_name AS text) IS NOT DISTINCT FROM
-       CASE CAST(:columns_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN provider
-            WHEN 'operation' THEN operation WHEN 'user' THEN user_id WHEN 'environment' THEN environment
-            WHEN 'platform' THEN platform WHEN 'deployment' THEN deployment END)
+  AND (CAST(:rows_by AS text) = '' OR CAST(:row_name AS text) IS NOT DISTINCT FROM :row_value)
+  AND (CAST(:columns_by AS text) = '' OR CAST(:column_name AS text) IS NOT DISTINCT FROM :column_value)
 ORDER BY created_at DESC
 LIMIT :count;
