@@ -99,7 +99,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     yield {}
     task.cancel()
     # The server ends by the signal itself, so nothing registered with atexit would run.
-    await asyncio.to_thread(current_reader.leave)
+    await asyncio.to_thread(current_reader.shut_down)
 
 
 async def _every_minute() -> None:

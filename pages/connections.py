@@ -40,7 +40,7 @@ def main() -> None:
 
 def draw() -> None:
     reader = current_reader.reader()
-    sample = sampler.shared(reader).look()
+    sample = sampler.shared(reader).latest()
     prepared = prepare(sample)
     question(_("Do we run out, and who holds them?"))
     verdict(sample)
@@ -56,7 +56,7 @@ def draw() -> None:
         history(prepared, zone())
     with right, card(_("By state now"), _("one of the active is this look itself")):
         states(sample)
-    if sample.pools is not None or sample.pools_trouble:
+    if sample.pools is not None or sample.pools_error:
         with card("PgBouncer", "SHOW POOLS"):
             pooler(sample)
     with card(_("Sessions"), _("select one to see what can be done")):
@@ -104,7 +104,7 @@ def confirm(session: Session, terminate: bool) -> None:
     else:
         st.markdown(_("Its statement is cancelled; the connection stays."))
     if st.button(_("Terminate") if terminate else _("Cancel the statement"), type="primary", key="confirm_end"):
-        done = sessions.end(current_reader.reader(), session, terminate=terminate)
+        done = sessions.end_session(current_reader.reader(), session, terminate=terminate)
         st.session_state["ended"] = (
             _("Done: pid {pid}.").format(pid=session.pid) if done else _("That session was gone already.")
         )

@@ -21,7 +21,7 @@ from pages.widgets.live_refresh import live, waiting
 from pages.widgets.time_range import Range
 from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
-from tracker.reports.explorer_query import MOST_CALLS, calls_behind, explore, reads_rows
+from tracker.reports.explorer_query import MAX_CALLS, explore, matching_calls, needs_row_scan
 
 _EVERY_S = 30
 _SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
@@ -69,7 +69,7 @@ def draw() -> None:
 
 def explored(reader: Reader, found: Range, rows: str, columns: str | None) -> pd.DataFrame:
     """The answer; what has to be read from the rows is asked for all readers together."""
-    if not reads_rows(rows, columns):
+    if not needs_row_scan(rows, columns):
         return explore(reader, found.filters, rows, columns)
     key = ("explore", id(reader), found.name, found.days, replace(found.filters, start=_SAME, end=_SAME), rows, columns)
     return kept(key, _EVERY_S, lambda: explore(reader, found.filters, rows, columns))
@@ -87,7 +87,7 @@ def _note(name: str, clicked: dict[str, str] | None) -> None:
 
 def behind(reader: Reader, filters: Filters, chosen: dict[str, str]) -> None:
     """The calls behind a figure, and one of them whole."""
-    found = calls_behind(reader, filters, chosen)
+    found = matching_calls(reader, filters, chosen)
     left, right = st.columns([3, 2])
     with left, card(_("The calls behind it")):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -97,7 +97,7 @@ def behind(reader: Reader, filters: Filters, chosen: dict[str, str]) -> None:
             if st.button(_("Close"), icon=":material/close:", key="close_calls"):
                 st.session_state["explore_turn"] = st.session_state.get("explore_turn", 0) + 1
                 query_params.change(row=None, column=None, call=None)
-        picked = calls_table(found, filters.timezone, MOST_CALLS, f"calls_{'_'.join(chosen.values())}")
+        picked = calls_table(found, filters.timezone, MAX_CALLS, f"calls_{'_'.join(chosen.values())}")
         downloads(found, "calls", "calls")
     if picked is not None:
         query_params.put("call", picked)

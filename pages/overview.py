@@ -22,8 +22,8 @@ from pages.widgets.live_refresh import live, waiting
 from pages.widgets.time_range import now
 from tracker.reports import Reader, usage_totals
 from tracker.reports.engine import current_reader
-from tracker.reports.engine.frames import every_bucket
 from tracker.reports.hour_heatmap import by_hour_and_weekday
+from tracker.reports.time_buckets import bucket_labels
 from tracker.reports.unpriced_usage import unpriced_calls
 
 _EVERY_S = 15
@@ -39,7 +39,7 @@ def main() -> None:
 
 def draw() -> None:
     reader = current_reader.reader()
-    with reader.one_moment():
+    with reader.pin_rollup_state():
         _draw(reader)
 
 
@@ -74,7 +74,7 @@ def _draw(reader: Reader) -> None:
     bucket = filters.bucket
     shared: dict[str, Any] = {
         "names": list(models.groupby("model")["total_tokens"].sum().sort_values(ascending=False).index),
-        "buckets": every_bucket(filters),
+        "buckets": bucket_labels(filters),
         "bucket": bucket,
         "now": pd.Timestamp(now().replace(tzinfo=None)),
     }

@@ -23,9 +23,9 @@ from pages.widgets.charts import lines
 from pages.widgets.layout import card, head, question, shown, standing_notes
 from pages.widgets.live_refresh import live, waiting
 from tracker.reports import Filters, Reader, recording_quality
-from tracker.reports.delivery_lag import alerts, arrivals
+from tracker.reports.delivery_lag import alerts, lag_by_environment
 from tracker.reports.engine import current_reader
-from tracker.reports.engine.frames import every_bucket
+from tracker.reports.time_buckets import bucket_labels
 from tracker.reports.unread_spans import unread
 
 _EVERY_S = 15
@@ -38,7 +38,7 @@ def main() -> None:
 
 def draw() -> None:
     reader = current_reader.reader()
-    with reader.one_moment():
+    with reader.pin_rollup_state():
         _draw(reader)
 
 
@@ -48,19 +48,19 @@ def _draw(reader: Reader) -> None:
     question(_("Does recording itself work, and what does it cost the caller?"))
     with waiting(figures=6):
         quality = recording_quality.by_environment(reader, filters)
-        found = recording_quality.verdict(quality)
+        found = recording_quality.totals(quality)
     if not found.records:
         no_recordings()
         _draw_unread(reader, filters)
         return
     book = book_of(reader, range_)
-    lag = arrivals(reader, filters)
+    lag = lag_by_environment(reader, filters)
     verdict(found, book, range_)
     figures(reader, found, quality.iloc[0], lag)
     over_time = recording_quality.connection_time(reader, filters).rename(
         columns={"bucket": "at", "environment": "name"}
     )
-    axis: dict[str, Any] = {"buckets": every_bucket(filters), "bucket": filters.bucket}
+    axis: dict[str, Any] = {"buckets": bucket_labels(filters), "bucket": filters.bucket}
     left, right = st.columns(2)
     with left, card(_("Connection time, p95"), _("by environment")):
         lines(over_time, "connection_p95_ms", number="ms", label="p95", alt=_("Connection time p95 over time"), **axis)

@@ -27,7 +27,7 @@ from tracker.reports.engine.reader import Reader
 def own_reader() -> Iterator[None]:
     """No test keeps another one's Reader."""
     yield
-    current_reader.forget()
+    current_reader.close()
 
 
 def fail() -> None:
@@ -117,9 +117,9 @@ def test_the_sampler_and_the_refresh_report_their_recovery(
     reader = Reader(Database(clean(database_url), embedded=False, settings=settings.load({})))
     sampler = Sampler(reader)
     try:
-        sampler.look()
+        sampler.latest()
         assert states()["sample_connections"] == (0, None)
-        reader.standing()
+        reader.freshness()
         assert eventually(lambda: states()["refresh_rollups"] == (0, None), 20)
     finally:
         sampler.stop()

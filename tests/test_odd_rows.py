@@ -66,9 +66,9 @@ def url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     insert(database_url, user_id="'regular'")
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setattr(price_new_calls, "_progress", price_new_calls._Progress())
-    current_reader.forget()
+    current_reader.close()
     yield database_url
-    current_reader.forget()
+    current_reader.close()
 
 
 def cost(url: str) -> Decimal | None:

@@ -67,9 +67,9 @@ def test_a_schema_of_any_name(empty_database_url, schema, monkeypatch, tmp_path,
             tracker.record(a_call())
             assert tracker.flush() == 0
     tasks = TaskRunner()
-    current_reader.forget()
+    current_reader.close()
     for work in (compare_late_rows, price_new_calls.price_new_calls, check_budgets.check_budgets):
         tasks.run(work.__name__, work)
-    current_reader.forget()
+    current_reader.close()
     assert [state["error"] for state in tasks.states()] == [None] * 3
     assert value(empty_database_url, f"SELECT count(*) FROM {identifier}.token_usage WHERE delivery IS NOT NULL") == 3

@@ -15,7 +15,7 @@ from pages.widgets.charts import weekdays
 from pages.widgets.time_range import now
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
-from tracker.reports.anomalies import Unusual, unusual
+from tracker.reports.anomalies import Anomaly, find_anomaly
 
 _FRESH_S = 60.0
 _SAME = datetime(2000, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ def unusual_today(reader: Reader, filters: Filters) -> None:
     moment = now()
     key = ("unusual", id(reader), replace(filters, start=_SAME, end=_SAME))
     try:
-        found = shared(key, _FRESH_S, lambda: unusual(reader, filters, moment))
+        found = shared(key, _FRESH_S, lambda: find_anomaly(reader, filters, moment))
     except DatabaseError:
         return  # the figures beside it say what is wrong, if anything is
     if found is None:
@@ -45,7 +45,7 @@ def unusual_today(reader: Reader, filters: Filters) -> None:
             st.switch_page("explorer.py")
 
 
-def sentence(found: Unusual, weekday: str) -> str:
+def sentence(found: Anomaly, weekday: str) -> str:
     """The finding in words. As text, since it names models and users of the database."""
     texts = {
         "cost": _("The cost of {model} is {today}, {times} × its usual {usual} by this time on {weekday}."),
@@ -57,7 +57,7 @@ def sentence(found: Unusual, weekday: str) -> str:
     if found.measure == "errors" and found.usual < 1:
         text = _("{today} calls failed, where usually hardly any do by this time on {weekday}.")
     text = text.format(
-        model=found.model, today=show(found.today), usual=show(found.usual), times=f"{found.times:.1f}", weekday=weekday
+        model=found.model, today=show(found.today), usual=show(found.usual), times=f"{found.ratio:.1f}", weekday=weekday
     )
     who = _("Most of it from {users}.").format(users=", ".join(found.users)) if found.users else ""
     return f"{text} {who}".strip()

@@ -15,14 +15,14 @@ from pages.support.test_calls import recorder_pool
 from pages.widgets.charts import draw
 from tracker.reports import Reader
 from tracker.reports.connections.advice import Advice
-from tracker.reports.connections.sampler import Sample
+from tracker.reports.connections.sampler import ConnectionSample
 from tracker.reports.connections.sessions import STATES, Session, Slots, by_state
 
 _ROW = 34
 _MINUTES_S = 600
 
 
-def verdict(sample: Sample) -> None:
+def verdict(sample: ConnectionSample) -> None:
     """What is wrong, each in a sentence with a way out; or that nothing is."""
     for found in sample.advice:
         with st.container(
@@ -80,12 +80,12 @@ def sentence(found: Advice) -> str:
     )
 
 
-def slot_figures(sample: Sample) -> None:
+def slot_figures(sample: ConnectionSample) -> None:
     """Used, free and reserved slots, churn, and the oldest transactions."""
-    slots, held = sample.slots, sample.held
+    slots, held = sample.slots, sample.sessions
     idle = max((s.state_s or 0.0 for s in held if s.idle_in_transaction), default=None)
     longest = max(
-        (s.transaction_s or 0.0 for s in held if s.transaction_s is not None and not s.is_asking), default=None
+        (s.transaction_s or 0.0 for s in held if s.transaction_s is not None and not s.is_own_backend), default=None
     )
     churn = sample.opened_per_minute
     with st.grid(6, min_column_width=140):
@@ -158,9 +158,9 @@ def slot_bar(slots: Slots) -> None:
     st.caption(text)
 
 
-def states(sample: Sample) -> None:
+def states(sample: ConnectionSample) -> None:
     """Connections by state; every state that PostgreSQL knows has its line."""
-    counts = by_state(sample.held)
+    counts = by_state(sample.sessions)
     names = [state for state in (*STATES, "hidden") if state != "hidden" or counts["hidden"]]
     shown = pd.DataFrame({"name": names, "connections": [counts[name] for name in names]})
     _bars(shown, _("State"), alt=_("Connections by state"))
@@ -336,10 +336,10 @@ def client_pools(reader: Reader) -> None:
     st.caption(_("At the moment of this look; idle ones are closed after ten seconds. Together never more than five."))
 
 
-def pooler(sample: Sample) -> None:
+def pooler(sample: ConnectionSample) -> None:
     """PgBouncer's own pools, where its console was given."""
-    if sample.pools_trouble:
-        st.text(told(sample.pools_trouble))
+    if sample.pools_error:
+        st.text(told(sample.pools_error))
         return
     data = pd.DataFrame(
         [

@@ -18,10 +18,10 @@ from pages.widgets.time_range import Range
 from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
-from tracker.reports.delivery_lag import LATER
+from tracker.reports.delivery_lag import LAG_COLUMNS
 from tracker.reports.explorer_query import UNKNOWN
 from tracker.reports.ledger_report import Ledger, ledger
-from tracker.reports.recording_quality import Verdict
+from tracker.reports.recording_quality import RecordingTotals
 from tracker.rollups.rollup_tables import LATE_S
 
 _ROW = 34
@@ -44,7 +44,7 @@ def book_of(reader: Reader, shown: Range) -> Ledger | None:
     return shared(key, _FRESH_S, ask)
 
 
-def verdict(found: Verdict, book: Ledger | None, shown: Range) -> None:
+def verdict(found: RecordingTotals, book: Ledger | None, shown: Range) -> None:
     """The range's recording in one sentence: how many, how many late, how many missing."""
     when = {
         "1h": _("In the last hour"),
@@ -73,7 +73,7 @@ def verdict(found: Verdict, book: Ledger | None, shown: Range) -> None:
         st.success(sentence, icon=":material/check_circle:")
 
 
-def figures(reader: Reader, found: Verdict, main: pd.Series, lag: pd.DataFrame) -> None:
+def figures(reader: Reader, found: RecordingTotals, main: pd.Series, lag: pd.DataFrame) -> None:
     """Connection time, delivery lag, retries, and what waits on this machine."""
     depth = recording_status.outbox_depth(reader)
     with st.grid(6, min_column_width=140):
@@ -150,7 +150,7 @@ def lateness(lag: pd.DataFrame) -> None:
     """How late the late ones were."""
     total = int(lag["records"].sum())
     labels = (_("1 – 10 s"), _("10 s – 1 min"), _("1 – 10 min"), _("10 min – 1 h"), _("over 1 h"))
-    counts = [int(lag[column].sum()) for column in LATER]
+    counts = [int(lag[column].sum()) for column in LAG_COLUMNS]
     data = pd.DataFrame({"lag": [_("within 1 s"), *labels], "records": [total - sum(counts), *counts]})
     config = {
         "lag": st.column_config.TextColumn(_("After the call's end")),
@@ -168,9 +168,9 @@ def deployments(book: Ledger | None) -> None:
     if book is None:
         st.caption(_("The ledger can't be read now."))
         return
-    if book.hidden:
-        st.text(told(book.hidden))
-    if not book.tallies:
+    if book.hidden_reason:
+        st.text(told(book.hidden_reason))
+    if not book.deployments:
         st.caption(_("No Tracker has numbered a record in these days, so none can be missed."))
         return
     data = pd.DataFrame(
@@ -179,12 +179,12 @@ def deployments(book: Ledger | None) -> None:
                 "deployment": _place(tally.platform, tally.environment, tally.deployment),
                 "recorded": tally.recorded,
                 "missing": tally.missing,
-                "on_the_way": tally.on_the_way,
+                "on_the_way": tally.in_flight,
                 "waiting": tally.explained["waiting"],
                 "explained": sum(tally.explained.values()) - tally.explained["waiting"],
                 "open": tally.open_instances,
             }
-            for tally in book.tallies
+            for tally in book.deployments
         ],
         columns=["deployment", "recorded", "missing", "on_the_way", "waiting", "explained", "open"],
     )

@@ -117,5 +117,5 @@ class Burst:
 
     def _check(self) -> None:
         """Ask the database for every id."""
-        found = self.reader.rows("found", {"ids": [str(outcome.id) for outcome in self.outcomes]})[0]
+        found = self.reader.rows("recorded_ids", {"ids": [str(outcome.id) for outcome in self.outcomes]})[0]
         self.rows, self.ids = int(found["records"]), int(found["ids"])

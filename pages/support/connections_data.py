@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tracker.reports.connections.sampler import Sample
+from tracker.reports.connections.sampler import ConnectionSample
 from tracker.reports.connections.sessions import Holder, Session, deployment, holders
 
 _POINTS = 120
@@ -28,7 +28,7 @@ _lock = threading.Lock()
 _last: tuple[int, int, Prepared] | None = None
 
 
-def prepare(sample: Sample) -> Prepared:
+def prepare(sample: ConnectionSample) -> Prepared:
     """The frames of a sample; readers of the same one share them."""
     global _last
     with _lock:
@@ -37,12 +37,12 @@ def prepare(sample: Sample) -> Prepared:
         return _last[2]
 
 
-def _prepare(sample: Sample) -> Prepared:
+def _prepare(sample: ConnectionSample) -> Prepared:
     # In the order in which they came: a row stays where it is while others come and go.
-    ordered = tuple(sorted(sample.held, key=lambda session: (str(session.backend_start), session.pid)))
+    ordered = tuple(sorted(sample.sessions, key=lambda session: (str(session.backend_start), session.pid)))
     return Prepared(
-        applications=_holders(holders(sample.held, lambda session: session.application_name)),
-        users=_holders(holders(sample.held, lambda session: f"{session.user_name} · {session.database_name}")),
+        applications=_holders(holders(sample.sessions, lambda session: session.application_name)),
+        users=_holders(holders(sample.sessions, lambda session: f"{session.user_name} · {session.database_name}")),
         sessions=ordered,
         session_frame=_sessions(ordered),
         history=_history(sample),
@@ -83,7 +83,7 @@ def _sessions(ordered: tuple[Session, ...]) -> pd.DataFrame:
     )
 
 
-def _history(sample: Sample) -> pd.DataFrame:
+def _history(sample: ConnectionSample) -> pd.DataFrame:
     step = max(1, -(-len(sample.points) // _POINTS))
     chosen = sample.points[::-1][::step][::-1]
     states = [state for state in sample.points[-1].states if any(point.states[state] for point in chosen)]

@@ -119,7 +119,7 @@ class Watch:
         """The report's recommendations, and whether this role only reads; at once when things change, else seldom."""
         if self._advice and self._advice[1] == works and time.monotonic() - self._advice[0] < DIAGNOSE_EVERY_S:
             return self._advice[2:]
-        url, reserve = (reader.database.url, reader.vacate) if reader else (None, nullcontext)
+        url, reserve = (reader.database.url, reader.reserve_connection) if reader else (None, nullcontext)
         made = report.build_report(url=url, reserve=reserve)
         advice = tuple(found.as_dict() for found in made.recommendations)
         only_reads = bool(made.database.get("onlyReads"))

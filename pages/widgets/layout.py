@@ -76,7 +76,7 @@ def database_name(reader: Reader) -> str:
 
 def standing_notes(reader: Reader, start: datetime) -> None:
     """What a reader must know about the figures: that they can't be kept up to date, and where single records end."""
-    found = reader.standing()
+    found = reader.freshness()
     if found.remedy:
         text = _(
             "This database user can't keep the rollups up to date; what changed since is read from the rows, which is"

@@ -47,7 +47,7 @@ def show() -> None:
     """The dot with its word, why, and where to look."""
     status = judge(watch.look())
     with suppress(TrackerError):
-        sampler.shared(current_reader.reader()).touch()
+        sampler.shared(current_reader.reader()).keep_awake()
     with st.container(gap="xxsmall", key="status"):
         st.markdown(f":{status.color}[●] **{status.word}**")
         st.text(status.why)

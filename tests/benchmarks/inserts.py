@@ -1,8 +1,8 @@
-"""What do our indexes cost an insert, and what does an import cost beside a plain COPY?
+"""Measures the cost of the indexes for inserts, and an import compared with a plain COPY.
 
     python -m tests.benchmarks.inserts [--rounds 7] [--rows 100000] [--database-url URL]
 
-Runs are interleaved, so that what else the machine does hits all alike; medians and ratios of rates.
+Runs are interleaved, so that other load on the machine affects them equally. Prints medians and ratios of rates.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ HEADER = (
 )
 
 
-def calls_file(path: Path, rows: int) -> None:
-    """A file of calls in the order of time."""
-    draw, moment = random.Random(1), datetime(2026, 1, 1, tzinfo=UTC)
+def write_calls(path: Path, rows: int) -> None:
+    """Write a CSV file of calls in order of time."""
+    draw, time = random.Random(1), datetime(2026, 1, 1, tzinfo=UTC)
     with path.open("w", encoding="utf-8") as file:
         file.write(HEADER + "\n")
         for _ in range(rows):
-            moment += timedelta(seconds=draw.random() * 5)
-            given, made = draw.randrange(4000), draw.randrange(600)
+            time += timedelta(seconds=draw.random() * 5)
+            input_tokens, output_tokens = draw.randrange(4000), draw.randrange(600)
             file.write(
-                f"{moment.isoformat()},user_{int(5000 * draw.random() ** 2)},google,gemini-2.5-flash,chat,"
-                f"{given},{made},{given + made},{given * 3e-7 + made * 2.5e-6:.8f},{draw.randrange(9000)},true\n"
+                f"{time.isoformat()},user_{int(5000 * draw.random() ** 2)},google,gemini-2.5-flash,chat,"
+                f"{input_tokens},{output_tokens},{input_tokens + output_tokens},"
+                f"{input_tokens * 3e-7 + output_tokens * 2.5e-6:.8f},{draw.randrange(9000)},true\n"
             )
 
 
@@ -51,15 +52,15 @@ def rate(count: int, started: float) -> float:
 
 
 def plain_copy(connection: Connection, path: Path, rows: int) -> float:
-    """Rows a second of COPY alone, into the same table with all its indexes."""
+    """Rows per second of COPY into the same table with all indexes."""
     text = path.read_text(encoding="utf-8").partition("\n")[2]
     started = perf_counter()
     copy(connection, f"COPY token_usage ({HEADER}) FROM STDIN WITH (FORMAT csv)", io.StringIO(text))
     return rate(rows, started)
 
 
-def own_import(connection: Connection, path: Path, rows: int) -> float:
-    """Rows a second of an import: read, checked, given ids, copied."""
+def csv_import(connection: Connection, path: Path, rows: int) -> float:
+    """Rows per second of an import: parse, validate, create ids, COPY."""
     started = perf_counter()
     with path.open(encoding="utf-8", newline="") as file, CopyWriter(connection, None) as writer:
         calls = read_calls(file, ColumnMapping())
@@ -71,57 +72,58 @@ def own_import(connection: Connection, path: Path, rows: int) -> float:
     return rate(rows, started)
 
 
-def singles(connection: Connection, count: int) -> float:
+def single_inserts(connection: Connection, count: int) -> float:
     target = Target.read(connection, None)
-    given = [TokenUsage(model="gpt", input_tokens=1, user_id=f"user_{n % 500}").as_row() for n in range(count)]
+    rows = [TokenUsage(model="gpt", input_tokens=1, user_id=f"user_{n % 500}").as_row() for n in range(count)]
     started = perf_counter()
-    for row in given:
+    for row in rows:
         insert(connection, target, row)
     return rate(count, started)
 
 
-def batches(connection: Connection, count: int) -> float:
-    given = [TokenUsage(model="gpt", input_tokens=1, user_id=f"user_{n % 500}").as_row() for n in range(count)]
+def batch_inserts(connection: Connection, count: int) -> float:
+    rows = [TokenUsage(model="gpt", input_tokens=1, user_id=f"user_{n % 500}").as_row() for n in range(count)]
     writer = BatchWriter(connection, None)
     started = perf_counter()
-    for row in given:
+    for row in rows:
         writer.add(row, None)
     writer.flush()
     return rate(count, started)
 
 
-def key_alone(connection: Connection) -> None:
-    """Drop every index but the key's."""
+def drop_secondary_indexes(connection: Connection) -> None:
+    """Drop all indexes except the primary key."""
     execute(
         connection, "DROP INDEX token_usage_created_at_idx, token_usage_user_id_created_at_idx, token_usage_late_idx"
     )
 
 
-def compare(name: str, own: list[float], other: list[float], against: str) -> None:
-    print(f"| {name} | {median(own):,.0f} | {median(other):,.0f} {against} | {median(own) / median(other):.2f} |")
+def print_comparison(name: str, rates: list[float], other_rates: list[float], other_name: str) -> None:
+    rate_, other = median(rates), median(other_rates)
+    print(f"| {name} | {rate_:,.0f} | {other:,.0f} {other_name} | {rate_ / other:.2f} |")
 
 
-def measure(ours: Database, bare: Database, rounds: int, rows: int) -> None:
-    found: dict[str, list[float]] = {}
+def measure(indexed: Database, unindexed: Database, rounds: int, rows: int) -> None:
+    rates: dict[str, list[float]] = {}
     with (
         tempfile.TemporaryDirectory() as directory,
-        closing(ours.connect()) as full,
-        closing(bare.connect()) as alone,
+        closing(indexed.connect()) as full,
+        closing(unindexed.connect()) as key_only,
     ):
-        key_alone(alone)
+        drop_secondary_indexes(key_only)
         path = Path(directory) / "calls.csv"
-        calls_file(path, rows)
+        write_calls(path, rows)
         for _ in range(rounds):
-            for name, work in (("copy", plain_copy), ("import", own_import)):
+            for name, work in (("copy", plain_copy), ("import", csv_import)):
                 execute(full, "TRUNCATE token_usage")
-                found.setdefault(name, []).append(work(full, path, rows))
-            for name, count, insertion in (("single", 1500, singles), ("batch", 20_000, batches)):
-                for where, connection in (("all", full), ("key", alone)):
-                    found.setdefault(name + where, []).append(insertion(connection, count))
-    print("| rows a second | ours | beside | ratio |\n|---|---:|---:|---:|")
-    compare("import of a CSV", found["import"], found["copy"], "plain COPY")
-    compare("single inserts", found["singleall"], found["singlekey"], "key alone")
-    compare("batches of 1,000", found["batchall"], found["batchkey"], "key alone")
+                rates.setdefault(name, []).append(work(full, path, rows))
+            for name, count, insertion in (("single", 1500, single_inserts), ("batch", 20_000, batch_inserts)):
+                for indexes, connection in (("all", full), ("key", key_only)):
+                    rates.setdefault(name + indexes, []).append(insertion(connection, count))
+    print("| rows per second | Token Tracker | compared with | ratio |\n|---|---:|---:|---:|")
+    print_comparison("import of a CSV", rates["import"], rates["copy"], "plain COPY")
+    print_comparison("single inserts", rates["singleall"], rates["singlekey"], "primary key only")
+    print_comparison("batches of 1,000", rates["batchall"], rates["batchkey"], "primary key only")
 
 
 def main() -> None:
@@ -132,10 +134,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with (
         server(arguments.database_url) as url,
-        database(url, "inserts") as ours,
-        database(url, "inserts_key") as bare,
+        database(url, "inserts") as indexed,
+        database(url, "inserts_key") as unindexed,
     ):
-        measure(ours, bare, arguments.rounds, arguments.rows)
+        measure(indexed, unindexed, arguments.rounds, arguments.rows)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How fast are the reports at 1 M and 5 M rows, beside the same question asked of the rows in plain SQL?
+"""Measures the reports at 1 M and 5 M rows, and the same queries of the rows in plain SQL.
 
     python -m tests.benchmarks.reports [--rows 1000000 5000000] [--database-url URL]
 
-Medians of five warm calls, the last 30 of 90 days, days of Asia/Kolkata, on an embedded server with PostgreSQL's own
-settings. Each call is a report's whole time: looking the rollups up, asking, and making the frame.
+Medians of five warm runs over the last 30 of 90 days, in days of Asia/Kolkata, on an embedded server with default
+settings. A run is a complete report: read the rollup state, run the query, create the frame.
 """
 
 from __future__ import annotations
@@ -61,44 +61,44 @@ PLAIN = {
 }
 
 
-def questions(reader: Reader, asked: Filters) -> dict[str, Callable[[], Any]]:
-    """The reports, and what only rows can answer, from an index."""
-    one_user = Filters(start=asked.start, end=asked.end, timezone=ZONE, user="user_2048")
+def reports(reader: Reader, filters: Filters) -> dict[str, Callable[[], Any]]:
+    """The reports from rollups, and two reports that read rows by an index."""
+    one_user = Filters(start=filters.start, end=filters.end, timezone=ZONE, user="user_2048")
     return {
-        "totals": lambda: usage_totals.totals(reader, asked),
-        "trend by day": lambda: usage_totals.trend(reader, asked),
-        "models by day": lambda: usage_totals.by_model_over_time(reader, asked),
-        "operations": lambda: usage_totals.by_operation(reader, asked),
-        "unpriced calls by reason": lambda: unpriced_calls(reader, asked),
-        "users": lambda: usage_totals.users(reader, asked),
-        "users by day": lambda: usage_totals.users_over_time(reader, asked),
-        "top users": lambda: usage_totals.top_users(reader, asked),
-        "latency p50/p95/p99": lambda: latency.by_model(reader, asked),
-        "connection p50/p95 by day": lambda: recording_quality.connection_time(reader, asked),
-        "hours of the week": lambda: hour_heatmap.by_hour_and_weekday(reader, asked),
-        "last 50 records": lambda: usage_totals.last_records(reader, asked, 50),
+        "totals": lambda: usage_totals.totals(reader, filters),
+        "trend by day": lambda: usage_totals.trend(reader, filters),
+        "models by day": lambda: usage_totals.by_model_over_time(reader, filters),
+        "operations": lambda: usage_totals.by_operation(reader, filters),
+        "unpriced calls by reason": lambda: unpriced_calls(reader, filters),
+        "users": lambda: usage_totals.users(reader, filters),
+        "users by day": lambda: usage_totals.users_over_time(reader, filters),
+        "top users": lambda: usage_totals.top_users(reader, filters),
+        "latency p50/p95/p99": lambda: latency.by_model(reader, filters),
+        "connection p50/p95 by day": lambda: recording_quality.connection_time(reader, filters),
+        "hours of the week": lambda: hour_heatmap.by_hour_and_weekday(reader, filters),
+        "last 50 records": lambda: usage_totals.last_records(reader, filters, 50),
         "one user, models by day": lambda: usage_totals.by_model_over_time(reader, one_user),
     }
 
 
-def prepare(found: Database, rows: int) -> dict[str, str]:
-    """Fill a database; what build, refresh and disk cost, by name."""
-    with closing(found.connect()) as connection:
-        question = (Path(__file__).parent / "calls.sql").read_text(encoding="utf-8")
-        execute(connection, question.replace(":rows", str(rows)))
+def prepare(target: Database, rows: int) -> dict[str, str]:
+    """Fill a database; return the costs of build, refresh and disk space by name."""
+    with closing(target.connect()) as connection:
+        insertion = (Path(__file__).parent / "calls.sql").read_text(encoding="utf-8")
+        execute(connection, insertion.replace(":rows", str(rows)))
         execute(connection, "VACUUM ANALYZE token_usage", alone=True)
         table = read_table(connection)
         build_ms = timed_ms(lambda: refresh.catch_up(connection, table))
         for name in rollup_tables.ALL:
             execute(connection, f"VACUUM ANALYZE {name}", alone=True)
         costs = _maintenance(connection, table, build_ms) | _disk(connection, rows)
-        # As while a dashboard is open and calls come in: all but the last ones are added up.
+        # As with an open dashboard and concurrent inserts: all rows except the newest are in the rollups.
         refresh.catch_up(connection, table)
-        _calls(connection, 20, apart_s=1)
+        _insert_calls(connection, 20, apart_s=1)
         return costs
 
 
-def _calls(connection: Connection, count: int, apart_s: int) -> None:
+def _insert_calls(connection: Connection, count: int, apart_s: int) -> None:
     execute(
         connection,
         "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at, user_id)"
@@ -111,13 +111,13 @@ def _calls(connection: Connection, count: int, apart_s: int) -> None:
 def _maintenance(connection: Connection, table: Any, build_ms: float) -> dict[str, str]:
     refreshes = []
     for _ in range(5):
-        _calls(connection, 1000, apart_s=10)
+        _insert_calls(connection, 1000, apart_s=10)
         refreshes.append(timed_ms(lambda: refresh.refresh(connection, table)))
-    middle = median(refreshes)
+    refresh_ms = median(refreshes)
     return {
         "full build, s": f"{build_ms / 1000:.0f}",
-        "refresh after 1,000 calls of the last 3 hours, ms": f"{middle:.0f}",
-        "of a full build": f"1/{build_ms / middle:.0f}",
+        "refresh after 1,000 calls of the last 3 hours, ms": f"{refresh_ms:.0f}",
+        "of a full build": f"1/{build_ms / refresh_ms:.0f}",
     }
 
 
@@ -130,29 +130,29 @@ def _disk(connection: Connection, rows: int) -> dict[str, str]:
         (list(rollup_tables.ALL),),
     )
     return {
-        f"bytes a row: {what}, their indexes": f"{table_bytes / rows:.0f}, {index_bytes / rows:.0f}"
-        for what, table_bytes, index_bytes in sizes
+        f"bytes per row: {kind}, their indexes": f"{table_bytes / rows:.0f}, {index_bytes / rows:.0f}"
+        for kind, table_bytes, index_bytes in sizes
     }
 
 
 def measure(databases: Sequence[Database], rounds: int = 5) -> dict[str, list[float]]:
-    """Milliseconds of each report in each database, then of the plain SQL in the last.
+    """Milliseconds of each report in each database, then of the plain SQL in the last one.
 
-    One after the other, question by question, so that what else the machine does hits neighbours alike.
+    The runs of one report are consecutive, so that other load on the machine affects them equally.
     """
     today = datetime.now(ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
-    asked = Filters(start=today - timedelta(days=29), end=today + timedelta(days=1), timezone=ZONE)
-    readers = [Reader(found) for found in databases]
+    filters = Filters(start=today - timedelta(days=29), end=today + timedelta(days=1), timezone=ZONE)
+    readers = [Reader(target) for target in databases]
     for reader in readers:
-        reader._refresher._stopped = True  # each answer stands for itself
+        reader._refresher._stopped = True  # no refresh during the runs
     times: dict[str, list[float]] = {}
     with closing(databases[-1].connect()) as connection:
-        for name in questions(readers[0], asked):
-            work: list[Callable[[], Any]] = [questions(reader, asked)[name] for reader in readers]
+        for name in reports(readers[0], filters):
+            work: list[Callable[[], Any]] = [reports(reader, filters)[name] for reader in readers]
             if name in PLAIN:
-                work.append(partial(execute, connection, PLAIN[name], {"start": asked.start, "end": asked.end}))
-            # The first call warms up: PostgreSQL's own cache is smaller than the table.
-            times[name] = [median([timed_ms(one) for _ in range(rounds + 1)][1:]) for one in work]
+                work.append(partial(execute, connection, PLAIN[name], {"start": filters.start, "end": filters.end}))
+            # The first run warms the operating system's cache; shared_buffers is smaller than the table.
+            times[name] = [median([timed_ms(run) for _ in range(rounds + 1)][1:]) for run in work]
     for reader in readers:
         reader.close()
     return times
@@ -165,26 +165,27 @@ def main() -> None:
     arguments = parser.parse_args()
     with server(arguments.database_url) as url, ExitStack() as stack:
         databases = [stack.enter_context(database(url, f"reports_{rows}")) for rows in arguments.rows]
-        costs = [prepare(found, rows) for found, rows in zip(databases, arguments.rows, strict=True)]
+        costs = [prepare(target, rows) for target, rows in zip(databases, arguments.rows, strict=True)]
         times = measure(databases)
     heads = [f"{rows:,} rows" for rows in arguments.rows]
     lines = [
-        (name, *(f"{ms:.1f}" for ms in own), *_beside(own, plain)) for name, own, plain in _split(times, len(heads))
+        (name, *(f"{ms:.1f}" for ms in report_ms), *_comparison(report_ms, rows_ms))
+        for name, report_ms, rows_ms in _split(times, len(heads))
     ]
     print()
-    print_table(["question", *(f"{head}, ms" for head in heads), "the same of the rows, ms", "ratio", "growth"], lines)
+    print_table(["query", *(f"{head}, ms" for head in heads), "from rows, ms", "ratio", "growth"], lines)
     print()
     print_table(["", *heads], [(name, *(cost[name] for cost in costs)) for name in costs[0]])
 
 
 def _split(times: dict[str, list[float]], sizes: int) -> Iterator[tuple[str, list[float], list[float]]]:
-    for name, found_ms in times.items():
-        yield name, found_ms[:sizes], found_ms[sizes:]
+    for name, times_ms in times.items():
+        yield name, times_ms[:sizes], times_ms[sizes:]
 
 
-def _beside(own: list[float], plain: list[float]) -> tuple[str, str, str]:
-    growth = f"{own[-1] / own[0]:.2f}"
-    return (f"{plain[0]:,.0f}", f"1/{plain[0] / own[-1]:.0f}", growth) if plain else ("–", "–", growth)
+def _comparison(report_ms: list[float], rows_ms: list[float]) -> tuple[str, str, str]:
+    growth = f"{report_ms[-1] / report_ms[0]:.2f}"
+    return (f"{rows_ms[0]:,.0f}", f"1/{rows_ms[0] / report_ms[-1]:.0f}", growth) if rows_ms else ("–", "–", growth)
 
 
 if __name__ == "__main__":

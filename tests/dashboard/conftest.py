@@ -20,7 +20,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has its own Reader and its own shared Tracker."""
     monkeypatch.setattr(tracker_module, "_shared", None)
     yield
-    current_reader.forget()
+    current_reader.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tracker.reports.connections import pgbouncer
 from tracker.reports.connections import sessions as connections
 from tracker.reports.connections.advice import Instances, advise
 from tracker.reports.connections.sampler import Sampler
-from tracker.reports.connections.sessions import Session, Slots, deployment, end, may_end, sessions
+from tracker.reports.connections.sessions import Session, Slots, deployment, end_session, list_sessions, may_end
 
 URL = clean("postgresql://u@h/d")
 
@@ -34,7 +34,7 @@ def a_session(**changes: object) -> Session:
         "waits_for": "",
         "blocked_by": (),
         "query": "",
-        "is_asking": False,
+        "is_own_backend": False,
         "is_superuser": False,
         "may_signal": True,
     }
@@ -89,13 +89,13 @@ def test_who_blocks_is_seen_and_a_stranger_can_be_ended(
     reader = reader_of(database_url)
     role = new_role()
     with closing(psycopg2.connect(with_role(database_url, role), application_name="stray")) as stray:
-        found = next(one for one in sessions(reader) if one.application_name == "stray")
+        found = next(one for one in list_sessions(reader) if one.application_name == "stray")
         assert may_end(reader, found)
-        assert end(reader, found, terminate=True)
+        assert end_session(reader, found, terminate=True)
         eventually(
             lambda: value(database_url, "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'stray'")
         )
-        assert not end(reader, found, terminate=True)
+        assert not end_session(reader, found, terminate=True)
         assert stray is not None
 
 
@@ -103,23 +103,23 @@ def test_who_blocks_is_seen_and_a_stranger_can_be_ended(
 def test_our_own_and_a_superusers_sessions_are_never_ended(database_url: str) -> None:
     reader = reader_of(database_url)
     with closing(psycopg2.connect(database_url, application_name="boss")):
-        held = sessions(reader)
+        held = list_sessions(reader)
         boss = next(one for one in held if one.application_name == "boss")
-        own = next(one for one in held if one.is_asking)
+        own = next(one for one in held if one.is_own_backend)
         assert not may_end(reader, boss)
         assert not may_end(reader, own)
-        assert not end(reader, boss, terminate=True)
+        assert not end_session(reader, boss, terminate=True)
 
 
 @pytest.mark.direct
 def test_a_role_without_rights_sees_less_and_may_end_nobody_elses(limited_url: str, database_url: str) -> None:
     reader = reader_of(limited_url)
     with closing(psycopg2.connect(database_url, application_name="boss")):
-        held = sessions(reader)
+        held = list_sessions(reader)
         boss = next(one for one in held if one.application_name == "boss")
         assert boss.state == "hidden"
         assert not may_end(reader, boss)
-        limits = connections.slots(reader, held)
+        limits = connections.read_slots(reader, held)
         assert limits.grant
         assert limits.signal_grant.startswith("GRANT pg_signal_backend TO")
 
@@ -127,8 +127,8 @@ def test_a_role_without_rights_sees_less_and_may_end_nobody_elses(limited_url: s
 def test_all_readers_share_one_look(database_url: str) -> None:
     sampler = Sampler(reader_of(database_url))
     try:
-        assert sampler.look() is sampler.look()
-        assert sampler.look().slots.used >= 1
+        assert sampler.latest() is sampler.latest()
+        assert sampler.latest().slots.used >= 1
     finally:
         sampler.stop()
 

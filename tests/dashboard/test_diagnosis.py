@@ -87,7 +87,7 @@ def test_the_route_answers_in_time_when_the_database_never_does(start_dashboard:
 def test_a_report_leaves_the_pool_no_larger_and_usable(database_url: str) -> None:
     reader = reader_of(database_url)
     reader.check()
-    with reader.vacate():
+    with reader.reserve_connection():
         assert reader.pool_use().used == 1
         assert value(database_url, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%dashboard%'"
                      " AND datname = current_database()") == 0  # fmt: skip

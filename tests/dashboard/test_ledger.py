@@ -15,7 +15,7 @@ from test_reports import reader_of
 from tracker import Tracker
 from tracker.maintenance import delete_test_records
 from tracker.reports import Filters, Reader
-from tracker.reports.ledger_report import Ledger, ledger, without
+from tracker.reports.ledger_report import Ledger, ledger, subtract_ranges
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_all_that_was_recorded_is_there(read, new_tracker):
     with new_tracker() as recorder:
         recorder.record_many([a_call() for _ in range(5)])
     found = read()
-    assert (found.recorded, found.missing, found.on_the_way, found.open_instances) == (5, 0, 0, 0)
+    assert (found.recorded, found.missing, found.in_flight, found.open_instances) == (5, 0, 0, 0)
 
 
 @pytest.mark.parametrize("lost", [1, 3, 5])
@@ -53,7 +53,7 @@ def test_a_row_that_vanished_is_missing_once_its_process_has_ended(read, new_tra
     lose(database_url, lost)
     found = read()
     assert (found.recorded, found.missing) == (4, 1)
-    assert found.tallies[0].environment == "development"
+    assert found.deployments[0].environment == "development"
 
 
 def test_the_tail_of_a_process_that_never_ended_is_not_known(read, recorder, database_url):
@@ -66,9 +66,9 @@ def test_the_tail_of_a_process_that_never_ended_is_not_known(read, recorder, dat
 def test_a_gap_is_on_the_way_until_no_attempt_can_still_go_on(read, recorder, database_url):
     recorder.record_many([a_call() for _ in range(3)])
     lose(database_url, 2)
-    assert (read().missing, read().on_the_way) == (0, 1)
+    assert (read().missing, read().in_flight) == (0, 1)
     run(database_url, "UPDATE token_usage SET recorded_at = now() - interval '16 minutes'")
-    assert (read().missing, read().on_the_way) == (1, 0)
+    assert (read().missing, read().in_flight) == (1, 0)
 
 
 def test_what_explains_a_number_is_no_loss(read, reader, new_tracker, database_url):
@@ -78,7 +78,7 @@ def test_what_explains_a_number_is_no_loss(read, reader, new_tracker, database_u
         recorder.record_many([usage, usage, a_call(model="gpt"), a_call(is_test=True), a_call(is_test=True), a_call()])
     assert delete_test_records.remove_tests(reader) == 2
     found = read()
-    explained = found.tallies[0].explained
+    explained = found.deployments[0].explained
     assert (found.recorded, found.missing) == (2, 0)
     assert (explained["duplicate"], explained["set_aside"], explained["removed"]) == (1, 1, 2)
 
@@ -110,7 +110,7 @@ def test_a_number_whose_row_lies_far_outside_the_range_is_not_missing(read, new_
 
 def test_imported_and_sample_rows_have_no_number(read, call):
     call(created_at=datetime.now(UTC))
-    assert read().tallies == ()
+    assert read().deployments == ()
 
 
 def test_a_role_that_may_not_read_the_ledger_is_told_the_grant(limited_url, new_tracker):
@@ -119,7 +119,7 @@ def test_a_role_that_may_not_read_the_ledger_is_told_the_grant(limited_url, new_
     now = datetime.now(UTC)
     found = ledger(reader_of(limited_url), Filters(start=now - timedelta(days=1), end=now + timedelta(minutes=1)))
     assert found.recorded == 1
-    assert "GRANT SELECT ON token_tracker_ledger" in (found.hidden or "")
+    assert "GRANT SELECT ON token_tracker_ledger" in (found.hidden_reason or "")
 
 
 def test_the_deployments_are_told_apart(read, new_tracker, monkeypatch, database_url):
@@ -129,7 +129,7 @@ def test_the_deployments_are_told_apart(read, new_tracker, monkeypatch, database
         with new_tracker() as recorder:
             recorder.record_many([a_call() for _ in range(3)])
     run(database_url, "DELETE FROM token_usage WHERE deployment = 'bbbbbbb' AND sequence = 2")
-    assert [(tally.deployment, tally.missing) for tally in read().tallies] == [("bbbbbbb", 1), ("aaaaaaa", 0)]
+    assert [(tally.deployment, tally.missing) for tally in read().deployments] == [("bbbbbbb", 1), ("aaaaaaa", 0)]
 
 
 def test_another_schema_keeps_its_own_ledger(empty_database_url):
@@ -158,4 +158,6 @@ def test_without_is_the_difference_of_sets(ranges, taken):
         return [number for first, last in of for number in range(first, last + 1)]
 
     gone = set(numbers(taken))
-    assert sorted(numbers(without(ranges, taken))) == sorted(number for number in numbers(ranges) if number not in gone)
+    assert sorted(numbers(subtract_ranges(ranges, taken))) == sorted(
+        number for number in numbers(ranges) if number not in gone
+    )

@@ -170,9 +170,9 @@ def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
 
 def test_what_hardly_ever_fails_is_no_multiple_of_zero() -> None:
     from pages.sections.anomalies import sentence
-    from tracker.reports.anomalies import Unusual
+    from tracker.reports.anomalies import Anomaly
 
-    found = Unusual(measure="errors", model=None, today=8.0, usual=0.3)
+    found = Anomaly(measure="errors", model=None, today=8.0, usual=0.3)
     assert sentence(found, "Wed") == "8 calls failed, where usually hardly any do by this time on Wed."
 
 

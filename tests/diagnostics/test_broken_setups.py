@@ -92,7 +92,7 @@ def test_the_first_recommendation_names_the_cause_and_no_output_contains_a_secre
 def environment_page() -> str:
     """The content of the Environment page in this process's environment."""
     app = AppTest.from_file(str(ROOT / "pages" / "environment.py"), default_timeout=30).run()
-    current_reader.forget()
+    current_reader.close()
     assert not app.exception
     return json.dumps([str(element) for element in app.main], ensure_ascii=False)
 

@@ -145,13 +145,13 @@ def test_the_last_number_is_reported_after_the_queued_records(new_tracker, proxy
 def test_rows_that_are_deleted_on_purpose_are_entered_as_ranges(new_tracker, database_url):
     from support import connect
 
-    from tracker.rollups.invalidation import change_and_mark
+    from tracker.rollups.invalidation import execute_and_invalidate
 
     with new_tracker() as recorder:
         recorder.record_many([a_call(is_test=number in {2, 3, 4, 7}) for number in range(1, 9)])
     with closing(connect(database_url)) as connection:
         deletion = "DELETE FROM {table} AS calls WHERE is_test"
-        assert change_and_mark(connection, None, deletion, explained_as="removed") == 4
+        assert execute_and_invalidate(connection, None, deletion, ledger_kind="removed") == 4
     assert entries(database_url, recorder, "removed") == [("removed", 2, 4), ("removed", 7, 7)]
     assert value(database_url, "SELECT count(*) FROM token_usage") == 4
 

@@ -1,4 +1,4 @@
-"""What the rollups' tests share: calls put into the table, a Reader, and the rollups' own connection."""
+"""Fixtures of the rollup tests: a store with a table of calls, its rollups, and a Reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracker.rollups import refresh
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
-    """The fresh, migrated database as the rollups see it."""
+    """A store on a new, migrated database."""
     with closing(connect(database_url)) as connection:
         store = Store(database_url, connection)
         yield store
@@ -23,20 +23,20 @@ def store(database_url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody writes beside the test, so that a refresh needn't wait for who may just have begun."""
-    monkeypatch.setattr(refresh, "UNSEEN_S", 0.0)
+    """No concurrent inserts: the visibility horizon needs no lag."""
+    monkeypatch.setattr(refresh, "VISIBILITY_LAG_S", 0.0)
 
 
 @pytest.fixture
 def new_store() -> Iterator[Callable[[str], Store]]:
-    """Makes stores on other databases."""
-    made: list[Store] = []
+    """A function that creates stores on other databases."""
+    stores: list[Store] = []
 
     def make(url: str) -> Store:
-        made.append(Store(url, connect(url)))
-        return made[-1]
+        stores.append(Store(url, connect(url)))
+        return stores[-1]
 
     yield make
-    for store in made:
+    for store in stores:
         store.reader.close()
         store.connection.close()

@@ -1,4 +1,4 @@
-"""A database with calls in it, its rollups and its Reader."""
+"""A store: a database with calls, its rollups, and a Reader."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tracker.database.schema import read_table
 from tracker.database.url import clean
 from tracker.reports import Reader
 from tracker.rollups import refresh, rollup_tables
-from tracker.rollups.rollup_state import State, read_state
+from tracker.rollups.rollup_state import RollupState, read_state
 from tracker.rollups.verify import verify
 
 CALL: dict[str, Any] = {"model": "gpt", "input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
 
 
 class Store:
-    """Calls, rollups and a Reader that refreshes nothing by itself, so that a test says when."""
+    """Calls, rollups and a Reader without background refresh."""
 
     def __init__(self, url: str, connection: psycopg2.extensions.connection) -> None:
         self.url = url
@@ -32,15 +32,15 @@ class Store:
         self.reader._refresher._stopped = True
 
     def add(self, calls: Iterable[Mapping[str, Any]]) -> None:
-        """Insert calls, all with the same columns; what they leave out is that of `CALL`."""
-        given = [{**CALL, **call} for call in calls]
-        if given:
-            names = list(given[0])
+        """Insert calls, all with the same columns; `CALL` has the defaults."""
+        rows_to_insert = [{**CALL, **call} for call in calls]
+        if rows_to_insert:
+            names = list(rows_to_insert[0])
             with self.connection.cursor() as cursor:
                 execute_values(
                     cursor,
                     f"INSERT INTO token_usage ({', '.join(names)}) VALUES %s",
-                    [[call[name] for name in names] for call in given],
+                    [[call[name] for name in names] for call in rows_to_insert],
                 )
 
     def call(self, **columns: Any) -> None:
@@ -49,17 +49,17 @@ class Store:
     def catch_up(self) -> int:
         return refresh.catch_up(self.connection, self.table)
 
-    def refresh(self) -> refresh.Step | None:
+    def refresh(self) -> refresh.RefreshStep | None:
         return refresh.refresh(self.connection, self.table)
 
-    def state(self) -> State:
+    def state(self) -> RollupState:
         return read_state(self.connection, self.table)
 
     def differences(self) -> list[str]:
         return [str(difference) for difference in verify(self.connection, self.table)]
 
     def empty(self) -> None:
-        """Back to a database that was just migrated. Rows are deleted: truncating so many tables takes far longer."""
+        """Reset to a newly migrated database. DELETE is much faster than TRUNCATE for this number of tables."""
         with self.connection.cursor() as cursor:
             names = [name for name in rollup_tables.ALL if name != rollup_tables.STATE]
             cursor.execute(

@@ -1,4 +1,4 @@
-"""The database's clock is set back or ahead: rows that were recorded meanwhile are counted."""
+"""The database's clock is set back or ahead: rows recorded during that time are counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = [timedelta(seconds=30), timedelta(minutes=20), timedelta(hours=1), timed
 
 
 def counts(store: Store) -> tuple[int, int]:
-    """How many calls of the last two days a report and a budget count."""
+    """The number of calls of the last two days in a report and in a budget."""
     now = datetime.now(UTC)
     window = BudgetWindow(now - timedelta(days=2), now + timedelta(days=2))
     budget = Budget(name="all", scope="everybody", subject=None, period="day", measure="tokens", amount=Decimal(1))
@@ -28,13 +28,13 @@ def counts(store: Store) -> tuple[int, int]:
 
 
 def record(store: Store, count: int, clock_is: timedelta) -> None:
-    """Calls that end now, recorded by a database whose clock is that much ahead."""
+    """Insert calls that end now, with the `recorded_at` of a clock that is ahead by `clock_is`."""
     now = datetime.now(UTC)
     store.add({"created_at": now, "recorded_at": now + clock_is} for _ in range(count))
 
 
 def refresh_with(store: Store, clock_is: timedelta) -> None:
-    """A refresh of which the state says that the clock was that much ahead."""
+    """Refresh, and set the state as if the clock was ahead by `clock_is`."""
     store.catch_up()
     run(store.url, f"UPDATE token_tracker_rollup_state SET seen_until = now() + interval '{clock_is.total_seconds()}s'")
 
@@ -52,7 +52,7 @@ def test_a_clock_that_was_ahead_for_one_refresh_hides_no_row(store: Store, step:
 
 
 @pytest.mark.parametrize("step", STEPS[:3])
-def test_a_step_back_that_nothing_read_is_found_by_the_next_refresh(store: Store, step: timedelta) -> None:
+def test_a_step_back_without_reads_is_detected_by_the_next_refresh(store: Store, step: timedelta) -> None:
     record(store, 100, timedelta(0))
     refresh_with(store, -timedelta(seconds=1))
     record(store, 29, timedelta(seconds=5) - step)
@@ -74,11 +74,11 @@ def test_a_step_of_years_is_counted_with_the_next_refresh(store: Store) -> None:
     assert store.differences() == []
 
 
-def test_after_a_step_the_rollups_settle(store: Store, alone: None) -> None:
+def test_after_a_step_no_bucket_stays_dirty(store: Store, alone: None) -> None:
     record(store, 10, timedelta(0))
     refresh_with(store, timedelta(hours=1))
     store.refresh()
     run(store.url, "UPDATE token_usage SET recorded_at = recorded_at - interval '10 min'")
     store.catch_up()
-    assert not store.state().touched
-    assert store.refresh() == refresh.Step(0, more=False)
+    assert not store.state().dirty_buckets
+    assert store.refresh() == refresh.RefreshStep(0, more=False)

@@ -1,4 +1,4 @@
-"""A file that is imported again after its rows were pruned adds nothing, and hides no new row."""
+"""Importing a file again after its rows were pruned adds no row; new rows are still imported."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def at(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     return store
 
 
-def csv_file(*moments: datetime) -> str:
-    lines = [f"{moment.isoformat()},gpt,u,chat,{number},1" for number, moment in enumerate(moments)]
+def csv_file(*times: datetime) -> str:
+    lines = [f"{time.isoformat()},gpt,u,chat,{number},1" for number, time in enumerate(times)]
     Path("calls.csv").write_text("\n".join([HEADER, *lines, ""]))
     return "calls.csv"
 
 
-def test_the_same_file_after_prune_adds_nothing(at: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_file_after_prune_adds_no_row(at: Store, capsys: pytest.CaptureFixture[str]) -> None:
     file = csv_file(OLD, OLD, OLD + timedelta(hours=5), datetime.now(UTC))
     assert main(["import", file]) == 0
     assert main(["prune", "--older-than", "90d"]) == 0
     capsys.readouterr()
     for _ in range(2):
         assert main(["import", file]) == 1
-        said = capsys.readouterr()
-        assert "4 rows read: 0 recorded, 1 already there, 3 rejected" in said.out
-        assert "were pruned" in said.err
+        output = capsys.readouterr()
+        assert "4 rows read: 0 recorded, 1 already there, 3 rejected" in output.out
+        assert "were pruned" in output.err
         assert main(["rollup"]) == 0
         assert value(at.url, SUMS) == 4
         assert main(["rollup", "--verify"]) == 0
@@ -49,7 +49,7 @@ def test_the_same_file_after_prune_adds_nothing(at: Store, capsys: pytest.Captur
     assert rejected.count("were pruned") == 3
 
 
-def test_the_same_rows_as_gzip_are_recognised_too(at: Store) -> None:
+def test_the_same_rows_as_gzip_are_rejected_too(at: Store) -> None:
     file = csv_file(OLD)
     assert main(["import", file]) == 0
     assert main(["prune", "--older-than", "90d"]) == 0
@@ -58,14 +58,14 @@ def test_the_same_rows_as_gzip_are_recognised_too(at: Store) -> None:
     assert value(at.url, "SELECT count(*) FROM token_usage") == 0
 
 
-def test_a_quarter_from_which_nothing_was_pruned_takes_rows(at: Store) -> None:
+def test_a_bucket_without_pruned_calls_accepts_rows(at: Store) -> None:
     main(["import", csv_file(OLD)])
     main(["prune", "--older-than", "90d"])
     assert main(["import", csv_file(OLD + timedelta(hours=1), OLD - timedelta(days=30))]) == 0
     assert value(at.url, "SELECT count(*) FROM token_usage") == 2
 
 
-def test_new_rows_of_a_pruned_quarter_are_added_on_demand(at: Store) -> None:
+def test_new_rows_of_a_pruned_bucket_are_added_on_demand(at: Store) -> None:
     main(["import", csv_file(OLD)])
     main(["prune", "--older-than", "90d"])
     file = csv_file(OLD + timedelta(minutes=1))
@@ -76,7 +76,9 @@ def test_new_rows_of_a_pruned_quarter_are_added_on_demand(at: Store) -> None:
     assert main(["import", file]) == 0  # it is in the table
 
 
-def test_rows_around_a_pruned_one_are_stored_whatever_the_block(at: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_before_and_after_a_rejected_row_are_stored_in_each_block(
+    at: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tracker.importing.row_builder.BLOCK_ROWS", 2)
     main(["import", csv_file(OLD)])
     main(["prune", "--older-than", "90d"])
@@ -85,7 +87,7 @@ def test_rows_around_a_pruned_one_are_stored_whatever_the_block(at: Store, monke
     assert value(at.url, "SELECT count(*) FROM token_usage") == 7
 
 
-def test_a_log_after_prune_adds_nothing(
+def test_a_log_after_prune_adds_no_row(
     at: Store, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     row = a_call(created_at=OLD).as_row()
@@ -98,6 +100,6 @@ def test_a_log_after_prune_adds_nothing(
     assert main(["prune", "--older-than", "90d"]) == 0
     capsys.readouterr()
     assert main(replay) == 1
-    assert "line 1: calls of this quarter of an hour were pruned" in capsys.readouterr().err
+    assert "line 1: calls of this 15-minute bucket were pruned" in capsys.readouterr().err
     assert value(at.url, "SELECT count(*) FROM token_usage") == 0
     assert main([*replay, "--add-to-pruned"]) == 0

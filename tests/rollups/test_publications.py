@@ -1,4 +1,4 @@
-"""Published tables: what keeps them from being changed is mended for our own, and told for the calls' table."""
+"""Published tables: the replica identity of tracker tables is set; for token_usage the statement is printed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def recorded(database_url, monkeypatch):
     "command",
     [["rollup"], ["rollup", "--verify"], ["rollup", "--rebuild"], ["prune", "--older-than", "5d"], ["reprice"]],
 )
-def test_a_publication_made_later_is_no_obstacle(recorded, command, capsys):
+def test_a_publication_created_later_causes_no_error(recorded, command, capsys):
     assert ALL_TABLES in CASE
     run(recorded, ALL_TABLES)
     with Tracker(database_url=recorded, mode="direct") as recorder:
@@ -49,7 +49,7 @@ def test_a_publication_made_later_is_no_obstacle(recorded, command, capsys):
     assert main(["rollup", "--verify"]) == 0
 
 
-def test_our_tables_are_altered_only_where_they_are_published_for_changes(database_url):
+def test_tracker_tables_are_altered_only_if_they_are_published_for_changes(database_url):
     migrated(database_url)
     assert value(database_url, FULL) == 0
     run(database_url, f"{ALL_TABLES} WITH (publish = 'insert')")
@@ -61,13 +61,13 @@ def test_our_tables_are_altered_only_where_they_are_published_for_changes(databa
     assert migrated(database_url).statements == []
 
 
-def test_a_role_that_may_not_alter_them_is_told_the_statements(recorded, new_role, monkeypatch, capsys):
+def test_a_role_that_may_not_alter_them_gets_the_statements(recorded, new_role, monkeypatch, capsys):
     role = new_role()
     run(recorded, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}", ALL_TABLES)
     monkeypatch.setenv("DATABASE_URL", with_role(recorded, role))
     assert main(["rollup"]) == 1
-    said = capsys.readouterr().err
-    statements = re.findall(r"ALTER TABLE \S+ REPLICA IDENTITY FULL;", said)
+    output = capsys.readouterr().err
+    statements = re.findall(r"ALTER TABLE \S+ REPLICA IDENTITY FULL;", output)
     assert statements
     run(recorded, *statements)
     assert main(["rollup"]) == 0
@@ -82,7 +82,7 @@ def adopted(empty_database_url, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [["prune", "--older-than", "5d"], ["reprice"]])
-def test_of_an_adopted_table_the_statement_is_printed_and_nothing_altered(adopted, command, capsys):
+def test_an_adopted_table_is_not_altered_and_the_statement_is_printed(adopted, command, capsys):
     remarks = migrated(adopted).remarks
     (statement,) = (
         found for remark in remarks for found in re.findall(r"ALTER TABLE \S+ REPLICA IDENTITY [^;]+;", remark)
@@ -98,7 +98,7 @@ def test_of_an_adopted_table_the_statement_is_printed_and_nothing_altered(adopte
     assert not any("REPLICA IDENTITY" in remark for remark in migrated(adopted).remarks)
 
 
-def test_a_statement_that_is_refused_says_why(adopted):
+def test_a_refused_statement_raises_an_error_with_the_remedy(adopted):
     migrated(adopted)
     with closing(connect(adopted)) as connection, pytest.raises(SetupError, match="REPLICA IDENTITY") as caught:
         execute(connection, "DELETE FROM token_usage WHERE is_test IS NOT TRUE")

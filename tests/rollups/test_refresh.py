@@ -1,4 +1,4 @@
-"""The refresh finds every change, whoever makes it and whatever happens to the refresh itself."""
+"""A refresh processes each change, also after faults of the refresh itself."""
 
 from __future__ import annotations
 
@@ -22,55 +22,55 @@ from tracker.rollups import prune as pruning
 from tracker.rollups import refresh as refreshing
 from tracker.rollups import refresh_lock
 from tracker.rollups import replace_buckets as replacing
-from tracker.rollups.invalidation import change_and_mark, mark_touched
-from tracker.rollups.rollup_state import usable
+from tracker.rollups.invalidation import execute_and_invalidate, invalidate_buckets
+from tracker.rollups.rollup_state import require_write_access
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
-ASKED = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3), timezone="Asia/Kolkata")
-KEPT = "minutes = 15 AND generation = 0"
+RANGE = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3), timezone="Asia/Kolkata")
+LIVE_15M = "minutes = 15 AND generation = 0"
 
 
 def calls(store: Store) -> int:
-    return usage_totals.totals(store.reader, ASKED).calls
+    return usage_totals.totals(store.reader, RANGE).calls
 
 
-def settled(store: Store) -> None:
-    """Bring everything up to date, and let the second pass in which a row may still be on its way."""
+def catch_up(store: Store) -> None:
+    """Bring the rollups up to date, and wait until the new rows are behind the visibility horizon."""
     store.catch_up()
-    assert not store.state().touched
+    assert not store.state().dirty_buckets
 
 
 def test_a_covered_day_is_read_from_the_rollup(store: Store) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     run(store.url, "UPDATE token_tracker_usage_rollup SET calls = 41")
     assert calls(store) == 41
 
 
-def test_nothing_is_made_anew_when_nothing_changed(store: Store) -> None:
+def test_a_refresh_without_changes_replaces_no_bucket(store: Store) -> None:
     store.add({"created_at": NOON + timedelta(hours=hour)} for hour in range(9))
-    settled(store)
+    catch_up(store)
     before = store.count("token_tracker_usage_rollup")
-    assert store.refresh() == refreshing.Step(0, more=False)
+    assert store.refresh() == refreshing.RefreshStep(0, more=False)
     assert store.count("token_tracker_usage_rollup") == before
 
 
-def test_a_row_of_an_old_application_with_an_old_time_is_found(store: Store) -> None:
+def test_a_back_dated_row_of_another_application_is_found(store: Store) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     run(
         store.url,
         "INSERT INTO token_usage (model, input_tokens, output_tokens, total_tokens, created_at)"
         " VALUES ('old', 1, 2, 3, '2026-03-09 01:02:03Z')",
     )
     assert calls(store) == 2
-    assert store.refresh() == refreshing.Step(1, more=False)
-    assert store.count("token_tracker_usage_rollup", KEPT) == 2
+    assert store.refresh() == refreshing.RefreshStep(1, more=False)
+    assert store.count("token_tracker_usage_rollup", LIVE_15M) == 2
     assert store.differences() == []
 
 
 def test_a_row_whose_transaction_began_before_a_refresh_and_ended_after_it_is_found(store: Store) -> None:
-    settled(store)
+    catch_up(store)
     with closing(psycopg2.connect(store.url)) as slow, slow.cursor() as cursor:
         cursor.execute("SELECT now()")
         began = cursor.fetchone()
@@ -83,12 +83,12 @@ def test_a_row_whose_transaction_began_before_a_refresh_and_ended_after_it_is_fo
         store.refresh()
         slow.commit()
     assert calls(store) == 1
-    settled(store)
-    assert store.count("token_tracker_usage_rollup", KEPT) == 1
+    catch_up(store)
+    assert store.count("token_tracker_usage_rollup", LIVE_15M) == 1
     assert store.differences() == []
 
 
-def test_a_role_that_cannot_see_others_transactions_looks_back_an_hour(store: Store, limited_url: str) -> None:
+def test_the_horizon_is_an_hour_ago_if_other_transactions_are_hidden(store: Store, limited_url: str) -> None:
     role = clean(limited_url).user
     run(store.url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
     with closing(connect(limited_url)) as own:
@@ -99,119 +99,119 @@ def test_a_role_that_cannot_see_others_transactions_looks_back_an_hour(store: St
 
 
 def test_a_call_in_the_future_is_counted_like_any_other(store: Store) -> None:
-    settled(store)
+    catch_up(store)
     later = datetime.now(UTC) + timedelta(days=40)
     store.call(created_at=later)
-    settled(store)
-    asked = Filters(start=later - timedelta(days=1), end=later + timedelta(days=1))
-    assert usage_totals.totals(store.reader, asked).calls == 1
+    catch_up(store)
+    filters = Filters(start=later - timedelta(days=1), end=later + timedelta(days=1))
+    assert usage_totals.totals(store.reader, filters).calls == 1
     assert store.differences() == []
 
 
-def test_removed_samples_and_tests_are_gone_at_once(store: Store) -> None:
+def test_deleted_samples_and_tests_are_not_counted(store: Store) -> None:
     store.call(created_at=NOON)
     sample_data.add(store.connection, days=2)
     store.call(created_at=NOON, is_test=True)
-    settled(store)
-    asked = Filters(start=NOON - timedelta(days=3), end=datetime.now(UTC), include_tests=True)
-    assert usage_totals.totals(store.reader, asked).calls > 3
+    catch_up(store)
+    filters = Filters(start=NOON - timedelta(days=3), end=datetime.now(UTC), include_tests=True)
+    assert usage_totals.totals(store.reader, filters).calls > 3
     delete_test_records.remove_samples(store.reader)
     delete_test_records.remove_tests(store.reader)
-    assert usage_totals.totals(store.reader, asked).calls == 1
-    settled(store)
-    assert usage_totals.totals(store.reader, asked).calls == 1
+    assert usage_totals.totals(store.reader, filters).calls == 1
+    catch_up(store)
+    assert usage_totals.totals(store.reader, filters).calls == 1
     assert store.differences() == []
 
 
-def test_a_change_that_is_marked_in_its_transaction_is_never_seen_half(store: Store) -> None:
+def test_a_change_and_its_invalidation_are_visible_together(store: Store) -> None:
     store.call(created_at=NOON, cost=1)
-    settled(store)
+    catch_up(store)
     with store.connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("UPDATE token_usage SET cost = 2")
-        mark_touched(store.connection, None, [NOON])
-        assert usage_totals.totals(store.reader, ASKED).cost_usd == 1
+        invalidate_buckets(store.connection, None, [NOON])
+        assert usage_totals.totals(store.reader, RANGE).cost_usd == 1
         cursor.execute("COMMIT")
-    assert usage_totals.totals(store.reader, ASKED).cost_usd == 2
-    assert change_and_mark(store.connection, None, "UPDATE {table} AS calls SET cost = %(c)s", {"c": 3}) == 1
-    assert usage_totals.totals(store.reader, ASKED).cost_usd == 3
+    assert usage_totals.totals(store.reader, RANGE).cost_usd == 2
+    assert execute_and_invalidate(store.connection, None, "UPDATE {table} AS calls SET cost = %(c)s", {"c": 3}) == 1
+    assert usage_totals.totals(store.reader, RANGE).cost_usd == 3
 
 
-def test_a_mark_that_commits_during_a_refresh_is_kept(store: Store) -> None:
+def test_an_invalidation_committed_during_a_refresh_is_kept(store: Store) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     with closing(psycopg2.connect(store.url)) as other, other.cursor() as cursor:
         cursor.execute("DELETE FROM token_usage")
-        mark_touched(other, None, [NOON])
+        invalidate_buckets(other, None, [NOON])
         store.refresh()
         other.commit()
     assert calls(store) == 0
-    settled(store)
+    catch_up(store)
     assert calls(store) == 0
     assert store.differences() == []
 
 
-def test_more_changes_than_one_step_takes_are_all_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    settled(store)
-    monkeypatch.setattr(refreshing, "MOST_BUCKETS", 3)
+def test_more_changes_than_one_step_are_all_processed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    catch_up(store)
+    monkeypatch.setattr(refreshing, "MAX_BUCKETS_PER_STEP", 3)
     store.add({"created_at": NOON + timedelta(minutes=20 * number)} for number in range(10))
-    assert store.refresh() == refreshing.Step(3, more=True)
+    assert store.refresh() == refreshing.RefreshStep(3, more=True)
     assert calls(store) == 10
-    settled(store)
+    catch_up(store)
     assert calls(store) == 10
     assert store.differences() == []
 
 
-def test_the_past_is_covered_in_chunks_and_every_reader_is_right_meanwhile(
+def test_a_backfill_runs_in_steps_and_reports_are_correct_during_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshing, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(refreshing, "BACKFILL_ROWS", 3)
     store.add({"created_at": NOON + timedelta(hours=7 * number)} for number in range(-10, 10))
     steps = 0
-    while (step := refreshing.cover(store.connection, store.table)) and step.more:
+    while (step := refreshing.backfill(store.connection, store.table)) and step.more:
         steps += 1
         assert calls(store) == 20
     assert steps > 3
     assert store.state().complete
 
 
-def test_a_refresh_ends_though_an_old_transaction_stays_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    settled(store)
-    monkeypatch.setattr(refreshing, "MOST_BUCKETS", 3)
+def test_a_refresh_ends_while_an_old_transaction_is_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    catch_up(store)
+    monkeypatch.setattr(refreshing, "MAX_BUCKETS_PER_STEP", 3)
     with closing(psycopg2.connect(store.url)) as idle, idle.cursor() as cursor:
         cursor.execute("SELECT now()")
         store.add({"created_at": NOON + timedelta(minutes=20 * number)} for number in range(10))
         for _ in range(2):
-            assert store.refresh() == refreshing.Step(3, more=True)
-            left = [refreshing.redo(store.connection, store.table) for _ in range(3)]
+            assert store.refresh() == refreshing.RefreshStep(3, more=True)
+            left = [refreshing.refresh_dirty(store.connection, store.table) for _ in range(3)]
             assert left == [
-                refreshing.Step(3, more=True),
-                refreshing.Step(3, more=True),
-                refreshing.Step(1, more=False),
+                refreshing.RefreshStep(3, more=True),
+                refreshing.RefreshStep(3, more=True),
+                refreshing.RefreshStep(1, more=False),
             ]
             assert calls(store) == 10
         assert store.catch_up() >= 10
         assert store.count("token_tracker_rollup_touched") == 0
-        assert store.count("token_tracker_usage_rollup", KEPT) == 10
-    settled(store)
+        assert store.count("token_tracker_usage_rollup", LIVE_15M) == 10
+    catch_up(store)
     assert store.differences() == []
 
 
-def test_a_row_without_recorded_at_is_found_if_it_is_of_now(store: Store) -> None:
-    settled(store)
+def test_a_recent_row_without_recorded_at_is_found(store: Store) -> None:
+    catch_up(store)
     store.call(created_at=datetime.now(UTC), recorded_at=None)
-    asked = Filters(start=datetime.now(UTC) - timedelta(hours=1), end=datetime.now(UTC) + timedelta(hours=1))
-    assert usage_totals.totals(store.reader, asked).calls == 1
+    filters = Filters(start=datetime.now(UTC) - timedelta(hours=1), end=datetime.now(UTC) + timedelta(hours=1))
+    assert usage_totals.totals(store.reader, filters).calls == 1
     store.catch_up()
-    assert store.count("token_tracker_usage_rollup", KEPT) == 1
-    assert usage_totals.totals(store.reader, asked).calls == 1
+    assert store.count("token_tracker_usage_rollup", LIVE_15M) == 1
+    assert usage_totals.totals(store.reader, filters).calls == 1
 
 
-def test_rows_that_are_pruned_between_the_lookup_and_the_question_are_counted_once(store: Store) -> None:
+def test_rows_pruned_between_reading_the_state_and_the_query_are_counted_once(store: Store) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     store.call(created_at=NOON)
-    with store.reader.one_moment():
+    with store.reader.pin_rollup_state():
         assert calls(store) == 2
         assert pruning.prune(store.connection, store.table, int((NOON + timedelta(days=1)).timestamp())) == 2
         assert calls(store) == 2
@@ -222,24 +222,22 @@ def test_rows_that_are_pruned_between_the_lookup_and_the_question_are_counted_on
 
 
 @contextmanager
-def halfway(monkeypatch: pytest.MonkeyPatch, what: Callable[[], None]) -> Iterator[None]:
-    """Something happens to a refresh after it has replaced its buckets and before it commits."""
-    original = replacing.replace
+def before_commit(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> Iterator[None]:
+    """Run `action` after a refresh replaced its buckets and before it commits."""
+    original = replacing.replace_buckets
 
     def interrupted(*arguments: object) -> None:
         original(*arguments)  # type: ignore[arg-type]
-        what()
+        action()
 
     with monkeypatch.context() as patch:
-        patch.setattr(refreshing, "replace", interrupted)
+        patch.setattr(refreshing, "replace_buckets", interrupted)
         yield
 
 
-def test_a_refresh_that_is_killed_half_way_leaves_the_last_good_figures(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refresh_that_is_killed_keeps_the_previous_totals(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     store.call(created_at=NOON)
     with closing(connect(store.url)) as doomed:
 
@@ -250,34 +248,34 @@ def test_a_refresh_that_is_killed_half_way_leaves_the_last_good_figures(
             run(store.url, f"SELECT pg_terminate_backend({pid})")
             eventually(lambda: not value(store.url, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"))
 
-        with halfway(monkeypatch, kill), pytest.raises(DatabaseError):
+        with before_commit(monkeypatch, kill), pytest.raises(DatabaseError):
             refreshing.refresh(doomed, store.table)
-    assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {KEPT}") == 1
+    assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {LIVE_15M}") == 1
     assert calls(store) == 2
-    assert store.refresh() == refreshing.Step(1, more=False)
-    assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {KEPT}") == 2
+    assert store.refresh() == refreshing.RefreshStep(1, more=False)
+    assert value(store.url, f"SELECT sum(calls) FROM token_tracker_usage_rollup WHERE {LIVE_15M}") == 2
 
 
 @pytest.mark.parametrize("pooled", [False, pytest.param(True, marks=pytest.mark.pooler)])
-def test_a_refresher_that_is_frozen_does_not_keep_the_lock(
+def test_a_suspended_refresh_loses_the_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, pooled: bool
 ) -> None:
     url = request.getfixturevalue("pooler")(store.url) if pooled else store.url
     store.call(created_at=NOON)
-    monkeypatch.setattr(refresh_lock, "IDLE_S", 1)
+    monkeypatch.setattr(refresh_lock, "IDLE_IN_TRANSACTION_S", 1)
 
-    def frozen() -> None:
+    def suspended() -> None:
         assert store.refresh() is None
         eventually(store.refresh)
 
     with (
         closing(connect(url)) as doomed,
-        halfway(monkeypatch, frozen),
+        before_commit(monkeypatch, suspended),
         pytest.raises(DatabaseError),
-        refresh_lock.locked(doomed, store.table),
+        refresh_lock.lock_rollups(doomed, store.table),
     ):
-        frozen()
-    settled(store)
+        suspended()
+    catch_up(store)
     assert store.differences() == []
 
 
@@ -294,10 +292,10 @@ def test_only_one_refreshes_at_a_time(
         assert go_on.wait(20)
 
     with closing(connect(url)) as first, closing(connect(url)) as second, ThreadPoolExecutor(1) as pool:
-        with halfway(monkeypatch, wait):
-            running = pool.submit(refreshing.cover, first, store.table)
+        with before_commit(monkeypatch, wait):
+            running = pool.submit(refreshing.backfill, first, store.table)
             assert inside.wait(20)
-        assert refreshing.cover(second, store.table) is None
+        assert refreshing.backfill(second, store.table) is None
         assert refreshing.refresh(second, store.table) is None
         assert calls(store) == 1
         go_on.set()
@@ -307,11 +305,11 @@ def test_only_one_refreshes_at_a_time(
 
 
 @pytest.mark.pooler
-def test_many_writers_and_refreshers_behind_a_transaction_pooler_lose_nothing(
+def test_concurrent_writers_and_refreshes_behind_a_transaction_pooler_lose_no_call(
     store: Store, pooler: Callable[[str], str]
 ) -> None:
     through = pooler(store.url)
-    settled(store)
+    catch_up(store)
 
     def write(number: int) -> None:
         with Tracker(mode="direct", database_url=through, log_records=False) as recorder:
@@ -328,38 +326,38 @@ def test_many_writers_and_refreshers_behind_a_transaction_pooler_lose_nothing(
         work = [pool.submit(write, number) for number in range(4)] + [pool.submit(refresh, n) for n in range(3)]
         for done in work:
             done.result(60)
-    asked = Filters(start=NOON - timedelta(days=1), end=datetime.now(UTC) + timedelta(hours=1))
-    assert usage_totals.totals(store.reader, asked).calls == 60
-    settled(store)
-    assert usage_totals.totals(store.reader, asked).calls == 60
+    filters = Filters(start=NOON - timedelta(days=1), end=datetime.now(UTC) + timedelta(hours=1))
+    assert usage_totals.totals(store.reader, filters).calls == 60
+    catch_up(store)
+    assert usage_totals.totals(store.reader, filters).calls == 60
     assert store.differences() == []
 
 
 # --- the reader ---------------------------------------------------------------------------------------------------
 
 
-def test_a_reader_refreshes_beside_its_reading(store: Store) -> None:
+def test_a_reader_refreshes_in_the_background(store: Store) -> None:
     store.call(created_at=NOON)
     store.reader._refresher._stopped = False
     assert calls(store) == 1
     eventually(lambda: store.state().complete)
-    eventually(lambda: store.reader.standing().complete)
+    eventually(lambda: store.reader.freshness().complete)
 
 
-def test_within_one_moment_the_rollups_are_looked_up_once(store: Store) -> None:
-    with store.reader.one_moment():
-        first = store.reader.rollups()
+def test_a_pinned_rollup_state_is_read_once(store: Store) -> None:
+    with store.reader.pin_rollup_state():
+        first = store.reader.rollup_state()
         store.catch_up()
-        assert store.reader.rollups() is first
+        assert store.reader.rollup_state() is first
         assert calls(store) == 0
-    assert store.reader.rollups() != first
+    assert store.reader.rollup_state() != first
 
 
-def test_a_role_that_may_not_write_reads_rollups_and_rows_and_is_told_the_grant(
+def test_a_role_that_may_not_write_reads_rollups_and_rows_and_gets_the_grant(
     store: Store, limited_url: str, new_store: Callable[[str], Store]
 ) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     run(store.url, "UPDATE token_tracker_usage_rollup SET calls = 41")
     role = clean(limited_url).user
     run(store.url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
@@ -367,52 +365,52 @@ def test_a_role_that_may_not_write_reads_rollups_and_rows_and_is_told_the_grant(
     assert calls(limited) == 41
     store.call(created_at=NOON + timedelta(hours=1))
     assert calls(limited) == 42
-    found = limited.reader.standing()
+    found = limited.reader.freshness()
     assert found.as_of is not None
     assert found.remedy is not None
     run(store.url, found.remedy)
-    assert new_store(limited_url).reader.standing().remedy is None
+    assert new_store(limited_url).reader.freshness().remedy is None
 
 
-def test_a_role_without_any_right_on_the_rollups_reads_the_rows(
+def test_a_role_without_rights_on_the_rollups_reads_the_rows(
     store: Store, limited_url: str, new_store: Callable[[str], Store]
 ) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     limited = new_store(limited_url)
     assert calls(limited) == 1
-    assert str(limited.reader.standing().remedy).startswith("GRANT SELECT")
+    assert str(limited.reader.freshness().remedy).startswith("GRANT SELECT")
     with pytest.raises(SetupError) as refused:
-        usable(limited.connection, limited.table)
+        require_write_access(limited.connection, limited.table)
     assert "GRANT" in refused.value.remedy
 
 
-def test_a_database_that_was_not_migrated_to_rollups_is_read_from_its_rows(store: Store) -> None:
+def test_a_database_without_rollup_tables_is_read_from_its_rows(store: Store) -> None:
     store.call(created_at=NOON)
     from tracker.rollups import rollup_tables
 
     run(store.url, f"DROP TABLE {', '.join(rollup_tables.ALL)}")
     assert calls(store) == 1
-    assert store.reader.standing().remedy == "token-tracker migrate"
+    assert store.reader.freshness().remedy == "token-tracker migrate"
     assert sample_data.remove(store.connection) == 0
 
 
-def test_a_role_that_row_level_security_keeps_from_the_rollups_reads_the_rows(
+def test_a_role_with_row_level_security_on_the_rollups_reads_the_rows(
     store: Store, new_role: Callable[..., str], new_store: Callable[[str], Store]
 ) -> None:
     store.call(created_at=NOON)
-    settled(store)
+    catch_up(store)
     role = new_role()
     run(store.url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     run(store.url, "ALTER TABLE token_tracker_usage_rollup ENABLE ROW LEVEL SECURITY")
     assert calls(new_store(with_role(store.url, role))) == 1
 
 
-def test_a_role_that_sees_some_rows_reads_those_and_adds_nothing_up(
+def test_a_role_with_row_level_security_reads_its_rows_and_never_refreshes(
     store: Store, new_role: Callable[..., str], new_store: Callable[[str], Store]
 ) -> None:
     store.add([{"created_at": NOON, "user_id": "u1"}, {"created_at": NOON, "user_id": "u2"}])
-    settled(store)
+    catch_up(store)
     role = new_role()
     run(
         store.url,
@@ -422,9 +420,9 @@ def test_a_role_that_sees_some_rows_reads_those_and_adds_nothing_up(
     )
     limited = new_store(with_role(store.url, role))
     assert calls(limited) == 1
-    assert "BYPASSRLS" in str(limited.reader.standing().remedy)
-    with pytest.raises(SetupError, match="may not write"):
-        usable(limited.connection, limited.table)
+    assert "BYPASSRLS" in str(limited.reader.freshness().remedy)
+    with pytest.raises(SetupError, match="no permission to write"):
+        require_write_access(limited.connection, limited.table)
     limited.reader._refresher._stopped = False
     limited.call(created_at=NOON, user_id="u1")
     assert calls(limited) == 2
@@ -432,17 +430,17 @@ def test_a_role_that_sees_some_rows_reads_those_and_adds_nothing_up(
     assert calls(store) == 3
 
 
-def test_a_session_that_may_not_write_is_told_where_it_can_be_refreshed(
+def test_a_read_only_session_gets_the_command_for_a_refresh(
     store: Store, new_role: Callable[..., str], new_store: Callable[[str], Store]
 ) -> None:
-    settled(store)
+    catch_up(store)
     role = new_role()
     run(
         store.url,
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
         f"ALTER ROLE {role} SET default_transaction_read_only = on",
     )
-    found = new_store(with_role(store.url, role)).reader.standing()
+    found = new_store(with_role(store.url, role)).reader.freshness()
     assert found.complete
     assert "token-tracker rollup" in str(found.remedy)
 
@@ -450,9 +448,9 @@ def test_a_session_that_may_not_write_is_told_where_it_can_be_refreshed(
 # --- by hand ------------------------------------------------------------------------------------------------------
 
 
-def test_rows_deleted_by_hand_are_named_by_verify_and_mended_by_rebuild(store: Store) -> None:
+def test_manually_deleted_rows_are_found_by_verify_and_corrected_by_rebuild(store: Store) -> None:
     store.add({"created_at": NOON + timedelta(days=day), "model": "gpt-4"} for day in range(3))
-    settled(store)
+    catch_up(store)
     run(store.url, "DELETE FROM token_usage WHERE created_at < '2026-03-11'")
     named = store.differences()
     assert any("2026-03-10 12:00Z" in line and "gpt-4" in line and "usage" in line for line in named), named
@@ -471,18 +469,18 @@ def test_rows_deleted_by_hand_are_named_by_verify_and_mended_by_rebuild(store: S
         "UPDATE token_tracker_user_rollup SET day = day - interval '9 days'",
     ],
 )
-def test_whatever_is_wrong_in_a_rollup_is_named_and_mended(store: Store, change: str) -> None:
+def test_a_wrong_rollup_row_is_found_by_verify_and_corrected_by_rebuild(store: Store, change: str) -> None:
     store.call(created_at=NOON, processing_time=12, delivery="direct", connection_ms=3)
-    settled(store)
+    catch_up(store)
     run(store.url, change)
     assert store.differences() != []
     refreshing.rebuild(store.connection, store.table, int((NOON - timedelta(days=20)).timestamp()))
     assert store.differences() == []
 
 
-def test_since_leaves_earlier_days_as_they_are(store: Store) -> None:
+def test_rebuild_since_a_day_does_not_change_earlier_days(store: Store) -> None:
     store.add({"created_at": NOON + timedelta(days=day)} for day in range(3))
-    settled(store)
+    catch_up(store)
     run(store.url, "UPDATE token_tracker_usage_rollup SET calls = 9")
     assert refreshing.rebuild(store.connection, store.table, int((NOON + timedelta(days=2)).timestamp())) == 1
     assert calls(store) == 19

@@ -1,4 +1,4 @@
-"""Whatever the rows, the range, the time zone and the state of the rollups: every report says what the rows say."""
+"""Each report equals the same report computed in Python, for any rows, range, time zone and rollup state."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from support import connect, run
 
 from tracker.database.migrate import migrate
 from tracker.reports import Filters, hour_heatmap, latency, recording_quality, usage_totals
-from tracker.reports.engine.frames import every_bucket
+from tracker.reports.time_buckets import bucket_labels
 from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import prune as pruning
-from tracker.rollups.refresh import cover, refresh
+from tracker.rollups.refresh import backfill, refresh
 from tracker.rollups.rollup_tables import DAY_S
 
 # Where and when the clocks do something, and ordinary days of zones that are no whole hours away from UTC.
-PLACES = [
+TIME_ZONES = [
     ("UTC", datetime(2026, 6, 10, tzinfo=UTC)),
     ("Asia/Seoul", datetime(2026, 6, 10, tzinfo=UTC)),
     ("Asia/Kolkata", datetime(2026, 6, 10, tzinfo=UTC)),
@@ -44,7 +44,7 @@ PLACES = [
     ("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)),  # a day is left out
     ("Africa/Monrovia", datetime(1971, 6, 10, tzinfo=UTC)),  # 44 minutes and 30 seconds behind
 ]
-ORDINARY = PLACES[0][1]
+ORDINARY = TIME_ZONES[0][1]
 LENGTHS = [
     timedelta(0),
     timedelta(minutes=40),
@@ -66,12 +66,12 @@ METADATA = [
 ]
 
 
-def moments(around: datetime) -> st.SearchStrategy[datetime]:
-    """Quarters of an hour, a microsecond beside them, and anything else."""
-    quarters = st.integers(-96 * 5, 96 * 5).map(lambda quarter: around + timedelta(minutes=15 * quarter))
-    beside = st.sampled_from([timedelta(0), timedelta(microseconds=-1), timedelta(microseconds=1)])
-    anywhere = st.integers(-5 * 86_400_000, 5 * 86_400_000).map(lambda ms: around + timedelta(milliseconds=ms))
-    return st.one_of(st.tuples(quarters, beside).map(sum_of), anywhere)
+def times(around: datetime) -> st.SearchStrategy[datetime]:
+    """Starts of 15-minute buckets, a microsecond before or after, and other times."""
+    bucket_starts = st.integers(-96 * 5, 96 * 5).map(lambda number: around + timedelta(minutes=15 * number))
+    offsets = st.sampled_from([timedelta(0), timedelta(microseconds=-1), timedelta(microseconds=1)])
+    other = st.integers(-5 * 86_400_000, 5 * 86_400_000).map(lambda ms: around + timedelta(milliseconds=ms))
+    return st.one_of(st.tuples(bucket_starts, offsets).map(sum_of), other)
 
 
 def sum_of(pair: tuple[datetime, timedelta]) -> datetime:
@@ -81,7 +81,7 @@ def sum_of(pair: tuple[datetime, timedelta]) -> datetime:
 def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
     some = st.fixed_dictionaries(
         {
-            "created_at": moments(around),
+            "created_at": times(around),
             "user_id": st.sampled_from(["u1", "u2", "u3"]),
             "model": st.sampled_from(["gpt", "gemini"]),
             "provider": st.sampled_from(["openai", "google", None, ""]),
@@ -105,16 +105,16 @@ def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
-    name, around = draw(st.sampled_from(PLACES))
+    name, around = draw(st.sampled_from(TIME_ZONES))
     zone = ZoneInfo(name)
-    start = draw(st.one_of(moments(around), moments(around).map(lambda at: midnight(at, zone))))
+    start = draw(st.one_of(times(around), times(around).map(lambda at: midnight(at, zone))))
     end = start + draw(st.sampled_from(LENGTHS)) + draw(st.sampled_from([timedelta(0), timedelta(seconds=1)]))
     columns = st.sampled_from(["model", "provider", "operation", "environment", "user"])
     filtered = draw(st.one_of(st.just([]), st.lists(columns, unique=True, max_size=2)))
     values = {"model": "gpt", "provider": "google", "operation": "chat", "environment": "production", "user": "u1"}
     return {
         "rounds": [draw(calls(around)) for _ in range(3)],
-        "steps": [draw(st.sampled_from(["nothing", "refresh", "cover", "both"])) for _ in range(3)],
+        "steps": [draw(st.sampled_from(["nothing", "refresh", "backfill", "both"])) for _ in range(3)],
         "prune": around + draw(st.sampled_from([timedelta(days=-1), timedelta(0), timedelta(days=2)])),
         "filters": Filters(
             start=start,
@@ -126,25 +126,25 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def midnight(moment: datetime, zone: ZoneInfo) -> datetime:
-    return moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+def midnight(time: datetime, zone: ZoneInfo) -> datetime:
+    return time.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def work(store: Store, step: str) -> None:
+def run_step(store: Store, step: str) -> None:
     if step in {"refresh", "both"}:
         refresh(store.connection, store.table)
-    if step in {"cover", "both"}:
-        cover(store.connection, store.table)
+    if step in {"backfill", "both"}:
+        backfill(store.connection, store.table)
 
 
-def chosen(rows: list[dict[str, Any]], asked: Filters) -> list[dict[str, Any]]:
+def matching(rows: list[dict[str, Any]], filters: Filters) -> list[dict[str, Any]]:
     return [
         row
         for row in rows
-        if asked.start <= row["created_at"] < asked.end
-        and (asked.include_tests or not row["is_test"])
+        if filters.start <= row["created_at"] < filters.end
+        and (filters.include_tests or not row["is_test"])
         and all(
-            getattr(asked, name) in {None, row[column]}
+            getattr(filters, name) in {None, row[column]}
             for name, column in (
                 ("model", "model"),
                 ("provider", "provider"),
@@ -156,14 +156,14 @@ def chosen(rows: list[dict[str, Any]], asked: Filters) -> list[dict[str, Any]]:
     ]
 
 
-def label(moment: datetime, asked: Filters) -> pd.Timestamp:
-    """The bucket of a call as its reader's wall clock shows it."""
-    wall = pd.Timestamp(moment.astimezone(ZoneInfo(asked.timezone)).replace(tzinfo=None))
-    if asked.bucket == "week":
+def label(moment: datetime, filters: Filters) -> pd.Timestamp:
+    """The label of the time bucket of a call."""
+    wall = pd.Timestamp(moment.astimezone(ZoneInfo(filters.timezone)).replace(tzinfo=None))
+    if filters.bucket == "week":
         return wall.normalize() - pd.Timedelta(days=wall.weekday())
-    if asked.bucket == "month":
+    if filters.bucket == "month":
         return wall.normalize().replace(day=1)
-    return wall.floor({"minute": "min", "hour": "h", "day": "D"}[asked.bucket])
+    return wall.floor({"minute": "min", "hour": "h", "day": "D"}[filters.bucket])
 
 
 def priced(rows: list[dict[str, Any]]) -> Decimal | None:
@@ -171,39 +171,39 @@ def priced(rows: list[dict[str, Any]]) -> Decimal | None:
     return sum(costs, Decimal(0)) if costs else None
 
 
-def check(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    """Each report against the rows as Python counts them."""
-    rows = chosen(rows, asked)
-    check_totals(store, rows, asked)
-    check_over_time(store, rows, asked)
-    check_users(store, rows, asked)
-    check_performance(store, rows, asked)
-    check_unpriced(store, rows, asked)
+def check(store: Store, rows: list[dict[str, Any]], filters: Filters) -> None:
+    """Compare each report with the rows."""
+    rows = matching(rows, filters)
+    check_totals(store, rows, filters)
+    check_over_time(store, rows, filters)
+    check_users(store, rows, filters)
+    check_performance(store, rows, filters)
+    check_unpriced(store, rows, filters)
     timed = [row["processing_time"] for row in rows if row["processing_time"] is not None]
-    found = latency.by_model(store.reader, asked)
+    found = latency.by_model(store.reader, filters)
     assert int(found["calls"].sum()) == len(timed)
     assert (float(found["max_ms"].max()) if timed else None) == (float(max(timed)) if timed else None)
     if timed:
-        low, high = latency.overall(store.reader, asked).iloc[0][["latency_p50_ms", "latency_p99_ms"]]
+        low, high = latency.overall(store.reader, filters).iloc[0][["latency_p50_ms", "latency_p99_ms"]]
         assert low <= high <= max(timed)
 
 
-def check_totals(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    totals = usage_totals.totals(store.reader, asked)
+def check_totals(store: Store, rows: list[dict[str, Any]], filters: Filters) -> None:
+    totals = usage_totals.totals(store.reader, filters)
     assert (totals.calls, totals.failed_calls) == (len(rows), sum(not row["success"] for row in rows))
     assert (totals.total_tokens, totals.input_tokens) == (
         sum(row["total_tokens"] for row in rows),
         sum(row["input_tokens"] for row in rows),
     )
     assert (totals.cost_usd, totals.unpriced_calls) == (priced(rows), sum(row["cost"] is None for row in rows))
-    assert usage_totals.users(store.reader, asked) == len({row["user_id"] for row in rows})
-    operations = usage_totals.by_operation(store.reader, asked).set_index("operation")["calls"].to_dict()
+    assert usage_totals.users(store.reader, filters) == len({row["user_id"] for row in rows})
+    operations = usage_totals.by_operation(store.reader, filters).set_index("operation")["calls"].to_dict()
     assert operations == counted(row["operation"] for row in rows)
 
 
-def check_unpriced(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    found = unpriced_calls(store.reader, asked)
-    assert int(found["unpriced_calls"].sum()) == usage_totals.totals(store.reader, asked).unpriced_calls
+def check_unpriced(store: Store, rows: list[dict[str, Any]], filters: Filters) -> None:
+    found = unpriced_calls(store.reader, filters)
+    assert int(found["unpriced_calls"].sum()) == usage_totals.totals(store.reader, filters).unpriced_calls
     names = ["model", "usage_problem", "usage_source", "reason"]
     answer: dict[Any, int] = defaultdict(int)
     for row in found.to_dict("records"):
@@ -222,49 +222,49 @@ def unpriced_reason(row: dict[str, Any]) -> tuple[str | None, ...] | None:
     return row["model"], problem, source, reason
 
 
-def check_over_time(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    trend = usage_totals.trend(store.reader, asked).assign(users=usage_totals.users_over_time(store.reader, asked))
-    assert list(trend.index) == list(every_bucket(asked))
+def check_over_time(store: Store, rows: list[dict[str, Any]], filters: Filters) -> None:
+    trend = usage_totals.trend(store.reader, filters).assign(users=usage_totals.users_over_time(store.reader, filters))
+    assert list(trend.index) == list(bucket_labels(filters))
     by_bucket = defaultdict(list)
     for row in rows:
-        by_bucket[label(row["created_at"], asked)].append(row)
+        by_bucket[label(row["created_at"], filters)].append(row)
     quiet = trend.drop(index=list(by_bucket))
     assert not quiet.to_numpy().any()
     for bucket, members in by_bucket.items():
         found = trend.loc[bucket]
         assert (found["calls"], found["users"]) == (len(members), len({row["user_id"] for row in members}))
         assert found["total_tokens"] == float(sum(row["total_tokens"] for row in members))
-    models = usage_totals.by_model_over_time(store.reader, asked)
+    models = usage_totals.by_model_over_time(store.reader, filters)
     found = {(row["bucket"], row["model"]): row["calls"] for row in models.to_dict("records")}
-    assert found == counted((label(row["created_at"], asked), row["model"]) for row in rows)
+    assert found == counted((label(row["created_at"], filters), row["model"]) for row in rows)
 
 
-def check_hours(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
-    found = hour_heatmap.by_hour_and_weekday(store.reader, asked)
-    start = max(asked.start, asked.end - timedelta(weeks=hour_heatmap.WEEKS))
-    walls = [row["created_at"].astimezone(ZoneInfo(asked.timezone)) for row in rows if row["created_at"] >= start]
+def check_hours(store: Store, rows: list[dict[str, Any]], filters: Filters) -> None:
+    found = hour_heatmap.by_hour_and_weekday(store.reader, filters)
+    start = max(filters.start, filters.end - timedelta(weeks=hour_heatmap.WEEKS))
+    walls = [row["created_at"].astimezone(ZoneInfo(filters.timezone)) for row in rows if row["created_at"] >= start]
     busy = found[found["calls"] > 0]
     assert {(row["weekday"], row["hour"]): row["calls"] for row in busy.to_dict("records")} == counted(
         (wall.weekday(), wall.hour) for wall in walls
     )
 
 
-def check_users(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+def check_users(store: Store, rows: list[dict[str, Any]], filters: Filters) -> None:
     tokens: dict[str, int] = defaultdict(int)
     for row in rows:
         tokens[row["user_id"]] += row["total_tokens"]
-    top = usage_totals.top_users(store.reader, asked)
+    top = usage_totals.top_users(store.reader, filters)
     assert dict(zip(top["user_id"], top["total_tokens"], strict=True)) == tokens
     assert all(sum(trend) == total for trend, total in zip(top["trend"], top["total_tokens"], strict=True))
 
 
-def check_performance(store: Store, rows: list[dict[str, Any]], asked: Filters) -> None:
+def check_performance(store: Store, rows: list[dict[str, Any]], filters: Filters) -> None:
     recorded = [row for row in rows if row["delivery"]]
-    quality = recording_quality.by_environment(store.reader, asked)
+    quality = recording_quality.by_environment(store.reader, filters)
     found = dict(zip(quality["environment"], quality["records"], strict=True))
     assert found == counted(row["environment"] or "unknown" for row in recorded)
     assert int(quality["retries"].sum()) == sum(row["retry_count"] or 0 for row in recorded)
-    over_time = recording_quality.connection_time(store.reader, asked)
+    over_time = recording_quality.connection_time(store.reader, filters)
     assert int(over_time["records"].sum()) == len(recorded)
 
 
@@ -278,35 +278,38 @@ def counted(keys: Any) -> dict[Any, int]:
 @pytest.mark.usefixtures("alone")
 @settings(max_examples=30)
 @given(case=cases())
-def test_reports_say_what_the_rows_say_at_every_state_of_the_rollups(store: Store, case: dict[str, Any]) -> None:
+def test_reports_equal_the_rows_in_any_state_of_the_rollups(store: Store, case: dict[str, Any]) -> None:
     store.empty()
     stored: list[dict[str, Any]] = []
     for calls, step in zip(case["rounds"], case["steps"], strict=True):
         store.add(calls)
         stored += calls
-        work(store, step)
+        run_step(store, step)
         check(store, stored, case["filters"])
     store.catch_up()
     assert store.differences() == []
     check(store, stored, case["filters"])
-    check_hours(store, chosen(stored, case["filters"]), case["filters"])
+    check_hours(store, matching(stored, case["filters"]), case["filters"])
 
 
 @pytest.mark.usefixtures("alone")
 @settings(max_examples=25)
 @given(case=cases())
-def test_pruning_changes_no_figure_and_a_late_row_adds_to_it(store: Store, case: dict[str, Any]) -> None:
+def test_pruning_changes_no_total_and_a_late_row_adds_to_it(store: Store, case: dict[str, Any]) -> None:
     store.empty()
-    asked: Filters = case["filters"]
-    if not asked.only("model", "provider", "operation", "environment"):
-        return  # single users are told apart by rows alone
-    assume(asked.timezone != "Africa/Monrovia")  # its days begin in the middle of what is kept
-    quarter = timedelta(minutes=15)
+    filters: Filters = case["filters"]
+    if not filters.uses_only("model", "provider", "operation", "environment"):
+        return  # the rollups have no column for users
+    assume(filters.timezone != "Africa/Monrovia")  # its days begin within a 15-minute bucket
+    interval_15m = timedelta(minutes=15)
     whole = Filters(
-        start=floor(asked.start, quarter), end=floor(asked.end, quarter), timezone=asked.timezone, include_tests=True
+        start=floor(filters.start, interval_15m),
+        end=floor(filters.end, interval_15m),
+        timezone=filters.timezone,
+        include_tests=True,
     )
     until = int(case["prune"].timestamp() // DAY_S * DAY_S)
-    # What was pruned is known by 15-minute buckets: a late row has its minute until the next refresh only.
+    # Pruned totals are known per 15-minute bucket: a late row has its minute until the next refresh only.
     assume(whole.bucket != "minute" or whole.start.timestamp() >= until)
     first, second, late = case["rounds"]
     store.add([*first, *second] if first or second else [])
@@ -330,7 +333,7 @@ def floor(moment: datetime, step: timedelta) -> datetime:
 
 @pytest.fixture
 def adopted(empty_database_url: str, new_store: Callable[[str], Store]) -> Store:
-    """A table that was there before: naive times of Seoul, NULLs, a generated sum."""
+    """A table that existed before: naive times of Seoul, NULLs, a generated column."""
     run(
         empty_database_url,
         "CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id text, model text,"
@@ -344,26 +347,26 @@ def adopted(empty_database_url: str, new_store: Callable[[str], Store]) -> Store
 
 @pytest.mark.usefixtures("alone")
 @settings(max_examples=15)
-@given(moments_of_calls=st.lists(moments(ORDINARY), max_size=8), covered=st.booleans())
-def test_an_adopted_table_says_the_same(adopted: Store, moments_of_calls: list[datetime], covered: bool) -> None:
+@given(call_times=st.lists(times(ORDINARY), max_size=8), covered=st.booleans())
+def test_reports_of_an_adopted_table_equal_the_rows(adopted: Store, call_times: list[datetime], covered: bool) -> None:
     adopted.empty()
-    asked = Filters(start=ORDINARY - timedelta(days=2), end=ORDINARY + timedelta(days=1), timezone="Asia/Kathmandu")
+    filters = Filters(start=ORDINARY - timedelta(days=2), end=ORDINARY + timedelta(days=1), timezone="Asia/Kathmandu")
     if covered:
         adopted.catch_up()
     with adopted.connection.cursor() as cursor:
-        for number, moment in enumerate(moments_of_calls):
+        for number, moment in enumerate(call_times):
             naive = moment.astimezone(ZoneInfo("Asia/Seoul")).replace(tzinfo=None)
             cursor.execute(
                 "INSERT INTO token_usage (created_at, input_tokens, output_tokens, cost, user_id, is_test, metadata)"
                 " VALUES (%s, 3, 4, %s, %s, NULL, %s)",
                 (naive, 0.1 if number % 2 else None, "u" if number % 3 else None, [None, *METADATA][number % 6]),
             )
-    expected = [moment for moment in moments_of_calls if asked.start <= moment < asked.end]
+    expected = [moment for moment in call_times if filters.start <= moment < filters.end]
     for _ in range(2):
-        assert usage_totals.totals(adopted.reader, asked).calls == len(expected)
-        assert usage_totals.totals(adopted.reader, asked).total_tokens == 7 * len(expected)
-        assert usage_totals.trend(adopted.reader, asked)["calls"].sum() == len(expected)
-        unpriced = unpriced_calls(adopted.reader, asked)["unpriced_calls"].sum()
-        assert unpriced == usage_totals.totals(adopted.reader, asked).unpriced_calls
+        assert usage_totals.totals(adopted.reader, filters).calls == len(expected)
+        assert usage_totals.totals(adopted.reader, filters).total_tokens == 7 * len(expected)
+        assert usage_totals.trend(adopted.reader, filters)["calls"].sum() == len(expected)
+        unpriced = unpriced_calls(adopted.reader, filters)["unpriced_calls"].sum()
+        assert unpriced == usage_totals.totals(adopted.reader, filters).unpriced_calls
         adopted.catch_up()
     assert adopted.differences() == []

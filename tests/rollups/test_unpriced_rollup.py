@@ -1,4 +1,4 @@
-"""The rollup of the calls without a price: an upgrade fills it, and a price list changes it."""
+"""The rollup of calls without a cost: a migration fills it, and a price list changes it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import prune as pruning
 
 DAY = datetime(2026, 6, 10, tzinfo=UTC)
-ASKED = Filters(start=DAY, end=datetime(2026, 6, 12, tzinfo=UTC), timezone="UTC")
+RANGE = Filters(start=DAY, end=datetime(2026, 6, 12, tzinfo=UTC), timezone="UTC")
 SENTENCE = '{"usage_problem": "A sentence of an earlier version."}'
 
 
 @pytest.fixture(params=["timestamptz", "timestamp"])
 def store(request: pytest.FixtureRequest, empty_database_url: str, new_store: Callable[[str], Store]) -> Store:
-    """Calls in the rollups of a database of the version before: two without a cost, one of them inconsistent."""
+    """A database of the previous version with three calls: two have no cost, one of these has inconsistent usage."""
     if request.param == "timestamp":
         run(
             empty_database_url,
@@ -49,15 +49,15 @@ CALLS: tuple[tuple[Any, str], ...] = ((None, "{}"), (None, SENTENCE), (1, "{}"))
 
 
 def problems(store: Store) -> list[tuple[str | None, str | None, int]]:
-    found = unpriced_calls(store.reader, ASKED)[["usage_problem", "reason", "calls"]]
-    return sorted((tuple(row) for row in found.itertuples(index=False)), key=str)
+    frame = unpriced_calls(store.reader, RANGE)[["usage_problem", "reason", "calls"]]
+    return sorted((tuple(row) for row in frame.itertuples(index=False)), key=str)
 
 
 def test_before_the_upgrade_the_list_comes_from_the_rows(store: Store) -> None:
     assert problems(store) == sorted([(None, None, 1), ("A sentence of an earlier version.", None, 1)], key=str)
 
 
-def test_an_upgrade_lists_what_the_rows_contain(store: Store) -> None:
+def test_an_upgrade_fills_the_rollup_from_the_rows(store: Store) -> None:
     migrate(lambda: connect(store.url))
     expected = sorted([(None, None, 1), ("A sentence of an earlier version.", None, 1)], key=str)
     assert problems(store) == expected
@@ -72,7 +72,7 @@ def test_an_upgrade_keeps_the_number_of_pruned_calls(store: Store) -> None:
     run(store.url, "UPDATE token_tracker_usage_rollup SET generation = 1", "DELETE FROM token_usage")
     migrate(lambda: connect(store.url))
     assert problems(store) == [(None, None, 2)]
-    assert usage_totals.totals(store.reader, ASKED).unpriced_calls == 2
+    assert usage_totals.totals(store.reader, RANGE).unpriced_calls == 2
 
 
 def test_a_reason_reaches_the_rollup_and_survives_pruning(store: Store) -> None:
@@ -85,6 +85,6 @@ def test_a_reason_reaches_the_rollup_and_survives_pruning(store: Store) -> None:
     assert problems(store) == expected
     store.catch_up()
     assert problems(store) == expected
-    pruning.prune(store.connection, store.table, int(ASKED.end.timestamp()))
+    pruning.prune(store.connection, store.table, int(RANGE.end.timestamp()))
     assert (problems(store), store.count("token_usage")) == (expected, 0)
     assert store.differences() == []

@@ -1,4 +1,4 @@
-"""The users' days beside their quarters: the same rights, the same rows, whoever else refreshed meanwhile."""
+"""The user day rollup has the same rights and totals as the user rollup, also after a refresh by an older version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def days_ago(days: int) -> datetime:
     return datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=days)
 
 
-def test_who_may_use_the_users_rollup_may_use_their_days(database_url: str, new_role: Callable[[], str]) -> None:
+def test_the_rights_on_the_user_rollup_are_copied(database_url: str, new_role: Callable[[], str]) -> None:
     role = new_role()
     run(
         database_url,
@@ -38,7 +38,7 @@ def test_who_may_use_the_users_rollup_may_use_their_days(database_url: str, new_
     ]
 
 
-def test_users_days_hold_what_a_refresh_adds_while_they_are_made(database_url: str) -> None:
+def test_user_days_include_a_refresh_during_the_migration(database_url: str) -> None:
     run(database_url, "DROP TABLE token_tracker_user_day_rollup")
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with closing(connect(database_url)) as refresher, ThreadPoolExecutor(1) as pool:
@@ -57,15 +57,15 @@ def test_users_days_hold_what_a_refresh_adds_while_they_are_made(database_url: s
     assert value(database_url, "SELECT count(*) FROM token_tracker_user_day_rollup") == 1
 
 
-def test_users_days_that_another_version_left_behind_are_named_and_rebuilt(
+def test_user_days_that_an_older_version_missed_are_found_and_rebuilt(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A version that doesn't know them may have refreshed and pruned meanwhile."""
+    """An older version can have refreshed and pruned without maintaining this table."""
     monkeypatch.setenv("DATABASE_URL", store.url)
     store.add({"created_at": days_ago(100 - number), "user_id": f"u{number % 3}"} for number in range(20))
     assert main(["prune", "--older-than", "90d"]) == 0
-    asked = Filters(start=days_ago(101), end=days_ago(0))
-    before = usage_totals.top_users(store.reader, asked)
+    filters = Filters(start=days_ago(101), end=days_ago(0))
+    before = usage_totals.top_users(store.reader, filters)
     assert before["calls"].sum() == 20
     run(store.url, f"DELETE FROM {rollup_tables.USER_DAYS} WHERE generation > 0")
     capsys.readouterr()
@@ -74,4 +74,4 @@ def test_users_days_that_another_version_left_behind_are_named_and_rebuilt(
         len([line for line in capsys.readouterr().out.splitlines() if line.startswith(rollup_tables.USER_DAYS)]) == 10
     )
     assert main(["rollup", "--rebuild", "--verify"]) == 0
-    assert usage_totals.top_users(store.reader, asked).equals(before)
+    assert usage_totals.top_users(store.reader, filters).equals(before)

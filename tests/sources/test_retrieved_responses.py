@@ -39,7 +39,7 @@ def remove(database_url, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", database_url)
     retrieved_responses._last_s.clear()
     yield remove_retrieved
-    current_reader.forget()
+    current_reader.close()
 
 
 def create(client, tracker):
@@ -140,4 +140,4 @@ def test_a_database_without_the_table_is_a_sentence(new_database, monkeypatch):
         with pytest.raises(SetupError, match="token-tracker migrate"):
             remove_retrieved()
     finally:
-        current_reader.forget()
+        current_reader.close()

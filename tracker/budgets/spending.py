@@ -12,8 +12,8 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.database.sql_file import load
 from tracker.rollups import user_range_plan
-from tracker.rollups.range_plan import Pieces, Segment, cut, microseconds
-from tracker.rollups.rollup_state import State, read_access, read_state
+from tracker.rollups.range_plan import RangePlan, Segment, epoch_us, plan_range
+from tracker.rollups.rollup_state import RollupState, read_access, read_state
 
 _QUERIES = "tracker.budgets.sql"
 _TIMEOUT_S = 15
@@ -60,27 +60,27 @@ def _sum_for(budget: Budget, spending: Iterable[tuple[Any, Any, Spent]]) -> Spen
     return sum(matching, start=Spent())
 
 
-def _pieces(window: BudgetWindow, state: State | None) -> Pieces:
-    return cut([Segment(microseconds(window.start), microseconds(window.end), 0)], state)
+def _plan(window: BudgetWindow, state: RollupState | None) -> RangePlan:
+    return plan_range([Segment(epoch_us(window.start), epoch_us(window.end), 0)], state)
 
 
 def _by_call(
-    connection: Connection, table: Table, window: BudgetWindow, state: State | None
+    connection: Connection, table: Table, window: BudgetWindow, state: RollupState | None
 ) -> Iterator[tuple[Any, Any, Spent]]:
-    given = _pieces(window, state).parameters()
+    given = _plan(window, state).parameters()
     for model, operation, *totals in _query(connection, table, "spent", state, given):
         yield model, operation, Spent(*totals)
 
 
 def _by_user(
-    connection: Connection, table: Table, window: BudgetWindow, state: State | None, users: list[str]
+    connection: Connection, table: Table, window: BudgetWindow, state: RollupState | None, users: list[str]
 ) -> dict[str, Spent]:
-    given = {**user_range_plan.parameters(_pieces(window, state)), "users": users}
+    given = {**user_range_plan.parameters(_plan(window, state)), "users": users}
     return {user: Spent(*totals) for user, *totals in _query(connection, table, "spent_by_user", state, given)}
 
 
 def _query(
-    connection: Connection, table: Table, name: str, state: State | None, given: dict[str, Any]
+    connection: Connection, table: Table, name: str, state: RollupState | None, given: dict[str, Any]
 ) -> list[tuple[Any, ...]]:
     query = load(_QUERIES, name)
     text = (query if state else query.rows_only).for_driver(table)

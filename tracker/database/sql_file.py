@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, quote
 
 _CALLS = re.compile(r"\b(FROM|JOIN) token_usage AS calls\b")
 _TRACKER_TABLE = re.compile(r"\btoken_(?:usage|tracker_\w+)\b")
-_ROLLUP_PART = re.compile(r" *-- Added up already:.*?-- From the rows:\n", re.DOTALL)
+_FROM_ROLLUPS = re.compile(r" *-- From the rollups:.*?-- From the rows:\n", re.DOTALL)
+_INCLUDE = re.compile(r"^\\ir (\S+)$", re.MULTILINE)
+_VARIABLE = re.compile(r"^\\set (\w+) '(.*)'$", re.MULTILINE)
 _BOUND = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 
@@ -29,7 +33,7 @@ class Query:
     @property
     def rows_only(self) -> Query:
         """The query without its part that reads rollups, for a role that may not read them."""
-        return Query(_ROLLUP_PART.sub("", self.text))
+        return Query(_FROM_ROLLUPS.sub("", self.text))
 
     def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
         """The SQL for a schema, and for a `created_at` without a time zone (then `:created_at_zone` is its zone)."""
@@ -48,7 +52,28 @@ class Query:
 
 @cache
 def load(package: str, name: str) -> Query:
-    """Read a SQL file without psql's backslash commands, which only set defaults."""
-    text = files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith(("\\", "--"))]
-    return Query("\n".join(lines).rstrip().removesuffix(";"))
+    """Read a query's SQL file, with the variables of the files that it includes, without other psql commands."""
+    file = Path(str(files(package))) / f"{name}.sql"
+    lines = [line for line in _read(file).splitlines() if not line.startswith(("\\", "--"))]
+    return Query(_interpolate("\n".join(lines).rstrip().removesuffix(";"), _included_variables(file)))
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+def _included_variables(file: Path) -> dict[str, str]:
+    r"""The variables that `\set name 'value'` sets in the files that `\ir` includes.
+
+    The defaults of bound parameters, `\if :{?name} \else \set name ... \endif`, are not among them.
+    """
+    variables: dict[str, str] = {}
+    for name in _INCLUDE.findall(_read(file)):
+        included = file.parent / name
+        variables |= _included_variables(included)
+        variables |= {name: value.replace("''", "'") for name, value in _VARIABLE.findall(_read(included))}
+    return variables
+
+
+def _interpolate(text: str, variables: Mapping[str, str]) -> str:
+    return _BOUND.sub(lambda match: _interpolate(variables.get(match[1], ""), variables) or match[0], text)

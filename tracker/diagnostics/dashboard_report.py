@@ -22,7 +22,7 @@ def build_dashboard_report() -> Report:
         reader = current_reader.reader()
     except TrackerError:
         return report.build_report()
-    return report.build_report(url=reader.database.url, reserve=reader.vacate)
+    return report.build_report(url=reader.database.url, reserve=reader.reserve_connection)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def reserve_two_connections() -> Iterator[None]:
     from tracker.reports.engine import current_reader
 
     reader = current_reader.reader()
-    with reader.vacate(), reader.vacate():
+    with reader.reserve_connection(), reader.reserve_connection():
         yield
 
 

@@ -9,8 +9,8 @@ from tracker.database.connect import Connection
 from tracker.database.schema import read_table
 from tracker.diagnostics.self_test import RollupCheck
 from tracker.errors import SetupError
-from tracker.rollups.refresh import settle
-from tracker.rollups.rollup_state import usable
+from tracker.rollups.refresh import wait_for_visibility
+from tracker.rollups.rollup_state import require_write_access
 from tracker.rollups.verify import verify
 
 _REMEDY = "Rebuild the rollups: token-tracker rollup --rebuild."
@@ -21,8 +21,8 @@ def rollup_check(schema: str | None) -> RollupCheck:
 
     def check(connection: Connection, _: UUID) -> str:
         table = read_table(connection, schema)
-        usable(connection, table)
-        settle(connection, table)
+        require_write_access(connection, table)
+        wait_for_visibility(connection, table)
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         difference = next(iter(verify(connection, table, int(midnight.timestamp()))), None)
         if difference is not None:

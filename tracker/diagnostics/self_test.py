@@ -17,7 +17,7 @@ from tracker.errors import DatabaseError, SetupError
 from tracker.platforms import application_name, detect
 from tracker.recording.insert import Target
 from tracker.recording.tracker import Tracker
-from tracker.rollups.invalidation import change_and_mark
+from tracker.rollups.invalidation import execute_and_invalidate
 from tracker.usage import TokenUsage
 
 DEADLINE_S = 4.0
@@ -169,7 +169,7 @@ class _SelfTestRun:
         def delete_row(connection: Connection, target: Target) -> str:
             deletion = "DELETE FROM {table} AS calls WHERE is_test AND id = %(id)s"
             parameters = {"id": str(self._usage.id)}
-            count = change_and_mark(connection, target.schema, deletion, parameters, explained_as="removed")
+            count = execute_and_invalidate(connection, target.schema, deletion, parameters, ledger_kind="removed")
             return f"{count} test row deleted and entered in the loss ledger."
 
         # An app's role need not have the right to delete.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracker.maintenance import sample_data
 from tracker.reports.engine.reader import Reader
-from tracker.rollups.invalidation import change_and_mark
+from tracker.rollups.invalidation import execute_and_invalidate
 
 
 def add_samples(reader: Reader, days: int = 30) -> int:
@@ -23,4 +23,4 @@ def remove_tests(reader: Reader) -> int:
     """Remove the test calls; returns their number. Raises `DatabaseError`."""
     with reader.borrow() as connection:
         deletion = "DELETE FROM {table} AS calls WHERE is_test"
-        return change_and_mark(connection, reader.database.url.schema, deletion, explained_as="removed")
+        return execute_and_invalidate(connection, reader.database.url.schema, deletion, ledger_kind="removed")

@@ -16,7 +16,7 @@ from typing import Any
 from tracker.database.connect import Connection, execute
 from tracker.recording.bulk_insert import BatchWriter
 from tracker.recording.insert import Target
-from tracker.rollups.invalidation import change_and_mark
+from tracker.rollups.invalidation import execute_and_invalidate
 from tracker.usage import TokenUsage
 
 _IS_SAMPLE = "metadata ->> 'sample' = 'true' AND instance_id IS NULL AND delivery IS NULL"
@@ -64,7 +64,7 @@ def add(connection: Connection, schema: str | None = None, *, days: int = 30) ->
 
 def remove(connection: Connection, schema: str | None = None) -> int:
     """Remove all sample calls; returns their number. Raises `DatabaseError`."""
-    return change_and_mark(connection, schema, f"DELETE FROM {{table}} AS calls WHERE {_IS_SAMPLE}")  # noqa: S608
+    return execute_and_invalidate(connection, schema, f"DELETE FROM {{table}} AS calls WHERE {_IS_SAMPLE}")  # noqa: S608
 
 
 def has_real_calls(connection: Connection, schema: str | None = None) -> bool:

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.prices.count_corrections import CORRECTED_COLUMNS, MARKS, Correction
-from tracker.rollups.invalidation import mark_touched
+from tracker.rollups.invalidation import invalidate_buckets
 from tracker.rollups.rollup_tables import qualified
 
 ROWS = 2000
@@ -89,7 +89,7 @@ def apply_changes(connection: Connection, table: Table, changes: IO[str]) -> int
         try:
             times = _correct_counts(connection, table, [change for change in batch if "counts" in change])
             times |= _set_costs(connection, table, [change for change in batch if "source" in change])
-            mark_touched(connection, table.schema, times.values())
+            invalidate_buckets(connection, table.schema, times.values())
             execute(connection, "COMMIT")
         except BaseException:
             if not connection.closed:

@@ -15,7 +15,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.database.sql_file import load
 from tracker.reconcile.provider_bill import Bill, Key, model_key
-from tracker.rollups.range_plan import Segment, cut, microseconds
+from tracker.rollups.range_plan import Segment, epoch_us, plan_range
 from tracker.rollups.rollup_state import read_access, read_state
 
 # Half a cent: bills are rounded, recorded costs are exact.
@@ -112,9 +112,12 @@ def _query(
     segments = [Segment(start, until, step) for step, (start, until) in enumerate(pairwise(edges)) if start < until]
     with read_only_snapshot(connection):
         state = read_state(connection, table) if read_access(connection, table).reads else None
-        given: Mapping[str, object] = {**cut(segments, state).parameters(), "created_at_zone": table.created_at_zone}
+        given: Mapping[str, object] = {
+            **plan_range(segments, state).parameters(),
+            "created_at_zone": table.created_at_zone,
+        }
         return execute(connection, (query if state else query.rows_only).for_driver(table), given)[1]
 
 
 def _midnight_us(day: date, zone: str) -> int:
-    return microseconds(datetime.combine(day, time(), settings.load_time_zone(zone)).astimezone(UTC))
+    return epoch_us(datetime.combine(day, time(), settings.load_time_zone(zone)).astimezone(UTC))

@@ -1,4 +1,4 @@
-"""The read side: one question a file, its SQL beside it. Needs the extra `[dashboard]`."""
+"""The reports of the dashboard, one module per report; the queries are in `sql/`. Needs the extra `[dashboard]`."""
 
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters

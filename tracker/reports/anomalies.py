@@ -1,4 +1,4 @@
-"""Is anything odd today? What lies far outside its own usual range for this weekday, up to this time of the day."""
+"""Finds what is far above the usual value of this weekday up to this time of the day: cost, tokens or failed calls."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from tracker.reports.filters import Filters
 WEEKS = 4
 FACTOR = 2.0
 _SIGMAS = 3.0
-_WORTH = 0.05  # of the day's whole: an eightfold trifle is a trifle
-# Nobody is to be called for less: US dollars, tokens, failed calls.
-_LEAST: Mapping[str, float] = {"cost": 1.0, "tokens": 100_000.0, "errors": 5.0}
-_FEWEST_CALLS = 20
+_MIN_SHARE_OF_DAY = 0.05
+_MIN_VALUES: Mapping[str, float] = {"cost": 1.0, "tokens": 100_000.0, "errors": 5.0}
+"""Smaller values are never an anomaly: US dollars, tokens, failed calls."""
+_MIN_CALLS = 20
 Measure = Literal["cost", "tokens", "errors"]
+_Values = Mapping[tuple[Measure, str | None], float]
+"""The value of each measure and model; None for all models."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unusual:
-    """A model's cost (US dollars) or tokens, or all failed calls, today and usually; who is behind most of it."""
+class Anomaly:
+    """The cost (US dollars) or tokens of a model, or all failed calls, today and usually; the model's top users."""
 
     measure: Measure
     model: str | None
@@ -34,55 +36,55 @@ class Unusual:
     users: tuple[str, ...] = ()
 
     @property
-    def times(self) -> float:
+    def ratio(self) -> float:
         return self.today / self.usual
 
 
-def unusual(reader: Reader, filters: Filters, now: datetime) -> Unusual | None:
-    """The one thing that stands out most today; None on a day like others, or where too little was before to say.
+def find_anomaly(reader: Reader, filters: Filters, now: datetime) -> Anomaly | None:
+    """The largest anomaly of today; None without one, or without enough data of earlier weeks.
 
-    The range of `filters` doesn't matter, its other filters and its time zone do. Raises `DatabaseError`.
+    Uses the filters and the time zone of `filters`, not its range. Raises `DatabaseError`.
     """
     zone = ZoneInfo(filters.timezone)
     local = now.astimezone(zone)
     midnight = datetime.combine(local.date(), time(), zone)
     today = replace(filters, start=midnight, end=local + timedelta(seconds=1))
-    figures = [_figures(reader, _weeks_before(today, weeks)) for weeks in range(WEEKS + 1)]
-    found = stands_out(figures[0], figures[1:])
-    if found is None or found.model is None:
-        return found
-    users = usage_totals.top_users(reader, replace(today, model=found.model), count=2)
-    return replace(found, users=tuple(str(user) for user in users["user_id"]))
+    values = [_values(reader, _shift_weeks(today, weeks)) for weeks in range(WEEKS + 1)]
+    anomaly = largest_anomaly(values[0], values[1:])
+    if anomaly is None or anomaly.model is None:
+        return anomaly
+    users = usage_totals.top_users(reader, replace(today, model=anomaly.model), count=2)
+    return replace(anomaly, users=tuple(str(user) for user in users["user_id"]))
 
 
-def _weeks_before(day: Filters, weeks: int) -> Filters:
+def _shift_weeks(day: Filters, weeks: int) -> Filters:
     shift = timedelta(weeks=weeks)
     return replace(day, start=day.start - shift, end=day.end - shift)
 
 
-def _figures(reader: Reader, day: Filters) -> Mapping[tuple[Measure, str | None], float]:
+def _values(reader: Reader, day: Filters) -> _Values:
     models = usage_totals.by_model_over_time(reader, day)
-    found: dict[tuple[Measure, str | None], float] = {}
+    values: dict[tuple[Measure, str | None], float] = {}
     for model, group in models.groupby("model"):
-        found["cost", str(model)] = float(group["cost_usd"].fillna(0).sum())
-        found["tokens", str(model)] = float(group["total_tokens"].sum())
-    if len(models) and int(models["calls"].sum()) >= _FEWEST_CALLS:
-        found["errors", None] = float(usage_totals.totals(reader, day).failed_calls)
-    return found
+        values["cost", str(model)] = float(group["cost_usd"].fillna(0).sum())
+        values["tokens", str(model)] = float(group["total_tokens"].sum())
+    if len(models) and int(models["calls"].sum()) >= _MIN_CALLS:
+        values["errors", None] = float(usage_totals.totals(reader, day).failed_calls)
+    return values
 
 
-def stands_out(
-    today: Mapping[tuple[Measure, str | None], float], before: Sequence[Mapping[tuple[Measure, str | None], float]]
-) -> Unusual | None:
-    """The figure that is the largest multiple of its usual one, if any is far outside."""
-    whole = {measure: sum(v for (m, _), v in today.items() if m == measure) for measure in ("cost", "tokens", "errors")}
-    found: list[Unusual] = []
+def largest_anomaly(today: _Values, earlier_days: Sequence[_Values]) -> Anomaly | None:
+    """The anomaly with the largest ratio to its usual value, if there is any."""
+    day_totals = {
+        measure: sum(v for (m, _), v in today.items() if m == measure) for measure in ("cost", "tokens", "errors")
+    }
+    anomalies: list[Anomaly] = []
     for (measure, model), value in today.items():
-        usual = [day[measure, model] for day in before if (measure, model) in day]
-        if len(usual) < 2 or value < max(_LEAST[measure], _WORTH * whole[measure]):
+        usual = [day[measure, model] for day in earlier_days if (measure, model) in day]
+        if len(usual) < 2 or value < max(_MIN_VALUES[measure], _MIN_SHARE_OF_DAY * day_totals[measure]):
             continue
         mean, spread = statistics.fmean(usual), statistics.pstdev(usual)
         if mean > 0 and value >= FACTOR * mean and value > mean + _SIGMAS * spread:
-            found.append(Unusual(measure, model, value, mean))
-    # The same calls cost and count: money is what people ask about first.
-    return max(found, key=lambda one: (one.times, one.measure == "cost"), default=None)
+            anomalies.append(Anomaly(measure, model, value, mean))
+    # The cost and the tokens of the same calls can have the same ratio: prefer the cost.
+    return max(anomalies, key=lambda anomaly: (anomaly.ratio, anomaly.measure == "cost"), default=None)

@@ -1,4 +1,4 @@
-"""Does the database answer, and are the required columns there? Monitors ask it, so it costs little and never hangs."""
+"""The health check for monitoring: does the database respond, and does the table have the required columns?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from tracker.errors import DatabaseError, SettingError
 
-# No longer: within it a database that has just died still counts as well. It bounds what anonymous callers can cost.
+# Limits the load that anonymous callers can cause. A database that fails is reported as healthy for this time.
 CACHE_S = 0.2
-ANSWER_S = 4.0
+TIMEOUT_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class Health:
         return 503 if self.reason else 200
 
     def as_dict(self) -> dict[str, str]:
-        """The answer as JSON; no host, no user, no sentence: nobody had to log in to read it."""
+        """The response as JSON. It needs no login, so it contains no host, user or message."""
         return {"status": "unavailable", "reason": self.reason} if self.reason else {"status": "ok"}
 
 
 class HealthCheck:
-    """Runs `probe` in a thread, one at a time however many ask; its answer serves everybody for a moment."""
+    """Runs `probe` in a thread, one at a time; concurrent callers share its result, which is cached for `CACHE_S`."""
 
     def __init__(self, probe: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._probe = probe
@@ -39,23 +39,23 @@ class HealthCheck:
         self._last: tuple[float, Health] | None = None
 
     async def __call__(self) -> Health:
-        """The state now, or at most `CACHE_S` ago; `timeout` when it takes longer than `ANSWER_S`."""
+        """The health, at most `CACHE_S` old; reason `timeout` if the probe takes longer than `TIMEOUT_S`."""
         if self._last and self._clock() - self._last[0] < CACHE_S:
             return self._last[1]
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._ask())
+            self._task = asyncio.create_task(self._check())
         try:
-            # Shielded: the check goes on behind a reader who left, and a second one joins it instead of a new one.
-            return await asyncio.wait_for(asyncio.shield(self._task), ANSWER_S)
+            # Shielded: the probe continues if a caller disconnects, and the next caller waits for the same probe.
+            return await asyncio.wait_for(asyncio.shield(self._task), TIMEOUT_S)
         except TimeoutError:
             return Health("timeout")
 
-    async def _ask(self) -> Health:
-        health = await asyncio.to_thread(self._state)
+    async def _check(self) -> Health:
+        health = await asyncio.to_thread(self._run_probe)
         self._last = (self._clock(), health)
         return health
 
-    def _state(self) -> Health:
+    def _run_probe(self) -> Health:
         try:
             self._probe()
         except DatabaseError as error:

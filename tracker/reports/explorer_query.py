@@ -1,4 +1,4 @@
-"""Any measure by any one or two columns, and the calls behind a figure."""
+"""The explorer's queries: all measures by one or two columns, and the calls of one of its cells."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from tracker.reports.engine.frames import frame
-from tracker.reports.engine.query_rollups import figures
+from tracker.reports.engine.query_rollups import query_frame, query_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment")
-_SUMMED = frozenset({"model", "provider", "operation", "environment"})
+_ROLLUP_COLUMNS = frozenset({"model", "provider", "operation", "environment"})
 MEASURES = (
     "total_tokens",
     "input_tokens",
@@ -24,42 +23,44 @@ MEASURES = (
     "failed_calls",
 )
 UNKNOWN = "unknown"
-"""How a call without a value is called; it stands for NULL."""
-MOST_CALLS = 500
+"""The label of NULL."""
+MAX_CALLS = 500
 
 
 def explore(reader: Reader, filters: Filters, rows: str, columns: str | None = None) -> pd.DataFrame:
-    """Every measure by `row_name` and `column_name` (of `COLUMNS`; empty without `columns`). Raises `DatabaseError`."""
-    by = (rows, columns) if columns else (rows,)
-    if _SUMMED.issuperset(by):
-        answer = figures(reader, "usage", filters, by=by)
-        answer = answer.assign(row_name=answer[rows], column_name=answer[columns or rows])
+    """All measures by `row_name` and `column_name`, the values of `rows` and `columns` (two of `COLUMNS`).
+
+    `column_name` is empty without `columns`. Raises `DatabaseError`.
+    """
+    if not needs_row_scan(rows, columns):
+        frame = query_rollups(reader, "usage", filters, by=(rows, columns) if columns else (rows,))
+        frame = frame.assign(row_name=frame[rows], column_name=frame[columns or rows])
     else:
-        answer = frame(reader, "explore", {**filters.parameters(), "rows_by": rows, "columns_by": columns or ""})
-    return _named(answer, columns)
+        frame = query_frame(reader, "explore", {**filters.parameters(), "rows_by": rows, "columns_by": columns or ""})
+    return _with_labels(frame, columns)
 
 
-def reads_rows(rows: str, columns: str | None) -> bool:
-    """Whether this question has to be asked of the rows themselves, which takes longer the more there are."""
-    return not _SUMMED.issuperset((rows, columns or rows))
+def needs_row_scan(rows: str, columns: str | None) -> bool:
+    """Whether the rollups lack one of the columns, so that the query reads all rows of the range."""
+    return not _ROLLUP_COLUMNS.issuperset((rows, columns or rows))
 
 
-def _named(answer: pd.DataFrame, columns: str | None) -> pd.DataFrame:
-    return answer.assign(
-        row_name=answer["row_name"].fillna(UNKNOWN).astype(str),
-        column_name=answer["column_name"].fillna(UNKNOWN).astype(str) if columns else "",
-        cost_usd=answer["cost_usd"].astype(float),
+def _with_labels(frame: pd.DataFrame, columns: str | None) -> pd.DataFrame:
+    return frame.assign(
+        row_name=frame["row_name"].fillna(UNKNOWN).astype(str),
+        column_name=frame["column_name"].fillna(UNKNOWN).astype(str) if columns else "",
+        cost_usd=frame["cost_usd"].astype(float),
     )
 
 
-def calls_behind(reader: Reader, filters: Filters, chosen: Mapping[str, str], count: int = MOST_CALLS) -> pd.DataFrame:
-    """The newest calls whose columns are `chosen` (one or two of `COLUMNS`; `unknown` is NULL)."""
-    (rows, row), (columns, column) = [*chosen.items(), ("", UNKNOWN), ("", UNKNOWN)][:2]
-    given = {
+def matching_calls(reader: Reader, filters: Filters, chosen: Mapping[str, str], count: int = MAX_CALLS) -> pd.DataFrame:
+    """The newest calls with the values in `chosen` (of one or two of `COLUMNS`; `unknown` is NULL)."""
+    (rows, row_name), (columns, column_name) = [*chosen.items(), ("", UNKNOWN), ("", UNKNOWN)][:2]
+    parameters = {
         "rows_by": rows,
-        "row_name": None if row == UNKNOWN else row,
+        "row_name": None if row_name == UNKNOWN else row_name,
         "columns_by": columns,
-        "column_name": None if column == UNKNOWN else column,
+        "column_name": None if column_name == UNKNOWN else column_name,
         "count": count,
     }
-    return frame(reader, "calls_behind", {**filters.parameters(), **given})
+    return query_frame(reader, "matching_calls", {**filters.parameters(), **parameters})

@@ -1,4 +1,4 @@
-"""What a report is asked about: a range of time and which calls."""
+"""The filters of a report: its time range and the calls that it counts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Bucket = Literal["minute", "hour", "day", "week", "month"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """The calls from `start` up to, not including, `end` (aware datetimes); days are those of `timezone` (IANA).
+    """The calls from `start` to before `end` (aware datetimes), with days of the time zone `timezone` (an IANA name).
 
-    None leaves a column unfiltered. Test recordings count only with `include_tests`. Raises `SettingError` (a
+    None: the column is not filtered. Test records are excluded without `include_tests`. Raises `SettingError` (a
     ValueError) for an unknown time zone, a time without one, or an end before the start.
     """
 
@@ -34,11 +34,11 @@ class Filters:
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise SettingError("A report's range needs times with a zone; give its start and end a tzinfo.")
-        # A value with NUL matches what was stored of it, and is no error of the driver.
+        # The recorder stores text without NUL characters, which the driver refuses.
         for name in ("model", "provider", "operation", "user", "environment"):
             if (text := getattr(self, name)) is not None:
                 object.__setattr__(self, name, replace_unstorable(text))
-        # Of UTC: Python compares two times of one zone by what its clock shows, which may come twice.
+        # In UTC: Python compares two datetimes of one zone by local time, which can occur twice.
         if self.end.astimezone(UTC) < self.start.astimezone(UTC):
             raise SettingError("A report's range must not end before it starts; exchange the two.")
         try:
@@ -50,23 +50,23 @@ class Filters:
 
     @property
     def bucket(self) -> Bucket:
-        """The step that draws this range with some 20 to 120 points."""
+        """The bucket size with which a chart of this range has about 20 to 120 points."""
         hours = (self.end.astimezone(UTC) - self.start.astimezone(UTC)).total_seconds() / 3600
-        steps: tuple[tuple[float, Bucket], ...] = (
+        max_hours: tuple[tuple[float, Bucket], ...] = (
             (2.5, "minute"),
             (80, "hour"),
             (24 * 130, "day"),
             (24 * 900, "week"),
         )
-        return next((bucket for limit, bucket in steps if hours <= limit), "month")
+        return next((bucket for limit, bucket in max_hours if hours <= limit), "month")
 
-    def only(self, *columns: str) -> bool:
-        """Whether no other column is filtered: what a rollup doesn't tell apart has to come from the rows."""
+    def uses_only(self, *columns: str) -> bool:
+        """Whether no other column is filtered. A filter on a column that a rollup lacks needs the rows."""
         filtered = {"model", "provider", "operation", "user", "environment"} - set(columns)
         return all(getattr(self, column) is None for column in filtered)
 
     def parameters(self) -> dict[str, object]:
-        """The bound parameters of the questions."""
+        """The bound parameters of the queries."""
         return {
             "start": self.start,
             "end": self.end,

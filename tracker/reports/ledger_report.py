@@ -1,7 +1,7 @@
-"""The loss ledger: is any record missing, and if not, what explains the numbers without a row?
+"""The loss ledger: which sequence numbers have no row, and what explains them.
 
-A number is *missing* only when nothing explains it and its turn is surely over: its process has ended, or a later
-record of it arrived longer ago than any deadline. What may still be on its way is never called lost.
+A number is *missing* only if no ledger entry explains it and its record can't arrive any more: its process has ended,
+or a later record of the process arrived longer ago than any deadline. Until then it is *in flight*.
 """
 
 from __future__ import annotations
@@ -16,22 +16,27 @@ from tracker.errors import SetupError
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
-# The longest deadline that TRACKER_DEADLINE_S allows: an attempt may go on for so long.
-SETTLED_S = 900.0
+# The longest deadline that TRACKER_DEADLINE_S allows.
+MAX_DEADLINE_S = 900.0
 EXPLANATIONS = ("duplicate", "set_aside", "removed", "pruned", "waiting")
-Range = tuple[int, int]
+"""The kinds of ledger entries that explain a number without a row."""
+NumberRange = tuple[int, int]
+"""The first and the last number, inclusive."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """One deployment's numbers; `open_instances` never said their last number, so that their tail isn't known."""
+class DeploymentCounts:
+    """The sequence numbers of one deployment.
+
+    `open_instances` is the number of processes that never reported their last number, so later records are unknown.
+    """
 
     environment: str
     platform: str
     deployment: str
     recorded: int = 0
     missing: int = 0
-    on_the_way: int = 0
+    in_flight: int = 0
     explained: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EXPLANATIONS, 0))
     instances: int = 0
     open_instances: int = 0
@@ -39,123 +44,135 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All deployments, those with missing records first; `hidden` says what this role may not see."""
+    """The counts of all deployments, those with missing records first.
 
-    tallies: tuple[Tally, ...]
-    hidden: str | None = None
+    `hidden_reason` is set if the current role can't read the ledger entries.
+    """
+
+    deployments: tuple[DeploymentCounts, ...]
+    hidden_reason: str | None = None
 
     @property
     def recorded(self) -> int:
-        return sum(tally.recorded for tally in self.tallies)
+        return sum(counts.recorded for counts in self.deployments)
 
     @property
     def missing(self) -> int:
-        return sum(tally.missing for tally in self.tallies)
+        return sum(counts.missing for counts in self.deployments)
 
     @property
-    def on_the_way(self) -> int:
-        return sum(tally.on_the_way for tally in self.tallies)
+    def in_flight(self) -> int:
+        return sum(counts.in_flight for counts in self.deployments)
 
     @property
     def waiting(self) -> int:
-        return sum(tally.explained["waiting"] for tally in self.tallies)
+        return sum(counts.explained["waiting"] for counts in self.deployments)
 
     @property
     def open_instances(self) -> int:
-        return sum(tally.open_instances for tally in self.tallies)
+        return sum(counts.open_instances for counts in self.deployments)
 
 
 def ledger(reader: Reader, filters: Filters) -> Ledger:
-    """The numbers of every process that recorded in the range. Raises `DatabaseError`."""
+    """The loss ledger of all processes that recorded in the range. Raises `DatabaseError`."""
     instances = reader.rows("ledger_gaps", {"start": filters.start, "end": filters.end})
-    names = [instance["instance_id"] for instance in instances]
-    entries, hidden = _entries(reader, names)
-    suspects = [instance["instance_id"] for instance in instances if _gaps(instance, entries)]
-    elsewhere = _elsewhere(reader, suspects, filters)
-    tallies: dict[tuple[str, str, str], Tally] = {}
+    entries, hidden_reason = _entries(reader, [instance["instance_id"] for instance in instances])
+    with_gaps = [instance["instance_id"] for instance in instances if _gaps(instance, entries[instance["instance_id"]])]
+    outside = _rows_outside_range(reader, with_gaps, filters)
+    by_deployment: dict[tuple[str, str, str], DeploymentCounts] = {}
     for instance in instances:
-        place = (_known(instance["environment"]), _known(instance["platform"]), _known(instance["deployment"]))
-        tally = tallies.setdefault(place, Tally(*place))
-        _count(tally, instance, entries[instance["instance_id"]], elsewhere[instance["instance_id"]])
-    ranked = sorted(tallies.values(), key=lambda tally: (-tally.missing, -tally.recorded))
-    return Ledger(tuple(ranked), hidden)
+        environment, platform, deployment = (
+            str(instance[name] or "unknown") for name in ("environment", "platform", "deployment")
+        )
+        key = environment, platform, deployment
+        counts = by_deployment.setdefault(key, DeploymentCounts(*key))
+        _add_instance(counts, instance, entries[instance["instance_id"]], outside[instance["instance_id"]])
+    ranked = sorted(by_deployment.values(), key=lambda counts: (-counts.missing, -counts.recorded))
+    return Ledger(tuple(ranked), hidden_reason)
 
 
-def _known(text: object) -> str:
-    return str(text or "unknown")
-
-
-def _entries(reader: Reader, names: Sequence[str]) -> tuple[Mapping[str, list[dict[str, Any]]], str | None]:
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def _entries(reader: Reader, instance_ids: Sequence[str]) -> tuple[Mapping[str, list[dict[str, Any]]], str | None]:
+    entries: dict[str, list[dict[str, Any]]] = defaultdict(list)
     try:
-        for entry in reader.rows("ledger_entries", {"instances": list(names)}):
-            found[entry["instance_id"]].append(entry)
+        for entry in reader.rows("ledger_entries", {"instances": list(instance_ids)}):
+            entries[entry["instance_id"]].append(entry)
     except SetupError as error:
-        return found, (
+        return entries, (
             f"What explains a missing number is hidden. {error.sentence}"
             " GRANT SELECT ON token_tracker_ledger TO this role, or: token-tracker migrate."
         )
-    return found, None
+    return entries, None
 
 
-def _elsewhere(reader: Reader, names: Sequence[str], filters: Filters) -> Mapping[str, list[Range]]:
-    """Numbers with a row outside of the range; looked for only where something seems to be missing."""
-    found: dict[str, list[Range]] = defaultdict(list)
-    if names:
-        given = {"instances": list(names), "start": filters.start, "end": filters.end}
-        for row in reader.rows("ledger_found", given):
-            found[row["instance_id"]].append((row["sequence"], row["sequence"]))
-    return found
+def _rows_outside_range(
+    reader: Reader, instance_ids: Sequence[str], filters: Filters
+) -> Mapping[str, list[NumberRange]]:
+    """The numbers that have a row outside of the range, by instance. Runs no query without instances."""
+    ranges: dict[str, list[NumberRange]] = defaultdict(list)
+    if instance_ids:
+        parameters = {"instances": list(instance_ids), "start": filters.start, "end": filters.end}
+        for row in reader.rows("ledger_rows_outside_range", parameters):
+            ranges[row["instance_id"]].append((row["sequence"], row["sequence"]))
+    return ranges
 
 
-def _gaps(instance: Mapping[str, Any], entries: Mapping[str, list[dict[str, Any]]]) -> list[tuple[int, int, float]]:
-    """Ranges of numbers without a row, each with the seconds since it should have had one."""
+def _last_closed(entries: Iterable[Mapping[str, Any]]) -> int:
+    """The last number that the process reported when it ended; 0 if it did not."""
+    return max((int(entry["last_sequence"]) for entry in entries if entry["kind"] == "closed"), default=0)
+
+
+def _gaps(instance: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> list[tuple[int, int, float]]:
+    """The first and last number of each gap, and its age: the seconds since a later record arrived."""
     gaps = instance["gaps"]
-    found = [(first, last, float(age)) for first, last, age in (json.loads(gaps) if isinstance(gaps, str) else gaps)]
-    closed = [entry for entry in entries[instance["instance_id"]] if entry["kind"] == "closed"]
-    last = max((entry["last_sequence"] for entry in closed), default=0)
+    gaps = json.loads(gaps) if isinstance(gaps, str) else gaps
+    ranges = [(first, last, float(age_s)) for first, last, age_s in gaps]
+    last = _last_closed(entries)
     if last > instance["last_sequence"]:
-        found.append((instance["last_sequence"] + 1, last, SETTLED_S))
-    return found
+        ranges.append((instance["last_sequence"] + 1, last, MAX_DEADLINE_S))
+    return ranges
 
 
-def _count(tally: Tally, instance: Mapping[str, Any], entries: list[dict[str, Any]], elsewhere: list[Range]) -> None:
-    gaps = _gaps(instance, {instance["instance_id"]: entries})
-    closed = max((entry["last_sequence"] for entry in entries if entry["kind"] == "closed"), default=0)
-    tally.recorded += instance["recorded"]
-    tally.instances += 1
-    tally.open_instances += closed < instance["last_sequence"]
-    for first, last, age_s in gaps:
-        left = without([(first, last)], elsewhere)
+def _add_instance(
+    counts: DeploymentCounts,
+    instance: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    outside: Sequence[NumberRange],
+) -> None:
+    last_closed = _last_closed(entries)
+    counts.recorded += instance["recorded"]
+    counts.instances += 1
+    counts.open_instances += last_closed < instance["last_sequence"]
+    for first, last, age_s in _gaps(instance, entries):
+        unexplained = subtract_ranges([(first, last)], outside)
         for kind in EXPLANATIONS:
             ranges = [(e["first_sequence"], e["last_sequence"]) for e in entries if e["kind"] == kind]
-            remaining = without(left, ranges)
-            tally.explained[kind] += size(left) - size(remaining)
-            left = remaining
-        if age_s >= SETTLED_S or last <= closed:
-            tally.missing += size(left)
+            remaining = subtract_ranges(unexplained, ranges)
+            counts.explained[kind] += count_numbers(unexplained) - count_numbers(remaining)
+            unexplained = remaining
+        if age_s >= MAX_DEADLINE_S or last <= last_closed:
+            counts.missing += count_numbers(unexplained)
         else:
-            tally.on_the_way += size(left)
+            counts.in_flight += count_numbers(unexplained)
 
 
-def size(ranges: Iterable[Range]) -> int:
-    """How many numbers these ranges hold."""
+def count_numbers(ranges: Iterable[NumberRange]) -> int:
+    """The number of numbers in these ranges."""
     return sum(last - first + 1 for first, last in ranges)
 
 
-def without(ranges: Iterable[Range], taken: Iterable[Range]) -> list[Range]:
-    """What is left of ranges of numbers.
+def subtract_ranges(ranges: Iterable[NumberRange], removed: Iterable[NumberRange]) -> list[NumberRange]:
+    """The ranges without the removed numbers.
 
-    >>> without([(1, 10)], [(3, 4), (9, 20)])
+    >>> subtract_ranges([(1, 10)], [(3, 4), (9, 20)])
     [(1, 2), (5, 8)]
     """
-    left = list(ranges)
-    for low, high in sorted(taken):
-        parts: list[Range] = []
-        for first, last in left:
+    remaining = list(ranges)
+    for low, high in sorted(removed):
+        parts: list[NumberRange] = []
+        for first, last in remaining:
             if high < first or low > last:
                 parts.append((first, last))
                 continue
             parts += [part for part in ((first, low - 1), (high + 1, last)) if part[0] <= part[1]]
-        left = parts
-    return left
+        remaining = parts
+    return remaining

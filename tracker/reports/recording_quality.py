@@ -1,4 +1,4 @@
-"""Does recording work, and what does it cost the caller?"""
+"""Retries, lateness and connection time of recording."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tracker.reports.engine.query_rollups import figures
+from tracker.reports.engine.query_rollups import query_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 from tracker.reports.percentiles import with_percentiles
@@ -15,8 +15,8 @@ from tracker.rollups.rollup_tables import LATE_S
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How the range's records arrived; imported and sample rows aren't recordings and don't count."""
+class RecordingTotals:
+    """The records of a range, with their retries and lag. Imported and sample rows are not counted."""
 
     records: int
     retried_records: int
@@ -26,16 +26,16 @@ class Verdict:
 
 
 def by_environment(reader: Reader, filters: Filters) -> pd.DataFrame:
-    """Records, retries, lateness and connection-time percentiles (ms) of each environment, largest first."""
-    answer = figures(reader, "recording", filters, more={"late_s": LATE_S})
-    answer = _with_connection_times(reader, filters, answer, ())
-    return answer.sort_values(["records", "environment"], ascending=[False, True], ignore_index=True)
+    """Records, retries, late records and connection-time percentiles (ms) of each environment, most records first."""
+    frame = query_rollups(reader, "recording", filters, more={"late_s": LATE_S})
+    frame = _with_connection_times(reader, filters, frame, ())
+    return frame.sort_values(["records", "environment"], ascending=[False, True], ignore_index=True)
 
 
-def verdict(quality: pd.DataFrame) -> Verdict:
-    """The environments' figures, of `by_environment`, together."""
+def totals(quality: pd.DataFrame) -> RecordingTotals:
+    """The totals of all environments of `by_environment`."""
     worst = quality["worst_lag_s"].dropna()
-    return Verdict(
+    return RecordingTotals(
         records=int(quality["records"].sum()),
         retried_records=int(quality["retried_records"].sum()),
         retries=int(quality["retries"].sum()),
@@ -45,13 +45,11 @@ def verdict(quality: pd.DataFrame) -> Verdict:
 
 
 def connection_time(reader: Reader, filters: Filters) -> pd.DataFrame:
-    """p50 and p95 of the time to get a connection (ms) by bucket and environment, on the reader's wall clock."""
-    answer = figures(reader, "recording", filters, by=("step",), more={"late_s": LATE_S})
-    return _with_connection_times(reader, filters, answer, ("step",))
+    """p50 and p95 of the time to get a connection (ms) by bucket and environment, in local time."""
+    frame = query_rollups(reader, "recording", filters, by=("step",), more={"late_s": LATE_S})
+    return _with_connection_times(reader, filters, frame, ("step",))
 
 
-def _with_connection_times(reader: Reader, filters: Filters, answer: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    shown = with_percentiles(
-        reader, filters, answer, by, question="recording_exact", key="environment", name="connection"
-    )
-    return shown.assign(environment=shown["environment"].fillna("unknown"))
+def _with_connection_times(reader: Reader, filters: Filters, frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    frame = with_percentiles(reader, filters, frame, by, query="recording_exact", key="environment", name="connection")
+    return frame.assign(environment=frame["environment"].fillna("unknown"))

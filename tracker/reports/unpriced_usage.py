@@ -1,22 +1,22 @@
-"""Which calls of a range have no cost or inconsistent usage, and why?"""
+"""The calls of a range that have no cost or inconsistent usage, by reason."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from tracker.reports.engine.query_rollups import figures
+from tracker.reports.engine.query_rollups import query_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
-_TEXTS = ["provider", "model", "usage_problem", "usage_source", "reason"]
+_TEXT_COLUMNS = ["provider", "model", "usage_problem", "usage_source", "reason"]
 
 
 def unpriced_calls(reader: Reader, filters: Filters) -> pd.DataFrame:
     """calls, unpriced_calls and unpriced_tokens by provider, model, usage_problem, usage_source and reason.
 
-    `usage_problem` is None for consistent usage, `reason` None if no price list was asked for the call yet.
+    `usage_problem` is None for consistent usage; `reason` is None if no price lookup ran for the call yet.
     """
-    answer = figures(reader, "unpriced", filters)
-    texts = answer[_TEXTS].astype(object)
-    # pandas reads a column of NULLs in more than one way.
-    return answer.assign(**{name: texts[name].where(texts[name].notna(), None) for name in _TEXTS})
+    frame = query_rollups(reader, "unpriced", filters)
+    texts = frame[_TEXT_COLUMNS].astype(object)
+    # pandas reads NULL as None, NaN or NaT, depending on the column.
+    return frame.assign(**{name: texts[name].where(texts[name].notna(), None) for name in _TEXT_COLUMNS})

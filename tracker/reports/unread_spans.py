@@ -1,17 +1,17 @@
-"""Reports what exporters sent over OTLP and Token Tracker did not read."""
+"""The spans, metrics and logs that exporters sent over OTLP and that Token Tracker did not use."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from tracker.errors import SetupError
-from tracker.reports.engine.frames import frame
+from tracker.reports.engine.query_rollups import query_frame
 from tracker.reports.engine.reader import Reader
 
 
 def unread(reader: Reader) -> pd.DataFrame | None:
-    """The newest 50 scopes and signals with their counts since the first one; None if this role may not see them."""
+    """The newest 50 pairs of signal and scope with their counts; None if the current role can't read them."""
     try:
-        return frame(reader, "unread", {})
+        return query_frame(reader, "unread", {})
     except SetupError:
         return None

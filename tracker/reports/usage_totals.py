@@ -1,4 +1,4 @@
-"""What did we use, and what did it cost?"""
+"""Calls, tokens, cost and users: totals, over time, and by model, operation and user."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from decimal import Decimal
 
 import pandas as pd
 
-from tracker.reports.engine.frames import every_bucket, frame
-from tracker.reports.engine.query_rollups import figures, user_figures
+from tracker.reports.engine.query_rollups import query_frame, query_rollups, query_user_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
+from tracker.reports.time_buckets import bucket_labels
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A range's figures. `cost_usd` sums the priced calls only (None: there is none); the others are counted beside."""
+    """The totals of a range. `cost_usd` is the sum of the priced calls (None: there are none)."""
 
     calls: int
     failed_calls: int
@@ -31,102 +31,102 @@ class Totals:
 
     @property
     def failed_share(self) -> float | None:
-        """Failed calls of all, 0 to 1; None without calls."""
+        """The share of failed calls, 0 to 1; None without calls."""
         return self.failed_calls / self.calls if self.calls else None
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """When the first and the last call were, over all time; None in an empty table."""
+    """The time of the first and the last call in the table; None in an empty table."""
 
     first_at: datetime | None
     last_at: datetime | None
 
 
 def totals(reader: Reader, filters: Filters) -> Totals:
-    """The range's figures; `users` has the users."""
-    answer = figures(reader, "usage", filters)
-    found = answer.iloc[0].to_dict() if len(answer) else {}
-    counts = {f.name: int(found.get(f.name) or 0) for f in fields(Totals) if f.name != "cost_usd"}
-    return Totals(**counts, cost_usd=found.get("cost_usd"))
+    """The totals of the range; `users` counts the users."""
+    frame = query_rollups(reader, "usage", filters)
+    row = frame.iloc[0].to_dict() if len(frame) else {}
+    counts = {field.name: int(row.get(field.name) or 0) for field in fields(Totals) if field.name != "cost_usd"}
+    return Totals(**counts, cost_usd=row.get("cost_usd"))
 
 
 def users(reader: Reader, filters: Filters) -> int:
-    """How many users had at least one call in the range, each counted once however often they called."""
-    return int(user_figures(reader, "active_users", filters, steps=False)["users"].sum())
+    """The number of distinct users with a call in the range."""
+    return int(query_user_rollups(reader, "active_users", filters, by_bucket=False)["users"].sum())
 
 
 def users_over_time(reader: Reader, filters: Filters) -> pd.Series[float]:
-    """The same for every bucket of the range: users of two days are one in the range, and one in each day."""
-    answer = user_figures(reader, "active_users", filters, steps=True)
-    return answer.set_index("bucket")["users"].reindex(every_bucket(filters)).fillna(0.0).astype(float)
+    """The number of distinct users by time bucket; buckets without calls have 0."""
+    frame = query_user_rollups(reader, "active_users", filters, by_bucket=True)
+    return frame.set_index("bucket")["users"].reindex(bucket_labels(filters)).fillna(0.0).astype(float)
 
 
 def has_anonymous(reader: Reader, filters: Filters) -> bool:
-    """Whether calls of nobody in particular are among the range's: they count as one of its users."""
-    return bool(reader.rows("anonymous", filters.parameters())[0]["found"])
+    """Whether the range has calls of the user `anonymous`, which counts as one user."""
+    return bool(reader.rows("has_anonymous_calls", filters.parameters())[0]["has_anonymous_calls"])
 
 
 def extent(reader: Reader, *, include_tests: bool = False) -> Extent:
-    """The time that the table covers, pruned records included."""
-    found = Extent(**reader.rows("extent", {"include_tests": include_tests})[0])
-    state = reader.rollups()
+    """The time of the first and the last call, pruned calls included."""
+    rows = Extent(**reader.rows("extent", {"include_tests": include_tests})[0])
+    state = reader.rollup_state()
     if state is None or state.pruned_until is None:
-        return found
+        return rows
     pruned = Extent(**reader.rows("pruned_extent", {"include_tests": include_tests})[0])
-    moments = [moment for moment in (found.first_at, pruned.first_at) if moment]
-    return Extent(min(moments, default=None), found.last_at or pruned.last_at)
+    first_times = [time for time in (rows.first_at, pruned.first_at) if time]
+    return Extent(min(first_times, default=None), rows.last_at or pruned.last_at)
 
 
 def trend(reader: Reader, filters: Filters) -> pd.DataFrame:
-    """calls, failed_calls, total_tokens, cost_usd for every bucket of the range, quiet ones as zero."""
-    answer = figures(reader, "usage", filters, by=("step",)).set_index("bucket")
-    used = answer[["calls", "failed_calls", "total_tokens", "cost_usd"]].astype(float)
-    return used.reindex(every_bucket(filters)).fillna(0.0)
+    """calls, failed_calls, total_tokens, cost_usd by time bucket; buckets without calls have 0."""
+    frame = query_rollups(reader, "usage", filters, by=("step",)).set_index("bucket")
+    totals_by_bucket = frame[["calls", "failed_calls", "total_tokens", "cost_usd"]].astype(float)
+    return totals_by_bucket.reindex(bucket_labels(filters)).fillna(0.0)
 
 
 def by_model_over_time(reader: Reader, filters: Filters) -> pd.DataFrame:
-    """calls, tokens and cost by bucket and model, on the reader's wall clock."""
-    answer = figures(reader, "usage", filters, by=("step", "model"))
-    answer = answer.assign(model=answer["model"].fillna("unknown"), cost_usd=answer["cost_usd"].astype(float))
-    return answer.sort_values(["bucket", "model"], ignore_index=True)
+    """calls, tokens and cost by time bucket and model."""
+    frame = query_rollups(reader, "usage", filters, by=("step", "model"))
+    frame = frame.assign(model=frame["model"].fillna("unknown"), cost_usd=frame["cost_usd"].astype(float))
+    return frame.sort_values(["bucket", "model"], ignore_index=True)
 
 
 def by_operation(reader: Reader, filters: Filters, count: int = 12) -> pd.DataFrame:
-    """calls, tokens, cost and cost per call of the operations that used most."""
-    answer = figures(reader, "usage", filters, by=("operation",))
-    cost = answer["cost_usd"].astype(float)
-    priced = (answer["calls"] - answer["unpriced_calls"]).astype(float)
-    answer = answer.assign(
-        operation=answer["operation"].fillna("unknown"),
+    """calls, tokens, cost and cost per call of the operations with the most tokens."""
+    frame = query_rollups(reader, "usage", filters, by=("operation",))
+    cost = frame["cost_usd"].astype(float)
+    priced = (frame["calls"] - frame["unpriced_calls"]).astype(float)
+    frame = frame.assign(
+        operation=frame["operation"].fillna("unknown"),
         cost_usd=cost,
         cost_per_call_usd=cost / priced.where(priced > 0),
     )
-    return answer.sort_values(["total_tokens", "operation"], ascending=[False, True], ignore_index=True).head(count)
+    return frame.sort_values(["total_tokens", "operation"], ascending=[False, True], ignore_index=True).head(count)
 
 
 def top_users(reader: Reader, filters: Filters, count: int = 8) -> pd.DataFrame:
-    """calls, tokens, cost of the users who used most; `trend` holds each one's tokens by bucket."""
-    answer = user_figures(reader, "top_users", filters, steps=False, more={"count": count})
-    known = [user for user in answer["user_id"] if user is not None]
-    used = user_figures(reader, "user_trend", filters, steps=True, more={"users": known})
-    wide = used.pivot_table(index="bucket", columns="user_id", values="total_tokens", aggfunc="sum")
-    wide = wide.reindex(index=every_bucket(filters), columns=known).fillna(0).astype(float)
-    quiet = [0.0] * len(wide)
-    trends = [list(wide[user]) if user is not None else quiet for user in answer["user_id"]]
-    return answer.assign(
-        user_id=answer["user_id"].fillna("unknown"),
-        cost_usd=answer["cost_usd"].astype(float),
-        trend=pd.Series(trends, index=answer.index, dtype=object),
+    """calls, tokens and cost of the users with the most tokens; `trend` is a list of tokens by time bucket."""
+    frame = query_user_rollups(reader, "top_users", filters, by_bucket=False, more={"count": count})
+    user_ids = [user for user in frame["user_id"] if user is not None]
+    tokens = query_user_rollups(reader, "user_trend", filters, by_bucket=True, more={"users": user_ids})
+    wide = tokens.pivot_table(index="bucket", columns="user_id", values="total_tokens", aggfunc="sum")
+    wide = wide.reindex(index=bucket_labels(filters), columns=user_ids).fillna(0).astype(float)
+    no_tokens = [0.0] * len(wide)
+    trends = [list(wide[user]) if user is not None else no_tokens for user in frame["user_id"]]
+    return frame.assign(
+        user_id=frame["user_id"].fillna("unknown"),
+        cost_usd=frame["cost_usd"].astype(float),
+        trend=pd.Series(trends, index=frame.index, dtype=object),
     )
 
 
 def last_records(reader: Reader, filters: Filters, count: int = 20) -> pd.DataFrame:
     """The newest records of the range, newest first."""
-    return frame(reader, "last_records", {**filters.parameters(), "count": count})
+    return query_frame(reader, "last_records", {**filters.parameters(), "count": count})
 
 
 def record(reader: Reader, record_id: object) -> dict[str, object] | None:
-    """One record as it stands in the table; None when it isn't there."""
-    found = reader.rows("record", {"id": str(record_id)})
-    return found[0] if found else None
+    """The row of a record; None if there is none."""
+    rows = reader.rows("record", {"id": str(record_id)})
+    return rows[0] if rows else None

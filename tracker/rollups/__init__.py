@@ -1,1 +1,1 @@
-"""What token_usage adds up to, kept so that no page has to read millions of rows: docs/rollups.md has the design."""
+"""Rollups: precomputed totals of token_usage, so that pages don't read millions of rows. Design: docs/rollups.md."""

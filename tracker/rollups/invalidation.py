@@ -1,6 +1,6 @@
-"""Changes that the rollups can't see by themselves: whoever makes them marks the buckets in the same transaction.
+"""Invalidates rollup buckets in the transaction that updates or deletes their rows.
 
-New rows need no mark: their `recorded_at` tells. A row that was changed or deleted leaves nothing behind that could.
+An inserted row needs no invalidation: a refresh finds it by `recorded_at`. An updated or deleted row has no such trace.
 """
 
 from __future__ import annotations
@@ -12,61 +12,61 @@ from typing import Any
 from tracker.database.connect import Connection, execute
 from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.schema import Table, read_table
-from tracker.rollups.rollup_state import moments, read_access
-from tracker.rollups.rollup_tables import QUARTER_S, TOUCHED, qualified
+from tracker.rollups.rollup_state import read_access, timestamptz_array
+from tracker.rollups.rollup_tables import DIRTY_BUCKETS, INTERVAL_15M_S, qualified
 
 
-def mark_touched(connection: Connection, schema: str | None, moments_of_calls: Iterable[datetime]) -> None:
-    """Have the rollups made anew where calls with these `created_at` (aware) were changed or deleted.
+def invalidate_buckets(connection: Connection, schema: str | None, created_at_times: Iterable[datetime]) -> None:
+    """Mark the 15-minute buckets of changed or deleted calls as dirty. `created_at_times` are aware.
 
-    To be called in the transaction that changes them, before or after; readers then never see old figures beside new
-    rows. Costs one statement of some milliseconds whatever the number of calls. Nothing happens in a database whose
-    rollups aren't there yet. Raises `DatabaseError`.
+    Call it in the transaction that changes the calls, before or after the change, so that no reader combines old
+    rollups with new rows. It runs one statement of a few milliseconds for any number of calls. Without rollup tables
+    it does nothing. Raises `DatabaseError`.
     """
     table = read_table(connection, schema)
-    buckets = {int(moment.timestamp() // QUARTER_S * QUARTER_S) for moment in moments_of_calls}
-    if buckets and _exists(connection, table):
+    buckets = {int(time.timestamp() // INTERVAL_15M_S * INTERVAL_15M_S) for time in created_at_times}
+    if buckets and _rollups_exist(connection, table):
         execute(
             connection,
-            f"INSERT INTO {qualified(table, TOUCHED)} SELECT unnest(CAST(%s AS timestamptz[]))",
-            (moments(sorted(buckets)),),
+            f"INSERT INTO {qualified(table, DIRTY_BUCKETS)} SELECT unnest(CAST(%s AS timestamptz[]))",
+            (timestamptz_array(sorted(buckets)),),
         )
 
 
-def change_and_mark(
+def execute_and_invalidate(
     connection: Connection,
     schema: str | None,
     change: str,
     parameters: Mapping[str, Any] | None = None,
     *,
-    explained_as: str | None = None,
+    ledger_kind: str | None = None,
 ) -> int:
-    """Run an UPDATE or DELETE of `token_usage` (aliased `calls`) and mark what it touched, in one statement.
+    """Run an UPDATE or DELETE of `token_usage` and invalidate the buckets of its rows; return the number of rows.
 
-    `change` has no RETURNING and names the table `{table}`, as in ``DELETE FROM {table} AS calls WHERE is_test``; how
-    many rows it touched is returned. An UPDATE must not change `created_at`. With `explained_as` a deletion's numbers
-    go into the ledger under that kind. Raises `DatabaseError`.
+    `change` has no RETURNING and names the table `{table}` with the alias `calls`, as in
+    ``DELETE FROM {table} AS calls WHERE is_test``. An UPDATE must not change `created_at`. With `ledger_kind`, the
+    sequence numbers of deleted rows are written to the loss ledger under that kind. Raises `DatabaseError`.
     """
     table = read_table(connection, schema)
     zone = table.created_at_zone
-    moment = "calls.created_at" + (" AT TIME ZONE %(created_at_zone)s" if zone else "")
-    numbers = "".join(f", calls.{name}" for name in RETURNED.split(", "))
+    created_at = "calls.created_at" + (" AT TIME ZONE %(created_at_zone)s" if zone else "")
+    ledger_columns = "".join(f", calls.{name}" for name in RETURNED.split(", "))
     statement = change.replace("{table}", qualified(table, "token_usage"))
-    parts = [f"gone AS ({statement} RETURNING {moment} AS created_at{numbers})"]
-    if _exists(connection, table):
+    parts = [f"gone AS ({statement} RETURNING {created_at} AS created_at{ledger_columns})"]
+    if _rollups_exist(connection, table):
         parts.append(
-            f" marked AS (INSERT INTO {qualified(table, TOUCHED)}"  # noqa: S608  our own names
+            f" invalidated AS (INSERT INTO {qualified(table, DIRTY_BUCKETS)}"  # noqa: S608  our own names
             " SELECT DISTINCT date_bin('15 minutes', created_at, 'epoch') FROM gone)"
         )
-    if explained_as and table.can_write_ledger:
+    if ledger_kind and table.can_write_ledger:
         parts.append(ledger_insert_cte(qualified(table, LEDGER)))
     _, rows = execute(
         connection,
         f"WITH {','.join(parts)} SELECT count(*) FROM gone",  # noqa: S608  our own names
-        {**(parameters or {}), "created_at_zone": zone, "kind": explained_as},
+        {**(parameters or {}), "created_at_zone": zone, "kind": ledger_kind},
     )
     return int(rows[0][0])
 
 
-def _exists(connection: Connection, table: Table) -> bool:
+def _rollups_exist(connection: Connection, table: Table) -> bool:
     return read_access(connection, table).exists

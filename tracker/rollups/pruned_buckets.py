@@ -1,4 +1,4 @@
-"""Which quarters of an hour have pruned calls: a row of one of them may be in its sums already."""
+"""The 15-minute buckets with pruned calls: their totals can already include a call that is imported again."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from datetime import datetime
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.rollups.rollup_state import read_access
-from tracker.rollups.rollup_tables import QUARTER_S, USAGE, qualified
+from tracker.rollups.rollup_tables import INTERVAL_15M_S, USAGE, qualified
 
 REASON = (
-    "calls of this quarter of an hour were pruned, and this call may be in their sums already, so it is not added;"
+    "calls of this 15-minute bucket were pruned, and their totals may include this call, so it is not added;"
     " if it was never in the table, import it with --add-to-pruned"
 )
 
 
-class PrunedQuarters:
-    """The quarters of an hour, as they are now, that calls were pruned from."""
+class PrunedBuckets:
+    """The 15-minute buckets that have pruned calls at the time of `read`."""
 
     def __init__(self, starts_s: frozenset[int]) -> None:
         self._starts_s = starts_s
 
     @classmethod
-    def read(cls, connection: Connection, table: Table) -> PrunedQuarters:
-        """Empty where this role may not read the rollups. Raises `DatabaseError`."""
+    def read(cls, connection: Connection, table: Table) -> PrunedBuckets:
+        """The buckets; none if the current role can't read the rollups. Raises `DatabaseError`."""
         if not read_access(connection, table).reads:
             return cls(frozenset())
         _, rows = execute(
@@ -34,9 +34,9 @@ class PrunedQuarters:
         )
         return cls(frozenset(start_s for (start_s,) in rows))
 
-    def __contains__(self, moment: datetime) -> bool:
-        return bool(self._starts_s) and int(moment.timestamp() // QUARTER_S * QUARTER_S) in self._starts_s
+    def __contains__(self, time: datetime) -> bool:
+        return bool(self._starts_s) and int(time.timestamp() // INTERVAL_15M_S * INTERVAL_15M_S) in self._starts_s
 
-    def places(self, moments: Sequence[datetime]) -> list[int]:
-        """The indexes of the moments that lie in one of them."""
-        return [place for place, moment in enumerate(moments) if moment in self] if self._starts_s else []
+    def indices(self, times: Sequence[datetime]) -> list[int]:
+        """The indices of the times that are in one of the buckets."""
+        return [index for index, time in enumerate(times) if time in self] if self._starts_s else []

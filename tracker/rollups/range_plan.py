@@ -1,8 +1,8 @@
-"""Where each stretch of a range is read: added up already, or from the rows.
+"""Plans which parts of a time range are read from rollups and which from rows.
 
-Whole days, hours and quarters of an hour that nothing touched since they were added up come from the rollups, in the
-largest grain that fits; ragged ends, what was touched since, and what isn't covered yet come from the rows. So the
-answer is the same however far a refresh got, and only its speed depends on it.
+Days, hours and 15-minute buckets that are up to date are read from the rollups, in the largest bucket size that fits.
+The ends of the range, invalidated buckets and days that are not covered yet are read from the rows. The result of a
+query never depends on the progress of a refresh; only its speed does.
 """
 
 from __future__ import annotations
@@ -13,177 +13,185 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tracker.rollups.rollup_state import State
-from tracker.rollups.rollup_tables import DAY_S, GRAINS_MINUTES, QUARTER_S
+from tracker.rollups.rollup_state import RollupState
+from tracker.rollups.rollup_tables import BUCKET_MINUTES, DAY_S, INTERVAL_15M_S
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = 1_000_000
-_QUARTER = QUARTER_S * _SECOND
-_DAY = DAY_S * _SECOND
-Dirty = list[list[int]]
-_GRAINS = tuple(minutes * 60 * _SECOND for minutes in reversed(GRAINS_MINUTES))
+_SECOND_US = 1_000_000
+INTERVAL_15M_US = INTERVAL_15M_S * _SECOND_US
+DAY_US = DAY_S * _SECOND_US
+_BUCKET_SIZES_US = tuple(minutes * 60 * _SECOND_US for minutes in reversed(BUCKET_MINUTES))
+_DirtyBuckets = list[list[int]]
+"""For each bucket size, largest first: the starts of the dirty buckets, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of time, in microseconds of the epoch, that belongs to one step. A clock set back gives a step two."""
+    """A part of a range that belongs to one step. After a clock change, a step can have two segments."""
 
-    start: int
-    until: int
+    start_us: int
+    until_us: int
     step: int
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Buckets of `minutes` from `start` up to `until`; from `generation` on, so that 1 means: only what was pruned."""
+class BucketRange:
+    """Rollup buckets of `minutes` from `start_us` to `until_us`, of `generation` and later (1: pruned calls only)."""
 
     minutes: int
-    start: int
-    until: int
+    start_us: int
+    until_us: int
     step: int
     generation: int = 0
 
 
 @dataclass(slots=True)
-class Pieces:
-    """A range in pieces, each moment in exactly one; all in microseconds of the epoch."""
+class RangePlan:
+    """A range divided into bucket ranges (read from rollups) and segments (read from rows), without overlap."""
 
     segments: Sequence[Segment]
-    rollup: list[Stretch] = field(default_factory=list)
+    rollups: list[BucketRange] = field(default_factory=list)
     rows: list[Segment] = field(default_factory=list)
 
-    def add(self, stretch: Stretch) -> None:
-        last = self.rollup[-1] if self.rollup else None
-        same = last and (last.minutes, last.step, last.generation, last.until) == (
-            stretch.minutes,
-            stretch.step,
-            stretch.generation,
-            stretch.start,
-        )
-        if last and same:
-            self.rollup[-1] = Stretch(last.minutes, last.start, stretch.until, last.step, last.generation)
+    def add_buckets(self, added: BucketRange) -> None:
+        last = self.rollups[-1] if self.rollups else None
+        if last and (last.minutes, last.step, last.generation, last.until_us) == (
+            added.minutes,
+            added.step,
+            added.generation,
+            added.start_us,
+        ):
+            self.rollups[-1] = BucketRange(last.minutes, last.start_us, added.until_us, last.step, last.generation)
         else:
-            self.rollup.append(stretch)
+            self.rollups.append(added)
 
-    def add_rows(self, start: int, until: int, step: int) -> None:
-        if start >= until:
+    def add_rows(self, start_us: int, until_us: int, step: int) -> None:
+        """Read a part from the rows, and from the rollups the calls of its 15-minute buckets that were pruned.
+
+        A pruned bucket belongs to the segment that contains its start. It is in the plan also if the state has no
+        pruned rows: they can be pruned between reading the state and running the query.
+        """
+        self.add_rows_only(start_us, until_us, step)
+        low, high = _next_15m(start_us), _next_15m(until_us)
+        if low < high:
+            self.add_buckets(BucketRange(BUCKET_MINUTES[0], low, high, step, generation=1))
+
+    def add_rows_only(self, start_us: int, until_us: int, step: int) -> None:
+        if start_us >= until_us:
             return
         last = self.rows[-1] if self.rows else None
-        if last and (last.step, last.until) == (step, start):
-            self.rows[-1] = Segment(last.start, until, step)
+        if last and (last.step, last.until_us) == (step, start_us):
+            self.rows[-1] = Segment(last.start_us, until_us, step)
         else:
-            self.rows.append(Segment(start, until, step))
+            self.rows.append(Segment(start_us, until_us, step))
 
     def parameters(self) -> dict[str, Any]:
-        """What the questions are bound to. The longest stretch of rows is bound by itself, for a plan that fits it."""
-        merged = _joined(self.rows)
-        longest = max(merged, key=lambda stretch: stretch[1] - stretch[0], default=(0, 0))
-        scattered = [piece for piece in self.rows if not longest[0] <= piece.start < longest[1]]
+        """The bound parameters of a query. The longest row range is bound separately, for a better query plan."""
+        longest = max(_merge_adjacent(self.rows), key=lambda times: times[1] - times[0], default=(0, 0))
+        others = [segment for segment in self.rows if not longest[0] <= segment.start_us < longest[1]]
         return {
-            "minutes": _array(stretch.minutes for stretch in self.rollup),
-            "starts": _moments(stretch.start for stretch in self.rollup),
-            "untils": _moments(stretch.until for stretch in self.rollup),
-            "steps": _array(stretch.step for stretch in self.rollup),
-            "generations": _array(stretch.generation for stretch in self.rollup),
-            "rows_starts": _moments(piece.start for piece in scattered),
-            "rows_untils": _moments(piece.until for piece in scattered),
-            "rows_steps": _array(piece.step for piece in scattered),
-            "rows_start": _moment(longest[0]),
-            "rows_until": _moment(longest[1]),
-            "edges": _moments(segment.start for segment in self.segments),
-            "edge_steps": _array(segment.step for segment in self.segments),
+            "minutes": integer_array(buckets.minutes for buckets in self.rollups),
+            "starts": timestamptz_array_us(buckets.start_us for buckets in self.rollups),
+            "untils": timestamptz_array_us(buckets.until_us for buckets in self.rollups),
+            "steps": integer_array(buckets.step for buckets in self.rollups),
+            "generations": integer_array(buckets.generation for buckets in self.rollups),
+            "rows_starts": timestamptz_array_us(segment.start_us for segment in others),
+            "rows_untils": timestamptz_array_us(segment.until_us for segment in others),
+            "rows_steps": integer_array(segment.step for segment in others),
+            "rows_start": _timestamptz(longest[0]),
+            "rows_until": _timestamptz(longest[1]),
+            "edges": timestamptz_array_us(segment.start_us for segment in self.segments),
+            "edge_steps": integer_array(segment.step for segment in self.segments),
         }
 
 
-def microseconds(moment: datetime) -> int:
-    """A moment as microseconds of the epoch, exactly."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
+def epoch_us(time: datetime) -> int:
+    """An aware datetime as microseconds of the epoch, without rounding."""
+    return (time - EPOCH) // timedelta(microseconds=1)
 
 
-def cut(segments: Sequence[Segment], state: State | None) -> Pieces:
-    """The pieces of a range; without a state everything comes from the rows."""
-    pieces = Pieces(segments)
-    dirty = [] if state is None else _dirty(state)
+def plan_range(segments: Sequence[Segment], state: RollupState | None) -> RangePlan:
+    """The plan for a range; without a state everything is read from the rows."""
+    plan = RangePlan(segments)
+    dirty = [] if state is None else _dirty_buckets(state)
     for segment in segments:
-        low, high = -(-segment.start // _QUARTER) * _QUARTER, segment.until // _QUARTER * _QUARTER
+        low, high = _next_15m(segment.start_us), segment.until_us // INTERVAL_15M_US * INTERVAL_15M_US
         if state is None:
-            pieces.add_rows(segment.start, segment.until, segment.step)
+            plan.add_rows_only(segment.start_us, segment.until_us, segment.step)
         elif low >= high:
-            _rows(pieces, segment.start, segment.until, segment.step)
+            plan.add_rows(segment.start_us, segment.until_us, segment.step)
         else:
-            _rows(pieces, segment.start, low, segment.step)
-            _cover(pieces, state, dirty, low, high, segment.step)
-            _rows(pieces, high, segment.until, segment.step)
-    return pieces
+            plan.add_rows(segment.start_us, low, segment.step)
+            _add_level(plan, state, dirty, low, high, segment.step, level=0)
+            plan.add_rows(high, segment.until_us, segment.step)
+    return plan
 
 
-def _dirty(state: State) -> Dirty:
-    """For each grain the buckets in which a quarter was touched, in order."""
-    return [sorted({second * _SECOND // grain * grain for second in state.touched}) for grain in _GRAINS]
+def _next_15m(time_us: int) -> int:
+    return -(-time_us // INTERVAL_15M_US) * INTERVAL_15M_US
 
 
-def _cover(pieces: Pieces, state: State, dirty: Dirty, low: int, high: int, step: int, level: int = 0) -> None:
-    """Take what fits of this level's grain, and what is left over of the next smaller one's."""
-    grain = _GRAINS[level]
-    first, last = -(-low // grain) * grain, high // grain * grain
+def _dirty_buckets(state: RollupState) -> _DirtyBuckets:
+    return [sorted({second * _SECOND_US // size * size for second in state.dirty_buckets}) for size in _BUCKET_SIZES_US]
+
+
+def _add_level(
+    plan: RangePlan, state: RollupState, dirty: _DirtyBuckets, low: int, high: int, step: int, level: int
+) -> None:
+    """Add the clean buckets of this size that lie within `low` to `high`; add the rest in the next smaller size."""
+    size = _BUCKET_SIZES_US[level]
+    first, last = -(-low // size) * size, high // size * size
     if first >= last:
-        _finer(pieces, state, dirty, low, high, step, level)
+        _add_next_level(plan, state, dirty, low, high, step, level)
         return
-    _finer(pieces, state, dirty, low, first, step, level)
-    covered_from = state.covered_from * _SECOND
-    if covered_from > first:  # whole days, so that it never lies inside a bucket
-        uncovered = last if covered_from >= last else int(covered_from)
-        _rows(pieces, first, uncovered, step)
-        first = uncovered
-    minutes, touched = grain // _SECOND // 60, dirty[level]
-    for bucket in touched[bisect_left(touched, first) : bisect_left(touched, last)]:
+    _add_next_level(plan, state, dirty, low, first, step, level)
+    covered_from_us = state.covered_from * _SECOND_US
+    if covered_from_us > first:  # a start of a day, so it is never within a bucket
+        uncovered_until = last if covered_from_us >= last else int(covered_from_us)
+        plan.add_rows(first, uncovered_until, step)
+        first = uncovered_until
+    minutes, dirty_starts = size // _SECOND_US // 60, dirty[level]
+    for bucket in dirty_starts[bisect_left(dirty_starts, first) : bisect_left(dirty_starts, last)]:
         if first < bucket:
-            pieces.add(Stretch(minutes, first, bucket, step))
-        _finer(pieces, state, dirty, bucket, bucket + grain, step, level)
-        first = bucket + grain
+            plan.add_buckets(BucketRange(minutes, first, bucket, step))
+        _add_next_level(plan, state, dirty, bucket, bucket + size, step, level)
+        first = bucket + size
     if first < last:
-        pieces.add(Stretch(minutes, first, last, step))
-    _finer(pieces, state, dirty, last, high, step, level)
+        plan.add_buckets(BucketRange(minutes, first, last, step))
+    _add_next_level(plan, state, dirty, last, high, step, level)
 
 
-def _finer(pieces: Pieces, state: State, dirty: Dirty, low: int, high: int, step: int, level: int) -> None:
+def _add_next_level(
+    plan: RangePlan, state: RollupState, dirty: _DirtyBuckets, low: int, high: int, step: int, level: int
+) -> None:
     if low >= high:
         return
-    if level + 1 < len(_GRAINS):
-        _cover(pieces, state, dirty, low, high, step, level + 1)
+    if level + 1 < len(_BUCKET_SIZES_US):
+        _add_level(plan, state, dirty, low, high, step, level + 1)
     else:
-        _rows(pieces, low, high, step)
+        plan.add_rows(low, high, step)
 
 
-def _rows(pieces: Pieces, start: int, until: int, step: int) -> None:
-    """Read rows, and what was pruned beside them: a pruned quarter belongs to the stretch that it begins in.
-
-    Whatever the state says was pruned: rows may be pruned between looking it up and asking.
-    """
-    pieces.add_rows(start, until, step)
-    low, high = -(-start // _QUARTER) * _QUARTER, -(-until // _QUARTER) * _QUARTER
-    if low < high:
-        pieces.add(Stretch(GRAINS_MINUTES[0], low, high, step, generation=1))
-
-
-def _joined(pieces: Iterable[Segment]) -> list[tuple[int, int]]:
-    """Stretches of rows whatever their step."""
+def _merge_adjacent(segments: Iterable[Segment]) -> list[tuple[int, int]]:
+    """The start and end of each run of adjacent segments, independent of their steps."""
     merged: list[tuple[int, int]] = []
-    for piece in pieces:
-        if merged and merged[-1][1] == piece.start:
-            merged[-1] = (merged[-1][0], piece.until)
+    for segment in segments:
+        if merged and merged[-1][1] == segment.start_us:
+            merged[-1] = (merged[-1][0], segment.until_us)
         else:
-            merged.append((piece.start, piece.until))
+            merged.append((segment.start_us, segment.until_us))
     return merged
 
 
-def _array(values: Iterable[int]) -> str:
+def integer_array(values: Iterable[int]) -> str:
+    """Integers as a PostgreSQL array literal."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def _moment(microseconds: int) -> str:
-    return (EPOCH + timedelta(microseconds=microseconds)).isoformat()
+def timestamptz_array_us(times_us: Iterable[int]) -> str:
+    """Microseconds of the epoch as a PostgreSQL array literal of timestamptz."""
+    return "{" + ",".join(map(_timestamptz, times_us)) + "}"
 
 
-def _moments(values: Iterable[int]) -> str:
-    return "{" + ",".join(map(_moment, values)) + "}"
+def _timestamptz(time_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat()

@@ -1,7 +1,7 @@
-"""Bring the rollups up to date: what changed, what was never covered, or everything again.
+"""Brings the rollups up to date: changed buckets, days that are not covered yet, or all buckets (rebuild).
 
-Each step is one transaction under the lock of the state's one row, which holds behind a transaction pooler too. A step
-that dies is rolled back: the last good figures stay, and the next one does it again.
+Each step is one transaction that holds the lock of the state row, also behind a transaction pooler. A step that fails
+is rolled back: the previous totals remain, and the next step repeats the work.
 """
 
 from __future__ import annotations
@@ -12,224 +12,228 @@ from dataclasses import dataclass
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
-from tracker.rollups.refresh_lock import locked, patiently
-from tracker.rollups.replace_buckets import quarters, replace
-from tracker.rollups.rollup_state import State, moments, read_state, text
+from tracker.rollups.refresh_lock import lock_rollups, retry_while_locked
+from tracker.rollups.replace_buckets import buckets_of_day, replace_buckets
+from tracker.rollups.rollup_state import RollupState, driver_sql, read_state, timestamptz, timestamptz_array
 from tracker.rollups.rollup_tables import (
     DAY_S,
-    QUARTER_S,
+    DIRTY_BUCKETS,
+    INTERVAL_15M_S,
     STATE,
-    TOUCHED,
     USER_DAY_COLUMNS,
     USER_DAYS,
     USERS,
     qualified,
 )
 
-MOST_BUCKETS = 96
-CHUNK_ROWS = 50_000
-UNSEEN_S = 1.0
-"""How long a transaction may have begun before others see that it runs."""
-_SETTLE_S = 0.5
+MAX_BUCKETS_PER_STEP = 96
+BACKFILL_ROWS = 50_000
+VISIBILITY_LAG_S = 1.0
+"""For how long a transaction that began can be missing in `pg_stat_activity`."""
+_VISIBILITY_MARGIN_S = 0.5
 
 Progress = Callable[[float], None]
-"""Is told how much is done, 0 to 1."""
+"""Called with the completed share, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a step did: how many buckets it made anew, and whether there is more to do."""
+class RefreshStep:
+    """The number of 15-minute buckets that a step replaced, and whether more are left."""
 
     buckets: int
     more: bool
 
 
-def refresh(connection: Connection, table: Table) -> Step | None:
-    """Find what changed, and replace its newest buckets; None when somebody else is at it. Raises `DatabaseError`.
+def refresh(connection: Connection, table: Table) -> RefreshStep | None:
+    """Find the changed buckets and replace the newest of them; None if another process refreshes.
 
-    Buckets beyond one step's number are left marked as touched: `redo` goes on with them.
+    Buckets that exceed the limit of one step are marked as dirty for `refresh_dirty`. Raises `DatabaseError`.
     """
-    with locked(connection, table) as mine:
-        if not mine:
+    with lock_rollups(connection, table) as has_lock:
+        if not has_lock:
             return None
-        # Before the rows are looked at: what commits in between is seen twice, never missed.
-        _, rows = execute(connection, text("horizon", table), {"unseen_s": UNSEEN_S})
+        # Read before the changed buckets: a commit between the two is processed twice, never missed.
+        _, rows = execute(connection, driver_sql("visibility_horizon", table), {"visibility_lag_s": VISIBILITY_LAG_S})
         horizon, was_set_back, recount_since = rows[0]
-        changed = sorted(
-            {*read_state(connection, table).touched, *_recount(connection, table, recount_since)}, reverse=True
-        )
-        now, later = changed[:MOST_BUCKETS], changed[MOST_BUCKETS:]
+        dirty = {
+            *read_state(connection, table).dirty_buckets,
+            *_miscounted_buckets(connection, table, recount_since),
+        }
+        changed = sorted(dirty, reverse=True)
+        now, later = changed[:MAX_BUCKETS_PER_STEP], changed[MAX_BUCKETS_PER_STEP:]
         _unmark(connection, table, changed)
         if later:
             _mark(connection, table, later)
         if now:
-            replace(connection, table, now)
+            replace_buckets(connection, table, now)
         execute(
             connection,
             f"UPDATE {qualified(table, STATE)} SET refreshed_at = now(),"  # noqa: S608  our own name
-            " seen_until = CASE WHEN %(back)s THEN %(horizon)s ELSE greatest(seen_until, %(horizon)s) END",
-            {"back": was_set_back, "horizon": horizon},
+            " seen_until = CASE WHEN %(was_set_back)s THEN %(horizon)s ELSE greatest(seen_until, %(horizon)s) END",
+            {"was_set_back": was_set_back, "horizon": horizon},
         )
-        return Step(len(now), bool(later))
+        return RefreshStep(len(now), bool(later))
 
 
-def _recount(connection: Connection, table: Table, since: str) -> list[int]:
-    """The quarters in which rows are missing in the rollups, whatever `recorded_at` they have."""
-    given = {"since": since, "created_at_zone": table.created_at_zone}
-    return [bucket for (bucket,) in execute(connection, text("recounted", table), given)[1]]
+def _miscounted_buckets(connection: Connection, table: Table, since: str) -> list[int]:
+    """The buckets whose number of rows differs from the rollup, independent of `recorded_at`."""
+    parameters = {"since": since, "created_at_zone": table.created_at_zone}
+    return [bucket for (bucket,) in execute(connection, driver_sql("miscounted_buckets", table), parameters)[1]]
 
 
-def redo(connection: Connection, table: Table) -> Step | None:
-    """Replace the newest buckets that are marked; None when somebody else is at it. Raises `DatabaseError`.
+def refresh_dirty(connection: Connection, table: Table) -> RefreshStep | None:
+    """Replace the newest buckets that are marked as dirty; None if another process refreshes. Raises `DatabaseError`.
 
-    It looks at marks alone, so that it ends: while an old transaction runs, rows that were seen are found ever again.
+    It reads the marks only, so it ends: while an old transaction runs, `refresh` finds the same new rows each time.
     """
-    with locked(connection, table) as mine:
-        if not mine:
+    with lock_rollups(connection, table) as has_lock:
+        if not has_lock:
             return None
-        _, rows = execute(connection, text("marked", table), {"most": MOST_BUCKETS + 1})
-        marked = [bucket for (bucket,) in rows]
-        now = marked[:MOST_BUCKETS]
+        _, rows = execute(connection, driver_sql("dirty_buckets", table), {"limit": MAX_BUCKETS_PER_STEP + 1})
+        dirty = [bucket for (bucket,) in rows]
+        now = dirty[:MAX_BUCKETS_PER_STEP]
         _unmark(connection, table, now)
         if now:
-            replace(connection, table, now)
-        return Step(len(now), len(marked) > len(now))
+            replace_buckets(connection, table, now)
+        return RefreshStep(len(now), len(dirty) > len(now))
 
 
-def cover(connection: Connection, table: Table) -> Step | None:
-    """Cover some more days of the past, newest first; None when somebody else is at it. Raises `DatabaseError`."""
-    with locked(connection, table) as mine:
-        if not mine:
+def backfill(connection: Connection, table: Table) -> RefreshStep | None:
+    """Cover the next days before `covered_from`; None if another process refreshes. Raises `DatabaseError`."""
+    with lock_rollups(connection, table) as has_lock:
+        if not has_lock:
             return None
         state = read_state(connection, table)
         if state.complete:
-            return Step(0, more=False)
-        start, buckets = _uncovered(connection, table, state)
-        replace(connection, table, buckets)
+            return RefreshStep(0, more=False)
+        start, buckets = _next_backfill(connection, table, state)
+        replace_buckets(connection, table, buckets)
         execute(
             connection,
             f"UPDATE {qualified(table, STATE)} SET covered_from = coalesce(to_timestamp(%s), '-infinity')",  # noqa: S608
             (start,),
         )
-        return Step(len(buckets), start is not None)
+        return RefreshStep(len(buckets), start is not None)
 
 
-def _uncovered(connection: Connection, table: Table, state: State) -> tuple[int | None, list[int]]:
-    """The next days to cover: where they begin (None: nothing lies before), and their quarters that hold rows."""
-    until = "infinity" if state.covered_from == float("inf") else moments([int(state.covered_from)]).strip("{}")
-    given = {"until": until, "rows": CHUNK_ROWS, "created_at_zone": table.created_at_zone}
-    _, rows = execute(connection, text("uncovered", table), given)
+def _next_backfill(connection: Connection, table: Table, state: RollupState) -> tuple[int | None, list[int]]:
+    """The start of the next days to cover (None: there are no calls before) and their buckets that have calls."""
+    until = "infinity" if state.covered_from == float("inf") else timestamptz(int(state.covered_from))
+    parameters = {"until": until, "rows": BACKFILL_ROWS, "created_at_zone": table.created_at_zone}
+    _, rows = execute(connection, driver_sql("backfill_start", table), parameters)
     start = rows[0][0] if rows else None
-    _, found = execute(
-        connection,
-        text("quarters", table),
-        {**given, "since": "-infinity" if start is None else moments([start]).strip("{}")},
-    )
-    return start, [bucket for (bucket,) in found]
+    since = "-infinity" if start is None else timestamptz(start)
+    _, rows = execute(connection, driver_sql("buckets_15m", table), {**parameters, "since": since})
+    return start, [bucket for (bucket,) in rows]
 
 
-Work = Callable[[Connection, Table], Step | None]
-CHANGES: tuple[Work, Work] = (refresh, redo)
-PAST: tuple[Work, Work] = (cover, cover)
-"""The first step of a pass, and those that follow while there is more to do."""
+Work = Callable[[Connection, Table], RefreshStep | None]
+REFRESH_PASS: tuple[Work, Work] = (refresh, refresh_dirty)
+BACKFILL_PASS: tuple[Work, Work] = (backfill, backfill)
+"""The first step of a pass, and the step that repeats while there is more to do."""
 
 
 def catch_up(connection: Connection, table: Table, progress: Progress = lambda _: None) -> int:
-    """Bring everything up to date, however long it takes; how many buckets were made anew.
+    """Bring all rollups up to date; return the number of replaced buckets.
 
-    Raises `DatabaseError`, `TransientError` when somebody else refreshes for longer than two minutes.
+    Raises `DatabaseError`; `TransientError` if another process refreshes for longer than two minutes.
     """
-    began = read_state(connection, table)
+    first_state = read_state(connection, table)
 
-    def show() -> None:
-        progress(_done(connection, table, began))
+    def report() -> None:
+        progress(_covered_share(connection, table, first_state))
 
-    return sum(_whole_pass(connection, table, work, show) for work in (CHANGES, PAST, CHANGES)) + settle(
-        connection, table
-    )
+    passes = (REFRESH_PASS, BACKFILL_PASS, REFRESH_PASS)
+    return sum(_run_pass(connection, table, steps, report) for steps in passes) + wait_for_visibility(connection, table)
 
 
-def _whole_pass(
-    connection: Connection, table: Table, work: tuple[Work, Work], show: Callable[[], None] = lambda: None
+def _run_pass(
+    connection: Connection, table: Table, steps: tuple[Work, Work], report: Callable[[], None] = lambda: None
 ) -> int:
-    first, then = work
-    step = patiently(lambda: first(connection, table))
-    made = step.buckets
-    show()
+    first, following = steps
+    step = retry_while_locked(lambda: first(connection, table))
+    replaced = step.buckets
+    report()
     while step.more:
-        step = patiently(lambda: then(connection, table))
-        made += step.buckets
-        show()
-    return made
+        step = retry_while_locked(lambda: following(connection, table))
+        replaced += step.buckets
+        report()
+    return replaced
 
 
-def settle(connection: Connection, table: Table) -> int:
-    """Let the moment pass in which rows just recorded may not be alone (horizon.sql), so that nothing is left over."""
-    made, end = 0, time.monotonic() + UNSEEN_S + _SETTLE_S
-    while read_state(connection, table).touched and time.monotonic() < end:
+def wait_for_visibility(connection: Connection, table: Table) -> int:
+    """Wait until new rows are behind the visibility horizon, and refresh; return the number of replaced buckets.
+
+    Afterwards no bucket is dirty, unless a transaction is still running. Raises `DatabaseError`.
+    """
+    replaced, deadline = 0, time.monotonic() + VISIBILITY_LAG_S + _VISIBILITY_MARGIN_S
+    while read_state(connection, table).dirty_buckets and time.monotonic() < deadline:
         time.sleep(0.1)
-        made = _whole_pass(connection, table, CHANGES)
-    return made
+        replaced = _run_pass(connection, table, REFRESH_PASS)
+    return replaced
 
 
-def _done(connection: Connection, table: Table, began: State) -> float:
-    """How much of the past is covered, by time."""
-    if began.complete:
+def _covered_share(connection: Connection, table: Table, first_state: RollupState) -> float:
+    """The share of the time between the first and the last call that the rollups cover, 0 to 1."""
+    if first_state.complete:
         return 1.0
-    _, rows = execute(connection, text("reach", table), {"created_at_zone": table.created_at_zone})
-    first, last, covered = rows[0]
-    if first is None or covered == float("-inf") or last <= first:
+    _, rows = execute(connection, driver_sql("coverage", table), {"created_at_zone": table.created_at_zone})
+    first, last, covered_from = rows[0]
+    if first is None or covered_from == float("-inf") or last <= first:
         return 1.0
-    return float(max(0.0, min(1.0, (last - covered) / (last - first))))
+    return float(max(0.0, min(1.0, (last - covered_from) / (last - first))))
 
 
 def rebuild(connection: Connection, table: Table, since: int | None = None, progress: Progress = lambda _: None) -> int:
-    """Make every live figure anew from the rows, day by day; how many days. What was pruned stays as it is.
+    """Compute all rollup rows of generation 0 again from the rows, day by day; return the number of days.
 
-    `since` is a moment in seconds of the epoch; the day of UTC that it lies in is the first. A reader meanwhile sees
-    each day as it was or as it is. Raises `DatabaseError`.
+    Totals of pruned calls are unchanged. `since` is in seconds of the epoch; its day (UTC) is the first one. A reader
+    sees each day either before or after its rebuild. Raises `DatabaseError`.
     """
-    patiently(lambda: _copy_days(connection, table, since))
+    retry_while_locked(lambda: _copy_user_days(connection, table, since))
     days = days_since(connection, table, since)
     for number, day in enumerate(days, 1):
-        patiently(lambda: _rebuild_day(connection, table, day))  # noqa: B023  called at once
+        retry_while_locked(lambda: _rebuild_day(connection, table, day))  # noqa: B023  called at once
         progress(number / len(days))
     catch_up(connection, table)
     return len(days)
 
 
 def days_since(connection: Connection, table: Table, since: int | None) -> list[int]:
-    """The days of UTC that have rows or live figures, newest first, in seconds of the epoch. Raises `DatabaseError`."""
-    given = {"since": first_day(since), "created_at_zone": table.created_at_zone}
-    return [day for (day,) in execute(connection, text("days", table), given)[1]]
+    """The days (UTC) that have rows or rollup rows of generation 0, newest first, in seconds of the epoch.
+
+    Raises `DatabaseError`.
+    """
+    parameters = {"since": day_of(since), "created_at_zone": table.created_at_zone}
+    return [day for (day,) in execute(connection, driver_sql("days", table), parameters)[1]]
 
 
-def first_day(since: int | None) -> str:
-    """The day of UTC that a moment (seconds of the epoch) lies in, as SQL reads it; without one, before all days."""
-    return "-infinity" if since is None else moments([since - since % DAY_S]).strip("{}")
+def day_of(since: int | None) -> str:
+    """The day (UTC) of a time in seconds of the epoch, as a timestamptz literal; `-infinity` for None."""
+    return "-infinity" if since is None else timestamptz(since - since % DAY_S)
 
 
-def _copy_days(connection: Connection, table: Table, since: int | None) -> Step | None:
-    """Make the users' days of their quarters, pruned ones too: an older version refreshes without knowing of them."""
-    with locked(connection, table) as mine:
-        if not mine:
+def _copy_user_days(connection: Connection, table: Table, since: int | None) -> RefreshStep | None:
+    """Copy the user days from the user rollup, pruned calls included. An older version doesn't maintain this table."""
+    with lock_rollups(connection, table) as has_lock:
+        if not has_lock:
             return None
         names, days = ", ".join(USER_DAY_COLUMNS), qualified(table, USER_DAYS)
-        start = first_day(since)
+        start = day_of(since)
         execute(connection, f"DELETE FROM {days} WHERE day >= %(start)s", {"start": start})  # noqa: S608  our own names
         execute(
             connection,
             f"INSERT INTO {days} ({names}) SELECT {names} FROM {qualified(table, USERS)} WHERE day >= %(start)s",  # noqa: S608
             {"start": start},
         )
-        return Step(0, more=False)
+        return RefreshStep(0, more=False)
 
 
-def _rebuild_day(connection: Connection, table: Table, day: int) -> Step | None:
-    with locked(connection, table) as mine:
-        if not mine:
+def _rebuild_day(connection: Connection, table: Table, day: int) -> RefreshStep | None:
+    with lock_rollups(connection, table) as has_lock:
+        if not has_lock:
             return None
-        # A row that no row of token_usage leads to would stay otherwise.
+        # Also removes rollup rows of users who have no row in token_usage.
         for name in (USERS, USER_DAYS):
             execute(
                 connection,
@@ -237,23 +241,23 @@ def _rebuild_day(connection: Connection, table: Table, day: int) -> Step | None:
                 f" AND day < to_timestamp(%(day)s + {DAY_S}) AND generation = 0",
                 {"day": day},
             )
-        replace(connection, table, quarters(day))
-        return Step(DAY_S // QUARTER_S, more=False)
+        replace_buckets(connection, table, buckets_of_day(day))
+        return RefreshStep(DAY_S // INTERVAL_15M_S, more=False)
 
 
 def _mark(connection: Connection, table: Table, buckets: list[int]) -> None:
     execute(
         connection,
-        f"INSERT INTO {qualified(table, TOUCHED)} SELECT unnest(CAST(%s AS timestamptz[]))",
-        (moments(buckets),),
+        f"INSERT INTO {qualified(table, DIRTY_BUCKETS)} SELECT unnest(CAST(%s AS timestamptz[]))",
+        (timestamptz_array(buckets),),
     )
 
 
 def _unmark(connection: Connection, table: Table, buckets: list[int]) -> None:
-    # Before their rows are read: a mark that is gone was committed together with what the reading then sees.
+    # Before the rows are read: each deleted mark was committed together with a change that the read then sees.
     execute(
         connection,
-        f"DELETE FROM {qualified(table, TOUCHED)} WHERE bucket = ANY (CAST(%s AS timestamptz[]))"  # noqa: S608
+        f"DELETE FROM {qualified(table, DIRTY_BUCKETS)} WHERE bucket = ANY (CAST(%s AS timestamptz[]))"  # noqa: S608
         f" OR bucket < (SELECT covered_from FROM {qualified(table, STATE)})",
-        (moments(buckets),),
+        (timestamptz_array(buckets),),
     )

@@ -1,4 +1,4 @@
-"""Whoever changes the rollups does it alone: the lock of the state's one row, for one transaction."""
+"""The lock that lets one process at a time change the rollups: the row lock of the state row, for one transaction."""
 
 from __future__ import annotations
 
@@ -14,27 +14,22 @@ from tracker.rollups.rollup_tables import STATE, qualified
 
 T = TypeVar("T")
 
-IDLE_S = 30
-
-
-def _busy() -> TransientError:
-    return TransientError("refreshing", "Somebody else is refreshing the rollups.", "It passes by itself.")
-
-
-_WAIT_S = 120.0
+IDLE_IN_TRANSACTION_S = 30
+_RETRY_FOR_S = 120.0
+_RETRY_INTERVAL_S = 0.1
 
 
 @contextmanager
-def locked(connection: Connection, table: Table, isolation: str = "READ COMMITTED") -> Iterator[bool]:
-    """A transaction that alone may change the rollups; False when somebody else is at it."""
+def lock_rollups(connection: Connection, table: Table, isolation: str = "READ COMMITTED") -> Iterator[bool]:
+    """A transaction that holds the lock; yields False if another process holds it."""
     state = qualified(table, STATE)
     try:
-        # The limits end with the transaction. What takes its time here is never a reader's question.
+        # SET LOCAL ends with the transaction, also behind a transaction pooler.
         execute(
             connection,
             f"BEGIN ISOLATION LEVEL {isolation}; SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10min';"
-            # Of a process that was frozen, or cut off, the lock must not stay.
-            f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s';"
+            # The server ends the transaction, and so the lock, of a process that is suspended or disconnected.
+            f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s';"
             " SET LOCAL work_mem = '64MB'; SET LOCAL jit = off",
         )
         _, rows = execute(connection, f"SELECT one FROM {state} FOR UPDATE SKIP LOCKED")  # noqa: S608  our own name
@@ -46,16 +41,21 @@ def locked(connection: Connection, table: Table, isolation: str = "READ COMMITTE
         raise
 
 
-def patiently(work: Callable[[], T | None]) -> T:
-    """Do it again while somebody else is at the rollups. Raises `DatabaseError`."""
-    end = time.monotonic() + _WAIT_S
+def retry_while_locked(work: Callable[[], T | None]) -> T:
+    """The result of `work`, repeated for up to two minutes while another process holds the lock (None).
+
+    Raises `DatabaseError`.
+    """
+    deadline = time.monotonic() + _RETRY_FOR_S
     while True:
         try:
-            if (step := work()) is not None:
-                return step
+            if (result := work()) is not None:
+                return result
         except TransientError as error:
-            if error.code not in {"conflict", "deadlock", "locked"} or time.monotonic() >= end:
+            if error.code not in {"conflict", "deadlock", "locked"} or time.monotonic() >= deadline:
                 raise
-        if time.monotonic() >= end:
-            raise _busy()
-        time.sleep(0.1)
+        if time.monotonic() >= deadline:
+            raise TransientError(
+                "refreshing", "Another process is refreshing the rollups.", "No action is needed; try again later."
+            )
+        time.sleep(_RETRY_INTERVAL_S)

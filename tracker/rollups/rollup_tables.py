@@ -1,4 +1,4 @@
-"""The rollups: which tables there are, what tells their rows apart, and of what they are made."""
+"""The rollup tables: their names, key columns, total columns, and the queries that fill them."""
 
 from __future__ import annotations
 
@@ -6,34 +6,37 @@ from dataclasses import dataclass
 
 from tracker.database.schema import Table, quote
 
-GRAINS_MINUTES = (15, 60, 1440)
-"""How long a bucket is, all of UTC. Every time zone in use is whole quarters of an hour away from UTC, so that
-quarters make exact days anywhere; hours and days, made of them, keep long ranges short."""
-QUARTER_S = 900
+BUCKET_MINUTES = (15, 60, 1440)
+"""The bucket sizes, in UTC. The UTC offset of each time zone in use is a multiple of 15 minutes, so local days consist
+of 15-minute buckets. Hours and days reduce the number of rows that a long range reads."""
+INTERVAL_15M_S = 900
 DAY_S = 86_400
 LATE_S = 10
-"""A record is late when it reached the database this many seconds after its call ended: a direct write's deadline."""
+"""A record is late if it is inserted this many seconds after its call ended, the deadline of a direct write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """A rollup in three grains. `question` makes its quarters of rows, `parts` its hours and days of those."""
+    """A rollup table with three bucket sizes.
+
+    `query_from_rows` computes the 15-minute buckets; `query_from_buckets` computes hours and days from smaller buckets.
+    """
 
     table: str
-    question: str
-    parts: str
+    query_from_rows: str
+    query_from_buckets: str
     key: tuple[str, ...]
-    figures: tuple[str, ...]
+    totals: tuple[str, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ("minutes", "bucket", "generation", *self.key, *self.figures)
+        return ("minutes", "bucket", "generation", *self.key, *self.totals)
 
 
 USAGE = Rollup(
     "token_tracker_usage_rollup",
-    "usage",
-    "usage_parts",
+    "usage_from_rows",
+    "usage_from_buckets",
     ("is_test", "provider", "model", "operation", "environment"),
     (
         "calls",
@@ -52,23 +55,23 @@ USAGE = Rollup(
 )
 UNPRICED = Rollup(
     "token_tracker_unpriced_rollup",
-    "unpriced",
-    "unpriced_parts",
+    "unpriced_from_rows",
+    "unpriced_from_buckets",
     ("is_test", "provider", "model", "operation", "environment", "usage_problem", "usage_source", "reason"),
     ("calls", "total_tokens", "unpriced_calls", "unpriced_tokens"),
 )
-"""Calls without a cost or with inconsistent usage, by the reason: a small part of all calls."""
+"""Calls without a cost or with inconsistent usage by reason, a small part of all calls."""
 LATENCY = Rollup(
     "token_tracker_latency_rollup",
-    "latency",
-    "latency_parts",
+    "latency_from_rows",
+    "latency_from_buckets",
     ("is_test", "provider", "model"),
     ("calls", "max_ms", "slots", "counts"),
 )
 RECORDING = Rollup(
     "token_tracker_recording_rollup",
-    "recording",
-    "recording_parts",
+    "recording_from_rows",
+    "recording_from_buckets",
     ("is_test", "environment"),
     (
         "records",
@@ -104,10 +107,10 @@ USER_COLUMNS = (
 USER_DAYS = "token_tracker_user_day_rollup"
 USER_DAY_COLUMNS = tuple(column for column in USER_COLUMNS if not column.startswith("slot_"))
 STATE = "token_tracker_rollup_state"
-TOUCHED = "token_tracker_rollup_touched"
-ALL = (*(rollup.table for rollup in ROLLUPS), USERS, USER_DAYS, STATE, TOUCHED)
+DIRTY_BUCKETS = "token_tracker_rollup_touched"
+ALL = (*(rollup.table for rollup in ROLLUPS), USERS, USER_DAYS, STATE, DIRTY_BUCKETS)
 
 
 def qualified(table: Table, name: str) -> str:
-    """A table of ours with its schema, as SQL."""
+    """A tracker table as SQL, with its schema."""
     return f"{quote(table.schema)}.{name}"

@@ -1,4 +1,4 @@
-"""Compare every live figure of the rollups with the rows, in one snapshot, and name what differs."""
+"""Compares the rollup rows of generation 0 with the rows of token_usage in one snapshot and yields the differences."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
-from tracker.rollups.refresh import days_since, first_day
-from tracker.rollups.replace_buckets import parameters, quarters, users_of
-from tracker.rollups.rollup_state import State, read_state, text
+from tracker.rollups.refresh import day_of, days_since
+from tracker.rollups.replace_buckets import bucket_parameters, buckets_of_day, larger_bucket_queries, user_days_sql
+from tracker.rollups.rollup_state import RollupState, driver_sql, read_state
 from tracker.rollups.rollup_tables import (
     DAY_S,
     ROLLUPS,
@@ -27,37 +27,38 @@ from tracker.rollups.rollup_tables import (
 Row = tuple[Any, ...]
 
 _USER_KEY = ("day", "generation", "is_test", "user_id")
+_HOUR_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row of a rollup that isn't what the rows add up to; None: there is no such row."""
+    """A rollup row whose totals differ from the rows. `actual` or `expected` is None if that row doesn't exist."""
 
     table: str
     columns: tuple[str, ...]
     key: Row
-    kept: Row | None
+    actual: Row | None
     expected: Row | None
 
     def __str__(self) -> str:
-        place = ", ".join(
-            f"{name} {_shown(value)}"
+        key = ", ".join(
+            f"{name} {_format(value)}"
             for name, value in zip(self.columns, self.key, strict=False)
             if name != "generation"
         )
-        if self.kept is None or self.expected is None:
-            side = "is missing" if self.kept is None else "has no rows behind it"
-            return f"{self.table}: {place}: {side}"
-        figures = self.columns[len(self.key) :]
+        if self.actual is None or self.expected is None:
+            problem = "is missing" if self.actual is None else "has no rows in token_usage"
+            return f"{self.table}: {key}: {problem}"
+        totals = self.columns[len(self.key) :]
         differing = [
-            f"{name} is {_shown(kept)}, the rows have {_shown(expected)}"
-            for name, kept, expected in zip(figures, self.kept, self.expected, strict=True)
-            if kept != expected
+            f"{name} is {_format(actual)}, the rows have {_format(expected)}"
+            for name, actual, expected in zip(totals, self.actual, self.expected, strict=True)
+            if actual != expected
         ]
-        return f"{self.table}: {place}: {'; '.join(differing)}"
+        return f"{self.table}: {key}: {'; '.join(differing)}"
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}Z"
     return "NULL" if value is None else str(value)
@@ -69,17 +70,17 @@ def verify(
     since: int | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Difference]:
-    """Yield each difference, newest day first. Buckets that changed since the last refresh are left out.
+    """Yield each difference, newest day first. Buckets that changed after the last refresh are not compared.
 
-    Raises `DatabaseError`. `since` is a moment in seconds of the epoch; its day of UTC is the first that is compared.
+    `since` is in seconds of the epoch; its day (UTC) is the first one that is compared. Raises `DatabaseError`.
     """
     with _snapshot(connection):
         state = read_state(connection, table)
         days = [day for day in days_since(connection, table, since) if day >= state.covered_from]
         for number, day in enumerate(days, 1):
-            yield from _day(connection, table, state, day)
+            yield from _compare_day(connection, table, state, day)
             progress(number / len(days))
-        yield from _user_days(connection, table, since)
+        yield from _compare_user_days(connection, table, since)
 
 
 @contextmanager
@@ -95,86 +96,78 @@ def _snapshot(connection: Connection) -> Iterator[None]:
             execute(connection, "ROLLBACK")
 
 
-def _day(connection: Connection, table: Table, state: State, day: int) -> Iterator[Difference]:
-    touched = {bucket for bucket in state.touched if day <= bucket < day + DAY_S}
-    given = parameters(table, set(quarters(day)) - touched, 0)
-    hours = {bucket - bucket % 3600 for bucket in touched}
-    given |= parameters_of_wholes(table, day, hours)
+def _compare_day(connection: Connection, table: Table, state: RollupState, day: int) -> Iterator[Difference]:
+    dirty = {bucket for bucket in state.dirty_buckets if day <= bucket < day + DAY_S}
+    parameters = bucket_parameters(table, set(buckets_of_day(day)) - dirty, 0)
+    clean_hours = set(range(day, day + DAY_S, _HOUR_S)) - {bucket - bucket % _HOUR_S for bucket in dirty}
+    parameters["hours"] = bucket_parameters(table, clean_hours, 0)["hours"]
     for rollup in ROLLUPS:
-        for minutes, name, question in _levels(table, rollup):
-            target = qualified(table, rollup.table)
-            kept = (
-                f"SELECT {', '.join(rollup.columns)} FROM {target} WHERE minutes = {minutes} AND generation = 0"  # noqa: S608
+        for minutes, name, expected in _expected_queries(table, rollup):
+            if dirty and minutes == 1440:
+                continue
+            actual = (
+                f"SELECT {', '.join(rollup.columns)} FROM {qualified(table, rollup.table)}"  # noqa: S608  our own names
+                f" WHERE minutes = {minutes} AND generation = 0"
                 f" AND bucket = ANY (CAST(%({name})s AS timestamptz[]))"
             )
-            if minutes == 15 or not touched or minutes == 60:
-                yield from _compared(
-                    connection, rollup.table, rollup.columns, len(rollup.key) + 3, kept, question, given
-                )
-    if not touched:
-        yield from _users(connection, table, given)
+            key_length = len(rollup.key) + 3
+            yield from _compare(connection, rollup.table, rollup.columns, key_length, actual, expected, parameters)
+    if not dirty:
+        yield from _compare_users(connection, table, parameters)
 
 
-def parameters_of_wholes(table: Table, day: int, touched_hours: set[int]) -> dict[str, object]:
-    """The hours of a day that nothing touched."""
-    hours = set(range(day, day + DAY_S, 3600)) - touched_hours
-    return {"hours": parameters(table, hours, 0)["hours"]}
+def _expected_queries(table: Table, rollup: Rollup) -> Iterator[tuple[int, str, str]]:
+    """15-minute buckets from rows, hours from 15-minute buckets, days from hours."""
+    yield 15, "buckets", driver_sql(rollup.query_from_rows, table)
+    yield from larger_bucket_queries(table, rollup)
 
 
-def _levels(table: Table, rollup: Rollup) -> Iterator[tuple[int, str, str]]:
-    """Quarters of rows, hours of quarters, days of hours."""
-    yield 15, "buckets", text(rollup.question, table)
-    for minutes, part_minutes, name in ((60, 15, "hours"), (1440, 60, "days")):
-        parts = text(rollup.parts, table)
-        parts = parts.replace("%(part_minutes)s", str(part_minutes)).replace("%(minutes)s", str(minutes))
-        yield minutes, name, parts.replace("%(wholes)s", f"%({name})s")
-
-
-def _users(connection: Connection, table: Table, given: dict[str, object]) -> Iterator[Difference]:
-    names = ", ".join(columns := _key_first(USER_COLUMNS))
-    kept = (
+def _compare_users(connection: Connection, table: Table, parameters: dict[str, object]) -> Iterator[Difference]:
+    columns = _with_key_first(USER_COLUMNS)
+    names = ", ".join(columns)
+    actual = (
         f"SELECT {names} FROM {qualified(table, USERS)} WHERE generation = 0"  # noqa: S608  our own names
         " AND day = ANY (CAST(%(days)s AS timestamptz[]))"
     )
-    made = f"SELECT {names} FROM ({users_of('(' + text('user_slots', table) + ') AS slots', '0')}) AS users"  # noqa: S608
-    yield from _compared(connection, USERS, columns, len(_USER_KEY), kept, made, given)
+    slots = f"({driver_sql('user_slots', table)}) AS slots"
+    expected = f"SELECT {names} FROM ({user_days_sql(slots, '0')}) AS users"  # noqa: S608  our own names
+    yield from _compare(connection, USERS, columns, len(_USER_KEY), actual, expected, parameters)
 
 
-def _user_days(connection: Connection, table: Table, since: int | None) -> Iterator[Difference]:
-    """The users' days against the users' rollup, pruned ones too: both were made of the same."""
-    names = ", ".join(columns := _key_first(USER_DAY_COLUMNS))
-    kept, made = (
-        f"SELECT {names} FROM {qualified(table, name)} WHERE day >= %(start)s"  # noqa: S608  our own names
+def _compare_user_days(connection: Connection, table: Table, since: int | None) -> Iterator[Difference]:
+    """Compare the user days with the user rollup, pruned calls included: both have the same totals."""
+    columns = _with_key_first(USER_DAY_COLUMNS)
+    actual, expected = (
+        f"SELECT {', '.join(columns)} FROM {qualified(table, name)} WHERE day >= %(start)s"  # noqa: S608  our own names
         for name in (USER_DAYS, USERS)
     )
-    yield from _compared(connection, USER_DAYS, columns, len(_USER_KEY), kept, made, {"start": first_day(since)})
+    yield from _compare(connection, USER_DAYS, columns, len(_USER_KEY), actual, expected, {"start": day_of(since)})
 
 
-def _key_first(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """As in the other rollups, the columns that tell rows apart come first."""
+def _with_key_first(columns: tuple[str, ...]) -> tuple[str, ...]:
     return (*_USER_KEY, *(column for column in columns if column not in _USER_KEY))
 
 
-def _compared(
+def _compare(
     connection: Connection,
     name: str,
     columns: Sequence[str],
-    key: int,
-    kept: str,
-    made: str,
-    given: dict[str, object],
+    key_length: int,
+    actual: str,
+    expected: str,
+    parameters: dict[str, object],
 ) -> Iterator[Difference]:
     _, rows = execute(
         connection,
-        f"WITH kept AS ({kept}), made AS ({made})"  # noqa: S608  our own statements
-        " (SELECT true AS here, extra.* FROM (SELECT * FROM kept EXCEPT ALL SELECT * FROM made) AS extra)"
-        " UNION ALL (SELECT false, missing.* FROM (SELECT * FROM made EXCEPT ALL SELECT * FROM kept) AS missing)",
-        given,
+        f"WITH actual AS ({actual}), expected AS ({expected})"  # noqa: S608  our own statements
+        " (SELECT true AS is_actual, extra.* FROM (TABLE actual EXCEPT ALL TABLE expected) AS extra)"
+        " UNION ALL (SELECT false, missing.* FROM (TABLE expected EXCEPT ALL TABLE actual) AS missing)",
+        parameters,
     )
-    found: dict[str, dict[bool, Row]] = {}
-    for here, *values in rows:
-        found.setdefault(repr(values[:key]), {})[here] = tuple(values)
-    for sides in found.values():
-        any_side = next(iter(sides.values()))
-        figures = {here: row[key:] for here, row in sides.items()}
-        yield Difference(name, tuple(columns), any_side[:key], figures.get(True), figures.get(False))
+    rows_by_key: dict[str, dict[bool, Row]] = {}
+    for is_actual, *values in rows:
+        rows_by_key.setdefault(repr(values[:key_length]), {})[is_actual] = tuple(values)
+    for pair in rows_by_key.values():
+        key = next(iter(pair.values()))[:key_length]
+        totals = {is_actual: row[key_length:] for is_actual, row in pair.items()}
+        yield Difference(name, tuple(columns), key, totals.get(True), totals.get(False))

@@ -1,7 +1,7 @@
 -- How many tokens and USD were used in this window, by model and operation? (Test calls are excluded.)
-\ir ../../reports/queries/defaults.sql
+\ir ../../reports/sql/defaults.sql
 WITH used (model, operation, total_tokens, cost, unpriced_calls) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT model, operation, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:generations AS integer[])) AS stretch (minutes, start, until, generation)

@@ -1,7 +1,7 @@
 -- How many tokens and USD did these users use in this window? (Test calls are excluded.)
-\ir ../../reports/queries/defaults.sql
+\ir ../../reports/sql/defaults.sql
 WITH used (user_id, total_tokens, cost, unpriced_calls) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT user_id, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:generations AS integer[]))

@@ -29,7 +29,7 @@ from tracker.importing.row_builder import Calls, Reject
 from tracker.recording.bulk_insert import BatchWriter, RefusedRows
 from tracker.recording.copy import CopyWriter
 from tracker.recording.insert import Target, find_missing_ids
-from tracker.rollups.pruned_buckets import REASON, PrunedQuarters
+from tracker.rollups.pruned_buckets import REASON, PrunedBuckets
 
 
 def add_parser(commands: Any) -> None:
@@ -128,10 +128,10 @@ def _run_file(arguments: argparse.Namespace) -> int:
     return _report(writer, rejects, path, file)
 
 
-def _pruned(connection: Connection, database: Database, arguments: argparse.Namespace) -> PrunedQuarters:
+def _pruned(connection: Connection, database: Database, arguments: argparse.Namespace) -> PrunedBuckets:
     if arguments.add_to_pruned:
-        return PrunedQuarters(frozenset())
-    return PrunedQuarters.read(connection, read_table(connection, database.url.schema))
+        return PrunedBuckets(frozenset())
+    return PrunedBuckets.read(connection, read_table(connection, database.url.schema))
 
 
 def _absent(connection: Connection, database: Database, ids: Sequence[str]) -> set[str]:
@@ -153,7 +153,7 @@ def _unpruned(
     for rows in found:
         if rows is None:
             continue
-        if isinstance(rows, Reject) or not (places := pruned.places(rows.created_at)):
+        if isinstance(rows, Reject) or not (places := pruned.indices(rows.created_at)):
             yield rows
             continue
         ids = [rows.columns["id"][place] for place in places]

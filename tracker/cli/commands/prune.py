@@ -12,8 +12,8 @@ from tracker.cli import command_setup
 from tracker.database.publications import require_replica_identity, set_replica_identities
 from tracker.errors import SettingError
 from tracker.rollups import refresh
-from tracker.rollups.prune import Prunable, prunable, prune
-from tracker.rollups.rollup_state import usable
+from tracker.rollups.prune import PrunableRows, count_prunable, prune
+from tracker.rollups.rollup_state import require_write_access
 
 _AGE = re.compile(r"([0-9]{1,5})([dw])\Z")
 
@@ -30,11 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     database = command_setup.database()
     with closing(database.connect()) as connection:
         table = command_setup.table(connection, database.url.schema)
-        found = prunable(connection, table, until)
+        found = count_prunable(connection, table, until)
         if arguments.dry_run or not found.calls:
             print(f"{found.calls} records are older{_span(found)}. Nothing was removed.")
             return 0
-        usable(connection, table)
+        require_write_access(connection, table)
         set_replica_identities(connection, table.schema)
         require_replica_identity(connection, table.schema)
         bar = command_setup.Bar("covered")
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _span(found: Prunable) -> str:
+def _span(found: PrunableRows) -> str:
     if found.first_at is None or found.last_at is None:
         return ""
     return f" ({found.first_at.astimezone(UTC):%Y-%m-%d} to {found.last_at.astimezone(UTC):%Y-%m-%d})"

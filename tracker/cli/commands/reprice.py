@@ -73,7 +73,7 @@ def _others(found: reprice.RepricePlan, got: str) -> str:
 def _refresh(connection: Connection, schema: str | None) -> None:
     """Bring the sums up to date now; what can't be done here the next reader does, since they are marked."""
     try:
-        refresh.settle(connection, read_table(connection, schema))
+        refresh.wait_for_visibility(connection, read_table(connection, schema))
     except DatabaseError as error:
         print(f"The rollups are refreshed at the next read. {error}", file=sys.stderr)
 

@@ -14,7 +14,7 @@ from tracker.database.publications import set_replica_identities
 from tracker.database.schema import Table
 from tracker.errors import DatabaseError, SettingError
 from tracker.rollups import refresh
-from tracker.rollups.rollup_state import usable
+from tracker.rollups.rollup_state import require_write_access
 from tracker.rollups.verify import verify
 
 _MOST_NAMED = 1000
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     database = command_setup.database()
     with closing(database.connect()) as connection:
         table = command_setup.table(connection, database.url.schema)
-        usable(connection, table)
+        require_write_access(connection, table)
         set_replica_identities(connection, table.schema)
         if arguments.rebuild:
             bar = command_setup.Bar("rebuilt")

@@ -14,7 +14,7 @@ from tracker.otlp.storing.call_report import CallReport, row_report
 from tracker.otlp.storing.span_dedup import merge_rows
 from tracker.recording.bulk_insert import BatchWriter, savepoint
 from tracker.recording.record_log import warn_once
-from tracker.rollups.invalidation import change_and_mark
+from tracker.rollups.invalidation import execute_and_invalidate
 from tracker.usage import TOKEN_COLUMNS
 
 Row = Mapping[str, Any]
@@ -97,7 +97,7 @@ def _replace(connection: Connection, table: Table, rows: Mapping[str, Row]) -> s
     """Store completed rows in place of the old ones, all or none; a warning if it isn't possible."""
     try:
         with savepoint(connection):
-            change_and_mark(connection, table.schema, _DELETE + "NULL", {"ids": list(rows)})
+            execute_and_invalidate(connection, table.schema, _DELETE + "NULL", {"ids": list(rows)})
             _insert_all(connection, table, rows.values())
     except (SetupError, _NotReplacedError) as error:
         remark = f"{_NOT_COMPLETED} {error}"
@@ -111,7 +111,7 @@ def _delete(connection: Connection, table: Table, ids: Iterable[str], instance: 
     given = {"ids": sorted(ids)}
     try:
         with savepoint(connection):
-            change_and_mark(connection, table.schema, _DELETE + instance, given, explained_as="removed")
+            execute_and_invalidate(connection, table.schema, _DELETE + instance, given, ledger_kind="removed")
         usage = stored_reports.table_name(table.schema, "token_usage")
         if not execute(connection, _LEFT.replace("{table}", usage), given)[1]:
             return None

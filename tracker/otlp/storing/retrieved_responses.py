@@ -19,7 +19,7 @@ from tracker.otlp.storing.stored_reports import table_name
 from tracker.recording.capture.background_responses import NEVER_RETRIEVED, derived_id
 from tracker.recording.capture.response_ids import plain_response_id
 from tracker.reports.engine import current_reader
-from tracker.rollups.invalidation import change_and_mark
+from tracker.rollups.invalidation import execute_and_invalidate
 
 _FIRST_S = 24 * 3600.0
 # Transactions that began before the last run and ended after it: recorders' take seconds.
@@ -75,8 +75,8 @@ def remove_since(connection: Connection, schema: str | None, since_s: float) -> 
         if not ids:
             return Removed(0, next_s)
         return Removed(
-            change_and_mark(
-                connection, schema, _DELETE, {"ids": ids, "problem": NEVER_RETRIEVED}, explained_as="removed"
+            execute_and_invalidate(
+                connection, schema, _DELETE, {"ids": ids, "problem": NEVER_RETRIEVED}, ledger_kind="removed"
             ),
             next_s,
         )

@@ -1,7 +1,7 @@
 -- What was used, by day (a step), provider and model? Rows imported from a provider's usage export are excluded.
-\ir ../../reports/queries/defaults.sql
+\ir ../../reports/sql/defaults.sql
 WITH used (step, provider, model, operation, calls, input_tokens, output_tokens, cost, unpriced_calls) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT stretch.step, provider, model, operation, rollup.calls, input_tokens, output_tokens, cost, unpriced_calls
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:steps AS integer[]), CAST(:generations AS integer[]))

@@ -1,4 +1,4 @@
-"""What to do about the connections: each finding with its numbers; a page says it in the reader's words."""
+"""Recommendations about connections as codes and numbers; the page creates their text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tracker.platforms import SERVERLESS
 from tracker.reports.connections.sessions import Session, Slots, deployment
 
 CROWDED = 0.8
-"""The share of the slots that monitoring tools warn at."""
-FORGOTTEN_S = 60.0
-"""An open transaction that does nothing for so long holds its locks for nobody."""
-LONG_S = 300.0
-HOARD = 5
-HOARD_S = 30.0
-# From their pages on connection strings: Supabase's pooler pools sessions at 5432 and transactions at 6543.
+"""The share of used slots from which on monitoring tools warn."""
+IDLE_IN_TRANSACTION_S = 60.0
+"""An open transaction that is idle for longer blocks others without need."""
+LONG_TRANSACTION_S = 300.0
+HOARDING_SESSIONS = 5
+HOARDING_IDLE_S = 30.0
+# Supabase's documentation: the pooler pools sessions at port 5432 and transactions at port 6543.
 _SESSION_POOLER = ".pooler.supabase.com"
 
 Kind = Literal[
@@ -34,7 +34,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One finding. `number`, `of` and `seconds` are what its sentence needs; `who` is a name out of the database."""
+    """One recommendation. `number`, `of`, `seconds` and `who` (a name from the database) are parameters of its text."""
 
     kind: Kind
     number: int = 0
@@ -45,7 +45,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Instances:
-    """How many processes of a deployment recorded lately, and how many connections each may hold."""
+    """The number of processes of a deployment that recorded recently, and the pool size of each."""
 
     name: str
     instances: int
@@ -53,36 +53,44 @@ class Instances:
 
 
 def advise(
-    held: Sequence[Session], slots: Slots, instances: Sequence[Instances], url: DatabaseUrl
+    sessions: Sequence[Session], slots: Slots, instances: Sequence[Instances], url: DatabaseUrl
 ) -> tuple[Advice, ...]:
-    """Everything that is wrong, the most pressing first; nothing when all is well."""
+    """All recommendations, the most urgent first."""
     return (
-        *_crowded(held, slots),
-        *_transactions(held),
-        *_hoarding(held),
+        *_crowded(sessions, slots),
+        *_transactions(sessions),
+        *_hoarding(sessions),
         *_growth(slots, instances),
-        *_port(held, url),
+        *_session_pooler(sessions, url),
     )
 
 
-def _crowded(held: Sequence[Session], slots: Slots) -> Iterator[Advice]:
+def _crowded(sessions: Sequence[Session], slots: Slots) -> Iterator[Advice]:
     if slots.used_share >= CROWDED:
-        idle = sum(session.state == "idle" for session in held)
+        idle = sum(session.state == "idle" for session in sessions)
         kind: Kind = "crowded_idle" if idle > slots.used / 2 else "crowded_busy"
         yield Advice(kind, slots.used, slots.max - slots.reserved)
 
 
-def _transactions(held: Sequence[Session]) -> Iterator[Advice]:
-    waiting = [session for session in held if session.blocked_by]
+def _transactions(sessions: Sequence[Session]) -> Iterator[Advice]:
+    waiting = [session for session in sessions if session.blocked_by]
     if waiting:
         blockers = sorted({pid for session in waiting for pid in session.blocked_by})
         longest = max(session.state_s or 0.0 for session in waiting)
         yield Advice("blocked", len(waiting), len(blockers), longest, ", ".join(map(str, blockers[:5])))
-    idle = [session for session in held if session.idle_in_transaction and (session.state_s or 0) >= FORGOTTEN_S]
+    idle = [
+        session
+        for session in sessions
+        if session.idle_in_transaction and (session.state_s or 0) >= IDLE_IN_TRANSACTION_S
+    ]
     if idle:
         oldest = max(idle, key=lambda session: session.state_s or 0.0)
         yield Advice("idle_in_transaction", len(idle), seconds=oldest.state_s or 0.0, who=_who(oldest))
-    long = [session for session in held if session.state == "active" and (session.transaction_s or 0) >= LONG_S]
+    long = [
+        session
+        for session in sessions
+        if session.state == "active" and (session.transaction_s or 0) >= LONG_TRANSACTION_S
+    ]
     if long:
         oldest = max(long, key=lambda session: session.transaction_s or 0.0)
         yield Advice("long_transaction", len(long), seconds=oldest.transaction_s or 0.0, who=_who(oldest))
@@ -92,27 +100,33 @@ def _who(session: Session) -> str:
     return f"{session.application_name} (pid {session.pid})"
 
 
-def _hoarding(held: Sequence[Session]) -> Iterator[Advice]:
-    """A serverless instance is frozen after its response: nothing in it can close its idle sockets then."""
+def _hoarding(sessions: Sequence[Session]) -> Iterator[Advice]:
+    """A serverless instance is suspended after its response, so it can't close its idle connections."""
     groups: dict[str, list[Session]] = {}
-    for session in held:
-        place = deployment(session.application_name)
-        if place and place.platform in SERVERLESS and session.state == "idle" and (session.state_s or 0) >= HOARD_S:
+    for session in sessions:
+        recorder = deployment(session.application_name)
+        if (
+            recorder
+            and recorder.platform in SERVERLESS
+            and session.state == "idle"
+            and (session.state_s or 0) >= HOARDING_IDLE_S
+        ):
             groups.setdefault(session.application_name, []).append(session)
     for name, group in sorted(groups.items(), key=lambda pair: -len(pair[1])):
-        if len(group) >= HOARD:
+        if len(group) >= HOARDING_SESSIONS:
             yield Advice("hoarding", len(group), seconds=max(s.state_s or 0.0 for s in group), who=name)
 
 
 def _growth(slots: Slots, instances: Sequence[Instances]) -> Iterator[Advice]:
     limit = slots.max - slots.reserved
-    for found in instances:
-        if found.instances * found.pool_size > limit:
-            yield Advice("too_many_instances", found.instances, found.instances * found.pool_size, limit, found.name)
+    for group in instances:
+        connections = group.instances * group.pool_size
+        if connections > limit:
+            yield Advice("too_many_instances", group.instances, connections, limit, group.name)
 
 
-def _port(held: Sequence[Session], url: DatabaseUrl) -> Iterator[Advice]:
-    places = [deployment(session.application_name) for session in held]
-    serverless = any(place and place.platform in SERVERLESS for place in places)
+def _session_pooler(sessions: Sequence[Session], url: DatabaseUrl) -> Iterator[Advice]:
+    recorders = [deployment(session.application_name) for session in sessions]
+    serverless = any(recorder and recorder.platform in SERVERLESS for recorder in recorders)
     if url.host.endswith(_SESSION_POOLER) and str(url.port) == "5432" and serverless:
         yield Advice("session_pooler")

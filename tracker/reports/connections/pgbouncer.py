@@ -1,4 +1,4 @@
-"""What does PgBouncer hold, where the URL of its admin console is given?"""
+"""The pools of PgBouncer, if the URL of its admin console is configured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A line of SHOW POOLS; its names are PgBouncer's own, `maxwait_s` is how long the oldest client has waited."""
+    """A row of SHOW POOLS, with PgBouncer's names. `maxwait_s` is the wait of the oldest client."""
 
     database: str
     user: str
@@ -30,11 +30,11 @@ class Pool:
 
 
 def pools(settings: Settings, name: str) -> tuple[Pool, ...] | None:
-    """Its pools, its own console left out; None where no URL is given. Raises `DatabaseError`, `SettingError`."""
+    """The pools without that of the console; None without a URL. Raises `DatabaseError`, `SettingError`."""
     if not settings.pgbouncer_url:
         return None
     url = clean(settings.pgbouncer_url, VARIABLE)
-    # psycopg2 by itself, since the console speaks the simple protocol and nothing but SHOW.
+    # Without SQLAlchemy, since the console supports the simple protocol and SHOW only.
     with (
         closing(connect(url, timeout_s=_TIMEOUT_S, application_name=name)) as connection,
         connection.cursor() as cursor,
@@ -51,8 +51,8 @@ def pools(settings: Settings, name: str) -> tuple[Pool, ...] | None:
 def _not_a_console() -> DatabaseError:
     return SetupError(
         "not_pgbouncer",
-        f"What {VARIABLE} names doesn't answer SHOW POOLS.",
-        "Give the URL of the admin console: its database is named pgbouncer, its user stands in stats_users.",
+        f"The server of {VARIABLE} doesn't support SHOW POOLS.",
+        "Use the URL of the admin console: its database is named pgbouncer, its user is listed in stats_users.",
     )
 
 

@@ -1,6 +1,6 @@
-"""One look at the connections for all readers: often while somebody watches, sparsely for the hours before.
+"""Samples the server's connections for all page viewers in one thread: often during a visit of the page, else rarely.
 
-It rests when nobody has looked for an hour: a database that may go to sleep shall be let.
+It stops an hour after the last visit, so that a serverless database can be suspended.
 """
 
 from __future__ import annotations
@@ -16,83 +16,83 @@ from tracker.errors import SettingError, TrackerError
 from tracker.platforms import SERVERLESS
 from tracker.reports.connections import pgbouncer
 from tracker.reports.connections.advice import Advice, Instances, advise
-from tracker.reports.connections.sessions import Session, Slots, by_state, sessions, slots
+from tracker.reports.connections.sessions import Session, Slots, by_state, list_sessions, read_slots
 from tracker.reports.engine.reader import Reader
 
-WATCHED_S = 2.5
-UNWATCHED_S = 30.0
-_STILL_WATCHED_S = 15.0
-_REST_AFTER_S = 3600.0
-_POINTS_S = 15.0
-_POINTS = 1440  # six hours
-_CHURN_OVER_S = 60.0
-_SERVERLESS_POOL, _SERVER_POOL = 5, 15
+VISITED_INTERVAL_S = 2.5
+IDLE_INTERVAL_S = 30.0
+_VISIT_S = 15.0
+_STOP_AFTER_S = 3600.0
+_POINT_INTERVAL_S = 15.0
+_MAX_POINTS = 1440  # six hours
+_CHURN_WINDOW_S = 60.0
+_SERVERLESS_POOL_SIZE, _SERVER_POOL_SIZE = 5, 15
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """How many connections of each state there were at a moment (seconds of the epoch)."""
+    """The number of connections by state at a time (seconds of the epoch)."""
 
     at_s: float
     states: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What one look found. `trouble` is why the last try failed; the rest is then what was seen before."""
+class ConnectionSample:
+    """The connections at the time `at_s` (seconds of the epoch). `pools_error` is why PgBouncer's pools are missing."""
 
     number: int
     at_s: float
-    held: tuple[Session, ...]
+    sessions: tuple[Session, ...]
     slots: Slots
     opened_per_minute: float | None
     advice: tuple[Advice, ...]
     pools: tuple[pgbouncer.Pool, ...] | None = None
-    pools_trouble: str | None = None
+    pools_error: str | None = None
     points: tuple[Point, ...] = ()
 
 
 @dataclass(slots=True)
-class _Counter:
+class _SessionCount:
     at_s: float
     sessions: int
 
 
 @dataclass(slots=True)
 class Sampler:
-    """Samples in a daemon thread; every reader gets the same `Sample`."""
+    """Samples the connections in a daemon thread; all callers get the same `ConnectionSample`."""
 
     reader: Reader
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Condition = field(default_factory=threading.Condition)
     _thread: threading.Thread | None = None
-    _sample: Sample | None = None
-    _trouble: TrackerError | None = None
-    _looked_at: float = 0.0
-    _watched_at: float = float("-inf")
-    _counters: deque[_Counter] = field(default_factory=lambda: deque(maxlen=64))
-    _points: deque[Point] = field(default_factory=lambda: deque(maxlen=_POINTS))
+    _sample: ConnectionSample | None = None
+    _error: TrackerError | None = None
+    _sampled_at: float = 0.0
+    _visited_at: float = float("-inf")
+    _session_counts: deque[_SessionCount] = field(default_factory=lambda: deque(maxlen=64))
+    _points: deque[Point] = field(default_factory=lambda: deque(maxlen=_MAX_POINTS))
     _stopped: bool = False
 
-    def look(self, timeout_s: float = 10.0) -> Sample:
-        """The newest sample; waits for the first. Raises the `TrackerError` that the newest try ended with."""
+    def latest(self, timeout_s: float = 10.0) -> ConnectionSample:
+        """The newest sample; waits if there is no recent one. Raises the `TrackerError` of the newest attempt."""
         with self._lock:
-            self._watched_at = self.clock()
-            fresh = self.clock() - self._looked_at < 2 * WATCHED_S
-            if not fresh or self._sample is None:
-                tried = self._looked_at
+            self._visited_at = self.clock()
+            is_recent = self.clock() - self._sampled_at < 2 * VISITED_INTERVAL_S
+            if not is_recent or self._sample is None:
+                last_attempt = self._sampled_at
                 self._wake()
-                self._lock.wait_for(lambda: self._looked_at != tried, timeout_s)
-            if self._trouble is not None:
-                raise self._trouble.copy()
+                self._lock.wait_for(lambda: self._sampled_at != last_attempt, timeout_s)
+            if self._error is not None:
+                raise self._error.copy()
             if self._sample is None:
-                raise SettingError("The connections can't be looked at: the first look takes too long.")
+                raise SettingError("The connections can't be sampled: the first sample takes too long.")
             return self._sample
 
-    def touch(self) -> None:
-        """Somebody reads some page: keep the sparse points coming."""
+    def keep_awake(self) -> None:
+        """Continue to sample at the idle interval. Called when any page is viewed."""
         with self._lock:
-            self._watched_at = max(self._watched_at, self.clock() - _STILL_WATCHED_S)
+            self._visited_at = max(self._visited_at, self.clock() - _VISIT_S)
             if self._thread is None or not self._thread.is_alive():
                 self._wake()
 
@@ -109,73 +109,71 @@ class Sampler:
         self._lock.notify_all()
 
     def _run(self) -> None:
-        while not self._stopped and self.clock() - self._watched_at < _REST_AFTER_S:
+        while not self._stopped and self.clock() - self._visited_at < _STOP_AFTER_S:
             try:
-                found: Sample | TrackerError = self._ask()
+                result: ConnectionSample | TrackerError = self._take_sample()
                 background_tasks.record_success("sample_connections")
             except TrackerError as error:
                 background_tasks.record_failure("sample_connections", error)
-                found = error.copy()
-            except Exception as error:  # noqa: BLE001  an odd row ends one sample, not the sampler
+                result = error.copy()
+            except Exception as error:  # noqa: BLE001  an unexpected row ends one sample, not the thread
                 background_tasks.record_failure("sample_connections", error)
-                found = SettingError(f"The connections can't be sampled ({type(error).__name__}); the log has details.")
+                result = SettingError(
+                    f"The connections can't be sampled ({type(error).__name__}); the log has details."
+                )
             with self._lock:
-                self._looked_at = self.clock()
-                self._trouble = found if isinstance(found, TrackerError) else None
-                if isinstance(found, Sample):
-                    self._sample = found
+                self._sampled_at = self.clock()
+                self._error = result if isinstance(result, TrackerError) else None
+                if isinstance(result, ConnectionSample):
+                    self._sample = result
                 self._lock.notify_all()
-                self._pause()
+                self._wait_until_due()
 
-    def _pause(self) -> None:
-        """Until the next look is due; a reader who comes meanwhile makes it due sooner."""
-        looked_at = self._looked_at
+    def _wait_until_due(self) -> None:
+        """Wait for the next sample's time; a visit during the wait shortens it."""
+        while not self._stopped and (remaining_s := self._sampled_at + self._interval_s() - self.clock()) > 0:
+            self._lock.wait(max(0.05, remaining_s))
 
-        def due() -> bool:
-            watched = self.clock() - self._watched_at < _STILL_WATCHED_S
-            return self._stopped or self.clock() - looked_at >= (WATCHED_S if watched else UNWATCHED_S)
+    def _interval_s(self) -> float:
+        return VISITED_INTERVAL_S if self.clock() - self._visited_at < _VISIT_S else IDLE_INTERVAL_S
 
-        while not due():
-            watched = self.clock() - self._watched_at < _STILL_WATCHED_S
-            left = looked_at + (WATCHED_S if watched else UNWATCHED_S) - self.clock()
-            self._lock.wait(max(0.05, left))
-
-    def _ask(self) -> Sample:
-        held = sessions(self.reader)
-        limits = slots(self.reader, held)
+    def _take_sample(self) -> ConnectionSample:
+        sessions = list_sessions(self.reader)
+        slots = read_slots(self.reader, sessions)
         now = time.time()
-        if not self._points or now - self._points[-1].at_s >= _POINTS_S:
-            self._points.append(Point(now, by_state(held)))
-        pools, pools_trouble = self._pools()
-        return Sample(
+        if not self._points or now - self._points[-1].at_s >= _POINT_INTERVAL_S:
+            self._points.append(Point(now, by_state(sessions)))
+        pools, pools_error = self._pools()
+        return ConnectionSample(
             number=self._sample.number + 1 if self._sample else 1,
             at_s=now,
-            held=held,
-            slots=limits,
-            opened_per_minute=self._churn(),
-            advice=advise(held, limits, self._instances(), self.reader.database.url),
+            sessions=sessions,
+            slots=slots,
+            opened_per_minute=self._opened_per_minute(),
+            advice=advise(sessions, slots, self._instances(), self.reader.database.url),
             pools=pools,
-            pools_trouble=pools_trouble,
+            pools_error=pools_error,
             points=tuple(self._points),
         )
 
-    def _churn(self) -> float | None:
-        """Sessions opened a minute, over the last minute or as long as we know."""
-        found = self.reader.rows("churn")[0]
-        if found["sessions"] is None:
+    def _opened_per_minute(self) -> float | None:
+        """Sessions opened per minute, over the last minute or since the first sample."""
+        row = self.reader.rows("churn")[0]
+        if row["sessions"] is None:
             return None
-        self._counters.append(_Counter(found["at_s"], found["sessions"]))
-        newest = self._counters[-1]
-        earlier = [counter for counter in self._counters if newest.at_s - counter.at_s <= _CHURN_OVER_S + UNWATCHED_S]
-        passed_s = newest.at_s - earlier[0].at_s
-        if passed_s < WATCHED_S:
+        newest = _SessionCount(row["at_s"], row["sessions"])
+        self._session_counts.append(newest)
+        window_s = _CHURN_WINDOW_S + IDLE_INTERVAL_S
+        oldest = next(count for count in self._session_counts if newest.at_s - count.at_s <= window_s)
+        elapsed_s = newest.at_s - oldest.at_s
+        if elapsed_s < VISITED_INTERVAL_S:
             return None
-        return max(0.0, (newest.sessions - earlier[0].sessions) / passed_s * 60)
+        return max(0.0, (newest.sessions - oldest.sessions) / elapsed_s * 60)
 
     def _instances(self) -> list[Instances]:
         try:
-            found = self.reader.rows("instances")
-        except TrackerError:  # without our table there still are connections to look at
+            rows = self.reader.rows("instances")
+        except TrackerError:  # the other values don't need the table token_usage
             return []
         settings = self.reader.database.settings
         return [
@@ -184,9 +182,9 @@ class Sampler:
                 row["instances"],
                 settings.pool_size
                 if row["platform"] == settings.runtime.platform
-                else (_SERVERLESS_POOL if row["platform"] in SERVERLESS else _SERVER_POOL),
+                else (_SERVERLESS_POOL_SIZE if row["platform"] in SERVERLESS else _SERVER_POOL_SIZE),
             )
-            for row in found
+            for row in rows
         ]
 
     def _pools(self) -> tuple[tuple[pgbouncer.Pool, ...] | None, str | None]:
@@ -201,7 +199,7 @@ _shared_lock = threading.Lock()
 
 
 def shared(reader: Reader) -> Sampler:
-    """The process's one Sampler of a Reader; that of an earlier one is stopped."""
+    """The Sampler of this process for a Reader; the Sampler of an earlier Reader is stopped."""
     global _shared
     with _shared_lock:
         if _shared is None or _shared.reader is not reader:
@@ -211,8 +209,8 @@ def shared(reader: Reader) -> Sampler:
         return _shared
 
 
-def forget() -> None:
-    """Stop the shared Sampler; the next `shared` makes a new one."""
+def stop_shared() -> None:
+    """Stop the shared Sampler; the next call of `shared` creates a new one."""
     global _shared
     with _shared_lock:
         if _shared is not None:

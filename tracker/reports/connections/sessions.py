@@ -1,4 +1,4 @@
-"""Do we run out of connections, and who holds them?"""
+"""The sessions of the server from pg_stat_activity, its connection limits, and how to end a session."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ STATES = (
     "fastpath function call",
     "disabled",
 )
-_OURS = "token-tracker"
+_RECORDER = "token-tracker"
 DASHBOARD = "token-tracker dashboard"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One connection of pg_stat_activity; times are seconds, None where there is none or this role may not see it."""
+    """A row of pg_stat_activity. A time is None if there is none or the current role can't see it."""
 
     pid: int
     application_name: str
@@ -38,7 +38,7 @@ class Session:
     waits_for: str
     blocked_by: tuple[int, ...]
     query: str
-    is_asking: bool
+    is_own_backend: bool
     is_superuser: bool
     may_signal: bool
 
@@ -49,7 +49,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The whole instance's connections, and the nearest limit of ours. `used` includes the one that asks."""
+    """The connection slots of the server, and the limits of the current role. `used` includes this connection."""
 
     used: int
     reserved: int
@@ -62,28 +62,28 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """Connections an ordinary role can still open."""
+        """The number of connections that a role without special rights can still open."""
         return max(0, self.max - self.reserved - self.used)
 
     @property
     def used_share(self) -> float:
-        """Used of what ordinary roles may use, 0 to 1."""
+        """The used share of the slots that roles without special rights can use, 0 to 1."""
         return min(1.0, self.used / max(1, self.max - self.reserved))
 
     @property
     def grant(self) -> str | None:
-        """The statement that ends a limited view; None when everything is seen."""
+        """The statement that lets the current role see all sessions; None if it does."""
         return None if self.sees_all else f"GRANT pg_read_all_stats TO {quote(self.role_name)};"
 
     @property
     def signal_grant(self) -> str:
-        """The statement that lets this role end the sessions of others."""
+        """The statement that lets the current role end the sessions of other roles."""
         return f"GRANT pg_signal_backend TO {quote(self.role_name)};"
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds connections: an application, a user or a database."""
+    """The connections of an application, a user or a database."""
 
     name: str
     connections: int
@@ -93,7 +93,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What an application_name of a Tracker says: where it runs, and which deployment it is."""
+    """The parts of a Tracker's application_name."""
 
     role: str
     platform: str
@@ -101,42 +101,42 @@ class Deployment:
     deployment: str
 
 
-def sessions(reader: Reader) -> tuple[Session, ...]:
-    """Every connection of the server's clients. Raises `DatabaseError`."""
-    found = reader.rows("sessions")
+def list_sessions(reader: Reader) -> tuple[Session, ...]:
+    """All client sessions of the server. Raises `DatabaseError`."""
     return tuple(
-        Session(**{**row, "blocked_by": tuple(row["blocked_by"]), "query": row["query"] or ""}) for row in found
+        Session(**{**row, "blocked_by": tuple(row["blocked_by"]), "query": row["query"] or ""})
+        for row in reader.rows("sessions")
     )
 
 
-def slots(reader: Reader, held: Sequence[Session]) -> Slots:
-    """The limits, beside what `sessions` found."""
-    found = reader.rows("slots")[0]
+def read_slots(reader: Reader, sessions: Sequence[Session]) -> Slots:
+    """The slots and limits; `sessions` are those of `list_sessions`."""
+    row = reader.rows("slots")[0]
     return Slots(
-        used=len(held),
-        reserved=found["reserved_connections"],
-        max=found["max_connections"],
-        role_limit=found["role_limit"],
-        database_limit=found["database_limit"],
-        database_name=found["database_name"],
-        role_name=found["role_name"],
-        sees_all=found["sees_all"],
+        used=len(sessions),
+        reserved=row["reserved_connections"],
+        max=row["max_connections"],
+        role_limit=row["role_limit"],
+        database_limit=row["database_limit"],
+        database_name=row["database_name"],
+        role_name=row["role_name"],
+        sees_all=row["sees_all"],
     )
 
 
-def by_state(held: Iterable[Session]) -> dict[str, int]:
-    """How many connections are in each state that PostgreSQL knows, and how many in one that is hidden from us."""
-    counted = Counter(session.state for session in held)
+def by_state(sessions: Iterable[Session]) -> dict[str, int]:
+    """The number of sessions in each state of PostgreSQL, and of those whose state is hidden from the current role."""
+    counted = Counter(session.state for session in sessions)
     return {state: counted.get(state, 0) for state in (*STATES, "hidden")}
 
 
-def holders(held: Iterable[Session], name: Callable[[Session], str]) -> list[Holder]:
-    """The connections by what `name` says of each, most first."""
+def holders(sessions: Iterable[Session], name: Callable[[Session], str]) -> list[Holder]:
+    """The sessions grouped by the result of `name`, largest group first."""
     groups: dict[str, list[Session]] = {}
-    for session in held:
+    for session in sessions:
         groups.setdefault(name(session), []).append(session)
-    found = [_holder(key, group) for key, group in groups.items()]
-    return sorted(found, key=lambda holder: (-holder.connections, holder.name))
+    grouped = [_holder(key, group) for key, group in groups.items()]
+    return sorted(grouped, key=lambda holder: (-holder.connections, holder.name))
 
 
 def _holder(name: str, group: Sequence[Session]) -> Holder:
@@ -146,37 +146,37 @@ def _holder(name: str, group: Sequence[Session]) -> Holder:
 
 
 def deployment(name: str) -> Deployment | None:
-    """Which deployment of ours an application_name belongs to; None for anybody else's.
+    """The deployment of a Tracker's application_name; None for other applications.
 
     >>> deployment("token-tracker/vercel/production/a1b2c3d").deployment
     'a1b2c3d'
     """
     role, *parts = name.split("/", 3)
-    if role not in {_OURS, DASHBOARD} or len(parts) < 2:
+    if role not in {_RECORDER, DASHBOARD} or len(parts) < 2:
         return None
     return Deployment(role, parts[0], parts[1], parts[2] if len(parts) > 2 else "")
 
 
 def is_own(reader: Reader, session: Session) -> bool:
-    """Whether a session belongs to this dashboard, or to the Tracker that its test recordings use."""
+    """Whether the session belongs to this dashboard or to its Tracker for test records."""
     own = application_name(reader.database.settings.runtime)
-    return session.is_asking or session.application_name == own or session.application_name.startswith(DASHBOARD)
+    return session.is_own_backend or session.application_name == own or session.application_name.startswith(DASHBOARD)
 
 
 def may_end(reader: Reader, session: Session) -> bool:
-    """Whether this role may cancel or terminate a session: never our own, never a superuser's."""
+    """Whether the current role can cancel or terminate the session. Own and superuser sessions are excluded."""
     return session.may_signal and not session.is_superuser and not is_own(reader, session)
 
 
-def end(reader: Reader, session: Session, *, terminate: bool) -> bool:
-    """Cancel a session's statement, or terminate the session; False if it was gone or may not be ended.
+def end_session(reader: Reader, session: Session, *, terminate: bool) -> bool:
+    """Cancel the query of a session, or terminate the session; False if it has ended or is excluded.
 
     Raises `DatabaseError`.
     """
-    given = {
+    parameters = {
         "pid": session.pid,
         "backend_start": session.backend_start,
         "terminate": terminate,
         "own_name": application_name(reader.database.settings.runtime),
     }
-    return any(row["done"] for row in reader.rows("signal_session", given))
+    return any(row["done"] for row in reader.rows("signal_session", parameters))

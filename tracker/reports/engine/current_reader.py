@@ -1,4 +1,4 @@
-"""The process's one Reader: found on first use, kept while the settings name the same database."""
+"""The Reader of this process: created on first use, replaced when the settings name another database."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ _key: tuple[str | None, str | None] | None = None
 
 
 def settings() -> Settings:
-    """The settings as the environment has them now; what can't be read falls back to its default."""
+    """The current settings of the environment; a value that can't be parsed is replaced by its default."""
     return load(strict=False)
 
 
 def reader() -> Reader:
-    """The Reader of the configured database; the embedded one is started and migrated first.
+    """The Reader of the configured database; an embedded server is started and migrated first.
 
-    Raises `SettingError` for a URL that can't be read, `DatabaseError` when the embedded server doesn't start.
+    Raises `SettingError` for a URL that can't be parsed, `DatabaseError` if the embedded server doesn't start.
     """
     global _reader, _key
-    now = settings()
-    key = (now.database_url, now.embedded_dir)
+    current = settings()
+    key = (current.database_url, current.embedded_dir)
     with _lock:
         if _reader is None or key != _key:
             if _reader is not None:
                 _reader.close()
             _reader, _key = None, None
-            _reader, _key = Reader(locate(now)), key
+            _reader, _key = Reader(locate(current)), key
         return _reader
 
 
 def check() -> None:
-    """Ask the database for the table now; raises unless it answers and all columns are there.
+    """Query the server for the table; raises unless it responds and all required columns exist.
 
-    Where nothing answers, the next question finds the database anew: an embedded server that died is started again.
+    If the server refuses the connection, the Reader is closed, and the next call starts an embedded server again.
     """
     try:
         reader().check()
     except DatabaseError as error:
         if error.code == "refused":
-            forget()
+            close()
         raise
 
 
-def leave() -> None:
-    """Close what is open and leave the embedded server; the next `reader` finds or starts it again."""
-    forget()
+def shut_down() -> None:
+    """Close the Reader and stop using the embedded server."""
+    close()
     if settings().database_url is None:
         embedded.stop(settings().embedded_dir)
 
 
-def forget() -> None:
-    """Close what is open; the next `reader` finds the database anew."""
+def close() -> None:
+    """Close the Reader and the sampler; the next call of `reader` creates a new Reader."""
     global _reader, _key
-    sampler.forget()
+    sampler.stop_shared()
     with _lock:
         if _reader is not None:
             _reader.close()

@@ -1,7 +1,6 @@
-"""How the rollups stand for a Reader: what it may take from them, and their refresh beside the reading.
+"""The freshness of the rollups for a Reader, and their refresh in a background thread.
 
-No answer depends on a refresh: what it hasn't reached is read from the rows. So the refresh runs in a thread of its
-own, and nobody waits for it.
+No query result depends on a refresh: what is not refreshed is read from the rows. So no reader waits for a refresh.
 """
 
 from __future__ import annotations
@@ -22,23 +21,24 @@ from tracker.database.schema import Table
 from tracker.errors import DatabaseError
 from tracker.rollups import refresh
 from tracker.rollups.range_plan import EPOCH
-from tracker.rollups.rollup_state import Access, State
+from tracker.rollups.rollup_state import RollupAccess, RollupState
 
 log = logging.getLogger("tracker.dashboard")
 
-REFRESH_S = 5.0
-REST = 4
-MOST_REST_S = 60.0
-ACCESS_S = 60.0
+REFRESH_INTERVAL_S = 5.0
+PAUSE_FACTOR = 4
+"""The pause after a refresh is at least its duration times this factor."""
+MAX_PAUSE_S = 60.0
+ACCESS_CACHE_S = 60.0
 Borrow = Callable[[], AbstractContextManager[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What a page may say about its figures.
+class Freshness:
+    """What a page displays about its totals.
 
-    `as_of` is when the rollups were refreshed last (None: never); what changed since is read from the rows. `remedy`
-    lets this role refresh them (None: it may). Single records from before `detail_from` were pruned.
+    `as_of` is the time of the last refresh (None: there was none); later changes are read from the rows. `remedy` lets
+    the current role refresh the rollups (None: it can). Rows from before `detail_from` are pruned.
     """
 
     as_of: datetime | None = None
@@ -47,43 +47,43 @@ class Standing:
     detail_from: datetime | None = None
 
 
-def standing(access: Access, state: State | None) -> Standing:
-    """What a state and a role's rights mean to a reader."""
+def freshness(access: RollupAccess, state: RollupState | None) -> Freshness:
+    """The freshness of the rollups, from their state and the permissions of the current role."""
     if state is None:
-        return Standing(remedy=access.remedy)
-    return Standing(_moment(state.refreshed_at), access.remedy, state.complete, _moment(state.pruned_until))
+        return Freshness(remedy=access.remedy)
+    return Freshness(_datetime(state.refreshed_at), access.remedy, state.complete, _datetime(state.pruned_until))
 
 
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else (EPOCH + timedelta(seconds=seconds)).astimezone(UTC)
+def _datetime(epoch_s: float | None) -> datetime | None:
+    return None if epoch_s is None else (EPOCH + timedelta(seconds=epoch_s)).astimezone(UTC)
 
 
-class Moment:
-    """Within `with moment.kept():` everything a thread asks sees the rollups as its first question found them."""
+class PinnedRollupState:
+    """Within `with pinned.pin():` all queries of a thread use the rollup state that the first of them read."""
 
     def __init__(self) -> None:
-        self._found: ContextVar[list[State | None] | None] = ContextVar("found", default=None)
+        self._cache: ContextVar[list[RollupState | None] | None] = ContextVar("rollup_state", default=None)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        token = self._found.set([])
+    def pin(self) -> Iterator[None]:
+        token = self._cache.set([])
         try:
             yield
         finally:
-            self._found.reset(token)
+            self._cache.reset(token)
 
-    def state(self, read: Callable[[], State | None]) -> State | None:
-        """The state of this moment."""
-        found = self._found.get()
-        if found is None:
+    def get(self, read: Callable[[], RollupState | None]) -> RollupState | None:
+        """The pinned state; outside of `pin` the result of `read`."""
+        cache = self._cache.get()
+        if cache is None:
             return read()
-        if not found:
-            found.append(read())
-        return found[0]
+        if not cache:
+            cache.append(read())
+        return cache[0]
 
 
 class Refresher:
-    """Refreshes in a daemon thread, one at a time; ends by itself when nothing is left to do, or when told."""
+    """Refreshes the rollups in a daemon thread, one at a time. The thread ends when there is nothing to refresh."""
 
     def __init__(self, borrow: Borrow) -> None:
         self._borrow = borrow
@@ -92,9 +92,9 @@ class Refresher:
         self._next = float("-inf")
         self._stopped = False
 
-    def start(self, table: Table, state: State) -> None:
-        """Begin if something is to be done and the last time is some seconds ago."""
-        if state.complete and not state.touched:
+    def start(self, table: Table, state: RollupState) -> None:
+        """Start a refresh if there is something to refresh and the pause after the last one is over."""
+        if state.complete and not state.dirty_buckets:
             return
         with self._lock:
             running = self._thread is not None and self._thread.is_alive()
@@ -104,28 +104,28 @@ class Refresher:
             self._thread.start()
 
     def _run(self, table: Table) -> None:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             with self._borrow() as connection:
-                for first, then in (refresh.CHANGES, refresh.PAST):
-                    step = first(connection, table)  # None: another process is at it, and does the same
+                for first, following in (refresh.REFRESH_PASS, refresh.BACKFILL_PASS):
+                    step = first(connection, table)  # None: another process refreshes
                     while step and step.more and not self._stopped:
-                        step = then(connection, table)
+                        step = following(connection, table)
             background_tasks.record_success("refresh_rollups")
         except DatabaseError as error:
             if not self._stopped:  # stopping closes the connection
                 background_tasks.record_failure("refresh_rollups", error)
             if error.code == "replica_identity_missing":
-                self._give_identities(table)
-        except Exception as error:  # noqa: BLE001  the next refresh may work
+                self._set_replica_identities(table)
+        except Exception as error:  # noqa: BLE001  the next refresh can succeed
             background_tasks.record_failure("refresh_rollups", error)
         finally:
-            # What takes long, as while an old transaction runs, takes no more than a part of the server's time.
+            # A slow refresh, such as during a long transaction, uses a fraction of the server's time only.
             now = time.monotonic()
-            self._next = now + min(max(REFRESH_S, REST * (now - began)), MOST_REST_S)
+            self._next = now + min(max(REFRESH_INTERVAL_S, PAUSE_FACTOR * (now - started)), MAX_PAUSE_S)
 
-    def _give_identities(self, table: Table) -> None:
-        """For the next refresh, after a publication of our tables was made."""
+    def _set_replica_identities(self, table: Table) -> None:
+        """For the next refresh, if a publication includes the rollup tables."""
         try:
             with self._borrow() as connection:
                 set_replica_identities(connection, table.schema)
@@ -133,7 +133,7 @@ class Refresher:
             log.debug("%s", error)
 
     def stop(self) -> None:
-        """Let a chunk that is being worked on end, and begin no other."""
+        """Wait for the current step to end, and start no other."""
         self._stopped = True
         thread = self._thread
         if thread is not None:

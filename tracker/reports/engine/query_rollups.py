@@ -1,4 +1,4 @@
-"""Asking a question of rollups and rows together."""
+"""Runs a query over rollups and rows: rollups where they are up to date, rows for the rest of the range."""
 
 from __future__ import annotations
 
@@ -7,61 +7,75 @@ from typing import Any
 
 import pandas as pd
 
-from tracker.reports.engine.frames import every_bucket, frame
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
-from tracker.reports.time_buckets import segments, whole
+from tracker.reports.time_buckets import bucket_labels, bucket_segments, range_segments
 from tracker.rollups import user_range_plan
-from tracker.rollups.range_plan import Pieces, Segment, cut
+from tracker.rollups.range_plan import RangePlan, Segment, plan_range
+from tracker.rollups.rollup_state import RollupState
 
-_FILTERS = {
+_ROLLUP_COLUMNS = {
     "usage": ("model", "provider", "operation", "environment"),
     "unpriced": ("model", "provider", "operation", "environment"),
     "latency": ("model", "provider"),
     "recording": ("environment",),
 }
-"""The columns that each question's rollup tells apart; the users' one tells none apart."""
+"""The columns that the rollup of each query can be filtered by. The user rollup can't be filtered by any of them."""
 
 
-def figures(
-    reader: Reader, question: str, filters: Filters, by: Sequence[str] = (), more: Mapping[str, Any] | None = None
+def query_frame(reader: Reader, query: str, parameters: Mapping[str, object]) -> pd.DataFrame:
+    """The result of a query as a frame; a result without rows has the columns, too."""
+    columns, rows = reader.execute(query, parameters)
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def query_rollups(
+    reader: Reader, query: str, filters: Filters, by: Sequence[str] = (), more: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """A question's answer by columns; with `step` among them, `bucket` is its beginning on the reader's wall clock."""
-    pieces = _pieces(reader, filters, _FILTERS[question], steps="step" in by)
-    given = {**filters.parameters(), **pieces.parameters(), "by": list(by), **(more or {})}
-    return _with_bucket(frame(reader, question, given), filters)
+    """The result of a query grouped by `by`; with `step` in `by`, the frame has the column `bucket` (a label)."""
+    plan = _plan(reader, filters, _ROLLUP_COLUMNS[query], by_bucket="step" in by)
+    parameters = {**filters.parameters(), **plan.parameters(), "by": list(by), **(more or {})}
+    return _with_bucket(query_frame(reader, query, parameters), filters)
 
 
-def step_figures(reader: Reader, question: str, filters: Filters, steps: Sequence[Segment]) -> pd.DataFrame:
-    """A question's answer by steps of the caller's own; `step` is its number."""
-    state = reader.rollups() if filters.only(*_FILTERS[question]) else None
-    given = {**filters.parameters(), **cut(steps, state).parameters(), "by": ["step"]}
-    return frame(reader, question, given)
+def query_rollups_by_segment(reader: Reader, query: str, filters: Filters, segments: Sequence[Segment]) -> pd.DataFrame:
+    """The result of a query grouped by the `step` of the given segments."""
+    state = _rollup_state(reader, filters, _ROLLUP_COLUMNS[query])
+    parameters = {**filters.parameters(), **plan_range(segments, state).parameters(), "by": ["step"]}
+    return query_frame(reader, query, parameters)
 
 
-def user_figures(
-    reader: Reader, question: str, filters: Filters, *, steps: bool, more: Mapping[str, Any] | None = None
+def query_user_rollups(
+    reader: Reader, query: str, filters: Filters, *, by_bucket: bool, more: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """A question about users, over the range or step by step."""
-    pieces = _pieces(reader, filters, (), steps=steps)
-    given = {**filters.parameters(), **user_range_plan.parameters(pieces), **(more or {})}
-    return _with_bucket(frame(reader, question, given), filters)
+    """The result of a query of the user rollups, for the range or by bucket."""
+    plan = _plan(reader, filters, (), by_bucket=by_bucket)
+    parameters = {**filters.parameters(), **user_range_plan.parameters(plan), **(more or {})}
+    return _with_bucket(query_frame(reader, query, parameters), filters)
 
 
-def rows_figures(reader: Reader, question: str, filters: Filters, by: Sequence[str] = ()) -> pd.DataFrame:
-    """A question that only the rows can answer."""
-    pieces = cut(segments(filters) if "step" in by else whole(filters), None)
-    given = {**filters.parameters(), **pieces.parameters(), "by": list(by)}
-    return _with_bucket(frame(reader, question, given), filters)
+def query_rows(reader: Reader, query: str, filters: Filters, by: Sequence[str] = ()) -> pd.DataFrame:
+    """The result of a query that reads rows only, grouped by `by`."""
+    plan = plan_range(_segments(filters, by_bucket="step" in by), None)
+    parameters = {**filters.parameters(), **plan.parameters(), "by": list(by)}
+    return _with_bucket(query_frame(reader, query, parameters), filters)
 
 
-def _pieces(reader: Reader, filters: Filters, told_apart: Sequence[str], *, steps: bool) -> Pieces:
-    state = reader.rollups() if filters.only(*told_apart) else None
-    return cut(segments(filters) if steps else whole(filters), state)
+def _plan(reader: Reader, filters: Filters, rollup_columns: Sequence[str], *, by_bucket: bool) -> RangePlan:
+    return plan_range(_segments(filters, by_bucket=by_bucket), _rollup_state(reader, filters, rollup_columns))
 
 
-def _with_bucket(answer: pd.DataFrame, filters: Filters) -> pd.DataFrame:
-    if "step" not in answer or answer["step"].isna().any():
-        return answer
-    buckets = every_bucket(filters)
-    return answer.assign(bucket=buckets[answer["step"].to_numpy(dtype=int)]).drop(columns="step")
+def _rollup_state(reader: Reader, filters: Filters, rollup_columns: Sequence[str]) -> RollupState | None:
+    """None, which means rows only, if the rollup lacks a filtered column or this role can't read rollups."""
+    return reader.rollup_state() if filters.uses_only(*rollup_columns) else None
+
+
+def _segments(filters: Filters, *, by_bucket: bool) -> Sequence[Segment]:
+    return bucket_segments(filters) if by_bucket else range_segments(filters)
+
+
+def _with_bucket(frame: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+    if "step" not in frame or frame["step"].isna().any():
+        return frame
+    labels = bucket_labels(filters)
+    return frame.assign(bucket=labels[frame["step"].to_numpy(dtype=int)]).drop(columns="step")

@@ -1,4 +1,4 @@
-"""The read side's way to the database: few connections, each question in one round trip and under a time limit."""
+"""The database access of the reports: a small connection pool, one round trip per query, and a time limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy import exc
 from sqlalchemy.pool import QueuePool
 
-from tracker.database import sql_file as questions
+from tracker.database import sql_file
 from tracker.database.connect import Connection, DriverError, connect, translate
 from tracker.database.locate import Database
 from tracker.database.schema import Table, read_table
@@ -21,9 +21,9 @@ from tracker.database.sql_file import Query
 from tracker.database.watchdog import Deadline, timer
 from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.platforms import application_name
-from tracker.reports.engine.freshness import ACCESS_S, Moment, Refresher, Standing, standing
+from tracker.reports.engine.freshness import ACCESS_CACHE_S, Freshness, PinnedRollupState, Refresher, freshness
 from tracker.reports.sql import load
-from tracker.rollups.rollup_state import ACCESS, QUERIES, Access, State, access, names
+from tracker.rollups.rollup_state import ACCESS, QUERIES, RollupAccess, RollupState, access_from_rows, access_parameters
 
 T = TypeVar("T")
 
@@ -33,14 +33,14 @@ CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_MS = 15_000
 HANG_S = 20.0
 
-# Under AUTOCOMMIT both statements travel as one simple query and share one implicit transaction, so the limit ends
-# with it and leaks to nobody, behind a transaction pooler too. Compiling takes longer than these questions do.
+# Under AUTOCOMMIT these statements and the query are one simple query in one implicit transaction. SET LOCAL ends with
+# it, also behind a transaction pooler. JIT compilation takes longer than these queries.
 _LIMIT = "SET LOCAL statement_timeout = :statement_timeout_ms;\nSET LOCAL jit = off;\nSET LOCAL work_mem = '32MB';\n"
 
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """How many of the read side's connections are open, by OpenTelemetry's names."""
+    """The connections of the reports' pool, in OpenTelemetry's terms."""
 
     used: int
     idle: int
@@ -48,21 +48,21 @@ class PoolUse:
 
 
 class Reader:
-    """Asks the questions of `queries/`; at most three connections, none of them kept when nobody asks.
+    """Runs the queries of `sql/` on at most three connections, which are closed when they are idle.
 
-    Every method raises `DatabaseError`. A connection that died in the pool is replaced and the question asked again.
+    Each method raises `DatabaseError`. A query whose pooled connection is broken runs again on a new connection.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.name = application_name(database.settings.runtime, "token-tracker dashboard")
         self._lock = threading.Lock()
-        self._active = 0
+        self._active_queries = 0
         self._last_use = time.monotonic()
-        self._reaping = False
+        self._close_scheduled = False
         self._table: Table | None = None
-        self._access: tuple[float, Access] | None = None
-        self._moment = Moment()
+        self._access: tuple[float, RollupAccess] | None = None
+        self._pinned_state = PinnedRollupState()
         self._refresher = Refresher(self.borrow)
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg2://",
@@ -83,13 +83,13 @@ class Reader:
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
-        """One of the pool's connections, for work that isn't a question."""
+        """A connection of the pool, for work other than a query."""
         with self._open() as connection:
             yield cast("Connection", connection.connection.driver_connection)
 
     @contextmanager
-    def vacate(self) -> Iterator[None]:
-        """Leave one of the pool's places to a connection that isn't the pool's, so that together they stay as few."""
+    def reserve_connection(self) -> Iterator[None]:
+        """Close a pooled connection and reserve its place, so that the caller can open one outside of the pool."""
         with self._open() as connection:
             cast("Connection", connection.connection.driver_connection).close()
             try:
@@ -99,94 +99,96 @@ class Reader:
 
     @contextmanager
     def _open(self) -> Iterator[sqlalchemy.Connection]:
-        with self._counted():
+        with self._count_active():
             try:
                 connection = self._engine.connect()
             except exc.TimeoutError:
                 raise TransientError(
-                    "readers_busy", "All connections of the dashboard are busy.", "It passes by itself."
+                    "readers_busy",
+                    "All connections of the dashboard are busy.",
+                    "No action is needed; try again later.",
                 ) from None
             except (exc.DBAPIError, DriverError) as error:
-                # A new connection's first statements are SQLAlchemy's own, and they can fail like any other.
+                # SQLAlchemy's own first statements on a new connection can fail, too.
                 raise translate(getattr(error, "orig", None) or error) from None
             with connection:
                 yield connection
 
     def table(self) -> Table:
-        """The table as it is; raises `SetupError` when it is missing or lacks columns."""
+        """The cached properties of token_usage; raises `SetupError` if the table or a required column is missing."""
         if self._table is None:
-            self._table = _usable(self._with_retry(self._read_table))
+            self._table = _require_columns(self._with_retry(self._read_table))
         return self._table
 
     def check(self) -> None:
-        """Ask the server for the table now; raises unless it answers and all columns are there."""
-        self._table = _usable(self._with_retry(self._read_table))
+        """Read the table's properties now; raises unless the server responds and all required columns exist."""
+        self._table = _require_columns(self._with_retry(self._read_table))
 
-    def rows(self, question: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
-        """The answer to `queries/<question>.sql`, a dict a row."""
-        columns, values = self.answer(question, parameters)
+    def rows(self, query: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+        """The result of `sql/<query>.sql`, one dict per row."""
+        columns, values = self.execute(query, parameters)
         return [dict(zip(columns, row, strict=True)) for row in values]
 
-    def answer(
-        self, question: str, parameters: Mapping[str, object] | None = None
+    def execute(
+        self, query: str, parameters: Mapping[str, object] | None = None
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-        """The answer's column names and rows."""
-        query = load(question)
-        if query.rows_only != query and not self.access().reads:
-            query = query.rows_only
-        return self._ask(query, parameters)
+        """The column names and the rows of the result of `sql/<query>.sql`."""
+        sql = load(query)
+        if sql.rows_only != sql and not self.access().reads:
+            sql = sql.rows_only
+        return self._execute(sql, parameters)
 
-    def _ask(
-        self, query: Query, parameters: Mapping[str, object] | None = None
+    def _execute(
+        self, sql: Query, parameters: Mapping[str, object] | None = None
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-        given = dict(parameters or {})
-        if query.reads_table:
+        bound = dict(parameters or {})
+        if sql.reads_table:
             table = self.table()
-            given["created_at_zone"] = table.created_at_zone
-            text = query.text_for(table.schema, table.created_at_zone)
+            bound["created_at_zone"] = table.created_at_zone
+            text = sql.text_for(table.schema, table.created_at_zone)
         else:
-            text = query.text
+            text = sql.text
         statement = sqlalchemy.text(_LIMIT + text)
-        given["statement_timeout_ms"] = STATEMENT_TIMEOUT_MS
+        bound["statement_timeout_ms"] = STATEMENT_TIMEOUT_MS
 
-        def ask(connection: sqlalchemy.Connection) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-            result = connection.execute(statement, given)
+        def run(connection: sqlalchemy.Connection) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+            result = connection.execute(statement, bound)
             return list(result.keys()), [tuple(row) for row in result]
 
-        return self._with_retry(ask)
+        return self._with_retry(run)
 
-    def rollups(self) -> State | None:
-        """How far the rollups reach now, for `pieces.cut`; None where this role can't read them.
+    def rollup_state(self) -> RollupState | None:
+        """The state of the rollups, for `plan_range`; None if the current role can't read them.
 
-        Starts a refresh beside the reading when there is something to do and this role may.
+        Starts a refresh in the background if there is something to refresh and the role has the permission.
         """
-        return self._moment.state(self._read_rollups)
+        return self._pinned_state.get(self._read_rollup_state)
 
-    def _read_rollups(self) -> State | None:
+    def _read_rollup_state(self) -> RollupState | None:
         access = self.access()
         if not access.reads:
             return None
-        _, found = self._ask(questions.load(QUERIES, "state"))
-        state = State(*found[0]) if found else None
+        _, rows = self._execute(sql_file.load(QUERIES, "state"))
+        state = RollupState(*rows[0]) if rows else None
         if state and access.writes:
             self._refresher.start(self.table(), state)
         return state
 
-    def access(self) -> Access:
-        """What this role may do with the rollups; asked again once a minute."""
-        if self._access is None or time.monotonic() - self._access[0] > ACCESS_S:
+    def access(self) -> RollupAccess:
+        """What the current role can do with the rollups; cached for a minute."""
+        if self._access is None or time.monotonic() - self._access[0] > ACCESS_CACHE_S:
             table = self.table()
-            _, found = self._ask(Query(ACCESS), names(table))
-            self._access = time.monotonic(), access(found, table)
+            _, rows = self._execute(Query(ACCESS), access_parameters(table))
+            self._access = time.monotonic(), access_from_rows(rows, table)
         return self._access[1]
 
-    def one_moment(self) -> AbstractContextManager[None]:
-        """Within it, all questions of a thread see the rollups as the first one found them: a page's figures agree."""
-        return self._moment.kept()
+    def pin_rollup_state(self) -> AbstractContextManager[None]:
+        """Within it, all queries of a thread use the same rollup state, so that the totals of a page agree."""
+        return self._pinned_state.pin()
 
-    def standing(self) -> Standing:
-        """What a page may say about its figures: as of when, and from when on there are single records."""
-        return standing(self.access(), self.rollups())
+    def freshness(self) -> Freshness:
+        """The time of the last refresh, and the time from which on there are rows."""
+        return freshness(self.access(), self.rollup_state())
 
     def _read_table(self, connection: sqlalchemy.Connection) -> Table:
         driver_connection = cast("Connection", connection.connection.driver_connection)
@@ -197,11 +199,11 @@ class Reader:
                 connection.invalidate()
             raise
 
-    def _with_retry(self, ask: Callable[[sqlalchemy.Connection], T]) -> T:
-        """Ask again when a connection died in the pool, once for each that may have died with it."""
+    def _with_retry(self, run: Callable[[sqlalchemy.Connection], T]) -> T:
+        """The result of `run`, repeated if the pooled connection is broken, at most once per pooled connection."""
         for _ in range(POOL_SIZE):
             try:
-                return self._once(ask)
+                return self._once(run)
             except exc.DBAPIError as error:
                 if not error.connection_invalidated:
                     raise self._translated(error) from None
@@ -209,62 +211,62 @@ class Reader:
                 if error.code != "connection_lost":
                     raise
         try:
-            return self._once(ask)
+            return self._once(run)
         except exc.DBAPIError as error:
             raise self._translated(error) from None
 
-    def _once(self, ask: Callable[[sqlalchemy.Connection], T]) -> T:
+    def _once(self, run: Callable[[sqlalchemy.Connection], T]) -> T:
         with self._open() as connection, _deadline(connection):
-            return ask(connection)
+            return run(connection)
 
     def _translated(self, error: exc.DBAPIError) -> DatabaseError:
-        self._table = self._access = None  # it may have been dropped or migrated
+        self._table = self._access = None  # a migration or DROP TABLE can be the cause
         return translate(error.orig or error)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count who is asking, so that idle connections are closed only while nobody is."""
+    def _count_active(self) -> Iterator[None]:
+        """Count the active queries, so that idle connections are closed only while there are none."""
         with self._lock:
-            self._active += 1
+            self._active_queries += 1
         try:
             yield
         finally:
             with self._lock:
-                self._active -= 1
+                self._active_queries -= 1
                 self._last_use = time.monotonic()
-                reap, self._reaping = not self._reaping, True
-            if reap:
-                timer.schedule(self._last_use + IDLE_S, self._reap)
+                schedule, self._close_scheduled = not self._close_scheduled, True
+            if schedule:
+                timer.schedule(self._last_use + IDLE_S, self._close_idle)
 
-    def _reap(self) -> None:
-        """Close everything once nobody has asked for a while; look again later if somebody has."""
+    def _close_idle(self) -> None:
+        """Close all connections if there was no query for `IDLE_S`; else schedule the next attempt."""
         with self._lock:
             idle_at = self._last_use + IDLE_S
-            self._reaping = self._active > 0 or time.monotonic() < idle_at
-            if not self._reaping:
+            self._close_scheduled = self._active_queries > 0 or time.monotonic() < idle_at
+            if not self._close_scheduled:
                 self._engine.dispose()
-        if self._reaping:
-            timer.schedule(max(idle_at, time.monotonic() + 1.0), self._reap)
+        if self._close_scheduled:
+            timer.schedule(max(idle_at, time.monotonic() + 1.0), self._close_idle)
 
     def pool_use(self) -> PoolUse:
-        """What the pool holds now."""
+        """The number of used and idle connections now."""
         pool = cast("QueuePool", self._engine.pool)
         return PoolUse(used=pool.checkedout(), idle=pool.checkedin(), max=POOL_SIZE)
 
     def close(self) -> None:
-        """End the refresh and close the idle connections; a question that is being asked ends first."""
+        """Stop the refresh and close the connections; an active query ends first."""
         self._refresher.stop()
         self._engine.dispose()
 
 
 def _deadline(connection: sqlalchemy.Connection) -> Deadline:
-    """Ends the wait for a server that hangs, which its own statement_timeout can't."""
+    """Ends a query on a server that doesn't respond, for which statement_timeout has no effect."""
     driver_connection = cast("Connection", connection.connection.driver_connection)
     deadline: Deadline = connection.info.setdefault("deadline", Deadline(driver_connection))
     return deadline(time.monotonic() + HANG_S)
 
 
-def _usable(table: Table) -> Table:
+def _require_columns(table: Table) -> Table:
     if not table.exists:
         raise SetupError("table_missing", "The table token_usage isn't there.", "Create it: token-tracker migrate.")
     if table.missing_columns:

@@ -1,4 +1,4 @@
-"""The questions: one `.sql` file each, which opens with the question and runs as it is in psql."""
+"""The report queries: one `.sql` file per query. Each file starts with the question it answers and runs in psql."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from tracker.database.sql_file import Query
 
 
 def load(name: str) -> Query:
-    """The SQL of `<name>.sql`."""
+    """The query of `<name>.sql`."""
     return sql_file.load(__name__, name)

@@ -1,4 +1,4 @@
--- Which alerts about recording went out, the newest first?
+-- Which recording alerts were sent, newest first?
 \ir defaults.sql
 SELECT raised_at, reason, error, record_id::text, attempts, outbox_depth, held_back, environment, platform, deployment
 FROM token_tracker_alerts AS alerts

@@ -1,5 +1,5 @@
--- How many sessions were opened, and how many transactions run, since the server's statistics began?
--- The sessions are counted since PostgreSQL 14; before, that is NULL.
+-- How many sessions and transactions were there since the statistics were reset?
+-- PostgreSQL 13 and older don't count sessions: NULL.
 SELECT extract(epoch FROM clock_timestamp())::float8 AS at_s,
        sum((to_jsonb(databases) ->> 'sessions')::bigint)::bigint AS sessions,
        sum(xact_commit + xact_rollback)::bigint AS transactions

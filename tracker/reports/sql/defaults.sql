@@ -1,4 +1,4 @@
--- Which range and filters does a question have in psql when none was set? (The last 30 days, nothing filtered.)
+-- Which range and filters does a query have in psql if none are set? (The last 30 days, nothing filtered.)
 \if :{?start} \else \set start '(date_trunc(\'day\', now(), \'UTC\') - interval \'29 days\')' \endif
 \if :{?end} \else \set end 'now()' \endif
 \if :{?include_tests} \else \set include_tests false \endif
@@ -12,16 +12,16 @@
 \if :{?users} \else \set users '\'{anonymous}\'' \endif
 \if :{?late_s} \else \set late_s 10 \endif
 \if :{?id} \else \set id '\'00000000-0000-7000-8000-000000000000\'' \endif
--- Where steps begin, and their numbers.
+-- The starts of the segments, and the step of each.
 \if :{?edges} \else \set edges 'ARRAY(SELECT generate_series(date_trunc(\'day\', now(), \'UTC\') - interval \'29 days\', now(), \'1 day\'))' \endif
 \if :{?edge_steps} \else \set edge_steps 'ARRAY(SELECT generate_series(0, 365))' \endif
--- What is read from the rows: one long stretch, and others.
+-- The segments that are read from rows: the longest one, and the others.
 \if :{?rows_start} \else \set rows_start :start \endif
 \if :{?rows_until} \else \set rows_until :end \endif
 \if :{?rows_starts} \else \set rows_starts '\'{}\'' \endif
 \if :{?rows_untils} \else \set rows_untils '\'{}\'' \endif
 \if :{?rows_steps} \else \set rows_steps '\'{}\'' \endif
--- What is read from the rollups; 15, 60 or 1440 minutes long, and the quarters of a day for the users' one.
+-- The segments that are read from rollups: bucket size (15, 60 or 1440 minutes); for user rollups the slots of a day.
 \if :{?minutes} \else \set minutes '\'{}\'' \endif
 \if :{?starts} \else \set starts '\'{}\'' \endif
 \if :{?untils} \else \set untils '\'{}\'' \endif
@@ -29,3 +29,10 @@
 \if :{?generations} \else \set generations '\'{}\'' \endif
 \if :{?first_slots} \else \set first_slots '\'{}\'' \endif
 \if :{?until_slots} \else \set until_slots '\'{}\'' \endif
+\ir ../../rollups/sql/expressions.sql
+-- The rows that the filters select, and the step of a row.
+\set matches_filters '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment)'
+\set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
+-- The values of the columns named by :rows_by and :columns_by.
+\set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment END'
+\set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment END'

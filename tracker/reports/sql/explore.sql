@@ -1,31 +1,22 @@
--- How much of everything, by one or two columns?
+-- What are all measures by one or two columns?
 -- In psql, first: \set rows_by '\'model\''  \set columns_by '\'user\''
 \ir defaults.sql
 \if :{?rows_by} \else \set rows_by '\'model\'' \endif
 \if :{?columns_by} \else \set columns_by '\'\'' \endif
-SELECT CASE CAST(:rows_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN provider
-            WHEN 'operation' THEN operation WHEN 'user' THEN user_id WHEN 'environment' THEN environment
-            WHEN 'platform' THEN platform WHEN 'deployment' THEN deployment END AS row_name,
-       CASE CAST(:columns_by AS text) WHEN 'model' THEN model WHEN 'provider' THEN provider
-            WHEN 'operation' THEN operation WHEN 'user' THEN user_id WHEN 'environment' THEN environment
-            WHEN 'platform' THEN platform WHEN 'deployment' THEN deployment END AS column_name,
+SELECT :row_value AS row_name,
+       :column_value AS column_name,
        count(*) AS calls,
        count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
-       sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))::bigint AS total_tokens,
+       sum(:call_tokens)::bigint AS total_tokens,
        sum(input_tokens)::bigint AS input_tokens,
        sum(output_tokens)::bigint AS output_tokens,
        sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
        sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
-       sum(cost::numeric) FILTER (WHERE abs(cost::numeric) <= 1e9)::float8 AS cost_usd,
-       count(*) FILTER (WHERE abs(cost::numeric) <= 1e9 IS NOT TRUE) AS unpriced_calls
+       sum(cost::numeric) FILTER (WHERE :has_cost)::float8 AS cost_usd,
+       count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls
 FROM token_usage AS calls
 WHERE created_at >= :start AND created_at < :end
-  AND (:include_tests OR is_test IS NOT TRUE)
-  AND (:model IS NULL OR model = :model)
-  AND (:provider IS NULL OR provider = :provider)
-  AND (:operation IS NULL OR operation = :operation)
-  AND (:user IS NULL OR user_id = :user)
-  AND (:environment IS NULL OR environment = :environment)
+  AND :matches_filters
 GROUP BY 1, 2
 ORDER BY total_tokens DESC NULLS LAST
 LIMIT 20000;

@@ -1,5 +1,5 @@
--- When was the first call and when the last, whatever the range?
--- Of the years that Python knows.
+-- When are the first and the last call of the table?
+-- Only the years that Python supports.
 \ir defaults.sql
 SELECT min(created_at) AS first_at, max(created_at) AS last_at
 FROM token_usage AS calls

@@ -1,4 +1,4 @@
--- How many processes of each deployment recorded in the last quarter of an hour?
+-- How many processes of each deployment recorded in the last 15 minutes?
 SELECT coalesce(platform, 'unknown') AS platform,
        coalesce(environment, 'unknown') AS environment,
        coalesce(deployment, 'unknown') AS deployment,

@@ -1,17 +1,17 @@
--- How long did calls take in this range, by the columns asked for, and step by step if `step` is one of them?
--- As a histogram: counts[n] calls took from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
+-- What are the latency histograms by the columns in `by` (and by step if it contains `step`)?
+-- counts[n] calls took from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
 \ir defaults.sql
 WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
-    -- Added up already:
-    SELECT stretch.step, provider, model, calls, max_ms, slots, counts
+    -- From the rollups:
+    SELECT segment.step, provider, model, calls, max_ms, slots, counts
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (minutes, start, until, step, generation)
+      AS segment (minutes, start, until, step, generation)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_latency_rollup AS rollup
-        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
-          AND rollup.generation >= stretch.generation
+        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
+          AND rollup.generation >= segment.generation
         OFFSET 0
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
@@ -19,37 +19,27 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
       AND (:provider IS NULL OR provider = :provider)
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, provider, model, count(*), max(processing_time::float8),
-           ARRAY[floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint], ARRAY[count(*)]
+    SELECT segment.step, provider, model, count(*), max(processing_time::float8),
+           ARRAY[:duration_bin], ARRAY[count(*)]
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS stretch (start, until, step)
+      AS segment (start, until, step)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
+        WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
       AND processing_time IS NOT NULL
-    GROUP BY 1, 2, 3, floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint
+    GROUP BY 1, 2, 3, :duration_bin
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))], provider, model, count(*), max(processing_time::float8),
-           ARRAY[floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint], ARRAY[count(*)]
+    SELECT :call_step, provider, model, count(*), max(processing_time::float8),
+           ARRAY[:duration_bin], ARRAY[count(*)]
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND processing_time IS NOT NULL
-    GROUP BY 1, 2, 3, floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint
+    GROUP BY 1, 2, 3, :duration_bin
 ), slots AS (
     SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS step,
            CASE WHEN 'provider' = ANY (CAST(:by AS text[])) THEN provider END AS provider,

@@ -1,4 +1,4 @@
--- What do recording processes say about their numbers that have no row?
+-- Which ledger entries explain the numbers of these processes that have no row?
 \set instances '''{}'''
 SELECT instance_id::text, kind, first_sequence, last_sequence,
        extract(epoch FROM now() - noted_at)::float8 AS age_s, environment, deployment

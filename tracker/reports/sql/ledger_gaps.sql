@@ -1,6 +1,6 @@
--- Which recording processes were at work, how many of their numbers have a row, and where do numbers lack one?
--- A day on either side belongs to it, since a call's number and its time needn't be in the same order. The numbers
--- before a process's first row count only when that row lies well inside: else they may just be older.
+-- Which processes recorded in the range, how many of their numbers have a row, and which numbers have none?
+-- Also reads one day before and after the range, since numbers and times can be in different order. Numbers before the
+-- first row of a process count only if that row is within the range: else their rows can be older.
 \ir defaults.sql
 WITH numbered AS (
     SELECT instance_id, sequence, recorded_at, created_at, environment, platform, deployment,

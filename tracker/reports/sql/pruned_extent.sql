@@ -1,4 +1,4 @@
--- When were the first and the last of the calls whose rows were pruned?
+-- When are the first and the last 15-minute bucket with pruned calls?
 \ir defaults.sql
 SELECT min(bucket) AS first_at, max(bucket) AS last_at
 FROM token_tracker_usage_rollup AS rollup

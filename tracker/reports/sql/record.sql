@@ -1,4 +1,4 @@
--- How does one record look in the table?
+-- Which row does a record have?
 -- In psql, first: \set id '\'<the id>\''
 \ir defaults.sql
 SELECT *

@@ -1,86 +1,76 @@
--- Does recording work, and what does it cost the caller, in each environment, and step by step if `step` is asked for?
--- Imported and sample rows carry no delivery: nothing was recorded there and then, so they are not counted.
--- The time to get a connection is a histogram: counts[n] records waited from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
+-- What are the recording totals by environment (and by step if `by` contains `step`)?
+-- Imported and sample rows have no `delivery` and are not counted.
+-- Connection time is a histogram: counts[n] records waited from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
 \ir defaults.sql
 WITH used (step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            slots, counts) AS (
-    -- Added up already:
-    SELECT stretch.step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
+    -- From the rollups:
+    SELECT segment.step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            slots, counts
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (minutes, start, until, step, generation)
+      AS segment (minutes, start, until, step, generation)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_recording_rollup AS rollup
-        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
-          AND rollup.generation >= stretch.generation
+        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
+          AND rollup.generation >= segment.generation
         OFFSET 0
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
       AND (:environment IS NULL OR environment = :environment)
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, environment, count(*), count(*) FILTER (WHERE retry_count > 0),
+    SELECT segment.step, environment, count(*), count(*) FILTER (WHERE retry_count > 0),
            coalesce(sum(retry_count), 0)::bigint,
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)),
            max(extract(epoch FROM recorded_at - created_at))::float8, max(connection_ms::float8),
-           ARRAY[coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint], ARRAY[count(*)]
+           ARRAY[:connection_bin], ARRAY[count(*)]
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS stretch (start, until, step)
+      AS segment (start, until, step)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
+        WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
       AND delivery IS NOT NULL
-    GROUP BY 1, 2, coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint
+    GROUP BY 1, 2, :connection_bin
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))], environment, count(*), count(*) FILTER (WHERE retry_count > 0),
+    SELECT :call_step, environment, count(*), count(*) FILTER (WHERE retry_count > 0),
            coalesce(sum(retry_count), 0)::bigint,
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)),
            max(extract(epoch FROM recorded_at - created_at))::float8, max(connection_ms::float8),
-           ARRAY[coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint], ARRAY[count(*)]
+           ARRAY[:connection_bin], ARRAY[count(*)]
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND delivery IS NOT NULL
-    GROUP BY 1, 2, coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint
-), asked AS (
-    SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS asked_step, used.* FROM used
+    GROUP BY 1, 2, :connection_bin
+), grouped AS (
+    SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS group_step, used.* FROM used
 ), histogram AS (
-    SELECT asked_step, environment, array_agg(slot ORDER BY slot) AS slots, array_agg(count ORDER BY slot) AS counts
+    SELECT group_step, environment, array_agg(slot ORDER BY slot) AS slots, array_agg(count ORDER BY slot) AS counts
     FROM (
-        SELECT asked_step, environment, slot, sum(count)::bigint AS count
-        FROM asked CROSS JOIN unnest(slots, counts) AS histogram (slot, count)
+        SELECT group_step, environment, slot, sum(count)::bigint AS count
+        FROM grouped CROSS JOIN unnest(slots, counts) AS histogram (slot, count)
         WHERE slot > -32767
         GROUP BY 1, 2, 3
     ) AS slots
     GROUP BY 1, 2
 )
--- Put together by grouping: a join on names that may be NULL compares each with each.
-SELECT asked_step AS step, environment, sum(records)::bigint AS records,
+-- UNION ALL and GROUP BY instead of a join: a join on columns that can be NULL compares all pairs of rows.
+SELECT group_step AS step, environment, sum(records)::bigint AS records,
        sum(retried_records)::bigint AS retried_records, sum(retries)::bigint AS retries,
        sum(late_records)::bigint AS late_records, max(worst_lag_s) AS worst_lag_s,
        max(connection_max_ms) AS connection_max_ms, max(slots) AS slots, max(counts) AS counts
 FROM (
-    SELECT asked_step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
+    SELECT group_step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            CAST(NULL AS smallint[]) AS slots, CAST(NULL AS bigint[]) AS counts
-    FROM asked
+    FROM grouped
     UNION ALL
-    SELECT asked_step, environment, 0, 0, 0, 0, NULL, NULL, slots, counts
+    SELECT group_step, environment, 0, 0, 0, 0, NULL, NULL, slots, counts
     FROM histogram
 ) AS both_parts
 GROUP BY 1, 2

@@ -1,7 +1,6 @@
--- Who holds the server's connections, of all its databases, what is each doing, and who waits for whom?
--- Slots belong to the whole instance. Without pg_read_all_stats other roles' backend_type is hidden: then everything
--- that has a database counts. `is_asking` is the connection that runs this very question. Asking who blocks takes a
--- lock of the server's own, so only those who wait for one are asked about.
+-- Which client sessions does the server have, in all databases, and which of them block others?
+-- Without pg_read_all_stats the backend_type of other roles is hidden: then all sessions with a database count.
+-- pg_blocking_pids takes a lock of the lock manager, so it is called for waiting sessions only.
 SELECT pid,
        coalesce(nullif(application_name, ''), '(no name)') AS application_name,
        coalesce(usename::text, '(hidden)') AS user_name,
@@ -13,7 +12,7 @@ SELECT pid,
        CASE WHEN state = 'active' THEN concat_ws(': ', wait_event_type, wait_event) ELSE '' END AS waits_for,
        CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{}' END AS blocked_by,
        left(query, 300) AS query,
-       pid = pg_backend_pid() AS is_asking,
+       pid = pg_backend_pid() AS is_own_backend,
        coalesce(roles.rolsuper, true) AS is_superuser,
        coalesce(pg_has_role(current_user, usesysid, 'MEMBER')
                 OR pg_has_role(current_user, 'pg_signal_backend', 'MEMBER'), false) AS may_signal

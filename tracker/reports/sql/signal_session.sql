@@ -1,4 +1,5 @@
--- Ending one session's statement, or the session itself: is it still there, and may it be?
+-- Was the query of this session cancelled, or the session terminated?
+-- No row: the session has ended, or it is one of this dashboard or a superuser.
 -- In psql, first: \set pid 4711  \set backend_start '\'2026-03-01 12:00:00+00\''  \set terminate true
 \if :{?pid} \else \set pid 0 \endif
 \if :{?backend_start} \else \set backend_start '\'-infinity\'' \endif

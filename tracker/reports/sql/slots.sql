@@ -1,4 +1,4 @@
--- How many connections does the server allow, who may use the last ones, and do we see everything?
+-- What are the connection limits of the server, this role and this database?
 SELECT current_setting('max_connections')::int AS max_connections,
        current_setting('superuser_reserved_connections')::int
          + coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved_connections,

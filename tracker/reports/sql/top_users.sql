@@ -1,17 +1,17 @@
--- Who used most in this range?
+-- Which users have the most tokens?
 \ir defaults.sql
 WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT user_id, rollup.calls, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (start, until, first, until_slot, step, generation)
+      AS segment (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
-        -- A user's days with all their calls in the stretch.
+        -- Days of a user whose calls are all in the segment.
         SELECT user_id, is_test, calls, total_tokens, cost, unpriced_calls
         FROM token_tracker_user_day_rollup AS rollup
-        WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
-          AND first_slot >= stretch.first AND last_slot < stretch.until_slot
+        WHERE day >= segment.start AND day < segment.until AND rollup.generation >= segment.generation
+          AND first_slot >= segment.first AND last_slot < segment.until_slot
         OFFSET 0
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
@@ -19,48 +19,38 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
     SELECT user_id, part.calls, tokens, part.cost, unpriced
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (start, until, first, until_slot, step, generation)
+      AS segment (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
-        -- Days with calls in the stretch and beside it, which a stretch of whole days doesn't have.
+        -- Days with calls inside and outside of the segment. A segment of whole days has none.
         SELECT *
         FROM token_tracker_user_rollup AS rollup
-        WHERE NOT (stretch.first = 0 AND stretch.until_slot = 96)
-          AND day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
-          AND first_slot < stretch.until_slot AND last_slot >= stretch.first
-          AND NOT (first_slot >= stretch.first AND last_slot < stretch.until_slot)
+        WHERE NOT (segment.first = 0 AND segment.until_slot = 96)
+          AND day >= segment.start AND day < segment.until AND rollup.generation >= segment.generation
+          AND first_slot < segment.until_slot AND last_slot >= segment.first
+          AND NOT (first_slot >= segment.first AND last_slot < segment.until_slot)
         OFFSET 0
     ) AS rollup
     CROSS JOIN unnest(slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
       AS part (slot, calls, tokens, cost, unpriced)
-    WHERE slot >= stretch.first AND slot < stretch.until_slot
+    WHERE slot >= segment.first AND slot < segment.until_slot
       AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
-    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
+    SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS stretch (start, until, step)
+      AS segment (start, until, step)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
+        WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
     UNION ALL
-    SELECT user_id, 1, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
+    SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
 )
 SELECT user_id, sum(calls)::bigint AS calls, sum(total_tokens)::bigint AS total_tokens, sum(cost) AS cost_usd,
        sum(unpriced_calls)::bigint AS unpriced_calls

@@ -1,17 +1,17 @@
 -- Which calls of this range have no cost or inconsistent usage, by model and reason?
--- Buckets that are added up already come from the rollup; what was touched since, and ragged ends, from the rows.
+-- Reads rollup buckets that are up to date; dirty buckets and the ends of the range from the rows.
 \ir defaults.sql
 WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens) AS (
-    -- Added up already:
+    -- From the rollups:
     SELECT provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:generations AS integer[]))
-      AS stretch (minutes, start, until, generation)
+      AS segment (minutes, start, until, generation)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_unpriced_rollup AS rollup
-        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
-          AND rollup.generation >= stretch.generation
+        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
+          AND rollup.generation >= segment.generation
         OFFSET 0
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
@@ -24,40 +24,30 @@ WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced
     SELECT provider, model,
            left(metadata ->> 'usage_problem', 200),
            CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN left(metadata ->> 'usage_source', 60) END,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
-           1, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
+           CASE WHEN :has_cost IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
+           1, (:has_cost IS NOT TRUE)::int,
+           CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]))
-      AS stretch (start, until)
+      AS segment (start, until)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
-          AND (abs(cost::numeric) <= 1e9 IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
+        WHERE created_at >= segment.start AND created_at < segment.until
+          AND (:has_cost IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
     UNION ALL
     SELECT provider, model,
            left(metadata ->> 'usage_problem', 200),
            CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN left(metadata ->> 'usage_source', 60) END,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
-           1, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END
+           CASE WHEN :has_cost IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
+           1, (:has_cost IS NOT TRUE)::int,
+           CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (abs(cost::numeric) <= 1e9 IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND (:has_cost IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
+      AND :matches_filters
 )
 SELECT provider, model, usage_problem, usage_source, reason,
        sum(calls)::bigint AS calls,

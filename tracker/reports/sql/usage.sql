@@ -1,21 +1,21 @@
--- What was used in this range, by the columns asked for, and step by step of time if `step` is one of them?
--- Buckets that are added up already come from the rollup; what was touched since, and ragged ends, from the rows.
+-- What are the usage totals by the columns in `by` (and by step if it contains `step`)?
+-- Reads rollup buckets that are up to date; dirty buckets and the ends of the range from the rows.
 \ir defaults.sql
 WITH used (step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls) AS (
-    -- Added up already:
-    SELECT stretch.step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
+    -- From the rollups:
+    SELECT segment.step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls
     FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
                 CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (minutes, start, until, step, generation)
+      AS segment (minutes, start, until, step, generation)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_usage_rollup AS rollup
-        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
-          AND rollup.generation >= stretch.generation
+        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
+          AND rollup.generation >= segment.generation
         OFFSET 0
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
@@ -25,44 +25,34 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
       AND (:environment IS NULL OR environment = :environment)
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, provider, model, operation, environment,
+    SELECT segment.step, provider, model, operation, environment,
            1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
-           coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
+           coalesce(:call_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
-           CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
+           CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
+           CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS stretch (start, until, step)
+      AS segment (start, until, step)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
+        WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
+    SELECT :call_step,
            provider, model, operation, environment,
            1, (success IS FALSE)::int, coalesce(input_tokens, 0)::bigint, coalesce(output_tokens, 0)::bigint,
-           coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
+           coalesce(:call_tokens, 0)::bigint, coalesce(cache_read_input_tokens, 0)::bigint,
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
-           CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int,
-           CASE WHEN abs(cost::numeric) <= 1e9 IS NOT TRUE THEN coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint ELSE 0 END,
+           CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
+           CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
 )
 SELECT CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS step,
        CASE WHEN 'provider' = ANY (CAST(:by AS text[])) THEN provider END AS provider,

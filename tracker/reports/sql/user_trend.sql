@@ -1,68 +1,58 @@
--- How many tokens did these users use, step by step?
+-- How many tokens do these users have, by step?
 \ir defaults.sql
 WITH used (step, user_id, total_tokens) AS (
-    -- Added up already:
-    SELECT stretch.step, user_id, rollup.total_tokens
+    -- From the rollups:
+    SELECT segment.step, user_id, rollup.total_tokens
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (start, until, first, until_slot, step, generation)
+      AS segment (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
-        -- A user's days with all their calls in the stretch.
+        -- Days of a user whose calls are all in the segment.
         SELECT user_id, is_test, total_tokens
         FROM token_tracker_user_rollup AS rollup
-        WHERE day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
-          AND first_slot >= stretch.first AND last_slot < stretch.until_slot
+        WHERE day >= segment.start AND day < segment.until AND rollup.generation >= segment.generation
+          AND first_slot >= segment.first AND last_slot < segment.until_slot
           AND user_id = ANY (CAST(:users AS text[]))
         OFFSET 0
     ) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
-    SELECT stretch.step, user_id, tokens
+    SELECT segment.step, user_id, tokens
     FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
                 CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (start, until, first, until_slot, step, generation)
+      AS segment (start, until, first, until_slot, step, generation)
     CROSS JOIN LATERAL (
-        -- Days with calls in the stretch and beside it, which a stretch of whole days doesn't have.
+        -- Days with calls inside and outside of the segment. A segment of whole days has none.
         SELECT *
         FROM token_tracker_user_rollup AS rollup
-        WHERE NOT (stretch.first = 0 AND stretch.until_slot = 96)
-          AND day >= stretch.start AND day < stretch.until AND rollup.generation >= stretch.generation
-          AND first_slot < stretch.until_slot AND last_slot >= stretch.first
-          AND NOT (first_slot >= stretch.first AND last_slot < stretch.until_slot)
+        WHERE NOT (segment.first = 0 AND segment.until_slot = 96)
+          AND day >= segment.start AND day < segment.until AND rollup.generation >= segment.generation
+          AND first_slot < segment.until_slot AND last_slot >= segment.first
+          AND NOT (first_slot >= segment.first AND last_slot < segment.until_slot)
           AND user_id = ANY (CAST(:users AS text[]))
         OFFSET 0
     ) AS rollup
     CROSS JOIN unnest(slots, slot_tokens) AS part (slot, tokens)
-    WHERE slot >= stretch.first AND slot < stretch.until_slot AND (:include_tests OR is_test IS NOT TRUE)
+    WHERE slot >= segment.first AND slot < segment.until_slot AND (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint
+    SELECT segment.step, user_id, coalesce(:call_tokens, 0)::bigint
     FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS stretch (start, until, step)
+      AS segment (start, until, step)
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
+        WHERE created_at >= segment.start AND created_at < segment.until
         OFFSET 0
     ) AS calls
-    WHERE (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+    WHERE :matches_filters
       AND user_id = ANY (CAST(:users AS text[]))
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
-           user_id, coalesce(total_tokens, input_tokens::bigint + output_tokens, 0)::bigint
+    SELECT :call_step,
+           user_id, coalesce(:call_tokens, 0)::bigint
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND user_id = ANY (CAST(:users AS text[]))
 )
 SELECT step, user_id, sum(total_tokens)::bigint AS total_tokens

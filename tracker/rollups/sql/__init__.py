@@ -1,1 +1,1 @@
-"""What the rollups are made of: one `.sql` file a question, which opens with it and runs as it is in psql."""
+"""The rollup queries: one `.sql` file per query. Each file starts with the question it answers and runs in psql."""

@@ -1,4 +1,4 @@
--- On which days of UTC are there rows or live figures? (Seconds of the epoch, newest first.)
+-- Which days (UTC) have rows or rollup rows of generation 0? (Seconds of the epoch, newest first.)
 \if :{?since} \else \set since '\'-infinity\'' \endif
 SELECT DISTINCT extract(epoch FROM date_trunc('day', bucket, 'UTC'))::bigint AS day
 FROM (

@@ -1,7 +1,7 @@
--- How far do the rollups reach, and which quarters of an hour changed since they were refreshed? (Seconds of the epoch.)
--- A row that was recorded within 15 minutes is found by when its call ended, a later one by an index of the late ones.
--- If seen_until lies in the future, the clock was set back, and the rows of the last day are searched.
--- Whoever inserts NULL as recorded_at is taken to have done it within those 15 minutes.
+-- What do the rollups cover, and which 15-minute buckets changed since the last refresh? (Seconds of the epoch.)
+-- A row that was recorded within 15 minutes of its call is searched by created_at, a later row by a partial index of late
+-- rows. If seen_until is in the future, the clock was set back, and the rows of the last day are searched.
+-- A row with NULL as recorded_at is treated as recorded within these 15 minutes.
 SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
        extract(epoch FROM refreshed_at)::float8 AS refreshed_at,
        extract(epoch FROM pruned_until)::float8 AS pruned_until,
@@ -13,7 +13,7 @@ SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
            UNION
            SELECT extract(epoch FROM date_bin('15 minutes', created_at, 'epoch'))::bigint
            FROM token_usage AS calls
-           -- The upper end tells the planner that this is a short stretch; without it, it reads the whole table.
+           -- With the upper limit the planner expects a short range; without it, it reads the whole table.
            WHERE created_at >= greatest(seen_until - interval '15 minutes', covered_from) AND created_at < '9999-12-30 00:00Z'
              AND created_at >= '0001-01-02 00:00Z' AND (recorded_at >= seen_until OR recorded_at IS NULL)
            UNION
@@ -23,7 +23,7 @@ SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
              AND (recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > (created_at AT TIME ZONE 'UTC')
              AND created_at >= covered_from
              AND created_at >= '0001-01-02 00:00Z'
-       ) AS touched
+       ) AS dirty_buckets
 FROM (
     SELECT covered_from, refreshed_at, pruned_until, generation,
            CASE WHEN seen_until > clock_timestamp() THEN clock_timestamp() - interval '1 day' ELSE seen_until END AS seen_until

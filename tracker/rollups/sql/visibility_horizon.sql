@@ -1,9 +1,9 @@
--- From which recorded_at on may there be rows that nobody else can see yet?
--- recorded_at is when a row's transaction began, so the oldest transaction still running decides; a second for one that
--- has begun and doesn't show yet. Autovacuum runs for long and inserts nothing. Where other roles' transactions are
--- hidden from this one, an hour back.
--- A stored horizon in the future means that the clock was set back: rows recorded since then may have any recorded_at.
-\if :{?unseen_s} \else \set unseen_s 1 \endif
+-- From which recorded_at on can there be rows that other transactions don't see yet?
+-- recorded_at is the start of the inserting transaction, so the horizon is the start of the oldest running transaction,
+-- less a second for a transaction that pg_stat_activity doesn't list yet. Autovacuum workers insert nothing. If this role
+-- can't see the transactions of other roles, the horizon is one hour ago.
+-- A stored seen_until in the future means that the clock was set back: rows inserted since can have any recorded_at.
+\if :{?visibility_lag_s} \else \set visibility_lag_s 1 \endif
 SELECT least(
            clock_timestamp(),
            (SELECT min(xact_start) FROM pg_stat_activity
@@ -14,7 +14,7 @@ SELECT least(
               AND NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
             LIMIT 1),
            (SELECT min(prepared) - interval '1 hour' FROM pg_prepared_xacts WHERE database = current_database())
-       ) - make_interval(secs => :unseen_s) AS horizon,
+       ) - make_interval(secs => :visibility_lag_s) AS horizon,
        (SELECT seen_until > clock_timestamp() FROM token_tracker_rollup_state) AS clock_was_set_back,
        (SELECT CASE WHEN seen_until > clock_timestamp() THEN '-infinity' ELSE (seen_until - interval '1 hour')::text END
         FROM token_tracker_rollup_state) AS recount_since;

@@ -1,5 +1,5 @@
--- Which values can be filtered by, most used first?
--- Of the newest calls only, so that it costs the same at any size.
+-- Which values do the filter columns have, most frequent first?
+-- Reads the newest calls only, so the cost is independent of the table's size.
 \ir defaults.sql
 WITH newest AS (
     SELECT provider, model, operation, environment, user_id

@@ -1,5 +1,5 @@
--- How long did the newest records take from the call's end to the database, and a connection when cold or warm?
--- Of at most 20,000 records, so that it costs the same at any size. A process's first record is its cold one.
+-- What are the lag from call to insert, and the connection time of cold and warm processes, by environment?
+-- Reads at most 20,000 records, so the cost is independent of the table's size. A process is cold for its first record.
 \ir defaults.sql
 WITH newest AS (
     SELECT coalesce(environment, 'unknown') AS environment,
@@ -9,12 +9,7 @@ WITH newest AS (
            delivery
     FROM token_usage AS calls
     WHERE created_at >= :start AND created_at < :end
-      AND (:include_tests OR is_test IS NOT TRUE)
-      AND (:model IS NULL OR model = :model)
-      AND (:provider IS NULL OR provider = :provider)
-      AND (:operation IS NULL OR operation = :operation)
-      AND (:user IS NULL OR user_id = :user)
-      AND (:environment IS NULL OR environment = :environment)
+      AND :matches_filters
       AND delivery IS NOT NULL
     ORDER BY created_at DESC
     LIMIT 20000

@@ -1,4 +1,4 @@
--- Which quarters of an hour hold calls? (Beginnings in seconds of the epoch; the years are those that Python knows.)
+-- Which 15-minute buckets have calls? (Starts in seconds of the epoch; only the years that Python supports.)
 \if :{?since} \else \set since '\'-infinity\'' \endif
 \if :{?until} \else \set until '\'infinity\'' \endif
 SELECT DISTINCT extract(epoch FROM date_bin('15 minutes', created_at, 'epoch'))::bigint AS bucket

@@ -1,5 +1,5 @@
--- In which quarters of an hour do the rows and the rollups differ in number? (Beginnings in seconds of the epoch.)
--- It finds rows that recorded_at doesn't lead to, since the database's clock was set back before they were recorded.
+-- In which 15-minute buckets do the rows and the rollup differ in their number of calls? (Starts in seconds of the epoch.)
+-- Finds rows that a search by recorded_at misses because the clock of the database was set back before their insert.
 \if :{?since} \else \set since 'now() - interval \'1 hour\'' \endif
 SELECT extract(epoch FROM bucket)::bigint AS bucket
 FROM (

@@ -1,4 +1,4 @@
--- Where do the next days begin that the rollups should cover? (Going back, after so many rows; none: all is covered then.)
+-- Where does the next backfill step start? (The day after `rows` rows backwards from `until`; no row: at the first call.)
 \if :{?until} \else \set until '\'infinity\'' \endif
 \if :{?rows} \else \set rows 50000 \endif
 SELECT extract(epoch FROM date_trunc('day', created_at, 'UTC'))::bigint AS start

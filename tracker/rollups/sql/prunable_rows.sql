@@ -1,4 +1,4 @@
--- How many rows are older than that, and from when to when are they?
+-- How many rows are older than `until`, and when are the first and the last of them?
 \if :{?until} \else \set until 'now() - interval \'90 days\'' \endif
 SELECT count(*) AS calls, min(created_at) AS first_at, max(created_at) AS last_at
 FROM token_usage AS calls

@@ -1,4 +1,4 @@
--- Which quarters of an hour come next to be pruned, and how many rows do they hold? (Oldest first; seconds of the epoch.)
+-- Which 15-minute buckets does the next batch prune, and how many rows do they have? (Oldest first; seconds of the epoch.)
 \if :{?since} \else \set since '\'-infinity\'' \endif
 \if :{?until} \else \set until 'now() - interval \'90 days\'' \endif
 \if :{?rows} \else \set rows 5000 \endif

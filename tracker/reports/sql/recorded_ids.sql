@@ -1,4 +1,4 @@
--- Which of these records can be read, and how often each?
+-- How many of these records are in the table, and how many distinct ids do they have?
 -- In psql, first: \set ids '\'{<an id>, <another>}\''
 \if :{?ids} \else \set ids '\'{}\'' \endif
 SELECT count(*) AS records, count(DISTINCT id) AS ids

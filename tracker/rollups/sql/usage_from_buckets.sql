@@ -1,6 +1,6 @@
--- What do the parts of these hours or days add up to, by model, operation and environment?
+-- What are the usage totals of these hours or days by model, operation and environment, from the next smaller buckets?
 \ir defaults.sql
-SELECT CAST(:minutes AS smallint) AS minutes, whole.bucket, generation, is_test, provider, model, operation, environment,
+SELECT CAST(:minutes AS smallint) AS minutes, larger.bucket, generation, is_test, provider, model, operation, environment,
        sum(calls)::bigint AS calls,
        sum(failed_calls)::bigint AS failed_calls,
        sum(input_tokens)::bigint AS input_tokens,
@@ -13,8 +13,8 @@ SELECT CAST(:minutes AS smallint) AS minutes, whole.bucket, generation, is_test,
        sum(unpriced_calls)::bigint AS unpriced_calls,
        sum(unpriced_tokens)::bigint AS unpriced_tokens,
        sum(sample_calls)::bigint AS sample_calls
-FROM unnest(CAST(:wholes AS timestamptz[])) AS whole (bucket)
-JOIN token_tracker_usage_rollup AS part
-  ON part.minutes = :part_minutes AND part.generation = :generation
- AND part.bucket >= whole.bucket AND part.bucket < whole.bucket + make_interval(mins => :minutes)
-GROUP BY whole.bucket, generation, is_test, provider, model, operation, environment;
+FROM unnest(CAST(:larger_buckets AS timestamptz[])) AS larger (bucket)
+JOIN token_tracker_usage_rollup AS source
+  ON source.minutes = :source_minutes AND source.generation = :generation
+ AND source.bucket >= larger.bucket AND source.bucket < larger.bucket + make_interval(mins => :minutes)
+GROUP BY larger.bucket, generation, is_test, provider, model, operation, environment;

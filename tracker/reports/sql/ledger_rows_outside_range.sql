@@ -1,4 +1,4 @@
--- Which numbers of these processes have a row outside of the range that was looked at?
+-- Which numbers of these processes have a row outside of the range?
 \ir defaults.sql
 \set instances '''{}'''
 SELECT instance_id::text, sequence

@@ -1,5 +1,5 @@
--- How did the records of these quarters of an hour arrive, by environment?
--- Imported and sample rows carry no delivery: nothing was recorded there and then. Slot -32767 means: no time is known.
+-- What are the recording totals of these 15-minute buckets by environment?
+-- Imported and sample rows have no `delivery` and are not counted. Bin -32767 means: no connection time.
 \ir defaults.sql
 SELECT 15 AS minutes, bucket, 0 AS generation, is_test, environment,
        sum(records)::bigint AS records, sum(retried_records)::bigint AS retried_records,
@@ -7,18 +7,18 @@ SELECT 15 AS minutes, bucket, 0 AS generation, is_test, environment,
        max(worst_lag_s) AS worst_lag_s, max(connection_max_ms) AS connection_max_ms,
        array_agg(slot ORDER BY slot) AS slots, array_agg(records ORDER BY slot) AS counts
 FROM (
-    SELECT touched.bucket, is_test IS TRUE AS is_test, environment,
-           coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint AS slot,
+    SELECT dirty.bucket, is_test IS TRUE AS is_test, environment,
+           :connection_bin AS slot,
            count(*) AS records, count(*) FILTER (WHERE retry_count > 0) AS retried_records,
            coalesce(sum(retry_count), 0)::bigint AS retries,
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)) AS late_records,
            max(extract(epoch FROM recorded_at - created_at))::float8 AS worst_lag_s,
            max(connection_ms::float8) AS connection_max_ms
-    FROM unnest(CAST(:buckets AS timestamptz[])) AS touched (bucket)
-    -- Each bucket by itself (OFFSET keeps it so): joined by a range, the planner would read the whole table for each.
+    FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
+    -- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.
     CROSS JOIN LATERAL (
         SELECT * FROM token_usage AS calls
-        WHERE created_at >= touched.bucket AND created_at < touched.bucket + interval '15 minutes'
+        WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval '15 minutes'
         OFFSET 0
     ) AS calls
     WHERE delivery IS NOT NULL

@@ -1,0 +1,9 @@
+-- Which SQL expressions do several queries use?
+-- psql interpolates these variables; `tracker.database.sql_file` does the same.
+-- An application that inserts its own rows can omit the total.
+\set call_tokens 'coalesce(total_tokens, input_tokens::bigint + output_tokens)'
+-- A larger amount or NaN counts as no cost.
+\set has_cost '(abs(cost::numeric) <= 1e9)'
+-- The bin of a histogram with 8 bins per octave. Bin -32767 means: no connection time.
+\set duration_bin 'floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint'
+\set connection_bin 'coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint'

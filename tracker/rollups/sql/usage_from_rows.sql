@@ -1,0 +1,25 @@
+-- What are the usage totals of these 15-minute buckets by model, operation and environment?
+\ir defaults.sql
+SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test, provider, model, operation, environment,
+       count(*) AS calls,
+       count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
+       coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
+       coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+       -- An application that inserts its own rows can omit the total.
+       coalesce(sum(:call_tokens), 0)::bigint AS total_tokens,
+       coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens,
+       coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens,
+       coalesce(sum(reasoning_output_tokens), 0)::bigint AS reasoning_output_tokens,
+       sum(cost::numeric) FILTER (WHERE :has_cost) AS cost,
+       count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls,
+       coalesce(sum(:call_tokens)
+           FILTER (WHERE :has_cost IS NOT TRUE), 0)::bigint AS unpriced_tokens,
+       count(*) FILTER (WHERE metadata ->> 'sample' = 'true') AS sample_calls
+FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
+-- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.
+CROSS JOIN LATERAL (
+    SELECT * FROM token_usage AS calls
+    WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval '15 minutes'
+    OFFSET 0
+) AS calls
+GROUP BY dirty.bucket, is_test IS TRUE, provider, model, operation, environment;
