@@ -51,3 +51,21 @@ def test_every_change_names_a_file_and_a_test():
     rows = table("To change X, open Y")
     assert len(rows) >= MIN_CHANGES
     assert [row[0] for row in rows if not paths(row[1]) or not paths(row[2])] == []
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_relative_link_of_the_documentation_resolves():
+    broken = []
+    for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        text = file.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+            path, _, anchor = link.partition("#")
+            target = (file.parent / path).resolve() if path else file
+            resolves = target.exists() and (not anchor or anchor in anchors(target.read_text(encoding="utf-8")))
+            if not resolves:
+                broken.append(f"{file.relative_to(ROOT)}: {link}")
+    assert broken == []
