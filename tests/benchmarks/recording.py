@@ -106,7 +106,7 @@ def sends(url: str) -> list[Line]:
         for _ in range(200):
             recorder.record(usage())
         each = len(proxy.statements) / 200
-    return [("direct: sends a record in steady state", f"{each:.2f}", "", "1")]
+    return [("direct: network sends per record in steady state", f"{each:.2f}", "", "1")]
 
 
 def delayed(url: str) -> list[Line]:
@@ -203,7 +203,7 @@ def main() -> None:
     with server() as url:
         for part in (direct, sends, delayed, background, drain):
             lines += part(url)
-    print_table(("what", "here", "beside it", "ratio (aim)"), lines)
+    print_table(("measurement", "Token Tracker", "baseline", "ratio (goal)"), lines)
 
 
 if __name__ == "__main__":
