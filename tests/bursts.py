@@ -46,7 +46,7 @@ class Result:
 
 RESULTS: list[Result] = []
 SETTLE_S = 60.0
-HEADINGS = ("fault", "mode", "records", "lost", "doubled", "slowest outcome, s of the deadline", "")
+HEADINGS = ("fault", "mode", "records", "lost", "duplicate", "slowest outcome, s of the deadline", "details")
 
 
 def table() -> str:

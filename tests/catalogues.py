@@ -1,7 +1,7 @@
-"""The pages' catalogues: `python -m tests.catalogues` brings them up to date with the words in the code.
+"""Translation catalogs: `python -m tests.catalogues` updates them from the code.
 
-It collects the words of the pages and the library's sentences, keeps what is translated, and compiles; a word without
-a translation is named and stays English.
+It collects the texts of the pages and the sentences of the library, keeps existing translations, and compiles the
+catalogs. It lists texts without a translation, which pages show in English, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if __package__:
 else:
     from library_words import library_words
 
-# Nothing that changes with the day or the person.
+# Contains no date and no author, so that a run without changes leaves the file unchanged.
 _HEADER = """msgid ""
 msgstr ""
 "Content-Type: text/plain; charset=utf-8\\n"
@@ -30,8 +30,8 @@ msgstr ""
 PAGES = Path(__file__).parent.parent / "pages"
 
 
-def words() -> Catalog:
-    """Every word of the pages, with the files it stands in; those inside of f-strings too."""
+def collect_page_texts() -> Catalog:
+    """Returns each text of the pages with the files that contain it, also texts inside f-strings."""
     catalog = Catalog(fuzzy=False)
     for file in sorted(PAGES.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -44,29 +44,29 @@ def words() -> Catalog:
     return catalog
 
 
-WORDS = {"pages": words, "library": library_words}
+COLLECTORS = {"pages": collect_page_texts, "library": library_words}
 
 
-def read(file: Path) -> Catalog:
-    """A catalogue as it is written."""
+def read_catalog(file: Path) -> Catalog:
+    """Returns the catalog of a .po file."""
     with file.open("rb") as source:
         return read_po(source, locale=file.parent.parent.name)
 
 
-def compiled(catalog: Catalog) -> bytes:
-    """What gettext reads."""
+def compile_catalog(catalog: Catalog) -> bytes:
+    """Returns the content of the .mo file, which gettext reads."""
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
     return buffer.getvalue()
 
 
-def files() -> list[Path]:
-    """The catalogues there are."""
+def catalog_files() -> list[Path]:
+    """Returns the .po files of all languages."""
     return sorted((PAGES / "locale").glob("*/LC_MESSAGES/*.po"))
 
 
 def untranslated(catalog: Catalog) -> list[str]:
-    """The words that still are English."""
+    """Returns the texts without a translation."""
     return [str(message.id) for message in catalog if message.id and not _all_strings(message.string)]
 
 
@@ -75,22 +75,22 @@ def _all_strings(string: object) -> bool:
 
 
 def main() -> None:
-    left = 0
-    for file in files():
-        catalog = read(file)
-        catalog.update(WORDS[file.stem](), no_fuzzy_matching=True)
+    missing_count = 0
+    for file in catalog_files():
+        catalog = read_catalog(file)
+        catalog.update(COLLECTORS[file.stem](), no_fuzzy_matching=True)
         catalog.obsolete.clear()
         for message in catalog:
             message.flags.discard("fuzzy")
         buffer = io.BytesIO()
         write_po(buffer, catalog, width=110, omit_header=True, sort_output=True, include_lineno=False)
         file.write_bytes(_HEADER.encode() + buffer.getvalue())
-        file.with_suffix(".mo").write_bytes(compiled(read(file)))
-        missing = untranslated(read(file))
-        left += len(missing)
+        file.with_suffix(".mo").write_bytes(compile_catalog(read_catalog(file)))
+        missing = untranslated(read_catalog(file))
+        missing_count += len(missing)
         name = f"{file.parent.parent.name}, {file.stem}"
         print(f"{name}: {len(missing)} words without a translation", *missing, sep="\n  ")
-    sys.exit(1 if left else 0)
+    sys.exit(1 if missing_count else 0)
 
 
 if __name__ == "__main__":

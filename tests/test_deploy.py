@@ -1,4 +1,4 @@
-"""docs/deploy.md: the recorders' files run as they stand there."""
+"""The recorder files in docs/deploy.md run unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples run as they stand, against a provider and a PostgreSQL on this machine."""
+"""The examples run unchanged, with a provider API and a PostgreSQL on this machine."""
 
 from __future__ import annotations
 

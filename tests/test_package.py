@@ -1,14 +1,18 @@
-"""The package as others meet it: its names, its inner directions, its weight, its papers."""
+"""The package: exported names, import directions, structure, import weight, README, and the built wheel."""
 
 from __future__ import annotations
 
 import ast
+import functools
+import graphlib
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,7 @@ from tracker.cli import parser
 from tracker.database.migrations import VERSIONS
 
 SOURCES = sorted((ROOT / "tracker").rglob("*.py"))
+PAGES = sorted((ROOT / "pages").rglob("*.py"))
 README = ROOT / "README.md"
 # From the bottom up: a module may import its own layer and those before it.
 LAYERS = (
@@ -54,27 +59,39 @@ LAYERS = (
 
 
 def layer(module: str) -> str | None:
-    """The layer of a module of ours; None for the package itself and for others' modules."""
+    """Returns the layer of a module of `tracker`; None for the package itself and for other packages' modules."""
     parts = module.split(".")
     return parts[1] if parts[0] == "tracker" and len(parts) > 1 else None
 
 
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in it; names taken from a package of ours count as its modules."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def imports(path: Path, *, type_checking: bool = True) -> set[str]:
+    """Returns each module that a file imports, also inside functions; `from a import b` counts as `a` and `a.b`.
+
+    With `type_checking=False` without the imports below `if TYPE_CHECKING`, which do not run.
+    """
+    guards = [node for node in nodes(path) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    skipped = set() if type_checking else {child for guard in guards for child in ast.walk(guard)}
+    modules: set[str] = set()
+    for node in nodes(path):
+        if node in skipped:
+            continue
         if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
+            modules |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
-    return found
+            modules |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return modules
 
 
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def of(path: Path) -> str | None:
+def layer_of(path: Path) -> str | None:
     return layer(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
@@ -104,28 +121,29 @@ def test_every_exported_member_has_a_docstring():
 def test_every_error_descends_from_one_root():
     from tracker import errors
 
-    found = [thing for thing in vars(errors).values() if isinstance(thing, type) and issubclass(thing, Exception)]
-    assert all(issubclass(error, errors.TrackerError) for error in found)
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    assert classes
+    assert [error.__name__ for error in classes if not issubclass(error, errors.TrackerError)] == []
 
 
 # --- directions ---------------------------------------------------------------------------------------------------
 
 
-# A marked row names what read it; reprice reads its numbers again with that reader, which imports this module itself.
+# A marked row names its reader; reprice reads the numbers again with that reader, which imports this module.
 UPWARDS = {
     "tracker/providers/consistency.py": {
         "tracker.otlp.reading.span_reader",
         "tracker.otlp.reading.span_reader.reread_attributes",
     }
 }
-# Entry points that a framework calls, at import paths that are public: they record.
+# Callbacks that a framework calls. They create a Tracker.
 CALLBACKS = {"tracker/providers/frameworks/langchain.py", "tracker/providers/frameworks/litellm.py"}
 
 
 def test_no_module_imports_from_a_layer_above_its_own():
     upwards = []
     for path in SOURCES:
-        own = of(path)
+        own = layer_of(path)
         if own in {"__init__", "__main__"} or relative(path) in CALLBACKS:
             continue
         assert own in LAYERS, f"{own} is a new layer: add it to LAYERS"
@@ -155,8 +173,122 @@ def test_nothing_in_the_package_imports_pages_or_tests():
 def test_no_page_is_imported():
     entry_points = {f"pages.{path.stem}" for path in (ROOT / "pages").glob("[!_]*.py")}
     assert "pages.overview" in entry_points
-    for path in (ROOT / "pages").rglob("*.py"):
-        assert not entry_points & imports(path), relative(path)
+    assert [relative(path) for path in PAGES if entry_points & imports(path)] == []
+
+
+# --- structure ----------------------------------------------------------------------------------------------------
+
+# A module that a function imports when it runs, so that the import at the top of the file does not become a cycle.
+DEFERRED_IMPORTS = {
+    ("tracker.providers.consistency", "tracker.otlp.reading.span_reader"),
+    ("tracker.providers.consistency", "tracker.providers.responses"),
+}
+# (importing file, module whose private names it uses). This set must only shrink.
+PRIVATE_IMPORTS = {
+    ("tracker/rollups/user_range_plan.py", "tracker.rollups.range_plan"),
+}
+# Classes whose name another class has too. This set must only shrink: give each class a name of its own.
+DUPLICATE_CLASSES = {
+    "Access",
+    "Attempts",
+    "Call",
+    "Calls",
+    "Found",
+    "Observation",
+    "Part",
+    "Rule",
+    "Session",
+    "Shape",
+    "Step",
+    "TokenTracker",  # public: one for LangChain, one for LiteLLM
+    "Watch",
+    "Window",
+    "_Lines",
+    "_Open",
+    "_Run",
+}
+MAX_MODULES_PER_FOLDER = 20
+MAX_DUPLICATE_MODULE_NAMES = 4
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in [*SOURCES, *PAGES]}
+
+
+def test_no_modules_import_each_other():
+    graph = {}
+    for name, path in MODULES.items():
+        # `from a import b` depends on the module a.b, or on a if b is not a module.
+        imported = imports(path, type_checking=False)
+        specific = {other for other in imported if not any(longer.startswith(f"{other}.") for longer in imported)}
+        targets = {other if other in MODULES else other.rpartition(".")[0] for other in specific}
+        graph[name] = {
+            other for other in targets & MODULES.keys() if other != name and (name, other) not in DEFERRED_IMPORTS
+        }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"These modules import each other: {' -> '.join(reversed(error.args[1]))}")
+
+
+def private_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (module, private name) for each private name of another module of the project that a file uses."""
+    aliases: dict[str, str] = {}
+    for node in nodes(path):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"tracker", "pages"}:
+            for name in node.names:
+                aliases[name.asname or name.name] = f"{node.module}.{name.name}"
+                if is_private(name.name):
+                    yield str(node.module), name.name
+        elif isinstance(node, ast.Import):
+            aliases |= {name.asname: name.name for name in node.names if name.asname and "tracker" in name.name}
+    for node in nodes(path):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and isinstance(node.value, ast.Name):
+            module = aliases.get(node.value.id)
+            if module in MODULES:
+                yield str(module), node.attr
+
+
+def is_private(name: str) -> bool:
+    """`_` alone is gettext's name."""
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def test_no_module_uses_a_private_name_of_another_module():
+    violations = [
+        f"{relative(path)} uses {module}.{name}"
+        for path in [*SOURCES, *PAGES, ROOT / "dashboard.py"]
+        for module, name in private_names(path)
+        if (relative(path), module) not in PRIVATE_IMPORTS
+    ]
+    assert violations == []
+
+
+def test_few_module_names_occur_twice():
+    page_names = {path.stem for path in (ROOT / "pages").glob("*.py")}
+    paths = [path for path in [*SOURCES, *PAGES] if "cli" not in path.parts and path.stem not in page_names]
+    counts = Counter(path.stem for path in paths)
+    duplicates = [name for name, count in counts.items() if count > 1]
+    assert len(duplicates) <= MAX_DUPLICATE_MODULE_NAMES, duplicates
+
+
+def test_no_two_classes_have_the_same_name():
+    files = defaultdict(list)
+    for path in [*SOURCES, *PAGES]:
+        for node in nodes(path):
+            if isinstance(node, ast.ClassDef):
+                files[node.name].append(relative(path))
+    duplicates = {name: paths for name, paths in files.items() if len(paths) > 1}
+    assert {name: paths for name, paths in duplicates.items() if name not in DUPLICATE_CLASSES} == {}
+
+
+def test_no_folder_has_too_many_modules():
+    counts = Counter(path.parent for path in [*SOURCES, *PAGES])
+    assert {relative(folder): count for folder, count in counts.items() if count > MAX_MODULES_PER_FOLDER} == {}
 
 
 # --- weight -------------------------------------------------------------------------------------------------------
@@ -179,13 +311,15 @@ def test_recording_a_call_that_works_loads_nothing_heavy_either(database_url):
 
 
 def test_no_file_is_longer_than_400_lines():
-    files = [*SOURCES, *(ROOT / "pages").rglob("*.py"), ROOT / "dashboard.py"]
+    files = [*SOURCES, *PAGES, ROOT / "dashboard.py"]
     assert [relative(path) for path in files if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
 
 
-def test_every_module_begins_with_what_it_is_for():
+def test_every_module_has_a_docstring():
     assert [
-        relative(path) for path in SOURCES if (text := path.read_text()).strip() and not text.startswith('"""')
+        relative(path)
+        for path in [*SOURCES, *PAGES]
+        if (text := path.read_text(encoding="utf-8")).strip() and not text.startswith('"""')
     ] == []
 
 
@@ -197,23 +331,23 @@ def test_the_core_needs_a_driver_and_a_retry_library_and_nothing_else():
     ]
 
 
-# --- papers -------------------------------------------------------------------------------------------------------
+# --- README -------------------------------------------------------------------------------------------------------
 
 
-def in_readme(words) -> list[str]:
-    """Those words that the README doesn't have."""
+def missing_in_readme(words) -> list[str]:
+    """Returns the words that the README does not contain."""
     text = README.read_text(encoding="utf-8")
     return [word for word in words if word not in text]
 
 
 def test_the_readme_names_every_setting():
     names = [variable.name for variable in (*settings.VARIABLES, settings.PLATFORM)]
-    assert in_readme([*settings.DATABASE_URL_NAMES, *names]) == []
+    assert missing_in_readme([*settings.DATABASE_URL_NAMES, *names]) == []
 
 
 def test_the_readme_names_every_command():
     (commands,) = [action for action in parser()._actions if action.choices]
-    assert in_readme(f"token-tracker {name}" for name in commands.choices) == []
+    assert missing_in_readme(f"token-tracker {name}" for name in commands.choices) == []
 
 
 def test_the_readme_names_every_page():
@@ -228,33 +362,32 @@ def test_the_readme_names_every_page():
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """The Python of an empty environment into which the wheel alone was installed, with what it needs."""
+    """Returns the Python of a new environment in which only the wheel and its dependencies are installed."""
     directory = tmp_path_factory.mktemp("wheel")
     source = directory / "source"
     source.mkdir()
-    # Built from a copy: setuptools leaves its build directory beside the sources.
+    # Built from a copy, because setuptools leaves its build directory in the source tree.
     shutil.copytree(ROOT / "tracker", source / "tracker", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    if not (source / "README.md").exists():
-        pytest.fail("There is no README.md, which the package's metadata need.")
-    _do(sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(source))
+        shutil.copy(ROOT / name, source)
+    run_command(sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(source))
     (wheel,) = directory.glob("*.whl")
-    _do(sys.executable, "-m", "venv", str(directory / "venv"))
+    run_command(sys.executable, "-m", "venv", str(directory / "venv"))
     interpreter = directory / "venv" / "bin" / "python"
-    _do(str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
+    run_command(str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
     return interpreter
 
 
-def _do(*command: str) -> str:
+def run_command(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_the_wheel_brings_a_driver_a_retry_library_and_nothing_else(installed):
-    listed = json.loads(_do(str(installed), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"))
+def test_the_wheel_installs_a_driver_a_retry_library_and_nothing_else(installed):
+    listed = json.loads(
+        run_command(str(installed), "-m", "pip", "list", "--format=json", "--disable-pip-version-check")
+    )
     names = {package["name"].lower() for package in listed} - {"pip", "setuptools", "wheel"}
     assert names == {"token-tracker", "psycopg2-binary", "tenacity"}
 
@@ -277,9 +410,9 @@ def test_the_wheel_alone_migrates_records_and_imports(installed, empty_database_
     assert value(empty_database_url, "SELECT count(*) FROM token_tracker_migrations") == len(VERSIONS)
 
 
-def test_the_wheel_says_that_it_is_typed(installed):
+def test_the_wheel_contains_py_typed(installed):
     assert (
-        _do(
+        run_command(
             str(installed),
             "-c",
             "import tracker, pathlib; print((pathlib.Path(tracker.__file__).parent / 'py.typed').exists())",

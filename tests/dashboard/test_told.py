@@ -34,21 +34,23 @@ def test_english_readers_get_the_sentence_itself() -> None:
     assert told("Nothing answers at db:5432.") == "Nothing answers at db:5432."
 
 
-@pytest.mark.parametrize(
-    "sentence",
-    [
+def test_every_sentence_is_recognised_with_its_values_and_translated() -> None:
+    sentences = [
         text
         for text in TEMPLATES
         if " " in text and not text.startswith(("GRANT", "ALTER TABLE", "{outcome}", "{steps}"))
-    ],
-)
-def test_every_sentence_is_found_again_with_its_names_in_it(sentence: str) -> None:
+    ]
+    assert len(sentences) > 100
+    assert {sentence: text for sentence in sentences if (text := _wrong_translation(sentence))} == {}
+
+
+def _wrong_translation(sentence: str) -> str | None:
+    """Returns the translation of a template if it is not Korean, or has lost one of the template's values."""
     names = re.findall(r"\{(\w+)\}", sentence)
     values = {name: "7" if name == "n" else "connected" if name == "ok" else f"«{name}»" for name in names}
-    said = told(re.sub(r"\{(\w+)\}", lambda found: values[found[1]], sentence))
-    assert HANGUL.search(said)
-    assert all(told(value) in said for value in values.values())
-    assert not re.search(r"\{\w+\}", said)
+    text = told(re.sub(r"\{(\w+)\}", lambda match: values[match[1]], sentence))
+    has_values = all(told(value) in text for value in values.values())
+    return None if HANGUL.search(text) and has_values and not re.search(r"\{\w+\}", text) else text
 
 
 def test_sentences_after_another_are_told_each_by_itself() -> None:

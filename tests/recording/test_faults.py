@@ -141,7 +141,11 @@ def test_the_server_stopped_under_eight_threads(mode, much, server, new_recorder
         server.start()
         back = len(burst.answered)
         eventually(lambda: len(burst.answered) > back + 50)
-    held(burst.settle(server.admin_url, Result(f"server stopped for {much:g} s", mode, note=f"{meanwhile} meanwhile")))
+    held(
+        burst.settle(
+            server.admin_url, Result(f"server stopped for {much:g} s", mode, note=f"{meanwhile} records meanwhile")
+        )
+    )
     assert burst.statuses["failed"] == 0
     recorder.close()
     assert missing_by_the_ledger(server.admin_url) == 0
