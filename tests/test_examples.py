@@ -20,7 +20,7 @@ from api_server import ApiServer, running_api_server
 from support import ROOT, child_environment, eventually, python, rows
 
 EXAMPLES = ROOT / "examples"
-ANSWERS = ROOT / "tests" / "sources" / "answers"
+ANSWERS = ROOT / "tests" / "providers" / "responses"
 COLUMNS = "model, operation, user_id, input_tokens, output_tokens, platform"
 ESBUILD = "0.25.12"
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}

@@ -29,7 +29,7 @@ from tracker.providers.to_usage import to_token_usage
 
 CASES = {
     f"{path.stem}: {case['name']}": {**case, "file": path.stem}
-    for path in sorted((Path(__file__).parent / "answers").glob("*.json"))
+    for path in sorted((Path(__file__).parent / "responses").glob("*.json"))
     for case in json.loads(path.read_text(encoding="utf-8"))
 }
 WHOLE = {name: case for name, case in CASES.items() if "answer" in case}

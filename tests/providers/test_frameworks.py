@@ -23,7 +23,7 @@ pytestmark = [
 ]
 ANSWERS = {
     f"{path.stem}: {case['name']}": case.get("answer") or case.get("stream")
-    for path in (Path(__file__).parent / "answers").glob("*.json")
+    for path in (Path(__file__).parent / "responses").glob("*.json")
     for case in json.loads(path.read_text(encoding="utf-8"))
 }
 ASK = [{"role": "user", "content": "Hi"}]

@@ -1,4 +1,4 @@
-"""Response formats of other providers and frameworks, each with its source (formats/responses.json)."""
+"""Response formats of other providers and frameworks, each with its source (response_formats.json)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tracker.providers.to_usage import to_token_usage
 
 CASES = {
     case["name"]: case
-    for case in json.loads((Path(__file__).parent / "formats" / "responses.json").read_text(encoding="utf-8"))
+    for case in json.loads((Path(__file__).parent / "response_formats.json").read_text(encoding="utf-8"))
 }
 
 
