@@ -152,9 +152,9 @@ def test_a_reader_that_goes_away_is_no_traceback(database_url):
         env=child_environment({"DATABASE_URL": database_url}),
     ) as process:
         process.stdout.close()
-        said = process.stderr.read()
-    assert "Traceback" not in said
-    assert "Exception ignored" not in said
+        output = process.stderr.read()
+    assert "Traceback" not in output
+    assert "Exception ignored" not in output
 
 
 def test_imported_rows_that_a_trigger_swallows_are_rejected(at, database_url, calls, tmp_path, capsys, monkeypatch):
@@ -209,7 +209,7 @@ def fails(at, capsys):
         at(url)
         started = time.monotonic()
         assert main(command) == status
-        assert time.monotonic() - started < 10, "nobody waits that long for a mistake in a URL"
+        assert time.monotonic() - started < 10, "a mistake in a URL must be reported at once"
         return one_line(capsys.readouterr().err)
 
     return fails
@@ -233,9 +233,9 @@ def test_a_host_that_does_not_exist_is_exit_1(command, fails):
 
 
 def test_a_wrong_password_is_exit_1(command, fails, password_url, clerk):
-    said = fails(command, with_role(password_url, clerk.name, "hunter2-wrong"), 1)
-    assert "refused the password" in said
-    assert clerk.password not in said
+    output = fails(command, with_role(password_url, clerk.name, "hunter2-wrong"), 1)
+    assert "refused the password" in output
+    assert clerk.password not in output
 
 
 def test_a_missing_database_is_exit_1(command, fails, server_url):
@@ -254,8 +254,8 @@ def test_a_missing_table_is_exit_1_and_names_migrate(command, fails, empty_datab
 
 
 def test_a_missing_right_is_exit_1_and_names_the_grant(command, fails, database_url, new_role):
-    said = fails(command, with_role(database_url, new_role()), 1)
-    assert "GRANT" in said or command[0] == "migrate"
+    output = fails(command, with_role(database_url, new_role()), 1)
+    assert "GRANT" in output or command[0] == "migrate"
 
 
 @pytest.mark.direct
@@ -278,9 +278,9 @@ def test_a_url_that_is_no_utf_8_is_exit_2(command, fails):
 def test_a_missing_url_on_a_deployed_runtime_is_exit_2(command, capsys, monkeypatch):
     monkeypatch.setenv("TRACKER_PLATFORM", "vercel")
     assert main(command) == 2
-    said = one_line(capsys.readouterr().err)
-    assert "DATABASE_URL is not set" in said
-    assert "[dashboard]" in said
+    output = one_line(capsys.readouterr().err)
+    assert "DATABASE_URL is not set" in output
+    assert "[dashboard]" in output
 
 
 def test_a_missing_url_where_no_embedded_server_is_installed_is_exit_2(command, capsys, monkeypatch):

@@ -52,7 +52,7 @@ def left_behind(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 def test_list_says_where_nothing_waits(capsys):
     assert main(["outbox", "list"]) == 0
-    assert capsys.readouterr().out.startswith("Nothing waits in ")
+    assert capsys.readouterr().out.startswith("No records wait in ")
 
 
 def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, monkeypatch):
@@ -71,9 +71,9 @@ def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, 
     assert main(["outbox", "list"]) == 0
     printed = capsys.readouterr().out
     assert f"{own} (of this DATABASE_URL)\n  3 waiting, the oldest for" in printed
-    assert f"{own.with_name('unassigned.db')} (queued while no database was named)\n  1 waiting" in printed
-    assert f"{other}\n  1 waiting, the oldest for 3 days; 1 set aside\n" in printed
-    assert "  set aside: 2: The table refused the record (known): SQLSTATE 23514." in printed
+    assert f"{own.with_name('unassigned.db')} (queued while no database was configured)\n  1 waiting" in printed
+    assert f"{other}\n  1 waiting, the oldest for 3 days; 1 dead letters\n" in printed
+    assert "  dead letter: 2: The table refused the record (known): SQLSTATE 23514." in printed
     assert "empty.db" not in printed
 
 
@@ -100,12 +100,12 @@ def test_drain_delivers_what_waits_with_the_same_ids(left_behind, capsys, databa
     usages = [a_call() for _ in range(3)]
     path = left_behind(*usages)
     assert main(["outbox", "drain"]) == 0
-    assert capsys.readouterr().out == "3 records delivered, 0 still waiting, 0 set aside.\n"
-    found = rows(database_url, "SELECT id, delivery FROM token_usage ORDER BY sequence")
-    assert found == [(str(usage.id), "outbox") for usage in usages]
+    assert capsys.readouterr().out == "3 records delivered, 0 waiting, 0 dead letters.\n"
+    stored = rows(database_url, "SELECT id, delivery FROM token_usage ORDER BY sequence")
+    assert stored == [(str(usage.id), "outbox") for usage in usages]
     assert Outbox(path).depth().waiting == 0
     assert main(["outbox", "drain"]) == 0
-    assert capsys.readouterr().out == "0 records delivered, 0 still waiting, 0 set aside.\n"
+    assert capsys.readouterr().out == "0 records delivered, 0 waiting, 0 dead letters.\n"
 
 
 def test_drain_takes_what_was_queued_while_no_database_was_named(capsys, proxy, database_url, monkeypatch):
@@ -153,7 +153,7 @@ def test_drain_out_of_time_is_exit_1_and_says_why(left_behind, capsys, proxy):
     assert main(["outbox", "drain", "--timeout", "1"]) == 1
     assert time.monotonic() - started < 3
     printed = capsys.readouterr()
-    assert printed.out == "0 records delivered, 3 still waiting, 0 set aside.\n"
+    assert printed.out == "0 records delivered, 3 waiting, 0 dead letters.\n"
     assert "didn't answer" in printed.err
     assert Outbox(path).depth().waiting == 3
 
@@ -162,17 +162,17 @@ def test_drain_while_another_process_drains_waits_for_it(left_behind, capsys):
     path = left_behind()
     with Outbox(path).drainer():
         assert main(["outbox", "drain", "--timeout", "0.5"]) == 1
-    assert "3 still waiting" in capsys.readouterr().out
+    assert "3 waiting" in capsys.readouterr().out
     assert main(["outbox", "drain"]) == 0
 
 
-def test_what_was_set_aside_is_tried_again_when_told(left_behind, capsys, database_url):
+def test_dead_letters_are_retried_with_the_option_and_its_earlier_name(left_behind, capsys, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     left_behind(a_call(), a_call(model="gpt"), a_call())
     assert main(["outbox", "drain"]) == 1
-    assert capsys.readouterr().out == "2 records delivered, 0 still waiting, 1 set aside.\n"
+    assert capsys.readouterr().out == "2 records delivered, 0 waiting, 1 dead letters.\n"
     assert rows(database_url, "SELECT kind FROM token_tracker_ledger WHERE kind = 'set_aside'") == [("set_aside",)]
-    assert main(["outbox", "drain", "--set-aside"]) == 1
+    assert main(["outbox", "drain", "--dead-letters"]) == 1
     run(database_url, "ALTER TABLE token_usage DROP CONSTRAINT known")
     assert main(["outbox", "drain", "--set-aside"]) == 0
     assert rows(database_url, "SELECT sequence FROM token_usage ORDER BY 1") == [(1,), (2,), (3,)]
@@ -430,24 +430,24 @@ def test_the_readable_records_of_a_damaged_outbox_are_delivered_from_it(left_beh
     with Tracker(mode="background", database_url=proxy.url, log_records=False) as recorder:
         recorder.record(a_call())
         recorder.flush(10)
-    (aside,) = [found for found in path.parent.glob("*.damaged-*") if not found.name.endswith(("-wal", "-shm"))]
+    (damaged_path,) = [file for file in path.parent.glob("*.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
     capsys.readouterr()
     assert main(["outbox", "list"]) == 1
-    assert f"outbox drain --from {aside}" in capsys.readouterr().err
+    assert f"outbox drain --from {damaged_path}" in capsys.readouterr().err
     assert main(["outbox", "drain"]) == 1
-    assert str(aside) in capsys.readouterr().err
+    assert str(damaged_path) in capsys.readouterr().err
     state = outbox_state(settings.load(), clean(proxy.url), now=time.time())
-    assert state["damaged"] == [str(aside)]
-    assert main(["outbox", "drain", "--from", str(aside)]) == 0
+    assert state["damaged"] == [str(damaged_path)]
+    assert main(["outbox", "drain", "--from", str(damaged_path)]) == 0
     assert "records salvaged" in capsys.readouterr().out
     assert count(database_url) >= 1 + (63 if page == 0 else 40)
     assert main(["outbox", "list"]) == 0
     assert not list(path.parent.glob("*.damaged-*"))
     # A second time adds nothing, and nothing was deleted.
-    (kept,) = [found for found in path.parent.glob("*.salvaged-*") if not found.name.endswith(("-wal", "-shm"))]
+    (kept,) = [file for file in path.parent.glob("*.salvaged-*") if not file.name.endswith(("-wal", "-shm"))]
     before = count(database_url)
-    kept.rename(aside)
-    assert main(["outbox", "drain", "--from", str(aside)]) == 0
+    kept.rename(damaged_path)
+    assert main(["outbox", "drain", "--from", str(damaged_path)]) == 0
     assert count(database_url) == before
 
 

@@ -1,4 +1,4 @@
-"""Whatever a file, a database or an argument holds, a command sends no control character to the terminal."""
+"""Commands send no control characters of files, databases or arguments to the terminal."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_rollup_covers_everything_and_then_has_nothing_to_do(at: Store, capsys: 
     assert at.state().complete
     assert main(["rollup", "--verify"]) == 0
     said = capsys.readouterr()
-    assert "Every figure agrees with the rows." in said.out
+    assert "Every sum agrees with the rows." in said.out
     assert said.err == ""
 
 
