@@ -237,8 +237,8 @@ def test_any_order_and_any_split_ends_in_one_row_a_call(database_url, observed_c
             scopes.append((scope, [report(call, {**GENAI, **counts}, trace=trace, end_ns=ended)]))
         send(apps[index % 2], *scopes)
     expected = {call: max(c for part in exports for n, _, _, c in part if n == call) for call in range(1, calls + 1)}
-    found = rows(database_url, "SELECT input_tokens / 10, cache_read_input_tokens FROM token_usage")
-    assert sorted(found) == sorted(expected.items())
+    counts = rows(database_url, "SELECT input_tokens / 10, cache_read_input_tokens FROM token_usage")
+    assert sorted(counts) == sorted(expected.items())
 
 
 # --- span and recorder --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""POST /v1/traces: spans of AI calls become rows, once, and whatever else comes is answered in a sentence."""
+"""POST /v1/traces: each AI call becomes one row, and any other request gets a response with a reason."""
 
 from __future__ import annotations
 
@@ -347,8 +347,8 @@ def test_spans_that_cannot_be_stored_are_rejected_and_the_rest_is_stored(app, da
     ],
 )
 def test_what_is_no_export_is_answered_in_a_sentence(app, database_url, body, headers, status):
-    found, _, answer = post(app, body, headers)
-    assert found == status
+    actual, _, answer = post(app, body, headers)
+    assert actual == status
     assert b"Traceback" not in answer
     if headers.get("content-type") != "application/x-protobuf":
         assert json.loads(answer)["message"]
@@ -373,9 +373,9 @@ def _sized(body):
     return {"content-length": str(len(body)), "cache-control": "no-store"}
 
 
-@pytest.mark.parametrize("moment", [str(END_NS), END_NS, float(END_NS)])
-def test_64_bit_numbers_are_text_or_numbers(app, database_url, moment):
-    post(app, export(span(1, GENAI, endTimeUnixNano=moment)))
+@pytest.mark.parametrize("end_time", [str(END_NS), END_NS, float(END_NS)])
+def test_64_bit_numbers_are_text_or_numbers(app, database_url, end_time):
+    post(app, export(span(1, GENAI, endTimeUnixNano=end_time)))
     assert stored(database_url, "created_at") == [(datetime.fromtimestamp(END_NS / 1e9, UTC),)]
 
 
@@ -389,8 +389,8 @@ def test_64_bit_numbers_are_text_or_numbers(app, database_url, moment):
     ],
 )
 def test_a_failure_of_a_protobuf_request_is_a_status_message(make_app, body, env, status):
-    found, headers, answer = post(make_app(**env), body, PROTOBUF)
-    assert (found, headers["content-type"]) == (status, "application/x-protobuf")
+    actual, headers, answer = post(make_app(**env), body, PROTOBUF)
+    assert (actual, headers["content-type"]) == (status, "application/x-protobuf")
     assert Status.FromString(answer).message.endswith(".")
 
 
@@ -458,8 +458,8 @@ TOKEN = {"TRACKER_DEBUG_TOKEN": "s3cret-tök"}
     ],
 )
 def test_the_token_rule(make_app, env, client, headers, status):
-    found, answer_headers, answer = post(make_app(**env), export(), headers, client=client)
-    assert found == status
+    actual, answer_headers, answer = post(make_app(**env), export(), headers, client=client)
+    assert actual == status
     assert b"s3cret" not in answer
     if status == 401:
         assert answer_headers["www-authenticate"] == "Bearer"
@@ -472,7 +472,7 @@ def test_tokens_cannot_be_tried_fast_and_an_app_with_the_right_one_loses_nothing
     assert post(app, export(), {"authorization": "Bearer s3cret-tök"})[0] == 200
 
 
-# --- whatever comes -----------------------------------------------------------------------------------------------
+# --- invalid requests ---------------------------------------------------------------------------------------------
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=6),

@@ -127,8 +127,8 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         {"aws": "aws", "anthropic": "anthropic", "google": "google"}.get(usage.provider or "", usage.provider or "")
     )
     if counting.cached is not Parts.BY_TOTAL:
-        beside = counting.cached is Parts.EXCLUDED
-        assert usage.input_tokens == counts["input_tokens"] + (cached if beside else 0)
+        is_excluded = counting.cached is Parts.EXCLUDED
+        assert usage.input_tokens == counts["input_tokens"] + (cached if is_excluded else 0)
     total = counts.get("total_tokens")
     if total is None:
         return
@@ -154,14 +154,14 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         ("Experimental.Microsoft.Extensions.AI", "openai", (2410, 60, 2000, 0, 30, None), (2410, 60)),
         ("gcp.vertex.agent", "gcp.gemini", (1014, 154, 400, 0, 60, None), (1014, 154)),
         # an unknown sender: the total decides
-        ("nobody", "anthropic", (110, 60, 40, 20, 0, 230), (170, 60)),
-        ("nobody", "anthropic", (110, 60, 40, 20, 0, 170), (110, 60)),
-        ("nobody", "anthropic", (110, 60, 40, 20, 0, None), (110, 60)),
-        ("nobody", "anthropic", (110, 60, 2000, 300, 0, 170), (2410, 60)),
-        ("nobody", "anthropic", (110, 60, 2000, 300, 0, None), (2410, 60)),
-        ("nobody", "gcp.gemini", (1014, 94, 400, 0, 60, 1168), (1014, 154)),
-        ("nobody", "gcp.gemini", (1014, 94, 400, 0, 0, 1168), (1014, 154)),
-        ("nobody", "x_ai", (100, 10, 0, 0, 50, 160), (100, 60)),
+        ("unlisted", "anthropic", (110, 60, 40, 20, 0, 230), (170, 60)),
+        ("unlisted", "anthropic", (110, 60, 40, 20, 0, 170), (110, 60)),
+        ("unlisted", "anthropic", (110, 60, 40, 20, 0, None), (110, 60)),
+        ("unlisted", "anthropic", (110, 60, 2000, 300, 0, 170), (2410, 60)),
+        ("unlisted", "anthropic", (110, 60, 2000, 300, 0, None), (2410, 60)),
+        ("unlisted", "gcp.gemini", (1014, 94, 400, 0, 60, 1168), (1014, 154)),
+        ("unlisted", "gcp.gemini", (1014, 94, 400, 0, 0, 1168), (1014, 154)),
+        ("unlisted", "x_ai", (100, 10, 0, 0, 50, 160), (100, 60)),
         # Gemini's and xAI's totals decide for senders that pass them on
         ("opentelemetry.instrumentation.langchain", "gcp.vertex_ai", (20, 198, 0, 0, 405, 623), (20, 603)),
         ("opentelemetry.instrumentation.langchain", "gcp.vertex_ai", (20, 603, 0, 0, 405, 623), (20, 603)),

@@ -49,13 +49,13 @@ def litellm(recorder, monkeypatch):
     gc.collect()
 
 
-def figures(row):
+def values_of(row):
     names = ("provider", "model", "operation", "user_id", "input_tokens", "output_tokens", "success")
     return tuple(row[name] for name in names)
 
 
 def settled(stored, count):
-    """The rows once there are so many, and a moment later still: LiteLLM calls back from threads of its own."""
+    """The rows when there are `count`, and still as many 0.3 s later: LiteLLM calls back in its own threads."""
     eventually(lambda: len(stored()) >= count)
     time.sleep(0.3)
     rows = stored()
@@ -75,7 +75,7 @@ def test_litellm_completion(litellm, provider, stored):
     )
     assert answer.usage.total_tokens == 2306
     (row,) = settled(stored, 1)
-    assert figures(row) == ("openai", "gpt-4o-2024-08-06", "tag_generation", "u_42", 2006, 300, True)
+    assert values_of(row) == ("openai", "gpt-4o-2024-08-06", "tag_generation", "u_42", 2006, 300, True)
     assert (row["cache_read_input_tokens"], row["session_id"]) == (1920, "s")
     assert row["processing_time"] >= 0
 
@@ -86,7 +86,7 @@ def test_litellm_anthropic_with_a_cache(litellm, provider, stored):
         model="anthropic/claude-opus-4-1-20250805", messages=ASK, api_base=provider.url, api_key="k", max_tokens=9
     )
     (row,) = settled(stored, 1)
-    assert figures(row)[:1] + figures(row)[4:] == ("anthropic", 4096, 503, True)
+    assert values_of(row)[:1] + values_of(row)[4:] == ("anthropic", 4096, 503, True)
     assert (row["cache_read_input_tokens"], row["cache_write_input_tokens"]) == (1800, 248)
 
 
@@ -153,7 +153,7 @@ def test_litellm_over_a_wrapped_client_is_one_row_with_its_metadata(litellm, cli
 
     async def main():
         answer = await litellm.acompletion(**request, client=asynchronous)
-        [piece async for piece in answer] if stream else None
+        [chunk async for chunk in answer] if stream else None
         await asyncio.sleep(1)
 
     asyncio.run(main())
@@ -360,7 +360,7 @@ def test_litellm_errors_go_through_and_are_rows(litellm, provider, stored):
             model="openai/gpt-4o", messages=ASK, api_base=provider.url + "/v1", api_key="k", max_retries=0
         )
     (row,) = settled(stored, 1)
-    assert figures(row) == ("openai", "gpt-4o", "chat", "anonymous", 0, 0, False)
+    assert values_of(row) == ("openai", "gpt-4o", "chat", "anonymous", 0, 0, False)
     assert row["error_message"].startswith("RateLimitError")
 
 

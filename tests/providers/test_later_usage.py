@@ -293,8 +293,8 @@ def create_batch(client):
 
 def poll(retrieve, times=4):
     for _ in range(times):
-        found = retrieve()
-    return found
+        response = retrieve()
+    return response
 
 
 def test_a_finished_batch_is_one_row(gpt, provider, stored):

@@ -104,7 +104,7 @@ def test_langchain_over_a_wrapped_client_is_one_row_with_its_metadata(models, co
 
     async def main():
         await chain.ainvoke({"question": "Hi"}, config=config)
-        assert [piece async for piece in chain.astream({"question": "Hi"}, config=config)]
+        assert [chunk async for chunk in chain.astream({"question": "Hi"}, config=config)]
         models[name].invoke("Hi", config=config)  # synchronously, inside an event loop
 
     asyncio.run(main())
