@@ -61,7 +61,7 @@ def token_tracker(*arguments: str, env: dict[str, str] | None = None, timeout: f
 # --- what they do -------------------------------------------------------------------------------------------------
 
 
-def test_migrate_says_what_it_applied_and_then_that_nothing_is_to_do(at, empty_database_url, capsys):
+def test_migrate_prints_the_applied_migrations_and_then_that_there_is_nothing_to_do(at, empty_database_url, capsys):
     at(empty_database_url)
     assert main(["migrate"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -82,7 +82,7 @@ def test_migrate_dry_run_prints_sql_that_psql_would_take_and_changes_nothing(at,
     assert value(empty_database_url, "SELECT to_regclass('token_usage') IS NOT NULL")
 
 
-def test_migrate_names_the_zone_it_was_told(at, empty_database_url, capsys):
+def test_migrate_prints_the_given_zone(at, empty_database_url, capsys):
     run(
         empty_database_url,
         "CREATE TABLE token_usage (id uuid PRIMARY KEY, model text, input_tokens integer, output_tokens integer,"
@@ -93,7 +93,7 @@ def test_migrate_names_the_zone_it_was_told(at, empty_database_url, capsys):
     assert "Asia/Seoul" in capsys.readouterr().out
 
 
-def test_record_prints_the_outcome_as_one_json_object_and_a_row_is_there(at, database_url, capsys):
+def test_record_prints_the_outcome_as_one_json_object_and_stores_a_row(at, database_url, capsys):
     at(database_url)
     assert main([*RECORD, "--operation", "summary_generation", "--user-id", "u_42"]) == 0
     outcome = json.loads(capsys.readouterr().out)
@@ -141,7 +141,7 @@ def test_a_closed_output_keeps_no_command_from_its_work(database_url, closed):
     assert done.stdout == "" if closed.startswith(("<", ">")) else json.loads(done.stdout)["status"] == "recorded"
 
 
-def test_a_reader_that_goes_away_is_no_traceback(database_url):
+def test_a_closed_pipe_prints_no_traceback(database_url):
     command = [sys.executable, "-m", "tracker", "migrate", "--dry-run"]
     with subprocess.Popen(
         command,
@@ -344,7 +344,7 @@ def test_a_record_that_cannot_be_right_is_exit_2(at, database_url, capsys, optio
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
 
-def test_a_zone_that_there_is_not_is_exit_2(at, database_url, capsys):
+def test_an_unknown_zone_exits_2(at, database_url, capsys):
     at(database_url)
     assert main(["migrate", "--timezone", "Asia/Soul"]) == 2
     assert "Asia/Soul" in one_line(capsys.readouterr().err)
@@ -377,7 +377,7 @@ def test_every_command_explains_itself(arguments, capsys):
     assert "usage: token-tracker" in capsys.readouterr().out
 
 
-def test_a_failing_process_says_one_line_and_no_traceback():
+def test_a_failing_process_prints_one_line_and_no_traceback():
     done = token_tracker("migrate", env={"DATABASE_URL": "postgresql://u:hunter2@h:port/d"})
     assert (done.returncode, done.stdout) == (2, "")
     one_line(done.stderr)

@@ -50,12 +50,12 @@ def left_behind(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 # --- list ---------------------------------------------------------------------------------------------------------
 
 
-def test_list_says_where_nothing_waits(capsys):
+def test_list_prints_the_directory_without_records(capsys):
     assert main(["outbox", "list"]) == 0
     assert capsys.readouterr().out.startswith("No records wait in ")
 
 
-def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, monkeypatch):
+def test_list_prints_every_outbox_with_records(left_behind, capsys, proxy, monkeypatch):
     own = left_behind()
     homeless = Tracker(mode="background", log_records=False, database_url="nonsense")
     homeless.record(a_call())
@@ -85,7 +85,7 @@ def test_list_takes_nothing_away(left_behind, database_url):
     assert count(database_url) == 0
 
 
-def test_list_names_a_file_that_cannot_be_read_and_goes_on(left_behind, capsys):
+def test_list_reports_an_unreadable_file_and_continues(left_behind, capsys):
     path = left_behind()
     path.with_name("another.db").symlink_to(path.parent / "nowhere" / "x.db")
     path.with_name("broken.db").write_bytes(os.urandom(9000))
@@ -96,7 +96,7 @@ def test_list_names_a_file_that_cannot_be_read_and_goes_on(left_behind, capsys):
 # --- drain --------------------------------------------------------------------------------------------------------
 
 
-def test_drain_delivers_what_waits_with_the_same_ids(left_behind, capsys, database_url):
+def test_drain_delivers_the_waiting_records_with_the_same_ids(left_behind, capsys, database_url):
     usages = [a_call() for _ in range(3)]
     path = left_behind(*usages)
     assert main(["outbox", "drain"]) == 0
@@ -108,7 +108,7 @@ def test_drain_delivers_what_waits_with_the_same_ids(left_behind, capsys, databa
     assert capsys.readouterr().out == "0 records delivered, 0 waiting, 0 dead letters.\n"
 
 
-def test_drain_takes_what_was_queued_while_no_database_was_named(capsys, proxy, database_url, monkeypatch):
+def test_drain_delivers_records_that_were_queued_without_a_database_url(capsys, proxy, database_url, monkeypatch):
     with Tracker(mode="background", log_records=False) as homeless:
         homeless.record(a_call())
     monkeypatch.setenv("DATABASE_URL", proxy.url)
@@ -146,7 +146,7 @@ def test_a_drain_that_cannot_be_understood_is_exit_2(arguments, left_behind, cap
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_drain_out_of_time_is_exit_1_and_says_why(left_behind, capsys, proxy):
+def test_drain_after_its_timeout_exits_1_with_the_reason(left_behind, capsys, proxy):
     path = left_behind()
     proxy.swallow = True
     started = time.monotonic()
@@ -266,7 +266,7 @@ def test_a_queued_record_on_serverless_can_be_replayed_from_the_log(caplog, tmp_
     assert rows(database_url, "SELECT id FROM token_usage") == [(str(usage.id),)]
 
 
-def test_the_default_directory_is_this_users_own(monkeypatch):
+def test_the_default_directory_belongs_to_the_user(monkeypatch):
     from tracker import settings
 
     assert str(outbox_directory(settings.load({}).runtime)).startswith(os.environ["XDG_STATE_HOME"])
@@ -293,7 +293,7 @@ def queue_without_address(*usages) -> None:
             assert recorder.record(usage).status == "queued"
 
 
-def test_what_was_queued_without_an_address_comes_into_the_embedded_database_on_demand_alone(
+def test_records_without_a_database_url_are_delivered_to_the_embedded_database_only_on_request(
     embedded_url, capsys, caplog
 ):
     queue_without_address(a_call(), a_call())
@@ -308,7 +308,7 @@ def test_what_was_queued_without_an_address_comes_into_the_embedded_database_on_
     assert count(embedded_url) == 2
 
 
-def test_one_file_comes_into_the_embedded_database_by_its_path(embedded_url, left_behind, monkeypatch):
+def test_one_file_is_delivered_to_the_embedded_database_by_its_path(embedded_url, left_behind, monkeypatch):
     path = left_behind()
     monkeypatch.delenv("DATABASE_URL")
     queue_without_address(a_call())
@@ -391,7 +391,7 @@ def test_drain_leaves_a_file_that_is_no_outbox_unchanged(kind, tmp_path, capsys,
 
 
 @pytest.mark.parametrize("with_id", [True, False], ids=["with our id", "of a version without an id"])
-def test_drain_takes_an_outbox_whose_process_was_killed(with_id, left_behind, tmp_path, capsys, database_url):
+def test_drain_delivers_from_an_outbox_of_a_killed_process(with_id, left_behind, tmp_path, capsys, database_url):
     copy = tmp_path / "copy.db"
     with closing(sqlite3.connect(left_behind())) as database:
         if not with_id:
@@ -451,7 +451,7 @@ def test_the_readable_records_of_a_damaged_outbox_are_delivered_from_it(left_beh
     assert count(database_url) == before
 
 
-def test_a_damaged_outbox_is_an_alert_that_says_how_to_recover_it(left_behind, proxy, caplog):
+def test_a_damaged_outbox_raises_an_alert_with_the_remedy(left_behind, proxy, caplog):
     path = left_behind()
     path.write_bytes(os.urandom(20_000))
     with Tracker(mode="background", database_url=proxy.url, log_records=False) as recorder:

@@ -197,7 +197,7 @@ def test_trailing_bytes_are_refused(trailing, encoding):
         gzip.compress(b"") * 100_000,
     ],
 )
-def test_what_unpacks_to_too_much_is_refused(body):
+def test_a_body_that_decompresses_above_the_limit_is_refused(body):
     with pytest.raises(RefusalError) as raised:
         decompressed(body, "gzip")
     assert raised.value.status == 413

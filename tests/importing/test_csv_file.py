@@ -98,7 +98,7 @@ def test_equal_rows_in_one_file_both_count(write, load, database_url):
     assert sums(database_url) == (3, 30, 15, 45)
 
 
-def test_the_order_of_the_mapping_and_the_files_name_do_not_matter_for_what_is_known(write, load, database_url):
+def test_ids_do_not_depend_on_the_mapping_order_or_the_file_name(write, load, database_url):
     load(write(azure(), "a.csv"), *AZURE)
     load(write(azure(), "b.csv"), *reversed(AZURE))
     assert sums(database_url)[0] == 20
@@ -182,12 +182,12 @@ def test_a_time_without_a_zone_is_in_the_given_zone(write, load, database_url, z
     assert value(database_url, "SELECT created_at FROM token_usage") == datetime.fromisoformat(expected + "+00:00")
 
 
-def test_a_time_with_a_zone_keeps_its_own(write, load, database_url):
+def test_a_time_with_a_zone_keeps_its_zone(write, load, database_url):
     assert load(write(HEADER + "2026-03-01T12:00:00-05:00,gpt,1,1\n"), "--timezone=Asia/Seoul") == 0
     assert value(database_url, "SELECT created_at FROM token_usage") == datetime(2026, 3, 1, 17, tzinfo=UTC)
 
 
-def test_a_zone_that_there_is_not_is_exit_2(write, load, capsys):
+def test_an_unknown_zone_exits_2(write, load, capsys):
     assert load(write(HEADER + GOOD), "--timezone=Asia/Soul") == 2
     assert "Asia/Soul" in capsys.readouterr().err
 
@@ -258,7 +258,7 @@ def test_a_broken_cell_of_an_optional_column_is_rejected_too(write, load, databa
 
 
 @pytest.mark.parametrize("column", ["model", "user_id", "environment", "region"])
-def test_a_nul_in_a_cell_is_replaced_as_in_a_record_of_the_apps_own(write, load, database_url, column):
+def test_a_nul_in_a_cell_is_replaced_as_in_a_recorded_call(write, load, database_url, column):
     plan = f"--map={column}=x"
     call = "2026-03-01T10:00:00Z,gpt,10,5,"
     text = f"created_at,m,input_tokens,output_tokens,x\n{call}a\x00b\n{call}c\n"
@@ -279,7 +279,7 @@ def test_a_quote_that_is_never_closed_is_a_reject_at_the_line_where_it_begins(wr
     assert rejects()[1][0] == "3"
 
 
-def test_a_row_that_the_tables_own_constraint_refuses_is_a_reject_and_stops_nobody_elses(write, load, database_url):
+def test_a_row_that_a_constraint_refuses_is_rejected_and_the_others_are_stored(write, load, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model <> 'gpt-2')")
     assert load(write(HEADER + GOOD + GOOD.replace("gpt", "gpt-2") + GOOD)) == 1
     assert sums(database_url)[0] == 2
@@ -293,7 +293,7 @@ def test_the_rejects_file_can_be_named(write, load, tmp_path):
     assert not Path("calls.rejects.csv").exists()
 
 
-def test_without_a_broken_row_there_is_no_rejects_file(write, load):
+def test_a_file_without_a_broken_row_creates_no_rejects_file(write, load):
     load(write(HEADER + GOOD))
     assert not Path("calls.rejects.csv").exists()
 
@@ -368,7 +368,7 @@ def test_a_header_or_mapping_that_is_wrong_is_exit_2_and_nothing_is_written(
     assert not list(Path().glob("*.rejects.csv"))
 
 
-def test_a_wrong_header_is_found_before_a_database_is_asked_for(write, monkeypatch, capsys):
+def test_a_wrong_header_is_reported_before_a_connection_is_opened(write, monkeypatch, capsys):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:1/db")
     assert main(["import", write("a,b\n1,2\n")]) == 2
     assert "127.0.0.1" not in capsys.readouterr().err
@@ -418,7 +418,7 @@ def test_rows_are_read_in_blocks_and_not_kept(write, monkeypatch):
 
 @pytest.mark.parametrize("broken", ['2026-03-01T10:00:00Z,"gpt,10,5\n', '"2026-03-01T10:00:00Z,gpt,10,5\n', 'a"b,"\n'])
 @pytest.mark.parametrize("after", [3, 300])
-def test_a_stray_quote_costs_its_own_line_and_no_other(write, load, database_url, broken, after):
+def test_a_stray_quote_rejects_only_its_line(write, load, database_url, broken, after):
     quoted = '2026-03-02T10:00:00Z,"g""p,\nt",10,5\n'
     file = write(HEADER + GOOD + broken + GOOD * after + quoted + GOOD)
     assert load(file) == 1
@@ -432,7 +432,7 @@ def test_a_line_without_an_end_is_not_read_into_memory(write, load, capsys):
     assert "longer than" in capsys.readouterr().err
 
 
-def test_reading_says_where_a_row_came_from():
+def test_a_block_knows_the_line_of_each_row():
     lines = io.StringIO(HEADER + GOOD + "x\n")
     nothing, reject, calls = read_calls(lines, ColumnMapping())
     assert nothing is None
@@ -463,7 +463,7 @@ def test_a_file_may_come_through_a_pipe(database_url):
     assert (done.stdout, done.stderr) == ("2 rows read: 2 recorded, 0 already there, 0 rejected.\n", "")
 
 
-def test_stray_quotes_all_over_a_file_make_no_block_larger(monkeypatch):
+def test_many_stray_quotes_do_not_enlarge_a_block(monkeypatch):
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 500)
     body = (GOOD * 99 + '2026-03-01T10:00:00Z,gpt,1,"bad\n') * 50
     blocks = list(islice(read_calls(io.StringIO(HEADER + body), ColumnMapping()), 1, None))
@@ -487,7 +487,7 @@ def test_a_temporary_disk_that_is_full_is_named():
     assert "The import can't write its temporary file" in python("-c", code).stdout
 
 
-def test_what_an_identity_names_at_another_time_is_another_call():
+def test_the_same_identity_at_another_time_is_another_call():
     times = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number) for number in range(3)]
     one, other = ContentIds(), ContentIds()
     assert [one.derive("same", time) for time in times] == [other.derive("same", time) for time in reversed(times)][

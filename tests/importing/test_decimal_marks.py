@@ -76,7 +76,7 @@ def test_a_named_mark_decides(given_mark, number):
 
 
 @given(st.decimals(0, 10**9, places=4), st.sampled_from([(".", ","), (",", "."), (",", "\u202f")]))
-def test_a_written_number_comes_back(number, marks):
+def test_a_formatted_number_is_normalized_to_itself(number, marks):
     point, group = marks
     text = f"{number:,.4f}".replace(",", "g").replace(".", point).replace("g", group)
     assert float(DecimalMark(point).normalize(text)) == float(number)

@@ -179,7 +179,7 @@ def _zip(*names: str) -> bytes:
         "binary",
     ],
 )
-def test_what_import_cannot_read_is_named_before_anything_is_stored(content, message, load, capsys):
+def test_an_unreadable_file_is_reported_before_a_row_is_stored(content, message, load, capsys):
     Path("file").write_bytes(content)
     assert load("file", "--set=model=m") == 2
     output = capsys.readouterr()
@@ -196,7 +196,7 @@ def test_a_workbook_that_unpacks_to_too_much_is_refused_before_it_is_read(load, 
 
 
 @pytest.mark.parametrize("cut", [30, 200, -5])
-def test_a_gzip_file_that_is_cut_off_stores_what_precedes_the_cut_and_exits_1(cut, load, database_url, capsys):
+def test_a_truncated_gzip_file_stores_the_rows_before_the_cut_and_exits_1(cut, load, database_url, capsys):
     lines = "".join(f"2026-01-05T10:00:00Z,m,{n},{os.urandom(4).hex()}\n" for n in range(300))
     packed = gzip.compress(f"created_at,model,input_tokens,user_id\n{lines}".encode())
     Path("calls.csv.gz").write_bytes(packed[:cut])
@@ -242,7 +242,7 @@ def test_a_log_without_a_record_is_a_sentence_and_exit_1(load, capsys):
         ('{"broken": \n%s\n%s\n', 2),
     ],
 )
-def test_a_json_document_and_json_lines_are_told_apart(text, rows, load, capsys, tmp_path):
+def test_a_json_document_and_json_lines_are_distinguished(text, rows, load, capsys, tmp_path):
     profile = 'within = ["data"]\n[map]\ncreated_at = "at"\nmodel = "m"\ninput_tokens = "i"\noutput_tokens = "o"\n'
     (tmp_path / "p.toml").write_text(profile)
     record = '{"at": "2026-01-05", "m": "gpt", "i": 1, "o": 1}'

@@ -83,13 +83,13 @@ WRAPPED = {
 
 @pytest.mark.parametrize("how", WRAPPED)
 @pytest.mark.parametrize("status", ["failed", "queued", "unqueued"])
-def test_a_record_is_found_in(how, status):
+def test_a_record_is_detected_in(how, status):
     usage = a_call(user_id='u "1" {x}', metadata={"a": ['"', "{", "\\", "ü\n", ""]}, cost="0.0000001", session_id="")
     (record,) = records(WRAPPED[how](line_of(usage, status)))
     assert {name: record[name] for name in usage.as_row()} == usage.as_row()
 
 
-def test_a_record_comes_back_with_its_place_and_as_a_late_one():
+def test_a_record_keeps_its_deployment_columns_and_is_marked_as_delivered_late():
     usage = a_call(created_at=datetime(2026, 3, 1, 10, 0, 0, 123456, tzinfo=UTC))
     (record,) = records(line_of(usage))
     assert record["created_at"] == usage.created_at
@@ -118,7 +118,7 @@ def test_several_in_one_line_are_several():
         '{"type": "token_tracking_failure", "error": "token_usage locks"}',
     ],
 )
-def test_what_is_no_record_is_skipped(line):
+def test_a_line_without_a_record_is_skipped(line):
     assert read_records([line]) == []
 
 
@@ -135,7 +135,7 @@ def test_what_is_no_record_is_skipped(line):
         {"cost": "NaN"},
     ],
 )
-def test_a_record_that_cannot_be_right_is_a_reason_and_stops_nobody(change):
+def test_an_invalid_record_is_reported_and_the_others_are_read(change):
     event = json.loads(line_of(a_call()))
     event["record"] |= change
     good = a_call()

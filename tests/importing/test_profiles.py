@@ -116,13 +116,13 @@ def test_litellms_operations_that_call_no_model_are_skipped(write, load, databas
     assert sorted(row[0] for row in result) == ["batch_1", "later"]
 
 
-def test_a_row_whose_figures_changed_since_keeps_its_id(write, load, database_url):
+def test_a_row_with_changed_counts_keeps_its_id(write, load, database_url):
     load(write([LITELLM], "a.csv"), "--profile", "litellm")
     load(write([{**LITELLM, "spend": 0.5}], "b.jsonl"), "--profile", "litellm")
     assert stored(database_url, "cost") == [(Decimal("0.00123"),)]
 
 
-def test_litellms_one_hour_writes_and_audio_are_what_prices_need(write, load, database_url):
+def test_litellms_one_hour_writes_and_audio_are_imported_for_prices(write, load, database_url):
     usage = {
         "prompt_tokens_details": {
             "cached_tokens": 1000,
@@ -470,17 +470,17 @@ def test_a_table_in_the_way_of_a_profile_is_no_traceback(write, load, database_u
         ({"object": {"x": "a", "calls": "b"}}, {"a": "é", "b": "5.0"}, '{"x": "é", "calls": 5}'),
     ],
 )
-def test_a_rule_makes_a_cell(given, values, text):
+def test_a_rule_computes_a_cell(given, values, text):
     assert parse_rule(given, "it").text(values, "input_tokens") == text
 
 
-def test_a_bucket_that_just_ended_is_taken(write, load, database_url):
+def test_a_bucket_that_has_just_ended_is_imported(write, load, database_url):
     end = datetime.now(UTC) - timedelta(seconds=1)
     bucket = {"start_time": int(end.timestamp()) - 60, "end_time": int(end.timestamp()), "results": [OPENAI_RESULT]}
     assert load(write({"data": [bucket]}, "usage.json"), "--profile", "openai-usage") == 0
 
 
-def test_records_of_which_nothing_is_taken_count_all_the_same(write, load, database_url, capsys):
+def test_skipped_records_are_counted(write, load, database_url, capsys):
     constants = ("created_at=2026-01-01T00:00:00Z", "model=m", "input_tokens=1", "output_tokens=1")
     file = write('{"foo": 1}\n{"foo": 2}\n', "x.jsonl")
     assert load(file, *(f"--set={constant}" for constant in constants)) == 0

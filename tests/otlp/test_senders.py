@@ -169,7 +169,7 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         ("pydantic-ai", "google", (20, 198, 0, 0, 405, None), (20, 603)),
     ],
 )
-def test_what_a_senders_counts_include(scope, provider, counts, expected):
+def test_each_sender_includes_its_parts_in_the_counts(scope, provider, counts, expected):
     names = (
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.output_tokens",
@@ -213,7 +213,7 @@ COUNT_NAMES = (
         ("pipecat", "litellm", SONNET, (1000, 60)),
     ],
 )
-def test_the_api_decides_what_counts_include_not_the_model(scope, provider, model, expected):
+def test_the_api_not_the_model_determines_the_counting(scope, provider, model, expected):
     attributes = dict(zip(COUNT_NAMES, (1000, 60, 500, 50), strict=True))
     usage = usage_of_scope(scope, {**attributes, "gen_ai.provider.name": provider, "gen_ai.response.model": model})
     assert (usage.input_tokens, usage.output_tokens, usage.metadata.get("usage_problem")) == (*expected, None)
@@ -233,7 +233,7 @@ def test_the_api_decides_what_counts_include_not_the_model(scope, provider, mode
         ("amazon-bedrock", 1500),
     ],
 )
-def test_the_ai_sdks_provider_decides_what_its_input_includes(provider, expected):
+def test_the_ai_sdks_provider_determines_its_counting(provider, expected):
     attributes = {
         "ai.operationId": "ai.streamText.doStream",
         "ai.model.provider": provider,
@@ -248,7 +248,7 @@ def test_the_ai_sdks_provider_decides_what_its_input_includes(provider, expected
 
 
 @pytest.mark.parametrize(("provider", "expected"), [("OpenRouter", 1000), ("LiteLLM", 1000), ("Anthropic", 1500)])
-def test_agnos_provider_decides_what_its_input_includes(provider, expected):
+def test_agnos_provider_determines_its_counting(provider, expected):
     attributes = {
         "openinference.span.kind": "LLM",
         "llm.provider": provider,

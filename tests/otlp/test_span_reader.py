@@ -240,7 +240,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("attributes", OTHERS, ids=str)
 @pytest.mark.parametrize("failed", [False, True])
-def test_only_calls_count_whatever_tokens_others_state(attributes, failed):
+def test_only_calls_count_even_if_other_spans_state_tokens(attributes, failed):
     assert read_span(a_span({**TOKENS, **attributes}, failed=failed)).kind == "other"
     assert read_span(a_span({**attributes, "gen_ai.request.model": "gpt-4.1"}, failed=failed)).kind == "other"
 

@@ -102,7 +102,7 @@ def test_a_wrong_total_marks_usage_of_every_shape_that_states_one(schema, data):
 
 @pytest.mark.parametrize("schema", CHECKED, ids=lambda schema: schema.name)
 @given(data=st.data())
-def test_whatever_a_usage_object_holds_gives_a_row_and_no_silently_wrong_number(schema, data):
+def test_any_usage_object_gives_a_row_without_silently_wrong_numbers(schema, data):
     usage = data.draw(usages(schema, COUNT | ODD))
     answer = read(schema, usage)
     row = to_token_usage(answer, {})

@@ -170,7 +170,7 @@ def test_litellm_over_a_client_whose_server_repeats_ids(litellm, clients, provid
     assert counts(settled(stored, 3)) == served(provider)
 
 
-def test_calls_after_litellm_are_their_own(litellm, clients, openai_options, provider, stored):
+def test_calls_after_litellm_are_separate_rows(litellm, clients, openai_options, provider, stored):
     for _ in range(3):
         litellm.completion(model="openai/gpt-5-mini", messages=ASK, metadata=METADATA, **openai_options)
         clients[0].chat.completions.create(model="gpt-5-mini", messages=ASK)
@@ -195,14 +195,14 @@ def test_bridged_calls_are_one_row(litellm, openai_options, provider, stored):
     assert counts(settled(stored, 3)) == served(provider)
 
 
-def test_calls_with_the_same_call_id_are_rows_of_their_own(litellm, openai_options, provider, stored):
+def test_calls_with_the_same_call_id_are_separate_rows(litellm, openai_options, provider, stored):
     for _ in range(3):
         litellm.completion(model="openai/gpt-5-mini", messages=ASK, litellm_call_id="abc", **openai_options)
     litellm.embedding(model="openai/text-embedding-3-small", input=["a"], litellm_call_id="abc", **openai_options)
     assert counts(settled(stored, 4)) == served(provider)
 
 
-def test_simultaneous_calls_with_the_same_call_id_are_rows_of_their_own(litellm, openai_options, provider, stored):
+def test_simultaneous_calls_with_the_same_call_id_are_separate_rows(litellm, openai_options, provider, stored):
     async def main():
         ask = {"model": "openai/gpt-5-mini", "messages": ASK, "litellm_call_id": "abc", **openai_options}
         await asyncio.gather(*(litellm.acompletion(**ask) for _ in range(3)))
@@ -318,7 +318,7 @@ def test_the_import_of_spend_logs_skips_the_same_call_types():
     assert set(profile["skip"][1]["call_type"]) == types.BATCH
 
 
-def test_a_call_type_that_is_not_known_is_a_row_if_it_has_usage():
+def test_an_unknown_call_type_is_a_row_if_it_has_usage():
     from tracker.providers.frameworks.litellm_call_types import is_model_call
 
     assert is_model_call("anew_kind", {"usage": {"prompt_tokens": 1, "completion_tokens": 1}})

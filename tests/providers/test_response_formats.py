@@ -54,7 +54,7 @@ def test_an_embedding_without_a_count_marks_the_sum():
     assert read(response).problem == "count_invalid"
 
 
-def test_voyages_own_object_states_the_total_beside_the_embeddings():
+def test_voyages_object_states_the_total_next_to_the_embeddings():
     assert read(SimpleNamespace(embeddings=[[0.1]], total_tokens=7)).counts["input_tokens"] == 7
 
 

@@ -54,13 +54,13 @@ def check(answer: ParsedResponse, case: dict[str, Any]) -> None:
     assert answer.problem == expected.get("problem")
 
 
-def test_there_are_at_least_forty_shapes_each_with_its_source():
+def test_at_least_forty_schemas_are_tested_each_with_its_source():
     assert len(CASES) >= 40
     assert all(case["source"] for case in CASES.values())
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_decoded_json_gives_the_providers_own_figures(name):
+def test_decoded_json_gives_the_providers_counts(name):
     check(read(chunks_of(CASES[name])), CASES[name])
 
 
@@ -70,7 +70,7 @@ def test_any_object_with_these_fields_gives_the_same(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_was_read_can_be_stored(name):
+def test_a_parsed_response_can_be_stored(name):
     usage = to_token_usage(read(chunks_of(CASES[name])), {"operation": "tests"})
     assert usage.total_tokens >= usage.input_tokens + usage.output_tokens
     assert usage.success is ("failure" not in CASES[name]["expected"])
@@ -171,7 +171,7 @@ def test_litellm_reads_the_same_figures(name):
     [None, "text", 7, object(), {}, [], {"usage": None}, {"usage": 3}, {"usage": {}}, {"model": "m"}, MagicMock()],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_not_understood_is_a_problem_and_no_guess(thing):
+def test_unreadable_usage_is_a_problem_not_a_guess(thing):
     answer = read(thing)
     assert counts(answer) == {}
     assert answer.problem in {"usage_missing", "stream_usage_missing", "count_invalid"}
@@ -260,7 +260,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
-def test_whatever_comes_gives_a_record_that_can_be_stored(thing, streamed):
+def test_any_response_gives_a_record_that_can_be_stored(thing, streamed):
     reader = ResponseReader()
     reader.add(thing)
     to_token_usage(reader.result(streamed=streamed), {})

@@ -151,7 +151,7 @@ def test_calls_that_are_billed_without_tokens_are_marked_rows(clients, provider,
     }
 
 
-def test_raw_responses_stay_what_they_are(clients, provider, stored):
+def test_raw_responses_are_returned_unchanged(clients, provider, stored):
     provider.prepare(ANSWERS["openai_chat: text"], ANSWERS["anthropic: text"])
     raw = clients["openai"].chat.completions.with_raw_response.create(model="gpt-4.1", messages=ASK)
     assert raw.http_response.status_code == 200
@@ -224,7 +224,7 @@ def test_asynchronous_streams(clients, provider, stored):
 
 
 @pytest.mark.parametrize("how", ["close", "drop", "with"])
-def test_a_stream_broken_off_is_recorded_with_what_is_known(clients, provider, stored, how):
+def test_an_interrupted_stream_is_recorded_with_the_known_counts(clients, provider, stored, how):
     provider.prepare(ANSWERS["anthropic: streamed"])
     stream = clients["anthropic"].messages.create(model="c", max_tokens=9, messages=ASK, stream=True)
     if how == "with":
@@ -261,7 +261,7 @@ def test_gemini_streams_broken_off(clients, provider, stored):
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
-def test_an_error_goes_through_unchanged_and_is_recorded_by_its_type(clients, provider, stored):
+def test_an_error_propagates_unchanged_and_is_recorded_by_its_type(clients, provider, stored):
     provider.prepare(ANSWERS["openai_chat: error"], ANSWERS["anthropic: error"], ANSWERS["gemini: error"], status=429)
     with pytest.raises(openai.RateLimitError) as caught:
         clients["openai"].chat.completions.create(model="gpt-4o", messages=ASK)
@@ -321,7 +321,7 @@ def test_a_stream_that_the_network_cuts_ends_as_it_does_without_us(clients, prov
     assert row["error_message"].startswith(expected[1].__name__)
 
 
-def test_an_error_inside_a_stream_goes_through_and_what_came_before_is_kept(clients, provider, stored):
+def test_an_error_in_a_stream_propagates_and_the_counts_before_it_are_recorded(clients, provider, stored):
     provider.prepare(ANSWERS["anthropic: streamed until an error in the stream"])
     with pytest.raises(anthropic.APIStatusError) as caught:
         list(clients["anthropic"].messages.create(model="c", max_tokens=9, messages=ASK, stream=True))
@@ -359,7 +359,7 @@ def test_a_database_that_is_gone_does_not_touch_the_call(provider, new_tracker):
     client.close()
 
 
-def test_what_is_no_client_is_refused(recorder):
+def test_an_object_that_is_not_a_client_is_refused(recorder):
     with pytest.raises(UsageTypeError, match="openai, anthropic or google-genai"):
         recorder.wrap(object())
     with pytest.raises(UsageTypeError, match="created_at"):
