@@ -424,7 +424,7 @@ def test_a_missing_table_is_503_and_a_repeated_export_is_stored(app, database_ur
 
 
 def test_too_many_at_once_are_429(app):
-    app._at_once = 4
+    app._active = 4
     status, headers, _ = post(app, export())
     assert (status, headers["retry-after"]) == (429, "1")
 
