@@ -1,4 +1,4 @@
-"""A plain script: a call of GPT, streamed, and what became of its row.
+"""A script that streams a GPT call, records it, and prints the outcome.
 
 OPENAI_API_KEY=… DATABASE_URL=… python script.py "Why is the sky blue?"
 """
@@ -17,11 +17,11 @@ with recorder.track(operation="question", user_id="me") as call:
         model="gpt-4.1",
         messages=[{"role": "user", "content": sys.argv[1]}],
         stream=True,
-        stream_options={"include_usage": True},  # without it OpenAI's streams hold no usage
+        stream_options={"include_usage": True},  # without it OpenAI's streams contain no usage
     )
     for chunk in call.response:
         if chunk.choices:
             print(chunk.choices[0].delta.content or "", end="", flush=True)
 
-recorder.close()  # in background mode the row is on its way: deliver it before the process ends
+recorder.close()  # delivers the rows of background mode before the process ends
 print(f"\n{call.outcome.status}: {call.outcome.id}")

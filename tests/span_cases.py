@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from otlp_json import attributes_json, span_json
+
 from tracker.otlp.decode import Span, from_json
 
 CASES = Path(__file__).parent / "cases"
@@ -36,14 +38,14 @@ class Case(NamedTuple):
 
 
 def captured_cases() -> list[Case]:
-    """The cases of tests/cases/otlp that contain spans; each has an hour of its own, its spans one interval."""
-    found = []
+    """The cases of tests/cases/otlp that contain spans; each case has its own hour, all its spans the same times."""
+    cases = []
     for hour, path in enumerate(sorted((CASES / "otlp").glob("*.json"))):
         document = json.loads(path.read_text(encoding="utf-8"))
         if "spans" in document:
             expected = [_columns(entry["expected"]) for entry in document["expected"]]
-            found.append(_case(path.stem, document["spans"], expected, START_NS + hour * HOUR_NS))
-    return found
+            cases.append(_case(path.stem, document["spans"], expected, START_NS + hour * HOUR_NS))
+    return cases
 
 
 def users_case() -> Iterator[tuple[str, Case]]:
@@ -56,13 +58,13 @@ def users_case() -> Iterator[tuple[str, Case]]:
 
 def count_cases() -> list[Case]:
     """The cases of tests/cases/counts that are spans."""
-    found = []
+    cases = []
     for path in sorted((CASES / "counts").glob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["how"] == "otlp":
             case = Case(path.stem, document["input"], [document["expected"]], set())
-            found.append(case._replace(traces={span.trace_id for span in case.spans}))
-    return found
+            cases.append(case._replace(traces={span.trace_id for span in case.spans}))
+    return cases
 
 
 def instrumentation_cases() -> list[dict[str, Any]]:
@@ -87,35 +89,5 @@ def _case(name: str, spans: list[dict[str, Any]], expected: list[dict[str, Any]]
 
 def _resource_spans(span: Mapping[str, Any]) -> dict[str, Any]:
     scope = span["scope"] if isinstance(span["scope"], dict) else {"name": span["scope"]}
-    made = {
-        "traceId": span["trace"],
-        "spanId": span["span"],
-        "parentSpanId": span["parent"],
-        "name": span["name"],
-        "startTimeUnixNano": str(span["start_ns"]),
-        "endTimeUnixNano": str(span["end_ns"]),
-        "status": span["status"],
-        "attributes": _pairs(span["attributes"]),
-        "events": [
-            {"name": event["name"], "attributes": _pairs(event.get("attributes", {}))}
-            for event in span.get("events", [])
-        ],
-    }
-    resource = {"attributes": _pairs(span.get("resource", {}))}
-    return {"resource": resource, "scopeSpans": [{"scope": scope, "spans": [made]}]}
-
-
-def _pairs(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in attributes.items()]
-
-
-def _value(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    if isinstance(value, list):
-        return {"arrayValue": {"values": [_value(item) for item in value]}}
-    return {"stringValue": str(value)}
+    resource = {"attributes": attributes_json(span.get("resource", {}))}
+    return {"resource": resource, "scopeSpans": [{"scope": scope, "spans": [span_json(span)]}]}

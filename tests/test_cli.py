@@ -61,7 +61,7 @@ def token_tracker(*arguments: str, env: dict[str, str] | None = None, timeout: f
 # --- what they do -------------------------------------------------------------------------------------------------
 
 
-def test_migrate_says_what_it_applied_and_then_that_nothing_is_to_do(at, empty_database_url, capsys):
+def test_migrate_prints_the_applied_migrations_and_then_that_there_is_nothing_to_do(at, empty_database_url, capsys):
     at(empty_database_url)
     assert main(["migrate"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -82,7 +82,7 @@ def test_migrate_dry_run_prints_sql_that_psql_would_take_and_changes_nothing(at,
     assert value(empty_database_url, "SELECT to_regclass('token_usage') IS NOT NULL")
 
 
-def test_migrate_names_the_zone_it_was_told(at, empty_database_url, capsys):
+def test_migrate_prints_the_given_zone(at, empty_database_url, capsys):
     run(
         empty_database_url,
         "CREATE TABLE token_usage (id uuid PRIMARY KEY, model text, input_tokens integer, output_tokens integer,"
@@ -93,7 +93,7 @@ def test_migrate_names_the_zone_it_was_told(at, empty_database_url, capsys):
     assert "Asia/Seoul" in capsys.readouterr().out
 
 
-def test_record_prints_the_outcome_as_one_json_object_and_a_row_is_there(at, database_url, capsys):
+def test_record_prints_the_outcome_as_one_json_object_and_stores_a_row(at, database_url, capsys):
     at(database_url)
     assert main([*RECORD, "--operation", "summary_generation", "--user-id", "u_42"]) == 0
     outcome = json.loads(capsys.readouterr().out)
@@ -141,7 +141,7 @@ def test_a_closed_output_keeps_no_command_from_its_work(database_url, closed):
     assert done.stdout == "" if closed.startswith(("<", ">")) else json.loads(done.stdout)["status"] == "recorded"
 
 
-def test_a_reader_that_goes_away_is_no_traceback(database_url):
+def test_a_closed_pipe_prints_no_traceback(database_url):
     command = [sys.executable, "-m", "tracker", "migrate", "--dry-run"]
     with subprocess.Popen(
         command,
@@ -152,9 +152,9 @@ def test_a_reader_that_goes_away_is_no_traceback(database_url):
         env=child_environment({"DATABASE_URL": database_url}),
     ) as process:
         process.stdout.close()
-        said = process.stderr.read()
-    assert "Traceback" not in said
-    assert "Exception ignored" not in said
+        output = process.stderr.read()
+    assert "Traceback" not in output
+    assert "Exception ignored" not in output
 
 
 def test_imported_rows_that_a_trigger_swallows_are_rejected(at, database_url, calls, tmp_path, capsys, monkeypatch):
@@ -209,7 +209,7 @@ def fails(at, capsys):
         at(url)
         started = time.monotonic()
         assert main(command) == status
-        assert time.monotonic() - started < 10, "nobody waits that long for a mistake in a URL"
+        assert time.monotonic() - started < 10, "a mistake in a URL must be reported at once"
         return one_line(capsys.readouterr().err)
 
     return fails
@@ -233,9 +233,9 @@ def test_a_host_that_does_not_exist_is_exit_1(command, fails):
 
 
 def test_a_wrong_password_is_exit_1(command, fails, password_url, clerk):
-    said = fails(command, with_role(password_url, clerk.name, "hunter2-wrong"), 1)
-    assert "refused the password" in said
-    assert clerk.password not in said
+    output = fails(command, with_role(password_url, clerk.name, "hunter2-wrong"), 1)
+    assert "refused the password" in output
+    assert clerk.password not in output
 
 
 def test_a_missing_database_is_exit_1(command, fails, server_url):
@@ -254,8 +254,8 @@ def test_a_missing_table_is_exit_1_and_names_migrate(command, fails, empty_datab
 
 
 def test_a_missing_right_is_exit_1_and_names_the_grant(command, fails, database_url, new_role):
-    said = fails(command, with_role(database_url, new_role()), 1)
-    assert "GRANT" in said or command[0] == "migrate"
+    output = fails(command, with_role(database_url, new_role()), 1)
+    assert "GRANT" in output or command[0] == "migrate"
 
 
 @pytest.mark.direct
@@ -278,9 +278,9 @@ def test_a_url_that_is_no_utf_8_is_exit_2(command, fails):
 def test_a_missing_url_on_a_deployed_runtime_is_exit_2(command, capsys, monkeypatch):
     monkeypatch.setenv("TRACKER_PLATFORM", "vercel")
     assert main(command) == 2
-    said = one_line(capsys.readouterr().err)
-    assert "DATABASE_URL is not set" in said
-    assert "[dashboard]" in said
+    output = one_line(capsys.readouterr().err)
+    assert "DATABASE_URL is not set" in output
+    assert "[dashboard]" in output
 
 
 def test_a_missing_url_where_no_embedded_server_is_installed_is_exit_2(command, capsys, monkeypatch):
@@ -344,7 +344,7 @@ def test_a_record_that_cannot_be_right_is_exit_2(at, database_url, capsys, optio
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
 
-def test_a_zone_that_there_is_not_is_exit_2(at, database_url, capsys):
+def test_an_unknown_zone_exits_2(at, database_url, capsys):
     at(database_url)
     assert main(["migrate", "--timezone", "Asia/Soul"]) == 2
     assert "Asia/Soul" in one_line(capsys.readouterr().err)
@@ -377,7 +377,7 @@ def test_every_command_explains_itself(arguments, capsys):
     assert "usage: token-tracker" in capsys.readouterr().out
 
 
-def test_a_failing_process_says_one_line_and_no_traceback():
+def test_a_failing_process_prints_one_line_and_no_traceback():
     done = token_tracker("migrate", env={"DATABASE_URL": "postgresql://u:hunter2@h:port/d"})
     assert (done.returncode, done.stdout) == (2, "")
     one_line(done.stderr)

@@ -50,12 +50,12 @@ def left_behind(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 # --- list ---------------------------------------------------------------------------------------------------------
 
 
-def test_list_says_where_nothing_waits(capsys):
+def test_list_prints_the_directory_without_records(capsys):
     assert main(["outbox", "list"]) == 0
-    assert capsys.readouterr().out.startswith("Nothing waits in ")
+    assert capsys.readouterr().out.startswith("No records wait in ")
 
 
-def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, monkeypatch):
+def test_list_prints_every_outbox_with_records(left_behind, capsys, proxy, monkeypatch):
     own = left_behind()
     homeless = Tracker(mode="background", log_records=False, database_url="nonsense")
     homeless.record(a_call())
@@ -73,9 +73,9 @@ def test_list_names_every_outbox_that_holds_records(left_behind, capsys, proxy, 
     assert main(["outbox", "list"]) == 0
     printed = capsys.readouterr().out
     assert f"{own} (of this DATABASE_URL)\n  3 waiting, the oldest for" in printed
-    assert f"{own.with_name('unassigned.db')} (queued while no database was named)\n  1 waiting" in printed
-    assert f"{other}\n  1 waiting, the oldest for 3 days; 1 set aside\n" in printed
-    assert "  set aside: 2: The table refused the record (known): SQLSTATE 23514." in printed
+    assert f"{own.with_name('unassigned.db')} (queued while no database was configured)\n  1 waiting" in printed
+    assert f"{other}\n  1 waiting, the oldest for 3 days; 1 dead letters\n" in printed
+    assert "  dead letter: 2: The table refused the record (known): SQLSTATE 23514." in printed
     assert "empty.db" not in printed
 
 
@@ -87,7 +87,7 @@ def test_list_takes_nothing_away(left_behind, database_url):
     assert count(database_url) == 0
 
 
-def test_list_names_a_file_that_cannot_be_read_and_goes_on(left_behind, capsys):
+def test_list_reports_an_unreadable_file_and_continues(left_behind, capsys):
     path = left_behind()
     path.with_name("another.db").symlink_to(path.parent / "nowhere" / "x.db")
     path.with_name("broken.db").write_bytes(os.urandom(9000))
@@ -98,19 +98,19 @@ def test_list_names_a_file_that_cannot_be_read_and_goes_on(left_behind, capsys):
 # --- drain --------------------------------------------------------------------------------------------------------
 
 
-def test_drain_delivers_what_waits_with_the_same_ids(left_behind, capsys, database_url):
+def test_drain_delivers_the_waiting_records_with_the_same_ids(left_behind, capsys, database_url):
     usages = [a_call() for _ in range(3)]
     path = left_behind(*usages)
     assert main(["outbox", "drain"]) == 0
-    assert capsys.readouterr().out == "3 records delivered, 0 still waiting, 0 set aside.\n"
-    found = rows(database_url, "SELECT id, delivery FROM token_usage ORDER BY sequence")
-    assert found == [(str(usage.id), "outbox") for usage in usages]
+    assert capsys.readouterr().out == "3 records delivered, 0 waiting, 0 dead letters.\n"
+    stored = rows(database_url, "SELECT id, delivery FROM token_usage ORDER BY sequence")
+    assert stored == [(str(usage.id), "outbox") for usage in usages]
     assert Outbox(path).depth().waiting == 0
     assert main(["outbox", "drain"]) == 0
-    assert capsys.readouterr().out == "0 records delivered, 0 still waiting, 0 set aside.\n"
+    assert capsys.readouterr().out == "0 records delivered, 0 waiting, 0 dead letters.\n"
 
 
-def test_drain_takes_what_was_queued_while_no_database_was_named(capsys, proxy, database_url, monkeypatch):
+def test_drain_delivers_records_that_were_queued_without_a_database_url(capsys, proxy, database_url, monkeypatch):
     with Tracker(mode="background", log_records=False) as homeless:
         homeless.record(a_call())
     monkeypatch.setenv("DATABASE_URL", proxy.url)
@@ -148,14 +148,14 @@ def test_a_drain_that_cannot_be_understood_is_exit_2(arguments, left_behind, cap
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_drain_out_of_time_is_exit_1_and_says_why(left_behind, capsys, proxy):
+def test_drain_after_its_timeout_exits_1_with_the_reason(left_behind, capsys, proxy):
     path = left_behind()
     proxy.swallow = True
     started = time.monotonic()
     assert main(["outbox", "drain", "--timeout", "1"]) == 1
     assert time.monotonic() - started < 3
     printed = capsys.readouterr()
-    assert printed.out == "0 records delivered, 3 still waiting, 0 set aside.\n"
+    assert printed.out == "0 records delivered, 3 waiting, 0 dead letters.\n"
     assert "didn't answer" in printed.err
     assert Outbox(path).depth().waiting == 3
 
@@ -164,17 +164,17 @@ def test_drain_while_another_process_drains_waits_for_it(left_behind, capsys):
     path = left_behind()
     with Outbox(path).hold_drain_lock():
         assert main(["outbox", "drain", "--timeout", "0.5"]) == 1
-    assert "3 still waiting" in capsys.readouterr().out
+    assert "3 waiting" in capsys.readouterr().out
     assert main(["outbox", "drain"]) == 0
 
 
-def test_what_was_set_aside_is_tried_again_when_told(left_behind, capsys, database_url):
+def test_dead_letters_are_retried_with_the_option_and_its_earlier_name(left_behind, capsys, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     left_behind(a_call(), a_call(model="gpt"), a_call())
     assert main(["outbox", "drain"]) == 1
-    assert capsys.readouterr().out == "2 records delivered, 0 still waiting, 1 set aside.\n"
+    assert capsys.readouterr().out == "2 records delivered, 0 waiting, 1 dead letters.\n"
     assert rows(database_url, "SELECT kind FROM token_tracker_ledger WHERE kind = 'set_aside'") == [("set_aside",)]
-    assert main(["outbox", "drain", "--set-aside"]) == 1
+    assert main(["outbox", "drain", "--dead-letters"]) == 1
     run(database_url, "ALTER TABLE token_usage DROP CONSTRAINT known")
     assert main(["outbox", "drain", "--set-aside"]) == 0
     assert rows(database_url, "SELECT sequence FROM token_usage ORDER BY 1") == [(1,), (2,), (3,)]
@@ -268,7 +268,7 @@ def test_a_queued_record_on_serverless_can_be_replayed_from_the_log(caplog, tmp_
     assert rows(database_url, "SELECT id FROM token_usage") == [(str(usage.id),)]
 
 
-def test_the_default_directory_is_this_users_own(monkeypatch):
+def test_the_default_directory_belongs_to_the_user(monkeypatch):
     from tracker import settings
 
     assert str(outbox_directory(settings.load({}).runtime)).startswith(os.environ["XDG_STATE_HOME"])
@@ -295,7 +295,7 @@ def queue_without_address(*usages) -> None:
             assert recorder.record(usage).status == "queued"
 
 
-def test_what_was_queued_without_an_address_comes_into_the_embedded_database_on_demand_alone(
+def test_records_without_a_database_url_are_delivered_to_the_embedded_database_only_on_request(
     embedded_url, capsys, caplog
 ):
     queue_without_address(a_call(), a_call())
@@ -310,7 +310,7 @@ def test_what_was_queued_without_an_address_comes_into_the_embedded_database_on_
     assert count(embedded_url) == 2
 
 
-def test_one_file_comes_into_the_embedded_database_by_its_path(embedded_url, left_behind, monkeypatch):
+def test_one_file_is_delivered_to_the_embedded_database_by_its_path(embedded_url, left_behind, monkeypatch):
     path = left_behind()
     monkeypatch.delenv("DATABASE_URL")
     queue_without_address(a_call())
@@ -393,7 +393,7 @@ def test_drain_leaves_a_file_that_is_no_outbox_unchanged(kind, tmp_path, capsys,
 
 
 @pytest.mark.parametrize("with_id", [True, False], ids=["with our id", "of a version without an id"])
-def test_drain_takes_an_outbox_whose_process_was_killed(with_id, left_behind, tmp_path, capsys, database_url):
+def test_drain_delivers_from_an_outbox_of_a_killed_process(with_id, left_behind, tmp_path, capsys, database_url):
     copy = tmp_path / "copy.db"
     with closing(sqlite3.connect(left_behind())) as database:
         if not with_id:
@@ -432,28 +432,28 @@ def test_the_readable_records_of_a_damaged_outbox_are_delivered_from_it(left_beh
     with Tracker(mode="background", database_url=proxy.url, log_records=False) as recorder:
         recorder.record(a_call())
         recorder.flush(10)
-    (aside,) = [found for found in path.parent.glob("*.damaged-*") if not found.name.endswith(("-wal", "-shm"))]
+    (damaged_path,) = [file for file in path.parent.glob("*.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
     capsys.readouterr()
     assert main(["outbox", "list"]) == 1
-    assert f"outbox drain --from {aside}" in capsys.readouterr().err
+    assert f"outbox drain --from {damaged_path}" in capsys.readouterr().err
     assert main(["outbox", "drain"]) == 1
-    assert str(aside) in capsys.readouterr().err
+    assert str(damaged_path) in capsys.readouterr().err
     state = outbox_state(settings.load(), clean(proxy.url), now=time.time())
-    assert state["damaged"] == [str(aside)]
-    assert main(["outbox", "drain", "--from", str(aside)]) == 0
+    assert state["damaged"] == [str(damaged_path)]
+    assert main(["outbox", "drain", "--from", str(damaged_path)]) == 0
     assert "records salvaged" in capsys.readouterr().out
     assert count(database_url) >= 1 + (63 if page == 0 else 40)
     assert main(["outbox", "list"]) == 0
     assert not list(path.parent.glob("*.damaged-*"))
     # A second time adds nothing, and nothing was deleted.
-    (kept,) = [found for found in path.parent.glob("*.salvaged-*") if not found.name.endswith(("-wal", "-shm"))]
+    (kept,) = [file for file in path.parent.glob("*.salvaged-*") if not file.name.endswith(("-wal", "-shm"))]
     before = count(database_url)
-    kept.rename(aside)
-    assert main(["outbox", "drain", "--from", str(aside)]) == 0
+    kept.rename(damaged_path)
+    assert main(["outbox", "drain", "--from", str(damaged_path)]) == 0
     assert count(database_url) == before
 
 
-def test_a_damaged_outbox_is_an_alert_that_says_how_to_recover_it(left_behind, proxy, caplog):
+def test_a_damaged_outbox_raises_an_alert_with_the_remedy(left_behind, proxy, caplog):
     path = left_behind()
     path.write_bytes(os.urandom(20_000))
     with Tracker(mode="background", database_url=proxy.url, log_records=False) as recorder:

@@ -20,7 +20,7 @@ from api_server import ApiServer, running_api_server
 from support import ROOT, child_environment, eventually, python, rows
 
 EXAMPLES = ROOT / "examples"
-ANSWERS = ROOT / "tests" / "sources" / "answers"
+ANSWERS = ROOT / "tests" / "providers" / "responses"
 COLUMNS = "model, operation, user_id, input_tokens, output_tokens, platform"
 ESBUILD = "0.25.12"
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
@@ -59,9 +59,9 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_every_example_is_tested_here_and_named_in_the_readme():
-    found = {path.relative_to(EXAMPLES).parts[0] for path in EXAMPLES.rglob("*") if path.is_file()}
-    assert found - {"__pycache__"} == {"fastapi_vercel", "insert.sql", "lambda", "nextjs", "script.py"}
+def test_every_example_is_tested_and_in_the_readme():
+    names = {path.relative_to(EXAMPLES).parts[0] for path in EXAMPLES.rglob("*") if path.is_file()}
+    assert names - {"__pycache__"} == {"fastapi_vercel", "insert.sql", "lambda", "nextjs", "script.py"}
     assert "(examples/)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

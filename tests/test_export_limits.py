@@ -1,4 +1,4 @@
-"""No export takes the memory or the time of the process, however small it is when it arrives."""
+"""No export can exhaust the memory or the time of the process, even if it is small on arrival."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_trailing_bytes_are_refused(trailing, encoding):
         gzip.compress(b"") * 100_000,
     ],
 )
-def test_what_unpacks_to_too_much_is_refused(body):
+def test_a_body_that_decompresses_above_the_limit_is_refused(body):
     with pytest.raises(RefusalError) as raised:
         decompressed(body, "gzip")
     assert raised.value.status == 413
@@ -209,11 +209,11 @@ def test_a_body_of_exactly_the_limit_is_unpacked():
 
 
 def test_of_large_exports_one_is_read_at_a_time(app):
-    app._large = True
+    app._has_large = True
     large = b'{"text": "' + b"x" * (3 * 2**20) + b'"}'
     assert post(app, large)[0] == 429
     assert post(app, b"{}")[0] == 200
-    app._large = False
+    app._has_large = False
     assert post(app, large)[0] == 200
 
 

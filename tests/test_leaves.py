@@ -131,7 +131,7 @@ def test_circles_end():
 # --- what is taken back -------------------------------------------------------------------------------------------
 
 
-def test_the_rollups_follow_a_row_that_is_taken_back(database_url):
+def test_the_rollups_follow_a_row_that_is_removed(database_url):
     app = app_on(database_url)
     with closing(connect(database_url)) as connection:
         table = read_table(connection)
@@ -202,7 +202,7 @@ def test_a_role_that_only_inserts_knows_parents_that_come_later(database_url, ro
     assert counted(database_url) == {3}
 
 
-def test_a_role_that_may_not_delete_says_what_stays_counted_and_what_it_needs(database_url, role):
+def test_a_role_without_delete_gets_a_warning_with_the_grant(database_url, role):
     url = role(*INSERTS)
     send(app_on(url), span(1, GENAI))
     answer = send(app_on(url), span(2, GENAI, parent=1))["partialSuccess"]
@@ -223,7 +223,7 @@ def test_the_rights_that_the_papers_name_are_enough(database_url, role):
     assert counted(database_url) == {2}
 
 
-def test_row_level_security_that_hides_a_deletion_is_told(database_url, role):
+def test_row_level_security_that_hides_a_deletion_is_reported(database_url, role):
     url = role("SELECT, INSERT, DELETE ON token_usage, token_tracker_spans", "ALL ON token_tracker_rollup_touched")
     run(
         database_url,
@@ -237,7 +237,7 @@ def test_row_level_security_that_hides_a_deletion_is_told(database_url, role):
 
 
 @pytest.mark.parametrize("missing", ["the table", "the right"])
-def test_without_the_table_of_spans_a_process_goes_by_what_it_saw_itself(database_url, limited_url, missing, caplog):
+def test_without_the_table_of_spans_a_process_uses_the_spans_in_memory(database_url, limited_url, missing, caplog):
     if missing == "the table":
         run(database_url, "DROP TABLE token_tracker_spans")
     app = app_on(limited_url if missing == "the right" else database_url)
@@ -288,14 +288,14 @@ def test_a_model_call_is_repeated_only_by_the_same_call(database_url, members, s
     assert counted(database_url) == {1, 2}
 
 
-def test_a_call_of_google_adk_that_a_tool_makes_is_another_call(database_url):
+def test_a_google_adk_call_by_a_tool_is_another_call(database_url):
     body = export(span(1, ADK, name="call_llm"), span(2, TOOL, 1), span(3, ADK, 2, name="call_llm"))
     body["resourceSpans"][0]["scopeSpans"][0]["scope"]["name"] = "gcp.vertex.agent"
     assert post(app_on(database_url), body)[0] == 200
     assert counted(database_url) == {1, 3}
 
 
-def test_a_failed_call_of_a_tool_is_a_failure_of_its_own(database_url):
+def test_a_failed_call_of_a_tool_is_a_separate_failure(database_url):
     failed = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "error.type": "timeout"}
     send(app_on(database_url), span(1, GENAI), span(2, TOOL, 1), span(3, failed, 2), span(4, failed, 1))
     assert counted(database_url) == {1, 3}
@@ -308,7 +308,7 @@ def test_a_model_call_that_is_the_sum_of_calls_below_it_repeats_them(database_ur
     assert counted(database_url) == {2, 3}
 
 
-def test_an_agents_usage_is_never_a_call_of_its_own(database_url):
+def test_an_agents_usage_is_never_a_separate_call(database_url):
     agent = {**GENAI, "gen_ai.operation.name": "summarize"}
     send(app_on(database_url), span(1, agent), span(2, TOOL, 1), span(3, MINI, 2))
     assert counted(database_url) == {3}

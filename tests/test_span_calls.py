@@ -79,7 +79,7 @@ ORDERS = [(0, 1), (1, 0)]
 @pytest.mark.parametrize(
     ("trace", "parent"), [(1, None), (2, None), (1, 1)], ids=["same trace", "other trace", "child"]
 )
-def test_one_call_of_two_instrumentations_is_one_row_with_what_either_knows(app, database_url, order, trace, parent):
+def test_one_call_of_two_instrumentations_is_one_row_with_the_values_of_both(app, database_url, order, trace, parent):
     parts = {"gen_ai.usage.cache_read.input_tokens": 60, "gen_ai.usage.reasoning.output_tokens": 5}
     scopes = [
         (WRAPPER, [report(1, {**CALL, "user.id": "u_7", "gen_ai.operation.name": "summary", "session.id": "s_1"})]),
@@ -237,8 +237,8 @@ def test_any_order_and_any_split_ends_in_one_row_a_call(database_url, observed_c
             scopes.append((scope, [report(call, {**GENAI, **counts}, trace=trace, end_ns=ended)]))
         send(apps[index % 2], *scopes)
     expected = {call: max(c for part in exports for n, _, _, c in part if n == call) for call in range(1, calls + 1)}
-    found = rows(database_url, "SELECT input_tokens / 10, cache_read_input_tokens FROM token_usage")
-    assert sorted(found) == sorted(expected.items())
+    counts = rows(database_url, "SELECT input_tokens / 10, cache_read_input_tokens FROM token_usage")
+    assert sorted(counts) == sorted(expected.items())
 
 
 # --- span and recorder --------------------------------------------------------------------------------------------
@@ -540,7 +540,7 @@ def test_calls_of_two_services_in_two_traces_need_the_same_response_id(
 # --- rights -------------------------------------------------------------------------------------------------------
 
 
-def test_without_the_table_of_calls_a_process_goes_by_what_it_received(database_url, caplog):
+def test_without_the_table_of_calls_a_process_uses_the_reports_in_memory(database_url, caplog):
     run(database_url, "DROP TABLE token_tracker_span_calls")
     app = app_on(database_url)
     send(app, (SDK, [report(1, CALL)]))

@@ -1,4 +1,4 @@
-"""Whatever a file, a database or an argument holds, a command sends no control character to the terminal."""
+"""Commands send no control characters of files, databases or arguments to the terminal."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_command_prints_no_control_character(command, database_url, monkeypatc
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_name_that_the_terminal_cannot_express_is_printed_all_the_same(encoding, database_url):
+def test_a_name_with_characters_outside_the_terminals_encoding_is_printed(encoding, database_url):
     environment = child_environment({"DATABASE_URL": database_url, "LC_ALL": "C", "PYTHONIOENCODING": encoding})
     commands = (
         ["budget", "set", "예산", "--tokens", "5", "--per", "day"],

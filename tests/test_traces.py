@@ -1,4 +1,4 @@
-"""POST /v1/traces: spans of AI calls become rows, once, and whatever else comes is answered in a sentence."""
+"""POST /v1/traces: each AI call becomes one row, and any other request gets a response with a reason."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_an_export_sent_again_doubles_nothing(app, database_url):
 
 
 @pytest.mark.parametrize("operation", ["invoke_agent", "execute_tool", "create_agent", "invoke_workflow"])
-def test_what_sums_its_children_up_never_counts(app, database_url, operation):
+def test_a_span_that_sums_its_children_never_counts(app, database_url, operation):
     post(app, export(span(1, {**GENAI, "gen_ai.operation.name": operation})))
     assert stored(database_url) == []
 
@@ -177,7 +177,7 @@ def test_spans_that_go_round_in_circles_do_no_harm(app, database_url):
     assert post(app, export(span(1, GENAI, parent=2), span(2, GENAI, parent=1), span(3, GENAI, parent=3)))[0] == 200
 
 
-def test_of_the_ai_sdks_own_spans_only_the_do_ones_count(app, database_url):
+def test_only_the_do_spans_of_the_ai_sdk_count(app, database_url):
     usage = {"ai.usage.inputTokens": 9, "ai.usage.outputTokens": 2, "ai.model.id": "gemini-2.5-flash"}
     outer = {**usage, "ai.operationId": "ai.generateText"}
     inner = {**usage, "ai.operationId": "ai.generateText.doGenerate", "ai.telemetry.functionId": "summary"}
@@ -206,13 +206,13 @@ def test_a_count_that_no_call_can_have_is_stored_with_a_mark(app, database_url, 
 
 
 @pytest.mark.parametrize("count", ["many", "", "1e3", "0x10", "12 ", True, 0.5, float("nan"), float("inf")])
-def test_what_is_no_count_is_as_good_as_not_said(app, database_url, count):
+def test_an_invalid_count_counts_as_not_stated(app, database_url, count):
     post(app, export(span(1, {**GENAI, "gen_ai.usage.input_tokens": count})))
     (row,) = stored(database_url, f"input_tokens, output_tokens, {CODE}")
     assert row == (0, 20, "input_missing")
 
 
-def test_what_postgres_cannot_hold_is_replaced(app, database_url):
+def test_characters_that_postgres_cannot_store_are_replaced(app, database_url):
     texts = dict.fromkeys(["gen_ai.response.model", "gen_ai.operation.name", "user.id", "session.id"], "a\0b")
     status = {"code": 2, "message": "no\0"}
     post(app, export(span(1, {**GENAI, **texts}, status=status), service_name="s\0", env="e\0"))
@@ -346,9 +346,9 @@ def test_spans_that_cannot_be_stored_are_rejected_and_the_rest_is_stored(app, da
         (gzip.compress(b" " * (MAX_BODY_BYTES + 1)), {"content-encoding": "gzip"}, 413),
     ],
 )
-def test_what_is_no_export_is_answered_in_a_sentence(app, database_url, body, headers, status):
-    found, _, answer = post(app, body, headers)
-    assert found == status
+def test_an_invalid_export_gets_a_response_with_the_reason(app, database_url, body, headers, status):
+    actual, _, answer = post(app, body, headers)
+    assert actual == status
     assert b"Traceback" not in answer
     if headers.get("content-type") != "application/x-protobuf":
         assert json.loads(answer)["message"]
@@ -356,7 +356,7 @@ def test_what_is_no_export_is_answered_in_a_sentence(app, database_url, body, he
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-protobuf"])
 @pytest.mark.parametrize("given", ["{}", "{}; charset=utf-8", "{} ;charset=UTF-8"])
-def test_an_empty_request_is_a_success_in_its_own_type(app, kind, given):
+def test_an_empty_request_succeeds_in_its_content_type(app, kind, given):
     status, headers, _ = post(app, b"", {"content-type": given.format(kind)})
     assert (status, headers["content-type"]) == (200, kind)
 
@@ -373,9 +373,9 @@ def _sized(body):
     return {"content-length": str(len(body)), "cache-control": "no-store"}
 
 
-@pytest.mark.parametrize("moment", [str(END_NS), END_NS, float(END_NS)])
-def test_64_bit_numbers_are_text_or_numbers(app, database_url, moment):
-    post(app, export(span(1, GENAI, endTimeUnixNano=moment)))
+@pytest.mark.parametrize("end_time", [str(END_NS), END_NS, float(END_NS)])
+def test_64_bit_numbers_are_text_or_numbers(app, database_url, end_time):
+    post(app, export(span(1, GENAI, endTimeUnixNano=end_time)))
     assert stored(database_url, "created_at") == [(datetime.fromtimestamp(END_NS / 1e9, UTC),)]
 
 
@@ -389,8 +389,8 @@ def test_64_bit_numbers_are_text_or_numbers(app, database_url, moment):
     ],
 )
 def test_a_failure_of_a_protobuf_request_is_a_status_message(make_app, body, env, status):
-    found, headers, answer = post(make_app(**env), body, PROTOBUF)
-    assert (found, headers["content-type"]) == (status, "application/x-protobuf")
+    actual, headers, answer = post(make_app(**env), body, PROTOBUF)
+    assert (actual, headers["content-type"]) == (status, "application/x-protobuf")
     assert Status.FromString(answer).message.endswith(".")
 
 
@@ -415,7 +415,7 @@ def test_a_database_that_is_gone_is_503_with_a_time_to_come_back(make_app):
     assert b"hunter2" not in answer
 
 
-def test_a_missing_table_is_503_and_what_is_sent_again_is_stored(app, database_url):
+def test_a_missing_table_is_503_and_a_repeated_export_is_stored(app, database_url):
     run(database_url, "ALTER TABLE token_usage RENAME TO hidden")
     assert post(app, export(span(1, GENAI)))[0] == 503
     run(database_url, "ALTER TABLE hidden RENAME TO token_usage")
@@ -424,7 +424,7 @@ def test_a_missing_table_is_503_and_what_is_sent_again_is_stored(app, database_u
 
 
 def test_too_many_at_once_are_429(app):
-    app._at_once = 4
+    app._active = 4
     status, headers, _ = post(app, export())
     assert (status, headers["retry-after"]) == (429, "1")
 
@@ -458,8 +458,8 @@ TOKEN = {"TRACKER_DEBUG_TOKEN": "s3cret-tök"}
     ],
 )
 def test_the_token_rule(make_app, env, client, headers, status):
-    found, answer_headers, answer = post(make_app(**env), export(), headers, client=client)
-    assert found == status
+    actual, answer_headers, answer = post(make_app(**env), export(), headers, client=client)
+    assert actual == status
     assert b"s3cret" not in answer
     if status == 401:
         assert answer_headers["www-authenticate"] == "Bearer"
@@ -472,7 +472,7 @@ def test_tokens_cannot_be_tried_fast_and_an_app_with_the_right_one_loses_nothing
     assert post(app, export(), {"authorization": "Bearer s3cret-tök"})[0] == 200
 
 
-# --- whatever comes -----------------------------------------------------------------------------------------------
+# --- invalid requests ---------------------------------------------------------------------------------------------
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=6),
@@ -537,6 +537,6 @@ def _changed(body, changes):
     return bytes(changed)
 
 
-def test_a_locked_table_blocks_nobody_else(app, database_url):
+def test_a_locked_table_does_not_block_other_requests(app, database_url):
     with locked(database_url, "SHARE"):
         assert post(app, export(span(1, {})))[0] == 200

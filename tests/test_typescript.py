@@ -69,7 +69,7 @@ def test_cut_connections_lose_and_double_nothing(node, proxy, database_url):
     assert value(database_url, "SELECT max(retry_count) FROM token_usage") in (0, 1)
 
 
-def test_what_fails_is_a_line_that_is_replayed(node, proxy, database_url):
+def test_a_failed_record_is_a_log_line_that_can_be_replayed(node, proxy, database_url):
     run(database_url, "ALTER TABLE token_usage RENAME TO elsewhere")
     done = record(node, proxy.url, "console.log(await record(call))")
     assert done.stdout.strip() == "failed"

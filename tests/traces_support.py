@@ -1,4 +1,4 @@
-"""What the tests of the traces' route share: a request to the ASGI app, and spans to send."""
+"""Shared by the tests of POST /v1/traces: a request to the ASGI app, and spans to send."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from otlp_json import attributes_json, span_json
 
 CASES = Path(__file__).parent / "cases" / "otlp"
 TRACE = "5b8efff798038103d269b633813fc60c"
@@ -30,7 +32,7 @@ def post(
     client: tuple[str, int] | None = ("127.0.0.1", 5000),
     path: str = "/v1/traces",
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send one request; its status, headers and body."""
+    """Send one request; return the status, headers and body of the response."""
     payload = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"content-type": "application/json", "host": "127.0.0.1:8501", **(headers or {})}
     scope = {
@@ -49,12 +51,12 @@ def post(
         sent.append(message)
 
     asyncio.run(app(scope, receive, send))
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], found, sent[1]["body"]
+    response_headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], response_headers, sent[1]["body"]
 
 
 def span(number: int, attributes: Mapping[str, Any], parent: int | None = None, **fields: Any) -> dict[str, Any]:
-    """A span as OTLP's JSON has it."""
+    """A span in OTLP/JSON."""
     return {
         "traceId": TRACE,
         "spanId": f"{number:016x}",
@@ -62,14 +64,14 @@ def span(number: int, attributes: Mapping[str, Any], parent: int | None = None, 
         "name": "chat gpt-4.1",
         "startTimeUnixNano": str(END_NS - 1_500_000_000),
         "endTimeUnixNano": str(END_NS),
-        "attributes": [{"key": key, "value": _value(value)} for key, value in attributes.items()],
+        "attributes": attributes_json(attributes),
         **fields,
     }
 
 
 def export(*spans: Mapping[str, Any], **resource: Any) -> dict[str, Any]:
-    """An export of these spans; keywords are the resource's attributes, with _ for the point."""
-    attributes = [{"key": key.replace("_", "."), "value": _value(value)} for key, value in resource.items()]
+    """An export of these spans; keywords are the resource's attributes, with _ instead of a dot."""
+    attributes = attributes_json({key.replace("_", "."): value for key, value in resource.items()})
     return {
         "resourceSpans": [
             {"resource": {"attributes": attributes}, "scopeSpans": [{"scope": {"name": "t"}, "spans": list(spans)}]}
@@ -87,29 +89,5 @@ def export_of(*scopes: tuple[str, Sequence[Mapping[str, Any]]], **resource: Any)
 def case_spans(name: str, at_ns: int = END_NS) -> list[tuple[str, dict[str, Any]]]:
     """The spans of a case in `tests/cases/otlp` with their scopes; the cases have no times: all end at `at_ns`."""
     case = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
-    return [
-        (
-            found["scope"],
-            {
-                "traceId": found["trace"],
-                "spanId": found["span"],
-                "parentSpanId": found["parent"],
-                "name": found["name"],
-                "startTimeUnixNano": str(at_ns - 1_500_000_000),
-                "endTimeUnixNano": str(at_ns),
-                "status": found["status"],
-                "attributes": [{"key": key, "value": _value(value)} for key, value in found["attributes"].items()],
-            },
-        )
-        for found in case["spans"]
-    ]
-
-
-def _value(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, list):
-        return {"arrayValue": {"values": [_value(item) for item in value]}}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
-    return {"doubleValue": value} if isinstance(value, float) else {"stringValue": value}
+    times = {"start_ns": at_ns - 1_500_000_000, "end_ns": at_ns}
+    return [(span["scope"], span_json({**span, **times, "events": []})) for span in case["spans"]]

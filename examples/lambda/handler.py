@@ -1,6 +1,6 @@
-"""A Lambda handler behind a function URL: each call of Claude is a row, written before the answer goes out.
+"""A Lambda handler behind a function URL: each Claude call is recorded as a row before the response is sent.
 
-The client reads ANTHROPIC_API_KEY, the recorder DATABASE_URL (the pooler's address). The function's package holds
+The client reads ANTHROPIC_API_KEY, the recorder DATABASE_URL (the pooler's address). The package of the function needs
 anthropic and this library.
 """
 
@@ -17,10 +17,10 @@ claude = recorder.wrap(anthropic.Anthropic(), operation="tag_generation")
 def handler(event, context):
     note = json.loads(event["body"])
     with recorder.track(user_id=note.get("user_id")):
-        answer = claude.messages.create(
+        response = claude.messages.create(
             model="claude-sonnet-4-5",
             max_tokens=200,
             messages=[{"role": "user", "content": f"Three tags for:\n{note['text']}"}],
         )
-    tags = answer.content[0].text.split()
+    tags = response.content[0].text.split()
     return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": json.dumps({"tags": tags})}

@@ -102,7 +102,7 @@ def test_the_command_refuses_in_one_line(given_bytes):
     assert b"Traceback" not in done.stderr
 
 
-def test_on_a_terminal_the_password_is_asked_twice_and_not_shown():
+def test_the_prompt_asks_twice_and_hides_the_password():
     import os
     import pty
 
@@ -111,7 +111,7 @@ def test_on_a_terminal_the_password_is_asked_twice_and_not_shown():
         os.chdir(ROOT)
         os.execve(sys.executable, [sys.executable, "-m", "tracker", "password"], child_environment())
     said = b""
-    for question in (b"Password:", b"again:"):
+    for question in (b"Password:", b"Repeat the password:"):
         while question not in said:
             said += os.read(master, 1000)
         os.write(master, b"correct horse battery\n")

@@ -1,4 +1,4 @@
-"""What the tests of captures share: a capture as OTLP exports, and the comparison of rows with what was answered."""
+"""Shared by the tests of captures: OTLP exports of a capture, and the comparison of rows with the expected calls."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from otlp_json import attributes_json, span_json
 from psycopg2.extras import RealDictCursor
 
 from tracker.providers.usage_notes import UNCERTAIN_NOTES
@@ -52,7 +53,7 @@ class Dashboard:
 
     def rows(self, start_s: float, end_s: float) -> list[Row]:
         """The rows of calls that ended between two times, in the order of their ends."""
-        question = (
+        query = (
             f"SELECT {', '.join(COLUMNS)} FROM token_usage"
             " WHERE created_at BETWEEN to_timestamp(%s) AND to_timestamp(%s) ORDER BY created_at"
         )
@@ -60,7 +61,7 @@ class Dashboard:
             closing(psycopg2.connect(self.database_url)) as connection,
             connection.cursor(cursor_factory=RealDictCursor) as cursor,
         ):
-            cursor.execute(question, (start_s, end_s))
+            cursor.execute(query, (start_s, end_s))
             return [dict(row) for row in cursor.fetchall()]
 
 
@@ -68,15 +69,16 @@ class Dashboard:
 
 
 def export(spans: list[dict[str, Any]], salt: str, shift_ns: int) -> dict[str, Any]:
-    """An OTLP/JSON export of captured spans, with ids of their own and their times shifted."""
+    """An OTLP/JSON export of captured spans, with new ids and shifted times."""
     groups: dict[str, tuple[dict[str, Any], dict[str, Any], list[Any]]] = {}
     for span in spans:
         key = json.dumps([span["resource"], span["scope"]], sort_keys=True)
-        groups.setdefault(key, (span["resource"], span["scope"], []))[2].append(_span(span, salt, shift_ns))
+        encoded = span_json(span, shift_ns=shift_ns, new_id=lambda captured: _new_id(captured, salt))
+        groups.setdefault(key, (span["resource"], span["scope"], []))[2].append(encoded)
     return {
         "resourceSpans": [
             {
-                "resource": {"attributes": _attributes(resource)},
+                "resource": {"attributes": attributes_json(resource)},
                 "scopeSpans": [{"scope": scope, "spans": members}],
             }
             for resource, scope, members in groups.values()
@@ -84,48 +86,8 @@ def export(spans: list[dict[str, Any]], salt: str, shift_ns: int) -> dict[str, A
     }
 
 
-def _span(span: dict[str, Any], salt: str, shift_ns: int) -> dict[str, Any]:
-    return {
-        "traceId": _id(span["trace"], salt),
-        "spanId": _id(span["span"], salt),
-        "parentSpanId": _id(span["parent"], salt),
-        "name": span["name"],
-        "kind": span["kind"],
-        "startTimeUnixNano": str(span["start_ns"] + shift_ns),
-        "endTimeUnixNano": str(span["end_ns"] + shift_ns),
-        "status": span["status"],
-        "attributes": _attributes(span["attributes"]),
-        "events": [
-            {
-                "name": event["name"],
-                "timeUnixNano": str(event["time_ns"] + shift_ns),
-                "attributes": _attributes(event["attributes"]),
-            }
-            for event in span["events"]
-        ],
-    }
-
-
-def _id(captured: str, salt: str) -> str:
+def _new_id(captured: str, salt: str) -> str:
     return captured and hashlib.sha256(f"{salt}{captured}".encode()).hexdigest()[: len(captured)]
-
-
-def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in values.items()]
-
-
-def _value(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    if isinstance(value, list):
-        return {"arrayValue": {"values": [_value(one) for one in value]}}
-    if isinstance(value, dict):
-        return {"kvlistValue": {"values": _attributes(value)}}
-    return {} if value is None else {"stringValue": value}
 
 
 def parts(spans: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -138,22 +100,24 @@ def parts(spans: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def differences(case: Case, rows: list[Row]) -> list[str]:
-    """What is wrong with the rows of a capture; nothing when they are right."""
-    left = list(rows)
+    """The differences between the rows of a capture and its expected calls; empty if there are none."""
+    unmatched = list(rows)
     wrong = []
     certain = [item for item in case["expected"] if not _optional(item)]
     for item in sorted(certain, key=lambda item: not item["success"]):
-        reasons = [_mismatch(item, row, case) for row in left]
+        reasons = [_mismatch(item, row, case) for row in unmatched]
         fitting = next((index for index, reason in enumerate(reasons) if not reason), None)
         if fitting is None:
-            nearest = min((reason for reason in reasons if reason), key=len, default="no row is left")
+            nearest = min((reason for reason in reasons if reason), key=len, default="no row remains")
             wrong.append(f"{_short(item)}: {nearest}")
         else:
-            left.pop(fitting)
+            unmatched.pop(fitting)
     spare = sum(_optional(item) for item in case["expected"])
-    if len(left) > spare:
-        wrong.append(f"{len(left) - spare} rows too many: {[_short(row) for row in left]}")
-    return wrong + [f"a count from nowhere: {_short(row)}" for row in left if _invented(row, case)]
+    if len(unmatched) > spare:
+        wrong.append(f"{len(unmatched) - spare} rows too many: {[_short(row) for row in unmatched]}")
+    return wrong + [
+        f"a count that the spans do not contain: {_short(row)}" for row in unmatched if _has_unknown_count(row, case)
+    ]
 
 
 def _optional(item: Mapping[str, Any]) -> bool:
@@ -226,7 +190,7 @@ def numbers(case: Case) -> set[int]:
     return {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?![\w]|\.[1-9])", text)}
 
 
-def _invented(row: Row, case: Case) -> bool:
+def _has_unknown_count(row: Row, case: Case) -> bool:
     return any(row[name] and row[name] not in numbers(case) for name in ("input_tokens", "output_tokens"))
 
 

@@ -1,4 +1,6 @@
-"""The table of tested instrumentations in docs/sources.md; `python support_table.py` in this directory writes it."""
+"""The table of tested instrumentations in docs/sources.md. Update it with
+`PYTHONPATH=tests python tests/instrumentations/support_table.py`.
+"""
 
 from __future__ import annotations
 

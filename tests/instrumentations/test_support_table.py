@@ -11,7 +11,7 @@ from support_table import DOCS, HEADING, table
 def test_the_table_is_that_of_the_captures() -> None:
     _, heading, section = DOCS.read_text().partition(HEADING)
     assert heading + section == table(map(load, sorted(CASES.glob("*.json")))), (
-        "run python tests/instrumentations/support_table.py"
+        "run PYTHONPATH=tests python tests/instrumentations/support_table.py"
     )
 
 

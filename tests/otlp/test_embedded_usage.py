@@ -163,7 +163,7 @@ def test_mlflows_one_hour_writes_are_a_detail():
     assert usage_of(usage).metadata["usage"] == {"cache_write_1h_tokens": 2}
 
 
-def test_the_providers_own_usage_comes_before_the_senders():
+def test_the_providers_usage_has_priority_over_the_senders():
     body = {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
         "usage": {"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 90},
@@ -180,7 +180,7 @@ def test_the_providers_own_usage_comes_before_the_senders():
     assert (usage.model, usage.metadata["response_id"]) == ("claude-sonnet-4-5", "msg_1")
 
 
-def test_a_cost_in_the_providers_own_response_is_the_cost():
+def test_a_cost_in_the_providers_response_is_recorded():
     body = {
         "id": "gen-1", "object": "chat.completion", "model": "openai/gpt-5-mini", "choices": [],
         "usage": {
@@ -208,16 +208,16 @@ MLFLOW = {
     "mlflow.llm.model": '"claude-sonnet-4-5"',
     "mlflow.chat.tokenUsage": '{"input_tokens": 5000, "output_tokens": 900, "total_tokens": 5900}',
 }
-SAID = {
+STATED = {
     "usage": {"prompt_tokens": 0, "completion_tokens": 1, "total_tokens": 1, "cost": 0.000001},
     "model": "gpt-4o-mini",
 }
-AS_RESPONSE = {**SAID, "id": "chatcmpl-1", "object": "chat.completion", "choices": []}
+AS_RESPONSE = {**STATED, "id": "chatcmpl-1", "object": "chat.completion", "choices": []}
 JSON_OUTPUT = {"output.mime_type": "application/json"}
 
 
 @pytest.mark.parametrize(
-    "said", [SAID, AS_RESPONSE, {"answer": AS_RESPONSE}, {"id": 1, "result": AS_RESPONSE}, [AS_RESPONSE]]
+    "attribute_value", [STATED, AS_RESPONSE, {"answer": AS_RESPONSE}, {"id": 1, "result": AS_RESPONSE}, [AS_RESPONSE]]
 )
 @pytest.mark.parametrize(
     ("scope", "attributes", "name", "note"),
@@ -234,24 +234,24 @@ JSON_OUTPUT = {"output.mime_type": "application/json"}
         ("app", CHAT, "gcp.vertex.agent.llm_response", False),
     ],
 )
-def test_an_answers_text_never_replaces_what_the_attributes_state(said, scope, attributes, name, note):
-    usage = usage_of({**attributes, name: json.dumps(said)}, scope)
+def test_output_text_never_replaces_the_usage_of_the_attributes(attribute_value, scope, attributes, name, note):
+    usage = usage_of({**attributes, name: json.dumps(attribute_value)}, scope)
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (5000, 900, 5900)
     assert (usage.model, usage.cost, usage.metadata.get("response_id")) == ("claude-sonnet-4-5", None, None)
-    assert (usage.metadata.get("usage_note") == "response_differs") == (note and said is AS_RESPONSE)
+    assert (usage.metadata.get("usage_note") == "response_differs") == (note and attribute_value is AS_RESPONSE)
 
 
-def test_an_answers_text_is_no_usage_of_a_call_that_states_none():
-    said = {"output.value": json.dumps(AS_RESPONSE), "openinference.span.kind": "LLM"}
-    assert read_span(a_span(said, "openinference.instrumentation.litellm")).kind == "unread"
+def test_output_text_is_not_the_usage_of_a_call_without_usage():
+    attributes = {"output.value": json.dumps(AS_RESPONSE), "openinference.span.kind": "LLM"}
+    assert read_span(a_span(attributes, "openinference.instrumentation.litellm")).kind == "unread"
     traced = {"mlflow.spanType": '"LLM"', "mlflow.spanOutputs": json.dumps(AS_RESPONSE)}
     assert read_span(a_span(traced, "mlflow.tracing.provider")).kind == "unread"
 
 
 def test_only_the_top_level_of_a_response_is_read():
-    body = {"id": "chatcmpl-1", "choices": [], "metadata": SAID, "response": AS_RESPONSE, "arguments": SAID}
-    said = {"output.value": json.dumps(body), "openinference.span.kind": "LLM", **JSON_OUTPUT}
-    assert read_span(a_span(said, "openinference.instrumentation.openai")).kind == "unread"
+    body = {"id": "chatcmpl-1", "choices": [], "metadata": STATED, "response": AS_RESPONSE, "arguments": STATED}
+    attributes = {"output.value": json.dumps(body), "openinference.span.kind": "LLM", **JSON_OUTPUT}
+    assert read_span(a_span(attributes, "openinference.instrumentation.openai")).kind == "unread"
 
 
 AI_SDK = {
@@ -328,7 +328,7 @@ def test_any_text_is_read_without_an_error(text, name):
         ({"gen_ai.usage.cost": 3, "llm.cost.total": 3, "gen_ai.cost.total_cost": 3, "operation.cost": 3}, {}),
     ],
 )  # fmt: skip
-def test_what_determines_the_price_is_recorded_and_computed_costs_are_not(attributes, details):
+def test_price_details_are_recorded_and_computed_costs_are_not(attributes, details):
     usage = usage_of({**GENAI, **attributes})
     assert (usage.metadata.get("usage", {}), usage.cost) == (details, None)
 

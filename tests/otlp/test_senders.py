@@ -127,8 +127,8 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         {"aws": "aws", "anthropic": "anthropic", "google": "google"}.get(usage.provider or "", usage.provider or "")
     )
     if counting.cached is not Parts.BY_TOTAL:
-        beside = counting.cached is Parts.EXCLUDED
-        assert usage.input_tokens == counts["input_tokens"] + (cached if beside else 0)
+        is_excluded = counting.cached is Parts.EXCLUDED
+        assert usage.input_tokens == counts["input_tokens"] + (cached if is_excluded else 0)
     total = counts.get("total_tokens")
     if total is None:
         return
@@ -154,14 +154,14 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         ("Experimental.Microsoft.Extensions.AI", "openai", (2410, 60, 2000, 0, 30, None), (2410, 60)),
         ("gcp.vertex.agent", "gcp.gemini", (1014, 154, 400, 0, 60, None), (1014, 154)),
         # an unknown sender: the total decides
-        ("nobody", "anthropic", (110, 60, 40, 20, 0, 230), (170, 60)),
-        ("nobody", "anthropic", (110, 60, 40, 20, 0, 170), (110, 60)),
-        ("nobody", "anthropic", (110, 60, 40, 20, 0, None), (110, 60)),
-        ("nobody", "anthropic", (110, 60, 2000, 300, 0, 170), (2410, 60)),
-        ("nobody", "anthropic", (110, 60, 2000, 300, 0, None), (2410, 60)),
-        ("nobody", "gcp.gemini", (1014, 94, 400, 0, 60, 1168), (1014, 154)),
-        ("nobody", "gcp.gemini", (1014, 94, 400, 0, 0, 1168), (1014, 154)),
-        ("nobody", "x_ai", (100, 10, 0, 0, 50, 160), (100, 60)),
+        ("unlisted", "anthropic", (110, 60, 40, 20, 0, 230), (170, 60)),
+        ("unlisted", "anthropic", (110, 60, 40, 20, 0, 170), (110, 60)),
+        ("unlisted", "anthropic", (110, 60, 40, 20, 0, None), (110, 60)),
+        ("unlisted", "anthropic", (110, 60, 2000, 300, 0, 170), (2410, 60)),
+        ("unlisted", "anthropic", (110, 60, 2000, 300, 0, None), (2410, 60)),
+        ("unlisted", "gcp.gemini", (1014, 94, 400, 0, 60, 1168), (1014, 154)),
+        ("unlisted", "gcp.gemini", (1014, 94, 400, 0, 0, 1168), (1014, 154)),
+        ("unlisted", "x_ai", (100, 10, 0, 0, 50, 160), (100, 60)),
         # Gemini's and xAI's totals decide for senders that pass them on
         ("opentelemetry.instrumentation.langchain", "gcp.vertex_ai", (20, 198, 0, 0, 405, 623), (20, 603)),
         ("opentelemetry.instrumentation.langchain", "gcp.vertex_ai", (20, 603, 0, 0, 405, 623), (20, 603)),
@@ -169,7 +169,7 @@ def assert_consistent(sender: Sender, span: Span, counts: dict[str, int], usage:
         ("pydantic-ai", "google", (20, 198, 0, 0, 405, None), (20, 603)),
     ],
 )
-def test_what_a_senders_counts_include(scope, provider, counts, expected):
+def test_each_sender_includes_its_parts_in_the_counts(scope, provider, counts, expected):
     names = (
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.output_tokens",
@@ -213,7 +213,7 @@ COUNT_NAMES = (
         ("pipecat", "litellm", SONNET, (1000, 60)),
     ],
 )
-def test_the_api_decides_what_counts_include_not_the_model(scope, provider, model, expected):
+def test_the_api_not_the_model_determines_the_counting(scope, provider, model, expected):
     attributes = dict(zip(COUNT_NAMES, (1000, 60, 500, 50), strict=True))
     usage = usage_of_scope(scope, {**attributes, "gen_ai.provider.name": provider, "gen_ai.response.model": model})
     assert (usage.input_tokens, usage.output_tokens, usage.metadata.get("usage_problem")) == (*expected, None)
@@ -233,7 +233,7 @@ def test_the_api_decides_what_counts_include_not_the_model(scope, provider, mode
         ("amazon-bedrock", 1500),
     ],
 )
-def test_the_ai_sdks_provider_decides_what_its_input_includes(provider, expected):
+def test_the_ai_sdks_provider_determines_its_counting(provider, expected):
     attributes = {
         "ai.operationId": "ai.streamText.doStream",
         "ai.model.provider": provider,
@@ -248,7 +248,7 @@ def test_the_ai_sdks_provider_decides_what_its_input_includes(provider, expected
 
 
 @pytest.mark.parametrize(("provider", "expected"), [("OpenRouter", 1000), ("LiteLLM", 1000), ("Anthropic", 1500)])
-def test_agnos_provider_decides_what_its_input_includes(provider, expected):
+def test_agnos_provider_determines_its_counting(provider, expected):
     attributes = {
         "openinference.span.kind": "LLM",
         "llm.provider": provider,

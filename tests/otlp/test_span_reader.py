@@ -1,4 +1,4 @@
-"""read_span: captured spans of real instrumentations become the calls that the API answered."""
+"""read_span: captured spans of real instrumentations become the calls that the API received."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CAPTURED = captured_cases()
 COUNTED = count_cases()
 INSTRUMENTED = instrumentation_cases()
 TRACE, SPAN, END_NS = "5b8efff798038103d269b633813fc60c", "0000000000000001", 1_767_225_600_000_000_000
-# Spans of these cases that state less than the API answered.
+# Spans of these cases that state less than the API did.
 LACKING = {"03-anthropic-sdk-and-openllmetry-langchain-twice": {"cache_write_input_tokens"}}
 
 
@@ -48,11 +48,11 @@ def calls(spans) -> list[TokenUsage]:
 
 @pytest.mark.parametrize("case", CAPTURED, ids=lambda case: case.name)
 def test_a_captured_span_is_read_as_the_api_answered(case: Case):
-    found = calls(case.spans)
-    assert found
+    usages = calls(case.spans)
+    assert usages
     # The cases of one call in two spans expect one row; the case of LangChain expects only its first call.
     once = len(case.expected) == 1
-    for number, usage in enumerate(found[:1] if "langchain" in case.name and once else found):
+    for number, usage in enumerate(usages[:1] if "langchain" in case.name and once else usages):
         expected = case.expected[0 if once else number]
         compared = expected.keys() - (LACKING.get(case.name, set()) if number == 0 else set())
         assert {column: getattr(usage, column) for column in compared} == {c: expected[c] for c in compared}
@@ -240,7 +240,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("attributes", OTHERS, ids=str)
 @pytest.mark.parametrize("failed", [False, True])
-def test_only_calls_count_whatever_tokens_others_state(attributes, failed):
+def test_only_calls_count_even_if_other_spans_state_tokens(attributes, failed):
     assert read_span(a_span({**TOKENS, **attributes}, failed=failed)).kind == "other"
     assert read_span(a_span({**attributes, "gen_ai.request.model": "gpt-4.1"}, failed=failed)).kind == "other"
 
@@ -285,7 +285,7 @@ def test_a_failed_call_with_usage_counts_as_failed():
         ({"exception_type": "openai.APIError", "exception_message": "m\nTraceback"}, {}, "openai.APIError: m"),
         ({}, {"http.response.status_code": 429}, "HTTP 429"),
         ({}, {"langfuse.observation.level": "ERROR", "langfuse.observation.status_message": "m"}, "m"),
-        ({}, {"gen_ai.response.finish_reasons": "interrupted"}, "The response was broken off"),
+        ({}, {"gen_ai.response.finish_reasons": "interrupted"}, "The response was interrupted"),
         ({"failed": True}, {}, "error"),
     ],
 )
@@ -312,14 +312,14 @@ PARTS = TOKEN_COLUMNS[2:]
 @pytest.mark.parametrize("document", INSTRUMENTED, ids=lambda document: document["name"])
 def test_the_spans_of_an_instrumentation_contain_each_call_as_the_api_answered(document):
     """Which of two spans of one call counts is decided when they are stored; here each call must be among them."""
-    found = [(usage.input_tokens, usage.output_tokens, usage) for usage in calls(document["read"])]
+    usages = [(usage.input_tokens, usage.output_tokens, usage) for usage in calls(document["read"])]
     for expected in document["expected"]:
         lacks = set(expected.get("lacks", ()))
         excluded = expected.get("provider") in {"anthropic", "aws"} and any("cache" in name for name in lacks)
         if excluded or lacks & {"call", "usage", "input_tokens", "output_tokens"}:
             continue
         matching = [
-            usage for *counts, usage in found if counts == [expected["input_tokens"], expected["output_tokens"]]
+            usage for *counts, usage in usages if counts == [expected["input_tokens"], expected["output_tokens"]]
         ]
         assert matching
         for part in PARTS:

@@ -34,7 +34,7 @@ def test_rollup_covers_all_calls(at: Store, capsys: pytest.CaptureFixture[str]) 
     assert at.state().complete
     assert main(["rollup", "--verify"]) == 0
     output = capsys.readouterr()
-    assert "Every figure agrees with the rows." in output.out
+    assert "Every sum agrees with the rows." in output.out
     assert output.err == ""
 
 

@@ -1,4 +1,4 @@
-"""token-tracker: the command line. One file a command, each with `add_parser` and `run`."""
+"""The token-tracker command line: one module per command, each with `add_parser` and `run`."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _COMMANDS = (
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line and exit 2, as for everything found wrong before anything was tried."""
+        """Print one line and exit with status 2, the status of every error that is detected before the command runs."""
         self.exit(2, terminal_text(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """The argument parser with all commands."""
     top = _Parser(prog="token-tracker", description="Token usage of AI calls in your own Postgres.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS:
@@ -58,8 +58,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 = fine, 1 = what was done isn't fine, 2 = found wrong before anything was tried."""
-    # Closed by the caller (>&-): what we say then goes nowhere, and the command does its work.
+    """Run one command; return 0 for success, 1 for a failed command, 2 for invalid arguments or settings."""
+    # The caller may have closed a stream (>&-): the output is then discarded, and the command still runs.
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  open until the end
@@ -69,26 +69,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     arguments = parser().parse_args(argv)
-    # A command says in one line what went wrong; the library's own log lines are for apps.
+    # A command prints one line per error; the library's log lines are for applications.
     logging.getLogger("tracker").setLevel(logging.CRITICAL)
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except (SettingError, UsageError, UsageTypeError) as error:
-        return _complain(error, 2)
+        return _fail(error, 2)
     except TrackerError as error:
-        return _complain(error, 1)
+        return _fail(error, 1)
     except BrokenPipeError:
-        # The reader of our output went away: nothing more can be said to it, also not at exit.
+        # The reader of the output closed the pipe: discard the rest, also what Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _complain(f"{error.filename or 'The file'}: {error.strerror or error}.", 1)
+        return _fail(f"{error.filename or 'The file'}: {error.strerror or error}.", 1)
     except KeyboardInterrupt:
-        return _complain("Interrupted.", 130)
+        return _fail("Interrupted.", 130)
     return status
 
 
-def _complain(error: object, status: int) -> int:
+def _fail(error: object, status: int) -> int:
     print_error(error)
     return status

@@ -1,4 +1,4 @@
-"""What the commands share: the database they work on, and progress on a terminal."""
+"""Shared by the commands: the database to use, option parsers, and progress on a terminal."""
 
 from __future__ import annotations
 
@@ -15,90 +15,88 @@ from tracker.errors import SettingError, SetupError
 from tracker.recording.alerts.channels import send
 
 
-def database() -> Database:
-    """The database to work on; says so when it is the embedded one. Raises `SettingError`, `DatabaseError`."""
-    found = locate(settings.load())
-    if found.embedded:
-        print(f"DATABASE_URL is not set: using the embedded database in {found.url.host}.", file=sys.stderr)
-    return found
+def locate_database() -> Database:
+    """The database to use; prints a line if it is the embedded one. Raises `SettingError`, `DatabaseError`."""
+    database = locate(settings.load())
+    if database.embedded:
+        print(f"DATABASE_URL is not set: using the embedded database in {database.url.host}.", file=sys.stderr)
+    return database
 
 
-def whole(text: str) -> int:
-    """An option's whole number. Raises `ValueError`."""
+def parse_int(text: str) -> int:
+    """The whole number of an option. Raises `ValueError`."""
     return int(settings.require_plain_number(text))
 
 
-def number(text: str) -> float:
-    """An option's number. Raises `ValueError`."""
+def parse_float(text: str) -> float:
+    """The number of an option. Raises `ValueError`."""
     return float(settings.require_plain_number(text))
 
 
-def zone(name: str) -> str:
-    """An IANA time zone's name, checked. Raises `SettingError`."""
+def check_time_zone(name: str) -> str:
+    """The name unchanged if it is an IANA time zone. Raises `SettingError`."""
     try:
         settings.load_time_zone(name)
     except ValueError:
-        raise SettingError(
-            f"--timezone holds {name[:60]!r}; it may hold an IANA time zone such as Asia/Seoul."
-        ) from None
+        raise SettingError(f"--timezone is {name[:60]!r}; use an IANA time zone such as Asia/Seoul.") from None
     return name
 
 
-def table(connection: Connection, schema: str | None) -> Table:
-    """The table to work on. Raises `DatabaseError`, `SetupError` when it isn't there or lacks columns."""
-    found = read_table(connection, schema)
-    if not found.exists:
+def read_usage_table(connection: Connection, schema: str | None) -> Table:
+    """The table token_usage. Raises `DatabaseError`, and `SetupError` if the table or a column is missing."""
+    table = read_table(connection, schema)
+    if not table.exists:
         raise SetupError("table_missing", "The table token_usage isn't there.", "Create it: token-tracker migrate.")
-    if found.missing_columns:
-        names = ", ".join(found.missing_columns)
+    if table.missing_columns:
+        names = ", ".join(table.missing_columns)
         raise SetupError("column_missing", f"The table token_usage lacks: {names}.", "Add it: token-tracker migrate.")
-    return found
+    return table
 
 
 def check_budgets(connection: Connection, database: Database) -> BudgetCheck:
-    """Look at the budgets; each alert that nobody sent yet goes out before this returns. Raises `DatabaseError`."""
+    """Evaluate the budgets and send each alert that is due and not sent yet. Raises `DatabaseError`."""
 
-    def tell(alert: dict[str, Any]) -> None:
+    def send_alert(alert: dict[str, Any]) -> None:
         for url in database.settings.alert_urls:
             send(url, alert)
 
-    return send_due_alerts(connection, database.url.schema, database.settings.runtime, tell)
+    return send_due_alerts(connection, database.url.schema, database.settings.runtime, send_alert)
 
 
-class Bar:
-    """A bar that fills on a terminal, and nothing elsewhere."""
+class ProgressBar:
+    """A progress bar on a terminal; prints nothing if standard error is not a terminal."""
 
     _WIDTH = 40
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._shown = sys.stderr.isatty()
-        self._drawn = False
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._is_visible = sys.stderr.isatty()
+        self._has_output = False
 
     def show(self, share: float) -> None:
-        """`share` is what is done, 0 to 1."""
-        if self._shown:
+        """Draw the bar; `share` is the completed part, from 0 to 1."""
+        if self._is_visible:
             filled = round(share * self._WIDTH)
             bar = "█" * filled + "░" * (self._WIDTH - filled)
-            show_progress(f"\r{bar} {share:4.0%} {self._what}")
-            self._drawn = True
+            show_progress(f"\r{bar} {share:4.0%} {self._label}")
+            self._has_output = True
 
     def end(self) -> None:
-        if self._drawn:
+        if self._has_output:
             print(file=sys.stderr)
 
 
-class Progress:
-    """A line that counts up on a terminal, and nothing elsewhere."""
+class ProgressCounter:
+    """A counter on a terminal; prints nothing if standard error is not a terminal."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._shown = sys.stderr.isatty()
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._is_visible = sys.stderr.isatty()
 
     def show(self, count: int) -> None:
-        if self._shown:
-            show_progress(f"\r{count:,} {self._what}")
+        if self._is_visible:
+            show_progress(f"\r{count:,} {self._label}")
 
     def end(self) -> None:
-        if self._shown:
+        if self._is_visible:
             print(file=sys.stderr)

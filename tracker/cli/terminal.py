@@ -1,4 +1,4 @@
-"""Output of the commands: text of files, databases and arguments can't send control characters to a terminal."""
+"""Output of the commands: escapes control characters, so that stored text can't control a terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# C0 without the line feed and the tab, DEL, C1, and the characters that reverse what a person reads.
+# C0 without line feed and tab, DEL, C1, and the characters that change the direction of text.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def _escape(match: re.Match[str]) -> str:
-    # In this form a JSON document stays valid.
+    # JSON documents stay valid with this escape.
     return f"\\u{ord(match[0]):04x}"
 
 
@@ -27,12 +27,12 @@ def terminal_text(text: object) -> str:
 
 
 def print_error(text: object) -> None:
-    """Print one line on standard error, with the name of the command in front."""
+    """Print one line on standard error, after the name of the command."""
     print(terminal_text(f"token-tracker: {text}"), file=sys.stderr)
 
 
 class _SafeStream:
-    """A stream that escapes control characters and what its encoding can't express."""
+    """A stream that escapes control characters, and characters that its encoding lacks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -42,7 +42,7 @@ class _SafeStream:
         return len(text)
 
     def write_raw(self, text: str) -> None:
-        """Write text of our own that may move the cursor."""
+        """Write text without escaping; for the library's own text that moves the cursor."""
         encoding = self._stream.encoding or "utf-8"
         self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -52,7 +52,7 @@ class _SafeStream:
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Standard output and standard error take any text of any command meanwhile."""
+    """Replace standard output and standard error by escaping streams for the duration of the block."""
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _SafeStream(streams[0]), _SafeStream(streams[1])
     try:
@@ -62,7 +62,7 @@ def safe_streams() -> Iterator[None]:
 
 
 def show_progress(text: str) -> None:
-    """Write a progress line of our own on standard error; it may return the cursor to the start of the line."""
+    """Write a progress line to standard error without escaping, so that it can move the cursor."""
     write = getattr(sys.stderr, "write_raw", sys.stderr.write)
     write(text)
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""A cell's text → the value that is stored, read and checked once for each text that a column holds."""
+"""Parses the cells of a column to the values to store; each distinct text is parsed and validated once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tracker.importing.time_parsers import parse_time
 from tracker.usage import CHECKS, DEFAULTS, FIELDS
 
 _encode = json.encoder.encode_basestring_ascii
-# What is remembered of a column may take about ten megabytes, whatever it holds.
-_MOST_CHARACTERS = 1_000_000
-_EACH = 50  # an entry takes memory beside its text
+# The cache of a column takes about ten megabytes at most.
+_MAX_CACHED_CHARACTERS = 1_000_000
+_ENTRY_OVERHEAD_CHARACTERS = 50
 NULL = "\\N"
 
 
-class Cells:
-    """A column's texts, and what each is: its value, how COPY writes it, how it stands in its row's content."""
+class ColumnParser:
+    """Parses one column: each text's value, its text for COPY, and its part of the content for the row's id."""
 
     def __init__(
         self,
@@ -32,10 +32,10 @@ class Cells:
         constant: str | None = None,
         mark: DecimalMark | None = None,
     ) -> None:
-        """`constant` stands in for a cell that holds nothing, unless the cell is required. `mark` is the decimal mark
-        of numbers; without one they have a point.
+        """`constant` replaces an empty cell, unless the cell is required. `mark` detects the decimal mark of numbers;
+        without it they have a decimal point.
 
-        Raises `UsageError` for a constant that can't be read.
+        Raises `UsageError` for an invalid constant.
         """
         self._column = column
         self._zone = zone
@@ -53,34 +53,36 @@ class Cells:
             self.absent_content = self._content(str(self.absent))
 
     def value(self, text: str) -> Any:
-        """What is stored for a cell that holds this text. Raises `UsageError`."""
+        """The value to store for a cell with this text. Raises `UsageError`."""
         text = text.strip()
         return self._read(text) if text or self._required else self.absent
 
-    def learn(self, texts: set[str]) -> set[str]:
-        """Read the texts that are new: each is then known, but for those that can't be read, which come back."""
-        if self._characters > _MOST_CHARACTERS:
-            self._forget()
+    def parse(self, texts: set[str]) -> set[str]:
+        """Parse and cache the texts that are not cached yet; return those that can't be parsed."""
+        if self._characters > _MAX_CACHED_CHARACTERS:
+            self._clear()
         unreadable = set()
         new = texts.difference(self.contents)
         if self._mark:
-            self._mark.learn(new)
+            self._mark.detect(new)
         for text in new:
             try:
                 value = self.value(text)
             except ValueError:
                 unreadable.add(text)
                 continue
-            said = str(value)
+            text_of_value = str(value)
             self.values[text] = value
-            self.texts[text] = written(value, said)
-            self.contents[text] = self._content(said) if text.strip() or self._required else self.absent_content
-            self._characters += len(text) + _EACH
+            self.texts[text] = copy_text(value, text_of_value)
+            self.contents[text] = (
+                self._content(text_of_value) if text.strip() or self._required else self.absent_content
+            )
+            self._characters += len(text) + _ENTRY_OVERHEAD_CHARACTERS
         return unreadable
 
-    def _forget(self) -> None:
-        for known in (self.values, self.texts, self.contents):
-            known.clear()
+    def _clear(self) -> None:
+        for cache in (self.values, self.texts, self.contents):
+            cache.clear()
         self._characters = 0
 
     def _read(self, text: str) -> Any:
@@ -91,51 +93,51 @@ class Cells:
                 raise UsageError(f"{self._column} {error}") from None
         return self._check(_convert(self._column, text, self._zone))
 
-    def _content(self, said: str) -> str:
-        return f'"{self._column}": {_encode(said)}, '
+    def _content(self, text: str) -> str:
+        return f'"{self._column}": {_encode(text)}, '
 
 
-def written(value: Any, said: str) -> str:
-    """A value, whose str is `said`, in COPY's text format (PostgreSQL, "COPY", File Formats)."""
+def copy_text(value: Any, text: str) -> str:
+    """A value, whose `str()` is `text`, in COPY's text format (PostgreSQL, "COPY", File Formats)."""
     if value is None:
         return NULL
     if isinstance(value, dict):
-        said = json.dumps(value, ensure_ascii=False)
-    return said if said.isprintable() and "\\" not in said else said.translate(_ESCAPES)
+        text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def _convert(column: str, text: str, zone: str) -> Any:
-    """A cell's text as the column's type. Raises `UsageError` with the column and what it holds."""
-    reader = _READERS.get(column)
-    if reader is None and text.isprintable() and column != "created_at":
+    """A cell's text as the column's type. Raises `UsageError` with the column and the text."""
+    convert = _CONVERTERS.get(column)
+    if convert is None and text.isprintable() and column != "created_at":
         return text
     try:
         if column == "created_at":
             return parse_time(text, zone)
         if not text.isprintable():
-            text.encode("utf-8")  # what wasn't UTF-8 came in as lone surrogates
-            text = text.replace("\0", "\ufffd")  # as TokenUsage does, for the columns it doesn't have
-        return reader(text) if reader else text
+            text.encode("utf-8")  # bytes that are not UTF-8 were read as lone surrogates
+            text = text.replace("\0", "\ufffd")  # as TokenUsage does, for columns that it lacks
+        return convert(text) if convert else text
     except (ValueError, ArithmeticError, RecursionError):
-        shown = repr(text[:60]) if text else "nothing"
-        raise UsageError(f"{column} holds {shown}, which is not {_EXPECTED.get(column, 'UTF-8 text')}") from None
+        value = repr(text[:60]) if text else "empty"
+        raise UsageError(f"{column} is {value}, which is not {_EXPECTED.get(column, 'UTF-8 text')}") from None
 
 
 def _whole(text: str) -> int:
     if text.isdecimal() and len(text) < 20:
         return int(text)
     number = Decimal(text)
-    # int() of a large exponent would write out its digits for hours.
+    # int() of a number with a large exponent takes hours.
     if not number.is_finite() or number.adjusted() > 20 or number != number.to_integral_value():
         raise ValueError
     return int(number)
 
 
 def _bool(text: str) -> bool:
-    known = {
+    values = {
         "true": True,
         "t": True,
         "1": True,
@@ -145,22 +147,22 @@ def _bool(text: str) -> bool:
         "0": False,
         "no": False,
     }
-    if text.lower() not in known:
+    if text.lower() not in values:
         raise ValueError
-    return known[text.lower()]
+    return values[text.lower()]
 
 
 def _object(text: str) -> dict[str, Any]:
     value = json.loads(text)
     if not isinstance(value, dict):
-        raise ValueError  # noqa: TRY004  the caller makes one sentence of both
+        raise ValueError  # noqa: TRY004  the caller reports both errors alike
     return value
 
 
 _COUNTS = (*(name for name in FIELDS if name.endswith("_tokens")), "processing_time")
 NUMERIC = frozenset({*_COUNTS, "cost"})
-"""The columns that hold numbers."""
-_READERS: dict[str, Callable[[str], Any]] = {
+"""The columns with numbers."""
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(_COUNTS, _whole),
     "cost": Decimal,
     "success": _bool,

@@ -1,4 +1,4 @@
-"""A CSV file of calls → blocks of rows."""
+"""Reads a CSV file of calls as blocks of rows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TextIO
 
 from tracker.errors import SettingError
 from tracker.importing.column_mapping import ColumnMapping
-from tracker.importing.csv_lines import CsvRecords, Record
-from tracker.importing.row_builder import BLOCK_CHARACTERS, BLOCK_ROWS, Block, Calls, Reading, Reject
+from tracker.importing.csv_lines import CsvRecord, CsvRecords
+from tracker.importing.row_builder import BLOCK_CHARACTERS, BLOCK_ROWS, RecordBlock, Reject, RowBlock, RowBuilder
 
 
-def read_calls(file: TextIO, plan: ColumnMapping, delimiter: str = ",") -> Iterator[Calls | Reject | None]:
-    """Yield None once the header is read and found right, then the rows: calls in blocks, each reject by itself.
+def read_calls(file: TextIO, mapping: ColumnMapping, delimiter: str = ",") -> Iterator[RowBlock | Reject | None]:
+    """Yield None once the header is read and valid, then blocks of rows, and each reject by itself.
 
-    The file's text is UTF-8 read with `surrogateescape`. Raises `SettingError` for what is wrong with the header.
+    The file's text is UTF-8 read with `surrogateescape`. Raises `SettingError` for an invalid header.
     """
     records = CsvRecords(file, delimiter)
     first = next(iter(records), None)
@@ -25,10 +25,10 @@ def read_calls(file: TextIO, plan: ColumnMapping, delimiter: str = ",") -> Itera
     if not any(header):
         raise SettingError("The file is empty; its first line must name the columns.")
     records.width = len(header)
-    reading = Reading(plan, header, delimiter=delimiter)
+    builder = RowBuilder(mapping, header, delimiter=delimiter)
     yield None
-    for found in records.blocks(BLOCK_ROWS, BLOCK_CHARACTERS):
-        if isinstance(found, Record):
-            yield Reject(found.line, found.problem or "", found.cells)
+    for block in records.blocks(BLOCK_ROWS, BLOCK_CHARACTERS):
+        if isinstance(block, CsvRecord):
+            yield Reject(block.line, block.problem or "", block.cells)
         else:
-            yield from reading.block(Block(found.lines, found.columns))
+            yield from builder.build(RecordBlock(block.lines, block.columns))

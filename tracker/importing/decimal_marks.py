@@ -1,4 +1,4 @@
-"""Reads the numbers of a column whose decimal mark may be a point or a comma."""
+"""Normalizes the numbers of a column whose decimal mark may be a point or a comma."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class AmbiguousNumberError(ValueError):
 
 
 class DecimalMark:
-    """The decimal mark of one column, taken from `--decimal` or from the values that allow one reading only.
+    """The decimal mark of one column, from `--decimal` or from the values that allow one reading only.
 
     `1,5` can only have a decimal comma, `1.234,5` too; `1,234` may be 1.234 or 1234. Such a value is read as the
-    others of its column, and refused while they don't tell.
+    others of its column, and refused if they are ambiguous too.
     """
 
     def __init__(self, mark: str | None = None) -> None:
         self._marks = {mark} if mark else set()
         self._is_given = mark is not None
 
-    def learn(self, texts: Iterable[str]) -> None:
-        """Take the values of a block into account before they are normalized."""
+    def detect(self, texts: Iterable[str]) -> None:
+        """Detect the decimal mark from the values of a block, before they are normalized."""
         if not self._is_given:
             self._marks.update(mark for text in texts if (mark := _only_mark(text)))
 
     def normalize(self, text: str) -> str:
-        """The number with a decimal point and without groups; a text that is no number comes back unchanged.
+        """The number with a decimal point and without groups; a text that is not a number is returned unchanged.
 
         Raises `AmbiguousNumberError` for a number that can be read in two ways.
         """
@@ -46,7 +46,7 @@ class DecimalMark:
                 return text
             if len(self._marks) != 1:
                 raise AmbiguousNumberError(
-                    f"holds {text!r}, which has one separator and three digits after it: name the decimal mark with"
+                    f"is {text!r}, which has one separator and three digits after it: name the decimal mark with"
                     ' --decimal "," or --decimal "."'
                 )
             mark = next(iter(self._marks))
@@ -71,7 +71,7 @@ def _only_mark(text: str) -> str | None:
 
 
 def _with_point(text: str, mark: str) -> str:
-    """The number in Python's form; one that doesn't fit the mark comes back unchanged and is then no number."""
+    """The number in Python's form; one that doesn't fit the mark is returned unchanged."""
     plain = _GROUP.sub("", text)
     other = MARKS[1 - MARKS.index(mark)]
     whole, separator, fraction = plain.partition(mark)

@@ -26,7 +26,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# First bytes of what people try to import by mistake: the name, and what to do instead.
+# First bytes of formats that can't be imported: the name of the format, and the remedy.
 _UNREADABLE = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook of the old format (.xls): save it as .xlsx or CSV"),
     (b"BZh", "compressed with bzip2: decompress it first, or use gzip"),
@@ -49,14 +49,14 @@ class InputFile:
     """
 
     def __init__(self, path: Path, *, newline: str | None = None) -> None:
-        """Raises `SettingError` if the file can't be opened or holds something that import can't read."""
+        """Raises `SettingError` if the file can't be opened, or for a format that import can't read."""
         self.path = path
         try:
             self._raw = path.open("rb")
         except OSError as error:
             raise SettingError(f"{path}: {error.strerror}.") from None
-        self.passed_over = 0
-        """The records that a profile leaves out, such as spans that are no AI calls."""
+        self.skipped = 0
+        """The number of records that a profile skips, such as spans that are not AI calls."""
         self._compressed: _Decompressed | None = None
         self.text: TextIO
         try:
@@ -73,7 +73,7 @@ class InputFile:
         self.is_empty = not head.strip()
         self._refuse_unreadable(head)
         if head.startswith(_ZIP):
-            # A CSV file is read by its lines alone, which a workbook has too.
+            # The CSV reader needs only lines, which a workbook has too.
             self.text = cast(TextIO, WorkbookLines(self.path))
             self.kind, self.delimiter = "csv", ","
             return
@@ -86,9 +86,9 @@ class InputFile:
         self.delimiter = delimiter_of(start.partition("\n")[0]) if self.kind == "csv" else ","
 
     def _refuse_unreadable(self, head: bytes) -> None:
-        for start, what in _UNREADABLE:
+        for start, name in _UNREADABLE:
             if head.startswith(start):
-                raise SettingError(f"{self.path} is {what}.")
+                raise SettingError(f"{self.path} is {name}.")
         if head.startswith(_ZIP) and (self._compressed or not self._raw.seekable()):
             raise SettingError(f"{self.path} is an Excel workbook or a ZIP archive inside a pipe or gzip: unpack it.")
         # A stray NUL is one broken cell; UTF-16, the only text with many of them, was detected before.
@@ -98,7 +98,7 @@ class InputFile:
 
     @property
     def problem(self) -> str | None:
-        """One sentence if the compressed data was damaged or cut off, else None."""
+        """A message if the compressed data is damaged or cut off, else None."""
         return self._compressed.problem if self._compressed else None
 
     def read_share(self) -> float:
@@ -140,7 +140,7 @@ class _Replayed(io.RawIOBase):
 
 
 class _Decompressed(io.RawIOBase):
-    """The content of gzip data with any number of members; damage ends the stream and is kept in `problem`."""
+    """The content of gzip data with any number of members; damage ends the stream and is stored in `problem`."""
 
     def __init__(self, source: _Replayed) -> None:
         self._gzip = gzip.GzipFile(fileobj=io.BufferedReader(source, _HEAD_BYTES))
@@ -183,7 +183,7 @@ def _kind(head: str) -> str:
     if head[:1] not in {"[", "{"}:
         return "csv"
     first, newline, rest = head.partition("\n")
-    # Of several objects each is a line; an object that goes on in the next line is one document.
+    # JSON lines have one object per line; an object that continues in the next line is one document.
     is_document = head[0] == "[" or (newline and not _is_object(first) and not _is_object(rest.partition("\n")[0]))
     return "json" if is_document else "jsonl"
 

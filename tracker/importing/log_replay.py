@@ -1,8 +1,8 @@
-"""A platform's log → the records that recording wrote there as its last resort.
+"""Reads from a platform's log the records that recording wrote there as its last resort.
 
-A line may be ours as it is, begin with what a logger or a platform puts before it, or be the platform's own JSON
-with our line in one of its texts (Vercel, CloudWatch, Cloud Logging), a line of such JSON spread over several, or a
-row of a CSV export.
+A line may be the record itself, the record after a prefix of a logger or platform, the platform's own JSON with the
+record in one of its strings (Vercel, CloudWatch, Cloud Logging), one line of such JSON over several lines, or a row of
+a CSV export.
 """
 
 from __future__ import annotations
@@ -21,20 +21,29 @@ _MARK = "token_usage."
 _EVENTS = frozenset({"token_usage.failed", "token_usage.queued", "token_usage.unqueued"})
 # The beginning of an event, at any depth of JSON in JSON; a line may be cut in the event's name.
 _EVENT_START = re.compile(r"""\bevent[\\"]+\s*:\s*[\\"]+token_usage\.(?:(?:failed|queued|unqueued)\b|\w*$)""")
-_PLACE = ("environment", "platform", "region", "deployment", "connection_ms", "retry_count", "instance_id", "sequence")
+_DEPLOYMENT_FIELDS = (
+    "environment",
+    "platform",
+    "region",
+    "deployment",
+    "connection_ms",
+    "retry_count",
+    "instance_id",
+    "sequence",
+)
 _DEPTH = 4
-# A platform's lines have at most some hundred kilobytes; what is longer is no line of a log.
+# A platform's lines have some hundred kilobytes at most; a longer line is not from a log.
 _LONGEST_LINE = 16_000_000
-# How many characters of one line are parsed in vain: each position can be the start of a JSON value.
-_MOST_PARSED = 20_000_000
-_DEEPEST = 10_000
+# Limits failed parsing in one line, where each position can be the start of a JSON value.
+_MAX_FAILED_CHARACTERS = 20_000_000
+_MAX_NESTING = 10_000
 _INCOMPLETE = "a record begins in this line and is cut off or unreadable; copy the whole line from the platform's log"
 
 
 class LogRecords:
-    """Iterates over the records in a log: each with its line number, or with the reason why it can't be read.
+    """Iterates over the records in a log: the line number with the record, or with the reason why it can't be read.
 
-    A line without a record is passed over. A record that is logged several times comes several times, with the same
+    Lines without a record are skipped. A record that is logged several times is returned several times, with the same
     id. `lines` is the number of lines read.
     """
 
@@ -63,7 +72,7 @@ class LogRecords:
             yield self.lines, _INCOMPLETE
 
     def _skip_rest(self, start: str) -> bool:
-        """Read to the end of a line that is too long; whether an event's beginning is in the part that is skipped."""
+        """Read to the end of a line that is too long; return whether an event begins in the skipped part."""
         tail, has_record = start[-200:], False
         while rest := self._file.readline(_LONGEST_LINE):
             has_record = has_record or bool(_EVENT_START.search(tail + rest))
@@ -74,13 +83,13 @@ class LogRecords:
 
 
 def _events(text: str, depth: int) -> Iterator[Mapping[str, Any]]:
-    """The events in a text, at whatever depth of JSON within JSON they lie."""
+    """The events in a text, also in JSON within JSON strings, up to `depth` levels."""
     if depth == 0 or _MARK not in text:
         return
     for start, within in (("{", text), ('"', text), ("{", text.replace('""', '"'))):
-        found = [event for value in _values(within, start) for event in _within(value, depth)]
-        if found:
-            yield from found
+        events = [event for value in _values(within, start) for event in _within(value, depth)]
+        if events:
+            yield from events
             return
 
 
@@ -88,12 +97,12 @@ def _values(text: str, start: str) -> Iterator[Any]:
     """The JSON values in a text that begin with this character."""
     position = text.find(start)
     parsed = 0
-    while position >= 0 and parsed < _MOST_PARSED:
+    while position >= 0 and parsed < _MAX_FAILED_CHARACTERS:
         try:
             value, position = json.JSONDecoder().raw_decode(text, position)
         except (ValueError, RecursionError) as error:
             # A text that is nested too deeply is parsed to that depth only.
-            end = error.pos if isinstance(error, json.JSONDecodeError) else position + _DEEPEST
+            end = error.pos if isinstance(error, json.JSONDecodeError) else position + _MAX_NESTING
             parsed += max(1, end - position)
             position += 1
         else:
@@ -116,12 +125,12 @@ def _within(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record as a row with the columns that the line has; the call's values are validated again."""
+    """The record as a row with the columns that it has; the call's values are validated again."""
     given = {name: record[name] for name in FIELDS if record.get(name) is not None}
     if "created_at" in given:
         given["created_at"] = datetime.fromisoformat(str(given["created_at"]))
     if "id" not in given:
         raise UsageError("it has no id.")
     row = TokenUsage(**given).as_row()
-    row |= {name: record[name] for name in _PLACE if record.get(name) is not None}
+    row |= {name: record[name] for name in _DEPLOYMENT_FIELDS if record.get(name) is not None}
     return {name: value for name, value in row.items() if name in COLUMN_NAMES} | {"delivery": "outbox"}

@@ -1,4 +1,4 @@
-"""Profiles: how an export's values become our columns. A TOML file each; docs/sources.md shows one."""
+"""Profiles: map the values of an export to columns. Each is a TOML file; docs/sources.md contains an example."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
-from tracker.importing.profile_rules import ColumnRule, rule
+from tracker.importing.profile_rules import ColumnRule, parse_rule
 from tracker.small_files import parse_toml, read_text
 
 _KEYS = {
@@ -33,14 +33,14 @@ _TEXT_LISTS = ("needs", "within", "identity", "langfuse_usage")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a file holds and what becomes of it.
+    """The format of a file, and how its records become rows.
 
-    `mapping` has a rule a column, `constants` a value for every row. A record counts only where each name in `only`
-    has one of its values and each in `needs` has any, unless all names of a table in `skip` have one of theirs.
-    `within` names the lists that records lie in. `identity` are the names that tell a record from others, so that it
-    keeps its id when its figures change; `ends` is the time by which it must be over. `aggregated` records are sums of
-    many calls, which no price can be found for. `langfuse_usage` names the values that can be Langfuse's usage; what is
-    read of the first is the object `counted` for the mapping.
+    `mapping` has a rule for each column, `constants` a value for every row. A record is imported only if each name in
+    `only` has one of its values and each name in `needs` has any value, and is skipped if all names of a table in
+    `skip` have one of theirs. `within` names the nested lists that contain the records. `identity` names the values
+    that identify a record, so that it keeps its id when its counts change; `ends` names its end, which must be in the
+    past. `aggregated` records are sums of many calls, which have no price. `langfuse_usage` names the values that can
+    be Langfuse's usage; the mapping reads the first of them as the object `counted`.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Profile:
 
     @property
     def plain(self) -> dict[str, str] | None:
-        """The mapping, where it is nothing but names of headers, as in a profile that was saved; else None."""
+        """The mapping if it contains only header names, as in a saved profile; else None."""
         if self.only or self.skip or self.needs or self.within or self.identity or self.ends:
             return None
         if self.aggregated or self.langfuse_usage:
@@ -70,36 +70,36 @@ class Profile:
         return {column: rule.first[0] for column, rule in self.mapping.items()}
 
 
-def bills() -> list[str]:
-    """The names of all profiles that come with the library; those of costs are only for bills."""
-    return sorted(file.name.removesuffix(".toml") for file in _ready_files().iterdir() if file.name.endswith(".toml"))
+def bundled_profiles() -> list[str]:
+    """The names of all profiles of the library. Those of costs are only for `reconcile`."""
+    return sorted(file.name.removesuffix(".toml") for file in _bundled_files().iterdir() if file.name.endswith(".toml"))
 
 
-def ready() -> list[str]:
-    """The names of those that calls can be imported with."""
-    return [name for name in bills() if not name.endswith("-costs")]
+def call_profiles() -> list[str]:
+    """The names of the library's profiles for calls."""
+    return [name for name in bundled_profiles() if not name.endswith("-costs")]
 
 
-def directory() -> Path:
-    """Where a user's own profiles lie."""
+def profile_directory() -> Path:
+    """The directory of the user's saved profiles."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.environ.get("APPDATA") or Path.home() / ".config"
     return Path(home) / "token-tracker" / "profiles"
 
 
-def find(name: str) -> Profile:
-    """The profile of a name, one's own or one that comes along, or in a file. Raises `SettingError`."""
+def find_profile(name: str) -> Profile:
+    """The profile with this name, saved or bundled, or in this .toml file. Raises `SettingError`."""
     if name.endswith(".toml") or os.sep in name:
         return _read(Path(name), name)
-    own = directory() / f"{name}.toml"
-    if own.is_file():
-        return _read(own, name)
-    if name in bills():
-        return parse(_ready_files().joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
-    known = sorted({"tracker-log", *bills(), *(file.stem for file in directory().glob("*.toml"))})
-    raise SettingError(f"There is no profile {name[:60]!r}; there are: {', '.join(known)}; or name a .toml file.")
+    saved = profile_directory() / f"{name}.toml"
+    if saved.is_file():
+        return _read(saved, name)
+    if name in bundled_profiles():
+        return parse(_bundled_files().joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
+    known = sorted({"tracker-log", *bundled_profiles(), *(file.stem for file in profile_directory().glob("*.toml"))})
+    raise SettingError(f"There is no profile {name[:60]!r}; there are: {', '.join(known)}; or use a .toml file.")
 
 
-def _ready_files() -> Any:
+def _bundled_files() -> Any:
     return files("tracker.importing").joinpath("profiles")
 
 
@@ -108,13 +108,15 @@ def _read(path: Path, name: str) -> Profile:
 
 
 def parse(text: str, name: str) -> Profile:
-    """A profile's TOML. Raises `SettingError` for a document that is no profile."""
+    """Parse a profile's TOML. Raises `SettingError` for a document that is not a profile."""
     document = parse_toml(text, f"The profile {name[:60]!r}")
     if unknown := sorted(set(document) - _KEYS):
-        raise SettingError(f"The profile {name[:60]!r} holds {unknown[0]!r}; it may hold {', '.join(sorted(_KEYS))}.")
+        raise SettingError(
+            f"The profile {name[:60]!r} has the unknown key {unknown[0]!r}; allowed: {', '.join(sorted(_KEYS))}."
+        )
     for key in ("map", "set", "only"):
         if not isinstance(document.get(key, {}), dict):
-            raise SettingError(f"In the profile {name[:60]!r}, {key} is no table.")
+            raise SettingError(f"In the profile {name[:60]!r}, {key} is not a table.")
     lists = {key: _texts(document.get(key, []), name, key) for key in (*_TEXT_LISTS, "ends")}
     return Profile(
         name,
@@ -122,7 +124,7 @@ def parse(text: str, name: str) -> Profile:
         source=str(document.get("source", "")),
         timezone=str(document.get("timezone", "UTC")),
         mapping={
-            column: rule(given, f"In the profile {name[:60]!r}, {column}")
+            column: parse_rule(given, f"In the profile {name[:60]!r}, {column}")
             for column, given in document.get("map", {}).items()
         },
         constants={column: str(value) for column, value in document.get("set", {}).items()},
@@ -142,25 +144,25 @@ def _tables(given: object, name: str, key: str) -> tuple[Mapping[str, tuple[str,
 def _texts(given: object, name: str, key: str) -> tuple[str, ...]:
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise SettingError(f"In the profile {name[:60]!r}, {key} is no list of texts.")
+        raise SettingError(f"In the profile {name[:60]!r}, {key} is not a list of texts.")
     return tuple(texts)
 
 
-def save(name: str, mapping: Mapping[str, str], constants: Mapping[str, str], timezone: str) -> Path:
-    """Keep a mapping under a name, for the next file of the kind; where it lies now. Raises `SettingError`."""
+def save_profile(name: str, mapping: Mapping[str, str], constants: Mapping[str, str], timezone: str) -> Path:
+    """Save a mapping as a profile; return its path. Raises `SettingError`."""
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 60:
-        raise SettingError(f"A profile's name is made of letters, digits, - and _, not {name[:60]!r}.")
-    if name in {"tracker-log", *bills()}:
-        raise SettingError(f"The profile {name!r} comes with Token Tracker; take another name.")
+        raise SettingError(f"The name of a profile consists of letters, digits, - and _, not {name[:60]!r}.")
+    if name in {"tracker-log", *bundled_profiles()}:
+        raise SettingError(f"The profile {name!r} is part of Token Tracker; use another name.")
     lines = [f"timezone = {_quoted(timezone)}", "", "[map]"]
     lines += [f"{column} = {_quoted(header)}" for column, header in mapping.items()]
     lines += ["", "[set]", *(f"{column} = {_quoted(value)}" for column, value in constants.items())]
-    path = directory() / f"{name}.toml"
+    path = profile_directory() / f"{name}.toml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
-        raise SettingError(f"The profile can't be kept in {path}: {error.strerror}.") from None
+        raise SettingError(f"The profile can't be saved in {path}: {error.strerror}.") from None
     return path
 
 

@@ -1,4 +1,4 @@
-"""How a column of ours is made of a record's values: one of them, a sum, a span of time, or several as JSON."""
+"""Rules that compute a column from a record's values: one value, a sum, a duration, or several values as JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tracker.providers.model_names import provider_named
 
 @dataclass(frozen=True, slots=True)
 class ColumnRule:
-    """One column's. Exactly one of the ways is set.
+    """The rule for one column. Exactly one of the kinds is set.
 
-    `first`: the first of these that has a value. `sum`: of these, where any has a value. `containing`: the sum of the
-    values in the object `first` whose names contain this. `between`: milliseconds from one to the next, of the
-    first pair that has both. `object`:
-    JSON of these, in an inner table the first number of each list that is not 0. `unless`: false where the first value
-    is one of these, else true. `cents`: hundredths that are added to the sum. `before`: of the first value what stands
-    before this. `is_provider`: the first value is a provider's name, which becomes the table's name for it.
+    `first`: the first of these names that has a value. `sum`: the sum of these. `containing`: the sum of the values in
+    the object `first` whose names contain this text. `between`: the milliseconds from one time to the next, for the
+    first pair that has both. `object`: these values as a JSON object; in an inner table, the first number of each list
+    that is not 0. `unless`: false if the first value is one of these, else true. `cents`: hundredths to add to the sum.
+    `before`: the part of the first value before this text. `is_provider`: the first value is a provider's name in any
+    spelling.
     """
 
     first: Sequence[str] = ()
@@ -39,12 +39,12 @@ class ColumnRule:
 
     @property
     def names(self) -> Sequence[str]:
-        """The names it looks at."""
-        inner = [name for where in self.object.values() for name in _names_of(where)]
+        """All names that the rule reads."""
+        inner = [name for names in self.object.values() for name in _names_of(names)]
         return (*self.first, *self.sum, *self.cents, *self.between, *inner)
 
     def text(self, values: Mapping[str, Any], column: str) -> str:
-        """The cell; empty where the record has nothing for it. Raises `UsageError`."""
+        """The cell's text; empty if the record has no value for it. Raises `UsageError`."""
         if self.sum or self.cents:
             hundredths = [_hundredth(pick(values, name)) for name in self.cents]
             return _sum([*(pick(values, name) for name in self.sum), *hundredths], column)
@@ -53,17 +53,19 @@ class ColumnRule:
             spans = (_milliseconds(pick(values, start), pick(values, end)) for start, end in pairs)
             return next((span for span in spans if span), "")
         if self.object:
-            picked = {name: found for name, where in self.object.items() if _there(found := _pick_any(values, where))}
+            picked = {
+                name: value for name, names in self.object.items() if _has_value(value := _pick_any(values, names))
+            }
             if (calls := _number(str(picked.get("calls", "")))) is not None:
-                picked["calls"] = int(calls)  # a CSV has it as text
+                picked["calls"] = int(calls)  # text in a CSV file
             return json.dumps(picked, ensure_ascii=False, default=str) if picked else ""
-        found = next((found for name in self.first if _there(found := pick(values, name))), None)
+        value = next((value for name in self.first if _has_value(value := pick(values, name))), None)
         if self.containing is not None:
-            parts = as_object(found)
-            return _sum([value for name, value in parts.items() if self.containing in name.lower()], column)
+            parts = as_object(value)
+            return _sum([part for name, part in parts.items() if self.containing in name.lower()], column)
         if self.unless:
-            return "" if found is None else str(str(found).lower() not in self.unless).lower()
-        text = _plain(found)
+            return "" if value is None else str(str(value).lower() not in self.unless).lower()
+        text = _plain(value)
         if self.before is not None:
             text = text.partition(self.before)[0].strip()
         if self.is_provider:
@@ -71,8 +73,8 @@ class ColumnRule:
         return "" if self.zero_is_unknown and text and _number(text) == 0 else text
 
 
-def rule(given: object, where: str) -> ColumnRule:
-    """A rule from a profile's TOML: a name, a list of names, or a table. Raises `SettingError`."""
+def parse_rule(given: object, where: str) -> ColumnRule:
+    """Parse a rule from a profile's TOML: a name, a list of names, or a table. Raises `SettingError`."""
     if isinstance(given, str):
         return ColumnRule(first=(given,))
     if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
@@ -91,16 +93,18 @@ def rule(given: object, where: str) -> ColumnRule:
     }
     if not isinstance(given, dict) or not given or set(given) - names:
         raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(names))}.")
-    made = dict(given)
+    options = dict(given)
     for name in ("first", "sum", "cents", "between", "unless"):
-        texts = [made[name]] if isinstance(made.get(name), str) else made.get(name, [])
+        texts = [options[name]] if isinstance(options.get(name), str) else options.get(name, [])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise SettingError(f"{where} holds a {name} that is no list of names.")
-        made[name] = tuple(texts)
-    is_object = isinstance(made.get("object", {}), dict) and all(_names_of(w) for w in made.get("object", {}).values())
-    if len(made["between"]) % 2 or not is_object:
+            raise SettingError(f"{where}: {name} is not a list of names.")
+        options[name] = tuple(texts)
+    is_object = isinstance(options.get("object", {}), dict) and all(
+        _names_of(w) for w in options.get("object", {}).values()
+    )
+    if len(options["between"]) % 2 or not is_object:
         raise SettingError(f"{where} needs pairs of names for between, and a table for object.")
-    return ColumnRule(**made)
+    return ColumnRule(**options)
 
 
 def _names_of(where: Any) -> list[str]:
@@ -116,7 +120,7 @@ def _pick_any(values: Mapping[str, Any], where: Any) -> Any:
     if isinstance(where, str):
         return pick(values, where)
     if isinstance(where, dict):
-        return {name: found for name, inner in where.items() if (found := _pick_any(values, inner)) is not None} or None
+        return {name: value for name, inner in where.items() if (value := _pick_any(values, inner)) is not None} or None
     return next((number for name in where if (number := _positive(pick(values, name))) is not None), None)
 
 
@@ -128,7 +132,7 @@ def _positive(value: Any) -> int | float | None:
 
 
 def pick(values: Mapping[str, Any], name: str) -> Any:
-    """The value of that name; `a.b` is b in the object a, also where a is the object's text, as in a CSV."""
+    """The value with this name; `a.b` is b in the object a, which can also be JSON text, as in a CSV file."""
     if name in values:
         return values[name]
     outer, dot, inner = name.partition(".")
@@ -138,7 +142,7 @@ def pick(values: Mapping[str, Any], name: str) -> Any:
 
 
 def has(values: Mapping[str, Any], name: str) -> bool:
-    """Whether a record has that name, with a value or without."""
+    """Whether a record has this name, with or without a value."""
     outer, dot, inner = name.partition(".")
     return name in values or (bool(dot) and outer in values and has(as_object(values[outer]), inner))
 
@@ -152,17 +156,17 @@ def as_object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _there(value: Any) -> bool:
+def _has_value(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def _plain(value: Any) -> str:
-    if not _there(value):
+    if not _has_value(value):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        # 3.0 is how some exports write a whole number; repr is the shortest text that is this number.
+        # Some exports write a whole number as 3.0; repr is the shortest text of a float.
         return format(Decimal(repr(value)), "f")
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value).strip()
 
@@ -170,10 +174,10 @@ def _plain(value: Any) -> str:
 def _sum(values: Sequence[Any], column: str) -> str:
     numbers = []
     for value in values:
-        if _there(value):
+        if _has_value(value):
             number = _number(_plain(value))
             if number is None:
-                raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is no number")
+                raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is not a number")
             numbers.append(number)
     return format(sum(numbers, Decimal(0)), "f") if numbers else ""
 
@@ -192,8 +196,8 @@ def _number(text: str) -> Decimal | None:
 
 
 def _milliseconds(start: Any, end: Any) -> str:
-    """The time between two values; empty where one is missing, or only one of them has a time zone."""
-    if not (_there(start) and _there(end)):
+    """The milliseconds between two times; empty if one is missing, or only one of them has a time zone."""
+    if not (_has_value(start) and _has_value(end)):
         return ""
     try:
         spans = {parse_time(_plain(end), zone) - parse_time(_plain(start), zone) for zone in ("UTC", "Etc/GMT+5")}

@@ -1,4 +1,4 @@
-"""The file of the rows that could not be stored, each with its line and the reason."""
+"""Writes the file of rejected rows, each with its line and the reason."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def rejects_path(given: Path | None, source: Path) -> Path:
     """The path of the rejects of `source`: NAME.rejects.csv unless given; NAME with its suffix if that isn't .csv.
 
     Raises `SettingError` for a path that must not or can't be written, before the first row is stored: the imported
-    file itself, a link, a file that is no rejects file, a directory, or one without the right to write.
+    file itself, a link, a file that is not a rejects file, a directory, or a file without write permission.
     """
     name = source.stem if source.suffix.lower() == ".csv" else source.name
     path = given or Path(f"{name}.rejects.csv")
     if path.exists() and path.samefile(source):
-        raise SettingError(f"The rejects would overwrite the file that is imported, {source}: name another --rejects.")
+        raise SettingError(f"The rejects would overwrite the imported file {source}: use another --rejects.")
     if why := _unwritable(path):
-        raise SettingError(f"The rejects file {str(path)[:200]!r} {why}: name another --rejects.")
+        raise SettingError(f"The rejects file {str(path)[:200]!r} {why}: use another --rejects.")
     return path
 
 
@@ -58,7 +58,9 @@ def _unwritable_directory(directory: Path) -> str | None:
 
 
 class RejectsFile:
-    """Writes line, reason and the row as the file has it; created with the first reject. Lines of a block are sorted.
+    """Writes line, reason and the row as the file has it. The first reject creates the file.
+
+    Rows are sorted by line within the buffer.
 
     `delimiter` is that of the imported file: a corrected row can be imported as it is.
     """
@@ -80,7 +82,7 @@ class RejectsFile:
             self._file.close()
 
     def add(self, reject: Reject) -> None:
-        """Take a row; it is in the file at the latest when the block ends. Raises `OSError`."""
+        """Add a row. It is written at the latest when the context ends. Raises `OSError`."""
         self.count += 1
         if self.first is None or reject.line < self.first.line:
             self.first = reject
@@ -100,7 +102,7 @@ class RejectsFile:
         writer.writerows((reject.line, reject.reason, self._row(reject)) for reject in buffered)
 
     def _row(self, reject: Reject) -> str:
-        """The row as one text, quoted as in the file that it comes from."""
+        """The row as one text, quoted as in the imported file."""
         if isinstance(reject.cells, str):
             return reject.cells
         text = io.StringIO()
@@ -109,6 +111,6 @@ class RejectsFile:
 
 
 def _create(path: Path) -> TextIO:
-    """The file, emptied; never the target of a link that appeared since the path was checked."""
+    """The truncated file. Links are not followed, in case one was created after the path was checked."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     return open(os.open(path, flags, 0o666), "w", encoding="utf-8", errors="replace", newline="")  # noqa: PTH123

@@ -1,4 +1,4 @@
-"""Cells → rows that can be stored, a block at a time and column by column; each row with an id made of its content."""
+"""Builds storable rows from the cells of a file, block by block and column by column; ids are derived from content."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from operator import add
 from typing import Any
 from uuid import UUID
 
-from tracker.importing.cell_parsers import NULL, Cells, written
-from tracker.importing.column_mapping import PLACE, REQUIRED, ColumnMapping
+from tracker.importing.cell_parsers import NULL, ColumnParser, copy_text
+from tracker.importing.column_mapping import DEPLOYMENT_COLUMNS, REQUIRED, ColumnMapping
 from tracker.importing.content_ids import ContentIds
 from tracker.importing.decimal_marks import DecimalMark
 from tracker.usage import DEFAULTS, TOKEN_COLUMNS, complete_row, invalid_row_indices
@@ -21,27 +21,28 @@ BLOCK_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Records that are read together: where each begins, and the texts of their cells by column."""
+class RecordBlock:
+    """Records that are parsed together: the line where each begins, and the texts of their cells by column."""
 
     lines: Sequence[int]
     columns: Sequence[Sequence[str]]
-    # How each came, and what tells it from others though its figures change: where that isn't just its cells.
     origins: Sequence[Sequence[str] | str] | None = None
+    """The records as the file has them; None if these are the cells."""
     identities: Sequence[str | None] | None = None
+    """The texts that identify the records although their counts change; None derives the ids from all cells."""
 
-    def cells(self, place: int) -> list[str]:
-        """One record's."""
-        return [column[place] for column in self.columns]
+    def cells(self, index: int) -> list[str]:
+        """The cells of one record."""
+        return [column[index] for column in self.columns]
 
-    def origin(self, place: int) -> tuple[int, Sequence[str] | str]:
-        """Where one record begins, and how it came."""
-        return self.lines[place], self.cells(place) if self.origins is None else self.origins[place]
+    def origin(self, index: int) -> tuple[int, Sequence[str] | str]:
+        """The line where one record begins, and the record as the file has it."""
+        return self.lines[index], self.cells(index) if self.origins is None else self.origins[index]
 
-    def without(self, places: Collection[int]) -> Block:
-        """The others."""
-        kept = [place not in places for place in range(len(self.lines))]
-        return Block(
+    def without(self, indices: Collection[int]) -> RecordBlock:
+        """The block without these records."""
+        kept = [index not in indices for index in range(len(self.lines))]
+        return RecordBlock(
             list(compress(self.lines, kept)),
             [list(compress(column, kept)) for column in self.columns],
             self.origins and list(compress(self.origins, kept)),
@@ -51,7 +52,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that can't be stored, and why; `cells` is one text where the row can't be split into cells."""
+    """A row that can't be stored, and why; `cells` is one text if the row can't be split into cells."""
 
     line: int
     reason: str
@@ -59,149 +60,154 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """Rows that can be stored: the texts of what differs as COPY writes them, and the values of what doesn't."""
+class RowBlock:
+    """Rows that can be stored: the columns that vary as COPY texts, and the values of the others."""
 
     columns: Mapping[str, Sequence[str]]
     constants: Mapping[str, Any]
     created_at: Sequence[datetime]
-    block: Block
-    read: Callable[[Sequence[str]], dict[str, Any]]
+    block: RecordBlock
+    build_row: Callable[[Sequence[str]], dict[str, Any]]
 
-    def without(self, places: Collection[int]) -> Calls:
-        """The others."""
-        kept = [place not in places for place in range(len(self.created_at))]
-        return Calls(
+    def without(self, indices: Collection[int]) -> RowBlock:
+        """The block without these rows."""
+        kept = [index not in indices for index in range(len(self.created_at))]
+        return RowBlock(
             {name: list(compress(texts, kept)) for name, texts in self.columns.items()},
             self.constants,
             list(compress(self.created_at, kept)),
-            self.block.without(places),
-            self.read,
+            self.block.without(indices),
+            self.build_row,
         )
 
     def row(self, index: int) -> dict[str, Any]:
-        """One of them by the columns' names, as Python values."""
-        return {**self.read(self.block.cells(index)), "id": UUID(self.columns["id"][index])}
+        """One row by column name, as Python values."""
+        return {**self.build_row(self.block.cells(index)), "id": UUID(self.columns["id"][index])}
 
     def source(self, index: int) -> tuple[int, Sequence[str] | str]:
-        """Where one of them began, and how it came."""
+        """The line where one row begins, and the record as the file has it."""
         return self.block.origin(index)
 
 
-class Reading:
-    """How a file's cells become rows, worked out once.
+class RowBuilder:
+    """Builds rows from blocks of cells. An import has millions of rows, so all work is done per column, not per row."""
 
-    An import reads millions: nothing here is asked of a row that can be asked of a column.
-    """
+    def __init__(self, mapping: ColumnMapping, header: Sequence[str], *, delimiter: str = ",") -> None:
+        """If the file's delimiter is not a comma, numbers may have a decimal comma.
 
-    def __init__(self, plan: ColumnMapping, header: Sequence[str], *, delimiter: str = ",") -> None:
-        """In a file with another delimiter than the comma, numbers may have a decimal comma.
+        Raises `SettingError` if the mapping doesn't fit the header, `UsageError` for an invalid constant."""
+        positions = mapping.column_positions(header)
 
-        Raises `SettingError` for a plan that the header doesn't fit, `UsageError` for a constant."""
-        places = plan.places(header)
+        def parser(name: str) -> ColumnParser:
+            mark = DecimalMark(mapping.decimal) if mapping.decimal or delimiter != "," else None
+            constant = mapping.constants.get(name)
+            return ColumnParser(name, mapping.zone, required=name in REQUIRED, constant=constant, mark=mark)
 
-        def cells(name: str) -> Cells:
-            mark = DecimalMark(plan.decimal) if plan.decimal or delimiter != "," else None
-            return Cells(name, plan.zone, required=name in REQUIRED, constant=plan.constants.get(name), mark=mark)
-
-        # In the order of their names: of several mistakes in a row the first of these is told.
-        self._cells = {name: (places[name], cells(name)) for name in sorted(places)}
-        everywhere = {name: cells(name) for name in plan.constants if name not in places}
-        # In the order of their names too, as a content is written.
-        self._contents = {name: one.absent_content for name, one in everywhere.items()}
-        self._names = sorted({*places, *everywhere})
-        self._fresh = {**DEFAULTS, **dict.fromkeys(PLACE), "id": None}
-        self._fresh.update((name, one.absent) for name, one in everywhere.items())
+        # Sorted by name: if a row has several errors, the first of them is reported.
+        self._parsers = {name: (positions[name], parser(name)) for name in sorted(positions)}
+        constants = {name: parser(name) for name in mapping.constants if name not in positions}
+        # Sorted by name as well, because the content of a row, from which its id is derived, is.
+        self._contents = {name: constant.absent_content for name, constant in constants.items()}
+        self._names = sorted({*positions, *constants})
+        self._defaults = {**DEFAULTS, **dict.fromkeys(DEPLOYMENT_COLUMNS), "id": None}
+        self._defaults.update((name, constant.absent) for name, constant in constants.items())
         self._ids = ContentIds()
 
-    def block(self, block: Block) -> Iterator[Calls | Reject]:
-        """What can't be stored, then all that can."""
-        for wrong in (self._unreadable, self._unfitting):
-            if block.lines and (places := wrong(block)):
-                yield from (self._rejected(block, place) for place in sorted(places))
-                block = block.without(places)
+    def build(self, block: RecordBlock) -> Iterator[RowBlock | Reject]:
+        """The rejects of a block, then all rows that can be stored."""
+        for find_invalid in (self._unreadable, self._inconsistent):
+            if block.lines and (indices := find_invalid(block)):
+                yield from (self._reject(block, index) for index in sorted(indices))
+                block = block.without(indices)
         if block.lines:
-            yield self._calls(block)
+            yield self._row_block(block)
 
     def row(self, cells: Sequence[str]) -> dict[str, Any]:
-        """One row as Python values, without an id of its content. Raises `UsageError`."""
-        row = self._fresh.copy()
-        for name, (place, known) in self._cells.items():
-            row[name] = known.value(cells[place])
+        """One row as Python values, without an id derived from its content. Raises `UsageError`."""
+        row = self._defaults.copy()
+        for name, (position, parser) in self._parsers.items():
+            row[name] = parser.value(cells[position])
         return complete_row(row)
 
-    def _rejected(self, block: Block, place: int) -> Reject:
-        line, cells = block.origin(place)
+    def _reject(self, block: RecordBlock, index: int) -> Reject:
+        line, cells = block.origin(index)
         try:
-            self.row(block.cells(place))
+            self.row(block.cells(index))
         except ValueError as error:
             return Reject(line, str(error), cells)
         return Reject(line, "its counts don't fit together", cells)
 
-    def _unreadable(self, block: Block) -> set[int]:
-        wrong: set[int] = set()
-        for place, cells in self._cells.values():
-            if unreadable := cells.learn(set(block.columns[place])):
-                wrong.update(row for row, text in enumerate(block.columns[place]) if text in unreadable)
-        return wrong
+    def _unreadable(self, block: RecordBlock) -> set[int]:
+        """The indices of the records with a cell that can't be parsed."""
+        indices: set[int] = set()
+        for position, parser in self._parsers.values():
+            texts = block.columns[position]
+            if unreadable := parser.parse(set(texts)):
+                indices.update(index for index, text in enumerate(texts) if text in unreadable)
+        return indices
 
-    def _unfitting(self, block: Block) -> set[int]:
+    def _inconsistent(self, block: RecordBlock) -> set[int]:
+        """The indices of the records whose counts contradict each other."""
         return invalid_row_indices([self._values(block, name) for name in (*TOKEN_COLUMNS, "total_tokens")])
 
-    def _values(self, block: Block, name: str) -> Sequence[Any]:
-        if name not in self._cells:
-            return [self._fresh[name]] * len(block.lines)
-        place, cells = self._cells[name]
-        return list(map(cells.values.__getitem__, block.columns[place]))
+    def _values(self, block: RecordBlock, name: str) -> Sequence[Any]:
+        if name not in self._parsers:
+            return [self._defaults[name]] * len(block.lines)
+        position, parser = self._parsers[name]
+        return list(map(parser.values.__getitem__, block.columns[position]))
 
-    def _calls(self, block: Block) -> Calls:
+    def _row_block(self, block: RecordBlock) -> RowBlock:
         columns: dict[str, Sequence[str]] = {}
-        constants = self._fresh.copy()
+        constants = self._defaults.copy()
         contents: dict[str, Iterable[str]] = {
             name: [content] * len(block.lines) for name, content in self._contents.items()
         }
-        for name, (place, cells) in self._cells.items():
-            texts = block.columns[place]
-            contents[name] = map(cells.contents.__getitem__, texts)
+        for name, (position, parser) in self._parsers.items():
+            texts = block.columns[position]
+            contents[name] = map(parser.contents.__getitem__, texts)
             if texts.count(texts[0]) == len(texts):
-                constants[name] = cells.values[texts[0]]
+                constants[name] = parser.values[texts[0]]
             else:
-                columns[name] = list(map(cells.texts.__getitem__, texts))
-        moments = self._values(block, "created_at")
-        says = [f"{{{''.join(pieces)[:-2]}}}" for pieces in zip(*(contents[name] for name in self._names), strict=True)]
+                columns[name] = list(map(parser.texts.__getitem__, texts))
+        created_at = self._values(block, "created_at")
+        row_contents = [
+            f"{{{''.join(parts)[:-2]}}}" for parts in zip(*(contents[name] for name in self._names), strict=True)
+        ]
 
         def texts_of(name: str) -> Sequence[str]:
-            return columns.get(name) or [written(constants[name], str(constants[name]))] * len(block.lines)
+            return columns.get(name) or [copy_text(constants[name], str(constants[name]))] * len(block.lines)
 
-        columns |= self._following(block, texts_of)
-        columns["id"] = self._identified(block, says, moments, texts_of("id"))
-        varying = constants.keys() - columns.keys()
-        return Calls(columns, {name: constants[name] for name in varying}, moments, block, self.row)
+        columns |= self._derived_columns(block, texts_of)
+        columns["id"] = self._ids_of(block, row_contents, created_at, texts_of("id"))
+        constant_names = constants.keys() - columns.keys()
+        return RowBlock(columns, {name: constants[name] for name in constant_names}, created_at, block, self.row)
 
-    def _following(self, block: Block, texts_of: Callable[[str], Sequence[str]]) -> dict[str, Sequence[str]]:
-        """The columns that follow from others, as `complete_row` finds them for one row."""
-        found: dict[str, Sequence[str]] = {}
+    def _derived_columns(
+        self, block: RecordBlock, texts_of: Callable[[str], Sequence[str]]
+    ) -> dict[str, Sequence[str]]:
+        """The columns that follow from others, by the rules of `complete_row` for one row."""
+        derived: dict[str, Sequence[str]] = {}
         if NULL in (totals := texts_of("total_tokens")):
             sums = map(add, self._values(block, "input_tokens"), self._values(block, "output_tokens"))
-            found["total_tokens"] = [
-                str(made) if total == NULL else total for total, made in zip(totals, sums, strict=True)
+            derived["total_tokens"] = [
+                str(computed) if total == NULL else total for total, computed in zip(totals, sums, strict=True)
             ]
         if NULL in (sources := texts_of("cost_source")):
-            found["cost_source"] = [
+            derived["cost_source"] = [
                 "provided" if source == NULL != cost else source
                 for source, cost in zip(sources, texts_of("cost"), strict=True)
             ]
-        return found
+        return derived
 
-    def _identified(
-        self, block: Block, says: Sequence[str], moments: Sequence[datetime], given: Sequence[str]
+    def _ids_of(
+        self, block: RecordBlock, contents: Sequence[str], created_at: Sequence[datetime], given: Sequence[str]
     ) -> Sequence[str]:
-        """Each row's id: its own, or one made of its identity, or of what it says."""
+        """The id of each row: the file's own, or one derived from the row's identity or content."""
         if NULL not in given:
             return given
         if block.identities is not None:
-            says = [identity or said for identity, said in zip(block.identities, says, strict=True)]
+            contents = [identity or content for identity, content in zip(block.identities, contents, strict=True)]
         return [
-            self._ids.of(said, moment) if own == NULL else own
-            for said, moment, own in zip(says, moments, given, strict=True)
+            self._ids.derive(content, time) if own_id == NULL else own_id
+            for content, time, own_id in zip(contents, created_at, given, strict=True)
         ]

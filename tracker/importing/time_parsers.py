@@ -1,4 +1,4 @@
-"""Reads times as files write them: ISO 8601, digits alone (epoch, compact dates), and Excel's serial numbers."""
+"""Parses times of files: ISO 8601, digits alone (epoch, compact dates), and Excel's serial numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Day 0 of Excel's calendar; its wrong leap day of 1900 lies before all days that are read here.
-_EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  a serial number has the time zone of whoever wrote the file
+# Day 0 of Excel's calendar; its wrong leap day in 1900 is before the first day that is parsed here.
+_EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  a serial number has the time zone of the file
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 _FIRST_SERIAL, _LAST_SERIAL = 36_526, 73_050  # 2000-01-01 and 2099-12-31
 _COMPACT_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -24,28 +24,28 @@ def parse_time(text: str, zone: str) -> datetime:
 
     Digits alone are read by their number: 8 are YYYYMMDD, 12 and 14 a compact date and time, 10 epoch seconds,
     13 milliseconds, 16 microseconds, 19 nanoseconds, and a number from 36526 to 73050 is an Excel serial. The result
-    must lie in the years 2000 to 2100; another number of digits could mean several things and is refused.
+    must be in the years 2000 to 2100; any other number of digits is ambiguous and refused.
     """
     text = text.strip()
     if match := _DIGITS.fullmatch(text):
-        moment = _of_digits(match[1], match[2], match[3], zone)
-        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        time = _of_digits(match[1], match[2], match[3], zone)
+        if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
             raise ValueError
-        return moment
+        return time
     return _in_utc(datetime.fromisoformat(_UTC_NAME.sub("+00:00", text)), zone)
 
 
 def _of_digits(digits: str, fraction: str | None, offset: str | None, zone: str) -> datetime:
     if (compact := _COMPACT_FORMATS.get(len(digits))) and not (fraction and len(digits) != 14):
-        moment = datetime.strptime(digits, compact)  # noqa: DTZ007  the zone follows
-        moment += timedelta(microseconds=int(Decimal(fraction or 0) * 1_000_000))
+        time = datetime.strptime(digits, compact)  # noqa: DTZ007  the zone follows
+        time += timedelta(microseconds=int(Decimal(fraction or 0) * 1_000_000))
         if offset and offset[0] in "+-":
-            moment = datetime.fromisoformat(moment.isoformat() + offset)
-        return moment.replace(tzinfo=UTC) if offset and moment.tzinfo is None else _in_utc(moment, zone)
+            time = datetime.fromisoformat(time.isoformat() + offset)
+        return time.replace(tzinfo=UTC) if offset and time.tzinfo is None else _in_utc(time, zone)
     if offset:
         raise ValueError
     if len(digits) == 5 and _FIRST_SERIAL <= int(digits) <= _LAST_SERIAL:
-        # Excel keeps times as binary fractions of a day: below a millisecond they are rounding errors.
+        # Excel stores times as binary fractions of a day: digits below a millisecond are rounding errors.
         milliseconds = round(Decimal(digits + (fraction or "")) * 86_400_000)
         return _in_utc(_EXCEL_EPOCH + timedelta(milliseconds=milliseconds), zone)
     unit_us = _EPOCH_UNIT_US.get(len(digits))
@@ -54,5 +54,5 @@ def _of_digits(digits: str, fraction: str | None, offset: str | None, zone: str)
     return _EPOCH + timedelta(microseconds=int(Decimal(digits + (fraction or "")) * unit_us))
 
 
-def _in_utc(moment: datetime, zone: str) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+def _in_utc(time: datetime, zone: str) -> datetime:
+    return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)

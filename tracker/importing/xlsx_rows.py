@@ -1,4 +1,4 @@
-"""An Excel workbook's first sheet as the lines of a CSV file, so that its rows get the ids of the same rows as CSV."""
+"""Reads an Excel workbook's first sheet as CSV lines, so that its rows get the same ids as in a CSV file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WorkbookLines:
     """The rows of the first sheet, one line each, delimited by commas; blank rows are blank lines."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `SettingError` for what is no workbook, is too large, or needs a package that isn't installed."""
+        """Raises `SettingError` for a file that is not a workbook or too large, or if python-calamine is missing."""
         self._lines: Iterator[str] = _lines(_rows(path))
 
     def close(self) -> None:
@@ -56,10 +56,10 @@ def _check_archive(path: Path) -> None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise SettingError(f"{path} is a damaged ZIP archive or Excel workbook ({_reason(error)}).") from None
     if _WORKBOOK not in sizes or not any(name.startswith(_SHEETS) for name in sizes):
-        raise SettingError(f"{path} is a ZIP archive and no Excel workbook (.xlsx): unpack it and import its files.")
+        raise SettingError(f"{path} is a ZIP archive, not an Excel workbook (.xlsx): unpack it and import its files.")
     if sum(sizes.values()) > MAX_UNPACKED_BYTES:
         raise SettingError(
-            f"{path} holds {sum(sizes.values()) // 2**20} MiB unpacked; import reads workbooks up to"
+            f"{path} has {sum(sizes.values()) // 2**20} MiB unpacked; import reads workbooks up to"
             f" {MAX_UNPACKED_BYTES // 2**20} MiB. Save it as CSV, which has no limit."
         )
 
@@ -71,7 +71,7 @@ def _reason(error: Exception) -> str:
 def _lines(rows: Iterator[Sequence[Any]]) -> Iterator[str]:
     for number, row in enumerate(rows):
         buffer = io.StringIO()
-        # Quoted, a header with another delimiter in its text isn't mistaken for several.
+        # The header is quoted, so that a delimiter in its text doesn't split it.
         writer = csv.writer(buffer, quoting=csv.QUOTE_MINIMAL if number else csv.QUOTE_ALL, lineterminator="\n")
         texts = [_text(value) for value in row]
         writer.writerow(texts if any(texts) else [])
@@ -85,7 +85,7 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
     if isinstance(value, datetime):
-        # Excel keeps times as binary fractions of a day: below a millisecond they are rounding errors.
+        # Excel stores times as binary fractions of a day: digits below a millisecond are rounding errors.
         rounded = value + timedelta(microseconds=500)
         return rounded.replace(microsecond=rounded.microsecond // 1000 * 1000).isoformat(" ")
     if isinstance(value, date):

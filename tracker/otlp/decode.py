@@ -19,7 +19,7 @@ Attributes = Mapping[str, str | int | float | bool]
 
 _MAX_NAME_CHARS = 200
 _MAX_MESSAGE_CHARS = 2000
-# The only list that is read; it is kept as a text with commas.
+# The only list attribute that is read; it is stored as a text with commas.
 _LISTS = frozenset({"gen_ai.response.finish_reasons"})
 # What PostgreSQL can't store in a text: NUL and lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -65,7 +65,7 @@ def from_protobuf(body: bytes, max_spans: int | None = None) -> list[Span]:
     try:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError:
-        raise ValueError("The body is no ExportTraceServiceRequest.") from None
+        raise ValueError("The body is not an ExportTraceServiceRequest.") from None
     spans = (span for resource_spans in request.resource_spans for span in _spans_of_message(resource_spans))
     return list(islice(spans, max_spans))
 
@@ -117,7 +117,7 @@ def from_json(body: bytes, max_spans: int | None = None) -> list[Span]:
     try:
         document = json.loads(body or b"{}")
     except (ValueError, RecursionError):
-        raise ValueError("The body is no JSON.") from None
+        raise ValueError("The body is not JSON.") from None
     spans = (span for resource_spans in _list(document, "resourceSpans") for span in _spans_of_json(resource_spans))
     return list(islice(spans, max_spans))
 
@@ -189,19 +189,19 @@ def _attributes_of_json(holder: Any) -> dict[str, Any]:
 
 def _list(holder: Any, name: str) -> Iterator[Any]:
     if not isinstance(holder, dict):
-        raise ValueError(f"What holds {name} is no object.")  # noqa: TRY004  one kind of error for the caller
+        raise ValueError(f"The parent of {name} is not an object.")  # noqa: TRY004  one kind of error for the caller
     items = holder.get(name)
     if items is None:
         return
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError(f"{name} is no list of objects.")
+        raise ValueError(f"{name} is not a list of objects.")
     yield from items
 
 
 def _object(holder: Any, name: str) -> dict[str, Any]:
     value = holder.get(name)
     if value is not None and not isinstance(value, dict):
-        raise ValueError(f"{name} is no object.")
+        raise ValueError(f"{name} is not an object.")
     return value or {}
 
 
@@ -210,7 +210,7 @@ def _string(value: object) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text as PostgreSQL can store it."""
+    """The text without characters that PostgreSQL can't store."""
     if text.isascii() and "\0" not in text:
         return text
     return _UNSTORABLE.sub("\ufffd", text)

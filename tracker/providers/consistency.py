@@ -19,7 +19,7 @@ _MAX_KEY_CHARS = 60
 AGGREGATED = "usage_aggregated"
 """The code of `USAGE_PROBLEMS` for a row of a usage export that is the sum of many calls."""
 # The text that earlier versions stored instead of the code.
-_AGGREGATED_BEFORE = "the sum of many calls, which has no price of one call"
+_EARLIER_AGGREGATED_TEXT = "the sum of many calls, which has no price of one call"
 
 USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
     {
@@ -45,7 +45,7 @@ USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
         AGGREGATED: "The row is the sum of many calls in a usage export; it has no price.",
     }
 )
-"""What each code of `metadata.usage_problem` means, as one sentence."""
+"""The meaning of each code of `metadata.usage_problem`, as one sentence."""
 
 _CACHED = ("cache_read_input_tokens", "cache_write_input_tokens")
 
@@ -58,8 +58,8 @@ class CheckedUsage(NamedTuple):
     raw: dict[str, Any] | None
 
 
-class Reread(NamedTuple):
-    """What today's rules read from the stored numbers of a marked row; `problem` is None if they are consistent now."""
+class RereadUsage(NamedTuple):
+    """A marked row's stored numbers, read with the current rules; `problem` is None if they are consistent."""
 
     counts: dict[str, int]
     details: dict[str, Any]
@@ -81,7 +81,7 @@ def problem_text(code: str) -> str:
 
 def is_aggregated(problem: object) -> bool:
     """Whether a `metadata.usage_problem`, also of an earlier version, marks the sum of many calls."""
-    return problem in (AGGREGATED, _AGGREGATED_BEFORE)
+    return problem in (AGGREGATED, _EARLIER_AGGREGATED_TEXT)
 
 
 def to_count(value: object) -> int:
@@ -212,28 +212,28 @@ def _numbers(node: Any, depth: int) -> Any:
     if isinstance(node, list | tuple):
         return _numbers_of_list(node, depth)
     fields = _fields(node)
-    found = {}
+    numbers_by_name = {}
     for name, value in list(fields.items())[:_MAX_RAW_ENTRIES]:
         if isinstance(name, str) and len(name) <= _MAX_KEY_CHARS and name.isprintable():
             numbers = _numbers(value, depth + 1)
             if numbers is not None:
-                found[name] = numbers
-    return found or None
+                numbers_by_name[name] = numbers
+    return numbers_by_name or None
 
 
 def _numbers_of_list(items: list[Any] | tuple[Any, ...], depth: int) -> Any:
-    found: dict[str, Any] = {}
-    rest = []
+    by_label: dict[str, Any] = {}
+    unlabelled = []
     for item in items[:_MAX_RAW_ENTRIES]:
         numbers = _numbers(item, depth + 1)
         label = _label(item)
         if label is None or not isinstance(numbers, dict):
-            rest.append(numbers)
+            unlabelled.append(numbers)
         elif len(numbers) == 1 and not isinstance(number := next(iter(numbers.values())), dict | list):
-            found[label] = found.get(label, 0) + number
+            by_label[label] = by_label.get(label, 0) + number
         else:
-            found[label] = [*found.get(label, []), numbers]
-    return found or [value for value in rest if value is not None] or None
+            by_label[label] = [*by_label.get(label, []), numbers]
+    return by_label or [value for value in unlabelled if value is not None] or None
 
 
 def _label(item: object) -> str | None:
@@ -254,8 +254,8 @@ def _fields(node: Any) -> Mapping[str, Any]:
     return {**fields, **(getattr(node, "__pydantic_extra__", None) or {})}
 
 
-def reread_usage(metadata: Mapping[str, Any]) -> Reread | None:
-    """What today's rules read from a marked row's `usage_raw`; None if the row has nothing that can be read."""
+def reread_usage(metadata: Mapping[str, Any]) -> RereadUsage | None:
+    """Read a marked row's `usage_raw` with the current rules; None if the row has no readable numbers."""
     source, raw = metadata.get("usage_source"), metadata.get("usage_raw")
     if not isinstance(source, str) or not isinstance(raw, Mapping) or not raw:
         return None
@@ -268,10 +268,10 @@ def reread_usage(metadata: Mapping[str, Any]) -> Reread | None:
     return None
 
 
-def _reread_span(metadata: Mapping[str, Any]) -> Reread | None:
+def _reread_span(metadata: Mapping[str, Any]) -> RereadUsage | None:
     try:
         from tracker.otlp.reading.span_reader import reread_attributes
     except ImportError:
         return None
-    result: Reread | None = reread_attributes(metadata)
+    result: RereadUsage | None = reread_attributes(metadata)
     return result

@@ -1,11 +1,11 @@
-"""Names of models and providers: what a resource name or another product's name is called here."""
+"""Normalizes names of models and providers: resource names, and the names that other products use."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-# Which words at the start of a model's name belong to which provider; other names have no provider.
+# The prefixes of model names, by provider. Other names have no provider.
 PROVIDERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("google", ("gemini", "gemma", "models/gemini")),
     (
@@ -38,7 +38,7 @@ _LITELLM_ROUTES = re.compile(
 )
 
 
-# What others call a provider of ours, with _ for every separator. Sources: LiteLLM's LlmProviders, LangChain's
+# Other products' names of a provider, with _ for every separator. Sources: LiteLLM's LlmProviders, LangChain's
 # ls_provider, the AI SDK's provider names, OpenTelemetry's gen_ai.provider.name.
 _OTHER_NAMES = {
     "ai21": "ai21_chat",
@@ -74,7 +74,7 @@ _OTHER_NAMES = {
 ALIASES = {other: name for name, others in _OTHER_NAMES.items() for other in others.split()}
 _SEPARATORS = re.compile(r"[-_ /]+")
 
-# Whose API a host is. An OpenAI client names its provider `openai` whatever host it calls.
+# The provider of an API host. An OpenAI client states the provider `openai` for any host.
 _HOSTS: tuple[tuple[str, str], ...] = (
     ("openrouter.ai", "openrouter"),
     ("api.groq.com", "groq"),
@@ -108,7 +108,7 @@ _REVISION = re.compile(r"-v\d+:\d+$", re.ASCII)
 
 
 def provider_of_host(server: str) -> str | None:
-    """The provider whose API a host or a URL is; None if the address does not say."""
+    """The provider whose API has this host or URL; None if the address is unknown."""
     address = server.strip().lower()
     host = (address.partition("://")[2] or address).partition("/")[0].partition(":")[0]
     if _BEDROCK_HOST.search(host):
@@ -127,7 +127,7 @@ def provider_named(name: str) -> str:
 
 @lru_cache(256)
 def provider_of(model: str) -> str | None:
-    """The provider that a model's name or resource name belongs to; None if the name does not say."""
+    """The provider that a model's name or resource name belongs to; None if the name is ambiguous."""
     name = model.lower()
     if _BEDROCK_PREFIX.match(name) or (name.startswith("arn:") and (":bedrock:" in name or ":sagemaker:" in name)):
         return "aws"
@@ -141,7 +141,7 @@ def provider_of(model: str) -> str | None:
 
 
 def is_local(model: str) -> bool:
-    """Whether a model's name has a tag of Ollama, such as deepseek-r1:8b: it runs on one's own machine."""
+    """Whether a model's name has an Ollama tag, such as deepseek-r1:8b: the model runs locally."""
     return _OLLAMA_TAG.search(model.lower()) is not None
 
 

@@ -1,4 +1,4 @@
-"""Reads fields of a response, whatever holds them: decoded JSON, pydantic objects, plain objects."""
+"""Reads fields of a response, which may be decoded JSON, a pydantic object or a plain object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 Path = tuple[str, ...]
 SCALARS = (str, int, float)  # a tuple is checked faster than a union
 
-# What names an entry of a list of counts: Gemini's modality, Bedrock's time to live.
+# The fields that label an entry in a list of counts: Gemini's modality, Bedrock's time to live.
 _LABELS = ("modality", "ttl")
 _LABELLED_COUNTS = ("token_count", "tokens", "input_tokens")
 
@@ -59,7 +59,7 @@ def _labelled_count(item: object) -> Any:
 
 
 def pydantic_fields(node: Any) -> Mapping[str, Any] | None:
-    """All fields of a pydantic object; None for anything else, which has to be asked by name."""
+    """All fields of a pydantic object; None for anything else, whose fields are read by name."""
     if _kind(node.__class__) != "pydantic":
         return None
     extra = getattr(node, "__pydantic_extra__", None)
@@ -82,12 +82,12 @@ def _kind(kind: type) -> str:
 
 
 def text(node: object, name: str) -> str | None:
-    """A field's text, of an enumeration its value; None if it is blank or no text."""
+    """A field's text, or the value of an enumeration; None if it is blank or not a text."""
     return word(get(node, name))
 
 
 def word(value: object) -> str | None:
-    """A value that is a text, of an enumeration its value; None if it is blank or no text."""
+    """The value if it is a text, or the value of an enumeration; None if it is blank or not a text."""
     return str.__str__(value) if isinstance(value, str) and value.strip() else None
 
 

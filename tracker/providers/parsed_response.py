@@ -1,4 +1,4 @@
-"""What a response states: the result of reading it."""
+"""The result of reading a response."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tracker.providers.stated_cost import Cost
 
 
 class ParsedResponse(NamedTuple):
-    """What a response states: counts by the table's names, input with cached and output with reasoning tokens.
+    """Counts by column name (input includes cached, output includes reasoning tokens), and the other stated values.
 
-    `details` are what determines the price besides the counts, by genai-prices' names. `failure` is the error that
-    the response itself reports. `problem` is a code of `USAGE_PROBLEMS`; then `raw` are the stated numbers and
-    `usage_source` names the reader. `note` says how a count was derived (`reasoning_from_total`). `calls` is above 1
+    `details` determine the price besides the counts, by genai-prices' names. `failure` is the error that the response
+    itself reports. `problem` is a code of `USAGE_PROBLEMS`; then `raw` are the stated numbers and
+    `usage_source` names the reader. `note` is the code of a derived count (`reasoning_from_total`). `calls` is above 1
     for the sum of several responses.
     """
 

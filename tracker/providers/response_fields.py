@@ -1,4 +1,4 @@
-"""Fields of a response beside its usage that the record or its price needs."""
+"""Reads fields of a response, besides its usage, that the record or its price depends on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tracker.providers.node_access import Path, follow, get, is_number, text
 
 _BILLED_BY_RESPONSE = re.compile(r"gemini-[12]\.")
-# What OpenAI's servers did on behalf of the model, which costs extra. Source: developers.openai.com, pricing, tools.
+# Server-side tools of OpenAI, which cost extra. Source: developers.openai.com, pricing, tools.
 _TOOL_CALLS = {
     "web_search_call": "web_searches",
     "file_search_call": "storage_searches",
@@ -30,7 +30,8 @@ ANTHROPIC_FIELDS = frozenset(
         "inference_geo",
     }
 )
-# Claude's ids say which platform served the message. Source: anthropic-sdk-python, AnthropicBedrock, AnthropicVertex.
+# Prefixes of Claude's ids show which platform served the message.
+# Source: anthropic-sdk-python, AnthropicBedrock, AnthropicVertex.
 HOSTED_IDS = (("msg_bdrk_", "aws"), ("msg_vrtx_", "google"))
 MESSAGE_TYPES = frozenset({"message", "message_start", "message_delta"})
 LAST_EVENTS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
@@ -43,16 +44,16 @@ def failure_of(node: object) -> str | None:
         return None
     inner = get(error, "error")
     error = error if inner is None or isinstance(inner, str | int | float) else inner
-    words = [get(error, name) for name in ("status", "type", "code")]
-    said = [str(word) for word in words if isinstance(word, str | int) and not isinstance(word, bool) and word]
-    return " ".join(dict.fromkeys(said))[:200] if said else None
+    values = [get(error, name) for name in ("status", "type", "code")]
+    words = [str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool) and value]
+    return " ".join(dict.fromkeys(words))[:200] if words else None
 
 
 def tool_calls(output: object) -> dict[str, int]:
     calls: dict[str, int] = {}
     for item in output if isinstance(output, list) else ():
         kind = text(item, "type") or ""
-        # Opening a page or finding in it is no search, and costs nothing.
+        # Opening a page or searching in it is free.
         if kind == "web_search_call" and (text(get(item, "action"), "type") or "search") != "search":
             continue
         if (name := _TOOL_CALLS.get(kind)) is not None:
@@ -61,13 +62,25 @@ def tool_calls(output: object) -> dict[str, int]:
 
 
 def is_batch_line(chunk: object) -> bool:
-    """A line of a Gemini batch's output has the request's key, or the request, beside the response."""
+    """Whether this is a line of a Gemini batch's output, which has the request's key or the request."""
     return get(chunk, "key") is not None or get(chunk, "request") is not None
 
 
 def items_of(node: object, name: str) -> list[Any]:
     items = get(node, name)
     return items[:10_000] if isinstance(items, list) else []
+
+
+def embedding_counts(chunk: object) -> list[Any]:
+    """The token count that Vertex AI states for each embedding; empty if it states none.
+
+    Source: cloud.google.com/vertex-ai, text embeddings API.
+    """
+    statistics = [get(item, "statistics") for item in items_of(chunk, "embeddings")]
+    statistics += [follow(item, ("embeddings", "statistics")) for item in items_of(chunk, "predictions")]
+    if all(item is None for item in statistics):
+        return []
+    return [get(item, "token_count") for item in statistics]
 
 
 def sum_of_embeddings(values: list[Any]) -> Any:
@@ -98,11 +111,11 @@ def grounding_searches(node: object, model: str | None) -> int:
     return min(queries, 1) if by_response else queries
 
 
-def usage_at(node: object, fields: Mapping[str, Any] | None, place: Path) -> Any:
-    """What is at a place of a response; `fields` are those of a pydantic object."""
-    if not place:
+def usage_at(node: object, fields: Mapping[str, Any] | None, path: Path) -> Any:
+    """The value at a path of a response; `fields` are those of a pydantic object."""
+    if not path:
         return node
     if fields is None:
-        return get(node, place[0]) if len(place) == 1 else follow(node, place)
-    usage = fields.get(place[0])
-    return usage if usage is None or len(place) == 1 else follow(usage, place[1:])
+        return get(node, path[0]) if len(path) == 1 else follow(node, path)
+    usage = fields.get(path[0])
+    return usage if usage is None or len(path) == 1 else follow(usage, path[1:])

@@ -1,4 +1,4 @@
-"""The sum of several responses: one row with a part for each model and tier."""
+"""Sums several responses to one row, with a part for each model and tier."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from tracker.providers.node_access import is_number
 from tracker.providers.parsed_response import ParsedResponse
 from tracker.providers.stated_cost import Cost
 
-_FACTS = ("service_tier", "speed", "inference_geo")
+_PRICE_FIELDS = ("service_tier", "speed", "inference_geo")
 _Key = tuple[str | None, str | None, tuple[tuple[str, Any], ...]]
 
 
-def sum_responses(answers: Iterable[ParsedResponse]) -> ParsedResponse:
+def sum_responses(responses: Iterable[ParsedResponse]) -> ParsedResponse:
     """The sum of these responses; its model is the one with the most tokens.
 
     Responses of different models or tiers are in `details["parts"]`, since each has its own price. A problem of one
-    response marks the sum; its stated numbers are not kept, since they are not those of the sum.
+    response marks the sum; the stated numbers of one response are omitted, since they are not those of the sum.
     """
-    listed = list(answers)
+    listed = list(responses)
     if len(listed) == 1:
         return listed[0]
     groups: dict[_Key, dict[str, Any]] = {}
-    for answer in listed:
-        for key, counts, numbers in _parts_of(answer):
-            known = groups.setdefault(key, {"counts": {}, "details": {}})
-            known["counts"] = usage_parts.add(known["counts"], counts)
-            known["details"] = usage_parts.add(known["details"], numbers)
-    provider, model, facts = max(groups, key=lambda key: sum(groups[key]["counts"].values()))
+    for parsed in listed:
+        for key, counts, numbers in _parts_of(parsed):
+            group = groups.setdefault(key, {"counts": {}, "details": {}})
+            group["counts"] = usage_parts.add(group["counts"], counts)
+            group["details"] = usage_parts.add(group["details"], numbers)
+    provider, model, price_fields = max(groups, key=lambda key: sum(groups[key]["counts"].values()))
     checked = check_usage(_sum_of_counts(listed), stated_total=None, formula_total=None, raw=None)
     details: dict[str, Any] = {}
     for group in groups.values():
         details = usage_parts.add(details, group["details"])
     if len(groups) == 1:
-        details |= dict(facts)
+        details |= dict(price_fields)
     else:
         details["parts"] = [
-            _entry(key, group, provider) for key, group in _main_first(groups, (provider, model, facts))
+            _entry(key, group, provider) for key, group in _main_first(groups, (provider, model, price_fields))
         ]
     return ParsedResponse(
         counts=checked.counts,
@@ -49,32 +49,34 @@ def sum_responses(answers: Iterable[ParsedResponse]) -> ParsedResponse:
         response_id=listed[-1].response_id,
         cost=_sum_of_costs(listed),
         details=details,
-        failure=next((answer.failure for answer in reversed(listed) if answer.failure), None),
-        problem=next((answer.problem for answer in listed if answer.problem), checked.problem),
-        note=next((answer.note for answer in listed if answer.note), None),
-        calls=sum(answer.calls for answer in listed),
+        failure=next((parsed.failure for parsed in reversed(listed) if parsed.failure), None),
+        problem=next((parsed.problem for parsed in listed if parsed.problem), checked.problem),
+        note=next((parsed.note for parsed in listed if parsed.note), None),
+        calls=sum(parsed.calls for parsed in listed),
     )
 
 
-def _parts_of(answer: ParsedResponse) -> list[tuple[_Key, dict[str, Any], dict[str, Any]]]:
-    """What each model of a response used: the group that it belongs to, its counts and its numbers."""
-    own = {name: answer.details[name] for name in _FACTS if name in answer.details}
-    parts = answer.details.get("parts")
+def _parts_of(parsed: ParsedResponse) -> list[tuple[_Key, dict[str, Any], dict[str, Any]]]:
+    """For each model of a response: the group that it belongs to, its counts and its numbers."""
+    common_fields = {name: parsed.details[name] for name in _PRICE_FIELDS if name in parsed.details}
+    parts = parsed.details.get("parts")
     if not parts:
-        numbers = {name: value for name, value in answer.details.items() if is_number(value)}
-        counts = {name: count for name, count in answer.counts.items() if name != "total_tokens"}
-        return [((answer.provider, answer.model, _sorted(own)), counts, numbers)]
-    found = []
+        numbers = {name: value for name, value in parsed.details.items() if is_number(value)}
+        counts = {name: count for name, count in parsed.counts.items() if name != "total_tokens"}
+        return [((parsed.provider, parsed.model, _sorted(common_fields)), counts, numbers)]
+    usages = []
     for part in parts:
         details = part.get("details", {})
-        facts = own | {name: details[name] for name in _FACTS if name in details}
+        price_fields = common_fields | {name: details[name] for name in _PRICE_FIELDS if name in details}
         numbers = {name: value for name, value in details.items() if is_number(value)}
-        found.append(((part.get("provider", answer.provider), part["model"], _sorted(facts)), part["counts"], numbers))
-    return found
+        usages.append(
+            ((part.get("provider", parsed.provider), part["model"], _sorted(price_fields)), part["counts"], numbers)
+        )
+    return usages
 
 
-def _sorted(facts: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(facts.items()))
+def _sorted(price_fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(price_fields.items()))
 
 
 def _main_first(groups: Mapping[_Key, dict[str, Any]], main: _Key) -> list[tuple[_Key, dict[str, Any]]]:
@@ -82,24 +84,24 @@ def _main_first(groups: Mapping[_Key, dict[str, Any]], main: _Key) -> list[tuple
 
 
 def _entry(key: _Key, group: Mapping[str, Any], provider: str | None) -> dict[str, Any]:
-    """One part as `metadata.usage.parts` has it."""
-    own, model, facts = key
+    """One entry of `metadata.usage.parts`."""
+    part_provider, model, price_fields = key
     entry: dict[str, Any] = {"model": model or usage_parts.UNKNOWN, "counts": group["counts"]}
-    if own != provider:
-        entry["provider"] = own or ""
-    details = {**group["details"], **dict(facts)}
+    if part_provider != provider:
+        entry["provider"] = part_provider or ""
+    details = {**group["details"], **dict(price_fields)}
     return entry | ({"details": details} if details else {})
 
 
-def _sum_of_counts(answers: list[ParsedResponse]) -> dict[str, int]:
+def _sum_of_counts(responses: list[ParsedResponse]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for answer in answers:
-        counts = usage_parts.add(counts, answer.counts)
+    for parsed in responses:
+        counts = usage_parts.add(counts, parsed.counts)
     counts.pop("total_tokens", None)
     return counts
 
 
-def _sum_of_costs(answers: list[ParsedResponse]) -> Cost | None:
+def _sum_of_costs(responses: list[ParsedResponse]) -> Cost | None:
     """The sum of the stated costs; None unless each response states one."""
-    costs = [Decimal(str(answer.cost)) for answer in answers if answer.cost is not None]
-    return sum(costs, Decimal(0)) if len(costs) == len(answers) else None
+    costs = [Decimal(str(parsed.cost)) for parsed in responses if parsed.cost is not None]
+    return sum(costs, Decimal(0)) if len(costs) == len(responses) else None

@@ -1,4 +1,4 @@
-"""A provider's response, whole or as a stream's chunks, as an object or as JSON → what it used and who answered."""
+"""Reads the usage, model and provider of a response: an object or JSON, whole or as a stream's chunks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.providers.consistency import Reread
+from tracker.providers.consistency import RereadUsage
 from tracker.providers.node_access import follow, get
 from tracker.providers.parsed_response import ParsedResponse
 from tracker.providers.response_reader import ResponseReader
-from tracker.providers.schemas.schema_table import SHAPES
+from tracker.providers.schemas.schema_table import SCHEMAS
 
 __all__ = [
     "ParsedResponse",
@@ -29,7 +29,7 @@ _MAX_TEXT_CHARS = 1_000_000
 
 
 def read(response: object) -> ParsedResponse:
-    """Read a whole response, or a list of a stream's chunks. Never raises: what cannot be read is a `problem`."""
+    """Read a whole response, or a list of a stream's chunks. Never raises: unreadable usage sets `problem`."""
     reader = ResponseReader()
     if isinstance(response, list | tuple):
         for chunk in response:
@@ -45,8 +45,8 @@ def read_usage_text(source: str, *, provider: str | None = None, model: str | No
     None if the text is longer than 1,000,000 characters, cannot be parsed or contains no usage.
     """
     node = parse_text(source)
-    answer = None if node is None else read_usage_object(node, provider=provider)
-    return answer if answer is None or answer.model or not model else answer._replace(model=model)
+    parsed = None if node is None else read_usage_object(node, provider=provider)
+    return parsed if parsed is None or parsed.model or not model else parsed._replace(model=model)
 
 
 def parse_text(source: str) -> Any:
@@ -66,42 +66,46 @@ def parse_text(source: str) -> Any:
 def read_usage_object(node: object, *, provider: str | None = None) -> ParsedResponse | None:
     """The usage in a response, a bare usage object or the AI SDK's `providerMetadata`; None if it contains none."""
     if isinstance(node, list | tuple):
-        answer = read(node)
-        return answer if _has_usage(answer) else None
-    for candidate, named in _candidates(node):
-        reader = ResponseReader(provider or named)
+        parsed = read(node)
+        return parsed if _has_usage(parsed) else None
+    for candidate, stated_provider in _candidates(node):
+        reader = ResponseReader(provider or stated_provider)
         reader.add(candidate)
-        answer = reader.result()
-        if _has_usage(answer):
-            return answer
+        parsed = reader.result()
+        if _has_usage(parsed):
+            return parsed
     return None
 
 
 def _candidates(node: object) -> list[tuple[object, str | None]]:
-    found: list[tuple[object, str | None]] = [(node, None), ({"usage_metadata": node}, None), ({"usage": node}, None)]
+    candidates: list[tuple[object, str | None]] = [
+        (node, None),
+        ({"usage_metadata": node}, None),
+        ({"usage": node}, None),
+    ]
     if isinstance(node, Mapping):
         for name, inner in list(node.items())[:20]:
             if isinstance(inner, Mapping):
-                named = _PROVIDER_METADATA.get(str(name))
-                found += [(inner, named), ({"usage_metadata": inner}, named), ({"usage": inner}, named)]
-    return found
+                provider = _PROVIDER_METADATA.get(str(name))
+                candidates += [(inner, provider), ({"usage_metadata": inner}, provider), ({"usage": inner}, provider)]
+    return candidates
 
 
 # The AI SDK's names in providerMetadata. Source: github.com/vercel/ai, packages/*.
 _PROVIDER_METADATA = {"anthropic": "anthropic", "google": "google", "vertex": "google", "bedrock": "aws", "xai": "x-ai"}
 
 
-def _has_usage(answer: ParsedResponse) -> bool:
-    return answer.usage_source is not None or bool(answer.counts or answer.details)
+def _has_usage(parsed: ParsedResponse) -> bool:
+    return parsed.usage_source is not None or bool(parsed.counts or parsed.details)
 
 
-def reread(shape_name: str, raw: Mapping[str, Any]) -> Reread | None:
-    """What today's rules of a shape read from the stored numbers of a marked row."""
-    shape = next((shape for shape in SHAPES if shape.name == shape_name), None)
+def reread(schema_name: str, raw: Mapping[str, Any]) -> RereadUsage | None:
+    """Read the stored numbers of a marked row with the current rules of a schema."""
+    schema = next((schema for schema in SCHEMAS if schema.name == schema_name), None)
     reader = ResponseReader()
-    if shape is None:
-        answer = read_usage_object(raw)
+    if schema is None:
+        parsed = read_usage_object(raw)
     else:
-        reader.add_usage(shape, raw)
-        answer = reader.result()
-    return None if answer is None else Reread(dict(answer.counts), dict(answer.details), answer.problem)
+        reader.add_usage(schema, raw)
+        parsed = reader.result()
+    return None if parsed is None else RereadUsage(dict(parsed.counts), dict(parsed.details), parsed.problem)

@@ -18,18 +18,18 @@ _TICKS_PER_USD = 10**10  # xAI, docs.x.ai/developers/cost-tracking
 Cost = Decimal | float | int
 
 
-# Which providers state what they charge, and OpenRouter's other fields. Sources: see provider_shapes.COST_KEYS.
+# The providers that state their charges, and OpenRouter's other fields. Sources: see provider_schemas.COST_KEYS.
 _STATING = frozenset({"deepinfra", "openrouter", "perplexity", "x-ai"})
 _COMPANIONS = frozenset({"is_byok", "cost_details.upstream_inference_cost"})
 
 
 def stated_cost(raw_values: Mapping[str, Any], model: str | None, provider: str | None = None) -> Cost | None:
-    """The call's cost, None if the response states none that can be trusted.
+    """The call's cost; None if the response states no reliable cost.
 
     LiteLLM adds a `cost` that it computed to the usage of any provider; it does not count.
 
-    A cost of 0 counts only for a call that the response marks as free, since gateways state 0 for what they do not
-    know. A call with one's own key at OpenRouter costs what OpenRouter charges plus what the provider charges.
+    A cost of 0 counts only for a call that the response marks as free, since gateways state 0 for unknown costs. The
+    cost of a call with the caller's own key at OpenRouter is OpenRouter's charge plus the provider's charge.
     """
     if _KEYS.isdisjoint(raw_values):
         return None
@@ -65,7 +65,7 @@ def _total_of(cost: object) -> object:
 
 
 def amount(value: object, maximum: int = _MAX_COST_USD) -> Cost | None:
-    """An amount as a number, exact for text; None for what is no amount."""
+    """An amount as a number, exact for text; None for anything else."""
     if isinstance(value, str):
         value = Decimal(value.strip()) if _AMOUNT.fullmatch(value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):

@@ -1,4 +1,4 @@
-"""Tells apart the chunks of a stream that have to be read from those that state nothing new, which most are."""
+"""Detects the chunks of a stream that need not be read: most of them state neither usage nor an error."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from functools import lru_cache
 from typing import Any
 
 from tracker.providers.response_fields import LAST_EVENTS
-from tracker.providers.schemas.schema_table import CONTAINERS, PLACES, RARE_FIELDS
+from tracker.providers.schemas.schema_table import CONTAINERS, RARE_FIELDS, USAGE_PATHS
 
-_TELLING = ("error", *dict.fromkeys(path[0] for path in (*CONTAINERS, *(place for place, _ in PLACES)) if path))
+_STATE_FIELDS = (
+    "error",
+    *dict.fromkeys(path[0] for path in (*CONTAINERS, *(path for path, _ in USAGE_PATHS)) if path),
+)
 _RARE_IN_OBJECTS = RARE_FIELDS - {"delta", "metadata"}  # Cohere's and Bedrock's events are no pydantic objects
 
 
 def states_nothing_new(chunk: Any) -> bool:
-    """Whether a chunk of a stream states no usage, no error and no end."""
+    """Whether a chunk of a stream states neither usage nor an error nor the end."""
     names = _names_to_read(chunk.__class__)
     if names is None or getattr(chunk, "__pydantic_extra__", None):
         return False
@@ -30,4 +33,4 @@ def _names_to_read(kind: type) -> tuple[str, ...] | None:
     declared = getattr(kind, "model_fields", None)
     if not isinstance(declared, dict) or not _RARE_IN_OBJECTS.isdisjoint(declared):
         return None
-    return tuple(name for name in _TELLING if name in declared)
+    return tuple(name for name in _STATE_FIELDS if name in declared)

@@ -1,4 +1,4 @@
-"""An answer and what its caller says of it → the record."""
+"""Builds the record of a call from the parsed response and the caller's fields."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from tracker.providers.schemas.schema_table import hosted_by, model_from_resourc
 from tracker.redaction import redact
 from tracker.usage import TokenUsage
 
-# What a caller may say of a call; its counts are the answer's.
+# The fields that a caller may set; the counts come from the response.
 CALL_FIELDS = frozenset(field.name for field in fields_of(TokenUsage) if not field.name.endswith("_tokens"))
 BROKEN_OFF = "The stream was broken off; the tokens are those known until then."
-_LONGEST_FAILURE = 300
+_MAX_FAILURE_CHARS = 300
 
 
 def to_token_usage(
-    answer: ParsedResponse, fields: Mapping[str, Any], *, failure: str | None = None, broken_off: bool = False
+    parsed: ParsedResponse, fields: Mapping[str, Any], *, failure: str | None = None, broken_off: bool = False
 ) -> TokenUsage:
-    """The record of a call: the answer's figures, the caller's words.
+    """Build the record of a call: the counts of the response and the fields of the caller.
 
-    The model is the one that answered; `metadata.request_model` is the one that was asked for, if it differs.
-    `metadata.usage` is what only prices need.
+    The model is the one that responded; `metadata.request_model` is the requested one, if it differs.
+    `metadata.usage` contains the details for the price.
     """
-    error_message = failure or answer.failure or (BROKEN_OFF if broken_off else None)
+    error_message = failure or parsed.failure or (BROKEN_OFF if broken_off else None)
     requested = fields.get("model")
-    model = _model(answer.model, requested)
+    model = _model(parsed.model, requested)
     metadata: dict[str, Any] = {}
-    if answer.response_id is not None:
-        metadata["response_id"] = answer.response_id
-    if requested is not None and answer.model and requested != model:
+    if parsed.response_id is not None:
+        metadata["response_id"] = parsed.response_id
+    if requested is not None and parsed.model and requested != model:
         metadata["request_model"] = requested
-    if answer.details:
-        metadata["usage"] = dict(answer.details)
+    if parsed.details:
+        metadata["usage"] = dict(parsed.details)
     if broken_off:
         metadata["stream"] = "broken_off"
-    if answer.problem is not None:
-        metadata |= _problem_metadata(answer)
-    if answer.note is not None:
-        metadata["usage_note"] = answer.note
-    if answer.calls > 1:
-        metadata["calls"] = answer.calls
-    values: dict[str, Any] = {**answer.counts, "provider": answer.provider or hosted_by(requested), "cost": answer.cost}
+    if parsed.problem is not None:
+        metadata |= _problem_metadata(parsed)
+    if parsed.note is not None:
+        metadata["usage_note"] = parsed.note
+    if parsed.calls > 1:
+        metadata["calls"] = parsed.calls
+    values: dict[str, Any] = {**parsed.counts, "provider": parsed.provider or hosted_by(requested), "cost": parsed.cost}
     if error_message is not None:
         values |= {"success": False, "error_message": error_message}
     values |= fields
@@ -52,28 +52,28 @@ def to_token_usage(
     return TokenUsage(**values)
 
 
-def _problem_metadata(answer: ParsedResponse) -> dict[str, Any]:
+def _problem_metadata(parsed: ParsedResponse) -> dict[str, Any]:
     stated = {
-        "usage_problem": answer.problem,
-        "usage_raw": dict(answer.raw) if answer.raw else None,
-        "usage_source": answer.usage_source,
+        "usage_problem": parsed.problem,
+        "usage_raw": dict(parsed.raw) if parsed.raw else None,
+        "usage_source": parsed.usage_source,
     }
     return {name: value for name, value in stated.items() if value is not None}
 
 
-def _model(answered: str | None, requested: object) -> str | None:
-    """The model that answered; an id of Bedrock that was asked for names the same model and also its price region."""
-    asked = model_from_resource(requested) if isinstance(requested, str) else None
-    if answered is None or asked is None:
-        return answered or asked
-    return asked if hosted_by(asked) and answered in asked else answered
+def _model(response_model: str | None, requested: object) -> str | None:
+    """The model that responded, or a requested Bedrock id of the same model, which also names the price region."""
+    request_model = model_from_resource(requested) if isinstance(requested, str) else None
+    if response_model is None or request_model is None:
+        return response_model or request_model
+    return request_model if hosted_by(request_model) and response_model in request_model else response_model
 
 
 def failure_text(error: BaseException) -> str:
-    """The error's type and the first line of what it says, without secrets."""
+    """The error's type and the first line of its message, without secrets."""
     try:
         text = next(iter(str(error).strip().splitlines()), "")
-    except Exception:  # noqa: BLE001  somebody else's __str__
+    except Exception:  # noqa: BLE001  __str__ of any class may raise any error
         text = ""
     name = type(error).__name__
-    return redact(f"{name}: {text}" if text else name)[:_LONGEST_FAILURE]
+    return redact(f"{name}: {text}" if text else name)[:_MAX_FAILURE_CHARS]

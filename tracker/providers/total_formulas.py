@@ -1,4 +1,4 @@
-"""The counts of a usage object as the table has them, and the total that its sender's own formula gives."""
+"""Normalizes the counts of a usage object, and computes the total by the formula of its sender."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from tracker.providers.consistency import MAX_COUNT, CountError, to_count
-from tracker.providers.schemas.schema_table import Shape
+from tracker.providers.schemas.schema_table import UsageSchema
 
 # The values of a usage object by the keys of their paths, and rules as the terms of a sum, each a choice of keys.
 RawValues = Mapping[str, Any]
@@ -16,8 +16,8 @@ REASONING_FROM_TOTAL = "reasoning_from_total"
 AUDIO_FROM_TOTAL = "audio_from_total"
 
 
-class Counted(NamedTuple):
-    """Counts with inclusive input and output; `formula` is what the sender's total has to be, None: input + output."""
+class NormalizedCounts(NamedTuple):
+    """Counts with inclusive input and output. `formula` is the expected total of the sender; None: input + output."""
 
     counts: dict[str, int]
     stated: int | None = None
@@ -26,8 +26,10 @@ class Counted(NamedTuple):
     note: str | None = None
 
 
-def count(shape: Shape, rules: Terms, raw_values: RawValues, provider: str | None) -> Counted:
-    """The counts that a shape's rules give for the values that were read. Never raises."""
+def normalize_counts(
+    schema: UsageSchema, rules: Terms, raw_values: RawValues, provider: str | None
+) -> NormalizedCounts:
+    """The counts by a schema's rules for the values of a usage object. Never raises."""
     counts, problem = _sums(rules, raw_values)
     stated = counts.pop("total_tokens", None)
     writes = counts.pop("writes_5m", 0) + counts.pop("writes_1h", 0)
@@ -35,14 +37,14 @@ def count(shape: Shape, rules: Terms, raw_values: RawValues, provider: str | Non
         counts["cache_write_input_tokens"] = writes
     if problem is None and _input_is_missing(rules, raw_values, counts, stated):
         problem = "input_missing"
-    counted = _COUNTINGS[shape.counting](counts, stated, raw_values, provider)
+    counted = _FORMULAS[schema.counting](counts, stated, raw_values, provider)
     return counted if problem is None else counted._replace(problem=problem)
 
 
 def _sums(rules: Terms, raw_values: RawValues) -> tuple[dict[str, int], str | None]:
-    """Each rule's sum of its terms, of each the first alternative that is not 0; only what is stated.
+    """The sum of each rule's terms, where a term is its first alternative that is not 0; unstated counts are omitted.
 
-    One loop, since each response passes it.
+    One loop for speed, since it runs for each response.
     """
     counts: dict[str, int] = {}
     problem = None
@@ -77,33 +79,35 @@ def _input_is_missing(rules: Terms, raw_values: RawValues, counts: Mapping[str, 
     return stated != counts.get("output_tokens", 0) if stated is not None else any(counts.values())
 
 
-def _no_total(counts: dict[str, int], stated: int | None, _: RawValues, __: str | None) -> Counted:
-    return Counted(counts, stated)
+def _no_total(counts: dict[str, int], stated: int | None, _: RawValues, __: str | None) -> NormalizedCounts:
+    return NormalizedCounts(counts, stated)
 
 
-def _inclusive(counts: dict[str, int], stated: int | None, raw_values: RawValues, provider: str | None) -> Counted:
-    """OpenAI's formula, input + output, and the variants of senders whose total shows what they count apart."""
-    given, made = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
+def _inclusive(
+    counts: dict[str, int], stated: int | None, raw_values: RawValues, provider: str | None
+) -> NormalizedCounts:
+    """OpenAI's formula, input + output, and variants of it, which the total or the provider reveals."""
+    input_tokens, output_tokens = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
     reasoning = counts.get("reasoning_output_tokens", 0)
     if "citation_tokens" in raw_values or (provider == "perplexity" and "reasoning_tokens" in raw_values):
         # Perplexity bills citations and reasoning besides its output; its total is input + output without them.
-        counts["output_tokens"] = made + reasoning + _whole(raw_values.get("citation_tokens"))
-        return Counted(counts, stated, given + made)
+        counts["output_tokens"] = output_tokens + reasoning + _whole(raw_values.get("citation_tokens"))
+        return NormalizedCounts(counts, stated, input_tokens + output_tokens)
     if stated is None:
         if provider == "x-ai":  # xAI counts reasoning apart. Source: docs.x.ai, reasoning; genai-prices.
-            counts["output_tokens"] = made + reasoning
-        return Counted(counts)
-    if stated == given + made:
-        return Counted(counts, stated)
-    if stated > given + made and _whole(raw_values.get("prompt_audio_seconds")):
+            counts["output_tokens"] = output_tokens + reasoning
+        return NormalizedCounts(counts)
+    if stated == input_tokens + output_tokens:
+        return NormalizedCounts(counts, stated)
+    if stated > input_tokens + output_tokens and _whole(raw_values.get("prompt_audio_seconds")):
         # Mistral's transcriptions state the tokens of the audio in the total only. Source: docs.mistral.ai, audio.
-        counts["input_tokens"] = stated - made
-        return Counted(counts, stated, note=AUDIO_FROM_TOTAL)
+        counts["input_tokens"] = stated - output_tokens
+        return NormalizedCounts(counts, stated, note=AUDIO_FROM_TOTAL)
     if (variant := _variant(counts, stated)) is not None:
-        return Counted(variant, stated)
+        return NormalizedCounts(variant, stated)
     if provider == "google" and not reasoning:
         return _reasoning_from_total(counts, stated)
-    return Counted(counts, stated)
+    return NormalizedCounts(counts, stated)
 
 
 def _variant(counts: Mapping[str, int], stated: int) -> dict[str, int] | None:
@@ -112,48 +116,50 @@ def _variant(counts: Mapping[str, int], stated: int) -> dict[str, int] | None:
     reasoning = counts.get("reasoning_output_tokens", 0)
     readings = []
     for more_input, more_output in product({0, cached}, {0, reasoning}):
-        given = counts.get("input_tokens", 0) + more_input
-        made = counts.get("output_tokens", 0) + more_output
-        if given + made == stated and cached <= given and reasoning <= made:
-            readings.append({**counts, "input_tokens": given, "output_tokens": made})
+        input_tokens = counts.get("input_tokens", 0) + more_input
+        output_tokens = counts.get("output_tokens", 0) + more_output
+        if input_tokens + output_tokens == stated and cached <= input_tokens and reasoning <= output_tokens:
+            readings.append({**counts, "input_tokens": input_tokens, "output_tokens": output_tokens})
     return readings[0] if len(readings) == 1 else None
 
 
-def _gemini(counts: dict[str, int], stated: int | None, raw_values: RawValues, _: str | None) -> Counted:
+def _gemini(counts: dict[str, int], stated: int | None, raw_values: RawValues, _: str | None) -> NormalizedCounts:
     """Gemini's formula: prompt + tool use + candidates + thoughts."""
     thoughts_stated = "thoughts_token_count" in raw_values or "total_thought_tokens" in raw_values
     if stated is None or thoughts_stated:
-        return Counted(counts, stated)
+        return NormalizedCounts(counts, stated)
     return _reasoning_from_total(counts, stated)
 
 
-def _reasoning_from_total(counts: dict[str, int], stated: int) -> Counted:
+def _reasoning_from_total(counts: dict[str, int], stated: int) -> NormalizedCounts:
     """A Gemini sender that states thoughts in the total only: the difference is output and reasoning."""
     hidden = stated - counts.get("input_tokens", 0) - counts.get("output_tokens", 0)
     if hidden <= 0 or "input_tokens" not in counts:
-        return Counted(counts, stated)
+        return NormalizedCounts(counts, stated)
     counts["output_tokens"] = counts.get("output_tokens", 0) + hidden
     counts["reasoning_output_tokens"] = hidden
-    return Counted(counts, stated, note=REASONING_FROM_TOTAL)
+    return NormalizedCounts(counts, stated, note=REASONING_FROM_TOTAL)
 
 
-def _exclusive(counts: dict[str, int], stated: int | None, _: RawValues, provider: str | None) -> Counted:
+def _exclusive(counts: dict[str, int], stated: int | None, _: RawValues, provider: str | None) -> NormalizedCounts:
     """Anthropic's and Bedrock's counting: input excludes cached tokens. Bedrock's total includes them."""
     read, written = counts.get("cache_read_input_tokens", 0), counts.get("cache_write_input_tokens", 0)
     if written:
         counts["input_tokens"] = counts.get("input_tokens", 0) + written
     full = counts.get("input_tokens", 0) + counts.get("output_tokens", 0)
     if provider == "anthropic" and stated is not None and stated == full - read - written:
-        return Counted(counts, stated, stated)  # Anthropic states no total: this one leaves out the cached tokens.
-    return Counted(counts, stated, full)
+        return NormalizedCounts(
+            counts, stated, stated
+        )  # Anthropic states no total: this one leaves out the cached tokens.
+    return NormalizedCounts(counts, stated, full)
 
 
-def _cohere(counts: dict[str, int], _: int | None, raw_values: RawValues, __: str | None) -> Counted:
+def _cohere(counts: dict[str, int], _: int | None, raw_values: RawValues, __: str | None) -> NormalizedCounts:
     if cached := _whole(raw_values.get("cached_tokens")):
         counts["input_tokens"] = _whole(raw_values.get("tokens.input_tokens"))
         counts["output_tokens"] = _whole(raw_values.get("tokens.output_tokens"))
         counts["cache_read_input_tokens"] = cached
-    return Counted(counts)
+    return NormalizedCounts(counts)
 
 
 def _whole(value: object) -> int:
@@ -163,7 +169,7 @@ def _whole(value: object) -> int:
         return 0
 
 
-_COUNTINGS: Mapping[str, Callable[[dict[str, int], int | None, RawValues, str | None], Counted]] = {
+_FORMULAS: Mapping[str, Callable[[dict[str, int], int | None, RawValues, str | None], NormalizedCounts]] = {
     "inclusive": _inclusive,
     "exclusive": _exclusive,
     "gemini": _gemini,

@@ -1,4 +1,4 @@
-"""The codes of `metadata.usage_note`: how a count was derived, or what its sender is known to leave out."""
+"""The codes of `metadata.usage_note`: how a count was derived, or which counts its sender is known to omit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USAGE_NOTES: Mapping[str, str] = MappingProxyType(
         " were used.",
     }
 )
-"""What each code means, as one or two sentences."""
+"""The meaning of each code, as one or two sentences."""
 
 UNCERTAIN_NOTES = frozenset(USAGE_NOTES) - {"reasoning_from_total", "audio_from_total"}
 """The codes of counts that may be incomplete or too high."""

@@ -1,4 +1,4 @@
-"""One response that used several models: the counts of each model, and their sum."""
+"""The usage of several models in one response: the counts of each model, and their sum."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from tracker.providers.node_access import get, is_number, text
 
 UNKNOWN = "unknown"
-# What the iterations of a message may be. Source: anthropic-sdk-python, types/beta/beta_iterations_usage.py.
+# The iterations that produced the message. Source: anthropic-sdk-python, types/beta/beta_iterations_usage.py.
 _SERVED = ("message", "fallback_message")
 
 
-class Part(NamedTuple):
-    """What one model did for a response; model None is the response's own."""
+class ModelUsage(NamedTuple):
+    """The usage of one model; None is the response's own model."""
 
     model: str | None
     counts: Mapping[str, int]
@@ -29,7 +29,7 @@ class Iteration(NamedTuple):
 
 
 def iterations(value: object) -> Iterator[Iteration]:
-    """The entries of `usage.iterations`; stored numbers have them by kind, without their models."""
+    """The entries of `usage.iterations`; in stored numbers they are grouped by kind, without models."""
     if isinstance(value, Mapping):
         for kind, usages in value.items():
             for usage in usages if isinstance(usages, list) else ():
@@ -39,11 +39,11 @@ def iterations(value: object) -> Iterator[Iteration]:
             yield Iteration(text(entry, "type") or "", text(entry, "model"), entry)
 
 
-def beside_the_totals(entries: list[Iteration]) -> tuple[list[Iteration], bool]:
-    """The entries whose tokens the usage's own counts leave out, and whether they replace those counts.
+def billed_beyond_totals(entries: list[Iteration]) -> tuple[list[Iteration], bool]:
+    """The entries whose tokens are not in the usage's counts, and whether they replace those counts.
 
-    A compaction and an advisor are billed besides the counts. After a fallback the counts are those of the attempt
-    that served the message, while each attempt is billed: then all entries together are the usage.
+    A compaction and an advisor are billed in addition to the counts. After a fallback, the counts are those of the
+    attempt that served the message, but each attempt is billed: the usage is then the sum of all entries.
     Sources: platform.claude.com/docs, advisor tool, compaction, refusals and fallback.
     """
     if any(entry.kind == "fallback_message" for entry in entries):
@@ -56,35 +56,35 @@ def _attempt(entry: Iteration) -> Iteration:
     return entry._replace(model=entry.model or UNKNOWN) if entry.kind == "message" else entry
 
 
-def combine(parts: list[Part], model: str | None) -> list[Part]:
+def combine(parts: list[ModelUsage], model: str | None) -> list[ModelUsage]:
     """The parts by model, the response's own model first."""
-    sums: dict[str | None, Part] = {}
+    sums: dict[str | None, ModelUsage] = {}
     for part in parts:
         name = None if part.model == model else part.model
-        known = sums.get(name, Part(name, {}, {}))
-        sums[name] = Part(name, add(known.counts, part.counts), add(known.details, part.details))
+        total = sums.get(name, ModelUsage(name, {}, {}))
+        sums[name] = ModelUsage(name, add(total.counts, part.counts), add(total.details, part.details))
     return sorted(sums.values(), key=lambda part: part.model is not None)
 
 
 def add(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, numbers of one name added; a word of the first wins."""
+    """The entries of both; numbers with the same name are added, of texts the first is kept."""
     total = dict(one)
     for name, value in other.items():
-        known = total.get(name)
-        total[name] = value if known is None else known + value if isinstance(known, int | float) else known
+        first = total.get(name)
+        total[name] = value if first is None else first + value if isinstance(first, int | float) else first
     return total
 
 
-def numbers_of(parts: list[Part]) -> dict[str, Any]:
-    """The parts' details together."""
+def numbers_of(parts: list[ModelUsage]) -> dict[str, Any]:
+    """The sums of the parts' numeric details."""
     details: dict[str, Any] = {}
     for part in parts:
         details = add(details, {name: value for name, value in part.details.items() if is_number(value)})
     return details
 
 
-def as_metadata(parts: list[Part], model: str | None) -> list[dict[str, Any]]:
-    """The parts as `metadata.usage.parts` has them."""
+def as_metadata(parts: list[ModelUsage], model: str | None) -> list[dict[str, Any]]:
+    """The parts as the value of `metadata.usage.parts`."""
     return [
         {"model": part.model or model or UNKNOWN, "counts": dict(part.counts)}
         | ({"details": dict(part.details)} if part.details else {})

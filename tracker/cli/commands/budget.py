@@ -1,4 +1,4 @@
-"""token-tracker budget: set limits for a day or a month, see how they stand, and have cron look at them."""
+"""token-tracker budget: set limits per day or month, list their state, and check them from cron."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tracker.errors import SettingError
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("budget", help="limits for a day or a month: set, list, check, remove")
+    parser = commands.add_parser("budget", help="limits per day or month: set, list, check, remove")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_set(actions)
-    listed = actions.add_parser("list", help="how each budget stands; no alert goes out")
+    listed = actions.add_parser("list", help="list the state of each budget; sends no alert")
     checked = actions.add_parser("check", help="for cron: send due alerts, exit 1 if a limit is reached")
     for action, run in ((listed, _list), (checked, _check)):
         action.add_argument("--json", action="store_true", help="one JSON document on standard output")
@@ -32,23 +32,25 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_set(actions: Any) -> None:
-    parser = actions.add_parser("set", help="set a budget, or change the one of that name")
+    parser = actions.add_parser("set", help="set a budget, or change the budget with this name")
     parser.add_argument("name", metavar="NAME")
     limit = parser.add_mutually_exclusive_group(required=True)
-    limit.add_argument("--tokens", metavar="N", help="at most so many tokens")
-    limit.add_argument("--usd", metavar="AMOUNT", help="at most so many US dollars")
-    parser.add_argument("--per", required=True, choices=PERIODS, help="a day, or a month of the calendar")
-    whose = parser.add_mutually_exclusive_group()
+    limit.add_argument("--tokens", metavar="N", help="at most this many tokens")
+    limit.add_argument("--usd", metavar="AMOUNT", help="at most this many US dollars")
+    parser.add_argument("--per", required=True, choices=PERIODS, help="a day, or a calendar month")
+    scope_group = parser.add_mutually_exclusive_group()
     for scope in ("user", "model", "operation"):
-        whose.add_argument(f"--{scope}", metavar=scope[0].upper(), help=f"of this {scope} alone (default: everybody)")
+        scope_group.add_argument(f"--{scope}", metavar=scope[0].upper(), help=f"only this {scope} (default: all calls)")
     parser.add_argument(
         "--alert-at",
-        type=command_setup.whole,
+        type=command_setup.parse_int,
         default=ALERT_PERCENT,
         metavar="PERCENT",
-        help=f"when the first alert goes out (default {ALERT_PERCENT}); another one goes out at 100",
+        help=f"send the first alert at this share of the limit (default {ALERT_PERCENT}); the second is sent at 100",
     )
-    parser.add_argument("--timezone", default="UTC", metavar="ZONE", help="whose days and months (default UTC)")
+    parser.add_argument(
+        "--timezone", default="UTC", metavar="ZONE", help="time zone of the days and months (default UTC)"
+    )
     parser.set_defaults(run=_set)
 
 
@@ -63,9 +65,9 @@ def _set(arguments: argparse.Namespace) -> int:
         measure=measure,
         amount=_amount(measure, getattr(arguments, measure)),
         alert_percent=arguments.alert_at,
-        timezone=command_setup.zone(arguments.timezone),
+        timezone=command_setup.check_time_zone(arguments.timezone),
     )
-    database = command_setup.database()
+    database = command_setup.locate_database()
     with closing(database.connect()) as connection:
         access = budget_store.read_access(connection, database.url.schema)
         budget_store.require_readable(access)
@@ -80,16 +82,16 @@ def _amount(measure: str, text: str) -> Decimal:
         return Decimal(int(plain)) if measure == "tokens" else Decimal(plain)
     except (ValueError, InvalidOperation):
         kind = "a whole number" if measure == "tokens" else "a number"
-        raise SettingError(f"--{measure} holds {text[:60]!r}; it may hold {kind} such as 1000000.") from None
+        raise SettingError(f"--{measure} is {text[:60]!r}; use {kind} such as 1000000.") from None
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    database = command_setup.database()
+    database = command_setup.locate_database()
     with closing(database.connect()) as connection:
         access = budget_store.read_access(connection, database.url.schema)
         budget_store.require_readable(access)
-        found = budget_store.remove(connection, access, arguments.name)
-    if not found:
+        was_removed = budget_store.remove(connection, access, arguments.name)
+    if not was_removed:
         print_error(f"There is no budget {arguments.name!r}.")
         return 1
     print(f"Removed budget {arguments.name!r}.")
@@ -97,35 +99,35 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    database = command_setup.database()
+    database = command_setup.locate_database()
     with closing(database.connect()) as connection:
         budget_store.require_readable(budget_store.read_access(connection, database.url.schema))
-        found = evaluate_budgets(connection, database.url.schema)
-    _show(found, as_json=arguments.json)
+        checked = evaluate_budgets(connection, database.url.schema)
+    _show(checked, as_json=arguments.json)
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    database = command_setup.database()
+    database = command_setup.locate_database()
     with closing(database.connect()) as connection:
         budget_store.require_readable(budget_store.read_access(connection, database.url.schema))
-        found = command_setup.check_budgets(connection, database)
-    _show(found, as_json=arguments.json)
-    return 1 if any(state.full for state in found.states) else 0
+        checked = command_setup.check_budgets(connection, database)
+    _show(checked, as_json=arguments.json)
+    return 1 if any(state.full for state in checked.states) else 0
 
 
-def _show(found: BudgetCheck, *, as_json: bool) -> None:
+def _show(checked: BudgetCheck, *, as_json: bool) -> None:
     if as_json:
-        document = {"budgets": [_document(state) for state in found.states], "remarks": found.remarks}
-        print(json.dumps({**document, "alerts_sent": found.sent}, ensure_ascii=False, indent=2))
+        document = {"budgets": [_document(state) for state in checked.states], "remarks": checked.remarks}
+        print(json.dumps({**document, "alerts_sent": checked.sent}, ensure_ascii=False, indent=2))
         return
-    for state in found.states:
+    for state in checked.states:
         print(terminal_text(describe_budget(state)))
-    if not found.states:
+    if not checked.states:
         print("There is no budget. Set one: token-tracker budget set NAME --usd 100 --per month.")
-    if found.sent:
-        print(f"{found.sent} alerts went out.")
-    for remark in found.remarks:
+    if checked.sent:
+        print(f"Alerts sent: {checked.sent}.")
+    for remark in checked.remarks:
         print_error(remark)
 
 

@@ -1,4 +1,4 @@
-"""token-tracker migrate: create token_usage, or adopt the one that is there."""
+"""token-tracker migrate: create the table token_usage, or upgrade an existing one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tracker.database.migrate import AmbiguousTableError, migrate
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("migrate", help="create token_usage, or adopt the one that is there")
+    parser = commands.add_parser("migrate", help="create token_usage, or upgrade an existing table")
     parser.add_argument("--dry-run", action="store_true", help="print the SQL and change nothing")
     parser.add_argument(
         "--timezone",
         metavar="ZONE",
-        help="what an adopted table's times without zone mean (IANA name; default UTC)",
+        help="time zone of an existing table's times without zone (IANA name; default UTC)",
     )
     parser.set_defaults(run=run)
 
 
-def _chosen(error: AmbiguousTableError) -> str:
-    """The schema that the person at the terminal names. Raises the error for anything else."""
+def _ask_schema(error: AmbiguousTableError) -> str:
+    """The schema that the user chooses at the prompt. Raises the error for any other input."""
     print(error, file=sys.stderr)
     answer = input(f"Which one ({', '.join(error.schemas)})? ").strip()
     if answer not in error.schemas:
@@ -32,18 +32,18 @@ def _chosen(error: AmbiguousTableError) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    zone = command_setup.zone(arguments.timezone) if arguments.timezone else None
-    database = command_setup.database()
+    zone = command_setup.check_time_zone(arguments.timezone) if arguments.timezone else None
+    database = command_setup.locate_database()
     try:
-        done = migrate(database.connect, database.url.schema, dry_run=arguments.dry_run, timezone=zone)
+        result = migrate(database.connect, database.url.schema, dry_run=arguments.dry_run, timezone=zone)
     except AmbiguousTableError as error:
         if not sys.stdin.isatty():
             raise
-        done = migrate(database.connect, _chosen(error), dry_run=arguments.dry_run, timezone=zone)
+        result = migrate(database.connect, _ask_schema(error), dry_run=arguments.dry_run, timezone=zone)
     if arguments.dry_run:
-        print("\n".join(done.statements) or "-- Nothing to do.")
+        print("\n".join(result.statements) or "-- Nothing to do.")
     else:
-        print("\n".join(f"Applied {name}." for name in done.applied) or "Nothing to do: the schema is up to date.")
-    for remark in done.remarks:
+        print("\n".join(f"Applied {name}." for name in result.applied) or "Nothing to do: the schema is up to date.")
+    for remark in result.remarks:
         print(("-- " if arguments.dry_run else "Note: ") + remark)
     return 0

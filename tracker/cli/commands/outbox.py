@@ -1,4 +1,4 @@
-"""token-tracker outbox: what waits on this machine, and getting it into the database."""
+"""token-tracker outbox: list the records that wait on this machine, and deliver them."""
 
 from __future__ import annotations
 
@@ -36,66 +36,76 @@ _TIMEOUT_S = 60.0
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("outbox", help="records that wait on this machine")
+    parser = commands.add_parser("outbox", help="list or deliver the records that wait on this machine")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="every outbox that holds records")
-    listing.set_defaults(run=run_list)
-    draining = actions.add_parser("drain", help="deliver what waits; exit 1 if records remain")
-    draining.add_argument("--from", dest="source", type=Path, metavar="PATH", help="this outbox instead of our own")
-    draining.add_argument(
-        "--timeout", type=command_setup.number, default=_TIMEOUT_S, metavar="S", help="seconds (default 60)"
+    list_parser = actions.add_parser("list", help="list every outbox that contains records")
+    list_parser.set_defaults(run=run_list)
+    drain_parser = actions.add_parser("drain", help="deliver the waiting records; exit 1 if records remain")
+    drain_parser.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="PATH",
+        help="deliver from this outbox instead of the configured one",
     )
-    draining.add_argument(
-        "--set-aside", action="store_true", help="also try the records again that the database refused"
+    drain_parser.add_argument(
+        "--timeout", type=command_setup.parse_float, default=_TIMEOUT_S, metavar="S", help="seconds (default 60)"
     )
-    draining.add_argument(
-        "--embedded", action="store_true", help="into this machine's embedded database; nothing else delivers there"
+    drain_parser.add_argument(
+        "--dead-letters",
+        "--set-aside",  # the earlier name of the option
+        dest="dead_letters",
+        action="store_true",
+        help="also retry the dead letters: records that the database refused",
     )
-    draining.set_defaults(run=run_drain)
+    drain_parser.add_argument(
+        "--embedded", action="store_true", help="deliver to this machine's embedded database; only this option does"
+    )
+    drain_parser.set_defaults(run=run_drain)
 
 
 def run_list(_: argparse.Namespace) -> int:
-    found = settings_module.load()
-    own = outbox_file(found, _url(found))
-    files = dict.fromkeys([own, fallback_file(own), *outbox_files(outbox_directory(found.runtime))])
-    shown, unreadable = 0, 0
+    settings = settings_module.load()
+    own = outbox_file(settings, _url(settings))
+    files = dict.fromkeys([own, fallback_file(own), *outbox_files(outbox_directory(settings.runtime))])
+    printed, unreadable = 0, 0
     for path in filter(exists, files):
         try:
-            shown += _show(path, own, found)
+            printed += _print_outbox(path, own, settings)
         except OutboxError as error:
             print(f"token-tracker: {error}", file=sys.stderr)
-            unreadable += error.code != "outbox_foreign"  # somebody else's file is no fault of ours
-    damaged = _damaged(own, outbox_directory(found.runtime) / own.name)
-    if not shown and not damaged and not unreadable:
-        print(f"Nothing waits in {outbox_directory(found.runtime)}.")
+            unreadable += error.code != "outbox_foreign"  # another user's file is not an error
+    damaged = _damaged(own, outbox_directory(settings.runtime) / own.name)
+    if not printed and not damaged and not unreadable:
+        print(f"No records wait in {outbox_directory(settings.runtime)}.")
     return 1 if damaged or unreadable else 0
 
 
-def _show(path: Path, own: Path, found: Settings) -> bool:
-    """Whether the outbox holds records, which are then shown. Raises `OutboxError`."""
+def _print_outbox(path: Path, own: Path, settings: Settings) -> bool:
+    """Print the outbox's records; whether it has any. Raises `OutboxError`."""
     with closing(Outbox(path)) as outbox:
         depth = outbox.depth()
         if not depth.waiting and not depth.dead_letters:
             return False
         age = f", the oldest for {_duration(time.time() - depth.oldest_at)}" if depth.oldest_at else ""
-        print(f"{path}{_whose(path, own, found)}")
-        print(f"  {depth.waiting} waiting{age}; {depth.dead_letters} set aside")
+        print(f"{path}{_origin(path, own, settings)}")
+        print(f"  {depth.waiting} waiting{age}; {depth.dead_letters} dead letters")
         for record, reason in outbox.dead_letters():
-            print(f"  set aside: {record.id}: {reason}")
+            print(f"  dead letter: {record.id}: {reason}")
     return True
 
 
 def _damaged(*outboxes: Path) -> int:
-    """Name the damaged files in these outboxes' directories on standard error; how many there are."""
+    """Print the damaged files in these outboxes' directories on standard error; return their number."""
     files = dict.fromkeys(damaged for path in outboxes for damaged in damaged_files(path))
     for damaged in files:
         try:
-            found = salvage(damaged)
-            what = f"{len(found.waiting) + len(found.dead_letters)} of its records can be read"
+            salvaged = salvage(damaged)
+            state = f"{len(salvaged.waiting) + len(salvaged.dead_letters)} of its records can be read"
         except OSError as error:
-            what = f"it can't be read ({error.strerror})"
+            state = f"it can't be read ({error.strerror})"
         print(
-            f"token-tracker: {damaged} is a damaged outbox; {what}. Deliver them: token-tracker outbox drain --from"
+            f"token-tracker: {damaged} is a damaged outbox; {state}. Deliver them: token-tracker outbox drain --from"
             f" {damaged}",
             file=sys.stderr,
         )
@@ -104,33 +114,35 @@ def _damaged(*outboxes: Path) -> int:
 
 def run_drain(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.timeout <= 86_400:
-        raise SettingError(f"--timeout holds {arguments.timeout:g}; it may hold seconds from 1 to 86400.")
-    found = settings_module.load()
-    url = locate(found._replace(database_url=None)).url if arguments.embedded else _url(found)
+        raise SettingError(f"--timeout is {arguments.timeout:g}; use seconds from 1 to 86400.")
+    settings = settings_module.load()
+    url = locate(settings._replace(database_url=None)).url if arguments.embedded else _url(settings)
     if url is None:
         raise SettingError(
-            "DATABASE_URL is not set, so nobody knows where the records belong; set it to"
-            " postgresql://user:password@host:5432/database, or deliver them into this machine's embedded database:"
+            "DATABASE_URL is not set, so the records have no destination; set it to"
+            " postgresql://user:password@host:5432/database, or deliver them to this machine's embedded database:"
             " token-tracker outbox drain --embedded."
         )
     if arguments.source is not None and not exists(arguments.source):
-        raise SettingError(f"--from names {str(arguments.source)!r}, which isn't there.")
-    own = outbox_file(found, url)
-    sources = _sources(arguments.source, own, found, url, embedded=arguments.embedded)
+        raise SettingError(f"--from is {str(arguments.source)!r}, which doesn't exist.")
+    own = outbox_file(settings, url)
+    sources = _sources(arguments.source, own, settings, url, embedded=arguments.embedded)
     from tracker.recording.outbox.drain_command import drain
 
-    left = drain(sources, url, found, application_name(found.runtime), arguments.timeout, arguments.set_aside)
-    print(f"{left.delivered} records delivered, {left.waiting} still waiting, {left.dead_letters} set aside.")
-    if left.error:
-        print(f"token-tracker: {left.error}", file=sys.stderr)
+    result = drain(
+        sources, url, settings, application_name(settings.runtime), arguments.timeout, arguments.dead_letters
+    )
+    print(f"{result.delivered} records delivered, {result.waiting} waiting, {result.dead_letters} dead letters.")
+    if result.error:
+        print(f"token-tracker: {result.error}", file=sys.stderr)
     damaged = _damaged(arguments.source or own, own)
-    return 1 if left.waiting or left.dead_letters or left.error or damaged else 0
+    return 1 if result.waiting or result.dead_letters or result.error or damaged else 0
 
 
-def _sources(source: Path | None, own: Path, found: Settings, url: DatabaseUrl, *, embedded: bool) -> list[Path]:
-    """The files to deliver from. The records of a damaged file are first queued in our own."""
+def _sources(source: Path | None, own: Path, settings: Settings, url: DatabaseUrl, *, embedded: bool) -> list[Path]:
+    """The files to deliver from. The records of a damaged file are first queued in the configured outbox."""
     if source is None:
-        unassigned = _unassigned(found, url, embedded=embedded)
+        unassigned = _unassigned(settings, url, embedded=embedded)
         return [*existing_outbox_files(own), *(existing_outbox_files(unassigned) if unassigned else [])]
     require_outbox(source)
     if DAMAGED not in source.name:
@@ -138,32 +150,34 @@ def _sources(source: Path | None, own: Path, found: Settings, url: DatabaseUrl, 
     from tracker.recording.outbox.drain_command import requeue_salvaged
 
     try:
-        print(f"{requeue_salvaged(source, own, found.outbox_max_mb)} records salvaged from {source}.")
+        print(f"{requeue_salvaged(source, own, settings.outbox_max_mb)} records salvaged from {source}.")
     except OSError as error:
         raise OutboxError(
-            "outbox_damaged", f"The file {source} can't be read: {error.strerror}. Check the disk and its rights."
+            "outbox_damaged",
+            f"The file {source} can't be read: {error.strerror}. Check the disk and the file's permissions.",
         ) from None
     return [own]
 
 
-def _unassigned(found: Settings, url: DatabaseUrl, *, embedded: bool) -> Path | None:
-    """What was queued without an address; it goes into the embedded database only where that is asked for."""
+def _unassigned(settings: Settings, url: DatabaseUrl, *, embedded: bool) -> Path | None:
+    """The file of records that were queued without a database URL; None if they belong elsewhere."""
     if not embedded:
-        return unassigned_file(found, url)
-    path = outbox_directory(found.runtime) / UNASSIGNED
-    return path if not found.outbox and exists(path) else None
+        return unassigned_file(settings, url)
+    path = outbox_directory(settings.runtime) / UNASSIGNED
+    return path if not settings.outbox and exists(path) else None
 
 
-def _url(found: Settings) -> DatabaseUrl | None:
-    return clean(found.database_url, found.database_url_variable) if found.database_url else None
+def _url(settings: Settings) -> DatabaseUrl | None:
+    return clean(settings.database_url, settings.database_url_variable) if settings.database_url else None
 
 
-def _whose(path: Path, own: Path, found: Settings) -> str:
-    if path == own and found.database_url:
+def _origin(path: Path, own: Path, settings: Settings) -> str:
+    """Why a file has records, in parentheses; empty for an ordinary outbox."""
+    if path == own and settings.database_url:
         return " (of this DATABASE_URL)"
     if path == fallback_file(own):
         return " (written while the outbox of this DATABASE_URL was locked)"
-    return " (queued while no database was named)" if path.name == "unassigned.db" else ""
+    return " (queued while no database was configured)" if path.name == "unassigned.db" else ""
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""token-tracker password: make the hash of the dashboard's shared password."""
+"""token-tracker password: hash the dashboard's shared password."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ VARIABLE = "TRACKER_DASHBOARD_PASSWORD_HASH"
 
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
-        "password", help="make the hash of the dashboard's shared password, read from the terminal or standard input"
+        "password", help="hash the dashboard's shared password, read from the terminal or standard input"
     )
     parser.set_defaults(run=run)
 
 
 def run(_: argparse.Namespace) -> int:
-    """The hash alone on standard output, so that it can go straight to where a platform keeps its secrets."""
-    print(hash_password(_asked() if sys.stdin is not None and sys.stdin.isatty() else _piped()))
-    print(f"Set it as {VARIABLE} where the dashboard runs, and keep it as a secret.", file=sys.stderr)
+    """Print only the hash on standard output, so that it can be piped to a platform's secret store."""
+    print(hash_password(_read_from_prompt() if sys.stdin is not None and sys.stdin.isatty() else _read_from_stdin()))
+    print(f"Set {VARIABLE} to this value where the dashboard runs, as a secret.", file=sys.stderr)
     return 0
 
 
-def _asked() -> str:
+def _read_from_prompt() -> str:
     password = getpass.getpass("Password: ")
-    if password != getpass.getpass("The same again: "):
-        raise SettingError("The two passwords differ; nothing was made.")
+    if password != getpass.getpass("Repeat the password: "):
+        raise SettingError("The two passwords differ; no hash was created.")
     return password
 
 
-def _piped() -> str:
+def _read_from_stdin() -> str:
     """The first line of standard input."""
     try:
         return (sys.stdin.readline(2 * LONGEST) if sys.stdin is not None else "").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise SettingError("The password on standard input is no UTF-8 text.") from None
+        raise SettingError("The password on standard input is not UTF-8 text.") from None

@@ -1,4 +1,4 @@
-"""token-tracker reconcile: a provider's bill against our own sums, day by day and model by model."""
+"""token-tracker reconcile: compare a provider's bill with the recorded sums, by day and model."""
 
 from __future__ import annotations
 
@@ -11,38 +11,44 @@ from pathlib import Path
 from typing import Any
 
 from tracker.cli import command_setup
-from tracker.cli.commands.import_file import pairs
+from tracker.cli.commands.import_file import parse_pairs
 from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
 from tracker.importing.input_file import InputFile
-from tracker.importing.profile import Profile, bills, find
+from tracker.importing.profile import Profile, bundled_profiles, find_profile
 from tracker.importing.profile_rules import ColumnRule
 from tracker.reconcile.bill_comparison import ComparedTotal, compare_bill
 from tracker.reconcile.provider_bill import COLUMNS, Bill, model_key, read_bill
 
-_MOST_NAMED = 200
+_MAX_PRINTED = 200
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("reconcile", help="compare a provider's bill with our sums, differences first")
+    parser = commands.add_parser(
+        "reconcile", help="compare a provider's bill with the recorded sums and print the differences"
+    )
     parser.add_argument("file", type=Path)
-    parser.add_argument("--profile", metavar="NAME", help="what the file is: " + ", ".join(bills()) + ", or your own")
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="format of the file: " + ", ".join(bundled_profiles()) + ", or a saved profile",
+    )
     parser.add_argument(
         "--map",
         action="append",
         default=[],
         metavar="COLUMN=HEADER",
-        help="the file's name for one of: " + ", ".join(COLUMNS),
+        help="read COLUMN from the file's column HEADER; COLUMN is one of: " + ", ".join(COLUMNS),
     )
-    parser.add_argument("--timezone", metavar="ZONE", help="whose days the bill has (default UTC)")
+    parser.add_argument("--timezone", metavar="ZONE", help="time zone of the bill's days (default UTC)")
     parser.add_argument(
         "--provider", metavar="NAME", help="compare only calls of this provider (default the profile's)"
     )
     parser.add_argument(
-        "--alias", action="append", default=[], metavar="THEIRS=OURS", help="a model that the two call differently"
+        "--alias", action="append", default=[], metavar="THEIRS=OURS", help="a model with another name on the bill"
     )
     parser.add_argument(
-        "--tolerance", type=float, default=1.0, metavar="PERCENT", help="what may differ without counting (default 1)"
+        "--tolerance", type=float, default=1.0, metavar="PERCENT", help="difference to ignore (default 1)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.set_defaults(run=run)
@@ -50,14 +56,14 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.tolerance <= 100:
-        raise SettingError(f"--tolerance holds {arguments.tolerance}; it may hold per cent from 0 to 100.")
+        raise SettingError(f"--tolerance is {arguments.tolerance}; use a percentage from 0 to 100.")
     profile = _profile(arguments)
-    aliases = {model_key(theirs): model_key(ours) for theirs, ours in pairs("--alias", arguments.alias).items()}
+    aliases = {model_key(theirs): model_key(ours) for theirs, ours in parse_pairs("--alias", arguments.alias).items()}
     with InputFile(arguments.file, newline="") as file:
-        bill = read_bill(file, profile, aliases, frozenset(pairs("--map", arguments.map)))
-    database = command_setup.database()
+        bill = read_bill(file, profile, aliases, frozenset(parse_pairs("--map", arguments.map)))
+    database = command_setup.locate_database()
     with closing(database.connect()) as connection:
-        table = command_setup.table(connection, database.url.schema)
+        table = command_setup.read_usage_table(connection, database.url.schema)
         provider = arguments.provider or profile.constants.get("provider")
         figures = compare_bill(connection, table, bill, profile.timezone, provider)
     differing = [figure for figure in figures if not figure.agrees(arguments.tolerance / 100)]
@@ -65,18 +71,18 @@ def run(arguments: argparse.Namespace) -> int:
         _print_json(arguments, profile, bill, figures, differing)
     else:
         _print(arguments, bill, figures, differing)
-    for line, reason in bill.rejected[:_MOST_NAMED]:
+    for line, reason in bill.rejected[:_MAX_PRINTED]:
         print_error(f"line {line}: {reason}")
     return 1 if differing or bill.rejected else 0
 
 
 def _profile(arguments: argparse.Namespace) -> Profile:
-    profile = find(arguments.profile) if arguments.profile else Profile("")
-    mapping = pairs("--map", arguments.map)
+    profile = find_profile(arguments.profile) if arguments.profile else Profile("")
+    mapping = parse_pairs("--map", arguments.map)
     if unknown := next((column for column in mapping if column not in COLUMNS), None):
         raise SettingError(f"A bill has no column {unknown[:60]!r}; it may have: {', '.join(COLUMNS)}.")
     given = {column: ColumnRule(first=(header,)) for column, header in mapping.items()}
-    zone = command_setup.zone(arguments.timezone or profile.timezone)
+    zone = command_setup.check_time_zone(arguments.timezone or profile.timezone)
     return replace(profile, mapping={**profile.mapping, **given}, timezone=zone)
 
 
@@ -85,14 +91,14 @@ def _print(
 ) -> None:
     if differing:
         print(f"{'day':<10} {'model':<34} {'figure':<13} {'bill':>18} {'ours':>18} {'ours − bill':>18} {'':>7}")
-    for figure in differing[:_MOST_NAMED]:
+    for figure in differing[:_MAX_PRINTED]:
         note = f"  {figure.unpriced_calls:,} calls without a price" if figure.unpriced_calls else ""
         print(
             f"{figure.day} {terminal_text(figure.model)[:34]:<34} {figure.measure:<13} {_number(figure.billed):>18}"
             f" {_number(figure.recorded):>18} {_number(figure.difference):>18} {figure.share:>7.1%}{note}"
         )
-    if len(differing) > _MOST_NAMED:
-        print(f"… and {len(differing) - _MOST_NAMED} more (--json has all)")
+    if len(differing) > _MAX_PRINTED:
+        print(f"… and {len(differing) - _MAX_PRINTED} more (--json has all)")
     for name in bill.measures:
         theirs, ours = _total(figures, name)
         print(f"{name}: {_number(theirs)} on the bill, {_number(ours)} here.")
@@ -137,8 +143,8 @@ def _print_json(
 
 
 def _total(figures: list[ComparedTotal], name: str) -> tuple[Decimal, Decimal]:
-    those = [figure for figure in figures if figure.measure == name]
-    return sum((one.billed for one in those), Decimal(0)), sum((one.recorded for one in those), Decimal(0))
+    selected = [figure for figure in figures if figure.measure == name]
+    return sum((one.billed for one in selected), Decimal(0)), sum((one.recorded for one in selected), Decimal(0))
 
 
 def _number(value: Decimal) -> str:

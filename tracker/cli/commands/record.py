@@ -1,4 +1,4 @@
-"""token-tracker record: record one call and print what became of it."""
+"""token-tracker record: record one call and print the outcome."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("record", help="record one call and print the outcome as JSON")
     parser.add_argument("--model", required=True)
     parser.add_argument(
-        "--input-tokens", type=command_setup.whole, required=True, metavar="N", help="cached tokens included"
+        "--input-tokens", type=command_setup.parse_int, required=True, metavar="N", help="cached tokens included"
     )
     parser.add_argument(
-        "--output-tokens", type=command_setup.whole, required=True, metavar="N", help="reasoning tokens included"
+        "--output-tokens", type=command_setup.parse_int, required=True, metavar="N", help="reasoning tokens included"
     )
     parser.add_argument("--user-id", default="anonymous")
     parser.add_argument("--operation", default="chat", help="such as summary_generation (default: chat)")
-    parser.add_argument("--test", action="store_true", help="a test recording, left out of every figure")
+    parser.add_argument("--test", action="store_true", help="record a test call, which no statistic includes")
     parser.set_defaults(run=run)
 
 
 def _interruptible(work: Callable[[], Outcome]) -> Outcome:
-    """Do it in a thread: the driver, while it waits for a server, doesn't hear of Ctrl-C."""
-    done: list[Outcome] = []
-    thread = threading.Thread(target=lambda: done.append(work()), daemon=True)
+    """Run `work` in a thread: the driver doesn't react to Ctrl-C while it waits for a server."""
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(work()), daemon=True)
     thread.start()
     thread.join()
-    return done[0]
+    return outcomes[0]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,12 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
         operation=arguments.operation,
         is_test=arguments.test,
     )
-    database = command_setup.database()
+    database = command_setup.locate_database()
     with Tracker(mode="direct", database_url=database.url.with_password()) as recorder:
         try:
             outcome = _interruptible(lambda: recorder.record(usage))
         except KeyboardInterrupt:
-            # Closing may take the time that a record may take; who interrupts wants to be out.
+            # Closing may take as long as a record; after Ctrl-C the command must end soon.
             recorder.settings = recorder.settings._replace(deadline_s=_CLOSING_S)
             raise
     print(json.dumps(outcome.as_dict()))

@@ -1,4 +1,4 @@
-"""token-tracker reprice: set the costs of calls by today's price list, and say why calls have no price."""
+"""token-tracker reprice: recompute costs with the current price list, and report why calls have no price."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tracker.rollups import refresh
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("reprice", help="set the costs of calls by today's price list; given costs stay")
-    parser.add_argument("--since", metavar="DATE", help="only calls from this day on (UTC), such as 2026-01-31")
+    parser = commands.add_parser("reprice", help="recompute costs with the current price list; provided costs are kept")
+    parser.add_argument("--since", metavar="DATE", help="only calls since this day (UTC), such as 2026-01-31")
     parser.add_argument(
         "--replace-zero-costs",
         action="store_true",
-        help="also replace a given cost of 0 of calls with tokens that the list has a price for",
+        help="also replace a provided cost of 0 if the call has tokens and the list has a price",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would change and change nothing")
     parser.set_defaults(run=run)
@@ -38,60 +38,61 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     since = _day(arguments.since) if arguments.since else None
     book = PriceCatalog(custom_prices.load(settings.load().prices))
-    database = command_setup.database()
+    database = command_setup.locate_database()
     scope = scope_since(since, zero_costs=arguments.replace_zero_costs)
     with closing(database.connect()) as connection, tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
-        progress = command_setup.Progress("calls")
-        found = reprice.plan(connection, database.url.schema, book, changes, scope, progress=progress.show)
+        progress = command_setup.ProgressCounter("calls")
+        repricing = reprice.plan(connection, database.url.schema, book, changes, scope, progress=progress.show)
         progress.end()
-        _print_sums(found)
-        _print_reasons(found)
-        for remark in found.remarks:
+        _print_sums(repricing)
+        _print_reasons(repricing)
+        for remark in repricing.remarks:
             print_error(remark)
         if arguments.dry_run:
-            print(f"{found.changed:,} calls would change; nothing was written.{_others(found, 'would get')}")
+            others = _other_changes(repricing, "would get")
+            print(f"{repricing.changed:,} calls would change; nothing was written.{others}")
             return 0
         schema = read_table(connection, database.url.schema).schema
-        if found.has_changes:
+        if repricing.has_changes:
             require_replica_identity(connection, schema)
-            with suppress(DatabaseError):  # the sums are brought up to date afterwards, by whoever may
+            with suppress(DatabaseError):  # the rollups are then refreshed by a role with more rights
                 set_replica_identities(connection, schema)
-        written = reprice.apply(connection, database.url.schema, found)
-        print(f"{found.changed:,} calls changed.{_others(found, 'got')}")
+        written = reprice.apply(connection, database.url.schema, repricing)
+        print(f"{repricing.changed:,} calls changed.{_other_changes(repricing, 'got')}")
         if written:
             _refresh(connection, database.url.schema)
     return 0
 
 
-def _others(found: reprice.RepricePlan, got: str) -> str:
-    """The changes that are not costs."""
-    counts = f" {found.corrected:,} calls {got} corrected counts." if found.corrected else ""
-    reasons = f" {found.explained:,} calls without a price {got} the reason." if found.explained else ""
+def _other_changes(repricing: reprice.RepricePlan, got: str) -> str:
+    """A sentence on corrected counts and stored reasons, which are not changes of costs."""
+    counts = f" {repricing.corrected:,} calls {got} corrected counts." if repricing.corrected else ""
+    reasons = f" {repricing.explained:,} calls without a price {got} the reason." if repricing.explained else ""
     return counts + reasons
 
 
 def _refresh(connection: Connection, schema: str | None) -> None:
-    """Bring the sums up to date now; what can't be done here the next reader does, since they are marked."""
+    """Refresh the rollups now; on an error, the next reader refreshes them, since they are marked dirty."""
     try:
         refresh.wait_for_visibility(connection, read_table(connection, schema))
     except DatabaseError as error:
         print(f"The rollups are refreshed at the next read. {error}", file=sys.stderr)
 
 
-def _print_sums(found: reprice.RepricePlan) -> None:
+def _print_sums(repricing: reprice.RepricePlan) -> None:
     """One line for each model: the sums before and after, and how many calls have no price."""
     print(f"{'model':<44} {'calls':>10} {'changed':>10} {'old USD':>16} {'new USD':>16}")
-    for (provider, model), sums in sorted(found.sums.items(), key=lambda item: (-item[1].new, item[0])):
+    for (provider, model), sums in sorted(repricing.sums.items(), key=lambda item: (-item[1].new, item[0])):
         note = f"  {sums.unpriced:,} without a price" if sums.unpriced else ""
         name = _model(provider, model)
         print(f"{name:<44} {sums.calls:>10,} {sums.changed:>10,} {sums.old:>16,.6f} {sums.new:>16,.6f}{note}")
 
 
-def _print_reasons(found: reprice.RepricePlan) -> None:
+def _print_reasons(repricing: reprice.RepricePlan) -> None:
     """One line for each model and reason, those with the most calls first."""
     lines = [
         (calls, _model(provider, model), describe_reason(reason))
-        for (provider, model), sums in found.sums.items()
+        for (provider, model), sums in repricing.sums.items()
         for reason, calls in sums.reasons.items()
     ]
     if lines:
@@ -109,7 +110,7 @@ def _model(provider: str, model: str) -> str:
 
 def _day(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        day = datetime.fromisoformat(text)
     except ValueError:
-        raise SettingError(f"--since holds {text[:60]!r}; it may hold a day such as 2026-01-31.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise SettingError(f"--since is {text[:60]!r}; use a day such as 2026-01-31.") from None
+    return day if day.tzinfo else day.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""token-tracker sample-data: fill an empty dashboard with marked, removable sample calls."""
+"""token-tracker sample-data: add marked sample calls to an empty database, or remove them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tracker.maintenance import sample_data
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser("sample-data", help="fill an empty dashboard with removable sample calls")
     parser.add_argument(
-        "--days", type=command_setup.whole, default=30, metavar="N", help="how far back (1 to 366; default 30)"
+        "--days", type=command_setup.parse_int, default=30, metavar="N", help="how far back (1 to 366; default 30)"
     )
-    parser.add_argument("--force", action="store_true", help="also where real calls are stored")
+    parser.add_argument("--force", action="store_true", help="also if the database contains real calls")
     parser.add_argument("--remove", action="store_true", help="remove every sample call, and nothing else")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.days <= 366:
-        raise SettingError(f"--days holds {arguments.days}; it may hold a whole number from 1 to 366.")
-    database = command_setup.database()
+        raise SettingError(f"--days is {arguments.days}; use a whole number from 1 to 366.")
+    database = command_setup.locate_database()
     with closing(database.connect()) as connection:
         if arguments.remove:
             print(f"Removed {sample_data.remove(connection, database.url.schema)} sample calls.")
             return 0
         if not arguments.force and sample_data.has_real_calls(connection, database.url.schema):
             print(
-                f"token-tracker: {database.url.label} holds real calls; sample calls would stand among them."
-                " Say --force if you want that.",
+                f"token-tracker: {database.url.label} contains real calls, and sample calls would be mixed with them."
+                " Use --force to add them anyway.",
                 file=sys.stderr,
             )
             return 1

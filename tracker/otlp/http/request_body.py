@@ -1,7 +1,7 @@
-"""Reads the body of an export within limits, so that no request can take the memory of the process.
+"""Reads the body of an export within limits, so that a request can't exhaust the memory of the process.
 
-A few bytes can be millions of empty objects once they are parsed. The objects are therefore counted before. The limits
-are far above the batches of exporters (512 spans), because an exporter doesn't send a batch again after 413.
+A few bytes can become millions of empty objects when they are parsed, so the objects are counted first. The limits are
+far above the batches of exporters (512 spans), because an exporter doesn't send a batch again after 413.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_SPANS = 50_000
 MAX_OBJECTS = 1_200_000
 # Values of JSON, which are separated by commas.
 MAX_VALUES = 4_000_000
-# Fields of protobuf that are no messages cost no memory, but time to step over.
+# Other fields of protobuf cost no memory, but time to skip.
 MAX_FIELDS = 4_000_000
 _MAX_DEPTH = 100
 _MAX_GZIP_MEMBERS = 10_000
@@ -31,7 +31,7 @@ _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
-    """The whole body as it was sent. Raises `RefusalError`."""
+    """The whole body, still compressed. Raises `RefusalError`."""
     length = headers.get("content-length", "")
     if length.isdecimal() and length.isascii() and (len(length) > 12 or int(length) > MAX_BODY_BYTES):
         raise _too_many_bytes(MAX_BODY_BYTES)
@@ -50,7 +50,7 @@ async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
 
 
 def _too_many_bytes(limit: int) -> RefusalError:
-    return too_large(f"An export may have {limit // 2**20} MiB.")
+    return too_large(f"An export may have at most {limit // 2**20} MiB.")
 
 
 def decompressed(body: bytes, encoding: str) -> bytes:
@@ -67,7 +67,7 @@ def decompressed(body: bytes, encoding: str) -> bytes:
 
 
 def _decompressed(body: memoryview, encoding: str) -> bytes:
-    """All members of a gzip file (RFC 1952, 2.2); of deflate there is one."""
+    """The data of all members of a gzip file (RFC 1952, 2.2), or of the one deflate stream."""
     plain = bytearray()
     position = members = 0
     while members == 0 or position < len(body):
@@ -79,7 +79,7 @@ def _decompressed(body: memoryview, encoding: str) -> bytes:
 
 
 def _read_member(body: memoryview, position: int, encoding: str, plain: bytearray) -> int:
-    """Append one member's data; where the next one begins."""
+    """Append one member's data; return the position of the next member."""
     unpack = zlib.decompressobj(wbits=_WINDOW_BITS[encoding])
     while not unpack.eof:
         chunk: bytes | memoryview = body[position : position + _CHUNK_BYTES]
@@ -95,9 +95,9 @@ def _read_member(body: memoryview, position: int, encoding: str, plain: bytearra
 
 
 def check_json(body: bytes) -> None:
-    """Raises `RefusalError` for a document with more objects than any export has; text may count too."""
+    """Raises `RefusalError` for a document with more objects than any export has. Braces in texts count as well."""
     if body.count(b"{") + body.count(b"[") > MAX_OBJECTS or body.count(b",") > MAX_VALUES:
-        raise too_large(f"An export may have {MAX_OBJECTS} objects.")
+        raise too_large(f"An export may have at most {MAX_OBJECTS} objects.")
 
 
 # The messages of an ExportTraceServiceRequest, by the numbers of their fields.
@@ -170,9 +170,9 @@ def _varint(body: bytes, position: int, end: int) -> tuple[int, int]:
 
 
 def _too_many(spans: int) -> RefusalError:
-    return too_many_spans() if spans > MAX_SPANS else too_large(f"An export may have {MAX_OBJECTS} values.")
+    return too_many_spans() if spans > MAX_SPANS else too_large(f"An export may have at most {MAX_OBJECTS} values.")
 
 
 def too_many_spans() -> RefusalError:
-    """The answer to an export with too many spans."""
-    return too_large(f"An export may have {MAX_SPANS} spans.")
+    """The error for an export with too many spans."""
+    return too_large(f"An export may have at most {MAX_SPANS} spans.")

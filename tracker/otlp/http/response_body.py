@@ -1,4 +1,4 @@
-"""The bodies of OTLP's answers, in the sender's own encoding: JSON or protobuf.
+"""Encodes OTLP response bodies in the encoding of the sender: JSON or protobuf.
 
 Source: opentelemetry.io/docs/specs/otlp, "OTLP/HTTP Response".
 """
@@ -26,11 +26,11 @@ def success(content_type: str, rejected: int = 0, reason: str = "") -> bytes:
     return b"\x0a" + _varint(len(partial_success)) + partial_success
 
 
-def failure(content_type: str, sentence: str) -> bytes:
-    """A google.rpc.Status, of which OTLP asks for the message: field 2, text."""
+def failure(content_type: str, message: str) -> bytes:
+    """A google.rpc.Status with the field that OTLP requires, the message: field 2, text."""
     if content_type != PROTOBUF:
-        return json.dumps({"message": sentence}).encode()
-    return _text_field(2, sentence)
+        return json.dumps({"message": message}).encode()
+    return _text_field(2, message)
 
 
 def _text_field(number: int, text: str) -> bytes:

@@ -1,7 +1,7 @@
-"""Counts what exporters send and Token Tracker doesn't read: GenAI spans by their scope, exports of metrics and logs.
+"""Counts the exports that Token Tracker doesn't read: GenAI spans by scope, and exports of metrics and logs.
 
-The counts are kept in token_tracker_unread, so that all processes add to one count and every page shows it. A process
-writes them at most every ten seconds; if it ends before, those of the last seconds are lost.
+The counts are stored in token_tracker_unread, so that all processes add to one count. A process writes them at most
+every ten seconds; if it ends before, the counts of the last seconds are lost.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ _NONE = "(no scope)"
 log = logging.getLogger("tracker.traces")
 
 
-class Unread(NamedTuple):
-    """What wasn't read: the signal (traces, metrics or logs), and the scope of spans."""
+class UnreadItem(NamedTuple):
+    """The key of a count: the signal (traces, metrics or logs), and the scope of spans."""
 
     signal: str
     scope: str = ""
 
 
 class UnreadCounter:
-    """Counts in memory and adds to the table now and then; logs each scope once."""
+    """Counts in memory and adds the counts to the table periodically; logs each scope once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: Counter[Unread] = Counter()
-        self._known: set[Unread] = set()
+        self._counts: Counter[UnreadItem] = Counter()
+        self._known: set[UnreadItem] = set()
         self._next_write = 0.0
 
     def add_spans(self, scopes: Counter[str]) -> None:
         """Count GenAI spans that were not understood."""
         for scope, count in scopes.items():
-            self._add(Unread("traces", _printable(scope)), count)
+            self._add(UnreadItem("traces", _printable(scope)), count)
 
     def add_export(self, signal: str) -> None:
         """Count an export of metrics or logs."""
-        self._add(Unread(signal), 1)
+        self._add(UnreadItem(signal), 1)
 
-    def _add(self, what: Unread, count: int) -> None:
+    def _add(self, item: UnreadItem, count: int) -> None:
         with self._lock:
-            if what not in self._known and len(self._known) >= _MAX_SCOPES:
-                what = Unread(what.signal, _OTHER)
-            is_new = what not in self._known
-            self._known.add(what)
-            self._counts[what] += count
+            if item not in self._known and len(self._known) >= _MAX_SCOPES:
+                item = UnreadItem(item.signal, _OTHER)
+            is_new = item not in self._known
+            self._known.add(item)
+            self._counts[item] += count
         if is_new:
-            log.warning("%s", _sentence(what))
+            log.warning("%s", _warning(item))
 
     @property
     def is_due(self) -> bool:
-        """Whether there is something to write and the last write is long enough ago."""
+        """Whether there are counts to write and the last write is at least ten seconds ago."""
         return bool(self._counts) and time.monotonic() >= self._next_write
 
     def write(self, connection: Connection, schema: str | None) -> None:
-        """Add the counts to the table. Never raises: what can't be written is only in the log."""
+        """Add the counts to the table. Never raises; a failed write is logged, and its counts are lost."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
             self._next_write = time.monotonic() + _WRITE_EVERY_S
@@ -84,26 +84,26 @@ class UnreadCounter:
                 " ON CONFLICT (signal, scope) DO UPDATE"
                 " SET items = unread.items + excluded.items, last_seen_at = now()",
                 {
-                    "counts": json.dumps([{**what._asdict(), "items": count} for what, count in counts.items()]),
+                    "counts": json.dumps([{**item._asdict(), "items": count} for item, count in counts.items()]),
                     "other": _OTHER,
                     "most": _MAX_SCOPES,
                 },
             )
         except DatabaseError as error:
-            warn_once(f"What exporters send and is not read isn't counted in {UNREAD}. {error}")
+            warn_once(f"Exports that are not read could not be counted in {UNREAD}. {error}")
 
 
 def _printable(scope: str) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in scope[:200]).strip() or _NONE
 
 
-def _sentence(what: Unread) -> str:
-    if what.signal != "traces":
+def _warning(item: UnreadItem) -> str:
+    if item.signal != "traces":
         return (
-            f"Exports of {what.signal} are accepted and not read: token usage is read from traces. Set"
-            f" OTEL_{what.signal.upper()}_EXPORTER=none in the application to stop them."
+            f"Exports of {item.signal} are accepted and not read: token usage is read from traces. Set"
+            f" OTEL_{item.signal.upper()}_EXPORTER=none in the application to stop them."
         )
     return (
-        f"Spans of the instrumentation {what.scope!r} look like AI calls, but their token usage was not understood, so"
+        f"Spans of the instrumentation {item.scope!r} look like AI calls, but their token usage was not understood, so"
         " these calls are not counted. docs/sources.md lists what is read."
     )

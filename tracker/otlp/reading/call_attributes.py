@@ -1,4 +1,4 @@
-"""Reads who made a call and what answered it: provider, model, user and session of a span."""
+"""Reads the provider, model, user and session of a call from its span."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracker.otlp.reading.embedded_usage import parse_usage_text
 from tracker.providers.model_names import model_from_resource, provider_named, provider_of, provider_of_host
 
 _MAX_CHARS = 400
-# What instrumentations name as the provider although it only calls one.
+# Frameworks that instrumentations name as the provider.
 _FRAMEWORKS = frozenset(
     {
         "_other", "agent_framework", "agent-framework", "agno", "autogen", "crewai", "custom", "dspy", "framework",
@@ -24,19 +24,19 @@ _FRAMEWORKS = frozenset(
         "vercel", "vercel_ai_gateway",
     }
 )  # fmt: skip
-# Those of them that call other providers' models in OpenAI's format.
+# The frameworks that call other providers' models in OpenAI's format.
 _GATEWAYS = frozenset(
     {
         "custom", "gateway", "litellm", "litellm_proxy", "openai_compatible", "openai-compatible", "other", "vercel",
         "vercel_ai_gateway",
     }
 )  # fmt: skip
-# OpenLIT passes on what the client library states; only these libraries speak a provider's own format.
+# OpenLIT copies the counts of the client library; only these libraries use a provider's own format.
 _OPENLIT = re.compile(r"openlit\.instrumentation\.(\w+)")
 _OPENLIT_NATIVE = {"anthropic": "anthropic", "bedrock": "aws", "google_ai_studio": "google", "vertexai": "google"}
-# Claude Code's spans; too common a name to come before the others.
+# The attribute of Claude Code's spans. It is checked last, since its name is so common.
 _BARE_MODEL = ("model",)
-# What applications write for an id that they do not have.
+# The texts that applications write for a missing id.
 _NO_ID = frozenset({"", "undefined", "null", "none", "nil", "nan", "[object object]"})
 # A model as LiteLLM and the AI Gateway name it: openai/gpt-5-mini.
 _MODEL_VENDORS = frozenset(
@@ -57,10 +57,10 @@ def first_text(attributes: Attributes, choices: Sequence[str]) -> str | None:
     return None
 
 
-def read_models(attributes: Attributes, answered: str | None) -> tuple[str | None, str | None]:
-    """The model that answered and the one that was requested; `answered` is what an embedded response says."""
+def read_models(attributes: Attributes, embedded_model: str | None) -> tuple[str | None, str | None]:
+    """The response model and the requested one; `embedded_model` is the model of an embedded response."""
     requested = first_text(attributes, names.REQUEST_MODEL)
-    model = first_text(attributes, names.RESPONSE_MODEL) or answered or first_text(attributes, names.ANY_MODEL)
+    model = first_text(attributes, names.RESPONSE_MODEL) or embedded_model or first_text(attributes, names.ANY_MODEL)
     model = model or requested or _model_of_parameters(attributes) or first_text(attributes, _BARE_MODEL)
     return model and model_from_resource(model), requested and model_from_resource(requested)
 
@@ -87,7 +87,7 @@ def read_provider(attributes: Attributes, model: str | None) -> str | None:
 
 
 def provider_of_model(model: str | None) -> str | None:
-    """The provider that a model's name belongs to, also under a vendor's prefix; None if it does not say."""
+    """The provider that a model's name belongs to, also under a vendor's prefix; None if it is ambiguous."""
     if not model:
         return None
     vendor, slash, rest = model.rpartition("/")
@@ -116,13 +116,13 @@ def _vendor(prefix: str) -> str | None:
 
 
 def family_of(span: Span, provider: str | None, model: str | None) -> str:
-    """Whose way of counting applies: `anthropic`, `aws`, `google`, `openai` or another provider's name.
+    """The provider family, by whose rules tokens are counted: `anthropic`, `aws`, `google`, `openai` or another name.
 
     The API decides, not the model: a gateway with OpenAI's format counts Claude's and Gemini's tokens inclusively. The
     model decides only if the span names no API.
     """
-    if (found := _OPENLIT.match(span.scope_name)) is not None:
-        return _OPENLIT_NATIVE.get(found[1], "gateway")
+    if (match := _OPENLIT.match(span.scope_name)) is not None:
+        return _OPENLIT_NATIVE.get(match[1], "gateway")
     stated = next((text.lower() for name in names.PROVIDER if (text := first_text(span.attributes, (name,)))), "")
     head = stated.partition(".")[0]
     if stated and (stated in _GATEWAYS or head in _GATEWAYS or head not in _FRAMEWORKS):

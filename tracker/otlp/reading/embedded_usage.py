@@ -17,7 +17,7 @@ _USAGE_TEXTS: tuple[tuple[str, str], ...] = (
     ("metadata.usage_object", "usage"),  # LiteLLM
     ("langsmith.metadata.usage_metadata", "usage_metadata"),
 )
-# What a response has at its top level besides its usage. An answer's text may be JSON with a usage, too.
+# The other top-level fields of a response. A model's output text may also be JSON with a usage.
 _RESPONSE_FIELDS = frozenset(
     {"id", "response_id", "choices", "content", "candidates", "generations", "output", "message", "embeddings", "data"}
 )
@@ -42,10 +42,10 @@ _MAX_LITERAL_CHARS = 20_000
 class EmbeddedUsage(NamedTuple):
     """The provider's own usage in a span: a complete one, or only parts that its attributes lack.
 
-    `is_response` tells a response body from a usage object.
+    `is_response` is True for a response body, False for a usage object.
     """
 
-    answer: ParsedResponse | None = None
+    parsed: ParsedResponse | None = None
     parts: Mapping[str, int] = {}
     details: Mapping[str, Any] = {}
     is_response: bool = False
@@ -54,33 +54,33 @@ class EmbeddedUsage(NamedTuple):
 def read_embedded(span: Span, *, provider: str | None, embedding: bool) -> EmbeddedUsage:
     """The usage that a span contains as text; empty if there is none or no text can be parsed."""
     attributes = span.attributes
-    found = _from_provider_metadata(attributes.get("ai.response.providerMetadata"), provider)
-    if found.answer is not None or found.parts or found.details:
-        return found
+    usage = _from_provider_metadata(attributes.get("ai.response.providerMetadata"), provider)
+    if usage.parsed is not None or usage.parts or usage.details:
+        return usage
     for node in _usage_objects(attributes):
-        answer = _read_top_level(node, provider)
-        if is_complete(answer, embedding=embedding):
+        parsed = _read_top_level(node, provider)
+        if is_complete(parsed, embedding=embedding):
             # An instrumentation may have added a cost that it computed itself.
-            return EmbeddedUsage(answer._replace(cost=None))
+            return EmbeddedUsage(parsed._replace(cost=None))
     for node in _responses(span):
-        answer = _read_top_level(node, provider)
-        if is_complete(answer, embedding=embedding):
-            response_id = _provider_response_id(answer, node)
-            return EmbeddedUsage(answer._replace(response_id=response_id), is_response=True)
+        parsed = _read_top_level(node, provider)
+        if is_complete(parsed, embedding=embedding):
+            response_id = _provider_response_id(parsed, node)
+            return EmbeddedUsage(parsed._replace(response_id=response_id), is_response=True)
     return EmbeddedUsage()
 
 
 def _read_top_level(node: Mapping[str, Any], provider: str | None) -> ParsedResponse:
-    """What a response states itself; nothing that it contains is read as another response."""
+    """The usage at the top level of a response; nested objects are not read as responses."""
     reader = ResponseReader(provider)
     reader.add({name: value for name, value in node.items() if name not in _EVENT_FIELDS})
     return reader.result()
 
 
-def is_complete(answer: ParsedResponse, *, embedding: bool = False) -> bool:
+def is_complete(parsed: ParsedResponse, *, embedding: bool = False) -> bool:
     """Whether a response's usage states both counts without a contradiction."""
     needed = {"input_tokens"} if embedding else {"input_tokens", "output_tokens"}
-    return answer.problem is None and needed <= answer.counts.keys()
+    return parsed.problem is None and needed <= parsed.counts.keys()
 
 
 def parse_usage_text(value: object) -> Any:
@@ -141,10 +141,10 @@ def _mistral_chunk(node: Any) -> Any:
     return data if isinstance(data, Mapping) else None
 
 
-def _provider_response_id(answer: ParsedResponse, node: Any) -> str | None:
+def _provider_response_id(parsed: ParsedResponse, node: Any) -> str | None:
     """The provider's id of the response: LangChain's own ids of messages are runs, not responses."""
-    if not (answer.response_id or "").startswith(("lc_run-", "run-")):
-        return answer.response_id
+    if not (parsed.response_id or "").startswith(("lc_run-", "run-")):
+        return parsed.response_id
     metadata = node.get("response_metadata") if isinstance(node, Mapping) else None
     response_id = metadata.get("id") if isinstance(metadata, Mapping) else None
     return response_id if isinstance(response_id, str) else None
@@ -162,9 +162,9 @@ def _from_provider_metadata(value: object, provider: str | None) -> EmbeddedUsag
         if not isinstance(entry, Mapping):
             continue
         tier = entry.get("serviceTier")
-        answer = _read_top_level(entry, provider)
-        if is_complete(answer):
-            return EmbeddedUsage(answer, {}, _tier_details(tier))
+        parsed = _read_top_level(entry, provider)
+        if is_complete(parsed):
+            return EmbeddedUsage(parsed, {}, _tier_details(tier))
         usage = entry.get("usage")
         for source in (entry, usage if isinstance(usage, Mapping) else {}):
             _add_parts(source, parts, details)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 Names = tuple[str, ...]
 
-# The names of one vocabulary are never mixed with another's: a span may carry two, which count differently.
+# Vocabularies are never mixed: a span may have two of them, which count differently.
 GENERAL_COUNTS: Mapping[str, Names] = {
     "input_tokens": (
         "gen_ai.usage.input_tokens",
@@ -130,7 +130,7 @@ CACHE_WRITE_1H: Names = (
     "gen_ai.usage.ephemeral_1h_input_tokens",
     "cache_creation_input_tokens_above_1hr",  # MLflow
 )
-# What only the price needs, by genai-prices' names.
+# Details that only the price depends on, by genai-prices' names.
 DETAILS: Mapping[str, Names] = {
     "cache_write_1h_tokens": CACHE_WRITE_1H,
     "input_audio_tokens": (
@@ -201,7 +201,7 @@ REQUEST_MODEL: Names = (
     "llm.request.model_name",
     "llm.request.model",
 )
-# Names that do not say whether the model was requested or answered.
+# Names that can be the requested model or the response model.
 ANY_MODEL: Names = (
     "llm.model_name",
     "embedding.model_name",
@@ -281,7 +281,7 @@ ERROR_MESSAGE: Names = (
     "gen_ai.error.message",
 )
 FINISH_REASON: Names = ("ai.response.finishReason", "gen_ai.response.finish_reasons", "llm.finish_reason")
-# Finish reasons of a stream that was broken off: AI SDK 5 (unknown), 6 (other), 7 (interrupted).
-BROKEN_OFF = frozenset(
+# Finish reasons of an interrupted stream: AI SDK 5 (unknown), 6 (other), 7 (interrupted).
+INTERRUPTED_REASONS = frozenset(
     {"unknown", "other", "interrupted", "error", "abort", "aborted", "cancelled", "canceled", "failed"}
 )

@@ -1,7 +1,7 @@
-"""Which attributes of which instrumentations contain the provider's response body.
+"""The attributes that contain the provider's response body, by instrumentation.
 
-Other instrumentations write the answer's text into the same attributes. An end user determines that text, so it must
-never be read as usage.
+Other instrumentations write the model's output text to the same attributes. An end user can influence that text, so it
+must never be read as usage.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def _is_json(span: Span) -> bool:
 
 
 def _is_of_a_library(span: Span) -> bool:
-    """Whether MLflow traced a library: the output of an application's own function can be a parsed answer."""
+    """Whether MLflow traced a library: the output of an application's function may be parsed output text."""
     is_embedding = str(span.attributes.get("mlflow.spanType", "")).strip('"').upper() == "EMBEDDING"
     return is_embedding or any(name in span.attributes for name in ("mlflow.chat.tokenUsage", "mlflow.message.format"))
 
 
-# Best first. The entries were captured (tests/cases/instrumentations) or read in the instrumentation's source.
+# In order of preference. Entries were captured (tests/cases/instrumentations) or read in the instrumentation's source.
 RESPONSE_TEXTS: Mapping[str, ResponseText] = {
     # logfire/_internal/integrations/llm_providers: {"message": …, "usage": …}
     "response_data": ResponseText(("logfire", "logfire.*")),
     # google/adk/telemetry.py: LlmResponse
     "gcp.vertex.agent.llm_response": ResponseText(("gcp.vertex.agent",)),
-    # Not litellm, llama_index and others, which write the answer's text.
+    # Not litellm, llama_index and others, which write the output text.
     "output.value": ResponseText(
         (
             *(
@@ -66,7 +66,7 @@ RESPONSE_TEXTS: Mapping[str, ResponseText] = {
         _is_json,
     ),
     "mlflow.spanOutputs": ResponseText(("mlflow*",), _is_of_a_library),
-    # langsmith/_internal/otel/_otel_exporter.py: the run's outputs. OpenLIT and others: the answer's text.
+    # langsmith/_internal/otel/_otel_exporter.py: the run's outputs. OpenLIT and others write the output text.
     "gen_ai.completion": ResponseText(("langsmith",)),
 }
 

@@ -1,4 +1,4 @@
-"""What the spans of some senders are known not to state, so that their rows are marked with a note.
+"""Counts that some senders are known to omit from their spans; their rows are marked with a note.
 
 Most entries were captured from the library (tests/cases/instrumentations); others name their source.
 """
@@ -86,7 +86,7 @@ OMISSIONS: Mapping[str, tuple[Omission, ...]] = {
 
 
 def note_of(sender: Sender, span: Span, family: str, stated: Mapping[str, int], counting: Counting) -> str | None:
-    """The code of `USAGE_NOTES` for a call whose span does not state all parts; None if it states them."""
+    """The code of `USAGE_NOTES` for a call whose span omits parts; None if it states all parts."""
     missing = set(_missing(sender, span, family, stated))
     cached, reasoning = bool(missing & {_READ, _WRITE}), _REASONING in missing
     if cached and counting.cached is Parts.EXCLUDED:

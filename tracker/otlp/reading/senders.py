@@ -1,8 +1,8 @@
-"""The senders of GenAI spans: which parts their counts include, and what their total contains.
+"""The senders of GenAI spans: the parts that their counts include, and the content of their total.
 
-Providers disagree about cached and reasoning tokens, and instrumentations either pass a provider's counts on or convert
-them. So the meaning of a span's counts is looked up by the instrumentation that wrote it. OpenTelemetry's conventions
-and most senders are inclusive: input includes cached tokens, output includes reasoning tokens.
+Providers count cached and reasoning tokens differently, and instrumentations either copy a provider's counts or convert
+them. The meaning of a span's counts is therefore looked up by the instrumentation that wrote it. OpenTelemetry's
+conventions and most senders are inclusive: input includes cached tokens, output includes reasoning tokens.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Parts(StrEnum):
 
 
 class Total(StrEnum):
-    """What a sender's total contains."""
+    """The content of a sender's total."""
 
     STATED = "stated"  # input + output as the sender states them
     COMPLETE = "complete"  # input with cached + output with reasoning tokens
@@ -62,12 +62,12 @@ _PASSED_ON = {"anthropic": CACHED_EXCLUDED, "aws": CACHED_EXCLUDED}
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """One instrumentation: how it is recognised, what its counts mean, and where that is written down.
+    """One instrumentation: how it is recognised, what its counts mean, and the source of this information.
 
     `scopes` are names of instrumentation scopes; one that ends with `*` is a prefix. `below` limits the entry to
     versions before it. `attributes` recognises a span without a scope. `by_family` is how the provider families that
-    differ from `counting` are counted. With `needs_both`, a scope alone does not match: its attributes tell versions
-    apart.
+    differ from `counting` are counted. With `needs_both`, the scope and the attributes must match:
+    the attributes distinguish versions.
     """
 
     name: str

@@ -18,7 +18,7 @@ EXCLUDING_FAMILIES = frozenset({"anthropic", "aws"})
 
 
 class StatedUsage(NamedTuple):
-    """A span's counts before its sender's rules, what only prices need, and the raw numbers by attribute name."""
+    """A span's counts before its sender's rules, the details for the price, and the raw numbers by attribute name."""
 
     counts: dict[str, int]
     details: dict[str, Any]
@@ -84,7 +84,7 @@ def count_usage(
 
 
 def _parts(counts: Mapping[str, int], total: int | None, counting: Counting, family: str) -> tuple[Parts, Parts]:
-    """Whether cached and reasoning tokens are included or excluded, as the sender's entry or the total says."""
+    """Whether cached and reasoning tokens are included or excluded, by the sender's entry or by the total."""
     cached, reasoning = counting.cached, counting.reasoning
     choices = [
         (cached_choice, reasoning_choice)
@@ -97,7 +97,7 @@ def _parts(counts: Mapping[str, int], total: int | None, counting: Counting, fam
         for choice in choices:
             if _total_of(counts, choice) == total and not _contradicts(counts, choice):
                 return choice
-    # Without a total that decides, parts that exceed their count leave one reading, if the provider counts so.
+    # If the total does not decide, parts that exceed their count are excluded, for providers that count so.
     excluded = (
         cached is not Parts.INCLUDED and family in EXCLUDING_FAMILIES and _contradicts(counts, choices[0], "input"),
         reasoning is not Parts.INCLUDED
@@ -130,7 +130,7 @@ def _contradicts(counts: Mapping[str, int], choice: tuple[Parts, Parts], side: s
 def _states_reasoning_in_total_only(
     counts: Mapping[str, int], total: int | None, counting: Counting, family: str, complete: int
 ) -> bool:
-    """Gemini's total contains the thoughts, which some senders state nowhere else.
+    """Whether reasoning is only in the total: Gemini's total contains the thoughts, which some senders omit elsewhere.
 
     Source: ai.google.dev/api/generate-content#UsageMetadata.
     """

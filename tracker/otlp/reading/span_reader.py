@@ -19,7 +19,13 @@ from tracker.otlp.reading.call_attributes import (
     read_session,
     read_user,
 )
-from tracker.otlp.reading.genai_attributes import BROKEN_OFF, ERROR_MESSAGE, ERROR_TYPE, FINISH_REASON, RESPONSE_ID
+from tracker.otlp.reading.genai_attributes import (
+    ERROR_MESSAGE,
+    ERROR_TYPE,
+    FINISH_REASON,
+    INTERRUPTED_REASONS,
+    RESPONSE_ID,
+)
 from tracker.otlp.reading.span_role import Role, is_like_a_call, operation_of, role_of
 from tracker.otlp.reading.span_usage import read_usage, reread_attributes
 from tracker.providers.responses import ParsedResponse
@@ -46,30 +52,30 @@ class SpanRecord:
     """The usage of one AI call, where it ran (by the resource), and the instrumentation that wrote the span."""
 
     usage: TokenUsage
-    place: dict[str, str | None]
+    deployment: dict[str, str | None]
     scope: str
     scope_version: str
 
     def as_row(self) -> dict[str, Any]:
-        return self.usage.as_row() | self.place
+        return self.usage.as_row() | self.deployment
 
 
-Kind = Literal["usage", "failure", "unread", "other"]
+ReadingKind = Literal["usage", "failure", "unread", "other"]
 
 
 class SpanReading(NamedTuple):
-    """What a span is.
+    """The kind of a span, and its record.
 
     `usage`: one AI call with its tokens. `failure`: one failed AI call without tokens. `unread`: a GenAI span whose
     usage was not understood. `other`: anything else. Only `usage` and `failure` have a record.
     """
 
-    kind: Kind
+    kind: ReadingKind
     record: SpanRecord | None = None
 
 
 def read_span(span: Span) -> SpanReading:
-    """Read one span. Raises `UsageError` with a sentence for a span that cannot be stored."""
+    """Read one span. Raises `UsageError` for a span that cannot be stored."""
     role = role_of(span)
     if role == "other" or (role == "unknown" and not _mentions_usage(span)):
         return SpanReading("other")
@@ -87,7 +93,7 @@ def read_span(span: Span) -> SpanReading:
 
 
 def _mentions_usage(span: Span) -> bool:
-    """Whether a span of unknown kind may be an AI call: most spans of an export are not, and are not read further."""
+    """Whether a span of unknown kind may be an AI call. Most spans are not, and are not read further."""
     return is_like_a_call(span) or any("token" in name.lower() or "usage" in name for name in span.attributes)
 
 
@@ -127,13 +133,13 @@ def _record(span: Span, role: Role, usage: ParsedResponse, provider: str | None,
         error_message=_error_message(span, usage) if failed else None,
         metadata={name: value for name, value in metadata.items() if value},
     )
-    return SpanRecord(call, _place(span.resource), span.scope_name, span.scope_version)
+    return SpanRecord(call, _deployment(span.resource), span.scope_name, span.scope_version)
 
 
 def _is_failed(span: Span, *, has_usage: bool) -> bool:
     """Whether the call failed: by its status, its error type or Langfuse's level.
 
-    Without usage, an exception, an HTTP error or a stream that was broken off is a failure too; with usage the call
+    Without usage, an exception, an HTTP error or an interrupted stream is a failure too; with usage, the call
     was retried.
     """
     attributes = span.attributes
@@ -142,7 +148,7 @@ def _is_failed(span: Span, *, has_usage: bool) -> bool:
         return True
     if has_usage:
         return False
-    return bool(span.exception_type or span.exception_message or _http_error(attributes) or _broken_off(attributes))
+    return bool(span.exception_type or span.exception_message or _http_error(attributes) or _interruption(attributes))
 
 
 def _http_error(attributes: Attributes) -> str | None:
@@ -150,9 +156,9 @@ def _http_error(attributes: Attributes) -> str | None:
     return f"HTTP {status}" if isinstance(status, int) and status >= 400 else None
 
 
-def _broken_off(attributes: Attributes) -> str | None:
+def _interruption(attributes: Attributes) -> str | None:
     reason = (first_text(attributes, FINISH_REASON) or "").strip('[]"').lower()
-    return f"The response was broken off (finish reason: {reason})." if reason in BROKEN_OFF else None
+    return f"The response was interrupted (finish reason: {reason})." if reason in INTERRUPTED_REASONS else None
 
 
 def _error_message(span: Span, usage: ParsedResponse) -> str:
@@ -162,9 +168,9 @@ def _error_message(span: Span, usage: ParsedResponse) -> str:
     text = span.message.strip() or span.exception_message.strip() or first_text(attributes, ERROR_MESSAGE) or ""
     line = next(iter(text.partition("Traceback (most recent call last)")[0].splitlines()), "").strip()
     if not kind and not line:
-        line = _broken_off(attributes) or "error"
+        line = _interruption(attributes) or "error"
     words = [word for word in (kind, line) if word]
-    # Many messages begin with the type themselves, with or without its module.
+    # Many messages already begin with the type, with or without its module.
     if len(words) == 2 and line.startswith((kind, kind.rpartition(".")[2])):
         words = [line]
     return redact(": ".join(words))[:_MAX_ERROR_CHARS]
@@ -181,7 +187,7 @@ def _created_at(nanoseconds: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
-        raise UsageError("The span's end lies outside the years 1 to 9999.") from None
+        raise UsageError("The span's end is not in the years 1 to 9999.") from None
 
 
 def _record_id(span: Span, created_at: datetime) -> UUID:
@@ -194,11 +200,11 @@ def _record_id(span: Span, created_at: datetime) -> UUID:
     return UUID(int=milliseconds << 80 | 0x8 << 76 | (digest >> 68) << 64 | 0b10 << 62 | digest & (2**62 - 1))
 
 
-def _place(resource: Attributes) -> dict[str, str | None]:
+def _deployment(resource: Attributes) -> dict[str, str | None]:
     vercel = any(name.startswith("vercel.") for name in resource)
     platform = _PLATFORMS.get(first_text(resource, ("cloud.platform",)) or "")
     sha = first_text(resource, ("vercel.sha",))
-    place = {
+    values = {
         "environment": first_text(resource, ("deployment.environment.name", "deployment.environment", "env")),
         "platform": "vercel" if vercel else platform,
         "region": first_text(resource, ("cloud.region", "vercel.region")),
@@ -206,5 +212,5 @@ def _place(resource: Attributes) -> dict[str, str | None]:
     }
     return {
         name: value and value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-        for name, value in place.items()
+        for name, value in values.items()
     }

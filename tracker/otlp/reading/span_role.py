@@ -10,7 +10,7 @@ from tracker.otlp.storing.span_tree import Kind
 
 Role = Literal["call", "embedding", "other", "unknown"]
 
-# Operation names of the semantic conventions, and what instrumentations write instead of them.
+# Operation names of the semantic conventions, by the names that instrumentations write.
 OPERATIONS = {
     "chat": "chat",
     "text_completion": "text_completion",
@@ -31,7 +31,7 @@ OPERATIONS = {
     "embed": "embeddings",
     "embed_content": "embeddings",
 }
-# These summarise the calls of their children. Any other name is a call if the span states tokens.
+# These spans summarise the calls of their children. A span with any other name is a call if it states tokens.
 _NOT_CALLS = frozenset(
     {
         "invoke_agent",
@@ -49,7 +49,7 @@ _NOT_CALLS = frozenset(
 )
 # Counted like embeddings, by their input, if the span states tokens: many providers bill searches instead.
 _RERANK = "rerank"
-# The kind of a span by its convention: the values that are calls, all others are none.
+# Attributes with the kind of a span, and the values that are calls.
 _KINDS: tuple[tuple[str, dict[str, Role]], ...] = (
     ("openinference.span.kind", {"llm": "call", "embedding": "embedding"}),
     ("langfuse.observation.type", {"generation": "call", "embedding": "embedding"}),
@@ -60,7 +60,7 @@ _KINDS: tuple[tuple[str, dict[str, Role]], ...] = (
     ("gen_ai.operation.type", {"ai_client": "call"}),  # Sentry
     ("span.type", dict.fromkeys(CLAUDE_CODE_SPANS, "call")),
 )
-# Spans of tools and agents by their convention: the model calls below them are not the call above them.
+# Spans of tools and agents by convention. Model calls below them are not the call above them.
 _BOUNDARIES: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "gen_ai.operation.name",
@@ -82,12 +82,12 @@ _MODEL_NAMES = ("gen_ai.request.model", "gen_ai.response.model", "llm.request.ty
 
 
 def role_of(span: Span) -> Role:
-    """What the span is by its kind or operation name; `unknown` if it does not say."""
+    """The role of the span by its kind or operation name; `unknown` if it has neither."""
     for name, roles in _KINDS:
         kind = span.attributes.get(name)
         if isinstance(kind, str) and kind.strip():
-            found = roles.get(_plain(kind), "other")
-            return found if name != "span.type" or found == "call" else _role_by_operation(span)
+            role = roles.get(_plain(kind), "other")
+            return role if name != "span.type" or role == "call" else _role_by_operation(span)
     return _role_by_operation(span)
 
 
@@ -114,7 +114,7 @@ def _role_of_operation(operation: str) -> Role:
 
 
 def kind_of(span: Span) -> Kind:
-    """What the span is for the spans above and below it: a model call, a tool or an agent, or anything else."""
+    """The kind of the span in the span tree: a model call, a boundary (a tool or an agent), or neither."""
     for name, kinds in _BOUNDARIES:
         kind = span.attributes.get(name)
         if isinstance(kind, str) and _plain(kind) in kinds:
@@ -139,7 +139,7 @@ def is_like_a_call(span: Span) -> bool:
 
 
 def operation_of(span: Span, role: Role) -> str:
-    """The operation's name by the semantic conventions, or the name that the application gave it."""
+    """The operation's name by the semantic conventions, or the application's own name."""
     function = span.attributes.get("ai.telemetry.functionId")
     named = span.attributes.get("gen_ai.operation.name") or function
     if isinstance(named, str) and named.strip():

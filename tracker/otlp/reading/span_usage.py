@@ -1,4 +1,4 @@
-"""The usage that one span states: its attributes by its sender's rules, and the provider's own usage if it has one."""
+"""Reads the usage of a span: its attributes by its sender's rules, and an embedded usage of the provider."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracker.otlp.reading.sender_omissions import note_of
 from tracker.otlp.reading.senders import Counting, Sender, find_sender, sender_named
 from tracker.otlp.reading.span_counts import StatedUsage, count_usage, read_stated
 from tracker.otlp.reading.span_role import Role
-from tracker.providers.consistency import Reread
+from tracker.providers.consistency import RereadUsage
 from tracker.providers.frameworks.langfuse_usage import read_langfuse_usage
 from tracker.providers.responses import ParsedResponse
 from tracker.usage import TOKEN_COLUMNS
@@ -39,19 +39,19 @@ def read_usage(span: Span, role: Role, *, provider: str | None, model: str | Non
     family = family_of(span, provider, model)
     embedded = read_embedded(span, provider=provider, embedding=embedding)
     stated = _read_attributes(span, family, embedded, is_call=role in {"call", "embedding"}, embedding=embedding)
-    if stated and embedded.answer and embedded.is_response and not _is_same_usage(stated, embedded.answer):
+    if stated and embedded.parsed and embedded.is_response and not _is_same_usage(stated, embedded.parsed):
         embedded = EmbeddedUsage()
         stated = stated if stated.problem else stated._replace(note="response_differs")
-    answer = _merge(stated, embedded.answer)
-    if answer is None:
+    parsed = _merge(stated, embedded.parsed)
+    if parsed is None:
         return None
-    details = {**answer.details, **embedded.details, **_tier(attributes)}
+    details = {**parsed.details, **embedded.details, **_tier(attributes)}
     tier = details.get("service_tier")
     if tier in _LIST_PRICE_TIERS or (isinstance(tier, str) and _NO_TIER.match(tier)):
         del details["service_tier"]
     # LiteLLM's response bodies contain a cost that LiteLLM computed.
-    cost = None if "litellm" in span.scope_name else answer.cost
-    return answer._replace(details=details, cost=cost)
+    cost = None if "litellm" in span.scope_name else parsed.cost
+    return parsed._replace(details=details, cost=cost)
 
 
 def _read_attributes(
@@ -64,8 +64,8 @@ def _read_attributes(
         stated, counting = _stated_by(sender, usage, family)
         if stated is None:
             return None
-        answer = count_usage(stated, counting, family, f"otlp:mlflow/{family}", embedding=embedding)
-        return answer if embedding else _with_note(answer, note_of(sender, span, family, stated.counts, counting))
+        parsed = count_usage(stated, counting, family, f"otlp:mlflow/{family}", embedding=embedding)
+        return parsed if embedding else _with_note(parsed, note_of(sender, span, family, stated.counts, counting))
     sender = find_sender(span)
     stated, counting = _stated_by(sender, span.attributes, family)
     if stated is None or (not is_call and stated.counts.keys() <= {"total_tokens"} | set(_PARTS)):
@@ -75,13 +75,13 @@ def _read_attributes(
             stated.counts[name] = value
             stated.raw[name] = value
     stated.details.update(embedded.details)
-    answer = count_usage(stated, counting, family, usage_source(sender, span, family), embedding=embedding)
-    return answer if embedding else _with_note(answer, note_of(sender, span, family, stated.counts, counting))
+    parsed = count_usage(stated, counting, family, usage_source(sender, span, family), embedding=embedding)
+    return parsed if embedding else _with_note(parsed, note_of(sender, span, family, stated.counts, counting))
 
 
-def _with_note(answer: ParsedResponse, note: str | None) -> ParsedResponse:
-    """The answer with a note about what the sender leaves out; how a count was derived is not replaced."""
-    return answer if note is None or answer.problem or answer.note else answer._replace(note=note)
+def _with_note(parsed: ParsedResponse, note: str | None) -> ParsedResponse:
+    """The usage with a note about omitted counts; a note about a derived count is not replaced."""
+    return parsed if note is None or parsed.problem or parsed.note else parsed._replace(note=note)
 
 
 def _stated_by(sender: Sender, attributes: Mapping[str, Any], family: str) -> tuple[StatedUsage | None, Counting]:
@@ -93,7 +93,7 @@ def _stated_by(sender: Sender, attributes: Mapping[str, Any], family: str) -> tu
 
 
 def usage_source(sender: Sender, span: Span, family: str) -> str:
-    """Which rules read the span: the table's entry or, without one, its scope; and the provider family."""
+    """The rules that read the span: the sender's name or, for an unknown sender, the scope; and the provider family."""
     name = sender.name if sender.name != "unknown" else span.scope_name or "unknown"
     return f"otlp:{name}/{family}"[:200]
 
@@ -125,7 +125,7 @@ def _merge(stated: ParsedResponse | None, embedded: ParsedResponse | None) -> Pa
 
 
 def _is_same_usage(stated: ParsedResponse, embedded: ParsedResponse) -> bool:
-    """Whether a response and the attributes state one usage: senders leave parts out or count them twice, no more."""
+    """Whether a response and the attributes state one usage, apart from parts that are omitted or counted twice."""
     return all(
         not (count := _count(stated, side))
         or any(count == _count(embedded, side) + difference for difference in _differences(stated, embedded, parts))
@@ -142,8 +142,8 @@ def _differences(stated: ParsedResponse, embedded: ParsedResponse, parts: Sequen
     return sums
 
 
-def _count(answer: ParsedResponse, name: str) -> int:
-    return answer.counts.get(name, 0)
+def _count(parsed: ParsedResponse, name: str) -> int:
+    return parsed.counts.get(name, 0)
 
 
 def _is_possible(counts: Mapping[str, int]) -> bool:
@@ -154,17 +154,17 @@ def _is_possible(counts: Mapping[str, int]) -> bool:
     )
 
 
-def reread_attributes(metadata: Mapping[str, Any]) -> Reread | None:
-    """What today's rules read from the numbers of a marked row; None if there are none."""
+def reread_attributes(metadata: Mapping[str, Any]) -> RereadUsage | None:
+    """Read the stored numbers of a marked row with the current rules; None if it has none."""
     source, raw = metadata.get("usage_source"), metadata.get("usage_raw")
     if not isinstance(source, str) or not source.startswith("otlp:") or not isinstance(raw, Mapping) or not raw:
         return None
     name, _, family = source.removeprefix("otlp:").rpartition("/")
     if name == "langfuse":
-        answer = read_langfuse_usage(raw, family)
+        parsed = read_langfuse_usage(raw, family)
     else:
         stated, counting = _stated_by(sender_named(name), raw, family)
-        answer = stated and count_usage(stated, counting, family, source)
-    if answer is None:
+        parsed = stated and count_usage(stated, counting, family, source)
+    if parsed is None:
         return None
-    return Reread(dict(answer.counts), dict(answer.details), answer.problem)
+    return RereadUsage(dict(parsed.counts), dict(parsed.details), parsed.problem)

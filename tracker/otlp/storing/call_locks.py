@@ -1,4 +1,4 @@
-"""Transactions that no other process runs at the same time for the same traces or the same calls."""
+"""Advisory locks: no two processes store the same traces or the same calls at the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRACE, _CALL = 0x74726565, 0x63616C6C
 _BUCKET_S = 60.0
 # A report ends at most this much after the other one begins, plus the tolerance for reports without a duration.
 _MARGIN_S = 5.0
-# A process that is frozen in the middle must not keep the lock.
+# The timeouts release the locks of a process that is suspended within the transaction.
 _BEGIN = (
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '3s';"
     " SET LOCAL statement_timeout = '15s'; SET LOCAL idle_in_transaction_session_timeout = '15s'"
@@ -25,7 +25,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest(%(locks)s::bigint[]) AS k
 
 @contextmanager
 def transaction(connection: Connection, locks: Iterable[int] = ()) -> Iterator[None]:
-    """A transaction under these locks; they also work behind a transaction pooler. Raises `DatabaseError`."""
+    """Run a transaction that takes these locks; works behind a transaction pooler too. Raises `DatabaseError`."""
     keys = sorted(set(locks))
     try:
         execute(connection, f"{_BEGIN}; {_LOCK}" if keys else _BEGIN, {"locks": keys})
@@ -38,7 +38,7 @@ def transaction(connection: Connection, locks: Iterable[int] = ()) -> Iterator[N
 
 
 def lock(connection: Connection, locks: Iterable[int]) -> None:
-    """Take more locks in the transaction. Sorted, so that two processes can't wait for each other."""
+    """Take more locks in the transaction, sorted to avoid a deadlock."""
     if keys := sorted(set(locks)):
         execute(connection, _LOCK, {"locks": keys})
 

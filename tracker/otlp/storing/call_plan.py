@@ -1,4 +1,4 @@
-"""Decides which reports of an export are calls of their own, which join a known call, and which repeat others."""
+"""Plans an export: which reports are new calls, which join a known call, and which repeat others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tracker.otlp.storing.call_report import CallReport, can_repeat
-from tracker.otlp.storing.span_dedup import Calls
+from tracker.otlp.storing.span_dedup import CallIndex
 from tracker.otlp.storing.span_tree import MOST_COMPARED, Key, Node, by_key, calls_below, is_below_usage, is_descendant
 
 
-class Call(NamedTuple):
-    """What a span reports about an AI call, and the row that it would store."""
+class ReportedCall(NamedTuple):
+    """A span's report of an AI call, and the row to store for it."""
 
     report: CallReport
     row: Mapping[str, Any]
@@ -23,14 +23,14 @@ class Call(NamedTuple):
 
 
 @dataclass(slots=True)
-class Plan:
-    """What to write. A call's row has the id of its first report."""
+class CallPlan:
+    """The changes to write. A call's row has the id of its first report."""
 
-    calls: Calls
+    calls: CallIndex
     stored: frozenset[str] = frozenset()
-    """The calls of spans that earlier exports reported: they can have a row."""
+    """The calls that spans of earlier exports reported, which may have a row."""
     changed: dict[str, CallReport] = field(default_factory=dict)
-    """Reports that are new or belong to another call now."""
+    """Reports that are new or were moved to another call."""
     rows: dict[str, list[tuple[CallReport, Mapping[str, Any]]]] = field(default_factory=dict)
     """New reports with their rows, by the call they belong to."""
     removed: set[str] = field(default_factory=set)
@@ -38,11 +38,11 @@ class Plan:
     removed_recorded: set[str] = field(default_factory=set)
     """Rows of recorders without usage, which a span's row replaces."""
     merged: dict[str, str] = field(default_factory=dict)
-    """The call whose row takes over what only a removed row knows, by the removed row."""
+    """The call whose row takes over the values that only a removed row has, by the removed row."""
     repeating: set[Key] = field(default_factory=set)
 
     def move(self, report: CallReport, call_id: str | None) -> CallReport:
-        """Let a report belong to another call."""
+        """Move a report to another call; None means that no row counts it."""
         moved = report._replace(call_id=call_id)
         self.calls.add(moved)
         if moved.scope is not None:
@@ -50,20 +50,22 @@ class Plan:
         return moved
 
 
-def plan(nodes: Sequence[Node], known: Iterable[CallReport], new: Sequence[Call]) -> Plan:
-    """What an export changes. The result doesn't depend on the order in which spans arrive."""
+def plan_calls(nodes: Sequence[Node], known: Iterable[CallReport], new: Sequence[ReportedCall]) -> CallPlan:
+    """Plan the changes of an export. The result doesn't depend on the order in which spans arrive."""
     reports = list(known)
-    planned = Plan(Calls(reports), frozenset(one.call_id for one in reports if one.scope is not None and one.call_id))
+    planned = CallPlan(
+        CallIndex(reports), frozenset(one.call_id for one in reports if one.scope is not None and one.call_id)
+    )
     for call in sorted(new, key=lambda call: (call.report.ended_s, -call.report.started_s, call.report.record_id)):
         _join(planned, call)
     _drop_repeating(planned, by_key(nodes))
     return planned
 
 
-def _join(planned: Plan, call: Call) -> None:
+def _join(planned: CallPlan, call: ReportedCall) -> None:
     report = planned.calls.reports.get(call.report.record_id)
     if report is not None:
-        # Sent again. Its row is inserted again only if it would be its own, which then adds nothing.
+        # The span was sent again. Inserting its own row again changes nothing.
         if report.call_id == report.record_id and len(planned.calls.of(report.call_id)) == 1:
             planned.rows.setdefault(report.record_id, []).append((report, call.row))
         return
@@ -78,8 +80,8 @@ def _join(planned: Plan, call: Call) -> None:
     _replace_recorded(planned, other.call_id)
 
 
-def _replace_recorded(planned: Plan, call_id: str) -> None:
-    """If a recorder's row counts the call without usage and a span has it, let the span's row count."""
+def _replace_recorded(planned: CallPlan, call_id: str) -> None:
+    """Replace a recorder's row without usage by the row of a span with usage."""
     members = planned.calls.of(call_id)
     recorded = next((one for one in members if one.scope is None), None)
     if recorded is None or recorded.quality[0]:
@@ -96,21 +98,21 @@ def _replace_recorded(planned: Plan, call_id: str) -> None:
         planned.rows[first.record_id] = planned.rows.pop(call_id)
 
 
-def _drop_repeating(planned: Plan, nodes: Mapping[Key, Node]) -> None:
+def _drop_repeating(planned: CallPlan, nodes: Mapping[Key, Node]) -> None:
     reports = {(one.trace_id, one.span_id): one for one in planned.calls.reports.values() if one.scope is not None}
     usage, failures = _calls_by_span(nodes, reports)
     for key in _repeating_keys(nodes, reports, usage):
         planned.repeating.add(key)
         if key in reports:
-            _retire(planned, nodes, reports[key])
+            _exclude(planned, nodes, reports[key])
         else:
-            planned.removed.add(usage[key])  # of an earlier version, which stored no report
+            planned.removed.add(usage[key])  # an earlier version stored this row without a report
     below, failed_below = (calls_below(nodes, calls, is_bounded=True) for calls in (usage, failures))
     under = is_below_usage(nodes, usage, failures)
     for key, call_id in failures.items():
         if key in under or below.get(key) or failed_below.get(key, frozenset()) - {call_id}:
             planned.repeating.add(key)
-            _retire(planned, nodes, reports[key])
+            _exclude(planned, nodes, reports[key])
 
 
 def _repeating_keys(
@@ -151,8 +153,8 @@ def _calls_by_span(
     return usage, failures
 
 
-def _retire(planned: Plan, nodes: Mapping[Key, Node], report: CallReport) -> None:
-    """Let a span that repeats others not count, and with it the same report by other sources."""
+def _exclude(planned: CallPlan, nodes: Mapping[Key, Node], report: CallReport) -> None:
+    """Count neither a span that repeats others, nor the reports of the same call by other sources."""
     report = planned.calls.reports[report.record_id]
     call_id = report.call_id
     if call_id is None:
@@ -161,8 +163,8 @@ def _retire(planned: Plan, nodes: Mapping[Key, Node], report: CallReport) -> Non
     key = (report.trace_id, report.span_id)
     if report.is_failure and any(one.has_usage for one in members):
         return
-    rest = [one for one in members if one.record_id != report.record_id]
-    if any(one.scope is None or is_descendant(nodes, (one.trace_id, one.span_id), key) for one in rest):
+    others = [one for one in members if one.record_id != report.record_id]
+    if any(one.scope is None or is_descendant(nodes, (one.trace_id, one.span_id), key) for one in others):
         return  # the call is counted by a recorder, or by a span below
     for member in members:
         planned.move(member, None)

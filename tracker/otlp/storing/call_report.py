@@ -1,4 +1,4 @@
-"""What one source reports about an AI call, and the rule by which two reports are the same call."""
+"""One source's report of an AI call, and the rule that decides whether two reports are the same call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOLERANCE_S = 0.005
 _LATER_S = 2.0
 _ID_FAMILY = re.compile(r"([a-zA-Z]{2,12})[-_](.+)", re.ASCII | re.DOTALL)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
-# LiteLLM encodes its own data into the ids of responses; base64 of "litellm".
+# LiteLLM encodes its own data in response ids; base64 of "litellm".
 _LITELLM_ID = "bGl0ZWxsb"
 UNKNOWN_MODEL = "unknown"
 
@@ -58,7 +58,7 @@ class CallReport(NamedTuple):
 
 
 def match_score(one: CallReport, other: CallReport) -> tuple[bool, bool, bool, float] | None:
-    """How well two reports fit together; None if they are different calls.
+    """A score of how well two reports match; None if they are different calls.
 
     They are one call only if they come from different sources, have the same model, overlap in time, and have the same
     response id or equal counts. A report without counts fits by the response id, or if both failed. The provider's name
@@ -73,8 +73,8 @@ def match_score(one: CallReport, other: CallReport) -> tuple[bool, bool, bool, f
         return None
     if not same_id and not _fits_without_id(one, other):
         return None
-    apart_s = abs(one.ended_s - other.ended_s) + abs(one.started_s - other.started_s)
-    return same_id, exact, bool(one.trace_id) and one.trace_id == other.trace_id, -apart_s
+    distance_s = abs(one.ended_s - other.ended_s) + abs(one.started_s - other.started_s)
+    return same_id, exact, bool(one.trace_id) and one.trace_id == other.trace_id, -distance_s
 
 
 def _is_instant(one: CallReport, other: CallReport) -> bool:
@@ -85,7 +85,7 @@ def _fits_without_id(one: CallReport, other: CallReport) -> bool:
     if _ids_differ(one.response_id, other.response_id) or _is_of_another_service(one, other):
         return False
     if one.is_failure or other.is_failure:
-        # Services fail at the same time when a provider is down: a failure without an id belongs to one service.
+        # If a provider is down, several services fail at the same time, so a failure without an id is of one service.
         same_service = one.service is None or other.service is None or one.service == other.service
         return not one.succeeded and not other.succeeded and same_service
     if not (one.has_usage and other.has_usage):
@@ -94,7 +94,7 @@ def _fits_without_id(one: CallReport, other: CallReport) -> bool:
 
 
 def _is_of_another_service(one: CallReport, other: CallReport) -> bool:
-    """Whether two services report in two traces: calls of the same length with equal counts are common there."""
+    """Whether two services report in two traces, where calls of equal length with equal counts are common."""
     if one.service is None or other.service is None or one.service == other.service:
         return False
     return bool(one.trace_id and other.trace_id) and one.trace_id != other.trace_id
@@ -122,7 +122,7 @@ def counts_agree(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def _ids_differ(one: str | None, other: str | None) -> bool:
     """Whether two response ids name two different responses.
 
-    Only ids of one family (`msg_…`, `resp_…`) can say that: frameworks replace the provider's id by one of their own.
+    Only ids of one family (`msg_…`, `resp_…`) can be compared: frameworks replace the provider's id by their own.
     """
     if not one or not other or one == other:
         return False
@@ -131,10 +131,10 @@ def _ids_differ(one: str | None, other: str | None) -> bool:
 
 
 def _id_family(response_id: str) -> str | None:
-    found = _ID_FAMILY.match(response_id)
-    if not found or _UUID.fullmatch(found[2]) or found[2].startswith(_LITELLM_ID):
+    match = _ID_FAMILY.match(response_id)
+    if not match or _UUID.fullmatch(match[2]) or match[2].startswith(_LITELLM_ID):
         return None
-    return found[1].lower()
+    return match[1].lower()
 
 
 def _same_model(one: CallReport, other: CallReport) -> bool:
@@ -148,10 +148,10 @@ def _same_model(one: CallReport, other: CallReport) -> bool:
     return any(a is not None and b is not None and same_model_name(a, b) for a, b in requested)
 
 
-def model_bases(observation: CallReport) -> set[str]:
+def model_bases(report: CallReport) -> set[str]:
     """The bases of the names that this report uses; reports of one call share one."""
-    names = {model_base(name) for name in (observation.model, observation.request_model) if name}
-    return names if observation.succeeded else names | {UNKNOWN_MODEL}
+    names = {model_base(name) for name in (report.model, report.request_model) if name}
+    return names if report.succeeded else names | {UNKNOWN_MODEL}
 
 
 def row_report(row: Mapping[str, Any], scope: str, trace_id: str, span_id: str) -> CallReport:

@@ -9,7 +9,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.errors import DatabaseError, SetupError
 from tracker.otlp.storing import stored_reports
-from tracker.otlp.storing.call_plan import Plan
+from tracker.otlp.storing.call_plan import CallPlan
 from tracker.otlp.storing.call_report import CallReport, row_report
 from tracker.otlp.storing.span_dedup import merge_rows
 from tracker.recording.bulk_insert import BatchWriter, savepoint
@@ -19,13 +19,16 @@ from tracker.usage import TOKEN_COLUMNS
 
 Row = Mapping[str, Any]
 _DELETE = "DELETE FROM {table} AS calls WHERE calls.id = ANY (CAST(%(ids)s AS uuid[])) AND calls.instance_id IS "
-_LEFT = "SELECT 1 FROM {table} AS calls WHERE calls.id = ANY (CAST(%(ids)s AS uuid[])) LIMIT 1"
-_TWICE = "An AI call was reported twice and one row could not be deleted; its tokens are counted twice."
+_REMAINING = "SELECT 1 FROM {table} AS calls WHERE calls.id = ANY (CAST(%(ids)s AS uuid[])) LIMIT 1"
+_COUNTED_TWICE = "An AI call was reported twice and one row could not be deleted; its tokens are counted twice."
 _NOT_COMPLETED = "The row of an AI call wasn't completed from another report of the same call."
 
 
-def apply(connection: Connection, table: Table, planned: Plan) -> tuple[list[str], str | None]:
-    """Write the plan in the caller's transaction; why rows were refused, and a warning. Raises `DatabaseError`."""
+def apply_plan(connection: Connection, table: Table, planned: CallPlan) -> tuple[list[str], str | None]:
+    """Write the plan in the caller's transaction; return the reasons of refused rows, and a warning.
+
+    Raises `DatabaseError`.
+    """
     completed = {call_id: rows for call_id, rows in planned.rows.items() if _is_of_spans(planned, call_id)}
     stored_ids = {call_id for call_id, rows in completed.items() if call_id in planned.stored and _adds(call_id, rows)}
     stored_ids |= planned.merged.keys() | set(planned.merged.values()) & planned.stored
@@ -43,7 +46,7 @@ def apply(connection: Connection, table: Table, planned: Plan) -> tuple[list[str
     return refused, (_replace(connection, table, changed) if changed else None) or remark
 
 
-def _is_of_spans(planned: Plan, call_id: str) -> bool:
+def _is_of_spans(planned: CallPlan, call_id: str) -> bool:
     """Whether the call's row is a span's; a recorder's is never written."""
     return call_id in planned.calls.reports and planned.calls.reports[call_id].scope is not None
 
@@ -61,12 +64,18 @@ def _as_report(row: Row) -> tuple[CallReport, Row]:
 def _row(call_id: str, rows: Sequence[tuple[CallReport, Row]]) -> dict[str, Any]:
     row = merge_rows(rows)
     total = max(int(row.get("total_tokens") or 0), row["input_tokens"] + row["output_tokens"])
-    own = {"instance_id": None, "sequence": None, "delivery": None, "connection_ms": None, "retry_count": None}
-    return {**row, **(own if row.get("instance_id") else {}), "id": call_id, "total_tokens": total}
+    recorder_only = {
+        "instance_id": None,
+        "sequence": None,
+        "delivery": None,
+        "connection_ms": None,
+        "retry_count": None,
+    }
+    return {**row, **(recorder_only if row.get("instance_id") else {}), "id": call_id, "total_tokens": total}
 
 
 def _completed(call_id: str, rows: Sequence[tuple[CallReport, Row]], stored: Row) -> dict[str, Any] | None:
-    """The row with what the new reports add; None if they add nothing."""
+    """The row completed with the values of new reports; None if they add nothing."""
     report, old = _as_report(stored)
     row = _row(call_id, [(report, old), *rows])
     if all(row.get(name) == value for name, value in old.items()):
@@ -90,7 +99,7 @@ def _insert_all(connection: Connection, table: Table, rows: Iterable[Row]) -> No
 
 
 class _NotReplacedError(DatabaseError):
-    """A completed row was refused; the savepoint brings the old one back."""
+    """A completed row was refused; the savepoint restores the old one."""
 
 
 def _replace(connection: Connection, table: Table, rows: Mapping[str, Row]) -> str | None:
@@ -108,16 +117,16 @@ def _replace(connection: Connection, table: Table, rows: Mapping[str, Row]) -> s
 
 def _delete(connection: Connection, table: Table, ids: Iterable[str], instance: str) -> str | None:
     """Delete these rows, mark the rollups and explain the deletion in the loss ledger; a warning if not allowed."""
-    given = {"ids": sorted(ids)}
+    parameters = {"ids": sorted(ids)}
     try:
         with savepoint(connection):
-            execute_and_invalidate(connection, table.schema, _DELETE + instance, given, ledger_kind="removed")
+            execute_and_invalidate(connection, table.schema, _DELETE + instance, parameters, ledger_kind="removed")
         usage = stored_reports.table_name(table.schema, "token_usage")
-        if not execute(connection, _LEFT.replace("{table}", usage), given)[1]:
+        if not execute(connection, _REMAINING.replace("{table}", usage), parameters)[1]:
             return None
-        why = "Row-level security or a trigger keeps it: CREATE POLICY for DELETE on token_usage."
+        why = "Row-level security or a trigger prevents it: CREATE POLICY for DELETE on token_usage."
     except SetupError as error:
         why = str(error)
-    remark = f"{_TWICE} {why}"
+    remark = f"{_COUNTED_TWICE} {why}"
     warn_once(remark)
     return remark

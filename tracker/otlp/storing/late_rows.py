@@ -1,7 +1,7 @@
-"""Compares rows that recorders wrote with the calls that spans reported before: the dashboard does it every minute.
+"""Compares recorders' rows with the calls that spans reported earlier; the dashboard runs this every minute.
 
-A recorder's row may wait in an outbox for hours, and arrive after the span of the same call has been stored. Recorders
-make no extra round trip for this; their rows are compared here, each one once, up to 24 hours after the call.
+A recorder's row may wait in an outbox for hours, and arrive after the span of the same call was stored. Recorders make
+no extra round trip for this. Their rows are compared here once, up to 24 hours after the call.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from tracker.database.schema import Table, read_table
 from tracker.errors import SetupError
 from tracker.otlp.storing import stored_reports
 from tracker.otlp.storing.call_locks import call_locks, lock, transaction
-from tracker.otlp.storing.call_plan import Plan
+from tracker.otlp.storing.call_plan import CallPlan
 from tracker.otlp.storing.call_report import CallReport
-from tracker.otlp.storing.call_rows import apply
-from tracker.otlp.storing.span_dedup import Calls
+from tracker.otlp.storing.call_rows import apply_plan
+from tracker.otlp.storing.span_dedup import CallIndex
 from tracker.otlp.storing.stored_reports import (
     SPAN_CALLS,
     created_at_sql,
@@ -30,16 +30,16 @@ from tracker.reports.engine import current_reader
 STATE = "token_tracker_span_state"
 MAX_ROWS = 10_000
 MAX_BATCHES = 4
-# Rows of one transaction have the same recorded_at: none of them may be cut off.
+# Rows of one transaction have the same recorded_at; WITH TIES reads all of them.
 _LIMIT = f"FETCH FIRST {MAX_ROWS} ROWS WITH TIES"
 _KEPT = "24 hours"
-# Transactions that began before the last comparison and ended after it: recorders' take seconds.
+# Covers transactions that began before the last comparison and ended after it; recorders' take seconds.
 _OVERLAP = "2 minutes"
 _RUN_LOCK = 0x7370616E << 32
 
 
-class Compared(NamedTuple):
-    """The outcome of one comparison; `next_s` is where the next one goes on, None if there is nothing left."""
+class ComparisonResult(NamedTuple):
+    """The outcome of one comparison; `next_s` is the start of the next one, None if no rows remain."""
 
     rows: int = 0
     removed: int = 0
@@ -47,7 +47,7 @@ class Compared(NamedTuple):
 
 
 def compare_late_rows() -> int:
-    """Compare the rows that arrived since the last run; how many rows were removed. Raises `TrackerError`."""
+    """Compare the rows that arrived since the last run; return the number of removed rows. Raises `TrackerError`."""
     removed, since_s = 0, None
     reader = current_reader.reader()
     for _ in range(MAX_BATCHES):
@@ -60,29 +60,29 @@ def compare_late_rows() -> int:
     return removed
 
 
-def compare(connection: Connection, schema: str | None, since_s: float | None = None) -> Compared:
-    """Compare the next rows of recorders in one transaction: from the stored state on, or from `since_s`.
+def compare(connection: Connection, schema: str | None, since_s: float | None = None) -> ComparisonResult:
+    """Compare the next rows of recorders in one transaction, starting at the stored state or at `since_s`.
 
     Raises `DatabaseError`.
     """
     with transaction(connection):
         table = read_table(connection, schema)
         if table.missing_columns or not _is_needed(connection, table):
-            return Compared()
+            return ComparisonResult()
         rows = _arrived(connection, table, _state(connection, table) if since_s is None else since_s)
         reports = [recorder_report(row[1:]) for row in rows]
         planned = _plan(connection, table, reports)
         if planned is not None:
-            apply(connection, table, planned)
+            apply_plan(connection, table, planned)
             stored_reports.save(connection, schema, planned.changed.values())
         next_s = rows[-1][0] if len(rows) >= MAX_ROWS else None
         _save_state(connection, table, next_s)
     removed = len(planned.removed) + len(planned.removed_recorded) if planned else 0
-    return Compared(len(rows), removed, next_s)
+    return ComparisonResult(len(rows), removed, next_s)
 
 
 def _is_needed(connection: Connection, table: Table) -> bool:
-    """Whether spans reported calls in the last day, and no other process compares now."""
+    """Whether spans reported calls in the last day, and no other process runs a comparison."""
     try:
         _, rows = execute(
             connection,
@@ -97,10 +97,10 @@ def _is_needed(connection: Connection, table: Table) -> bool:
 
 
 def _state(connection: Connection, table: Table) -> float:
-    """From which `recorded_at` on to compare, in seconds of the epoch.
+    """The `recorded_at` at which to start, in epoch seconds.
 
-    A stored time that is later than `_save_state` can store means that the database's clock was set back: all is
-    compared again.
+    A stored time that is later than `_save_state` stores means that the database's clock was set back; all rows are
+    then compared again.
     """
     _, rows = execute(
         connection,
@@ -122,61 +122,64 @@ def _save_state(connection: Connection, table: Table, next_s: float | None) -> N
 
 
 def _arrived(connection: Connection, table: Table, since_s: float) -> list[tuple[Any, ...]]:
-    """The rows of recorders that arrived since then, the oldest first, each after the second of its arrival."""
+    """The rows of recorders that arrived since then, oldest first, each with its arrival time in epoch seconds."""
     return arrived_rows(connection, table, since_s, recorder_columns(table))
 
 
 def arrived_rows(
     connection: Connection, table: Table, since_s: float, columns: str, condition: str = "TRUE"
 ) -> list[tuple[Any, ...]]:
-    """These columns of recorders' rows that arrived since then, each after the second of its arrival.
+    """The arrival time in epoch seconds and these columns of the recorders' rows that arrived since then.
 
-    The first column is the row's id. There is no index on `recorded_at` alone: rows that arrived within a quarter of an
-    hour after their call are read by `created_at`, later ones by the index on late rows.
+    The first column must be the row's id. There is no index on `recorded_at` alone: rows that arrived within 15 minutes
+    after their call are read by `created_at`, later ones by the index on late rows.
     """
-    moment = created_at_sql(table)
-    chosen = (
+    created_at = created_at_sql(table)
+    select = (
         f"SELECT extract(epoch FROM calls.recorded_at)::float8 AS arrived_s, {columns}"  # noqa: S608
         f" FROM {table_name(table.schema, 'token_usage')} AS calls WHERE calls.instance_id IS NOT NULL"
         " AND calls.recorded_at > to_timestamp(%(since_s)s) AND calls.recorded_at <= now() + interval '1 hour'"
-        f" AND {moment} > now() - interval '{_KEPT}' AND {moment} < now() + interval '1 day' AND {condition} AND "
+        f" AND {created_at} > now() - interval '{_KEPT}' AND {created_at} < now() + interval '1 day'"
+        f" AND {condition} AND "
     )
-    conditions = [f"{moment} >= to_timestamp(%(since_s)s) - interval '15 minutes'"]
+    conditions = [f"{created_at} >= to_timestamp(%(since_s)s) - interval '15 minutes'"]
     if table.late_index:
         conditions.append(
-            f"(calls.recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > ({moment} AT TIME ZONE 'UTC')"
+            f"(calls.recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > ({created_at} AT TIME ZONE 'UTC')"
         )
-    parts = " UNION ALL ".join(f"({chosen}{index} ORDER BY calls.recorded_at {_LIMIT})" for index in conditions)
+    parts = " UNION ALL ".join(f"({select}{index} ORDER BY calls.recorded_at {_LIMIT})" for index in conditions)
     _, rows = execute(
         connection,
-        f"SELECT * FROM (SELECT DISTINCT ON (found.id) found.* FROM ({parts}) AS found ORDER BY found.id) AS found"  # noqa: S608
+        f"SELECT * FROM (SELECT DISTINCT ON (calls.id) calls.* FROM ({parts}) AS calls ORDER BY calls.id) AS calls"  # noqa: S608
         f" ORDER BY arrived_s {_LIMIT}",
         {"since_s": since_s},
     )
     return rows
 
 
-def _plan(connection: Connection, table: Table, reports: Sequence[CallReport]) -> Plan | None:
-    """What to change; None if no row of these is a call that spans reported."""
-    matched = _matched(Calls(stored_reports.span_calls(connection, table.schema, reports)), reports) if reports else []
+def _plan(connection: Connection, table: Table, reports: Sequence[CallReport]) -> CallPlan | None:
+    """The changes to write; None if none of these rows is a call that spans reported."""
+    matched = (
+        _matched(CallIndex(stored_reports.span_calls(connection, table.schema, reports)), reports) if reports else []
+    )
     if not matched:
         return None
     lock(connection, call_locks(table.schema, matched))
-    # Another process may have changed the reports before the locks were ours.
+    # Another process may have changed the reports before the locks were taken.
     ids = [report.record_id for report in matched]
     known = stored_reports.span_calls(connection, table.schema, matched, call_ids=ids)
-    planned = Plan(Calls(known), frozenset(one.call_id for one in known if one.call_id))
+    planned = CallPlan(CallIndex(known), frozenset(one.call_id for one in known if one.call_id))
     for report in matched:
         _replace_spans(planned, report)
     return planned if planned.changed or planned.removed_recorded else None
 
 
-def _matched(calls: Calls, reports: Sequence[CallReport]) -> list[CallReport]:
+def _matched(calls: CallIndex, reports: Sequence[CallReport]) -> list[CallReport]:
     return [report for report in reports if calls.match(report)]
 
 
-def _replace_spans(planned: Plan, report: CallReport) -> None:
-    """Let the recorder's row count the call, unless only the span has its usage."""
+def _replace_spans(planned: CallPlan, report: CallReport) -> None:
+    """Count the call by the recorder's row, unless only the span has usage."""
     other = planned.calls.match(report)
     if other is None or other.call_id is None or planned.calls.of(report.record_id):
         return

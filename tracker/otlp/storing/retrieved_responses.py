@@ -1,8 +1,8 @@
-"""Removes the marked rows of background responses that were retrieved after all; the dashboard does it every minute.
+"""Removes the marked rows of background responses that were retrieved later; the dashboard runs this every minute.
 
 A recorder writes a row with the code `response_never_retrieved` when it ends before it retrieved a response. If another
 process retrieves the response, a second row counts it. Both ids are derived from the provider and the response's id, so
-that either row is found by the primary key from the other one.
+the id of either row can be computed from the other row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tracker.reports.engine import current_reader
 from tracker.rollups.invalidation import execute_and_invalidate
 
 _FIRST_S = 24 * 3600.0
-# Transactions that began before the last run and ended after it: recorders' take seconds.
+# Covers transactions that began before the last run and ended after it; recorders' take seconds.
 _OVERLAP_S = 120.0
 _COLUMNS = "calls.id::text, calls.provider, calls.metadata ->> 'response_id'"
 # Recorders give other rows random ids; those of background responses and batches are UUIDs of version 8.
@@ -32,33 +32,33 @@ _DELETE = (
     " AND calls.metadata ->> 'usage_problem' = %(problem)s"
 )
 _last_s: dict[str, float] = {}
-"""When this process compared the rows of a database; the first run covers a day."""
+"""The start of the next run by database, in epoch seconds; the first run covers a day."""
 
 
 def remove_retrieved() -> int:
-    """Remove marked rows of responses that were retrieved since the last run; how many. Raises `TrackerError`."""
+    """Remove marked rows of responses retrieved since the last run; return their number. Raises `TrackerError`."""
     removed = 0
     reader = current_reader.reader()
     name, started_s = str(reader.database.url), time.time()
     for _ in range(MAX_BATCHES):
         since_s = _last_s.get(name, started_s - _FIRST_S)
         with reader.borrow() as connection:
-            done = remove_since(connection, reader.table().schema, since_s)
-        removed += done.removed
-        _last_s[name] = started_s - _OVERLAP_S if done.next_s is None else done.next_s
-        if done.next_s is None:
+            result = remove_since(connection, reader.table().schema, since_s)
+        removed += result.removed
+        _last_s[name] = started_s - _OVERLAP_S if result.next_s is None else result.next_s
+        if result.next_s is None:
             break
     return removed
 
 
-class Removed(NamedTuple):
-    """The outcome of one run; `next_s` is where the next one goes on, None if there is nothing left."""
+class RemovalResult(NamedTuple):
+    """The outcome of one run; `next_s` is the start of the next one, None if no rows remain."""
 
     removed: int = 0
     next_s: float | None = None
 
 
-def remove_since(connection: Connection, schema: str | None, since_s: float) -> Removed:
+def remove_since(connection: Connection, schema: str | None, since_s: float) -> RemovalResult:
     """Remove marked rows whose response has a row with its result, if one of the two arrived since then.
 
     Raises `DatabaseError`.
@@ -66,15 +66,15 @@ def remove_since(connection: Connection, schema: str | None, since_s: float) -> 
     with transaction(connection):
         table = read_table(connection, schema)
         if table.missing_columns:
-            return Removed()
+            return RemovalResult()
         rows = arrived_rows(connection, table, since_s, _COLUMNS, _DERIVED)
         next_s = rows[-1][0] if len(rows) >= MAX_ROWS else None
         pairs = _pairs(rows)
         retrieved = _stored(connection, table, pairs.values())
         ids = sorted(marked for marked, result in pairs.items() if result in retrieved)
         if not ids:
-            return Removed(0, next_s)
-        return Removed(
+            return RemovalResult(0, next_s)
+        return RemovalResult(
             execute_and_invalidate(
                 connection, schema, _DELETE, {"ids": ids, "problem": NEVER_RETRIEVED}, ledger_kind="removed"
             ),

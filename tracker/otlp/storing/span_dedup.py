@@ -1,4 +1,4 @@
-"""Joins the reports of one AI call by different sources, one to one, and merges their rows."""
+"""Matches the reports of one AI call by different sources, one to one, and merges their rows."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from tracker.otlp.storing.call_report import CallReport, match_score
 from tracker.providers.usage_notes import UNCERTAIN_NOTES
 from tracker.usage import TOKEN_COLUMNS
 
-# Reports of one call end at nearly the same time, so the nearest ones are enough. This bounds the time for an export in
-# which all calls look the same.
+# Reports of one call end at nearly the same time, so only the nearest ones are compared. This bounds the time for an
+# export in which all calls look the same.
 _MAX_COMPARED = 64
 _FILLED = ("session_id", "provider", "processing_time", "environment", "platform", "region", "deployment")
 _GENERIC_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion"})
-_OF_ITS_OWN_COUNTS = frozenset({"usage_problem", "usage_raw", "usage_note", "usage"})
+_FIELDS_OF_COUNTS = frozenset({"usage_problem", "usage_raw", "usage_note", "usage"})
 _Feature = tuple[str, object]
 
 
-class Calls:
+class CallIndex:
     """The known reports, grouped by call. A call has at most one report of each source."""
 
     def __init__(self, known: Iterable[CallReport] = ()) -> None:
         self.reports: dict[str, CallReport] = {}
         self._members: dict[str, dict[str, str | None]] = defaultdict(dict)
-        # By what the reports have in common, then by source, in the order of their ends.
+        # By common feature, then by source, sorted by end time.
         self._index: dict[_Feature, dict[str | None, list[tuple[float, str]]]] = defaultdict(lambda: defaultdict(list))
-        for observation in known:
-            self.add(observation)
+        for report in known:
+            self.add(report)
 
-    def add(self, observation: CallReport) -> None:
-        """Take a report in; one that is known already is replaced."""
-        old = self.reports.get(observation.record_id)
+    def add(self, report: CallReport) -> None:
+        """Add a report, or replace the one with its id."""
+        old = self.reports.get(report.record_id)
         if old is None:
-            for feature in _features(observation):
-                insort(self._index[feature][observation.scope], (observation.ended_s, observation.record_id))
+            for feature in _features(report):
+                insort(self._index[feature][report.scope], (report.ended_s, report.record_id))
         elif old.call_id is not None:
             self._members[old.call_id].pop(old.record_id, None)
-        self.reports[observation.record_id] = observation
-        if observation.call_id is not None:
-            self._members[observation.call_id][observation.record_id] = observation.scope
+        self.reports[report.record_id] = report
+        if report.call_id is not None:
+            self._members[report.call_id][report.record_id] = report.scope
 
     def of(self, call_id: str | None) -> list[CallReport]:
         """The reports of a call."""
         return [self.reports[one] for one in sorted(self._members.get(call_id, ()))] if call_id else []
 
     def match(self, new: CallReport) -> CallReport | None:
-        """The report of another source that fits best; a report whose row was taken back only if no other one fits."""
-        exact, loose = _looked_up(new)
+        """The best matching report of another source; one without a counted row only if no other one matches."""
+        exact, loose = _lookup_features(new)
         best = self._best(new, exact)
         return best if best is not None and best.call_id is not None else self._best(new, [*exact, *loose])
 
@@ -65,19 +65,19 @@ class Calls:
 
     def _near(self, new: CallReport, features: Iterable[_Feature]) -> Iterator[CallReport]:
         """The reports of other sources that have one of the features and end at nearly the same time."""
-        seen: set[str] = set()
+        compared: set[str] = set()
         for feature in features:
             for scope, entries in self._index.get(feature, {}).items():
                 if scope == new.scope:
                     continue
                 middle = bisect_left(entries, (new.ended_s, ""))
                 for _, record_id in entries[max(0, middle - _MAX_COMPARED // 2) : middle + _MAX_COMPARED // 2]:
-                    if record_id not in seen and self._takes(self.reports[record_id].call_id, new):
+                    if record_id not in compared and self._accepts(self.reports[record_id].call_id, new):
                         yield self.reports[record_id]
-                    seen.add(record_id)
+                    compared.add(record_id)
 
-    def _takes(self, call_id: str | None, new: CallReport) -> bool:
-        """Whether the call has no report of this source yet. A row that is no span's is a recorder's."""
+    def _accepts(self, call_id: str | None, new: CallReport) -> bool:
+        """Whether the call has no report of this source yet. A call without a span's report is a recorder's row."""
         if call_id is None:
             return new.scope is not None
         if new.scope is None and call_id not in self.reports:
@@ -85,32 +85,32 @@ class Calls:
         return new.scope not in self._members[call_id].values()
 
 
-def _features(observation: CallReport) -> list[_Feature]:
-    """What two reports of one call can have in common."""
-    features: list[_Feature] = [("has_usage", observation.has_usage)]
-    if observation.response_id:
-        features.append(("response_id", observation.response_id))
-    if observation.has_usage:
-        features.append(("counts", observation.counts))
-    features += [(name, count) for name, count in zip(TOKEN_COLUMNS[:2], observation.counts, strict=False) if count]
-    if not observation.succeeded:
+def _features(report: CallReport) -> list[_Feature]:
+    """The features that two reports of one call can have in common."""
+    features: list[_Feature] = [("has_usage", report.has_usage)]
+    if report.response_id:
+        features.append(("response_id", report.response_id))
+    if report.has_usage:
+        features.append(("counts", report.counts))
+    features += [(name, count) for name, count in zip(TOKEN_COLUMNS[:2], report.counts, strict=False) if count]
+    if not report.succeeded:
         features.append(("succeeded", False))
     return features
 
 
-def _looked_up(observation: CallReport) -> tuple[list[_Feature], list[_Feature]]:
+def _lookup_features(report: CallReport) -> tuple[list[_Feature], list[_Feature]]:
     """The features by which a report is looked up: those of nearly every match first, then all others.
 
     A report with counts fits one without, and the other way round; reports without counts don't fit each other.
     """
-    features = _features(observation)[1:]
+    features = _features(report)[1:]
     exact = [feature for feature in features if feature[0] in {"response_id", "counts"}]
     loose = [feature for feature in features if feature not in exact]
-    return exact, [*loose, ("has_usage", not observation.has_usage)]
+    return exact, [*loose, ("has_usage", not report.has_usage)]
 
 
 def merge_rows(rows: Iterable[tuple[CallReport, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The row of a call from the rows of its reports: the best counts, and what only other reports know."""
+    """Merge the rows of one call's reports: the best counts, completed with values that only other rows have."""
     ranked = sorted(rows, key=_rank, reverse=True)
     merged = dict(ranked[0][1])
     for _, other in ranked[1:]:
@@ -119,7 +119,7 @@ def merge_rows(rows: Iterable[tuple[CallReport, Mapping[str, Any]]]) -> dict[str
 
 
 def _rank(pair: tuple[CallReport, Mapping[str, Any]]) -> tuple[object, ...]:
-    """Orders rows of one call like their reports, but a row whose sender leaves counts out after one without a note."""
+    """Orders rows of one call by quality; a row whose sender omits counts comes after one without a note."""
     report, row = pair
     is_certain = (row.get("metadata") or {}).get("usage_note") not in UNCERTAIN_NOTES
     return (*report.quality[:2], is_certain, *report.quality[2:])
@@ -138,11 +138,11 @@ def _fill(row: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filled_metadata(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    own, more = row.get("metadata") or {}, other.get("metadata") or {}
-    added = {name: value for name, value in more.items() if name not in _OF_ITS_OWN_COUNTS}
-    if "usage" in more and "usage" not in own and "usage_problem" not in more:
-        added["usage"] = more["usage"]
-    return {**added, **own}
+    metadata, other_metadata = row.get("metadata") or {}, other.get("metadata") or {}
+    added = {name: value for name, value in other_metadata.items() if name not in _FIELDS_OF_COUNTS}
+    if "usage" in other_metadata and "usage" not in metadata and "usage_problem" not in other_metadata:
+        added["usage"] = other_metadata["usage"]
+    return {**added, **metadata}
 
 
 def _filled_parts(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _IDS = re.compile(r"(?!0+/)[0-9a-f]{32}/(?!0+\Z)[0-9a-f]{16}\Z")
 _PARENT = re.compile(r"(?!0+\Z)[0-9a-f]{16}\Z")
 # Two different calls below a span are enough to know that it repeats at least one other call.
 _ENOUGH = 2
-# Calls that are compared with a model call above them; more are below none without a tool or an agent in between.
+# Limits the calls that are compared with a model call above them; a model call has no more without a tool or an agent.
 MOST_COMPARED = 32
 _CYCLE = "cycle"
 # Bounds the search in a chain that is deeper than any real trace, and in a cycle.
@@ -60,20 +60,20 @@ def node_of(span: Span, record_id: str | None, kind: Kind = "") -> Node | None:
 
 def by_key(nodes: Iterable[Node]) -> dict[Key, Node]:
     """The nodes by key; the first one of a key counts."""
-    found: dict[Key, Node] = {}
+    nodes_by_key: dict[Key, Node] = {}
     for node in nodes:
-        found.setdefault(node.key, node)
-    return found
+        nodes_by_key.setdefault(node.key, node)
+    return nodes_by_key
 
 
 def calls_below(
     nodes: Mapping[Key, Node], calls: Mapping[Key, str], *, most: int = _ENOUGH, is_bounded: bool = False
 ) -> dict[Key, frozenset[str]]:
-    """For each span the calls that are reported below it, `most` of them at most.
+    """For each span, the calls that are reported below it, limited to `most`.
 
     `calls` names the call that a span reports. With `is_bounded`, calls below a tool or an agent are not those of the
-    spans above it. The time is linear in the number of spans. Spans that form a cycle, which real spans never do, count
-    as being above each other.
+    spans above it. The time is linear in the number of spans. Spans in a cycle, which real traces never
+    have, count as being above each other.
     """
     below: dict[Key, frozenset[str]] = defaultdict(frozenset)
     waiting: dict[Key, int] = defaultdict(int)
@@ -118,25 +118,25 @@ def _close_cycles(
 
 
 def is_below_usage(nodes: Mapping[Key, Node], calls: Mapping[Key, str], keys: Iterable[Key]) -> set[Key]:
-    """Those of the spans that have a span with usage somewhere above them, without a tool or an agent in between."""
+    """The spans that have a span with usage above them, without a tool or an agent in between."""
     known: dict[Key, bool] = {}
     for key in keys:
         path: list[Key] = []
         step: Key | None = key
-        answer = False
+        is_below = False
         while step is not None and step not in known:
             known[step] = False  # also ends a cycle
             path.append(step)
             node = nodes.get(step)
             parent = node.parent if node is not None and node.kind != "boundary" else None
             if parent in calls:
-                answer = True
+                is_below = True
                 break
             step = parent
         else:
-            answer = step is not None and known[step]
+            is_below = step is not None and known[step]
         for one in path:
-            known[one] = answer
+            known[one] = is_below
     return {key for key in keys if known[key]}
 
 

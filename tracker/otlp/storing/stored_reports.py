@@ -1,4 +1,4 @@
-"""Reads and writes reports of AI calls: spans' in token_tracker_span_calls, recorders' in token_usage."""
+"""Reads and writes reports of AI calls: of spans in token_tracker_span_calls, of recorders in token_usage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracker.otlp.storing.call_report import CallReport
 from tracker.usage import TOKEN_COLUMNS
 
 SPAN_CALLS = "token_tracker_span_calls"
-# Reports of one call end at nearly the same time; of an outer one that goes on for longer, only this much longer.
+# Reports of one call end at nearly the same time; an outer report ends at most this much later.
 _LATER_S = 600.0
 _GAP_S = 30.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,7 +85,7 @@ def span_calls(
     traces: Iterable[str] = (),
     call_ids: Iterable[str] = (),
 ) -> list[CallReport]:
-    """The reports of spans that can be of the same calls as these, and of these traces and calls.
+    """The span reports that can be of the same calls as these reports, and those of these traces and calls.
 
     Whole calls are read: with a report, all others of its call. Raises `DatabaseError`.
     """
@@ -146,7 +146,7 @@ def _features(near: Iterable[CallReport]) -> dict[str, Any]:
 
 
 def _bounds(reports: Iterable[CallReport]) -> tuple[list[float], list[float]]:
-    """When reports of the same calls can end, as ranges that don't overlap."""
+    """The time ranges in which reports of the same calls can end, without overlaps."""
     starts: list[float] = []
     ends: list[float] = []
     for one in sorted(reports, key=lambda report: report.started_s):
@@ -181,7 +181,7 @@ def recorder_columns(table: Table) -> str:
 
 
 def recorder_report(row: Sequence[Any]) -> CallReport:
-    """A recorder's row as a report; what the row lacks or can't be right counts as unknown."""
+    """A recorder's row as a report; missing and impossible values count as unknown."""
     record_id, ended_s, duration_ms, model, success, request_model, response_id, problem, *counts = row
     known_ms = duration_ms if duration_ms is not None and math.isfinite(duration_ms) and duration_ms > 0 else 0.0
     return CallReport(
@@ -200,31 +200,31 @@ def recorder_report(row: Sequence[Any]) -> CallReport:
 
 
 def recorder_rows(connection: Connection, table: Table, near: Sequence[CallReport]) -> list[CallReport]:
-    """The rows of recorders that can be of the same calls as these; by the index on created_at.
+    """The recorders' rows that can be of the same calls as these reports, read by the index on created_at.
 
     Raises `DatabaseError`.
     """
     starts, ends = _bounds(near)
     if not starts:
         return []
-    moment = created_at_sql(table)
+    created_at = created_at_sql(table)
     _, rows = execute(
         connection,
-        f"SELECT found.* FROM unnest(CAST(%(starts)s AS float8[]), CAST(%(ends)s AS float8[])) AS given (first, last)"  # noqa: S608  our own names
-        # For each range by itself (OFFSET keeps it so): joined, the planner could read the whole table.
+        f"SELECT near.* FROM unnest(CAST(%(starts)s AS float8[]), CAST(%(ends)s AS float8[])) AS given (first, last)"  # noqa: S608  our own names
+        # OFFSET makes the planner evaluate each range separately; a join could read the whole table.
         f" CROSS JOIN LATERAL (SELECT {recorder_columns(table)} FROM {table_name(table.schema, 'token_usage')} AS calls"
-        f" WHERE {moment} >= to_timestamp(given.first) AND {moment} <= to_timestamp(given.last)"
+        f" WHERE {created_at} >= to_timestamp(given.first) AND {created_at} <= to_timestamp(given.last)"
         " AND calls.instance_id IS NOT NULL"
         " AND (calls.metadata ->> 'response_id' = ANY (%(response_ids)s::text[])"
         " OR calls.input_tokens = ANY (%(inputs)s::int[]) OR calls.output_tokens = ANY (%(outputs)s::int[])"
-        " OR (calls.success IS FALSE AND %(failures)s) OR coalesce(calls.total_tokens, 0) = 0) OFFSET 0) AS found",
+        " OR (calls.success IS FALSE AND %(failures)s) OR coalesce(calls.total_tokens, 0) = 0) OFFSET 0) AS near",
         {"starts": starts, "ends": ends, **_features(near)},
     )
     return [recorder_report(row) for row in rows]
 
 
 def stored_rows(connection: Connection, table: Table, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """Whole rows by id, as `TokenUsage.as_row` has them. Raises `DatabaseError`."""
+    """Whole rows by id, in the form of `TokenUsage.as_row`. Raises `DatabaseError`."""
     _, rows = execute(
         connection,
         f"SELECT calls.id::text, to_json(calls), extract(epoch FROM {created_at_sql(table)})::text"  # noqa: S608

@@ -1,4 +1,4 @@
-"""LangChain's callback handler: every model call of a chain, an agent or a graph is a row.
+"""LangChain's callback handler: records every model call of a chain, an agent or a graph.
 
     from tracker.providers.frameworks.langchain import TokenTracker
 
@@ -31,11 +31,11 @@ _MAX_OPEN = 10_000
 class TokenTracker(BaseCallbackHandler):  # type: ignore[misc]
     """Records each model call with `recorder`, the process's shared one unless given. Never raises into the chain.
 
-    A run's `metadata` may contain `operation`, `user_id` and `session_id`. A wrapped client beneath the model writes
-    the row, with these fields.
+    A run's `metadata` may contain `operation`, `user_id` and `session_id`. If the model uses a wrapped client,
+    the client writes the row, with these fields.
     """
 
-    # The start of a run is called in the context of the model's call, so that a wrapped client beneath sees it.
+    # LangChain then calls the start handlers in the context of the model's call, where a wrapped client finds the call.
     run_inline = True
 
     def __init__(self, recorder: tracker.Tracker | None = None) -> None:
@@ -68,7 +68,7 @@ class TokenTracker(BaseCallbackHandler):  # type: ignore[misc]
         if _is_cache_hit(response):
             state.discard()
             return False
-        state.set_response(_answer(response))
+        state.set_response(_message_with_usage(response))
         return True
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
@@ -99,13 +99,13 @@ class TokenTracker(BaseCallbackHandler):  # type: ignore[misc]
         current.set(state)
 
     def _take(self, run_id: UUID) -> CallState:
-        state, before = self._open.pop(run_id, (None, None))
+        state, previous = self._open.pop(run_id, (None, None))
         if state is None:  # the handler was added after the run began
             import tracker
 
             return begin_call(self._recorder or tracker.shared(), {}, source="langchain")
         if current.get() is state:
-            current.set(before)
+            current.set(previous)
         return state
 
 
@@ -114,7 +114,7 @@ def _in_event_loop() -> bool:
 
 
 def _is_cache_hit(response: Any) -> bool:
-    """Whether LangChain's cache answered: it marks the message with a cost of 0, or has only its text."""
+    """Whether LangChain's cache returned the response: it sets a cost of 0, or returns only the text."""
     from langchain_core.globals import get_llm_cache
 
     messages = [message for message in _messages(response) if message is not None]
@@ -129,8 +129,8 @@ def _messages(response: Any) -> list[Any]:
     return [getattr(generation, "message", None) for row in response.generations for generation in row]
 
 
-def _answer(response: Any) -> object:
-    """The message that contains usage; of older models the provider's usage beside their text."""
+def _message_with_usage(response: Any) -> object:
+    """The message that contains usage; for text models, the usage that the provider states in `llm_output`."""
     messages = [message for message in _messages(response) if message is not None]
     for message in messages:
         if getattr(message, "usage_metadata", None):

@@ -76,14 +76,14 @@ def read_langfuse_usage(details: Any, family: str, *, embedding: bool = False) -
     numbers = {str(key): number for key, value in details.items() if (number := whole_number(value)) is not None}
     if not numbers.keys() & _SIDES.keys():
         for key in ("usage", "usage_metadata"):
-            answer = read_usage_object({key: details})
-            if answer is not None and (answer.problem or _has_both_sides(answer, embedding=embedding)):
-                return answer
+            parsed = read_usage_object({key: details})
+            if parsed is not None and (parsed.problem or _has_both_sides(parsed, embedding=embedding)):
+                return parsed
     return _read_keys(numbers, family, embedding=embedding) if numbers else None
 
 
-def _has_both_sides(answer: ParsedResponse, *, embedding: bool) -> bool:
-    return answer.counts.keys() >= ({"input_tokens"} if embedding else {"input_tokens", "output_tokens"})
+def _has_both_sides(parsed: ParsedResponse, *, embedding: bool) -> bool:
+    return parsed.counts.keys() >= ({"input_tokens"} if embedding else {"input_tokens", "output_tokens"})
 
 
 def read_exported_usage(details: Any, *, embedding: bool = False) -> dict[str, Any]:
@@ -98,16 +98,16 @@ def read_exported_usage(details: Any, *, embedding: bool = False) -> dict[str, A
             {}, problem="unit_not_tokens", raw=numbers_only(details), usage_source="import:langfuse"
         )
         return _exported({"input_tokens": 0, "output_tokens": 0}, unread)
-    answer = read_langfuse_usage(details, "", embedding=embedding)
-    if answer is None:
+    parsed = read_langfuse_usage(details, "", embedding=embedding)
+    if parsed is None:
         return {}
-    return _exported({"output_tokens": 0, **answer.counts}, answer._replace(usage_source="import:langfuse"))
+    return _exported({"output_tokens": 0, **parsed.counts}, parsed._replace(usage_source="import:langfuse"))
 
 
-def _exported(counts: Mapping[str, int], answer: ParsedResponse) -> dict[str, Any]:
-    read: dict[str, Any] = {**counts, "details": dict(answer.details) or None}
-    if answer.problem:
-        read |= {"problem": answer.problem, "raw": answer.raw, "source": answer.usage_source}
+def _exported(counts: Mapping[str, int], parsed: ParsedResponse) -> dict[str, Any]:
+    read: dict[str, Any] = {**counts, "details": dict(parsed.details) or None}
+    if parsed.problem:
+        read |= {"problem": parsed.problem, "raw": parsed.raw, "source": parsed.usage_source}
     return read
 
 
@@ -122,7 +122,7 @@ def _read_keys(numbers: Mapping[str, int], family: str, *, embedding: bool) -> P
         details |= _details(tier, plain, value)
         if plain in _WRITE_BY_TTL and writes_stated:
             continue
-        # The handler does not subtract what it calls priority: it is part of its count.
+        # The handler does not subtract the priority part from its count.
         if tier != "priority":
             counts[_SIDES[side]] += value
         if (part := _part(plain)) is not None:
@@ -130,7 +130,7 @@ def _read_keys(numbers: Mapping[str, int], family: str, *, embedding: bool) -> P
     total = numbers.get("total", numbers.get("total_tokens"))
     as_stated = numbers.get("input", 0) + numbers.get("output", 0)
     if total is not None and total == as_stated:
-        # An application that states the parts inside its counts: the total tells.
+        # The total shows that this application includes the parts in its counts.
         counts.update({count: numbers.get(side, 0) for side, count in _SIDES.items()})
     if embedding and total and not numbers.keys() & _SIDES.keys() and not any(counts.values()):
         counts["input_tokens"] = total
@@ -138,7 +138,7 @@ def _read_keys(numbers: Mapping[str, int], family: str, *, embedding: bool) -> P
 
 
 def _details(tier: str | None, key: str, value: int) -> dict[str, Any]:
-    """What only the price needs."""
+    """The fields that only the price depends on."""
     details: dict[str, Any] = {"service_tier": tier} if tier else {}
     if value > 0 and key in _DETAILS:
         details[_DETAILS[key]] = value

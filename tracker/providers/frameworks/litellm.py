@@ -1,11 +1,11 @@
-"""LiteLLM's callback: every call that goes through LiteLLM is a row.
+"""LiteLLM's callback: records every model call that LiteLLM makes.
 
     import litellm
     from tracker.providers.frameworks.litellm import TokenTracker
 
     litellm.callbacks = [TokenTracker()]
 
-No row: what LiteLLM's own cache answered, and operations that call no model, such as files, moderation, and polling.
+Cache hits, and operations that call no model (files, moderation, polling), are not recorded.
 Sources: docs.litellm.ai, custom callbacks; litellm/types/utils.py, CallTypes.
 """
 
@@ -38,7 +38,7 @@ _MAX_CALLS_OF_ONE_ID = 100
 _GIVE_UP_AFTER_S = 3600.0
 
 
-class _Open(NamedTuple):
+class _OpenCall(NamedTuple):
     """A call that LiteLLM began; the retries of a call share its start."""
 
     state: CallState
@@ -72,15 +72,15 @@ class _Success(NamedTuple):
 class TokenTracker(CustomLogger):  # type: ignore[misc]
     """Records each call with `recorder`, the process's shared one unless given. Never raises into LiteLLM.
 
-    `metadata` of a call may contain `operation`, `user_id` and `session_id`; its `user` is the user too. A wrapped
-    client beneath LiteLLM writes the row, with these fields.
+    `metadata` of a call may contain `operation`, `user_id` and `session_id`; its `user` is the user too. If LiteLLM
+    uses a wrapped client, the client writes the row, with these fields.
     """
 
     def __init__(self, recorder: tracker.Tracker | None = None) -> None:
         super().__init__()
         self._recorder = recorder
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, list[_Open]] = OrderedDict()
+        self._open: OrderedDict[str, list[_OpenCall]] = OrderedDict()
         self._succeeded: OrderedDict[str, deque[_Success]] = OrderedDict()
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:  # noqa: ARG002  passed by name
@@ -88,13 +88,13 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         call_id = kwargs.get("litellm_call_id")
         if not isinstance(call_id, str) or not is_model_call(_call_type(kwargs), None):
             return
-        state = begin_call(self._own(), _fields(kwargs), source="litellm")
+        state = begin_call(self._tracker(), _fields(kwargs), source="litellm")
         current.set(state)
         start = str(kwargs.get("start_time"))
         with self._lock:
             calls = self._open.setdefault(call_id, [])
             retried = [call for call in calls if call.start == start]
-            self._open[call_id] = [*(call for call in calls if call.start != start), _Open(state, start)]
+            self._open[call_id] = [*(call for call in calls if call.start != start), _OpenCall(state, start)]
             evicted = self._open.popitem(last=False)[1] if len(self._open) > _MAX_CALLS else []
         for call in retried:
             call.state.discard()
@@ -110,7 +110,7 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         start_time: Any,  # noqa: ARG002
         end_time: Any,  # noqa: ARG002
     ) -> None:
-        """The request was sent: what this context does next is another call."""
+        """The request was sent: further requests in this context are other calls."""
         with self._lock:
             calls = self._open.get(str(kwargs.get("litellm_call_id")), [])
             sent = [call for call in calls if call.start == str(kwargs.get("start_time"))] or calls
@@ -137,7 +137,7 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         if is_model_call(_call_type(kwargs), None):
             await self._state(kwargs, start_time, end_time).afinish(_error(kwargs, response_obj))
 
-    def _own(self) -> tracker.Tracker:
+    def _tracker(self) -> tracker.Tracker:
         import tracker
 
         return self._recorder or tracker.shared()
@@ -145,24 +145,24 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
     def _state(self, kwargs: Mapping[str, Any], start: Any, end: Any) -> CallState:
         state = self._take(str(kwargs.get("litellm_call_id")), start)
         if state is None or state.done:
-            state = begin_call(self._own(), _fields(kwargs), source="litellm")
+            state = begin_call(self._tracker(), _fields(kwargs), source="litellm")
         state.fields = {**state.fields, **_fields(kwargs), "id": state.record_id}
         if isinstance(start, datetime) and isinstance(end, datetime):
             state.set_interval(start, end)
         return state
 
     def _take(self, call_id: str, start: Any) -> CallState | None:
-        """The open call with this id; of several the one that began closest to this time."""
+        """The open call with this id; if there are several, the one that began closest to this time."""
         with self._lock:
             calls = [call for call in self._open.pop(call_id, []) if not call.state.done]
             if not calls:
                 return None
             elapsed_s = (datetime.now(start.tzinfo) - start).total_seconds() if isinstance(start, datetime) else 0.0
             started_s = time.monotonic() - elapsed_s
-            taken = min(calls, key=lambda call: abs(call.state.started_s - started_s))
-            if rest := [call for call in calls if call is not taken]:
+            closest = min(calls, key=lambda call: abs(call.state.started_s - started_s))
+            if rest := [call for call in calls if call is not closest]:
                 self._open[call_id] = rest
-        return taken.state
+        return closest.state
 
     def _finished(self, kwargs: Mapping[str, Any], response: Any, start: Any, end: Any) -> CallState | None:
         """The call that ended; None for a cache hit, an operation that calls no model, and a repeated event."""
@@ -174,7 +174,7 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
             return None
         state = self._state(kwargs, start, end)
         state.later = later
-        if call_type in BACKGROUND or call_type in BATCH:  # LiteLLM names the id there
+        if call_type in BACKGROUND or call_type in BATCH:  # LiteLLM passes the id as the model
             state.fields.pop("model", None)
         state.set_response(response)
         return state
@@ -187,12 +187,12 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         call_id = kwargs.get("litellm_call_id")
         if not isinstance(call_id, str):
             return False
-        answer = read(response)
-        counts = {name: count for name, count in answer.counts.items() if count and name in _COMPARED}
-        success = _Success(_call_type(kwargs), answer.response_id, counts, start, end)
+        parsed = read(response)
+        counts = {name: count for name, count in parsed.counts.items() if count and name in _COMPARED}
+        success = _Success(_call_type(kwargs), parsed.response_id, counts, start, end)
         with self._lock:
             earlier = self._succeeded.setdefault(call_id, deque(maxlen=_MAX_CALLS_OF_ONE_ID))
-            if any(success == known or success.is_bridge_of(known) for known in earlier):
+            if any(success == other or success.is_bridge_of(other) for other in earlier):
                 return True
             earlier.append(success)
             while len(self._succeeded) > _MAX_CALLS:
@@ -214,7 +214,7 @@ def _error(kwargs: Mapping[str, Any], response: Any) -> BaseException:
 
 
 def _later(call_type: str, response: Any) -> LaterUsage | None:
-    """How the usage arrives, where it does not come with the call's own response."""
+    """How the usage arrives later, if the call's response does not contain it; else None."""
     if call_type in BACKGROUND:
         return BackgroundResponse(creates=False)
     if call_type in BATCH:

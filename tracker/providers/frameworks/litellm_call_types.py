@@ -1,4 +1,4 @@
-"""Which of LiteLLM's call types are calls of a model; the others are no rows.
+"""LiteLLM's call types that are model calls; the others are not recorded.
 
 Source: litellm/types/utils.py, CallTypes (1.110.2). A test compares this list with the installed version.
 """
@@ -13,7 +13,7 @@ def _with_async(names: str) -> frozenset[str]:
     return frozenset(form for name in names.split() for form in (name, f"a{name}"))
 
 
-# One request to a model each, with usage in its response or at the end of its stream.
+# Each is one request to a model, with usage in its response or at the end of its stream.
 _MODEL_CALLS = """
     anthropic_messages compact_responses completion create_interaction create_video decisions embedding
     extraction generate_content generate_content_stream image_edit image_generation llm_passthrough_route ocr
@@ -55,7 +55,7 @@ _OPERATIONS = {
 
 
 def is_model_call(call_type: str, response: object | None) -> bool:
-    """Whether a call of this type is a row; one of a type that is not listed is, if its response states usage."""
+    """Whether a call of this type is recorded; an unlisted type is, if its response states usage."""
     if call_type in MODEL_CALLS or not call_type:
         return True
     if call_type in NO_MODEL_CALLS or call_type in BACKGROUND or call_type in BATCH:

@@ -1,16 +1,16 @@
-"""The usage shapes of Bedrock, Cohere, Ollama, embeddings, LangChain and the AI SDK."""
+"""The usage schemas of Bedrock, Cohere, Ollama, embeddings, LangChain and the AI SDK."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from tracker.providers.schemas.provider_schemas import COST_KEYS
-from tracker.providers.schemas.usage_schema import Shape
+from tracker.providers.schemas.usage_schema import UsageSchema
 
-# Bedrock's Converse: input excludes what was read from or written to the cache, the total includes it. Nova's own
+# Bedrock's Converse: input excludes cache reads and writes, the total includes them. Nova's own
 # format names the cache's counts ...TokenCount. Sources: docs.aws.amazon.com/bedrock, API_runtime_TokenUsage and
 # prompt caching; Claude's Agent SDK (modelUsage) uses the same names.
-CONVERSE = Shape(
+CONVERSE = UsageSchema(
     name="converse",
     provider=None,
     usage="usage",
@@ -33,7 +33,7 @@ CONVERSE = Shape(
 )
 
 # Bedrock's InvokeModel, in the last chunk of a stream. Source: docs.aws.amazon.com/bedrock, InvokeModel with streams.
-INVOKE = Shape(
+INVOKE = UsageSchema(
     name="invoke",
     provider="aws",
     usage="amazon-bedrock-invocationMetrics",
@@ -47,7 +47,7 @@ INVOKE = Shape(
     },
 )
 _HEADER = "x-amzn-bedrock-"
-INVOKE_HEADERS = Shape(
+INVOKE_HEADERS = UsageSchema(
     name="invoke_headers",
     provider="aws",
     usage="ResponseMetadata.HTTPHeaders",
@@ -61,7 +61,7 @@ INVOKE_HEADERS = Shape(
     },
 )
 # The bodies of Bedrock's own models. Source: docs.aws.amazon.com/bedrock, inference parameters of Titan and Llama.
-TITAN = Shape(
+TITAN = UsageSchema(
     name="titan",
     provider="aws",
     usage="",
@@ -73,10 +73,10 @@ TITAN = Shape(
     },
 )
 
-# LangChain's messages, whatever provider is behind them: both sides inclusive. langchain-openai puts the service tier
-# before the names of parts; langchain-anthropic and -aws state cache_creation 0 beside the parts by time to live.
+# LangChain's messages for any provider: both sides inclusive. langchain-openai puts the service tier
+# before the names of parts; langchain-anthropic and -aws state cache_creation 0 next to the parts by time to live.
 # Source: langchain-core messages/ai.py; langchain-openai _create_usage_metadata; langchain-aws bedrock_converse.py.
-LANGCHAIN = Shape(
+LANGCHAIN = UsageSchema(
     name="langchain",
     provider=None,
     usage="usage_metadata",
@@ -105,9 +105,9 @@ LANGCHAIN = Shape(
     "|output_token_details.priority",
 )
 
-# Pydantic AI's usage of a request, whatever provider is behind it: both sides inclusive.
+# Pydantic AI's usage of a request for any provider: both sides inclusive.
 # Source: pydantic_ai/usage.py (RequestUsage), pydantic_ai/messages.py (ModelResponse).
-PYDANTIC_AI = Shape(
+PYDANTIC_AI = UsageSchema(
     name="pydantic_ai",
     provider=None,
     usage="usage",
@@ -128,7 +128,7 @@ PYDANTIC_AI = Shape(
 )
 
 # The AI SDK's own usage, version 6: both sides inclusive. Source: ai-sdk.dev, LanguageModelUsage.
-AI_SDK = Shape(
+AI_SDK = UsageSchema(
     name="ai_sdk",
     provider=None,
     usage="usage",
@@ -147,7 +147,7 @@ AI_SDK = Shape(
 
 # Cohere bills `billed_units`; `tokens` also counts what its own prompt template adds. Cached tokens are a part of
 # `tokens`, so with them `tokens` are the counts. Sources: docs.cohere.com, chat and embed responses; genai-prices.
-COHERE = Shape(
+COHERE = UsageSchema(
     name="cohere",
     provider="cohere",
     usage="usage|meta",
@@ -162,7 +162,7 @@ COHERE = Shape(
 )
 
 # Ollama's own API. Source: github.com/ollama/ollama, docs/api.md.
-OLLAMA = Shape(
+OLLAMA = UsageSchema(
     name="ollama",
     provider="ollama",
     usage="",
@@ -172,7 +172,7 @@ OLLAMA = Shape(
 )
 
 # Embeddings and rerankings that state one total, all of it input. Sources: docs.voyageai.com, api.jina.ai.
-EMBEDDING_TOTAL = Shape(
+EMBEDDING_TOTAL = UsageSchema(
     name="embedding_total",
     provider=None,
     usage="usage",
@@ -186,7 +186,7 @@ EMBEDDING_TOTAL = Shape(
 EMBEDDING_OBJECT = replace(EMBEDDING_TOTAL, name="embedding_object", usage="", extra="")
 
 # A page reader counts pages. Source: docs.mistral.ai, OCR.
-OCR = Shape(
+OCR = UsageSchema(
     name="ocr",
     provider="mistral",
     usage="usage_info",
@@ -197,7 +197,7 @@ OCR = Shape(
 )
 
 # Vertex AI's embeddings: the sum of all `statistics.token_count`. Source: cloud.google.com/vertex-ai, text embeddings.
-VERTEX_EMBEDDINGS = Shape(
+VERTEX_EMBEDDINGS = UsageSchema(
     name="vertex_embeddings",
     provider="google",
     usage="vertex_embeddings",

@@ -1,15 +1,15 @@
-"""The usage shapes of Gemini, OpenAI and Anthropic, and of all who use their formats."""
+"""The usage schemas of Gemini, OpenAI and Anthropic, and of providers that use their formats."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tracker.providers.schemas.usage_schema import Shape
+from tracker.providers.schemas.usage_schema import UsageSchema
 
 # Gemini: the prompt includes cached content; results of the provider's own tools and thoughts are counted apart.
 # totalTokenCount = prompt + tool use + candidates + thoughts.
 # Source: ai.google.dev/api/generate-content#UsageMetadata; Live API: ai.google.dev/api/live#UsageMetadata.
-GEMINI = Shape(
+GEMINI = UsageSchema(
     name="gemini",
     provider="google",
     usage="usage_metadata",
@@ -41,7 +41,7 @@ GEMINI = Shape(
 
 # google-genai's interactions: thoughts and tool use are counted apart, as in Gemini's usageMetadata.
 # Source: google-genai, _gaos/types/interactions/usage.py.
-INTERACTIONS = Shape(
+INTERACTIONS = UsageSchema(
     name="interactions",
     provider="google",
     usage="usage",
@@ -71,13 +71,13 @@ _EPHEMERAL = "cache_creation_token_details", "cache_creation"
 _CHAT_1H = "|".join(
     f"{prefix}{node}.ephemeral_1h_input_tokens" for prefix in ("prompt_tokens_details.", "") for node in _EPHEMERAL
 )
-# Where a provider states what it charges. Sources: openrouter.ai/docs (cost in USD, cost_details, is_byok);
+# The fields in which a provider states its charge. Sources: openrouter.ai/docs (cost in USD, cost_details, is_byok);
 # docs.perplexity.ai (cost.total_cost); docs.x.ai/developers/cost-tracking (10^10 ticks are 1 USD);
 # deepinfra.com/docs (estimated_cost).
 COST_KEYS = (
     "cost|cost_in_usd_ticks|estimated_cost|is_byok|cost.total_cost|cost.currency|cost_details.upstream_inference_cost"
 )
-# What xAI's servers ran on behalf of the model. Source: docs.x.ai, tools usage details.
+# xAI's server-side tools. Source: docs.x.ai, tools usage details.
 _XAI_TOOLS = {
     "web_searches": "server_side_tool_usage_details.web_search_calls",
     "social_searches": "server_side_tool_usage_details.x_search_calls",
@@ -86,11 +86,11 @@ _XAI_TOOLS = {
     "sources_used": "num_sources_used",
 }
 
-# OpenAI's Chat Completions and all who use its format; embeddings too. Cached and reasoning tokens are included.
+# OpenAI's Chat Completions and all providers with its format; embeddings too. Cached and reasoning tokens are included.
 # Sources: developers.openai.com/api/reference (CompletionUsage); api-docs.deepseek.com (prompt_cache_hit_tokens);
 # platform.moonshot.ai (cached_tokens); docs.perplexity.ai (citation_tokens); docs.mistral.ai (prompt_audio_seconds);
 # docs.litellm.ai and docs.databricks.com (cache_read_input_tokens, cache_creation_token_details).
-CHAT = Shape(
+CHAT = UsageSchema(
     name="chat",
     provider=None,
     usage="usage|x_groq.usage|token_usage",
@@ -133,7 +133,7 @@ CHAT = Shape(
 # OpenAI's Responses, images, transcriptions and Realtime: both sides inclusive, always with a total.
 # Sources: developers.openai.com/api/reference (ResponseUsage, ImagesResponse, Transcription, RealtimeResponseUsage);
 # docs.perplexity.ai (Agent API).
-RESPONSES = Shape(
+RESPONSES = UsageSchema(
     name="responses",
     provider=None,
     usage="usage",
@@ -168,7 +168,7 @@ RESPONSES = Shape(
 )
 
 # Audio transcribed by whisper is counted in seconds, not in tokens.
-DURATION = Shape(
+DURATION = UsageSchema(
     name="duration",
     provider=None,
     usage="usage",
@@ -178,9 +178,9 @@ DURATION = Shape(
     counting="none",
 )
 
-# Anthropic's Messages: input excludes what was read from or written to the cache; thinking is in the output; no total.
+# Anthropic's Messages: input excludes cache reads and writes; output includes thinking; no total.
 # Source: platform.claude.com/docs (prompt caching, usage, service tiers, fast mode, data residency).
-MESSAGES = Shape(
+MESSAGES = UsageSchema(
     name="messages",
     provider="anthropic",
     usage="usage",
@@ -188,7 +188,7 @@ MESSAGES = Shape(
     absent="total_tokens|prompt_tokens|input_tokens_details|input_token_details",
     counting="exclusive",
     counts={
-        "input_tokens": "input_tokens + cache_read_input_tokens",  # plus the cache writes, see totals.py
+        "input_tokens": "input_tokens + cache_read_input_tokens",  # plus the cache writes, see total_formulas.py
         "output_tokens": "output_tokens",
         "cache_read_input_tokens": "cache_read_input_tokens",
         "cache_write_input_tokens": "cache_creation_input_tokens",
@@ -203,7 +203,7 @@ MESSAGES = Shape(
     texts={"service_tier": "service_tier", "speed": "speed", "inference_geo": "inference_geo"},
     extra="iterations|cost|is_byok|cost_details.upstream_inference_cost",
 )
-# The same names with a total that something between Anthropic and the app added.
+# The same names with a total, which a gateway between Anthropic and the application added.
 MESSAGES_TOTAL = replace(
     MESSAGES,
     name="messages_total",

@@ -1,4 +1,4 @@
-"""The shapes' rules, compiled once: which shape a usage object has, its values by path, and its details."""
+"""Compiles the schemas and applies them: finds a usage object's schema, its values by path, and its details."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from tracker.providers.consistency import CountError, to_count
 from tracker.providers.node_access import SCALARS, Path, camel_case, follow, get, is_number, pydantic_fields
 from tracker.providers.schemas.other_schemas import EMBEDDING_OBJECT, EMBEDDING_TOTAL
-from tracker.providers.schemas.usage_schema import COUNTS, Shape, rule
+from tracker.providers.schemas.usage_schema import COUNTS, UsageSchema, parse_rule
 from tracker.providers.total_formulas import Terms
 
 
-class Step(NamedTuple):
-    """What to look for in a node: a name, the key of its path (None: it only leads on), and what to look for below.
+class SchemaNode(NamedTuple):
+    """A field to read: its name, the key of its value (None for an inner node), and the fields below it.
 
-    A key is the path's names joined by dots.
+    A key is the names of the path joined by dots.
     """
 
     name: str
@@ -25,8 +25,8 @@ class Step(NamedTuple):
     below: Tree
 
 
-Tree = dict[str, Step]
-"""Steps by the snake_case and the camelCase name."""
+Tree = dict[str, SchemaNode]
+"""Nodes by the snake_case and the camelCase name."""
 
 _WORDS_NOT_RECORDED = {
     "service_tier": frozenset({"standard", "default", "auto", "unspecified"}),
@@ -39,7 +39,7 @@ _MAX_FIELDS = 1000
 _CACHED_MODALITIES = {
     f"input_{modality}_tokens": f"cache_{modality}_read_tokens" for modality in ("audio", "image", "video")
 }
-# Which count contains a detail.
+# The count that contains a detail, by the detail's prefix.
 _CONTAINED = {
     "input_": "input_tokens",
     "cache_write_": "cache_write_input_tokens",
@@ -49,8 +49,8 @@ _CONTAINED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """A shape's rules, compiled once: a response is read in microseconds."""
+class CompiledSchema:
+    """The rules of a schema in the form that reads a response in microseconds."""
 
     tree: Tree
     counts: Terms
@@ -63,40 +63,40 @@ class Rules:
     absent: tuple[Path, ...]
 
 
-_compiled: dict[str, Rules] = {}
+_COMPILED: dict[str, CompiledSchema] = {}
 
 
-def rules_of(shape: Shape) -> Rules:
-    """The compiled rules of a shape."""
-    known = _compiled.get(shape.name)
-    return known if known is not None else _compiled.setdefault(shape.name, _compile(shape))
+def rules_for(schema: UsageSchema) -> CompiledSchema:
+    """The compiled rules of a schema."""
+    compiled = _COMPILED.get(schema.name)
+    return compiled if compiled is not None else _COMPILED.setdefault(schema.name, _compile(schema))
 
 
-def _compile(shape: Shape) -> Rules:
-    counts = {name: shape.counts[name] for name in COUNTS if name in shape.counts}
-    if hour := shape.details.get("cache_write_1h_tokens"):
-        counts |= {"writes_1h": hour, "writes_5m": shape.writes_5m}
-    everything = (*counts.values(), *shape.details.values(), *shape.texts.values(), shape.extra)
-    details = {name: _keys(text) for name, text in shape.details.items()}
+def _compile(schema: UsageSchema) -> CompiledSchema:
+    counts = {name: schema.counts[name] for name in COUNTS if name in schema.counts}
+    if hour := schema.details.get("cache_write_1h_tokens"):
+        counts |= {"writes_1h": hour, "writes_5m": schema.writes_5m}
+    rule_texts = (*counts.values(), *schema.details.values(), *schema.texts.values(), schema.extra)
+    details = {name: _keys(text) for name, text in schema.details.items()}
     names: dict[str, list[str]] = {}
     for name, terms in details.items():
         for key in (key for choices in terms for key in choices):
             names.setdefault(key, []).append(name)
-    return Rules(
-        tree=_tree({path for text in everything for choice in rule(text) for path in choice}),
+    return CompiledSchema(
+        tree=_tree({path for text in rule_texts for choice in parse_rule(text) for path in choice}),
         counts=tuple((name, _keys(text)) for name, text in counts.items()),
         details=details,
         names_of_details={key: tuple(dict.fromkeys(names_of_key)) for key, names_of_key in names.items()},
-        texts=tuple((name, _keys(text)[0]) for name, text in shape.texts.items()),
-        keys_of_texts=frozenset(key for text in shape.texts.values() for key in _keys(text)[0]),
-        marks=rule(shape.marks)[0],
-        first_names=frozenset(path[0] for path in rule(shape.marks)[0]),
-        absent=rule(shape.absent)[0] if shape.absent else (),
+        texts=tuple((name, _keys(text)[0]) for name, text in schema.texts.items()),
+        keys_of_texts=frozenset(key for text in schema.texts.values() for key in _keys(text)[0]),
+        marks=parse_rule(schema.marks)[0],
+        first_names=frozenset(path[0] for path in parse_rule(schema.marks)[0]),
+        absent=parse_rule(schema.absent)[0] if schema.absent else (),
     )
 
 
 def _keys(text: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(".".join(path) for path in choices) for choices in rule(text))
+    return tuple(tuple(".".join(path) for path in choices) for choices in parse_rule(text))
 
 
 def _tree(paths: set[Path], above: Path = ()) -> Tree:
@@ -104,13 +104,13 @@ def _tree(paths: set[Path], above: Path = ()) -> Tree:
     tree: Tree = {}
     for name in sorted({path[depth] for path in paths if path[:depth] == above and len(path) > depth}):
         path = (*above, name)
-        tree[name] = Step(name, ".".join(path) if path in paths else None, _tree(paths, path))
+        tree[name] = SchemaNode(name, ".".join(path) if path in paths else None, _tree(paths, path))
         tree.setdefault(camel_case(name), tree[name])
     return tree
 
 
 def read_tree(node: object, tree: Tree, raw_values: dict[str, Any], *, additive: bool = False) -> None:
-    """Put the values of a usage object into `raw_values` by their keys; `additive` adds them to those known.
+    """Write the values of a usage object to `raw_values` by their keys; `additive` adds them to earlier values.
 
     A 0 does not replace a count: some senders end a stream with a usage object of zeros.
     """
@@ -125,34 +125,36 @@ def read_tree(node: object, tree: Tree, raw_values: dict[str, Any], *, additive:
         if name != own_name and own_name in fields:
             continue
         if key is not None:
-            known = raw_values.get(key)
-            if not known:
+            earlier = raw_values.get(key)
+            if not earlier:
                 raw_values[key] = value
             elif value == 0 or value == "0":
                 pass
-            elif additive and type(known) is int and type(value) is int:
-                raw_values[key] = known + value
+            elif additive and type(earlier) is int and type(value) is int:
+                raw_values[key] = earlier + value
             else:
                 raw_values[key] = value
         if below and not isinstance(value, SCALARS):
             read_tree(value, below, raw_values, additive=additive)
 
 
-def matching_shape(shapes: tuple[Shape, ...], usage: object, response: object) -> Shape | None:
-    """The first of the shapes that the usage object has; `response` is what it is in."""
+def matching_schema(schemas: tuple[UsageSchema, ...], usage: object, response: object) -> UsageSchema | None:
+    """The first of the schemas that fits the usage object; `response` contains the object."""
     fields = pydantic_fields(usage)
-    for shape in shapes:
-        # An object has only a few of the marks' names; this skips most shapes with one set operation.
-        if (fields is None or not rules_of(shape).first_names.isdisjoint(fields)) and _matches(shape, usage, response):
-            return shape
+    for schema in schemas:
+        # Skips most schemas with one set operation, since an object has only a few of the marks.
+        if (fields is None or not rules_for(schema).first_names.isdisjoint(fields)) and _matches(
+            schema, usage, response
+        ):
+            return schema
     return None
 
 
-def _matches(shape: Shape, usage: object, response: object) -> bool:
-    rules = rules_of(shape)
+def _matches(schema: UsageSchema, usage: object, response: object) -> bool:
+    rules = rules_for(schema)
     if not _has_any(usage, rules.marks) or (rules.absent and _has_any(usage, rules.absent)):
         return False
-    if shape is EMBEDDING_TOTAL or shape is EMBEDDING_OBJECT:
+    if schema is EMBEDDING_TOTAL or schema is EMBEDDING_OBJECT:
         return any(isinstance(get(response, name), list) for name in ("data", "embeddings", "results"))
     return True
 
@@ -165,10 +167,10 @@ def _has_any(node: object, paths: tuple[Path, ...]) -> bool:
 
 
 def details_of(
-    shape: Shape, raw_values: Mapping[str, Any], counts: Mapping[str, int] | None
+    schema: UsageSchema, raw_values: Mapping[str, Any], counts: Mapping[str, int] | None
 ) -> tuple[dict[str, Any], str | None]:
-    """A usage object's details, and a problem code if one of them is no number or exceeds its count."""
-    rules = rules_of(shape)
+    """A usage object's details, and a problem code if one of them is not a number or exceeds its count."""
+    rules = rules_for(schema)
     details: dict[str, Any] = {}
     problem = None
     stated = [key for key, value in raw_values.items() if value and key in rules.names_of_details]
@@ -194,8 +196,8 @@ def details_of(
     return details, problem
 
 
-def _stated_zeros(rules: Rules, raw_values: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, int]:
-    """The modalities of which the usage states that nothing was cached: without them, cached tokens have no price."""
+def _stated_zeros(rules: CompiledSchema, raw_values: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, int]:
+    """The modalities with a stated cache count of 0: without these zeros, cached tokens have no price."""
     return {
         cached: 0
         for name, cached in _CACHED_MODALITIES.items()
@@ -217,7 +219,7 @@ def _checked_number(value: object) -> Any:
         return value  # seconds
     if isinstance(value, str) or is_number(value) or isinstance(value, bool):
         return to_count(value)
-    return 0  # an object in this place is no count: Mistral states {} for no audio
+    return 0  # an object is not a count: Mistral states {} for no audio
 
 
 def _exceeds(name: str, value: Any, counts: Mapping[str, int]) -> bool:
@@ -238,7 +240,7 @@ def _word(name: str, keys: tuple[str, ...], raw_values: Mapping[str, Any]) -> st
 
 
 def tier_to_record(tier: str | None) -> dict[str, str]:
-    """The tier exactly as the provider states it; words that mean the list price are not recorded."""
+    """The tier exactly as the provider states it; empty for tiers with the list price."""
     if not tier or tier in _WORDS_NOT_RECORDED["service_tier"] or tier in _GOOGLE_LIST_PRICE:
         return {}
     return {"service_tier": tier[:_MAX_WORD_CHARS]}

@@ -1,4 +1,4 @@
-"""The table of usage shapes, and where a response has its usage."""
+"""The table of usage schemas, and the paths of usage objects in a response."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from tracker.providers.schemas.provider_schemas import (
     MESSAGES_TOTAL,
     RESPONSES,
 )
-from tracker.providers.schemas.usage_schema import COUNTS, Rule, Shape, rule
+from tracker.providers.schemas.usage_schema import COUNTS, CountRule, UsageSchema, parse_rule
 
 __all__ = [
     "COUNTS",
-    "SHAPES",
+    "SCHEMAS",
+    "CountRule",
     "Path",
-    "Rule",
-    "Shape",
+    "UsageSchema",
     "hosted_by",
     "model_from_resource",
+    "parse_rule",
     "provider_named",
     "provider_of",
-    "rule",
 ]
 
-SHAPES: tuple[Shape, ...] = (
+SCHEMAS: tuple[UsageSchema, ...] = (
     GEMINI,
     LANGCHAIN,
     CHAT,
@@ -67,19 +67,21 @@ SHAPES: tuple[Shape, ...] = (
 )
 
 
-Places = tuple[tuple[Path, tuple[Shape, ...]], ...]
+UsagePaths = tuple[tuple[Path, tuple[UsageSchema, ...]], ...]
+"""Paths of usage objects, each with the schemas that an object there can have."""
 
 
-def _places(*shapes: Shape) -> Places:
-    places = dict.fromkeys(place for shape in shapes for place in (rule(shape.usage) or (((),),))[0])
-    return tuple((place, tuple(s for s in shapes if place in (rule(s.usage) or (((),),))[0])) for place in places)
+def _schemas_by_path(*schemas: UsageSchema) -> UsagePaths:
+    paths_of = {schema.name: (parse_rule(schema.usage) or (((),),))[0] for schema in schemas}
+    paths = dict.fromkeys(path for schema in schemas for path in paths_of[schema.name])
+    return tuple((path, tuple(schema for schema in schemas if path in paths_of[schema.name])) for path in paths)
 
 
-# Where usage is in a response, and which shapes it may have there. Most responses have one of the first.
+# Most responses have their usage at one of USAGE_PATHS.
 _RARE = (OLLAMA, TITAN, INVOKE, INVOKE_HEADERS, OCR, EMBEDDING_OBJECT)
-PLACES = _places(*(shape for shape in SHAPES if shape not in (*_RARE, VERTEX_EMBEDDINGS)))
-RARE_PLACES = _places(*_RARE)
-# A response has one of these fields if its usage is in one of RARE_PLACES or RARE_CONTAINERS, or if it may end a turn.
+USAGE_PATHS = _schemas_by_path(*(schema for schema in SCHEMAS if schema not in (*_RARE, VERTEX_EMBEDDINGS)))
+RARE_USAGE_PATHS = _schemas_by_path(*_RARE)
+# A response with usage at RARE_USAGE_PATHS or in RARE_CONTAINERS, or that may end a turn, has one of these fields.
 RARE_FIELDS = frozenset(
     {
         "prompt_eval_count",
@@ -101,7 +103,7 @@ RARE_FIELDS = frozenset(
     }
 )
 
-# Where a response may be in what is handed over: itself, or inside an event or a line of a batch.
+# The paths of a response in the object to read: the object itself, or inside an event or a line of a batch.
 # Sources: the streaming and batch pages of the providers.
 CONTAINERS: tuple[Path, ...] = (
     (),

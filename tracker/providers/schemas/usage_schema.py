@@ -1,8 +1,8 @@
-"""A usage shape: where one provider states its counts, and what its counts include.
+"""A usage schema: where one provider states its counts, and what the counts include.
 
-A rule is text: terms joined by ` + ` are added, paths joined by `|` are alternatives of which the first that is
-present and not 0 wins, dots go down, and into lists of counts by their label (Gemini's modality, Bedrock's time to
-live). Names are snake_case; an answer's camelCase is found too.
+A rule is text: terms joined by ` + ` are added; paths joined by `|` are alternatives, of which the first that is
+present and not 0 applies; dots separate the names of a path, also the labels in a list of counts (Gemini's modality,
+Bedrock's time to live). Names are snake_case; camelCase fields match too.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from functools import cache
 from tracker.providers.node_access import Path
 from tracker.usage import TOKEN_COLUMNS
 
-Rule = tuple[tuple[Path, ...], ...]
+CountRule = tuple[tuple[Path, ...], ...]
 
 COUNTS = (*TOKEN_COLUMNS[:2], "total_tokens", *TOKEN_COLUMNS[2:])
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class UsageSchema:
     """One provider's usage object: where it is, how it is recognised, and a rule for each count.
 
-    `marks` are alternatives in the usage node, any of which identifies this shape; `absent` ones exclude it.
-    `details` are numbers and `texts` words that only prices need, by genai-prices' names where it has one.
-    `counting` says which formula the sender's total follows (`totals.py`):
+    `marks` are alternative paths in the usage object, any of which identifies this schema; `absent` paths exclude it.
+    `details` are numbers and `texts` words that only prices depend on, by genai-prices' names if it has one.
+    `counting` names the formula of the sender's total (`total_formulas.py`):
     `inclusive`: input + output; `exclusive`: input + cached + output; `gemini`: all counts; `none`: it states no total.
-    `writes_5m` are the cache writes for five minutes; with those for an hour they are the writes, where these are less.
+    `writes_5m` are the cache writes for five minutes; added to those for an hour, they replace a smaller stated count.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Shape:
 
 
 @cache
-def rule(text: str) -> Rule:
-    """A rule's terms, each a choice of paths."""
+def parse_rule(text: str) -> CountRule:
+    """The terms of a rule, each a choice of paths."""
     return tuple(
         tuple(tuple(path.strip().split(".")) for path in term.split("|")) for term in text.split("+") if term.strip()
     )

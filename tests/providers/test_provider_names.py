@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 from genai_prices.data import providers
 
-from tracker.importing.profile_rules import rule
+from tracker.importing.profile_rules import parse_rule
 from tracker.otlp.reading.call_attributes import read_provider
 from tracker.providers.model_names import ALIASES, provider_named
 
@@ -52,7 +52,7 @@ def test_a_provider_has_one_name_in_spans_callbacks_and_imports(name, expected):
     assert provider_named(name) == expected
     assert read_provider({"gen_ai.provider.name": name}, None) == expected
     profile = tomllib.loads((files("tracker.importing") / "profiles" / "litellm.toml").read_text(encoding="utf-8"))
-    imported = rule(profile["map"]["provider"], "provider")
+    imported = parse_rule(profile["map"]["provider"], "provider")
     assert imported.text({"custom_llm_provider": name}, "provider") == expected
     assert imported.text({"custom_llm_provider": ""}, "provider") == ""
 

@@ -16,15 +16,15 @@ from support import eventually
 
 from tracker import UsageTypeError
 
-# google-genai's own way of using aiohttp, which the tests' environment holds for LiteLLM.
+# google-genai's own way of using aiohttp, which the tests' environment has for LiteLLM.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 ANSWERS = {
     f"{path.stem}: {case['name']}": case.get("answer") or case.get("stream")
-    for path in (Path(__file__).parent / "answers").glob("*.json")
+    for path in (Path(__file__).parent / "responses").glob("*.json")
     for case in json.loads(path.read_text(encoding="utf-8"))
 }
 ASK = [{"role": "user", "content": "Hi"}]
-FIGURES = ("provider", "model", "operation", "input_tokens", "output_tokens", "success")
+COMPARED_COLUMNS = ("provider", "model", "operation", "input_tokens", "output_tokens", "success")
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def clients(provider, recorder):
     yield made
     for name in ("openai", "anthropic", "genai"):
         made[name].close()
-    gc.collect()  # whatever is left open shows here, and in no later test
+    gc.collect()  # reports unclosed resources in this test, not in a later one
 
 
-def figures(rows):
-    return [tuple(row[name] for name in FIGURES) for row in rows]
+def values_of(rows):
+    return [tuple(row[name] for name in COMPARED_COLUMNS) for row in rows]
 
 
 # --- whole answers ------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_openai_chat(clients, provider, stored):
     assert type(answer) is openai.types.chat.ChatCompletion
     assert answer.choices[0].message.content == "Hello! How can I assist you today?"
     (row,) = stored()
-    assert figures([row]) == [("openai", "gpt-4.1-2025-04-14", "chat", 19, 10, True)]
+    assert values_of([row]) == [("openai", "gpt-4.1-2025-04-14", "chat", 19, 10, True)]
     assert row["session_id"] == "s-1"
     assert row["metadata"] == {"response_id": answer.id, "request_model": "gpt-4.1"}
 
@@ -67,7 +67,7 @@ def test_openai_responses_and_embeddings(clients, provider, stored):
     provider.prepare(ANSWERS["openai_responses: text"], ANSWERS["openai_chat: embedding"])
     clients["openai"].responses.create(model="gpt-4o", input="Hi")
     clients["openai"].embeddings.create(model="text-embedding-ada-002", input="Hi", encoding_format="float")
-    assert figures(stored()) == [
+    assert values_of(stored()) == [
         ("openai", "gpt-4o-2024-08-06", "chat", 328, 52, True),
         ("openai", "text-embedding-ada-002", "embeddings", 8, 0, True),
     ]
@@ -77,7 +77,7 @@ def test_anthropic_messages(clients, provider, stored):
     provider.prepare(ANSWERS["anthropic: cache read and written for an hour"])
     clients["anthropic"].messages.create(model="claude-opus-4-1", max_tokens=9, messages=ASK)
     (row,) = stored()
-    assert figures([row]) == [("anthropic", "claude-opus-4-1-20250805", "chat", 4096, 503, True)]
+    assert values_of([row]) == [("anthropic", "claude-opus-4-1-20250805", "chat", 4096, 503, True)]
     assert (row["cache_read_input_tokens"], row["cache_write_input_tokens"]) == (1800, 248)
     assert row["metadata"]["usage"] == {"cache_write_1h_tokens": 100}
 
@@ -87,7 +87,7 @@ def test_gemini(clients, provider, stored):
     answer = clients["genai"].models.generate_content(model="gemini-2.5-flash", contents="Hi")
     assert answer.text == "42"
     (row,) = stored()
-    assert figures([row]) == [("google", "gemini-2.5-flash", "chat", 75, 162, True)]
+    assert values_of([row]) == [("google", "gemini-2.5-flash", "chat", 75, 162, True)]
     assert row["reasoning_output_tokens"] == 144
 
 
@@ -151,7 +151,7 @@ def test_calls_that_are_billed_without_tokens_are_marked_rows(clients, provider,
     }
 
 
-def test_raw_responses_stay_what_they_are(clients, provider, stored):
+def test_raw_responses_are_returned_unchanged(clients, provider, stored):
     provider.prepare(ANSWERS["openai_chat: text"], ANSWERS["anthropic: text"])
     raw = clients["openai"].chat.completions.with_raw_response.create(model="gpt-4.1", messages=ASK)
     assert raw.http_response.status_code == 200
@@ -198,9 +198,9 @@ def test_anthropic_streams(clients, provider, stored):
 
 def test_gemini_streams(clients, provider, stored):
     provider.prepare(ANSWERS["gemini: streamed"])
-    pieces = list(clients["genai"].models.generate_content_stream(model="gemini-2.5-flash", contents="Hi"))
-    assert "".join(piece.text for piece in pieces) == "Once upon a time."
-    assert figures(stored()) == [("google", "gemini-2.5-flash", "chat", 7, 64, True)]
+    chunks = list(clients["genai"].models.generate_content_stream(model="gemini-2.5-flash", contents="Hi"))
+    assert "".join(chunk.text for chunk in chunks) == "Once upon a time."
+    assert values_of(stored()) == [("google", "gemini-2.5-flash", "chat", 7, 64, True)]
 
 
 def test_asynchronous_streams(clients, provider, stored):
@@ -213,8 +213,8 @@ def test_asynchronous_streams(clients, provider, stored):
         assert [chunk async for chunk in stream][-1].usage.total_tokens == 10
         async with clients["aanthropic"].messages.stream(model="c", max_tokens=9, messages=ASK) as events:
             assert await events.get_final_text() == "Hello"
-        pieces = await clients["genai"].aio.models.generate_content_stream(model="gemini-2.5-flash", contents="Hi")
-        assert len([piece async for piece in pieces]) == 3
+        chunks = await clients["genai"].aio.models.generate_content_stream(model="gemini-2.5-flash", contents="Hi")
+        assert len([chunk async for chunk in chunks]) == 3
         await clients["aopenai"].close()
         await clients["aanthropic"].close()
         await clients["genai"].aio.aclose()
@@ -224,7 +224,7 @@ def test_asynchronous_streams(clients, provider, stored):
 
 
 @pytest.mark.parametrize("how", ["close", "drop", "with"])
-def test_a_stream_broken_off_is_recorded_with_what_is_known(clients, provider, stored, how):
+def test_an_interrupted_stream_is_recorded_with_the_known_counts(clients, provider, stored, how):
     provider.prepare(ANSWERS["anthropic: streamed"])
     stream = clients["anthropic"].messages.create(model="c", max_tokens=9, messages=ASK, stream=True)
     if how == "with":
@@ -261,7 +261,7 @@ def test_gemini_streams_broken_off(clients, provider, stored):
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
-def test_an_error_goes_through_unchanged_and_is_recorded_by_its_type(clients, provider, stored):
+def test_an_error_propagates_unchanged_and_is_recorded_by_its_type(clients, provider, stored):
     provider.prepare(ANSWERS["openai_chat: error"], ANSWERS["anthropic: error"], ANSWERS["gemini: error"], status=429)
     with pytest.raises(openai.RateLimitError) as caught:
         clients["openai"].chat.completions.create(model="gpt-4o", messages=ASK)
@@ -277,14 +277,14 @@ def test_an_error_goes_through_unchanged_and_is_recorded_by_its_type(clients, pr
 
 
 def outcome_of(work):
-    """What a caller sees: how many pieces came, and the exception that ended them."""
-    pieces = 0
+    """The number of chunks that a caller gets, and the exception that ends the stream."""
+    chunks = 0
     try:
         for _ in work():
-            pieces += 1
-    except Exception as error:  # noqa: BLE001  whatever it is
-        return pieces, type(error), str(error)
-    return pieces, None, ""
+            chunks += 1
+    except Exception as error:  # noqa: BLE001  any error is compared
+        return chunks, type(error), str(error)
+    return chunks, None, ""
 
 
 @pytest.mark.parametrize("library", ["openai", "anthropic", "genai"])
@@ -321,7 +321,7 @@ def test_a_stream_that_the_network_cuts_ends_as_it_does_without_us(clients, prov
     assert row["error_message"].startswith(expected[1].__name__)
 
 
-def test_an_error_inside_a_stream_goes_through_and_what_came_before_is_kept(clients, provider, stored):
+def test_an_error_in_a_stream_propagates_and_the_counts_before_it_are_recorded(clients, provider, stored):
     provider.prepare(ANSWERS["anthropic: streamed until an error in the stream"])
     with pytest.raises(anthropic.APIStatusError) as caught:
         list(clients["anthropic"].messages.create(model="c", max_tokens=9, messages=ASK, stream=True))
@@ -359,7 +359,7 @@ def test_a_database_that_is_gone_does_not_touch_the_call(provider, new_tracker):
     client.close()
 
 
-def test_what_is_no_client_is_refused(recorder):
+def test_an_object_that_is_not_a_client_is_refused(recorder):
     with pytest.raises(UsageTypeError, match="openai, anthropic or google-genai"):
         recorder.wrap(object())
     with pytest.raises(UsageTypeError, match="created_at"):

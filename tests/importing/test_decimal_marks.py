@@ -56,13 +56,13 @@ def test_one_separator_before_three_digits_is_refused_and_named(text):
 )
 def test_an_ambiguous_number_is_read_as_its_column(others, text, number):
     mark = DecimalMark()
-    mark.learn(others)
+    mark.detect(others)
     assert mark.normalize(text) == number
 
 
 def test_a_column_with_both_marks_decides_nothing():
     mark = DecimalMark()
-    mark.learn(["0,5", "0.5"])
+    mark.detect(["0,5", "0.5"])
     assert (mark.normalize("0,5"), mark.normalize("0.5")) == ("0.5", "0.5")
     with pytest.raises(AmbiguousNumberError):
         mark.normalize("1,234")
@@ -71,12 +71,12 @@ def test_a_column_with_both_marks_decides_nothing():
 @pytest.mark.parametrize(("given_mark", "number"), [(",", "1.234"), (".", "1234")])
 def test_a_named_mark_decides(given_mark, number):
     mark = DecimalMark(given_mark)
-    mark.learn(["0,5", "0.5"])
+    mark.detect(["0,5", "0.5"])
     assert mark.normalize("1,234") == number
 
 
 @given(st.decimals(0, 10**9, places=4), st.sampled_from([(".", ","), (",", "."), (",", "\u202f")]))
-def test_a_written_number_comes_back(number, marks):
+def test_a_formatted_number_is_normalized_to_itself(number, marks):
     point, group = marks
     text = f"{number:,.4f}".replace(",", "g").replace(".", point).replace("g", group)
     assert float(DecimalMark(point).normalize(text)) == float(number)

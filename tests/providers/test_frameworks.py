@@ -23,7 +23,7 @@ pytestmark = [
 ]
 ANSWERS = {
     f"{path.stem}: {case['name']}": case.get("answer") or case.get("stream")
-    for path in (Path(__file__).parent / "answers").glob("*.json")
+    for path in (Path(__file__).parent / "responses").glob("*.json")
     for case in json.loads(path.read_text(encoding="utf-8"))
 }
 ASK = [{"role": "user", "content": "Hi"}]
@@ -49,13 +49,13 @@ def litellm(recorder, monkeypatch):
     gc.collect()
 
 
-def figures(row):
+def values_of(row):
     names = ("provider", "model", "operation", "user_id", "input_tokens", "output_tokens", "success")
     return tuple(row[name] for name in names)
 
 
 def settled(stored, count):
-    """The rows once there are so many, and a moment later still: LiteLLM calls back from threads of its own."""
+    """The rows when there are `count`, and still as many 0.3 s later: LiteLLM calls back in its own threads."""
     eventually(lambda: len(stored()) >= count)
     time.sleep(0.3)
     rows = stored()
@@ -75,7 +75,7 @@ def test_litellm_completion(litellm, provider, stored):
     )
     assert answer.usage.total_tokens == 2306
     (row,) = settled(stored, 1)
-    assert figures(row) == ("openai", "gpt-4o-2024-08-06", "tag_generation", "u_42", 2006, 300, True)
+    assert values_of(row) == ("openai", "gpt-4o-2024-08-06", "tag_generation", "u_42", 2006, 300, True)
     assert (row["cache_read_input_tokens"], row["session_id"]) == (1920, "s")
     assert row["processing_time"] >= 0
 
@@ -86,7 +86,7 @@ def test_litellm_anthropic_with_a_cache(litellm, provider, stored):
         model="anthropic/claude-opus-4-1-20250805", messages=ASK, api_base=provider.url, api_key="k", max_tokens=9
     )
     (row,) = settled(stored, 1)
-    assert figures(row)[:1] + figures(row)[4:] == ("anthropic", 4096, 503, True)
+    assert values_of(row)[:1] + values_of(row)[4:] == ("anthropic", 4096, 503, True)
     assert (row["cache_read_input_tokens"], row["cache_write_input_tokens"]) == (1800, 248)
 
 
@@ -153,7 +153,7 @@ def test_litellm_over_a_wrapped_client_is_one_row_with_its_metadata(litellm, cli
 
     async def main():
         answer = await litellm.acompletion(**request, client=asynchronous)
-        [piece async for piece in answer] if stream else None
+        [chunk async for chunk in answer] if stream else None
         await asyncio.sleep(1)
 
     asyncio.run(main())
@@ -170,7 +170,7 @@ def test_litellm_over_a_client_whose_server_repeats_ids(litellm, clients, provid
     assert counts(settled(stored, 3)) == served(provider)
 
 
-def test_calls_after_litellm_are_their_own(litellm, clients, openai_options, provider, stored):
+def test_calls_after_litellm_are_separate_rows(litellm, clients, openai_options, provider, stored):
     for _ in range(3):
         litellm.completion(model="openai/gpt-5-mini", messages=ASK, metadata=METADATA, **openai_options)
         clients[0].chat.completions.create(model="gpt-5-mini", messages=ASK)
@@ -195,14 +195,14 @@ def test_bridged_calls_are_one_row(litellm, openai_options, provider, stored):
     assert counts(settled(stored, 3)) == served(provider)
 
 
-def test_calls_with_the_same_call_id_are_rows_of_their_own(litellm, openai_options, provider, stored):
+def test_calls_with_the_same_call_id_are_separate_rows(litellm, openai_options, provider, stored):
     for _ in range(3):
         litellm.completion(model="openai/gpt-5-mini", messages=ASK, litellm_call_id="abc", **openai_options)
     litellm.embedding(model="openai/text-embedding-3-small", input=["a"], litellm_call_id="abc", **openai_options)
     assert counts(settled(stored, 4)) == served(provider)
 
 
-def test_simultaneous_calls_with_the_same_call_id_are_rows_of_their_own(litellm, openai_options, provider, stored):
+def test_simultaneous_calls_with_the_same_call_id_are_separate_rows(litellm, openai_options, provider, stored):
     async def main():
         ask = {"model": "openai/gpt-5-mini", "messages": ASK, "litellm_call_id": "abc", **openai_options}
         await asyncio.gather(*(litellm.acompletion(**ask) for _ in range(3)))
@@ -318,7 +318,7 @@ def test_the_import_of_spend_logs_skips_the_same_call_types():
     assert set(profile["skip"][1]["call_type"]) == types.BATCH
 
 
-def test_a_call_type_that_is_not_known_is_a_row_if_it_has_usage():
+def test_an_unknown_call_type_is_a_row_if_it_has_usage():
     from tracker.providers.frameworks.litellm_call_types import is_model_call
 
     assert is_model_call("anew_kind", {"usage": {"prompt_tokens": 1, "completion_tokens": 1}})
@@ -360,7 +360,7 @@ def test_litellm_errors_go_through_and_are_rows(litellm, provider, stored):
             model="openai/gpt-4o", messages=ASK, api_base=provider.url + "/v1", api_key="k", max_retries=0
         )
     (row,) = settled(stored, 1)
-    assert figures(row) == ("openai", "gpt-4o", "chat", "anonymous", 0, 0, False)
+    assert values_of(row) == ("openai", "gpt-4o", "chat", "anonymous", 0, 0, False)
     assert row["error_message"].startswith("RateLimitError")
 
 

@@ -15,8 +15,8 @@ from support import rows, run, value
 from tracker.cli import main
 from tracker.importing import profile, profile_rows
 from tracker.importing.input_file import InputFile
-from tracker.importing.profile_rules import rule
-from tracker.importing.row_builder import Calls
+from tracker.importing.profile_rules import parse_rule
+from tracker.importing.row_builder import RowBlock
 
 COUNTS = "input_tokens, output_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens"
 
@@ -27,20 +27,22 @@ def write(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
-    def write(found: Any, name: str) -> str:
+    def write(content: Any, name: str) -> str:
         path = tmp_path / name
-        if isinstance(found, str):
-            path.write_text(found)
+        if isinstance(content, str):
+            path.write_text(content)
         elif name.endswith(".csv"):
-            names = list(dict.fromkeys(key for row in found for key in row))
+            names = list(dict.fromkeys(key for row in content for key in row))
             with path.open("w", newline="") as file:
                 writer = csv.DictWriter(file, names)
                 writer.writeheader()
-                writer.writerows({k: json.dumps(v) if isinstance(v, dict) else v for k, v in r.items()} for r in found)
+                writer.writerows(
+                    {k: json.dumps(v) if isinstance(v, dict) else v for k, v in r.items()} for r in content
+                )
         elif name.endswith(".jsonl"):
-            path.write_text("".join(json.dumps(row) + "\n" for row in found))
+            path.write_text("".join(json.dumps(row) + "\n" for row in content))
         else:
-            path.write_text(json.dumps(found, indent=2))
+            path.write_text(json.dumps(content, indent=2))
         return name
 
     return write
@@ -91,16 +93,16 @@ def test_litellms_spend_logs_are_read_in_each_form_and_once(write, load, databas
     assert load(file, "--profile", "litellm") == 0
     assert load(file, "--profile", "litellm") == 0
     assert "0 recorded, 2 already there" in capsys.readouterr().out
-    found = stored(
+    result = stored(
         database_url,
         "created_at, model, provider, operation, user_id, session_id, cost, success, processing_time,"
         f" metadata ->> 'request_id', {COUNTS}",
     )
-    assert min(found, key=lambda row: row[9]) == (
+    assert min(result, key=lambda row: row[9]) == (
         datetime(2026, 9, 1, 10, 0, 1, 250_000, UTC), "claude-sonnet-4-5", "anthropic", "acompletion", "u_42", "s_1",
         Decimal("0.00123"), True, 1250, "chatcmpl-1", 120, 30, 80, 10, 7,
     )  # fmt: skip
-    assert sorted((row[6], row[7]) for row in found if row[9] == "chatcmpl-2") == [(None, False)]
+    assert sorted((row[6], row[7]) for row in result if row[9] == "chatcmpl-2") == [(None, False)]
 
 
 def test_litellms_operations_that_call_no_model_are_skipped(write, load, database_url):
@@ -110,17 +112,17 @@ def test_litellms_operations_that_call_no_model_are_skipped(write, load, databas
     lines.append({**LITELLM, "request_id": "batch_1", "call_type": "aretrieve_batch"})  # finished: it states usage
     lines.append({**LITELLM, "request_id": "later", "call_type": "anew_kind"})
     assert load(write(lines, "spend.jsonl"), "--profile", "litellm") == 0
-    found = stored(database_url, "metadata ->> 'request_id'")
-    assert sorted(row[0] for row in found) == ["batch_1", "later"]
+    result = stored(database_url, "metadata ->> 'request_id'")
+    assert sorted(row[0] for row in result) == ["batch_1", "later"]
 
 
-def test_a_row_whose_figures_changed_since_keeps_its_id(write, load, database_url):
+def test_a_row_with_changed_counts_keeps_its_id(write, load, database_url):
     load(write([LITELLM], "a.csv"), "--profile", "litellm")
     load(write([{**LITELLM, "spend": 0.5}], "b.jsonl"), "--profile", "litellm")
     assert stored(database_url, "cost") == [(Decimal("0.00123"),)]
 
 
-def test_litellms_one_hour_writes_and_audio_are_what_prices_need(write, load, database_url):
+def test_litellms_one_hour_writes_and_audio_are_imported_for_prices(write, load, database_url):
     usage = {
         "prompt_tokens_details": {
             "cached_tokens": 1000,
@@ -144,8 +146,8 @@ def test_langfuses_parts_by_time_to_live_and_tier_are_counted(write, load, datab
     flex = {"input": 0, "input_flex": 80, "input_flex_cache_read": 20, "output_flex": 40, "output_flex_reasoning": 10}
     records = [{**LANGFUSE, "usageDetails": parts}, {**LANGFUSE, "id": "obs-9", "usageDetails": flex}]
     assert load(write(records, "langfuse.json"), "--profile", "langfuse") == 0
-    found = sorted(stored(database_url, f"{COUNTS}, metadata -> 'usage'"))
-    assert found == [
+    result = sorted(stored(database_url, f"{COUNTS}, metadata -> 'usage'"))
+    assert result == [
         (100, 50, 20, 0, 10, {"service_tier": "flex"}),
         (6020, 100, 1000, 5000, 0, {"cache_write_1h_tokens": 3000}),
     ]
@@ -269,7 +271,7 @@ def test_a_bucket_that_still_runs_is_rejected_since_it_would_stay_as_it_is(write
     bucket = {"start_time": now - 3600, "end_time": now + 3600, "results": [OPENAI_RESULT]}
     assert load(write({"data": [bucket]}, "usage.json"), "--profile", "openai-usage") == 1
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
-    assert "isn't over yet" in Path("usage.json.rejects.csv").read_text()
+    assert "has not ended yet" in Path("usage.json.rejects.csv").read_text()
 
 
 def test_usage_that_is_not_grouped_by_model_is_rejected_with_the_reason(write, load, capsys):
@@ -320,9 +322,9 @@ ANTHROPIC_PAGE = {
 }
 
 
-@pytest.mark.parametrize(("found", "name"), [(ANTHROPIC_CSV, "usage.csv"), (ANTHROPIC_PAGE, "usage.json")])
-def test_anthropics_cached_tokens_are_added_to_its_input(write, load, database_url, found, name):
-    file = write(found, name)
+@pytest.mark.parametrize(("content", "name"), [(ANTHROPIC_CSV, "usage.csv"), (ANTHROPIC_PAGE, "usage.json")])
+def test_anthropics_cached_tokens_are_added_to_its_input(write, load, database_url, content, name):
+    file = write(content, name)
     assert load(file, "--profile", "anthropic-usage") == 0
     assert load(file, "--profile", "anthropic-usage") == 0
     assert stored(database_url, f"created_at, model, provider, {COUNTS}") == [
@@ -331,19 +333,19 @@ def test_anthropics_cached_tokens_are_added_to_its_input(write, load, database_u
 
 
 def test_every_ready_profile_names_where_its_format_was_read():
-    assert profile.ready() == ["anthropic-usage", "langfuse", "litellm", "openai-usage"]
-    for name in profile.ready():
-        found = profile.find(name)
-        assert found.source
-        assert found.title
+    assert profile.call_profiles() == ["anthropic-usage", "langfuse", "litellm", "openai-usage"]
+    for name in profile.call_profiles():
+        bundled = profile.find_profile(name)
+        assert bundled.source
+        assert bundled.title
 
 
-@pytest.mark.parametrize("name", profile.ready())
+@pytest.mark.parametrize("name", profile.call_profiles())
 def test_a_file_of_another_kind_is_exit_2_and_nothing_is_stored(write, load, database_url, capsys, name):
     assert load(write([{"a": 1, "b": 2}], "x.csv"), "--profile", name) == 2
-    said = capsys.readouterr().err
-    assert "it has: a, b" in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert "it has: a, b" in output
+    assert len(output.splitlines()) == 1
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
 
@@ -396,13 +398,13 @@ def test_a_mapping_is_kept_and_used_again(write, load, database_url, capsys):
     assert load(file, "--profile=azure") == 0
     assert "0 recorded, 1 already there" in capsys.readouterr().out
     assert stored(database_url, "created_at, model") == [(datetime(2026, 9, 1, 1, tzinfo=UTC), 'gpt-4 "turbo"')]
-    path = profile.directory() / "azure.toml"
+    path = profile.profile_directory() / "azure.toml"
     assert load(file, f"--profile={path}", "--set=model=other") == 0
     assert value(database_url, "SELECT count(*) FROM token_usage") == 2
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (["--profile=nonsense"], "litellm"),
         (["--profile=nowhere.toml"], "can't be read"),
@@ -419,16 +421,16 @@ def test_a_mapping_is_kept_and_used_again(write, load, database_url, capsys):
         (["--profile=litellm", "--save-profile=x"], "--save-profile"),
     ],
 )
-def test_a_profile_or_mapping_that_is_wrong_is_exit_2(write, load, database_url, capsys, options, says):
+def test_a_profile_or_mapping_that_is_wrong_is_exit_2(write, load, database_url, capsys, options, message):
     write("= nonsense", "bad.toml")
     write("maps = 1", "odd.toml")
     write("[map]\nmodel = 5", "wrong.toml")
     write('timezone = "Asia/Soul"', "zone.toml")
     file = write([LITELLM] if "--profile=litellm" in options else LINES, "calls.jsonl")
     assert load(file, *options) == 2
-    said = capsys.readouterr().err
-    assert says in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert len(output.splitlines()) == 1
     assert value(database_url, "SELECT count(*) FROM token_usage") == 0
 
 
@@ -468,17 +470,17 @@ def test_a_table_in_the_way_of_a_profile_is_no_traceback(write, load, database_u
         ({"object": {"x": "a", "calls": "b"}}, {"a": "é", "b": "5.0"}, '{"x": "é", "calls": 5}'),
     ],
 )
-def test_a_rule_makes_a_cell(given, values, text):
-    assert rule(given, "it").text(values, "input_tokens") == text
+def test_a_rule_computes_a_cell(given, values, text):
+    assert parse_rule(given, "it").text(values, "input_tokens") == text
 
 
-def test_a_bucket_that_just_ended_is_taken(write, load, database_url):
+def test_a_bucket_that_has_just_ended_is_imported(write, load, database_url):
     end = datetime.now(UTC) - timedelta(seconds=1)
     bucket = {"start_time": int(end.timestamp()) - 60, "end_time": int(end.timestamp()), "results": [OPENAI_RESULT]}
     assert load(write({"data": [bucket]}, "usage.json"), "--profile", "openai-usage") == 0
 
 
-def test_records_of_which_nothing_is_taken_count_all_the_same(write, load, database_url, capsys):
+def test_skipped_records_are_counted(write, load, database_url, capsys):
     constants = ("created_at=2026-01-01T00:00:00Z", "model=m", "input_tokens=1", "output_tokens=1")
     file = write('{"foo": 1}\n{"foo": 2}\n', "x.jsonl")
     assert load(file, *(f"--set={constant}" for constant in constants)) == 0
@@ -489,8 +491,8 @@ def test_large_records_are_read_a_few_at_a_time(monkeypatch, write):
     monkeypatch.setattr(profile_rows, "BLOCK_CHARACTERS", 1000)
     line = json.dumps({"created_at": "2026-03-01", "model": "m" * 300, "input_tokens": 1, "output_tokens": 1})
     with InputFile(Path(write(f"{line}\n" * 40, "large.jsonl"))) as file:
-        found = list(profile_rows.read_calls(file, profile.Profile("")))
-    assert [len(calls.created_at) for calls in found if isinstance(calls, Calls)] == [3] * 13 + [1]
+        blocks = list(profile_rows.read_calls(file, profile.Profile("")))
+    assert [len(calls.created_at) for calls in blocks if isinstance(calls, RowBlock)] == [3] * 13 + [1]
 
 
 @pytest.mark.parametrize(

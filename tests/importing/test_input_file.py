@@ -1,4 +1,4 @@
-"""`token-tracker import` reads a file of any encoding, compression, delimiter and number format, or says what it is."""
+"""`token-tracker import` reads any encoding, compression, delimiter and number format, or reports the problem."""
 
 from __future__ import annotations
 
@@ -125,12 +125,12 @@ def test_compact_times_in_json_are_read_by_rule_or_rejected(load, database_url, 
     assert load(CASES / "compact.json", "--timezone", "Asia/Seoul", "--set=user_id=u") == 1
     output = capsys.readouterr()
     assert "6 rows read: 5 recorded, 0 already there, 1 rejected." in output.out
-    assert "created_at holds '0'" in output.err
+    assert "created_at is '0'" in output.err
     times = "SELECT model, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM token_usage"
-    found = dict(rows(database_url, times))
-    assert found["gpt-4o"] == "2026-01-05 01:15:00.000000"  # without a zone, so of Seoul
-    assert found["us"] == found["ns"] == "2026-01-05 10:00:00.123456"
-    assert found["excel"].startswith("2026-01-05 00:59:54")
+    times_by_model = dict(rows(database_url, times))
+    assert times_by_model["gpt-4o"] == "2026-01-05 01:15:00.000000"  # without a zone, so of Seoul
+    assert times_by_model["us"] == times_by_model["ns"] == "2026-01-05 10:00:00.123456"
+    assert times_by_model["excel"].startswith("2026-01-05 00:59:54")
 
 
 @pytest.mark.parametrize("name", ["utf16.log", "raw.log.gz"])
@@ -155,10 +155,10 @@ def _zip(*names: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "message"),
     [
-        ((CASES / "usage.xlsx").read_bytes(), "no Excel workbook"),
-        (_zip("calls.csv"), "no Excel workbook"),
+        ((CASES / "usage.xlsx").read_bytes(), "not an Excel workbook"),
+        (_zip("calls.csv"), "not an Excel workbook"),
         (_zip("xl/workbook.xml", "xl/worksheets/sheet1.xml"), "can't be read as an Excel workbook"),
         (_zip("a")[:20], "damaged"),
         (gzip.compress(_zip("a")), "unpack it"),
@@ -179,11 +179,11 @@ def _zip(*names: str) -> bytes:
         "binary",
     ],
 )
-def test_what_import_cannot_read_is_named_before_anything_is_stored(content, sentence, load, capsys):
+def test_an_unreadable_file_is_reported_before_a_row_is_stored(content, message, load, capsys):
     Path("file").write_bytes(content)
     assert load("file", "--set=model=m") == 2
     output = capsys.readouterr()
-    assert sentence in output.err
+    assert message in output.err
     assert len(output.err.splitlines()) == 1
     assert output.out == ""
 
@@ -196,7 +196,7 @@ def test_a_workbook_that_unpacks_to_too_much_is_refused_before_it_is_read(load, 
 
 
 @pytest.mark.parametrize("cut", [30, 200, -5])
-def test_a_gzip_file_that_is_cut_off_stores_what_precedes_the_cut_and_exits_1(cut, load, database_url, capsys):
+def test_a_truncated_gzip_file_stores_the_rows_before_the_cut_and_exits_1(cut, load, database_url, capsys):
     lines = "".join(f"2026-01-05T10:00:00Z,m,{n},{os.urandom(4).hex()}\n" for n in range(300))
     packed = gzip.compress(f"created_at,model,input_tokens,user_id\n{lines}".encode())
     Path("calls.csv.gz").write_bytes(packed[:cut])
@@ -227,7 +227,7 @@ def test_a_log_without_a_record_is_a_sentence_and_exit_1(load, capsys):
     assert load("a.log", "--profile", "tracker-log") == 1
     output = capsys.readouterr()
     assert "0 records read" in output.out
-    assert "has no record" in output.err
+    assert "contains no failed" in output.err
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_log_without_a_record_is_a_sentence_and_exit_1(load, capsys):
         ('{"broken": \n%s\n%s\n', 2),
     ],
 )
-def test_a_json_document_and_json_lines_are_told_apart(text, rows, load, capsys, tmp_path):
+def test_a_json_document_and_json_lines_are_distinguished(text, rows, load, capsys, tmp_path):
     profile = 'within = ["data"]\n[map]\ncreated_at = "at"\nmodel = "m"\ninput_tokens = "i"\noutput_tokens = "o"\n'
     (tmp_path / "p.toml").write_text(profile)
     record = '{"at": "2026-01-05", "m": "gpt", "i": 1, "o": 1}'
@@ -262,7 +262,7 @@ def test_an_ambiguous_number_is_rejected_unless_the_decimal_mark_is_named(load, 
 def test_with_commas_between_the_columns_a_comma_is_no_decimal_mark(load, capsys):
     Path("calls.csv").write_text('created_at,model,input_tokens,output_tokens,cost\n2026-01-05,m,1,1,"0,5"\n')
     assert load("calls.csv") == 1
-    assert "cost holds '0,5'" in capsys.readouterr().err
+    assert "cost is '0,5'" in capsys.readouterr().err
 
 
 def test_a_pipe_is_read_in_every_form(load, database_url, tmp_path):

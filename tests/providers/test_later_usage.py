@@ -112,7 +112,7 @@ def test_a_streaming_response_is_counted_however_its_body_is_read(gpt, provider,
     check(stored, provider)
 
 
-def test_a_body_that_is_left_early_is_recorded_with_what_is_known(claude, provider, stored):
+def test_a_body_that_is_not_read_to_its_end_is_recorded_with_the_known_counts(claude, provider, stored):
     message = {"model": CLAUDE, "max_tokens": 9, "messages": ASK, "stream": True}
     provider.pause_s = 0.05
     with claude.messages.with_streaming_response.create(**message) as response:
@@ -293,8 +293,8 @@ def create_batch(client):
 
 def poll(retrieve, times=4):
     for _ in range(times):
-        found = retrieve()
-    return found
+        response = retrieve()
+    return response
 
 
 def test_a_finished_batch_is_one_row(gpt, provider, stored):

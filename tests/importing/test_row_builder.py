@@ -12,11 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tracker.importing import cell_parsers, csv_file
-from tracker.importing.cell_parsers import written
+from tracker.importing.cell_parsers import copy_text
 from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.csv_file import read_calls
-from tracker.importing.csv_lines import CsvRecords
-from tracker.importing.row_builder import Calls, Reading, Reject
+from tracker.importing.csv_lines import CsvRecord, CsvRecords
+from tracker.importing.row_builder import Reject, RowBlock, RowBuilder
 
 counts = st.sampled_from(["0", "1", " 2 ", "7", "", "-1", "2147483647", "1e2", "x"])
 COLUMNS = {
@@ -54,21 +54,21 @@ def as_file(header: list[str], body: list[list[str]]) -> io.StringIO:
 
 @hypothesis_settings(max_examples=300)
 @given(files(), st.integers(1, 5), st.sampled_from([0, 1_000_000]))
-def test_a_block_is_what_its_rows_are(file, most, remembered):
+def test_a_block_gives_the_same_rows_as_its_records_one_by_one(file, most, remembered):
     header, body, constants = file
     plan = ColumnMapping({}, constants)
-    reading, good, bad = Reading(plan, header), [], []
+    builder, good, bad = RowBuilder(plan, header), [], []
     for row in body:
         try:
-            good.append(reading.row(row))
+            good.append(builder.row(row))
         except ValueError as error:
             bad.append(str(error))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_file, "BLOCK_ROWS", most)
-        patch.setattr(cell_parsers, "_MOST_CHARACTERS", remembered)
-        found = list(islice(read_calls(as_file(header, body), plan), 1, None))
-    assert sorted(reject.reason for reject in found if isinstance(reject, Reject)) == sorted(bad)
-    stored = [one for calls in found if isinstance(calls, Calls) for one in unfolded(calls)]
+        patch.setattr(cell_parsers, "_MAX_CACHED_CHARACTERS", remembered)
+        blocks = list(islice(read_calls(as_file(header, body), plan), 1, None))
+    assert sorted(reject.reason for reject in blocks if isinstance(reject, Reject)) == sorted(bad)
+    stored = [one for calls in blocks if isinstance(calls, RowBlock) for one in unfolded(calls)]
     assert [{**row, "id": None} for row in stored] == [{**as_texts(row), "id": None} for row in good]
     given_ids = [str(row["id"]) for row in good if row["id"]]
     assert [row["id"] for row, own in zip(stored, good, strict=True) if own["id"]] == given_ids
@@ -76,7 +76,7 @@ def test_a_block_is_what_its_rows_are(file, most, remembered):
     assert len(set(made)) == len(made)
 
 
-def unfolded(calls: Calls) -> list[dict[str, str]]:
+def unfolded(calls: RowBlock) -> list[dict[str, str]]:
     """Each row as COPY would write it."""
     everywhere = as_texts(calls.constants)
     names = list(calls.columns)
@@ -84,7 +84,7 @@ def unfolded(calls: Calls) -> list[dict[str, str]]:
 
 
 def as_texts(row) -> dict[str, str]:
-    return {name: written(value, str(value)) for name, value in row.items()}
+    return {name: copy_text(value, str(value)) for name, value in row.items()}
 
 
 @hypothesis_settings(max_examples=200)
@@ -93,18 +93,18 @@ def as_texts(row) -> dict[str, str]:
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.integers(1, 6),
 )
-def test_blocks_hold_the_records_that_come_one_by_one(lines, end, most):
+def test_blocks_contain_the_records_of_the_iterator(lines, end, most):
     text = end.join(["x,y", *lines])
     singly, blocks = (CsvRecords(io.StringIO(text, newline="")) for _ in range(2))
     for records in (singly, blocks):
         next(iter(records))
         records.width = 2
-    found, problems = [], []
+    valid, problems = [], []
     for block in blocks.blocks(most, 1_000_000):
-        if isinstance(block, csv_file.Record):
+        if isinstance(block, CsvRecord):
             problems.append(block)
         else:
-            found += zip(block.lines, map(list, zip(*block.columns, strict=True)), strict=True)
+            valid += zip(block.lines, map(list, zip(*block.columns, strict=True)), strict=True)
     expected = list(singly)
     assert problems == [record for record in expected if record.problem]
-    assert found == [(record.line, record.cells) for record in expected if not record.problem]
+    assert valid == [(record.line, record.cells) for record in expected if not record.problem]

@@ -1,4 +1,4 @@
-"""Response formats of other providers and frameworks, each with its source (formats/responses.json)."""
+"""Response formats of other providers and frameworks, each with its source (response_formats.json)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tracker.providers.to_usage import to_token_usage
 
 CASES = {
     case["name"]: case
-    for case in json.loads((Path(__file__).parent / "formats" / "responses.json").read_text(encoding="utf-8"))
+    for case in json.loads((Path(__file__).parent / "response_formats.json").read_text(encoding="utf-8"))
 }
 
 
@@ -54,7 +54,7 @@ def test_an_embedding_without_a_count_marks_the_sum():
     assert read(response).problem == "count_invalid"
 
 
-def test_voyages_own_object_states_the_total_beside_the_embeddings():
+def test_voyages_object_states_the_total_next_to_the_embeddings():
     assert read(SimpleNamespace(embeddings=[[0.1]], total_tokens=7)).counts["input_tokens"] == 7
 
 

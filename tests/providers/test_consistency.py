@@ -1,4 +1,4 @@
-"""The consistency check: usage that contradicts itself is stored with a mark, whatever its shape."""
+"""The consistency check: contradictory usage of any schema is stored with a mark."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tracker.providers.consistency import (
     problem_text,
 )
 from tracker.providers.responses import ParsedResponse, ResponseReader
-from tracker.providers.schemas.schema_table import SHAPES, Shape, rule
+from tracker.providers.schemas.schema_table import SCHEMAS, UsageSchema, parse_rule
 from tracker.providers.to_usage import to_token_usage
 from tracker.usage import TOKEN_COLUMNS
 
 # What only Perplexity states: its total leaves these out.
 BESIDE_THE_TOTAL = {"citation_tokens"}
-# The sum of a list, which has no place in the shape's own rules.
+# The sum of a list, which has no place in the schema's own rules.
 OF_A_LIST = {"vertex_embeddings"}
 ODD = st.one_of(
     st.booleans(),
@@ -37,14 +37,14 @@ ODD = st.one_of(
     st.just([{"modality": "AUDIO"}]),
 )
 COUNT = st.integers(min_value=0, max_value=5000)
-CHECKED = [shape for shape in SHAPES if shape.name not in OF_A_LIST]
+CHECKED = [schema for schema in SCHEMAS if schema.name not in OF_A_LIST]
 
 
-def paths(shape: Shape) -> list[tuple[str, ...]]:
-    texts = (*shape.counts.values(), *shape.details.values(), shape.writes_5m, shape.extra)
-    found = {path for text in texts for choice in rule(text) for path in choice}
+def paths(schema: UsageSchema) -> list[tuple[str, ...]]:
+    texts = (*schema.counts.values(), *schema.details.values(), schema.writes_5m, schema.extra)
+    paths = {path for text in texts for choice in parse_rule(text) for path in choice}
     # A value and what is below it exclude each other: usage.cost is a number or an object.
-    return sorted(path for path in found if not any(other[: len(path)] == path and other != path for other in found))
+    return sorted(path for path in paths if not any(other[: len(path)] == path and other != path for other in paths))
 
 
 def nested(values: dict[tuple[str, ...], Any]) -> dict[str, Any]:
@@ -57,59 +57,59 @@ def nested(values: dict[tuple[str, ...], Any]) -> dict[str, Any]:
     return usage
 
 
-def usages(shape: Shape, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.sampled_from(paths(shape)), values, max_size=8).map(nested)
+def usages(schema: UsageSchema, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(paths(schema)), values, max_size=8).map(nested)
 
 
-def read(shape: Shape, usage: dict[str, Any], provider: str | None = None) -> ParsedResponse:
+def read(schema: UsageSchema, usage: dict[str, Any], provider: str | None = None) -> ParsedResponse:
     reader = ResponseReader(provider)
-    reader.add_usage(shape, usage)
+    reader.add_usage(schema, usage)
     return reader.result()
 
 
-def stated_total(shape: Shape, usage: dict[str, Any]) -> int | None:
-    total = next((usage.get(name) for name in (shape.counts.get("total_tokens", ""),)), None)
+def stated_total(schema: UsageSchema, usage: dict[str, Any]) -> int | None:
+    total = next((usage.get(name) for name in (schema.counts.get("total_tokens", ""),)), None)
     return total if type(total) is int and 0 <= total <= MAX_COUNT else None
 
 
-@pytest.mark.parametrize("shape", CHECKED, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("schema", CHECKED, ids=lambda schema: schema.name)
 @given(data=st.data())
-def test_a_total_that_does_not_follow_the_senders_formula_is_never_stored_without_a_mark(shape, data):
-    usage = data.draw(usages(shape, COUNT))
-    answer = read(shape, usage, data.draw(st.sampled_from([None, "google", "x-ai", "openai", "aws"])))
-    total = stated_total(shape, usage)
+def test_a_total_that_does_not_follow_the_senders_formula_is_never_stored_without_a_mark(schema, data):
+    usage = data.draw(usages(schema, COUNT))
+    answer = read(schema, usage, data.draw(st.sampled_from([None, "google", "x-ai", "openai", "aws"])))
+    total = stated_total(schema, usage)
     if answer.problem is None and total is not None and not BESIDE_THE_TOTAL & set(usage):
         assert answer.counts.get("input_tokens", 0) + answer.counts.get("output_tokens", 0) == total
 
 
-@pytest.mark.parametrize("shape", CHECKED, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("schema", CHECKED, ids=lambda schema: schema.name)
 @given(data=st.data())
-def test_a_wrong_total_marks_usage_of_every_shape_that_states_one(shape, data):
-    if "total_tokens" not in shape.counts or shape.counts["total_tokens"] == shape.counts["input_tokens"]:
+def test_a_wrong_total_marks_usage_of_every_shape_that_states_one(schema, data):
+    if "total_tokens" not in schema.counts or schema.counts["total_tokens"] == schema.counts["input_tokens"]:
         return
-    usage = data.draw(usages(shape, COUNT))
-    answer = read(shape, usage, "openai")
+    usage = data.draw(usages(schema, COUNT))
+    answer = read(schema, usage, "openai")
     floor = answer.counts.get("input_tokens", 0) + answer.counts.get("output_tokens", 0)
-    usage |= {shape.counts["total_tokens"]: floor + 1_000_000}
+    usage |= {schema.counts["total_tokens"]: floor + 1_000_000}
     thoughts_are_stated = any(name in usage for name in ("thoughts_token_count", "total_thought_tokens"))
-    is_derived = (shape.counting == "gemini" and not thoughts_are_stated) or "prompt_audio_seconds" in usage
-    marked = read(shape, usage, "openai")
+    is_derived = (schema.counting == "gemini" and not thoughts_are_stated) or "prompt_audio_seconds" in usage
+    marked = read(schema, usage, "openai")
     if is_derived and marked.problem is None:
         assert marked.note is not None
     else:
         assert marked.problem is not None
-        assert marked.usage_source == f"response:{shape.name}"
+        assert marked.usage_source == f"response:{schema.name}"
 
 
-@pytest.mark.parametrize("shape", CHECKED, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("schema", CHECKED, ids=lambda schema: schema.name)
 @given(data=st.data())
-def test_whatever_a_usage_object_holds_gives_a_row_and_no_silently_wrong_number(shape, data):
-    usage = data.draw(usages(shape, COUNT | ODD))
-    answer = read(shape, usage)
+def test_any_usage_object_gives_a_row_without_silently_wrong_numbers(schema, data):
+    usage = data.draw(usages(schema, COUNT | ODD))
+    answer = read(schema, usage)
     row = to_token_usage(answer, {})
     assert row.metadata.get("usage_problem") == answer.problem
     assert answer.problem is None or answer.problem in USAGE_PROBLEMS
-    for path in (path for text in shape.counts.values() for choice in rule(text) for path in choice[:1]):
+    for path in (path for text in schema.counts.values() for choice in parse_rule(text) for path in choice[:1]):
         value: Any = usage
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
@@ -168,7 +168,7 @@ def test_each_contradiction_has_its_code(counts, stated, formula, problem, expec
 def test_each_code_has_one_sentence():
     assert all(text.endswith(".") and text[0].isupper() for text in USAGE_PROBLEMS.values())
     assert problem_text("total_mismatch") == USAGE_PROBLEMS["total_mismatch"]
-    assert problem_text("A sentence of an earlier version.") == "A sentence of an earlier version."
+    assert problem_text("A text of an earlier version.") == "A text of an earlier version."
 
 
 NODES = st.recursive(

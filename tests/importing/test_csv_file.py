@@ -20,10 +20,10 @@ from tracker.importing import cell_parsers, csv_file
 from tracker.importing.column_mapping import ColumnMapping
 from tracker.importing.content_ids import ContentIds
 from tracker.importing.csv_file import read_calls
-from tracker.importing.row_builder import Calls, Reject
+from tracker.importing.row_builder import Reject, RowBlock
 from tracker.recording.bulk_insert import BATCH_ROWS
 
-# Two real traces of an Azure LLM service, 28,185 calls, where they lie beside the work tree.
+# Two real traces of an Azure LLM service, 28,185 calls, if they are next to the work tree.
 AZURE = (
     "--map=created_at=TIMESTAMP",
     "--map=input_tokens=ContextTokens",
@@ -98,7 +98,7 @@ def test_equal_rows_in_one_file_both_count(write, load, database_url):
     assert sums(database_url) == (3, 30, 15, 45)
 
 
-def test_the_order_of_the_mapping_and_the_files_name_do_not_matter_for_what_is_known(write, load, database_url):
+def test_ids_do_not_depend_on_the_mapping_order_or_the_file_name(write, load, database_url):
     load(write(azure(), "a.csv"), *AZURE)
     load(write(azure(), "b.csv"), *reversed(AZURE))
     assert sums(database_url)[0] == 20
@@ -141,8 +141,8 @@ def test_every_column_can_be_imported(write, load, database_url):
         'no,"a, ""b""\n한국어",production,vercel,icn1,abc,yes,"{""a"": [1, ""ü""]}"\n'
     )
     assert load(write(header + row)) == 0
-    (found,) = rows(database_url, f"SELECT {header.strip()} FROM token_usage")
-    assert found == (
+    (row,) = rows(database_url, f"SELECT {header.strip()} FROM token_usage")
+    assert row == (
         "01890a5d-ac96-774b-bcce-b302099a8057", datetime(2026, 3, 1, 1, tzinfo=UTC), "u", "s", "google", "m", "op",
         10, 5, 16, 3, 2, 4, Decimal("0.00012"), "own", 250, False, 'a, "b"\n한국어',
         "production", "vercel", "icn1", "abc", True, {"a": [1, "ü"]},
@@ -165,7 +165,7 @@ def test_imported_rows_belong_to_no_instance_and_no_delivery(write, load, databa
 
 
 @pytest.mark.parametrize(
-    ("zone", "naive", "moment"),
+    ("zone", "naive", "expected"),
     [
         (None, "2026-03-01T12:00:00", "2026-03-01T12:00:00"),
         ("Asia/Seoul", "2026-03-01T12:00:00", "2026-03-01T03:00:00"),
@@ -176,18 +176,18 @@ def test_imported_rows_belong_to_no_instance_and_no_delivery(write, load, databa
         ("Asia/Kathmandu", "2026-03-01", "2026-02-28T18:15:00"),
     ],
 )
-def test_a_time_without_a_zone_is_in_the_zone_told(write, load, database_url, zone, naive, moment):
+def test_a_time_without_a_zone_is_in_the_given_zone(write, load, database_url, zone, naive, expected):
     options = [f"--timezone={zone}"] if zone else []
     assert load(write(f"{HEADER}{naive},gpt,1,1\n"), *options) == 0
-    assert value(database_url, "SELECT created_at FROM token_usage") == datetime.fromisoformat(moment + "+00:00")
+    assert value(database_url, "SELECT created_at FROM token_usage") == datetime.fromisoformat(expected + "+00:00")
 
 
-def test_a_time_with_a_zone_keeps_its_own(write, load, database_url):
+def test_a_time_with_a_zone_keeps_its_zone(write, load, database_url):
     assert load(write(HEADER + "2026-03-01T12:00:00-05:00,gpt,1,1\n"), "--timezone=Asia/Seoul") == 0
     assert value(database_url, "SELECT created_at FROM token_usage") == datetime(2026, 3, 1, 17, tzinfo=UTC)
 
 
-def test_a_zone_that_there_is_not_is_exit_2(write, load, capsys):
+def test_an_unknown_zone_exits_2(write, load, capsys):
     assert load(write(HEADER + GOOD), "--timezone=Asia/Soul") == 2
     assert "Asia/Soul" in capsys.readouterr().err
 
@@ -196,22 +196,22 @@ def test_a_zone_that_there_is_not_is_exit_2(write, load, capsys):
 
 BROKEN = [
     ("2026-03-01T10:00:00Z,gpt,-1,5", "input_tokens is -1"),
-    ("2026-03-01T10:00:00Z,gpt,ten,5", "input_tokens holds 'ten'"),
-    ("2026-03-01T10:00:00Z,gpt,1.5,5", "input_tokens holds '1.5'"),
-    ("2026-03-01T10:00:00Z,gpt,NaN,5", "input_tokens holds 'NaN'"),
-    ("2026-03-01T10:00:00Z,gpt,Infinity,5", "input_tokens holds 'Infinity'"),
+    ("2026-03-01T10:00:00Z,gpt,ten,5", "input_tokens is 'ten'"),
+    ("2026-03-01T10:00:00Z,gpt,1.5,5", "input_tokens is '1.5'"),
+    ("2026-03-01T10:00:00Z,gpt,NaN,5", "input_tokens is 'NaN'"),
+    ("2026-03-01T10:00:00Z,gpt,Infinity,5", "input_tokens is 'Infinity'"),
     ("2026-03-01T10:00:00Z,gpt,1e400000000,5", "input_tokens"),
-    ("2026-03-01T10:00:00Z,gpt,,5", "input_tokens holds nothing"),
+    ("2026-03-01T10:00:00Z,gpt,,5", "input_tokens is empty"),
     ("2026-03-01T10:00:00Z,gpt,3000000000,5", "input_tokens is 3000000000"),
-    ("yesterday,gpt,10,5", "created_at holds 'yesterday'"),
-    (",gpt,10,5", "created_at holds nothing"),
-    ("2026-02-30T10:00:00Z,gpt,10,5", "created_at holds '2026-02-30T10:00:00Z'"),
+    ("yesterday,gpt,10,5", "created_at is 'yesterday'"),
+    (",gpt,10,5", "created_at is empty"),
+    ("2026-02-30T10:00:00Z,gpt,10,5", "created_at is '2026-02-30T10:00:00Z'"),
     ("0001-01-01T00:00:00+09:00,gpt,10,5", "created_at"),
     ("2026-03-01T10:00:00Z,,10,5", "model"),
     ("2026-03-01T10:00:00Z,gpt,10", "3 cells where the header has 4"),
     ("2026-03-01T10:00:00Z,gpt,10,5,6", "5 cells where the header has 4"),
     ('2026-03-01T10:00:00Z,"g"pt,10,5', "not readable as CSV"),
-    (b"2026-03-01T10:00:00Z,caf\xe9,10,5", "model holds"),
+    (b"2026-03-01T10:00:00Z,caf\xe9,10,5", "model is"),
 ]
 
 
@@ -227,26 +227,26 @@ def test_a_broken_row_is_rejected_with_its_line_and_reason_and_the_good_ones_are
     assert header[:2] == ["line", "reason"]
     assert row[0] == "3"
     assert reason in row[1]
-    said = capsys.readouterr()
-    assert "2 recorded, 0 already there, 1 rejected." in said.out
-    assert "calls.rejects.csv" in said.err
-    assert reason in said.err
+    output = capsys.readouterr()
+    assert "2 recorded, 0 already there, 1 rejected." in output.out
+    assert "calls.rejects.csv" in output.err
+    assert reason in output.err
 
 
 @pytest.mark.parametrize(
     ("column", "cell", "reason"),
     [
-        ("cost", "free", "cost holds 'free'"),
+        ("cost", "free", "cost is 'free'"),
         ("cost", "-0.1", "cost is -0.1"),
-        ("success", "perhaps", "success holds 'perhaps'"),
-        ("metadata", "[1]", "metadata holds '[1]'"),
+        ("success", "perhaps", "success is 'perhaps'"),
+        ("metadata", "[1]", "metadata is '[1]'"),
         ("metadata", '"{""a"": NaN}"', "metadata"),
         ("metadata", '"' + '{""a"":' * 5000 + '"', "metadata"),
-        ("id", "42", "id holds '42'"),
+        ("id", "42", "id is '42'"),
         ("total_tokens", "3", "total_tokens is 3"),
         ("cache_read_input_tokens", "11", "above input_tokens"),
         ("user_id", "u" * 70_000, "user_id"),
-        ("environment", "caf\udce9", "environment holds"),
+        ("environment", "caf\udce9", "environment is"),
     ],
 )
 def test_a_broken_cell_of_an_optional_column_is_rejected_too(write, load, database_url, column, cell, reason):
@@ -258,7 +258,7 @@ def test_a_broken_cell_of_an_optional_column_is_rejected_too(write, load, databa
 
 
 @pytest.mark.parametrize("column", ["model", "user_id", "environment", "region"])
-def test_a_nul_in_a_cell_is_replaced_as_in_a_record_of_the_apps_own(write, load, database_url, column):
+def test_a_nul_in_a_cell_is_replaced_as_in_a_recorded_call(write, load, database_url, column):
     plan = f"--map={column}=x"
     call = "2026-03-01T10:00:00Z,gpt,10,5,"
     text = f"created_at,m,input_tokens,output_tokens,x\n{call}a\x00b\n{call}c\n"
@@ -279,7 +279,7 @@ def test_a_quote_that_is_never_closed_is_a_reject_at_the_line_where_it_begins(wr
     assert rejects()[1][0] == "3"
 
 
-def test_a_row_that_the_tables_own_constraint_refuses_is_a_reject_and_stops_nobody_elses(write, load, database_url):
+def test_a_row_that_a_constraint_refuses_is_rejected_and_the_others_are_stored(write, load, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model <> 'gpt-2')")
     assert load(write(HEADER + GOOD + GOOD.replace("gpt", "gpt-2") + GOOD)) == 1
     assert sums(database_url)[0] == 2
@@ -293,7 +293,7 @@ def test_the_rejects_file_can_be_named(write, load, tmp_path):
     assert not Path("calls.rejects.csv").exists()
 
 
-def test_without_a_broken_row_there_is_no_rejects_file(write, load):
+def test_a_file_without_a_broken_row_creates_no_rejects_file(write, load):
     load(write(HEADER + GOOD))
     assert not Path("calls.rejects.csv").exists()
 
@@ -323,9 +323,9 @@ def test_a_rejects_file_that_cannot_be_written_is_exit_2_and_nothing_is_stored(
     write, load, database_url, capsys, read_only, path
 ):
     assert load(write(HEADER + GOOD), f"--rejects={path.format(read_only=read_only)}") == 2
-    said = capsys.readouterr().err
-    assert "--rejects" in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert "--rejects" in output
+    assert len(output.splitlines()) == 1
     assert sums(database_url)[0] == 0
 
 
@@ -335,21 +335,21 @@ def test_a_corrected_rejects_row_adds_itself_alone(write, load, database_url):
     assert sums(database_url)[0] == 2
 
 
-# --- found wrong before anything was tried ------------------------------------------------------------------------
+# --- errors before the first row is stored ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "says"),
+    ("text", "options", "message"),
     [
         (azure(), AZURE[1:], "created_at"),
         (azure(), AZURE[:3], "model"),
         (azure(), [*AZURE, "--map=user_id=User"], "no header 'User'"),
         (azure(), [*AZURE, "--map=tokens=ContextTokens"], "no column 'tokens'"),
         (azure(), [*AZURE, "--map=sequence=ContextTokens"], "no column 'sequence'"),
-        (azure(), [*AZURE, "--set=success=perhaps"], "success holds 'perhaps'"),
+        (azure(), [*AZURE, "--set=success=perhaps"], "success is 'perhaps'"),
         (azure(), [*AZURE, "--set=model=a"], "names 'model' twice"),
-        (azure(), [*AZURE, "--map=nonsense"], "--map holds 'nonsense'"),
-        (azure(), [*AZURE, "--set==x"], "--set holds"),
+        (azure(), [*AZURE, "--map=nonsense"], "--map is 'nonsense'"),
+        (azure(), [*AZURE, "--set==x"], "--set is"),
         ("created_at,model,model,input_tokens,output_tokens\n", [], "more than one header 'model'"),
         ("", [], "empty"),
         ("\n\n", [], "empty"),
@@ -358,17 +358,17 @@ def test_a_corrected_rejects_row_adds_itself_alone(write, load, database_url):
     ],
 )
 def test_a_header_or_mapping_that_is_wrong_is_exit_2_and_nothing_is_written(
-    write, load, database_url, capsys, text, options, says
+    write, load, database_url, capsys, text, options, message
 ):
     assert load(write(text), *options) == 2
     assert sums(database_url)[0] == 0
-    said = capsys.readouterr()
-    assert says in said.err
-    assert len(said.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert message in output.err
+    assert len(output.err.splitlines()) == 1
     assert not list(Path().glob("*.rejects.csv"))
 
 
-def test_a_wrong_header_is_found_before_a_database_is_asked_for(write, monkeypatch, capsys):
+def test_a_wrong_header_is_reported_before_a_connection_is_opened(write, monkeypatch, capsys):
     monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:1/db")
     assert main(["import", write("a,b\n1,2\n")]) == 2
     assert "127.0.0.1" not in capsys.readouterr().err
@@ -399,7 +399,7 @@ def test_a_refused_row_in_a_full_batch_takes_no_other_row_with_it(write, load, d
 
 def test_rows_are_read_in_blocks_and_not_kept(write, monkeypatch):
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 1000)
-    monkeypatch.setattr(cell_parsers, "_MOST_CHARACTERS", 1000)
+    monkeypatch.setattr(cell_parsers, "_MAX_CACHED_CHARACTERS", 1000)
     file = write(azure(20_000))
     plan = ColumnMapping(
         {"created_at": "TIMESTAMP", "input_tokens": "ContextTokens", "output_tokens": "GeneratedTokens"}, {"model": "m"}
@@ -410,7 +410,7 @@ def test_rows_are_read_in_blocks_and_not_kept(write, monkeypatch):
         peaks = []
         for _ in range(2):
             tracemalloc.reset_peak()
-            assert sum(isinstance(call, Calls) for call in islice(calls, 10)) >= 9
+            assert sum(isinstance(call, RowBlock) for call in islice(calls, 10)) >= 9
             peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 10_000 * 250  # bytes a row: the digests that tell equal rows apart
@@ -418,7 +418,7 @@ def test_rows_are_read_in_blocks_and_not_kept(write, monkeypatch):
 
 @pytest.mark.parametrize("broken", ['2026-03-01T10:00:00Z,"gpt,10,5\n', '"2026-03-01T10:00:00Z,gpt,10,5\n', 'a"b,"\n'])
 @pytest.mark.parametrize("after", [3, 300])
-def test_a_stray_quote_costs_its_own_line_and_no_other(write, load, database_url, broken, after):
+def test_a_stray_quote_rejects_only_its_line(write, load, database_url, broken, after):
     quoted = '2026-03-02T10:00:00Z,"g""p,\nt",10,5\n'
     file = write(HEADER + GOOD + broken + GOOD * after + quoted + GOOD)
     assert load(file) == 1
@@ -432,12 +432,12 @@ def test_a_line_without_an_end_is_not_read_into_memory(write, load, capsys):
     assert "longer than" in capsys.readouterr().err
 
 
-def test_reading_says_where_a_row_came_from():
+def test_a_block_knows_the_line_of_each_row():
     lines = io.StringIO(HEADER + GOOD + "x\n")
     nothing, reject, calls = read_calls(lines, ColumnMapping())
     assert nothing is None
     assert isinstance(reject, Reject)
-    assert isinstance(calls, Calls)
+    assert isinstance(calls, RowBlock)
     assert (calls.source(0)[0], reject.line) == (2, 3)
 
 
@@ -463,12 +463,12 @@ def test_a_file_may_come_through_a_pipe(database_url):
     assert (done.stdout, done.stderr) == ("2 rows read: 2 recorded, 0 already there, 0 rejected.\n", "")
 
 
-def test_stray_quotes_all_over_a_file_make_no_block_larger(monkeypatch):
+def test_many_stray_quotes_do_not_enlarge_a_block(monkeypatch):
     monkeypatch.setattr(csv_file, "BLOCK_ROWS", 500)
     body = (GOOD * 99 + '2026-03-01T10:00:00Z,gpt,1,"bad\n') * 50
-    found = list(islice(read_calls(io.StringIO(HEADER + body), ColumnMapping()), 1, None))
-    sizes = [len(calls.created_at) for calls in found if isinstance(calls, Calls)]
-    assert (sum(sizes), len(found) - len(sizes)) == (4950, 50)
+    blocks = list(islice(read_calls(io.StringIO(HEADER + body), ColumnMapping()), 1, None))
+    sizes = [len(calls.created_at) for calls in blocks if isinstance(calls, RowBlock)]
+    assert (sum(sizes), len(blocks) - len(sizes)) == (4950, 50)
     assert max(sizes) <= 500
 
 
@@ -487,9 +487,9 @@ def test_a_temporary_disk_that_is_full_is_named():
     assert "The import can't write its temporary file" in python("-c", code).stdout
 
 
-def test_what_an_identity_names_at_another_time_is_another_call():
-    moments = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number) for number in range(3)]
+def test_the_same_identity_at_another_time_is_another_call():
+    times = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number) for number in range(3)]
     one, other = ContentIds(), ContentIds()
-    assert [one.of("same", moment) for moment in moments] == [other.of("same", moment) for moment in reversed(moments)][
+    assert [one.derive("same", time) for time in times] == [other.derive("same", time) for time in reversed(times)][
         ::-1
     ]

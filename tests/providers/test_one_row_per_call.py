@@ -104,7 +104,7 @@ def test_langchain_over_a_wrapped_client_is_one_row_with_its_metadata(models, co
 
     async def main():
         await chain.ainvoke({"question": "Hi"}, config=config)
-        assert [piece async for piece in chain.astream({"question": "Hi"}, config=config)]
+        assert [chunk async for chunk in chain.astream({"question": "Hi"}, config=config)]
         models[name].invoke("Hi", config=config)  # synchronously, inside an event loop
 
     asyncio.run(main())
@@ -136,7 +136,7 @@ def test_a_stream_without_usage_is_one_marked_row(clients, config, provider, sto
     assert row["metadata"]["usage_problem"] == "stream_usage_missing"
 
 
-def test_calls_after_langchain_are_their_own(clients, config, provider, stored):
+def test_calls_after_langchain_are_separate_rows(clients, config, provider, stored):
     sync, asynchronous = clients
     model = gpt(clients)
     model.invoke("Hi", config=config)
@@ -245,7 +245,7 @@ def test_a_block_in_another_context_than_its_call_is_one_row(clients, provider, 
     assert call.outcome.status == "duplicate"
 
 
-def test_a_block_with_an_answer_of_its_own_is_a_row_of_its_own(clients, provider, recorder, stored):
+def test_a_block_with_its_own_response_is_a_separate_row(clients, provider, recorder, stored):
     with recorder.track(user_id="u_b") as call:
         clients[0].chat.completions.create(model=GPT, messages=ASK)
         call.response = {"id": "other", "model": GPT, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}

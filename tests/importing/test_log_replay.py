@@ -1,4 +1,4 @@
-"""A record in a platform's log is found, whatever the platform made of its line."""
+"""A record in a platform's log is detected in every form in which a platform writes its line."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def read_records(lines: Iterable[str]) -> list[tuple[int, Any]]:
 
 
 def records(*lines: str) -> list[dict[str, Any]]:
-    found = [record for _, record in read_records(lines)]
-    assert all(not isinstance(record, str) for record in found), found
-    return found
+    result = [record for _, record in read_records(lines)]
+    assert all(not isinstance(record, str) for record in result), result
+    return result
 
 
 def as_csv(*cells: str) -> str:
@@ -83,13 +83,13 @@ WRAPPED = {
 
 @pytest.mark.parametrize("how", WRAPPED)
 @pytest.mark.parametrize("status", ["failed", "queued", "unqueued"])
-def test_a_record_is_found_in(how, status):
+def test_a_record_is_detected_in(how, status):
     usage = a_call(user_id='u "1" {x}', metadata={"a": ['"', "{", "\\", "ü\n", ""]}, cost="0.0000001", session_id="")
     (record,) = records(WRAPPED[how](line_of(usage, status)))
     assert {name: record[name] for name in usage.as_row()} == usage.as_row()
 
 
-def test_a_record_comes_back_with_its_place_and_as_a_late_one():
+def test_a_record_keeps_its_deployment_columns_and_is_marked_as_delivered_late():
     usage = a_call(created_at=datetime(2026, 3, 1, 10, 0, 0, 123456, tzinfo=UTC))
     (record,) = records(line_of(usage))
     assert record["created_at"] == usage.created_at
@@ -118,7 +118,7 @@ def test_several_in_one_line_are_several():
         '{"type": "token_tracking_failure", "error": "token_usage locks"}',
     ],
 )
-def test_what_is_no_record_is_passed_over(line):
+def test_a_line_without_a_record_is_skipped(line):
     assert read_records([line]) == []
 
 
@@ -135,7 +135,7 @@ def test_what_is_no_record_is_passed_over(line):
         {"cost": "NaN"},
     ],
 )
-def test_a_record_that_cannot_be_right_is_a_reason_and_stops_nobody(change):
+def test_an_invalid_record_is_reported_and_the_others_are_read(change):
     event = json.loads(line_of(a_call()))
     event["record"] |= change
     good = a_call()
@@ -146,7 +146,7 @@ def test_a_record_that_cannot_be_right_is_a_reason_and_stops_nobody(change):
     assert record["id"] == good.id
 
 
-def test_columns_of_a_later_version_are_passed_over():
+def test_columns_of_a_later_version_are_skipped():
     event = json.loads(line_of(a_call()))
     event["record"]["from_the_future"] = 1
     (record,) = records(json.dumps(event))
@@ -169,9 +169,9 @@ def test_a_record_that_is_cut_off_is_reported_with_its_line(how, share):
     ['{"event": "token_usage.failed"}', '{"event": "token_usage.queued", "record": null}', '{"event": "token_usage.fa'],
 )
 def test_an_event_without_a_record_is_reported(line):
-    found = read_records([line])
-    assert [number for number, _ in found] == [1]
-    assert "cut off" in found[0][1]
+    result = read_records([line])
+    assert [number for number, _ in result] == [1]
+    assert "cut off" in result[0][1]
 
 
 def test_a_complete_record_beside_a_cut_one_in_a_line_is_read_and_the_cut_one_is_reported():
@@ -185,8 +185,8 @@ def test_a_line_beyond_the_limit_is_skipped_in_constant_memory_and_reported(monk
     monkeypatch.setattr(log_replay, "_LONGEST_LINE", 10_000)
     whole = line_of(a_call())
     lines = ["x" * 30_000 + whole, "y" * 50_000, whole]
-    found = read_records(lines)
-    assert [(number, isinstance(record, str)) for number, record in found] == [(1, True), (3, False)]
+    result = read_records(lines)
+    assert [(number, isinstance(record, str)) for number, record in result] == [(1, True), (3, False)]
 
 
 def test_a_line_of_values_that_begin_and_never_end_is_reported_in_bounded_time():
@@ -199,6 +199,6 @@ def test_a_line_of_values_that_begin_and_never_end_is_reported_in_bounded_time()
 @given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(sorted(WRAPPED)))
 def test_no_text_hides_a_record_or_breaks_the_reading(user, note, how):
     usage = a_call(user_id=user + "x", metadata={"note": note}, cost=Decimal("1.5"))
-    found = records(WRAPPED[how](line_of(usage)))
-    assert [record["id"] for record in found] == [usage.id]
-    assert found[0]["user_id"] == usage.user_id
+    result = records(WRAPPED[how](line_of(usage)))
+    assert [record["id"] for record in result] == [usage.id]
+    assert result[0]["user_id"] == usage.user_id

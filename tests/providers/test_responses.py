@@ -1,4 +1,4 @@
-"""What providers answer, in each shape we know of, against the figures their own pages and libraries give it.
+"""Responses of each schema that providers send, compared with the counts of their own pages and libraries.
 
 The shapes lie in answers/*.json, each with its source. genai-prices' extraction is the oracle for those it knows;
 LiteLLM's is the second opinion.
@@ -29,14 +29,14 @@ from tracker.providers.to_usage import to_token_usage
 
 CASES = {
     f"{path.stem}: {case['name']}": {**case, "file": path.stem}
-    for path in sorted((Path(__file__).parent / "answers").glob("*.json"))
+    for path in sorted((Path(__file__).parent / "responses").glob("*.json"))
     for case in json.loads(path.read_text(encoding="utf-8"))
 }
 WHOLE = {name: case for name, case in CASES.items() if "answer" in case}
 USED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_write_input_tokens")
 
 
-def pieces(case: dict[str, Any]) -> Any:
+def chunks_of(case: dict[str, Any]) -> Any:
     return case["answer"] if "answer" in case else case["stream"]
 
 
@@ -54,24 +54,24 @@ def check(answer: ParsedResponse, case: dict[str, Any]) -> None:
     assert answer.problem == expected.get("problem")
 
 
-def test_there_are_at_least_forty_shapes_each_with_its_source():
+def test_at_least_forty_schemas_are_tested_each_with_its_source():
     assert len(CASES) >= 40
     assert all(case["source"] for case in CASES.values())
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_decoded_json_gives_the_providers_own_figures(name):
-    check(read(pieces(CASES[name])), CASES[name])
+def test_decoded_json_gives_the_providers_counts(name):
+    check(read(chunks_of(CASES[name])), CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_any_object_with_these_fields_gives_the_same(name):
-    check(read(_plain_objects(pieces(CASES[name]))), CASES[name])
+    check(read(_plain_objects(chunks_of(CASES[name]))), CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_was_read_can_be_stored(name):
-    usage = to_token_usage(read(pieces(CASES[name])), {"operation": "tests"})
+def test_a_parsed_response_can_be_stored(name):
+    usage = to_token_usage(read(chunks_of(CASES[name])), {"operation": "tests"})
     assert usage.total_tokens >= usage.input_tokens + usage.output_tokens
     assert usage.success is ("failure" not in CASES[name]["expected"])
 
@@ -118,8 +118,8 @@ def test_genai_prices_reads_the_same_figures(name):
     extracted = genai_prices.data_snapshot.get_snapshot().find_provider(None, provider, None)
     _, usage = extracted.extract_usage(WHOLE[name]["answer"], api_flavor=flavor)
     ours = read(WHOLE[name]["answer"]).counts
-    theirs = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
-    assert tuple(ours.get(key, 0) for key in USED) == tuple(count or 0 for count in theirs)
+    expected = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
+    assert tuple(ours.get(key, 0) for key in USED) == tuple(count or 0 for count in expected)
 
 
 # Where LiteLLM counts otherwise, and why the provider's own page is followed.
@@ -171,7 +171,7 @@ def test_litellm_reads_the_same_figures(name):
     [None, "text", 7, object(), {}, [], {"usage": None}, {"usage": 3}, {"usage": {}}, {"model": "m"}, MagicMock()],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_not_understood_is_a_problem_and_no_guess(thing):
+def test_unreadable_usage_is_a_problem_not_a_guess(thing):
     answer = read(thing)
     assert counts(answer) == {}
     assert answer.problem in {"usage_missing", "stream_usage_missing", "count_invalid"}
@@ -260,7 +260,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
-def test_whatever_comes_gives_a_record_that_can_be_stored(thing, streamed):
+def test_any_response_gives_a_record_that_can_be_stored(thing, streamed):
     reader = ResponseReader()
     reader.add(thing)
     to_token_usage(reader.result(streamed=streamed), {})

@@ -10,31 +10,31 @@ from hypothesis import strategies as st
 
 from tracker.importing.time_parsers import parse_time
 
-MOMENT = datetime(2026, 1, 5, 10, 15, tzinfo=UTC)
+TIME = datetime(2026, 1, 5, 10, 15, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("text", "zone", "moment"),
+    ("text", "zone", "time"),
     [
-        ("2026-01-05T10:15:00Z", "UTC", MOMENT),
-        ("2026-01-05 10:15:00", "UTC", MOMENT),
-        ("2026-01-05 10:15:00 UTC", "Asia/Seoul", MOMENT),
-        ("2026-01-05 19:15", "Asia/Seoul", MOMENT),
-        ("2026-01-05T19:15:00+09:00", "UTC", MOMENT),
+        ("2026-01-05T10:15:00Z", "UTC", TIME),
+        ("2026-01-05 10:15:00", "UTC", TIME),
+        ("2026-01-05 10:15:00 UTC", "Asia/Seoul", TIME),
+        ("2026-01-05 19:15", "Asia/Seoul", TIME),
+        ("2026-01-05T19:15:00+09:00", "UTC", TIME),
         ("20260105", "UTC", datetime(2026, 1, 5, tzinfo=UTC)),
         ("20260105", "Asia/Seoul", datetime(2026, 1, 4, 15, tzinfo=UTC)),
-        ("202601051015", "UTC", MOMENT),
-        ("20260105101500", "UTC", MOMENT),
-        ("20260105101500Z", "Asia/Seoul", MOMENT),
-        ("20260105191500", "Asia/Seoul", MOMENT),
-        ("20260105191500+0900", "UTC", MOMENT),
-        ("20260105101500.250", "UTC", MOMENT + timedelta(milliseconds=250)),
-        ("1767608100", "Asia/Seoul", MOMENT),
-        ("1767608100.25", "UTC", MOMENT + timedelta(milliseconds=250)),
-        ("1767608100250", "UTC", MOMENT + timedelta(milliseconds=250)),
-        ("1767608100250.5", "UTC", MOMENT + timedelta(microseconds=250_500)),
-        ("1767608100250001", "UTC", MOMENT + timedelta(microseconds=250_001)),
-        ("1767608100250001999", "UTC", MOMENT + timedelta(microseconds=250_001)),
+        ("202601051015", "UTC", TIME),
+        ("20260105101500", "UTC", TIME),
+        ("20260105101500Z", "Asia/Seoul", TIME),
+        ("20260105191500", "Asia/Seoul", TIME),
+        ("20260105191500+0900", "UTC", TIME),
+        ("20260105101500.250", "UTC", TIME + timedelta(milliseconds=250)),
+        ("1767608100", "Asia/Seoul", TIME),
+        ("1767608100.25", "UTC", TIME + timedelta(milliseconds=250)),
+        ("1767608100250", "UTC", TIME + timedelta(milliseconds=250)),
+        ("1767608100250.5", "UTC", TIME + timedelta(microseconds=250_500)),
+        ("1767608100250001", "UTC", TIME + timedelta(microseconds=250_001)),
+        ("1767608100250001999", "UTC", TIME + timedelta(microseconds=250_001)),
         ("46027", "UTC", datetime(2026, 1, 5, tzinfo=UTC)),
         ("46027.4166", "UTC", datetime(2026, 1, 5, 9, 59, 54, 240_000, tzinfo=UTC)),
         ("46027.5", "Asia/Seoul", datetime(2026, 1, 5, 3, tzinfo=UTC)),
@@ -42,8 +42,8 @@ MOMENT = datetime(2026, 1, 5, 10, 15, tzinfo=UTC)
         ("73050", "UTC", datetime(2099, 12, 31, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_read(text, zone, moment):
-    assert parse_time(text, zone) == moment
+def test_a_time_is_read(text, zone, time):
+    assert parse_time(text, zone) == time
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ _EPOCH_RANGE = (datetime(2001, 9, 9, 2), datetime(2100, 1, 1))  # noqa: DTZ001  
 
 
 @given(st.datetimes(*_EPOCH_RANGE), st.sampled_from([1, 10**3, 10**6, 10**9]))
-def test_an_epoch_number_of_any_unit_is_the_same_time(moment, unit):
-    moment = moment.replace(tzinfo=UTC)
-    microseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    assert abs(parse_time(str(microseconds * unit // 10**6), "UTC") - moment) < timedelta(seconds=1)
+def test_an_epoch_number_of_any_unit_is_the_same_time(time, unit):
+    time = time.replace(tzinfo=UTC)
+    microseconds = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert abs(parse_time(str(microseconds * unit // 10**6), "UTC") - time) < timedelta(seconds=1)
 
 
 @given(st.text(max_size=30) | st.from_regex(r"\d{1,22}(\.\d{0,9})?Z?", fullmatch=True))
 def test_any_text_is_a_time_or_a_value_error(text):
     try:
-        moment = parse_time(text, "Africa/Abidjan")
+        time = parse_time(text, "Africa/Abidjan")
     except (ValueError, OverflowError):
         return
-    assert moment.utcoffset() == timedelta(0)
+    assert time.utcoffset() == timedelta(0)

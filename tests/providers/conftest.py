@@ -1,4 +1,4 @@
-"""What the tests of the sources share: a provider that answers on this machine, and libraries that stay at home."""
+"""Fixtures of the tests of providers: a local provider API, and the stored rows. LiteLLM makes no request."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import pytest
 from api_server import ApiServer, running_api_server
 from support import connect
 
-# LiteLLM would fetch its list of prices when it is imported.
+# Without this, LiteLLM downloads its price list when it is imported.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 
 @pytest.fixture
 def provider() -> Iterator[ApiServer]:
-    """A provider on this machine."""
+    """A local server with the APIs of the providers."""
     with running_api_server() as running:
         yield running
 
 
 @pytest.fixture
 def stored(database_url: str) -> Any:
-    """The rows, in the order they were recorded, as dicts."""
+    """A function that reads the rows as dicts, in the order in which they were recorded."""
 
     def read() -> list[dict[str, Any]]:
         factory = psycopg2.extras.RealDictCursor

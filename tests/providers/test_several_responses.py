@@ -236,7 +236,7 @@ def test_the_response_of_pydantic_ai_is_read_with_its_cache(provider_name):
         ({"model": "our-model", "usage": {"input_tokens": 5, "output_tokens": 6}}, None),
     ],
 )
-def test_anthropic_is_the_provider_only_where_something_of_its_own_says_so(response, provider):
+def test_anthropic_is_the_provider_only_if_a_field_identifies_it(response, provider):
     answer = read(response)
     assert (answer.provider, answer.counts) == (provider, {**answer.counts, "input_tokens": 5, "output_tokens": 6})
 
@@ -264,7 +264,7 @@ def test_the_embeddings_of_gemini_state_their_modalities():
     assert (answer.counts["input_tokens"], answer.details) == (262, {"input_image_tokens": 258})
 
 
-def test_zeros_that_state_what_was_cached_are_kept():
+def test_stated_zeros_of_cached_modalities_are_kept():
     cached = {"cached_tokens": 64, "cached_tokens_details": {"text_tokens": 64, "audio_tokens": 0, "image_tokens": 0}}
     usage = {"total_tokens": 110, "input_tokens": 100, "output_tokens": 10}
     usage["input_token_details"] = {"audio_tokens": 30, **cached}
