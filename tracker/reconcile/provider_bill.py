@@ -90,7 +90,9 @@ def read_bill(
     return bill
 
 
-def _check_columns(mapping: Mapping[str, ColumnRule], present: set[str], required: frozenset[str], profile: Profile) -> None:
+def _check_columns(
+    mapping: Mapping[str, ColumnRule], present: set[str], required: frozenset[str], profile: Profile
+) -> None:
     """Raise `SettingError` for a file without records or without required columns."""
     if not present:
         raise SettingError(f"The file has no record of a bill, or none of its columns.{_profile_hint(profile)}")
