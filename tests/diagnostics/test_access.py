@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.auth.route_access import allowed
+from tracker.auth.route_access import is_authorized
 from tracker.errors import SettingError
 from tracker.settings import load
 
@@ -20,18 +20,18 @@ def asked_from_here(**headers):
 )
 def test_a_setting_that_cannot_be_read_closes_the_report(env):
     settings = load(env, strict=False)
-    assert not allowed(asked_from_here(), settings)
-    assert not allowed(asked_from_here(authorization="Bearer "), settings)
+    assert not is_authorized(asked_from_here(), settings)
+    assert not is_authorized(asked_from_here(authorization="Bearer "), settings)
     with pytest.raises(SettingError) as caught:
         load(env)
     assert "tok3n" not in str(caught.value)
 
 
 def test_without_a_token_this_machine_reads_it():
-    assert allowed(asked_from_here(), load({}))
+    assert is_authorized(asked_from_here(), load({}))
 
 
 def test_with_a_platform_that_cannot_be_read_the_token_still_opens():
     settings = load({"TRACKER_PLATFORM": "vercell", "TRACKER_DEBUG_TOKEN": "a-long-tok3n"}, strict=False)
-    assert allowed(asked_from_here(authorization="Bearer a-long-tok3n"), settings)
-    assert not allowed(asked_from_here(), settings)
+    assert is_authorized(asked_from_here(authorization="Bearer a-long-tok3n"), settings)
+    assert not is_authorized(asked_from_here(), settings)

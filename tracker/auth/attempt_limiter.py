@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 # Passwords: a person's are guessable, so that tries are few. Tokens: a program's aren't, so that answers are.
 PER_PEER, TOGETHER, PASSWORD_WINDOW_S = 10, 100, 300.0
-REFUSALS, WINDOW_S = 30, 60.0
+MAX_REFUSALS, REFUSAL_WINDOW_S = 30, 60.0
 _MOST_PEERS = 10_000
 
 
-class Window:
+class SlidingWindow:
     """Counts what happened in the last while."""
 
     def __init__(self, limit: int, window_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,8 +47,8 @@ class Attempts:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._together = Window(TOGETHER, PASSWORD_WINDOW_S, clock)
-        self._peers: dict[str, Window] = {}
+        self._together = SlidingWindow(TOGETHER, PASSWORD_WINDOW_S, clock)
+        self._peers: dict[str, SlidingWindow] = {}
 
     def wait_s(self, peer: str) -> float:
         """Seconds that a peer must wait before its next try; 0 for now."""
@@ -59,7 +59,7 @@ class Attempts:
         if len(self._peers) >= _MOST_PEERS:
             self._peers = {name: window for name, window in self._peers.items() if window.wait_s() > 0}
         self._together.add()
-        self._peers.setdefault(_network(peer), Window(PER_PEER, PASSWORD_WINDOW_S, self._clock)).add()
+        self._peers.setdefault(_network(peer), SlidingWindow(PER_PEER, PASSWORD_WINDOW_S, self._clock)).add()
 
     def take_back(self, peer: str) -> None:
         """The try was the right password: it doesn't count."""

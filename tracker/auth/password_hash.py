@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from tracker.errors import SettingError
 
-SHORTEST = 12
-LONGEST = 1000
+MIN_LENGTH = 12
+MAX_LENGTH = 1000
 _LOG_N, _R, _P = 15, 8, 1
 _SALT_BYTES, _KEY_BYTES = 16, 32
 
@@ -38,10 +38,12 @@ class PasswordHash:
 
 def hash_password(password: str) -> PasswordHash:
     """The hash of a new password. Raises `SettingError` for one that is too short or too long."""
-    if len(password) < SHORTEST:
-        raise SettingError(f"The password has {len(password)} characters; take {SHORTEST} or more, such as four words.")
-    if len(password) > LONGEST:
-        raise SettingError(f"The password has {len(password)} characters; it may have {LONGEST}.")
+    if len(password) < MIN_LENGTH:
+        raise SettingError(
+            f"The password has {len(password)} characters; take {MIN_LENGTH} or more, such as four words."
+        )
+    if len(password) > MAX_LENGTH:
+        raise SettingError(f"The password has {len(password)} characters; it may have {MAX_LENGTH}.")
     if any("\ud800" <= char <= "\udfff" for char in password):
         raise SettingError("The password holds bytes that are no UTF-8 text.")
     salt = secrets.token_bytes(_SALT_BYTES)

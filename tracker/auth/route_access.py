@@ -11,7 +11,7 @@ from tracker.auth.origin_check import is_of_another_site
 from tracker.settings import Settings
 
 
-def allowed(scope: Mapping[str, Any], settings: Settings) -> bool:
+def is_authorized(scope: Mapping[str, Any], settings: Settings) -> bool:
     """Whether an ASGI request may pass.
 
     With TRACKER_DEBUG_TOKEN set: who sends it as `Authorization: Bearer …`. Without: nobody where the runtime is a

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT, child_environment
 
-from tracker.auth.password_hash import SHORTEST, hash_password, read_hash
+from tracker.auth.password_hash import MIN_LENGTH, hash_password, read_hash
 from tracker.errors import SettingError
 
 PASSWORD = "네 낱말 correct horse battery"
@@ -43,7 +43,7 @@ def test_no_repr_shows_the_salt_or_the_key():
     assert key not in repr(kept)
 
 
-@pytest.mark.parametrize("password", ["", "short", "x" * (SHORTEST - 1), "x" * 1001])
+@pytest.mark.parametrize("password", ["", "short", "x" * (MIN_LENGTH - 1), "x" * 1001])
 def test_a_password_that_is_too_short_or_too_long_is_refused(password):
     with pytest.raises(SettingError):
         hash_password(password)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from door_support import ELSEWHERE, HERE, House
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from middleware_support import ELSEWHERE, HERE, House
 
 from tracker.auth.access_policy import decide
 from tracker.auth.attempt_limiter import PER_PEER
