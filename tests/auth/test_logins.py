@@ -1,4 +1,4 @@
-"""Sessions: whole, ours, in time, and over when somebody signs out."""
+"""Logins: signature, expiry, and sign-out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.auth.logins import LIFETIME_S, Sessions, cookies_named
+from tracker.auth.logins import LIFETIME_S, Logins, cookie_values
 
 
 class Clock:
@@ -16,52 +16,52 @@ class Clock:
         return self.now
 
 
-def test_a_session_is_known_in_every_process_with_the_same_hash_and_in_no_other():
-    cookie = Sessions("hash").start()
-    assert Sessions("hash").find(cookie)
-    assert Sessions("another").find(cookie) is None
+def test_a_login_is_valid_in_each_process_with_the_same_hash_only():
+    cookie = Logins("hash").create()
+    assert Logins("hash").verify(cookie)
+    assert Logins("another").verify(cookie) is None
 
 
-def test_a_session_expires():
+def test_a_login_expires():
     clock = Clock()
-    sessions = Sessions("hash", clock)
-    cookie = sessions.start()
+    logins = Logins("hash", clock)
+    cookie = logins.create()
     clock.now += LIFETIME_S - 1
-    assert sessions.find(cookie)
+    assert logins.verify(cookie)
     clock.now += 1
-    assert sessions.find(cookie) is None
+    assert logins.verify(cookie) is None
 
 
-def test_who_signed_out_is_out_with_a_copy_of_the_cookie_too():
-    sessions = Sessions("hash")
-    cookie, other = sessions.start(), sessions.start()
-    sessions.end(sessions.find(cookie))
-    assert sessions.find(cookie) is None
-    assert sessions.find(other)
+def test_signing_out_invalidates_every_copy_of_the_cookie():
+    logins = Logins("hash")
+    cookie, other = logins.create(), logins.create()
+    logins.end(logins.verify(cookie))
+    assert logins.verify(cookie) is None
+    assert logins.verify(other)
 
 
-def test_what_has_expired_is_forgotten():
+def test_expired_logins_are_removed_from_memory():
     clock = Clock()
-    sessions = Sessions("hash", clock)
+    logins = Logins("hash", clock)
     for _ in range(50):
-        sessions.end(sessions.find(sessions.start()))
+        logins.end(logins.verify(logins.create()))
     clock.now += LIFETIME_S + 1
-    sessions.end(sessions.find(sessions.start()))
-    assert len(sessions._ended) == 1
+    logins.end(logins.verify(logins.create()))
+    assert len(logins._ended) == 1
 
 
 @pytest.mark.parametrize("part", [0, 1, 2, 3])
-def test_a_cookie_that_was_changed_anywhere_is_no_session(part):
-    sessions = Sessions("hash")
-    parts = sessions.start().split(".")
+def test_a_changed_cookie_is_invalid(part):
+    logins = Logins("hash")
+    parts = logins.create().split(".")
     parts[part] = parts[part][:-1] + ("0" if parts[part][-1] != "0" else "1")
-    assert sessions.find(".".join(parts)) is None
+    assert logins.verify(".".join(parts)) is None
 
 
 @given(st.text(max_size=200))
-def test_no_text_is_a_session_by_chance(text):
-    assert Sessions("hash").find(text) is None
+def test_arbitrary_text_is_not_a_valid_cookie(text):
+    assert Logins("hash").verify(text) is None
 
 
 def test_a_browser_may_send_several_cookies_of_one_name():
-    assert cookies_named("a", "b=1; a=2; aa=3;a=4=5; junk") == ["2", "4=5"]
+    assert cookie_values("a", "b=1; a=2; aa=3;a=4=5; junk") == ["2", "4=5"]
