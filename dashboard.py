@@ -1,6 +1,6 @@
-"""The dashboard's server: the pages, the JSON routes, OTLP's way in, and what is made ready before the first answer.
+"""The dashboard's ASGI app: pages, JSON routes, OTLP routes, auth middleware, and startup.
 
-streamlit run dashboard.py
+Start it with `streamlit run dashboard.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tracker.auth.http_responses import pages_csp
-from tracker.auth.middleware import Door
+from tracker.auth.middleware import AuthMiddleware
 from tracker.background_tasks import background_tasks
 from tracker.database.connect import Connection
 from tracker.diagnostics.dashboard_report import build_dashboard_report
@@ -42,75 +42,75 @@ from tracker.reports.engine import current_reader
 
 log = logging.getLogger("tracker.dashboard")
 
-# Streamlit takes the script's directory off the path while a page runs; the pages are imported as `pages.…`.
+# Streamlit removes the script's directory from sys.path while a page runs, but the pages import `pages.…`.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pages.support.auth import base_path, policy  # noqa: E402
-from pages.support.auth_page import draw  # noqa: E402
+from pages.support.auth import base_path, current_policy  # noqa: E402
+from pages.support.auth_page import render  # noqa: E402
 
 check_health = HealthCheck(current_reader.check)
 
 
 async def health(_: Request) -> JSONResponse:
-    """200 if the database answers and the required columns exist, else 503."""
-    found = await check_health()
-    return JSONResponse(found.as_dict(), found.status_code, headers={"Cache-Control": "no-store"})
+    """200 if the database responds and the required columns exist, else 503."""
+    result = await check_health()
+    return JSONResponse(result.as_dict(), result.status_code, headers={"Cache-Control": "no-store"})
 
 
 @contextmanager
-def _lend() -> Iterator[tuple[Connection, str | None]]:
-    """One of the readers' connections for what comes in by OTLP: the dashboard holds no more for it."""
+def _borrow_connection() -> Iterator[tuple[Connection, str | None]]:
+    """A connection of the reader's pool and the table's schema, so that OTLP requests open no extra connections."""
     reader = current_reader.reader()
     with reader.borrow() as connection:
         yield connection, reader.table().schema
 
 
-class Unknown:
-    """A JSON 404: without it an unknown path under /api would answer with the page and 200.
+class NotFound:
+    """A JSON 404 for unknown paths under /api, which would return the page with status 200 otherwise.
 
-    An ASGI app and not a function, to which Starlette would hand no method that it wasn't told of.
+    An ASGI app, because Starlette calls a function for GET and HEAD only.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = JSONResponse({"error": "not found", "path": scope["path"]}, 404)
-        await answer(scope, receive, send)
+        response = JSONResponse({"error": "not found", "path": scope["path"]}, 404)
+        await response(scope, receive, send)
 
 
 class MethodNotAllowed:
-    """A JSON 405 for a path that answers other methods."""
+    """A JSON 405 for the other methods of a path."""
 
     def __init__(self, *methods: str) -> None:
         self._allowed = ", ".join(methods)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = JSONResponse({"error": "method not allowed"}, 405, headers={"Allow": self._allowed})
-        await answer(scope, receive, send)
+        response = JSONResponse({"error": "method not allowed"}, 405, headers={"Allow": self._allowed})
+        await response(scope, receive, send)
 
 
 @asynccontextmanager
 async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
-    """Find the database and import what the pages need, so that the first reader doesn't wait for it."""
-    _mask_logs()
-    await asyncio.to_thread(_make_ready)
-    # Streamlit collects all generations after every rerun; what was imported until here needn't be looked at again.
+    """Import the pages' modules and connect to the database before the first request; then run periodic jobs."""
+    _redact_logs()
+    await asyncio.to_thread(_prepare)
+    # Streamlit runs a full garbage collection after every rerun. Frozen objects are excluded from it.
     gc.collect()
     gc.freeze()
-    task = asyncio.create_task(_every_minute())
+    task = asyncio.create_task(_run_every_minute())
     yield {}
     task.cancel()
-    # The server ends by the signal itself, so nothing registered with atexit would run.
+    # A signal ends the server, so atexit handlers don't run.
     await asyncio.to_thread(current_reader.shut_down)
 
 
-async def _every_minute() -> None:
-    """Drop calls that were reported twice, price new calls and check budgets: recorders have no time for these."""
+async def _run_every_minute() -> None:
+    """Remove duplicate calls, price new calls, and check budgets. Recorders don't spend time on these jobs."""
     while True:
-        for name, work in _MINUTE_TASKS.items():
-            await asyncio.to_thread(background_tasks.run, name, work)
+        for name, job in _MINUTE_JOBS.items():
+            await asyncio.to_thread(background_tasks.run, name, job)
         await asyncio.sleep(60)
 
 
-_MINUTE_TASKS: dict[str, Callable[[], object]] = {
+_MINUTE_JOBS: dict[str, Callable[[], object]] = {
     "compare_late_rows": compare_late_rows,
     "remove_retrieved": remove_retrieved,
     "price_new_calls": price_new_calls.price_new_calls,
@@ -118,13 +118,13 @@ _MINUTE_TASKS: dict[str, Callable[[], object]] = {
 }
 
 
-def _mask_logs() -> None:
-    """Streamlit logs an uncaught exception by itself; its text may quote a URL."""
+def _redact_logs() -> None:
+    """Redact secrets in log records. Streamlit logs uncaught exceptions, and their text may contain a URL."""
     for name in ("tracker.dashboard", "streamlit.error_util"):
         logging.getLogger(name).addFilter(RedactSecrets())
 
 
-def _make_ready() -> None:
+def _prepare() -> None:
     for name in (
         "pandas",
         "pyarrow",
@@ -140,26 +140,26 @@ def _make_ready() -> None:
         importlib.import_module(name)
     try:
         current_reader.reader().check()
-    except TrackerError as error:  # the pages say so and go on by themselves once it is mended
+    except TrackerError as error:  # the pages show the error, and recover when the database works
         log.warning("The dashboard starts without a usable database. %s", error)
 
 
-def _inline_scripts() -> list[str]:
-    """The hashes of the scripts that stand in Streamlit's own page: the policy lets those run, and no other."""
+def _inline_script_hashes() -> list[str]:
+    """The SHA-256 hashes of the inline scripts in Streamlit's page. The Content-Security-Policy allows only these."""
     page = Path(st.__file__).parent / "static" / "index.html"
-    found = re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.DOTALL)
-    return [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
+    scripts = re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
 
 
 def on_script_error(error: Exception) -> bool:
-    """Show what went wrong as a sentence with a reference; the traceback stays in the log."""
-    from pages.widgets.error_box import show_any
+    """Show an error box with a reference number. The traceback goes to the log only."""
+    from pages.widgets.error_box import show_error
 
-    show_any(error)
+    show_error(error)
     return True
 
 
-_otlp = TracesApp(_lend, current_reader.settings)
+_otlp = TracesApp(_borrow_connection, current_reader.settings)
 app = st.App(
     "pages/shell.py",
     routes=[
@@ -169,10 +169,18 @@ app = st.App(
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),
-        Route("/api", Unknown()),
-        Route("/api/{path:path}", Unknown()),
+        Route("/api", NotFound()),
+        Route("/api/{path:path}", NotFound()),
     ],
-    middleware=[Middleware(Door, policy=policy, draw=draw, csp=pages_csp(_inline_scripts()), base=base_path)],
+    middleware=[
+        Middleware(
+            AuthMiddleware,
+            policy=current_policy,
+            render=render,
+            csp=pages_csp(_inline_script_hashes()),
+            base=base_path,
+        )
+    ],
     lifespan=lifespan,
     on_script_error=on_script_error,
 )

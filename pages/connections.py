@@ -1,113 +1,116 @@
-"""Connections: do we run out, and who holds them?"""
+"""The Connections page: how many server connections are used, and by whom."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from pages.sections.connections import (
-    applications,
-    client_pools,
-    history,
-    limited_view,
-    pooler,
+    advice_boxes,
+    application_table,
+    client_pool_table,
+    history_chart,
+    limited_view_notice,
+    pgbouncer_table,
     session_table,
     slot_bar,
-    slot_figures,
-    states,
-    users,
-    verdict,
+    slot_metrics,
+    state_table,
+    user_table,
 )
-from pages.support.connections_data import prepare
+from pages.support.connections_data import build_tables
 from pages.support.formats import seconds
-from pages.support.i18n import _, spoken
-from pages.widgets.layout import card, head, question
-from pages.widgets.live_refresh import live
-from pages.widgets.time_range import zone
+from pages.support.i18n import _, keep_language
+from pages.widgets.layout import card, page_header, page_question
+from pages.widgets.live_refresh import auto_refresh
+from pages.widgets.time_range import user_timezone
 from tracker.reports.connections import sampler, sessions
 from tracker.reports.connections.sessions import Session
 from tracker.reports.engine import current_reader
 
-_EVERY_S = 5
+_REFRESH_S = 5
 
 
 def main() -> None:
-    head(_("Connections"))
-    if (ending := st.session_state.pop("ending", None)) is not None:
-        title = _("Terminate the session?") if ending[1] else _("Cancel the statement?")
-        st.dialog(title)(spoken(confirm))(*ending)
-    live(draw, _EVERY_S, "connections")
+    page_header(_("Connections"))
+    if (request := st.session_state.pop("confirmation", None)) is not None:
+        title = _("Terminate the session?") if request[1] else _("Cancel the query?")
+        st.dialog(title)(keep_language(confirmation_dialog))(*request)
+    auto_refresh(draw_page, _REFRESH_S, "connections")
 
 
-def draw() -> None:
+def draw_page() -> None:
     reader = current_reader.reader()
     sample = sampler.shared(reader).latest()
-    prepared = prepare(sample)
-    question(_("Do we run out, and who holds them?"))
-    verdict(sample)
-    slot_figures(sample)
+    tables = build_tables(sample)
+    page_question(_("How many connections are used, and by whom?"))
+    advice_boxes(sample)
+    slot_metrics(sample)
     left, right = st.columns(2)
-    with left, card(_("Slots of the whole server")):
+    with left, card(_("Slots of the server")):
         slot_bar(sample.slots)
-        client_pools(reader)
-    with right, card(_("By application"), _("of all databases of this server")):
-        applications(prepared)
+        client_pool_table(reader)
+    with right, card(_("By application"), _("all databases of this server")):
+        application_table(tables)
     left, right = st.columns(2)
-    with left, card(_("By state, the last hours")):
-        history(prepared, zone())
-    with right, card(_("By state now"), _("one of the active is this look itself")):
-        states(sample)
+    with left, card(_("Recent sessions by state")):
+        history_chart(tables, user_timezone())
+    with right, card(_("Sessions by state now"), _("one active session is this page's query")):
+        state_table(sample)
     if sample.pools is not None or sample.pools_error:
         with card("PgBouncer", "SHOW POOLS"):
-            pooler(sample)
-    with card(_("Sessions"), _("select one to see what can be done")):
-        if (message := st.session_state.pop("ended", None)) is not None:
+            pgbouncer_table(sample)
+    with card(_("Sessions"), _("select a session to see its query and actions")):
+        if (message := st.session_state.pop("action_result", None)) is not None:
             st.text(message)
-        if (chosen := session_table(prepared)) is not None:
-            actions(chosen, sample.slots.signal_grant)
+        if (selected := session_table(tables)) is not None:
+            session_actions(selected, sample.slots.signal_grant)
     with card(_("By user and database")):
-        users(prepared)
-    limited_view(sample.slots)
+        user_table(tables)
+    limited_view_notice(sample.slots)
 
 
-def actions(session: Session, grant: str) -> None:
-    """What the reader may do to the selected session."""
+def session_actions(session: Session, grant: str) -> None:
+    """Draw the query of the selected session, and the actions that the role allows."""
     reader = current_reader.reader()
     if session.query:
         st.code(session.query, language="sql", wrap_lines=True)
     if sessions.may_end(reader, session):
         with st.container(horizontal=True):
-            if st.button(_("Cancel its statement"), icon=":material/cancel:", disabled=session.state != "active"):
-                ask(session, terminate=False)
+            if st.button(_("Cancel the query"), icon=":material/cancel:", disabled=session.state != "active"):
+                request_confirmation(session, terminate=False)
             if st.button(_("Terminate the session"), icon=":material/power_settings_new:"):
-                ask(session, terminate=True)
+                request_confirmation(session, terminate=True)
     elif sessions.is_own(reader, session):
-        st.caption(_("One of this dashboard's own."))
+        st.caption(_("A session of this dashboard."))
     elif session.is_superuser:
-        st.caption(_("A superuser's session, or one whose role is hidden: it can't be ended from here."))
+        st.caption(_("A superuser's session or a session with a hidden role can't be terminated here."))
     else:
-        st.caption(_("This role may not end it; a superuser allows it with:"))
+        st.caption(_("This role may not terminate it. A superuser can allow it with:"))
         st.code(grant, language="sql")
 
 
-def ask(session: Session, *, terminate: bool) -> None:
-    """Ask for a confirmation, outside of the part that is drawn anew all the time."""
-    st.session_state["ending"] = (session, terminate)
+def request_confirmation(session: Session, *, terminate: bool) -> None:
+    """Rerun the page with the confirmation dialog, which can't be opened in the refreshed fragment."""
+    st.session_state["confirmation"] = (session, terminate)
     st.rerun()
 
 
-def confirm(session: Session, terminate: bool) -> None:
-    """The dialog: which session, what happens to it, and the button that does it."""
+def confirmation_dialog(session: Session, terminate: bool) -> None:
+    """Draw the dialog: the session, the effect of the action, and its button."""
     st.text(f"pid {session.pid} · {session.application_name}\n{session.user_name} · {session.database_name}")
     st.text(f"{session.state}, {seconds(session.state_s)}")
     if terminate:
-        st.markdown(_("Its connection is closed and its transaction rolled back."))
+        st.markdown(_("The connection is closed and the transaction is rolled back."))
     else:
-        st.markdown(_("Its statement is cancelled; the connection stays."))
-    if st.button(_("Terminate") if terminate else _("Cancel the statement"), type="primary", key="confirm_end"):
-        done = sessions.end_session(current_reader.reader(), session, terminate=terminate)
-        st.session_state["ended"] = (
-            _("Done: pid {pid}.").format(pid=session.pid) if done else _("That session was gone already.")
-        )
+        st.markdown(_("The query is cancelled. The connection stays open."))
+    if st.button(_("Terminate") if terminate else _("Cancel the query"), type="primary", key="confirm_end"):
+        if not sessions.end_session(current_reader.reader(), session, terminate=terminate):
+            message = _("The session no longer exists.")
+        elif terminate:
+            message = _("Session {pid} was terminated.").format(pid=session.pid)
+        else:
+            message = _("The query of session {pid} was cancelled.").format(pid=session.pid)
+        st.session_state["action_result"] = message
         st.rerun()
 
 

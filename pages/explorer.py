@@ -1,114 +1,121 @@
-"""Explorer: show me exactly that."""
+"""The Explorer page: a pivot of the usage, and the calls of a selected value."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import pandas as pd
 import streamlit as st
 
-from pages.sections.explorer import asked, calls_table, capital, chart, controls, measure_label, one_call, pivot, table
+from pages.sections.explorer import (
+    bar_chart,
+    call_record,
+    calls_table,
+    capitalize_first,
+    controls,
+    measure_label,
+    pivot,
+    pivot_table,
+    selected_dimensions,
+)
 from pages.support import query_params
 from pages.support.i18n import _
-from pages.support.ttl_cache import shared as kept
-from pages.widgets.downloads import downloads
-from pages.widgets.empty_state import nothing
+from pages.support.ttl_cache import cached, generation
+from pages.widgets.downloads import download_buttons
+from pages.widgets.empty_state import no_calls
 from pages.widgets.filter_pills import column_label
-from pages.widgets.layout import card, head, question, shown
-from pages.widgets.live_refresh import live, waiting
-from pages.widgets.time_range import Range
+from pages.widgets.layout import card, current_range, page_header, page_question
+from pages.widgets.live_refresh import auto_refresh, loading_skeleton
+from pages.widgets.time_range import TimeRange
 from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
 from tracker.reports.explorer_query import MAX_CALLS, explore, matching_calls, needs_row_scan
 
-_EVERY_S = 30
-_SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
+_REFRESH_S = 30
 
 
 def main() -> None:
-    head(_("Explorer"), current_reader.reader())
+    page_header(_("Explorer"), current_reader.reader())
     controls()
-    live(draw, _EVERY_S, "explorer")
+    auto_refresh(draw_page, _REFRESH_S, "explorer")
 
 
-def draw() -> None:
+def draw_page() -> None:
     reader = current_reader.reader()
-    shown_now = shown(reader)
-    filters = shown_now.filters
-    rows, columns, measure = asked()
-    question(_("Show me exactly that: click a bar or select a row to see the calls behind it."))
-    with waiting():
-        found = explored(reader, shown_now, rows, columns)
-    if not len(found):
-        nothing(reader)
+    range_ = current_range(reader)
+    filters = range_.filters
+    rows, columns, measure = selected_dimensions()
+    page_question(_("Click a bar or select a row to see its calls."))
+    with loading_skeleton():
+        data = pivot_data(reader, range_, rows, columns)
+    if not len(data):
+        no_calls(reader)
         return
-    wide = pivot(found, measure)
-    # A click stays a widget's selection until the question changes; then the widgets begin anew.
-    key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_turn', 0)}"
+    wide = pivot(data, measure)
+    # A new key resets the selection of the chart and the table.
+    key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_generation', 0)}"
     left, right = st.columns([3, 2])
     with (
         left,
         card(
-            capital(measure_label(measure)),
+            capitalize_first(measure_label(measure)),
             _("by {rows}").format(rows=column_label(rows)),
         ),
     ):
-        clicked = chart(found, measure, rows, columns, f"explore_chart_{key}")
+        clicked = bar_chart(data, measure, rows, columns, f"explore_chart_{key}")
     with right, card(_("Table")):
-        selected = table(wide, measure, rows, f"explore_table_{key}")
-        downloads(wide.reset_index().rename(columns={"row_name": rows, "": measure}), "explorer", "explore")
-    _note("click_chart", clicked)
-    _note("click_table", {"row": selected} if selected is not None else None)
-    if (row := query_params.text("row")) is not None:
-        column = query_params.text("column")
-        chosen = {rows: row, **({columns: column} if columns and column is not None else {})}
-        behind(reader, filters, chosen)
+        selected = pivot_table(wide, measure, rows, f"explore_table_{key}")
+        download_buttons(wide.reset_index().rename(columns={"row_name": rows, "": measure}), "explorer", "explore")
+    _store_click("click_chart", clicked)
+    _store_click("click_table", {"row": selected} if selected is not None else None)
+    if (row := query_params.get("row")) is not None:
+        column = query_params.get("column")
+        values = {rows: row, **({columns: column} if columns and column is not None else {})}
+        calls_of_value(reader, filters, values)
 
 
-def explored(reader: Reader, found: Range, rows: str, columns: str | None) -> pd.DataFrame:
-    """The answer; what has to be read from the rows is asked for all readers together."""
+def pivot_data(reader: Reader, range_: TimeRange, rows: str, columns: str | None) -> pd.DataFrame:
+    """The measures by row and column. A query that can't use the rollups is cached for all users."""
     if not needs_row_scan(rows, columns):
-        return explore(reader, found.filters, rows, columns)
-    key = ("explore", id(reader), found.name, found.days, replace(found.filters, start=_SAME, end=_SAME), rows, columns)
-    return kept(key, _EVERY_S, lambda: explore(reader, found.filters, rows, columns))
+        return explore(reader, range_.filters, rows, columns)
+    key = ("explore", generation(reader), range_.cache_key, rows, columns)
+    return cached(key, _REFRESH_S, lambda: explore(reader, range_.filters, rows, columns))
 
 
-def _note(name: str, clicked: dict[str, str] | None) -> None:
-    """Put a new click into the link; an old one that still stands says nothing new."""
+def _store_click(name: str, clicked: dict[str, str] | None) -> None:
+    """Write a new click to the address bar. A click that the widget still shows is not new."""
     if clicked != st.session_state.get(name):
         st.session_state[name] = clicked
         if clicked:
-            query_params.put("row", clicked["row"])
-            query_params.put("column", clicked.get("column"))
-            query_params.put("call", None)
+            query_params.set("row", clicked["row"])
+            query_params.set("column", clicked.get("column"))
+            query_params.set("call", None)
 
 
-def behind(reader: Reader, filters: Filters, chosen: dict[str, str]) -> None:
-    """The calls behind a figure, and one of them whole."""
-    found = matching_calls(reader, filters, chosen)
+def calls_of_value(reader: Reader, filters: Filters, values: dict[str, str]) -> None:
+    """Draw the calls of the selected row and column, and the details of the selected call."""
+    calls = matching_calls(reader, filters, values)
     left, right = st.columns([3, 2])
-    with left, card(_("The calls behind it")):
+    with left, card(_("Calls of the selection")):
         with st.container(horizontal=True, vertical_alignment="center"):
-            for column, value in chosen.items():
+            for column, value in values.items():
                 st.text(f"{column_label(column)}: {value}")
             st.space("stretch")
             if st.button(_("Close"), icon=":material/close:", key="close_calls"):
-                st.session_state["explore_turn"] = st.session_state.get("explore_turn", 0) + 1
-                query_params.change(row=None, column=None, call=None)
-        picked = calls_table(found, filters.timezone, MAX_CALLS, f"calls_{'_'.join(chosen.values())}")
-        downloads(found, "calls", "calls")
-    if picked is not None:
-        query_params.put("call", picked)
-    with right, card(_("One call")):
-        if (record_id := query_params.text("call")) is not None and _is_id(record_id):
-            one_call(reader, record_id)
+                st.session_state["explore_generation"] = st.session_state.get("explore_generation", 0) + 1
+                query_params.set_and_rerun(row=None, column=None, call=None)
+        selected = calls_table(calls, filters.timezone, MAX_CALLS, f"calls_{'_'.join(values.values())}")
+        download_buttons(calls, "calls", "calls")
+    if selected is not None:
+        query_params.set("call", selected)
+    with right, card(_("Call details")):
+        if (record_id := query_params.get("call")) is not None and _is_uuid(record_id):
+            call_record(reader, record_id)
         else:
-            st.caption(_("Select a call to see its whole record."))
+            st.caption(_("Select a call to see its details."))
 
 
-def _is_id(text: str) -> bool:
+def _is_uuid(text: str) -> bool:
     try:
         uuid.UUID(text)
     except ValueError:

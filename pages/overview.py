@@ -1,24 +1,31 @@
-"""Overview: what did we use, what did it cost, is anything odd?"""
+"""The Overview page: usage, cost, anomalies, and budgets."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.sections.anomalies import unusual_today
-from pages.sections.budget_bars import budgets
-from pages.sections.overview import Users, by_model, by_operation, figures, last_records, tokens, tokens_by, top_users
-from pages.sections.unpriced import unpriced
+from pages.sections.anomalies import today_anomaly
+from pages.sections.budget_bars import budget_bars
+from pages.sections.overview import (
+    UserCounts,
+    model_table,
+    operation_table,
+    record_table,
+    tokens_by_switch,
+    tokens_chart,
+    usage_metrics,
+    user_table,
+)
+from pages.sections.unpriced import unpriced_notice
 from pages.support.i18n import _
-from pages.support.ttl_cache import shared as kept
+from pages.support.ttl_cache import cached, generation
 from pages.widgets.charts import heat, stacked
-from pages.widgets.empty_state import nothing, sample_notice
-from pages.widgets.layout import card, head, question, shown, standing_notes
-from pages.widgets.live_refresh import live, waiting
+from pages.widgets.empty_state import no_calls, sample_notice
+from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
+from pages.widgets.live_refresh import auto_refresh, loading_skeleton
 from pages.widgets.time_range import now
 from tracker.reports import Reader, usage_totals
 from tracker.reports.engine import current_reader
@@ -26,94 +33,95 @@ from tracker.reports.hour_heatmap import by_hour_and_weekday
 from tracker.reports.time_buckets import bucket_labels
 from tracker.reports.unpriced_usage import unpriced_calls
 
-_EVERY_S = 15
-_HOURS_FRESH_S = 300.0
-_ANONYMOUS_FRESH_S = 60.0
-_SAME = datetime(2000, 1, 1, tzinfo=UTC)  # the range is in its name
+_REFRESH_S = 15
+_HEATMAP_TTL_S = 300.0
+_ANONYMOUS_TTL_S = 60.0
 
 
 def main() -> None:
-    head(_("Overview"), current_reader.reader())
-    live(draw, _EVERY_S, "overview")
+    page_header(_("Overview"), current_reader.reader())
+    auto_refresh(draw_page, _REFRESH_S, "overview")
 
 
-def draw() -> None:
+def draw_page() -> None:
     reader = current_reader.reader()
     with reader.pin_rollup_state():
         _draw(reader)
 
 
 def _draw(reader: Reader) -> None:
-    found = shown(reader)
-    filters = found.filters
-    question(_("What did we use, what did it cost?"))
-    with waiting(figures=5):
+    range_ = current_range(reader)
+    filters = range_.filters
+    page_question(_("How much was used, and what did it cost?"))
+    with loading_skeleton(metrics=5):
         totals = usage_totals.totals(reader, filters)
-        before = usage_totals.totals(reader, found.before) if found.before and totals.calls else None
+        previous = usage_totals.totals(reader, range_.previous) if range_.previous and totals.calls else None
         models = usage_totals.by_model_over_time(reader, filters) if totals.calls else pd.DataFrame()
     if not totals.calls:
-        nothing(reader)
+        no_calls(reader)
         return
     sample_notice(reader, totals.sample_calls, totals.calls)
-    anonymous = kept(
-        ("anonymous", id(reader), found.name, found.days, replace(filters, start=_SAME, end=_SAME)),
-        _ANONYMOUS_FRESH_S,
+    has_anonymous = cached(
+        ("anonymous", generation(reader), range_.cache_key),
+        _ANONYMOUS_TTL_S,
         lambda: usage_totals.has_anonymous(reader, filters),
     )
-    users = Users(
+    users = UserCounts(
         usage_totals.users(reader, filters),
-        usage_totals.users(reader, found.before) if found.before else None,
+        usage_totals.users(reader, range_.previous) if range_.previous else None,
         usage_totals.users_over_time(reader, filters),
-        anonymous,
+        has_anonymous,
     )
-    figures(totals, before, users, usage_totals.trend(reader, filters), found)
-    unpriced(totals, models, unpriced_calls(reader, filters))
-    unusual_today(reader, filters)
-    budgets(reader)
+    usage_metrics(totals, previous, users, usage_totals.trend(reader, filters), range_)
+    unpriced_notice(totals, models, unpriced_calls(reader, filters))
+    today_anomaly(reader, filters)
+    budget_bars(reader)
     over_time = models.rename(columns={"bucket": "at", "model": "name"})
     bucket = filters.bucket
-    shared: dict[str, Any] = {
+    chart_options: dict[str, Any] = {
         "names": list(models.groupby("model")["total_tokens"].sum().sort_values(ascending=False).index),
         "buckets": bucket_labels(filters),
         "bucket": bucket,
         "now": pd.Timestamp(now().replace(tzinfo=None)),
     }
     left, right = st.columns(2)
-    with left, card(_("Tokens"), by(bucket), tokens_by):
-        tokens(over_time, shared)
-    with right, card(_("Cost by model"), _("{step}, US dollars").format(step=by(bucket))):
+    with left, card(_("Tokens"), step_label(bucket), tokens_by_switch):
+        tokens_chart(over_time, chart_options)
+    with right, card(_("Cost by model"), _("{step}, US dollars").format(step=step_label(bucket))):
         priced = over_time.dropna(subset=["cost_usd"])
         if len(priced):
-            stacked(priced, "cost_usd", number="usd", label=_("Cost"), alt=_("Cost over time by model"), **shared)
+            stacked(
+                priced, "cost_usd", number="usd", label=_("Cost"), alt=_("Cost over time by model"), **chart_options
+            )
         else:
             st.caption(_("No call in this range has a price."))
     left, right = st.columns(2)
     with left, card(_("Models")):
-        by_model(models)
+        model_table(models)
     with right, card(_("Operations")):
-        by_operation(usage_totals.by_operation(reader, filters, count=6), totals.total_tokens)
+        operation_table(usage_totals.by_operation(reader, filters, count=6), totals.total_tokens)
     left, right = st.columns(2)
     with left, card(_("Top users")):
-        top_users(usage_totals.top_users(reader, filters, count=6))
+        user_table(usage_totals.top_users(reader, filters, count=6))
     with right, card(_("When"), _("calls by hour and weekday")):
-        key = ("hours", id(reader), found.name, replace(filters, start=_SAME, end=_SAME), found.days)
-        hours = kept(key, _HOURS_FRESH_S, lambda: by_hour_and_weekday(reader, filters))
-        heat(hours, "calls", label=_("Calls"), alt=_("Calls by hour and weekday"))
+        key = ("heatmap", generation(reader), range_.cache_key)
+        heatmap = cached(key, _HEATMAP_TTL_S, lambda: by_hour_and_weekday(reader, filters))
+        heat(heatmap, "calls", label=_("Calls"), alt=_("Calls by hour and weekday"))
     with card(_("Last records")):
-        last_records(usage_totals.last_records(reader, filters, count=12), filters.timezone)
-    standing_notes(reader, filters.start)
+        record_table(usage_totals.last_records(reader, filters, count=12), filters.timezone)
+    freshness_notes(reader, filters.start)
 
 
-def by(bucket: str) -> str:
-    """The step of a chart, in words."""
-    words = {
+def step_label(bucket: str) -> str:
+    """The label of a chart's time step."""
+    labels = {
         "minute": _("by minute"),
         "hour": _("by hour"),
         "day": _("by day"),
         "week": _("by week"),
         "month": _("by month"),
     }
-    return words[bucket]
+    return labels[bucket]
 
 
 main()

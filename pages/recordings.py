@@ -1,4 +1,4 @@
-"""Test recordings: does recording work, right now, from here?"""
+"""The Test recordings page: record a test call, run a load test, and remove test rows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import cast
 
 import streamlit as st
 
-from pages.sections.recordings import show, show_burst
+from pages.sections.recordings import burst_result, outcome_card
 from pages.support import query_params, test_calls
-from pages.support.ai_call import KEY, is_real, library_missing
-from pages.support.burst import MOST, MOST_AT_ONCE, Burst, Mode
+from pages.support.ai_call import API_KEY_VARIABLE, calls_gemini, is_library_missing
+from pages.support.burst import MAX_PARALLEL, MAX_RECORDS, Burst, Mode
 from pages.support.formats import exact
-from pages.support.i18n import _, plural, spoken
-from pages.widgets.layout import card, head, question
+from pages.support.i18n import _, keep_language, plural
+from pages.widgets.layout import card, page_header, page_question
 from tracker.maintenance import delete_test_records
 from tracker.reports import Reader
 from tracker.reports.engine import current_reader
@@ -20,109 +20,109 @@ from tracker.reports.engine import current_reader
 
 def main() -> None:
     reader = current_reader.reader()
-    head(_("Test recordings"), live=False)
-    question(_("Does recording work, right now, from here?"))
-    with card(_("Record a call"), _("a real call to Gemini") if is_real() else _("synthetic, no AI is called")):
-        one(reader)
-    if (made := st.session_state.get("made")) is not None:
-        show(reader, made)
-    with card(_("Burst"), _("many at once, each checked in the table afterwards")):
-        burst(reader)
+    page_header(_("Test recordings"), live=False)
+    page_question(_("Does recording work right now?"))
+    with card(_("Record a call"), _("a real Gemini call") if calls_gemini() else _("synthetic, no AI is called")):
+        single_call(reader)
+    if (call := st.session_state.get("recorded_call")) is not None:
+        outcome_card(reader, call)
+    with card(_("Load test"), _("many parallel calls; then each row is checked")):
+        burst_form(reader)
     with card(_("Clean up")):
-        clean_up(reader)
+        clean_up_section(reader)
 
 
-def one(reader: Reader) -> None:
-    """Two buttons that record one call each."""
-    if is_real():
-        st.markdown(_("A button asks Gemini, and records the call through the same tracker that an app uses."))
+def single_call(reader: Reader) -> None:
+    """Draw two buttons that record one call each."""
+    if calls_gemini():
+        st.markdown(_("Each button calls Gemini and records the call with a Tracker, as an app does."))
     else:
-        st.markdown(_("A button makes one call's usage up and records it through the same tracker that an app uses."))
-    if library_missing():
-        st.caption(_("`{key}` is set: with `pip install google-genai` the calls would be real.").format(key=KEY))
+        st.markdown(_("Each button records one synthetic call with a Tracker, as an app does."))
+    if is_library_missing():
+        st.caption(_("`{key}` is set. Run `pip install google-genai` to make real calls.").format(key=API_KEY_VARIABLE))
     with st.container(horizontal=True):
         for kind, label, icon in (
             ("summary", _("AI summary"), ":material/summarize:"),
             ("tag", _("AI tag"), ":material/sell:"),
         ):
             if st.button(label, type="primary", icon=icon, key=f"record_{kind}", width=220):
-                press(reader, kind)
+                record_call(reader, kind)
 
 
-def press(reader: Reader, kind: str) -> None:
-    """Record one call and keep what became of it, or say that it is too soon."""
-    st.session_state.pop("made", None)
+def record_call(reader: Reader, kind: str) -> None:
+    """Record one call and keep its result, or draw why that isn't possible now."""
+    st.session_state.pop("recorded_call", None)
     try:
         with st.spinner(_("Recording")):
-            st.session_state["made"] = test_calls.record(reader, kind)
-    except test_calls.TooMany as refusal:
-        too_many(refusal)
-    except test_calls.Busy:
-        st.warning(_("Somebody's burst is running. Try again in a moment."))
+            st.session_state["recorded_call"] = test_calls.record(reader, kind)
+    except test_calls.RateLimited as error:
+        rate_limit_warning(error)
+    except test_calls.RecorderBusy:
+        st.warning(_("Another load test is running. Try again later."))
 
 
-def too_many(refusal: test_calls.TooMany) -> None:
-    """The limit is reached."""
-    text = _("Too many test recordings at the moment. The next one can be made in {n} s.")
-    st.warning(text.format(n=f"{refusal.wait_s:.0f}"))
+def rate_limit_warning(error: test_calls.RateLimited) -> None:
+    """Draw that the rate limit is reached."""
+    text = _("Too many test recordings. Try again in {n} s.")
+    st.warning(text.format(n=f"{error.wait_s:.0f}"))
 
 
-def burst(reader: Reader) -> None:
-    """The burst's form, and how it goes."""
+def burst_form(reader: Reader) -> None:
+    """Draw the form of the load test, and its progress."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        number = st.number_input(_("Records"), 1, MOST, 200, step=50, key="burst_n", width=150)
-        at_once = st.number_input(_("At once"), 1, MOST_AT_ONCE, 10, key="burst_c", width=130)
+        number = st.number_input(_("Records"), 1, MAX_RECORDS, 200, step=50, key="burst_n", width=150)
+        parallel = st.number_input(_("Parallel"), 1, MAX_PARALLEL, 10, key="burst_c", width=130)
         mode = st.segmented_control(
             _("Mode"),
             ["direct", "background"],
             default="direct",
             required=True,
-            format_func=mode_name,
+            format_func=mode_label,
             key="burst_mode",
         )
         if st.button(_("Start"), icon=":material/bolt:", key="start_burst"):
-            started = Burst(reader, int(number), int(at_once), cast("Mode", mode))
+            new_burst = Burst(reader, int(number), int(parallel), cast("Mode", mode))
             try:
-                started.start()
-                st.session_state["burst"] = started
-            except test_calls.TooMany as refusal:
-                too_many(refusal)
-            except test_calls.Busy:
-                st.warning(_("Somebody's burst is running. Try again in a moment."))
-    running: Burst | None = st.session_state.get("burst")
-    if running is not None:
-        every = None if running.done else 0.4
-        st.fragment(spoken(follow), run_every=every, key="burst_progress")()
+                new_burst.start()
+                st.session_state["burst"] = new_burst
+            except test_calls.RateLimited as error:
+                rate_limit_warning(error)
+            except test_calls.RecorderBusy:
+                st.warning(_("Another load test is running. Try again later."))
+    burst: Burst | None = st.session_state.get("burst")
+    if burst is not None:
+        refresh_s = None if burst.done else 0.4
+        st.fragment(keep_language(burst_progress), run_every=refresh_s, key="burst_progress")()
 
 
-def mode_name(mode: str) -> str:
-    """A mode in words."""
+def mode_label(mode: str) -> str:
+    """The label of a recording mode."""
     return {"direct": _("direct"), "background": _("background")}[mode]
 
 
-def follow() -> None:
-    """The burst as it stands; once it is done the page stops looking."""
-    running: Burst = st.session_state["burst"]
-    if running.done and st.session_state.get("burst_seen") != id(running):
-        st.session_state["burst_seen"] = id(running)
+def burst_progress() -> None:
+    """Draw the progress or the result. Reruns the page once after the end, so that the refresh stops."""
+    burst: Burst = st.session_state["burst"]
+    if burst.done and st.session_state.get("finished_burst") is not burst:
+        st.session_state["finished_burst"] = burst
         st.rerun()
-    show_burst(running)
+    burst_result(burst)
 
 
-def clean_up(reader: Reader) -> None:
-    """Where the test rows show, and how they go."""
-    st.markdown(_("Test rows are in no figure unless *Include tests* is on. Nothing else is removed."))
+def clean_up_section(reader: Reader) -> None:
+    """Draw the buttons that show and remove the test rows."""
+    st.markdown(_("Test calls are excluded unless *Include tests* is on. Only test rows are removed."))
     if (removed := st.session_state.pop("removed", None)) is not None:
         text = plural("{n} test row was removed.", "{n} test rows were removed.", removed)
         st.text(text.format(n=exact(removed)))
     with st.container(horizontal=True):
-        if st.button(_("See them in the Overview"), icon=":material/monitoring:", key="see_tests"):
-            query_params.put("tests", "true")
-            query_params.renew("tests")
+        if st.button(_("Show in the Overview"), icon=":material/monitoring:", key="see_tests"):
+            query_params.set("tests", "true")
+            query_params.mark_dirty("tests")
             st.switch_page("overview.py")
         if st.button(_("Remove all test rows"), icon=":material/delete:", key="remove_tests"):
             st.session_state["removed"] = delete_test_records.remove_tests(reader)
-            for name in ("made", "burst"):
+            for name in ("recorded_call", "burst"):
                 st.session_state.pop(name, None)
             st.rerun()
 

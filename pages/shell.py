@@ -1,4 +1,4 @@
-"""The frame of every page: navigation, which database this is, whether recording works, time zone and language."""
+"""The shell around every page: access check, navigation, database, status badge, time zone, and language."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from pages.support import auth, query_params
-from pages.support.i18n import LANGUAGES, _, language, preferred, speak, spoken
+from pages.support.i18n import LANGUAGES, _, keep_language, language, language_for_locale, set_language
 from pages.widgets import status_badge
-from pages.widgets.error_box import guarded
+from pages.widgets.error_box import draw_guarded
 from pages.widgets.layout import database_name
-from pages.widgets.time_range import foreign_zone, home_zone, known_zone, zone
+from pages.widgets.time_range import canonical_timezone, default_timezone, unknown_browser_timezone, user_timezone
 from tracker.errors import TrackerError
 from tracker.reports.engine import current_reader
 
-HERE = Path(__file__).parent
+PAGES = Path(__file__).parent
 _STATUS_EVERY_S = 10
-# Korean words stay whole at the end of a line. On a phone a table's toolbar would cover what stands above it; the same
-# is in its own menu. Streamlit writes white on a main button, which the dark theme's light blue doesn't bear.
+# Korean words are not broken at the end of a line. On a phone, a table's toolbar would cover the content above it; the
+# table's menu has the same actions. Primary buttons need dark text in the dark theme: white on light blue is too pale.
 _STYLE = """
 [data-testid=stApp] :is(p, label, [data-testid=stText], [data-testid=stText] *) {
   word-break: keep-all; overflow-wrap: break-word;
@@ -32,12 +32,12 @@ _STYLE = """
 
 
 def main() -> None:
-    st.set_page_config(page_title="Token Tracker", page_icon=str(HERE / "logo.svg"), layout="wide")
+    st.set_page_config(page_title="Token Tracker", page_icon=str(PAGES / "logo.svg"), layout="wide")
     st.html(f"<style>{_STYLE}</style>")
-    st.logo(str(HERE / "wordmark.svg"), size="large", icon_image=str(HERE / "logo.svg"))
-    asked = st.query_params.get("lang") or query_params.text("lang")
-    speak(asked if asked in LANGUAGES else preferred(st.context.locale))
-    if not auth.admitted():
+    st.logo(str(PAGES / "wordmark.svg"), size="large", icon_image=str(PAGES / "logo.svg"))
+    selected = st.query_params.get("lang") or query_params.get("lang")
+    set_language(selected if selected in LANGUAGES else language_for_locale(st.context.locale))
+    if not auth.require_access():
         return
     page = st.navigation(
         {
@@ -55,46 +55,47 @@ def main() -> None:
             ],
         }
     )
-    query_params.follow(page.url_path)
+    query_params.sync_from_address(page.url_path)
     with st.sidebar:
-        where()
-        status()
-        reader_settings()
-        auth.leaving()
-    guarded(page.run)
+        database_info()
+        recording_status()
+        user_settings()
+        auth.sign_out_button()
+    draw_guarded(page.run)
 
 
-def where() -> None:
-    """Which database the figures come from."""
+def database_info() -> None:
+    """Draw the label of the database."""
     with st.container(gap="xxsmall"):
         st.caption(_("Database"))
         try:
             reader = current_reader.reader()
         except TrackerError:
-            st.text(_("None that can be used"))
+            st.text(_("No usable database"))
         else:
             st.text(database_name(reader))
             if reader.database.embedded:
                 st.caption(_("Your data stays on this machine."))
 
 
-def status() -> None:
-    """Whether recording works; kept true while the page is open."""
-    st.fragment(spoken(status_badge.show), run_every=_STATUS_EVERY_S)()
+def recording_status() -> None:
+    """Draw the status badge, which refreshes while the page is open."""
+    st.fragment(keep_language(status_badge.show), run_every=_STATUS_EVERY_S)()
 
 
-def reader_settings() -> None:
-    """In whose days the figures are counted, and in which words."""
-    browsers = home_zone()
-    zones = list(dict.fromkeys([browsers, zone(), "UTC", *_zones()]))
-    query_params.prepare("tz", "tz", lambda text: known_zone(text) or browsers)
-    place = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
-    if (foreign := foreign_zone()) and place == "UTC":
-        st.caption(_("Your browser's time zone, {zone}, isn't known here: times are in UTC.").format(zone=foreign[:60]))
-    query_params.put("tz", place if place and place != browsers else None)
-    own = preferred(st.context.locale)
-    query_params.prepare("lang", "lang", lambda text: text if text in LANGUAGES else own)
-    chosen = st.segmented_control(
+def user_settings() -> None:
+    """Draw the time zone and the language of the user."""
+    default_zone = default_timezone()
+    zones = list(dict.fromkeys([default_zone, user_timezone(), "UTC", *_zones()]))
+    query_params.init_widget("tz", "tz", lambda text: canonical_timezone(text) or default_zone)
+    zone = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
+    if (unknown := unknown_browser_timezone()) and zone == "UTC":
+        text = _("Your browser's time zone {zone} is unknown to this server. Times are in UTC.")
+        st.caption(text.format(zone=unknown[:60]))
+    query_params.set("tz", zone if zone and zone != default_zone else None)
+    default_language = language_for_locale(st.context.locale)
+    query_params.init_widget("lang", "lang", lambda text: text if text in LANGUAGES else default_language)
+    selected = st.segmented_control(
         _("Language"),
         list(LANGUAGES),
         format_func=LANGUAGES.__getitem__,
@@ -102,9 +103,9 @@ def reader_settings() -> None:
         key="lang",
         persist_state="session",
     )
-    if chosen is not None and chosen != language():
-        query_params.change(lang=None if chosen == own else chosen)
-    query_params.put("lang", None if chosen == own else chosen)
+    if selected is not None and selected != language():
+        query_params.set_and_rerun(lang=None if selected == default_language else selected)
+    query_params.set("lang", None if selected == default_language else selected)
 
 
 @cache

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from support import connect, locked, rows, run, value
 from traces_support import END_NS, GENAI, TRACE, export, post, span
 
-from tracker.auth.attempt_limiter import REFUSALS
+from tracker.auth.attempt_limiter import MAX_REFUSALS
 from tracker.settings import load
 from tracker.traces import MAX_BODY_BYTES, TracesApp
 
@@ -467,8 +467,8 @@ def test_the_token_rule(make_app, env, client, headers, status):
 
 def test_tokens_cannot_be_tried_fast_and_an_app_with_the_right_one_loses_nothing(make_app):
     app = make_app(**TOKEN)
-    wrong = [post(app, export(), {"authorization": f"Bearer {number}"})[0] for number in range(REFUSALS + 3)]
-    assert wrong == [401] * REFUSALS + [429] * 3
+    wrong = [post(app, export(), {"authorization": f"Bearer {number}"})[0] for number in range(MAX_REFUSALS + 3)]
+    assert wrong == [401] * MAX_REFUSALS + [429] * 3
     assert post(app, export(), {"authorization": "Bearer s3cret-tök"})[0] == 200
 
 

@@ -1,63 +1,63 @@
-"""What stands out today, in a sentence, with the way to the calls behind it."""
+"""The anomaly notice: unusual cost, tokens, or errors today, with a button that shows the calls."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import streamlit as st
 
 from pages.support import query_params
 from pages.support.formats import count, exact, usd
 from pages.support.i18n import _
-from pages.support.ttl_cache import shared
+from pages.support.ttl_cache import cached, generation
 from pages.widgets.charts import weekdays
-from pages.widgets.time_range import now
+from pages.widgets.time_range import now, without_times
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.anomalies import Anomaly, find_anomaly
 
-_FRESH_S = 60.0
-_SAME = datetime(2000, 1, 1, tzinfo=UTC)
+_TTL_S = 60.0
 
 
-def unusual_today(reader: Reader, filters: Filters) -> None:
-    """The box that says so; nothing on a day like others."""
-    moment = now()
-    key = ("unusual", id(reader), replace(filters, start=_SAME, end=_SAME))
+def today_anomaly(reader: Reader, filters: Filters) -> None:
+    """Draw the notice if today is unusual."""
+    time = now()
+    key = ("unusual", generation(reader), without_times(filters))
     try:
-        found = shared(key, _FRESH_S, lambda: find_anomaly(reader, filters, moment))
+        anomaly = cached(key, _TTL_S, lambda: find_anomaly(reader, filters, time))
     except DatabaseError:
-        return  # the figures beside it say what is wrong, if anything is
-    if found is None:
+        return  # the metrics of the page show the error
+    if anomaly is None:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="unusual"):
-        st.markdown(f":orange[:material/trending_up:] **{_('Today stands out')}**", width="content")
-        st.text(sentence(found, weekdays()[moment.weekday()]), width="stretch")
+        st.markdown(f":orange[:material/trending_up:] **{_('Unusual today')}**", width="content")
+        st.text(anomaly_text(anomaly, weekdays()[time.weekday()]), width="stretch")
         if st.button(_("Show the calls"), key="show_unusual"):
-            query_params.put("range", "today")
-            query_params.put("rows", "user" if found.model else "operation")
-            query_params.put("measure", {"cost": "cost_usd", "errors": "failed_calls"}.get(found.measure))
-            if found.model:
-                query_params.put("model", found.model)
+            query_params.set("range", "today")
+            query_params.set("rows", "user" if anomaly.model else "operation")
+            query_params.set("measure", {"cost": "cost_usd", "errors": "failed_calls"}.get(anomaly.measure))
+            if anomaly.model:
+                query_params.set("model", anomaly.model)
             for name in ("range", "rows", "measure", "model"):
-                query_params.renew(name)
+                query_params.mark_dirty(name)
             st.switch_page("explorer.py")
 
 
-def sentence(found: Anomaly, weekday: str) -> str:
-    """The finding in words. As text, since it names models and users of the database."""
+def anomaly_text(anomaly: Anomaly, weekday: str) -> str:
+    """The description of an anomaly. Not Markdown, because it contains names from the database."""
     texts = {
         "cost": _("The cost of {model} is {today}, {times} × its usual {usual} by this time on {weekday}."),
         "tokens": _("{model} used {today} tokens, {times} × its usual {usual} by this time on {weekday}."),
         "errors": _("{today} calls failed, {times} × the usual {usual} by this time on {weekday}."),
     }
-    show = {"cost": usd, "tokens": count, "errors": exact}[found.measure]
-    text = texts[found.measure]
-    if found.measure == "errors" and found.usual < 1:
-        text = _("{today} calls failed, where usually hardly any do by this time on {weekday}.")
+    format_value = {"cost": usd, "tokens": count, "errors": exact}[anomaly.measure]
+    text = texts[anomaly.measure]
+    if anomaly.measure == "errors" and anomaly.usual < 1:
+        text = _("{today} calls failed. Usually almost none fail by this time on {weekday}.")
     text = text.format(
-        model=found.model, today=show(found.today), usual=show(found.usual), times=f"{found.ratio:.1f}", weekday=weekday
+        model=anomaly.model,
+        today=format_value(anomaly.today),
+        usual=format_value(anomaly.usual),
+        times=f"{anomaly.ratio:.1f}",
+        weekday=weekday,
     )
-    who = _("Most of it from {users}.").format(users=", ".join(found.users)) if found.users else ""
-    return f"{text} {who}".strip()
+    users = _("Most of it comes from {users}.").format(users=", ".join(anomaly.users)) if anomaly.users else ""
+    return f"{text} {users}".strip()

@@ -1,4 +1,4 @@
-"""Budgets on the Overview: a bar each, with what this pace leads to."""
+"""The budgets on the Overview: a bar for each, with its usage and forecast."""
 
 from __future__ import annotations
 
@@ -8,61 +8,65 @@ import streamlit as st
 
 from pages.support.formats import calls, count, exact, seconds, usd
 from pages.support.i18n import _, plural
-from pages.support.ttl_cache import shared
+from pages.support.ttl_cache import cached, generation
 from pages.widgets.layout import card
 from tracker.budgets.progress import BudgetState, format_percent
 from tracker.errors import DatabaseError
 from tracker.maintenance.check_budgets import read_budget_states
 from tracker.reports import Reader
 
-_FRESH_S = 20.0
-_MOST = 6
-# Each stands out from both themes' backgrounds.
+_TTL_S = 20.0
+_MAX_BUDGETS = 6
+# These colors have enough contrast on the background of both themes.
 _COLORS = {"within": "#2f7de1", "warned": "#d97706", "full": "#d6404b"}
 _HATCH = "repeating-linear-gradient(135deg, {color}b0 0 4px, {color}40 4px 8px)"
 
 
-def budgets(reader: Reader) -> None:
-    """The fullest budgets; nothing where there is none."""
+def budget_bars(reader: Reader) -> None:
+    """Draw the budgets with the highest usage; nothing if there are none."""
     try:
-        found = shared(("budgets", id(reader)), _FRESH_S, lambda: read_budget_states(reader))
+        report = cached(("budgets", generation(reader)), _TTL_S, lambda: read_budget_states(reader))
     except DatabaseError:
-        return  # the figures beside it say what is wrong, if anything is
-    if not found.states and not found.remarks:
+        return  # the metrics of the page show the error
+    if not report.states and not report.remarks:
         return
-    with card(_("Budgets"), _("used so far, and at this pace")), st.grid(3, min_column_width=280):
-        for state in found.states[:_MOST]:
+    with card(_("Budgets"), _("usage and forecast")), st.grid(3, min_column_width=280):
+        for state in report.states[:_MAX_BUDGETS]:
             _draw(state)
-    rest = len(found.states) - _MOST
-    if rest > 0:
-        text = plural("{n} budget more: token-tracker budget list", "{n} budgets more: token-tracker budget list", rest)
-        st.caption(text.format(n=exact(rest)))
-    for remark in found.remarks:
+    hidden = len(report.states) - _MAX_BUDGETS
+    if hidden > 0:
+        text = plural(
+            "{n} more budget: run `token-tracker budget list`",
+            "{n} more budgets: run `token-tracker budget list`",
+            hidden,
+        )
+        st.caption(text.format(n=exact(hidden)))
+    for remark in report.remarks:
         st.text(remark)
 
 
 def _draw(state: BudgetState) -> None:
     with st.container(gap="xxsmall"):
         with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
-            st.text(_title(state))  # as text, since it names what the database holds
+            st.text(_title(state))  # not Markdown, because it contains names from the database
             st.text(format_percent(state.share), width="content")
-        st.html(bar(state))
-        st.caption(" ".join(sentences(state)))
+        st.html(bar_html(state))
+        st.caption(" ".join(budget_texts(state)))
 
 
 def _title(state: BudgetState) -> str:
     budget = state.budget
-    whose = {
+    scope = {
         "everybody": _("everybody"),
         "user": _("user {name}"),
         "model": _("model {name}"),
         "operation": _("operation {name}"),
     }[budget.scope].format(name=budget.subject)
-    return f"{budget.name} · {whose}" if budget.own else whose
+    return f"{budget.name} · {scope}" if budget.own else scope
 
 
-def bar(state: BudgetState) -> str:
-    """The bar as HTML, made of numbers alone: used, the forecast hatched behind it, and a line where the limit is."""
+def bar_html(state: BudgetState) -> str:
+    """The bar as HTML: usage, the hatched forecast, and a line at the limit. It contains no text from the database."""
     forecast = float((state.forecast or state.used) / state.budget.amount)
     scale = max(1.0, state.share, forecast)
     color = _COLORS["full" if state.full else "warned" if state.reached else "within"]
@@ -78,30 +82,30 @@ def bar(state: BudgetState) -> str:
     )
 
 
-def sentences(state: BudgetState) -> list[str]:
-    """How it stands and where it leads; figures of ours alone."""
+def budget_texts(state: BudgetState) -> list[str]:
+    """Usage, forecast, and limit of a budget as Markdown. It contains no text from the database."""
     budget = state.budget
     day = budget.period == "day"
     used, limit = _amount(state.used, state), _amount(budget.amount, state)
-    told = [
+    texts = [
         (_("{used} of {limit} today.") if day else _("{used} of {limit} this month.")).format(used=used, limit=limit)
     ]
     if state.full:
         left = seconds((state.window.end - state.at).total_seconds())
-        told.append(_("Used up; it begins anew in {time}.").format(time=left))
+        texts.append(_("Over the limit; resets in {time}.").format(time=left))
     elif (forecast := state.forecast) is None:
-        told.append(_("It is too early to say where this leads."))
+        texts.append(_("Too early for a forecast."))
     else:
-        text = _("At this pace {amount} by the end of the day, {share} of it.")
+        text = _("At this rate {amount} by the end of the day ({share} of the limit).")
         if not day:
-            text = _("At this pace {amount} by the end of the month, {share} of it.")
-        told.append(text.format(amount=_amount(forecast, state), share=format_percent(float(forecast / budget.amount))))
+            text = _("At this rate {amount} by the end of the month ({share} of the limit).")
+        texts.append(text.format(amount=_amount(forecast, state), share=format_percent(float(forecast / budget.amount))))
     if budget.measure == "usd" and state.spent.unpriced_calls:
-        told.append(_("{calls} without a price aren't in it.").format(calls=calls(state.spent.unpriced_calls)))
-    return told
+        texts.append(_("Not included: {calls} without a price.").format(calls=calls(state.spent.unpriced_calls)))
+    return texts
 
 
 def _amount(value: Decimal, state: BudgetState) -> str:
     if state.budget.measure == "usd":
-        return usd(value).replace("$", "\\$")  # two of them would begin a formula
+        return usd(value).replace("$", "\\$")  # two dollar signs start a formula in Markdown
     return _("{n} tokens").format(n=count(float(value)))

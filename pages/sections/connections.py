@@ -1,4 +1,4 @@
-"""The Connections page's figures, bars and tables."""
+"""The sections of the Connections page: advice, metrics, charts, and tables."""
 
 from __future__ import annotations
 
@@ -7,119 +7,119 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.support.connections_data import Prepared
-from pages.support.formats import exact, seconds, share
+from pages.support.connections_data import ConnectionTables
+from pages.support.formats import exact, percentage, seconds
 from pages.support.i18n import _, plural
-from pages.support.message_text import told
-from pages.support.test_calls import recorder_pool
+from pages.support.message_text import translate
+from pages.support.test_calls import tracker_pool_stats
 from pages.widgets.charts import draw
+from pages.widgets.tables import selectable_table, table
 from tracker.reports import Reader
 from tracker.reports.connections.advice import Advice
 from tracker.reports.connections.sampler import ConnectionSample
 from tracker.reports.connections.sessions import STATES, Session, Slots, by_state
 
-_ROW = 34
+_MAX_VISIBLE_ROWS = 9
 _MINUTES_S = 600
 
 
-def verdict(sample: ConnectionSample) -> None:
-    """What is wrong, each in a sentence with a way out; or that nothing is."""
-    for found in sample.advice:
+def advice_boxes(sample: ConnectionSample) -> None:
+    """Draw each problem with its remedy, or the number of free connections."""
+    for advice in sample.advice:
         with st.container(
-            border=True, horizontal=True, wrap=False, key=f"advice_{found.kind}_{found.number}", gap="small"
+            border=True, horizontal=True, wrap=False, key=f"advice_{advice.kind}_{advice.number}", gap="small"
         ):
             st.markdown(":orange[:material/warning:]", width="content")
-            st.text(sentence(found), width="stretch")
+            st.text(advice_text(advice), width="stretch")
     if not sample.advice:
         free = sample.slots.free
-        text = plural(
-            "Enough room: {n} more connection can be opened.", "Enough room: {n} more connections can be opened.", free
-        )
+        text = plural("OK: {n} more connection can be opened.", "OK: {n} more connections can be opened.", free)
         st.success(text.format(n=exact(free)), icon=":material/check_circle:")
 
 
-def sentence(found: Advice) -> str:
-    """A finding in words: what is so, and what to do. As text, since it may hold a name out of the database."""
+def advice_text(advice: Advice) -> str:
+    """A problem with its remedy. Not Markdown, because it may contain names from the database."""
     text = {
         "crowded_idle": _(
-            "{share} of the connections are taken, most of them idle: use the provider's transaction pooler (port 6543"
+            "{share} of the connections are used, most of them idle. Use the provider's transaction pooler (port 6543"
             " at Supabase, -pooler at Neon) or lower TRACKER_POOL_SIZE."
         ),
         "crowded_busy": _(
-            "{share} of the connections are taken, most of them at work: look at what runs so long, or raise"
+            "{share} of the connections are used, most of them active. Find the long-running queries, or raise"
             " max_connections."
         ),
         "blocked": _(
-            "{n} sessions wait for a lock, the longest for {time}; pid {who} holds it. End that transaction, or"
-            " terminate its session below."
+            "{n} sessions wait for a lock of pid {who}, the longest for {time}. End that transaction, or terminate its"
+            " session below."
         ),
         "idle_in_transaction": _(
-            "A transaction of {who} has been open and idle for {time}: it holds its locks and keeps tables from being"
-            " cleaned up. End its program, or terminate the session below."
+            "A transaction of {who} has been open and idle for {time}. It keeps its locks and prevents vacuum. Stop"
+            " the program, or terminate the session below."
         ),
-        "long_transaction": _("A transaction of {who} has been running for {time}. Look at its query below."),
+        "long_transaction": _("A transaction of {who} has been running for {time}. See its query below."),
         "hoarding": _(
-            "{n} idle connections of {who}, the oldest for {time}: frozen functions keep their sockets. Use the"
-            " transaction pooler, or set TRACKER_POOL_SIZE=1 there."
+            "{who} has {n} idle connections, the oldest for {time}. Frozen functions keep their sockets open. Use the"
+            " transaction pooler, or set TRACKER_POOL_SIZE=1 for this app."
         ),
         "too_many_instances": _(
-            "{n} instances of {who} recorded in the last 15 minutes; with a full pool each they would open {of}"
-            " connections, more than the server has. Use a transaction pooler, or lower TRACKER_POOL_SIZE."
+            "{n} instances of {who} recorded in the last 15 minutes. With full pools they would open {of} connections,"
+            " more than the server allows. Use a transaction pooler, or lower TRACKER_POOL_SIZE."
         ),
         "session_pooler": _(
-            "Functions reach this database through Supabase's session pooler (port 5432), where each connection holds"
-            " a slot. Use the transaction pooler: the same host, port 6543."
+            "Functions connect through Supabase's session pooler (port 5432), where each connection uses a slot. Use"
+            " the transaction pooler: the same host, port 6543."
         ),
-    }[found.kind]
+    }[advice.kind]
     return text.format(
-        n=exact(found.number),
-        of=exact(found.of),
-        time=seconds(found.seconds),
-        who=found.who,
-        share=share(found.number / found.of if found.of else None),
+        n=exact(advice.number),
+        of=exact(advice.of),
+        time=seconds(advice.seconds),
+        who=advice.who,
+        share=percentage(advice.number / advice.of if advice.of else None),
     )
 
 
-def slot_figures(sample: ConnectionSample) -> None:
-    """Used, free and reserved slots, churn, and the oldest transactions."""
-    slots, held = sample.slots, sample.sessions
-    idle = max((s.state_s or 0.0 for s in held if s.idle_in_transaction), default=None)
-    longest = max(
-        (s.transaction_s or 0.0 for s in held if s.transaction_s is not None and not s.is_own_backend), default=None
+def slot_metrics(sample: ConnectionSample) -> None:
+    """Draw the used, free, and reserved slots, the opened sessions, and the longest transactions."""
+    slots, sessions = sample.slots, sample.sessions
+    longest_idle_s = max((s.state_s or 0.0 for s in sessions if s.idle_in_transaction), default=None)
+    longest_transaction_s = max(
+        (s.transaction_s or 0.0 for s in sessions if s.transaction_s is not None and not s.is_own_backend), default=None
     )
-    churn = sample.opened_per_minute
+    opened = sample.opened_per_minute
     with st.grid(6, min_column_width=140):
         st.metric(
             _("Used"),
             exact(slots.used),
             border=True,
-            help=_("Client connections of all databases of this server, this page's own included"),
+            help=_("Client connections of all databases of this server, including this page's"),
         )
-        st.metric(_("Free"), exact(slots.free), border=True, help=_("What an ordinary role can still open"))
+        st.metric(_("Free"), exact(slots.free), border=True, help=_("Connections that an ordinary role can still open"))
         st.metric(
             _("Reserved"),
             exact(slots.reserved),
             border=True,
-            help=_("Kept for superusers and pg_use_reserved_connections"),
+            help=_("Reserved for superusers and pg_use_reserved_connections"),
         )
         st.metric(
             _("Opened"),
-            "–" if churn is None else _("{n} / min").format(n=f"{churn:.0f}"),
+            "–" if opened is None else _("{n} / min").format(n=f"{opened:.0f}"),
             border=True,
             help=_(
-                "Sessions opened a minute, from pg_stat_database. Many short ones cost the server more than a pool."
+                "Sessions opened per minute, from pg_stat_database. Many short connections cost the server more than a"
+                " pool."
             ),
         )
         st.metric(
             _("Idle in transaction"),
-            seconds(idle),
+            seconds(longest_idle_s),
             border=True,
-            help=_("The oldest open transaction that does nothing"),
+            help=_("The longest idle time of an open transaction"),
         )
-        st.metric(_("Longest transaction"), seconds(longest), border=True)
+        st.metric(_("Longest transaction"), seconds(longest_transaction_s), border=True)
     limits = (
-        (_("A limit of {n} connections holds for this role, whatever is free."), slots.role_limit),
-        (_("A limit of {n} connections holds for this database, whatever is free."), slots.database_limit),
+        (_("This role may open at most {n} connections."), slots.role_limit),
+        (_("This database allows at most {n} connections."), slots.database_limit),
     )
     for text, limit in limits:
         if limit is not None:
@@ -127,7 +127,7 @@ def slot_figures(sample: ConnectionSample) -> None:
 
 
 def slot_bar(slots: Slots) -> None:
-    """One bar: used, free and reserved of max_connections."""
+    """Draw a bar of the used, free, and reserved slots of max_connections."""
     names = (_("used"), _("free"), _("reserved"))
     values = (slots.used, slots.free, slots.reserved)
     data = pd.DataFrame({"part": names, "slots": values, "order": range(3)})
@@ -158,34 +158,34 @@ def slot_bar(slots: Slots) -> None:
     st.caption(text)
 
 
-def states(sample: ConnectionSample) -> None:
-    """Connections by state; every state that PostgreSQL knows has its line."""
+def state_table(sample: ConnectionSample) -> None:
+    """Draw the number of connections in each PostgreSQL state."""
     counts = by_state(sample.sessions)
     names = [state for state in (*STATES, "hidden") if state != "hidden" or counts["hidden"]]
-    shown = pd.DataFrame({"name": names, "connections": [counts[name] for name in names]})
-    _bars(shown, _("State"), alt=_("Connections by state"))
+    data = pd.DataFrame({"name": names, "connections": [counts[name] for name in names]})
+    _count_table(data, _("State"), alt=_("Connections by state"))
 
 
-def applications(prepared: Prepared) -> None:
-    """Connections by application_name, with the deployment of ours that each belongs to, and how many are idle."""
-    data = prepared.applications.assign(longest=[seconds(value) for value in prepared.applications["longest_idle_s"]])
+def application_table(tables: ConnectionTables) -> None:
+    """Draw the connections by application_name, with the deployment of each and its idle connections."""
+    data = tables.applications.assign(longest=[seconds(value) for value in tables.applications["longest_idle_s"]])
     extra = {
-        "deployment": st.column_config.TextColumn(_("Our deployment"), width=150),
+        "deployment": st.column_config.TextColumn(_("Deployment"), width=150),
         "idle": st.column_config.NumberColumn(_("idle"), width=60),
         "longest": st.column_config.TextColumn(_("longest idle"), width=90, alignment="right"),
     }
     if not data["deployment"].notna().any():
         del extra["deployment"]
-    _bars(data, "application_name", extra, alt=_("Connections by application"))
+    _count_table(data, "application_name", extra, alt=_("Connections by application"))
 
 
-def users(prepared: Prepared) -> None:
-    """Connections by user and database."""
+def user_table(tables: ConnectionTables) -> None:
+    """Draw the connections by user and database."""
     extra = {"idle": st.column_config.NumberColumn(_("idle"), width=60)}
-    _bars(prepared.users, _("User · database"), extra, alt=_("Connections by user and database"))
+    _count_table(tables.users, _("User · database"), extra, alt=_("Connections by user and database"))
 
 
-def _bars(data: pd.DataFrame, label: str, extra: dict[str, Any] | None = None, *, alt: str) -> None:
+def _count_table(data: pd.DataFrame, label: str, extra: dict[str, Any] | None = None, *, alt: str) -> None:
     largest = int(data["connections"].max()) if len(data) else 1
     config = {
         "name": st.column_config.TextColumn(label),
@@ -194,30 +194,22 @@ def _bars(data: pd.DataFrame, label: str, extra: dict[str, Any] | None = None, *
         ),
         **(extra or {}),
     }
-    st.dataframe(
-        data,
-        column_config=config,
-        # Names are long: on a phone they would push the numbers out of sight.
-        column_order=["connections", *(name for name in config if name != "connections")] if extra else list(config),
-        hide_index=True,
-        row_height=_ROW,
-        height="content" if len(data) <= 9 else 10 * _ROW,
-        placeholder="",
-        alt=alt,
-    )
+    # Long names would push the numbers off the screen of a phone.
+    order = ["connections", *(name for name in config if name != "connections")] if extra else None
+    table(data, config, alt=alt, order=order, max_rows=_MAX_VISIBLE_ROWS)
 
 
-def history(prepared: Prepared, zone: str) -> None:
-    """The connections by state over the last hours."""
-    data = prepared.history
+def history_chart(tables: ConnectionTables, zone: str) -> None:
+    """Draw the connections by state over the last hours."""
+    data = tables.history
     if data["at_s"].nunique() < 3:
-        st.caption(_("The curve begins now: one point each 15 seconds while pages are open, for six hours."))
+        st.caption(_("The chart starts now: one sample every 15 seconds while a page is open, for up to six hours."))
         return
     local = (
         pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None).dt.tz_localize("UTC")
     )
-    # Within minutes the ticks lie closer than one.
-    clock = "%H:%M" if data["at_s"].max() - data["at_s"].min() > _MINUTES_S else "%H:%M:%S"
+    # In a short range, several ticks are within one minute.
+    time_format = "%H:%M" if data["at_s"].max() - data["at_s"].min() > _MINUTES_S else "%H:%M:%S"
     spec: dict[str, Any] = {
         "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.85},
         "encoding": {
@@ -225,7 +217,7 @@ def history(prepared: Prepared, zone: str) -> None:
                 "field": "at",
                 "type": "temporal",
                 "scale": {"type": "utc"},
-                "axis": {"title": None, "grid": False, "format": clock, "tickCount": 6, "labelOverlap": "greedy"},
+                "axis": {"title": None, "grid": False, "format": time_format, "tickCount": 6, "labelOverlap": "greedy"},
             },
             "y": {
                 "field": "connections",
@@ -256,9 +248,9 @@ def history(prepared: Prepared, zone: str) -> None:
     draw(data.assign(at=local), spec, height=240, alt=_("Connections by state over the last hours"))
 
 
-def session_table(prepared: Prepared) -> Session | None:
-    """Every session; the one that the reader selected."""
-    data = prepared.session_frame
+def session_table(tables: ConnectionTables) -> Session | None:
+    """Draw all sessions. Returns the selected one."""
+    data = tables.session_frame
     data = data.assign(
         since=[seconds(value) for value in data["state_s"]],
         transaction=[seconds(value) for value in data["transaction_s"]],
@@ -268,52 +260,41 @@ def session_table(prepared: Prepared) -> Session | None:
         "who": st.column_config.TextColumn("application_name", width=260),
         "user": st.column_config.TextColumn(_("User · database"), width=150),
         "state": st.column_config.TextColumn(_("State"), width=100),
-        "since": st.column_config.TextColumn(_("since"), width=70, alignment="right"),
+        "since": st.column_config.TextColumn(_("duration"), width=70, alignment="right"),
         "transaction": st.column_config.TextColumn(_("transaction"), width=80, alignment="right"),
         "waits_for": st.column_config.TextColumn(_("waits for"), width=100),
         "blocked_by": st.column_config.TextColumn(_("blocked by"), width=80),
-        "query": st.column_config.TextColumn(_("Statement"), width=320),
+        "query": st.column_config.TextColumn(_("Query"), width=320),
     }
     for name in ("waits_for", "blocked_by"):
         if not data[name].fillna("").astype(bool).any():
-            del config[name]  # nobody waits: the statement gets the room
-    chosen = st.dataframe(
-        data,
-        column_config=config,
-        column_order=list(config),
-        hide_index=True,
-        row_height=_ROW,
-        height="content" if len(data) <= 9 else 10 * _ROW,
-        placeholder="",
-        key="sessions",
-        on_select="rerun",
-        selection_mode="single-row",
-        alt=_("Sessions"),
-    )
-    rows = chosen["selection"]["rows"]
-    return prepared.sessions[rows[0]] if rows and rows[0] < len(prepared.sessions) else None
+            del config[name]  # an empty column would take width from the query
+    selected = selectable_table(data, config, alt=_("Sessions"), key="sessions", max_rows=_MAX_VISIBLE_ROWS)
+    return tables.sessions[selected] if selected is not None else None
 
 
-def client_pools(reader: Reader) -> None:
-    """The pools of this process: what reads, and the tracker that test recordings use."""
-    reads = reader.pool_use()
-    rows: list[dict[str, Any]] = [{"pool": _("Reading"), "used": reads.used, "idle": reads.idle, "max": reads.max}]
+def client_pool_table(reader: Reader) -> None:
+    """Draw the pools of this process: the read side's, and the one of the test recordings."""
+    read_pool = reader.pool_use()
+    rows: list[dict[str, Any]] = [
+        {"pool": _("Pages"), "used": read_pool.used, "idle": read_pool.idle, "max": read_pool.max}
+    ]
     config: dict[str, Any] = {
         "pool": st.column_config.TextColumn(_("Pool")),
         "used": st.column_config.NumberColumn("used", help="db.client.connection.count, state used"),
         "idle": st.column_config.NumberColumn("idle", help="db.client.connection.count, state idle"),
         "max": st.column_config.NumberColumn("max", help="db.client.connection.max"),
     }
-    if (recording := recorder_pool()) is not None:
+    if (tracker_pool := tracker_pool_stats()) is not None:
         rows.append(
             {
                 "pool": _("Test recordings"),
-                "used": recording.used,
-                "idle": recording.idle,
-                "max": recording.max,
-                "pending_requests": recording.pending_requests,
-                "timeouts": recording.timeouts,
-                "create_time": recording.create_time_ms,
+                "used": tracker_pool.used,
+                "idle": tracker_pool.idle,
+                "max": tracker_pool.max,
+                "pending_requests": tracker_pool.pending_requests,
+                "timeouts": tracker_pool.timeouts,
+                "create_time": tracker_pool.create_time_ms,
             }
         )
         config |= {
@@ -323,23 +304,14 @@ def client_pools(reader: Reader) -> None:
                 "create_time", format="%.1f ms", help="db.client.connection.create_time"
             ),
         }
-    st.dataframe(
-        pd.DataFrame(rows),
-        column_config=config,
-        column_order=list(config),
-        hide_index=True,
-        row_height=_ROW,
-        height="content",
-        placeholder="–",
-        alt=_("Client pools"),
-    )
-    st.caption(_("At the moment of this look; idle ones are closed after ten seconds. Together never more than five."))
+    table(pd.DataFrame(rows), config, alt=_("Client pools"), placeholder="–")
+    st.caption(_("Right now. Idle connections are closed after ten seconds. The dashboard opens at most five."))
 
 
-def pooler(sample: ConnectionSample) -> None:
-    """PgBouncer's own pools, where its console was given."""
+def pgbouncer_table(sample: ConnectionSample) -> None:
+    """Draw PgBouncer's pools, if its admin console is configured."""
     if sample.pools_error:
-        st.text(told(sample.pools_error))
+        st.text(translate(sample.pools_error))
         return
     data = pd.DataFrame(
         [
@@ -358,26 +330,28 @@ def pooler(sample: ConnectionSample) -> None:
     )
     config = {
         "pool": st.column_config.TextColumn(_("User · database")),
-        "cl_active": st.column_config.NumberColumn("cl_active", help=_("Clients with a server connection, or idle")),
+        "cl_active": st.column_config.NumberColumn(
+            "cl_active", help=_("Clients that are idle or have a server connection")
+        ),
         "cl_waiting": st.column_config.NumberColumn("cl_waiting", help=_("Clients that wait for a server connection")),
-        "sv_active": st.column_config.NumberColumn("sv_active", help=_("Server connections at work for a client")),
-        "sv_idle": st.column_config.NumberColumn("sv_idle", help=_("Server connections that are free")),
-        "maxwait": st.column_config.TextColumn("maxwait", help=_("How long the oldest client has waited")),
+        "sv_active": st.column_config.NumberColumn("sv_active", help=_("Server connections in use by a client")),
+        "sv_idle": st.column_config.NumberColumn("sv_idle", help=_("Idle server connections")),
+        "maxwait": st.column_config.TextColumn("maxwait", help=_("The waiting time of the oldest client")),
         "mode": st.column_config.TextColumn("pool_mode"),
     }
-    st.dataframe(data, column_config=config, hide_index=True, row_height=_ROW, height="content", alt="SHOW POOLS")
+    table(data, config, alt="SHOW POOLS")
 
 
-def limited_view(slots: Slots) -> None:
-    """What this role can't see, and the statement that shows it."""
+def limited_view_notice(slots: Slots) -> None:
+    """Draw a notice of what this role can't see, with the GRANT that shows it."""
     if slots.grant is None:
         return
     with st.container(border=True):
         st.markdown(f":material/visibility_off: **{_('Limited view')}**")
         st.markdown(
             _(
-                "The state and the kind of other roles' sessions are hidden from this role; they are counted by their"
-                " database. A superuser ends that with:"
+                "This role can't see the state and kind of other roles' sessions. It sees only their number per"
+                " database. A superuser can grant access with:"
             )
         )
         st.code(slots.grant, language="sql")

@@ -1,4 +1,4 @@
-"""The Environment page's parts: the report, here against there, the checklist."""
+"""The sections of the Environment page: debug report, comparison with a deployment, and checklist."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import streamlit as st
 
 from pages.support.formats import exact, milliseconds
 from pages.support.i18n import _, plural
-from pages.support.message_text import told
-from pages.support.test_calls import TooMany, admit
-from pages.widgets.time_range import zone
+from pages.support.message_text import translate
+from pages.support.test_calls import RateLimited, check_rate_limit
+from pages.widgets.tables import table
+from pages.widgets.time_range import user_timezone
 from tracker.diagnostics import dashboard_report
 from tracker.diagnostics.checklist import ITEM_TITLES, Checklist, ChecklistItem
 from tracker.diagnostics.compare_reports import ComparisonLine, compare_reports, recommendations_of
@@ -23,8 +24,8 @@ from tracker.diagnostics.rollup_check import rollup_check
 from tracker.reports import usage_totals
 from tracker.reports.engine import current_reader
 
-FRESH_S = 30.0
-_SIGNS = {
+REPORT_TTL_S = 30.0
+_ICONS = {
     "error": ":red[:material/error:]",
     "warning": ":orange[:material/warning:]",
     "info": ":blue[:material/info:]",
@@ -35,165 +36,165 @@ _SIGNS = {
 
 
 def current_report() -> dict[str, Any]:
-    """The debug report of this session; made again when it is old or somebody asks."""
-    kept: tuple[float, dict[str, Any]] | None = st.session_state.get("report")
-    if kept is None or time.monotonic() - kept[0] > FRESH_S:
-        with st.spinner(_("Looking at variables, network, database and outbox")):
-            kept = (time.monotonic(), dashboard_report.build_dashboard_report().as_dict(users=False))
-        st.session_state["report"] = kept
-    return kept[1]
+    """The debug report, cached in this browser session."""
+    cached: tuple[float, dict[str, Any]] | None = st.session_state.get("report")
+    if cached is None or time.monotonic() - cached[0] > REPORT_TTL_S:
+        with st.spinner(_("Checking variables, network, database, and outbox")):
+            cached = (time.monotonic(), dashboard_report.build_dashboard_report().as_dict(users=False))
+        st.session_state["report"] = cached
+    return cached[1]
 
 
-def forget_report() -> None:
+def discard_report() -> None:
     st.session_state.pop("report", None)
 
 
-def findings(report: Mapping[str, Any]) -> None:
-    """The verdict, and what to do about it, the most likely cause first."""
+def report_summary(report: Mapping[str, Any]) -> None:
+    """Draw whether calls can be recorded, and the recommendations, the most likely cause first."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        good, bad = _("Calls can be recorded from here."), _("Calls can't be recorded from here.")
-        sign, verdict = ("passed", good) if report["healthy"] else ("failed", bad)
-        st.markdown(f"{_SIGNS[sign]} **{verdict}**", width="content")
-        st.button(_("Check again"), icon=":material/refresh:", key="check_again", on_click=forget_report)
-    recommendations(recommendations_of(report))
+        healthy, unhealthy = _("This process can record calls."), _("This process can't record calls.")
+        icon, verdict = ("passed", healthy) if report["healthy"] else ("failed", unhealthy)
+        st.markdown(f"{_ICONS[icon]} **{verdict}**", width="content")
+        st.button(_("Check again"), icon=":material/refresh:", key="check_again", on_click=discard_report)
+    recommendation_list(recommendations_of(report))
     steps = [step for step in report["database"]["steps"] if step["ok"] is not None]
     if steps:
-        st.caption(" · ".join(_step(step) for step in steps))
+        st.caption(" · ".join(_step_text(step) for step in steps))
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    words = _("{step} {time}") if step["ok"] else _("{step} failed after {time}")
-    return words.format(step=step["name"], time=milliseconds(step["ms"]))
+def _step_text(step: Mapping[str, Any]) -> str:
+    text = _("{step} {time}") if step["ok"] else _("{step} failed after {time}")
+    return text.format(step=step["name"], time=milliseconds(step["ms"]))
 
 
-def recommendations(found: list[dict[str, str]]) -> None:
-    """Each with its cause, evidence and remedy; as text, since they hold names out of addresses."""
-    if not found:
+def recommendation_list(items: list[dict[str, str]]) -> None:
+    """Draw the cause, evidence, and remedy of each item. Not Markdown, because they contain names from URLs."""
+    if not items:
         st.caption(_("Nothing to do."))
-    for item in found:
+    for item in items:
         with st.container(gap="xxsmall"):
             with st.container(horizontal=True, wrap=False, gap="small"):
-                st.markdown(_SIGNS.get(item["severity"], _SIGNS["info"]), width="content")
-                st.text(told(item["cause"]), width="stretch")
+                st.markdown(_ICONS.get(item["severity"], _ICONS["info"]), width="content")
+                st.text(translate(item["cause"]), width="stretch")
             if item["remedy"]:
-                st.text(_("To do: {remedy}").format(remedy=told(item["remedy"])))
+                st.text(_("To do: {remedy}").format(remedy=translate(item["remedy"])))
             if item["evidence"]:
                 with st.expander(_("Evidence")):
-                    st.text(told(item["evidence"]))
+                    st.text(translate(item["evidence"]))
 
 
-def against(report: Mapping[str, Any]) -> None:
-    """Fetch a deployed report and set both side by side, differences first."""
-    st.markdown(_("The debug report of a deployment beside this one: what differs, and what that explains."))
+def comparison(report: Mapping[str, Any]) -> None:
+    """Draw the form that fetches the report of a deployment, and the differences from this report."""
+    st.markdown(_("Compares this debug report with the report of a deployment, and explains the differences."))
     local = not report["runtime"]["deployed"]
     with st.form("against", border=False):
         left, right = st.columns(2)
-        url = left.text_input(_("Address of the deployed report"), placeholder="https://your-app.vercel.app")
-        token = right.text_input(_("Its TRACKER_DEBUG_TOKEN"), type="password")
-        private = local and st.checkbox(_("It is on this machine or in a private network"))
-        asked = st.form_submit_button(_("Compare"), type="primary", icon=":material/compare_arrows:")
-    if asked:
+        url = left.text_input(_("URL of the deployment"), placeholder="https://your-app.vercel.app")
+        token = right.text_input(_("TRACKER_DEBUG_TOKEN of the deployment"), type="password")
+        private = local and st.checkbox(_("The deployment is on this machine or in a private network"))
+        is_submitted = st.form_submit_button(_("Compare"), type="primary", icon=":material/compare_arrows:")
+    if is_submitted:
         try:
             with st.spinner(_("Fetching the report")):
-                st.session_state["there"] = fetch_report(url, token or None, private=bool(private))
+                st.session_state["deployed_report"] = fetch_report(url, token or None, private=bool(private))
         except FetchError as error:
-            st.session_state.pop("there", None)
-            st.text(told(str(error)))
-    if (there := st.session_state.get("there")) is not None:
-        side_by_side(compare_reports(report, there))
-        st.markdown(f"**{_('What the report there recommends')}**")
-        recommendations(recommendations_of(there))
+            st.session_state.pop("deployed_report", None)
+            st.text(translate(str(error)))
+    if (deployed_report := st.session_state.get("deployed_report")) is not None:
+        comparison_tables(compare_reports(report, deployed_report))
+        st.markdown(f"**{_('Recommendations for the deployment')}**")
+        recommendation_list(recommendations_of(deployed_report))
 
 
-def side_by_side(lines: tuple[ComparisonLine, ...]) -> None:
-    """Here | there; the equal lines are folded away."""
+def comparison_tables(lines: tuple[ComparisonLine, ...]) -> None:
+    """Draw a table of the differences, and the equal lines in an expander."""
     different = [line for line in lines if line.differs]
     same = [line for line in lines if not line.differs]
     number = plural("{n} difference", "{n} differences", len(different)).format(n=exact(len(different)))
     st.markdown(f"**{number if different else _('No difference')}**")
     if different:
-        _table(different, _("Differences between here and there"))
+        _line_table(different, _("Differences from the deployment"))
     if same:
-        with st.expander(_("{n} lines are the same or known on one side only").format(n=exact(len(same)))):
-            _table(same, _("What is the same here and there"))
+        with st.expander(_("{n} lines are equal or known for one side only").format(n=exact(len(same)))):
+            _line_table(same, _("Equal lines"))
 
 
-def _table(lines: list[ComparisonLine], alt: str) -> None:
-    said = ("here", "there", "explains")
-    data = pd.DataFrame([line.as_dict() | {name: told(getattr(line, name)) for name in said} for line in lines])
+def _line_table(lines: list[ComparisonLine], alt: str) -> None:
+    translated = ("here", "there", "explains")
+    data = pd.DataFrame(
+        [line.as_dict() | {name: translate(getattr(line, name)) for name in translated} for line in lines]
+    )
     weights = {"error": _("error"), "warning": _("warning"), "info": _("info"), "same": _("same")}
     data["weight"] = data["weight"].map(weights)
     config = {
         "weight": st.column_config.TextColumn("", width=70),
         "key": st.column_config.TextColumn(_("What"), width=230),
-        "here": st.column_config.TextColumn(_("Here"), width=150),
-        "there": st.column_config.TextColumn(_("There"), width=150),
-        "explains": st.column_config.TextColumn(_("What it explains")),
+        "here": st.column_config.TextColumn(_("This process"), width=150),
+        "there": st.column_config.TextColumn(_("Deployment"), width=150),
+        "explains": st.column_config.TextColumn(_("Explanation")),
     }
     order = [name for name in config if name != "explains" or lines[0].differs]
-    st.dataframe(
-        data, column_config=config, column_order=order, hide_index=True, row_height=34, height="content", alt=alt
-    )
+    table(data, config, alt=alt, order=order)
 
 
 def checklist() -> None:
-    """The seven items; one button checks them all."""
-    st.markdown(_("Two test recordings are made, read back, repeated and removed; nothing else is written."))
-    place = st.container(gap="xsmall")
+    """Draw the checklist and the button that runs it."""
+    st.markdown(_("The checks write, read, repeat, and remove two test recordings. They write nothing else."))
+    container = st.container(gap="xsmall")
     if st.button(_("Run all"), type="primary", icon=":material/play_arrow:", key="run_checklist"):
         try:
-            admit()
-        except TooMany as refusal:
-            text = _("Too many test recordings at the moment. The next one can be made in {n} s.")
-            st.warning(text.format(n=f"{refusal.wait_s:.0f}"))
+            check_rate_limit()
+        except RateLimited as error:
+            text = _("Too many test recordings. Try again in {n} s.")
+            st.warning(text.format(n=f"{error.wait_s:.0f}"))
         else:
             st.session_state["checklist"] = _run_all()
-    found: list[ChecklistItem] = st.session_state.get("checklist", [])
-    with place:
+    results: list[ChecklistItem] = st.session_state.get("checklist", [])
+    with container:
         for number, title in enumerate(ITEM_TITLES):
-            _item(title, found[number] if number < len(found) else None)
-        if found:
-            passed = sum(item.status == "passed" for item in found)
+            _checklist_item(title, results[number] if number < len(results) else None)
+        if results:
+            passed = sum(item.status == "passed" for item in results)
             st.progress(passed / len(ITEM_TITLES), _("{n} of {all} passed").format(n=passed, all=len(ITEM_TITLES)))
 
 
 def _run_all() -> list[ChecklistItem]:
     bar, items = st.progress(0.0, _("Checking")), []
-    for item in _checks().run():
+    for item in _build_checklist().run():
         items.append(item)
-        bar.progress(len(items) / len(ITEM_TITLES), told(item.title))
+        bar.progress(len(items) / len(ITEM_TITLES), translate(item.title))
     bar.empty()
     return items
 
 
-def _checks() -> Checklist:
-    def shown(identifier: object) -> bool:
+def _build_checklist() -> Checklist:
+    def has_record(identifier: object) -> bool:
         return usage_totals.record(current_reader.reader(), identifier) is not None
 
-    def ask() -> tuple[int, Mapping[str, Any]]:
-        # Asked as anybody else would, over the server's own port.
+    def fetch_report() -> tuple[int, Mapping[str, Any]]:
+        # Over HTTP and the server's port, as other clients do.
         port, base = st.get_option("server.port"), str(st.get_option("server.baseUrlPath") or "").strip("/")
-        address = f"http://127.0.0.1:{port}/" + (f"{base}/" if base else "") + REPORT_PATH.strip("/")
-        answer = fetch_report(address, current_reader.settings().debug_token, private=True)
-        return (200 if answer.get("healthy") else 503), answer
+        report_url = f"http://127.0.0.1:{port}/" + (f"{base}/" if base else "") + REPORT_PATH.strip("/")
+        report = fetch_report(report_url, current_reader.settings().debug_token, private=True)
+        return (200 if report.get("healthy") else 503), report
 
-    address = dashboard_report.dashboard_database_url()
-    rollup = rollup_check(address.schema) if address else None
+    database_url = dashboard_report.dashboard_database_url()
+    rollup = rollup_check(database_url.schema) if database_url else None
     return Checklist(
         dashboard_report.build_dashboard_report,
-        address,
-        dashboard_reads=shown,
-        call_debug_route=ask,
+        database_url,
+        dashboard_reads=has_record,
+        call_debug_route=fetch_report,
         reserve_connections=dashboard_report.reserve_two_connections,
         check_rollup=rollup,
     )
 
 
-def _item(title: str, item: ChecklistItem | None) -> None:
+def _checklist_item(title: str, item: ChecklistItem | None) -> None:
     with st.container(horizontal=True, wrap=False, gap="small"):
-        st.markdown(_SIGNS[item.status if item else "not_checked"], width="content")
+        st.markdown(_ICONS[item.status if item else "not_checked"], width="content")
         with st.container(gap=None, width="stretch"):
-            st.markdown(told(title))
+            st.markdown(translate(title))
             if item is not None:
-                at = item.checked_at.astimezone(ZoneInfo(zone()))
-                st.text(f"{told(item.evidence)} ({at:%H:%M:%S}, {milliseconds(item.ms)})")
+                checked_at = item.checked_at.astimezone(ZoneInfo(user_timezone()))
+                st.text(f"{translate(item.evidence)} ({checked_at:%H:%M:%S}, {milliseconds(item.ms)})")

@@ -1,4 +1,4 @@
-"""The Overview's figures and tables."""
+"""The sections of the Overview: metrics, charts, and tables."""
 
 from __future__ import annotations
 
@@ -9,39 +9,44 @@ import pandas as pd
 import streamlit as st
 
 from pages.support import query_params
-from pages.support.formats import ago, calls, change, count, exact, points, share, usd
+from pages.support.formats import ago, calls, count, exact, percent_change, percentage, point_change, usd
 from pages.support.i18n import _, plural
 from pages.widgets.charts import stacked
-from pages.widgets.time_range import Range
+from pages.widgets.tables import table
+from pages.widgets.time_range import TimeRange
 from tracker.reports.usage_totals import Totals
 
-_ROW = 34
-_ROWS = 6
-# Names may be long; a column as wide as the longest would push the figures out of sight.
-_NAME = 170
+_MAX_MODELS = 6
+# A fixed width, because long names would push the numbers off the screen.
+_NAME_WIDTH = 170
 
 
-def _at_least() -> str:
-    return _("≥ where some calls have no price: what they cost isn't known")
+def _at_least_help() -> str:
+    return _("≥ means that some calls have no price and are not included")
 
 
 @dataclass(frozen=True, slots=True)
-class Users:
-    """How many users there were, in the period before, and in each bucket; `anonymous` is one of them, or nobody."""
+class UserCounts:
+    """The number of users in the range, in the previous range, and in each bucket.
 
-    now: int
-    before: int | None
+    `has_anonymous`: the numbers count the calls without a user as one user.
+    """
+
+    current: int
+    previous: int | None
     over_time: pd.Series[float]
-    anonymous: bool
+    has_anonymous: bool
 
 
-def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataFrame, shown: Range) -> None:
-    """Five figures, each with its change against the period before and how it developed."""
-    # The bucket that is still running would draw a cliff at the end of every line.
+def usage_metrics(
+    totals: Totals, previous: Totals | None, users: UserCounts, trend: pd.DataFrame, range_: TimeRange
+) -> None:
+    """Draw five metrics with their change from the previous range and their trend."""
+    # Without the incomplete last bucket, which would look like a sharp drop.
     complete = trend.iloc[:-1] if len(trend) > 3 else trend
     failed = (complete["failed_calls"] / complete["calls"].where(complete["calls"] > 0)).fillna(0)
-    against = shown.against if before else None
-    named = users.now - users.anonymous
+    comparison = range_.comparison_label if previous else None
+    named_users = users.current - users.has_anonymous
 
     def metric(label: str, value: str, delta: str | int | None, line: Any, help_text: str, color: str = "off") -> None:
         st.metric(
@@ -49,9 +54,9 @@ def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataF
             value,
             delta,
             delta_color="blue" if delta is None else color if delta else "gray",  # type: ignore[arg-type]
-            delta_description=against if delta is not None else None,
+            delta_description=comparison if delta is not None else None,
             chart_data=list(line) if len(line) > 1 and any(line) else None,
-            chart_type="bar",  # from zero; an area would begin at its smallest value
+            chart_type="bar",  # starts at zero; an area chart starts at its smallest value
             border=True,
             height="stretch",
             help=help_text,
@@ -61,7 +66,7 @@ def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataF
         metric(
             _("Tokens"),
             count(totals.total_tokens),
-            change(totals.total_tokens, before.total_tokens) if before else None,
+            percent_change(totals.total_tokens, previous.total_tokens) if previous else None,
             complete["total_tokens"],
             _("{all} tokens: {input} in (of these {cached} cached), {output} out").format(
                 all=exact(totals.total_tokens),
@@ -71,36 +76,38 @@ def figures(totals: Totals, before: Totals | None, users: Users, trend: pd.DataF
             ),
             "blue",
         )
-        metric(_("Cost"), _cost(totals), _cost_change(totals, before), complete["cost_usd"], _cost_help(totals), "blue")
+        metric(
+            _("Cost"), _cost(totals), _cost_change(totals, previous), complete["cost_usd"], _cost_help(totals), "blue"
+        )
         metric(
             _("Calls"),
             count(totals.calls),
-            change(totals.calls, before.calls) if before else None,
+            percent_change(totals.calls, previous.calls) if previous else None,
             complete["calls"],
             calls(totals.calls),
             "blue",
         )
         metric(
             _("Errors"),
-            share(totals.failed_share),
-            points(totals.failed_share, before.failed_share) if before else None,
+            percentage(totals.failed_share),
+            point_change(totals.failed_share, previous.failed_share) if previous else None,
             failed,
             _("{failed} of {calls} failed").format(failed=exact(totals.failed_calls), calls=calls(totals.calls)),
             "inverse" if totals.failed_calls else "gray",
         )
         metric(
             _("Users"),
-            count(named),
-            change(users.now, users.before) if users.before is not None else None,
-            users.over_time.iloc[: len(complete)] if named else [],
-            _users_help(named, anonymous=users.anonymous),
+            count(named_users),
+            percent_change(users.current, users.previous) if users.previous is not None else None,
+            users.over_time.iloc[: len(complete)] if named_users else [],
+            _users_help(named_users, has_anonymous=users.has_anonymous),
             "blue",
         )
 
 
-def _users_help(users: int, *, anonymous: bool) -> str:
+def _users_help(users: int, *, has_anonymous: bool) -> str:
     text = plural("{n} user with at least one call", "{n} users with at least one call", users).format(n=exact(users))
-    return f"{text}. {_('Calls without a user_id are beside them.')}" if anonymous else text
+    return f"{text}. {_('Calls without a user_id are not counted here.')}" if has_anonymous else text
 
 
 def _cost(totals: Totals) -> str:
@@ -109,16 +116,16 @@ def _cost(totals: Totals) -> str:
     )
 
 
-def _cost_change(totals: Totals, before: Totals | None) -> str | int | None:
-    if before is None or totals.cost_usd is None or not before.cost_usd:
+def _cost_change(totals: Totals, previous: Totals | None) -> str | int | None:
+    if previous is None or totals.cost_usd is None or not previous.cost_usd:
         return None
-    return change(float(totals.cost_usd), float(before.cost_usd))
+    return percent_change(float(totals.cost_usd), float(previous.cost_usd))
 
 
 def _cost_help(totals: Totals) -> str:
     source = _(
-        "A call's cost is what the app gave with it, or its tokens at the model's list price where the extra `prices`"
-        " is installed; `cost_source` says which."
+        "The cost of a call comes from the app or, with the extra `prices`, from the model's list price. `cost_source`"
+        " shows which."
     )
     if totals.cost_usd is None:
         return f"{_('None of these calls has a price.')} {source}"
@@ -126,27 +133,27 @@ def _cost_help(totals: Totals) -> str:
     return f"{amount} {source}"
 
 
-def tokens_by() -> None:
-    """The switch between tokens by model and by what they are."""
-    query_params.prepare("tokens_by", "tokens", lambda text: "kind" if text == "kind" else "model")
-    words = {"model": _("by model"), "kind": _("by kind")}
-    chosen = st.segmented_control(
+def tokens_by_switch() -> None:
+    """Draw the switch between tokens by model and by kind."""
+    query_params.init_widget("tokens_by", "tokens", lambda text: "kind" if text == "kind" else "model")
+    labels = {"model": _("by model"), "kind": _("by kind")}
+    selected = st.segmented_control(
         _("Tokens"),
-        list(words),
-        format_func=words.__getitem__,
+        list(labels),
+        format_func=labels.__getitem__,
         required=True,
         key="tokens_by",
         label_visibility="collapsed",
         persist_state="session",
     )
-    query_params.put("tokens", None if chosen == "model" else chosen)
+    query_params.set("tokens", None if selected == "model" else selected)
 
 
-def tokens(over_time: pd.DataFrame, shared: dict[str, Any]) -> None:
-    """Tokens over time, as `tokens_by` says."""
-    given: dict[str, Any] = {"number": "count", "label": _("Tokens"), **shared}
+def tokens_chart(over_time: pd.DataFrame, chart_options: dict[str, Any]) -> None:
+    """Draw the tokens over time, by model or by kind."""
+    options: dict[str, Any] = {"number": "count", "label": _("Tokens"), **chart_options}
     if st.session_state["tokens_by"] == "model":
-        stacked(over_time, "total_tokens", alt=_("Tokens over time by model"), **given)
+        stacked(over_time, "total_tokens", alt=_("Tokens over time by model"), **options)
         return
     kinds = _by_kind(over_time)
     names = list(dict.fromkeys(kinds["name"]))
@@ -156,12 +163,12 @@ def tokens(over_time: pd.DataFrame, shared: dict[str, Any]) -> None:
         alt=_("Tokens over time by kind"),
         colors="kind",
         name_label=_("Kind"),
-        **(given | {"names": names}),
+        **(options | {"names": names}),
     )
 
 
 def _by_kind(over_time: pd.DataFrame) -> pd.DataFrame:
-    """Input and output without those parts of them that have their own names: cached, and reasoning."""
+    """Tokens by kind: input without cached, cached, output without reasoning, and reasoning."""
     cached, reasoning = over_time["cache_read_input_tokens"], over_time["reasoning_output_tokens"]
     kinds = {
         _("input"): (over_time["input_tokens"] - cached).clip(lower=0),
@@ -173,92 +180,78 @@ def _by_kind(over_time: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _bar(label: str, data: pd.DataFrame, column: str, help_text: str | None = None) -> Any:
+def _bar_column(label: str, data: pd.DataFrame, column: str, help_text: str | None = None) -> Any:
     largest = float(data[column].max() or 0)
     return st.column_config.ProgressColumn(
         label, format="compact", min_value=0, max_value=largest or 1.0, help=help_text, color="blue", width=70
     )
 
 
-def _money(label: str, help_text: str | None = None, width: int | None = 74) -> Any:
+def _money_column(label: str, help_text: str | None = None, width: int | None = 74) -> Any:
     return st.column_config.TextColumn(label, help=help_text, alignment="right", width=width)
 
 
-def costs(data: pd.DataFrame) -> list[str]:
-    """Costs as text, marked where they leave calls without a price out."""
+def cost_texts(data: pd.DataFrame) -> list[str]:
+    """The costs as text, with ≥ if calls without a price are missing."""
     pairs = zip(data["cost_usd"], data["unpriced_calls"], strict=True)
     return [f"≥ {usd(cost)}" if unpriced and not pd.isna(cost) else usd(cost) for cost, unpriced in pairs]
 
 
-def table(data: pd.DataFrame, config: dict[str, Any], *, alt: str) -> None:
-    """Rows of our look, as high as they are."""
-    st.dataframe(
-        data,
-        column_config=config,
-        column_order=list(config),
-        hide_index=True,
-        row_height=_ROW,
-        height="content",
-        placeholder="",
-        alt=alt,
-    )
-
-
-def by_model(models: pd.DataFrame) -> None:
-    """Tokens, calls and cost of each model, with what has no price said."""
+def model_table(models: pd.DataFrame) -> None:
+    """Draw the tokens and cost of the models with the most tokens."""
     data = models.groupby("model", as_index=False).agg(
         total_tokens=("total_tokens", "sum"),
         calls=("calls", "sum"),
-        cost_usd=("cost_usd", lambda costs: costs.sum(min_count=1)),
+        cost_usd=("cost_usd", lambda values: values.sum(min_count=1)),
         unpriced_calls=("unpriced_calls", "sum"),
     )
-    data = data.sort_values("total_tokens", ascending=False).head(_ROWS)
-    data = data.assign(cost=costs(data))
+    data = data.sort_values("total_tokens", ascending=False).head(_MAX_MODELS)
+    data = data.assign(cost=cost_texts(data))
     config = {
-        "model": st.column_config.TextColumn(_("Model"), width=_NAME),
-        "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
-        "cost": _money(_("Cost"), _at_least()),
+        "model": st.column_config.TextColumn(_("Model"), width=_NAME_WIDTH),
+        "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
+        "cost": _money_column(_("Cost"), _at_least_help()),
     }
     table(data, config, alt=_("Tokens and cost by model"))
 
 
-def by_operation(data: pd.DataFrame, all_tokens: int) -> None:
-    """Tokens with their share of all, cost, and the cost of one call, by operation."""
+def operation_table(data: pd.DataFrame, all_tokens: int) -> None:
+    """Draw the tokens, their share of all tokens, the cost, and the cost per call, by operation."""
     data = data.assign(
-        share=[share(tokens / all_tokens if all_tokens else None) for tokens in data["total_tokens"]],
-        cost=costs(data),
+        share=[percentage(tokens / all_tokens if all_tokens else None) for tokens in data["total_tokens"]],
+        cost=cost_texts(data),
         per_call=[usd(cost) for cost in data["cost_per_call_usd"]],
     )
     config = {
         "operation": st.column_config.TextColumn(_("Operation"), width=130),
-        "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
+        "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
         "share": st.column_config.TextColumn(_("Share"), alignment="right", width=48),
-        "cost": _money(_("Cost"), _at_least()),
-        "per_call": _money(_("Per call"), _("The mean cost of a call, of those that have a price"), 72),
+        "cost": _money_column(_("Cost"), _at_least_help()),
+        "per_call": _money_column(_("Per call"), _("The mean cost of the calls that have a price"), 72),
     }
     table(data, config, alt=_("Tokens and cost by operation"))
 
 
-def top_users(data: pd.DataFrame) -> None:
-    """Who used most, with each one's trend."""
-    data = data.assign(cost=costs(data))
+def user_table(data: pd.DataFrame) -> None:
+    """Draw the users with the most tokens, and the trend of each."""
+    data = data.assign(cost=cost_texts(data))
     config = {
         "user_id": st.column_config.TextColumn(_("User"), width=120),
-        "total_tokens": _bar(_("Tokens"), data, "total_tokens"),
+        "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
         "trend": st.column_config.AreaChartColumn(_("Trend"), y_min=0, width=60),
-        "cost": _money(_("Cost"), _at_least()),
+        "cost": _money_column(_("Cost"), _at_least_help()),
     }
     table(data, config, alt=_("The users with the most tokens"))
 
 
-def last_records(data: pd.DataFrame, timezone: str) -> None:
-    """The newest records of the range."""
+def record_table(data: pd.DataFrame, timezone: str) -> None:
+    """Draw the newest records of the range."""
     data = data.assign(
         at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
-        ago=[ago(moment) for moment in pd.to_datetime(data["created_at"], utc=True)],
+        ago=[ago(created_at) for created_at in pd.to_datetime(data["created_at"], utc=True)],
         cost=[usd(cost) for cost in data["cost_usd"]],
-        result=[_result(ok, test, made_up) for ok, test, made_up in data[["success", "is_test", "is_sample"]].values],
-        arrived=[arrived(delivery) for delivery in data["delivery"]],
+        result=[_result(ok, test, sample) for ok, test, sample in data[["success", "is_test", "is_sample"]].values],
+        arrived=[delivery_label(delivery) for delivery in data["delivery"]],
     )
     config: dict[str, Any] = {
         "ago": st.column_config.TextColumn(_("When"), width=90),
@@ -267,24 +260,26 @@ def last_records(data: pd.DataFrame, timezone: str) -> None:
         "user_id": st.column_config.TextColumn(_("User"), width=110),
         "input_tokens": st.column_config.NumberColumn(_("In"), format="localized"),
         "output_tokens": st.column_config.NumberColumn(_("Out"), format="localized"),
-        "cost": _money(_("Cost"), width=None),
-        "processing_time": st.column_config.NumberColumn(_("Took"), format="%d ms"),
+        "cost": _money_column(_("Cost"), width=None),
+        "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
         "result": st.column_config.TextColumn(_("Result")),
         "arrived": st.column_config.TextColumn(
-            _("Arrived"),
-            help=_("direct: written before record returned; background: by the app's own thread; outbox: queued first"),
+            _("Delivery"),
+            help=_(
+                "direct: written before record returned; background: by the app's worker thread; outbox: queued first"
+            ),
         ),
-        "at": st.column_config.DatetimeColumn(_("At"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
+        "at": st.column_config.DatetimeColumn(_("Time"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
     }
     if data["error_message"].notna().any():
         config["error_message"] = st.column_config.TextColumn(_("Error"))
     table(data, config, alt=_("The newest records"))
 
 
-def arrived(delivery: str | None) -> str:
-    """How a row got here, in words; what no Tracker recorded was brought by an import or as a sample."""
-    words = {"direct": _("direct"), "background": _("background"), "outbox": _("outbox")}
-    return words.get(delivery, delivery) if delivery else _("imported")
+def delivery_label(delivery: str | None) -> str:
+    """The label of a row's delivery. A row that no Tracker recorded is imported or a sample."""
+    labels = {"direct": _("direct"), "background": _("background"), "outbox": _("outbox")}
+    return labels.get(delivery, delivery) if delivery else _("imported")
 
 
 def _result(success: bool, is_test: bool, is_sample: bool) -> str:

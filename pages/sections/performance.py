@@ -1,4 +1,4 @@
-"""The Performance page's verdict, figures and tables."""
+"""The sections of the Performance page: verdict, metrics, charts, and tables."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from pages.support import recording_status, test_calls
-from pages.support.formats import exact, milliseconds, records, seconds, share
+from pages.support.formats import exact, milliseconds, percentage, records, seconds
 from pages.support.i18n import _, plural
-from pages.support.message_text import told
-from pages.support.ttl_cache import shared
-from pages.widgets.time_range import Range
+from pages.support.message_text import translate
+from pages.support.ttl_cache import cached, generation
+from pages.widgets.tables import table
+from pages.widgets.time_range import TimeRange
 from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
@@ -24,103 +25,102 @@ from tracker.reports.ledger_report import Ledger, ledger
 from tracker.reports.recording_quality import RecordingTotals
 from tracker.rollups.rollup_tables import LATE_S
 
-_ROW = 34
 _LEDGER_DAYS = 7
-_FRESH_S = 20.0
+_TTL_S = 20.0
 
 
-def book_of(reader: Reader, shown: Range) -> Ledger | None:
-    """The loss ledger of the range, of its last seven days at most; asked once for all readers of the range."""
-    end = shown.filters.end
-    start = max(shown.filters.start, end - timedelta(days=_LEDGER_DAYS))
-    key = ("ledger", id(reader), shown.name, shown.days, shown.filters.timezone)
+def range_ledger(reader: Reader, range_: TimeRange) -> Ledger | None:
+    """The loss ledger of the range, at most of its last seven days; None if it can't be read."""
+    end = range_.filters.end
+    start = max(range_.filters.start, end - timedelta(days=_LEDGER_DAYS))
+    key = ("ledger", generation(reader), range_.name, range_.days, range_.filters.timezone)
 
-    def ask() -> Ledger | None:
+    def load() -> Ledger | None:
         try:
             return ledger(reader, Filters(start=start, end=end))
         except DatabaseError:
             return None
 
-    return shared(key, _FRESH_S, ask)
+    return cached(key, _TTL_S, load)
 
 
-def verdict(found: RecordingTotals, book: Ledger | None, shown: Range) -> None:
-    """The range's recording in one sentence: how many, how many late, how many missing."""
-    when = {
+def recording_verdict(verdict: RecordingTotals, loss: Ledger | None, range_: TimeRange) -> None:
+    """Draw the numbers of records that are on time, late, and missing in the range."""
+    period = {
         "1h": _("In the last hour"),
         "24h": _("In the last 24 h"),
         "today": _("Today"),
         "7d": _("In the last 7 days"),
         "30d": _("In the last 30 days"),
         "month": _("This month"),
-        "all": _("In all time"),
-    }.get(shown.name, _("In these days"))
-    late = _("{n} late (worst {time})").format(n=exact(found.late_records), time=seconds(found.worst_lag_s))
+        "all": _("All time"),
+    }.get(range_.name, _("In the selected days"))
+    late = _("{n} late (max {time})").format(n=exact(verdict.late_records), time=seconds(verdict.worst_lag_s))
     parts = [
-        _("{n} at once").format(n=exact(found.records - found.late_records)),
-        late if found.late_records else _("none late"),
+        _("{n} on time").format(n=exact(verdict.records - verdict.late_records)),
+        late if verdict.late_records else _("none late"),
     ]
-    if book is not None:
-        parts.append(_("**{n} missing**").format(n=exact(book.missing)))
-    sentence = _("{when} **{records}**: {parts}.").format(
-        when=when, records=records(found.records), parts=", ".join(parts)
+    if loss is not None:
+        parts.append(_("**{n} missing**").format(n=exact(loss.missing)))
+    text = _("{when} **{records}**: {parts}.").format(
+        when=period, records=records(verdict.records), parts=", ".join(parts)
     )
-    if book is not None and book.missing:
-        st.error(sentence, icon=":material/error:")
-    elif found.late_records:
-        st.warning(sentence, icon=":material/schedule:")
+    if loss is not None and loss.missing:
+        st.error(text, icon=":material/error:")
+    elif verdict.late_records:
+        st.warning(text, icon=":material/schedule:")
     else:
-        st.success(sentence, icon=":material/check_circle:")
+        st.success(text, icon=":material/check_circle:")
 
 
-def figures(reader: Reader, found: RecordingTotals, main: pd.Series, lag: pd.DataFrame) -> None:
-    """Connection time, delivery lag, retries, and what waits on this machine."""
+def recording_metrics(reader: Reader, verdict: RecordingTotals, busiest: pd.Series, lag: pd.DataFrame) -> None:
+    """Draw connection time, delivery lag, retries, late records, and the outbox depth of this machine."""
     depth = recording_status.outbox_depth(reader)
     with st.grid(6, min_column_width=140):
         st.metric(
             _("Connection, p50"),
-            milliseconds(main["connection_p50_ms"]),
+            milliseconds(busiest["connection_p50_ms"]),
             border=True,
-            help=_("Half of the records of the busiest environment had a usable connection in this time"),
+            help=_("50% of the records in the busiest environment got a connection within this time"),
         )
         st.metric(
             _("Connection, p95"),
-            milliseconds(main["connection_p95_ms"]),
+            milliseconds(busiest["connection_p95_ms"]),
             border=True,
-            help=_("19 of 20 records of the busiest environment had one in this time"),
+            help=_("95% of the records in the busiest environment got a connection within this time"),
         )
         st.metric(
             _("Delivery, p95"),
             seconds(lag["lag_p95_s"].iloc[0]) if len(lag) else "–",
             border=True,
-            help=_("From the end of an AI call to its row in the database: 19 of 20 of the newest records"),
+            help=_("From the end of the AI call to the row in the database, for 95% of the newest records"),
         )
         st.metric(
             _("Retried"),
-            share(found.retried_records / found.records),
+            percentage(verdict.retried_records / verdict.records),
             border=True,
-            help=_("{records} needed {n} attempts after the first").format(
-                records=records(found.retried_records), n=exact(found.retries)
+            help=_("{records} needed {n} retries").format(
+                records=records(verdict.retried_records), n=exact(verdict.retries)
             ),
         )
         st.metric(
             _("Late"),
-            share(found.late_records / found.records),
+            percentage(verdict.late_records / verdict.records),
             border=True,
-            help=_("More than {n} s after the call's end").format(n=LATE_S),
+            help=_("Written more than {n} s after the end of the call").format(n=LATE_S),
         )
         st.metric(
-            _("Outbox here"),
+            _("Outbox of this host"),
             exact(depth.waiting) if depth else "0",
             border=True,
-            help=_("Records that wait on this machine for this database; other hosts have outboxes of their own"),
+            help=_("Records waiting on this host for this database. Other hosts have their own outboxes."),
         )
 
 
-def environments(quality: pd.DataFrame, lag: pd.DataFrame) -> None:
-    """Every environment's figures, the busiest first."""
-    more = lag.set_index("environment")[["lag_p50_s", "lag_p95_s", "cold_p50_ms", "warm_p50_ms"]]
-    data = quality.join(more, on="environment")
+def environment_table(quality: pd.DataFrame, lag: pd.DataFrame) -> None:
+    """Draw connection time, lag, retries, and late records by environment, the busiest first."""
+    lag_by_environment = lag.set_index("environment")[["lag_p50_s", "lag_p95_s", "cold_p50_ms", "warm_p50_ms"]]
+    data = quality.join(lag_by_environment, on="environment")
     texts = {
         name: [milliseconds(value) for value in data[name]]
         for name in ("connection_p50_ms", "connection_p95_ms", "connection_p99_ms", "cold_p50_ms", "warm_p50_ms")
@@ -132,51 +132,51 @@ def environments(quality: pd.DataFrame, lag: pd.DataFrame) -> None:
     config: dict[str, Any] = {
         "environment": st.column_config.TextColumn(_("Environment"), pinned=True),
         "records": st.column_config.NumberColumn(_("Records"), format="localized"),
-        "connection_p50_ms": text("p50", _("Time to get a usable connection: half of the records were faster")),
+        "connection_p50_ms": text("p50", _("Time to get a connection, for 50% of the records")),
         "connection_p95_ms": text("p95"),
         "connection_p99_ms": text("p99"),
-        "cold_p50_ms": text(_("cold p50"), _("Connection time of a process's first record")),
-        "warm_p50_ms": text(_("warm p50"), _("Connection time of all its others")),
-        "lag_p50_s": text(_("lag p50"), _("From the end of an AI call to its row in the database")),
+        "cold_p50_ms": text(_("cold p50"), _("Connection time of the first record of a process")),
+        "warm_p50_ms": text(_("warm p50"), _("Connection time of the other records")),
+        "lag_p50_s": text(_("lag p50"), _("From the end of the AI call to the row in the database")),
         "lag_p95_s": text(_("lag p95")),
-        "worst_lag_s": text(_("worst lag")),
+        "worst_lag_s": text(_("max lag")),
         "retried_records": st.column_config.NumberColumn(_("Retried"), format="localized"),
         "late_records": st.column_config.NumberColumn(_("Late"), format="localized"),
     }
-    _table(data.assign(**texts), config, _("Recording by environment"))
+    table(data.assign(**texts), config, alt=_("Recording by environment"), placeholder="–")
 
 
-def lateness(lag: pd.DataFrame) -> None:
-    """How late the late ones were."""
+def delay_table(lag: pd.DataFrame) -> None:
+    """Draw the distribution of the delays, and the number of records by delivery."""
     total = int(lag["records"].sum())
     labels = (_("1 – 10 s"), _("10 s – 1 min"), _("1 – 10 min"), _("10 min – 1 h"), _("over 1 h"))
     counts = [int(lag[column].sum()) for column in LAG_COLUMNS]
     data = pd.DataFrame({"lag": [_("within 1 s"), *labels], "records": [total - sum(counts), *counts]})
     config = {
-        "lag": st.column_config.TextColumn(_("After the call's end")),
+        "lag": st.column_config.TextColumn(_("Delay after the call")),
         "records": st.column_config.ProgressColumn(
             _("Records"), format="localized", min_value=0, max_value=max(total, 1), color="blue", width=150
         ),
     }
-    _table(data, config, _("How late records arrived"))
-    ways = ((_("direct"), "direct"), (_("background"), "background"), (_("outbox"), "outbox"))
-    st.caption(" · ".join(f"{label} {exact(int(lag[column].sum()))}" for label, column in ways))
+    table(data, config, alt=_("Records by delay"), placeholder="–")
+    deliveries = ((_("direct"), "direct"), (_("background"), "background"), (_("outbox"), "outbox"))
+    st.caption(" · ".join(f"{label} {exact(int(lag[column].sum()))}" for label, column in deliveries))
 
 
-def deployments(book: Ledger | None) -> None:
-    """The loss ledger by deployment."""
-    if book is None:
-        st.caption(_("The ledger can't be read now."))
+def ledger_table(loss: Ledger | None) -> None:
+    """Draw the loss ledger by deployment."""
+    if loss is None:
+        st.caption(_("The loss ledger can't be read right now."))
         return
-    if book.hidden_reason:
-        st.text(told(book.hidden_reason))
-    if not book.deployments:
-        st.caption(_("No Tracker has numbered a record in these days, so none can be missed."))
+    if loss.hidden_reason:
+        st.text(translate(loss.hidden_reason))
+    if not loss.deployments:
+        st.caption(_("No Tracker assigned sequence numbers in this period, so missing records can't be detected."))
         return
     data = pd.DataFrame(
         [
             {
-                "deployment": _place(tally.platform, tally.environment, tally.deployment),
+                "deployment": _deployment_label(tally.platform, tally.environment, tally.deployment),
                 "recorded": tally.recorded,
                 "missing": tally.missing,
                 "on_the_way": tally.in_flight,
@@ -184,7 +184,7 @@ def deployments(book: Ledger | None) -> None:
                 "explained": sum(tally.explained.values()) - tally.explained["waiting"],
                 "open": tally.open_instances,
             }
-            for tally in book.deployments
+            for tally in loss.deployments
         ],
         columns=["deployment", "recorded", "missing", "on_the_way", "waiting", "explained", "open"],
     )
@@ -195,38 +195,40 @@ def deployments(book: Ledger | None) -> None:
     config = {
         "deployment": st.column_config.TextColumn(_("Deployment"), pinned=True),
         "recorded": number(_("Recorded")),
-        "missing": number(_("Missing"), _("Numbers of recording processes that nothing explains")),
-        "on_the_way": number(_("On the way")),
-        "waiting": number(_("Waiting"), _("In an outbox, as their process said")),
-        "explained": number(_("Explained"), _("Duplicates, set aside, removed, pruned")),
-        "open": number(_("Open"), _("Processes that never said their last number: what came after isn't known")),
+        "missing": number(_("Missing"), _("Sequence numbers without a row and without an explanation")),
+        "on_the_way": number(_("In flight")),
+        "waiting": number(_("Waiting"), _("In an outbox, as reported by the process")),
+        "explained": number(_("Explained"), _("Duplicates, dead letters, removed, pruned")),
+        "open": number(
+            _("Open"), _("Processes that did not report their last sequence number; later losses are unknown")
+        ),
     }
-    _table(data, config, _("The loss ledger by deployment"))
-    if book.open_instances:
+    table(data, config, alt=_("The loss ledger by deployment"), placeholder="–")
+    if loss.open_instances:
         text = plural(
-            "{n} process never closed its Tracker, so its last records aren't known.",
-            "{n} processes never closed their Tracker, so their last records aren't known.",
-            book.open_instances,
+            "{n} process did not close its Tracker, so the loss of its last records can't be detected.",
+            "{n} processes did not close their Tracker, so the loss of their last records can't be detected.",
+            loss.open_instances,
         )
-        st.caption(text.format(n=exact(book.open_instances)))
+        st.caption(text.format(n=exact(loss.open_instances)))
 
 
-def _place(*parts: str) -> str:
-    """What is known of where it runs."""
-    return " ".join(part for part in parts if part != UNKNOWN) or _("not known")
+def _deployment_label(*parts: str) -> str:
+    """The known parts of platform, environment, and deployment."""
+    return " ".join(part for part in parts if part != UNKNOWN) or _("unknown")
 
 
-def alert_table(found: pd.DataFrame | None, timezone: str) -> None:
-    """The alerts that went out."""
-    if found is None:
+def alert_table(data: pd.DataFrame | None, timezone: str) -> None:
+    """Draw the alerts that were sent."""
+    if data is None:
         st.caption(
-            _("This role may not see the alerts: GRANT SELECT ON token_tracker_alerts, or token-tracker migrate.")
+            _("This role can't read the alerts. Run GRANT SELECT ON token_tracker_alerts, or token-tracker migrate.")
         )
         return
-    if found.empty:
+    if data.empty:
         st.caption(_("None in this range."))
         return
-    data = found.assign(at=pd.to_datetime(found["raised_at"], utc=True).dt.tz_convert(timezone))
+    data = data.assign(at=pd.to_datetime(data["raised_at"], utc=True).dt.tz_convert(timezone))
     config: dict[str, Any] = {
         "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
         "reason": st.column_config.TextColumn(_("Reason")),
@@ -234,28 +236,30 @@ def alert_table(found: pd.DataFrame | None, timezone: str) -> None:
         "environment": st.column_config.TextColumn(_("Environment")),
         "deployment": st.column_config.TextColumn(_("Deployment")),
         "outbox_depth": st.column_config.NumberColumn(_("Outbox")),
-        "held_back": st.column_config.NumberColumn(_("Held back"), help=_("Alerts of the same kind just before")),
+        "held_back": st.column_config.NumberColumn(
+            _("Suppressed"), help=_("Earlier alerts of the same kind that were not sent")
+        ),
     }
-    _table(data, config, _("Alerts"))
+    table(data, config, alt=_("Alerts"), placeholder="–")
 
 
-def unread_table(found: pd.DataFrame | None, timezone: str) -> None:
-    """What arrived over OpenTelemetry and was not read."""
-    if found is None:
+def unread_table(data: pd.DataFrame | None, timezone: str) -> None:
+    """Draw the OpenTelemetry spans and exports that could not be read."""
+    if data is None:
         st.caption(
-            _("This role may not see these counts: GRANT SELECT ON token_tracker_unread, or token-tracker migrate.")
+            _("This role can't read these counts. Run GRANT SELECT ON token_tracker_unread, or token-tracker migrate.")
         )
         return
-    if found.empty:
-        st.caption(_("All AI calls that arrived over OpenTelemetry were read."))
+    if data.empty:
+        st.caption(_("All AI calls received over OpenTelemetry were read."))
         return
-    if (found["signal"] == "traces").any():
-        text = _("Spans that look like AI calls were not understood. These calls are not counted in any figure.")
+    if (data["signal"] == "traces").any():
+        text = _("Some spans that look like AI calls could not be read. These calls are not counted.")
         st.warning(text, icon=":material/warning:")
-    kinds = {"traces": _("AI call spans"), "metrics": _("Exports of metrics"), "logs": _("Exports of logs")}
-    data = found.assign(
-        kind=found["signal"].map(lambda signal: kinds.get(signal, signal)),
-        at=pd.to_datetime(found["last_seen_at"], utc=True).dt.tz_convert(timezone),
+    kinds = {"traces": _("AI call spans"), "metrics": _("Metric exports"), "logs": _("Log exports")}
+    data = data.assign(
+        kind=data["signal"].map(lambda signal: kinds.get(signal, signal)),
+        at=pd.to_datetime(data["last_seen_at"], utc=True).dt.tz_convert(timezone),
     )
     config: dict[str, Any] = {
         "kind": st.column_config.TextColumn(_("What")),
@@ -263,54 +267,42 @@ def unread_table(found: pd.DataFrame | None, timezone: str) -> None:
         "items": st.column_config.NumberColumn(_("Count"), format="localized"),
         "at": st.column_config.DatetimeColumn(_("Last"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
     }
-    _table(data, config, _("Not read from OpenTelemetry"))
+    table(data, config, alt=_("Not read from OpenTelemetry"), placeholder="–")
 
 
-def _own_row(what: str, outcomes: list[Outcome]) -> dict[str, Any]:
-    connection = statistics.median(outcome.connection_ms or 0.0 for outcome in outcomes)
-    write = statistics.median(outcome.write_ms or 0.0 for outcome in outcomes)
-    return {"what": what, "n": len(outcomes), "connection": milliseconds(connection), "write": milliseconds(write)}
+def _write_time_row(label: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    connection_ms = statistics.median(outcome.connection_ms or 0.0 for outcome in outcomes)
+    write_ms = statistics.median(outcome.write_ms or 0.0 for outcome in outcomes)
+    times = {"connection": milliseconds(connection_ms), "write": milliseconds(write_ms)}
+    return {"label": label, "n": len(outcomes), **times}
 
 
-def own_writes() -> None:
-    """What this very process's Tracker measured, at its test recordings."""
-    found = test_calls.own_writes()
-    if not found:
-        st.caption(_("This process has recorded nothing yet. A test recording shows its times here."))
+def process_write_times() -> None:
+    """Draw the write times of this process's test recordings."""
+    outcomes = test_calls.measured_outcomes()
+    if not outcomes:
+        st.caption(_("This process has no recordings yet. Make a test recording to see its write times here."))
         return
-    first, rest = found[0], found[1:]
-    rows = [_own_row(_("first (cold)"), [first])]
+    first, rest = outcomes[0], outcomes[1:]
+    rows = [_write_time_row(_("first (cold)"), [first])]
     if rest:
-        rows.append(_own_row(_("all others, median"), rest))
+        rows.append(_write_time_row(_("all others, median"), rest))
     data = pd.DataFrame(rows)
     config = {
-        "what": st.column_config.TextColumn(_("Record")),
+        "label": st.column_config.TextColumn(_("Record")),
         "n": st.column_config.NumberColumn(_("Records"), width=70),
         "connection": st.column_config.TextColumn(_("Connection"), alignment="right"),
         "write": st.column_config.TextColumn(_("Write"), alignment="right"),
     }
-    _table(data, config, _("This process's own write times"))
-
-
-def _table(data: pd.DataFrame, config: dict[str, Any], alt: str) -> None:
-    st.dataframe(
-        data,
-        column_config=config,
-        column_order=list(config),
-        hide_index=True,
-        row_height=_ROW,
-        height="content",
-        placeholder="–",
-        alt=alt,
-    )
+    table(data, config, alt=_("Write times of this process"), placeholder="–")
 
 
 def no_recordings() -> None:
-    """Nothing was recorded here in this range; imported and sample rows don't count."""
+    """Draw a notice that no Tracker recorded in this range. Imported and sample rows don't count."""
     with st.container(border=True, horizontal_alignment="center", gap="small", key="nothing"):
         st.markdown(f"**{_('No recordings in this range')}**", width="content")
         st.caption(
-            _("Only calls that a tracker recorded tell how well recording works; imported and sample calls don't."),
+            _("Only calls that a Tracker recorded are shown here, no imported or sample calls."),
             text_alignment="center",
         )
         if st.button(_("Record a test call"), type="primary", icon=":material/science:"):

@@ -1,4 +1,4 @@
-"""The calls that the cost leaves out and the calls with inconsistent usage, with the reason and the remedy."""
+"""The notice on calls without a price and calls with inconsistent usage, with the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -9,50 +9,51 @@ import streamlit as st
 
 from pages.support.formats import calls, count, exact
 from pages.support.i18n import _, plural
-from pages.support.message_text import told
+from pages.support.message_text import translate
+from pages.widgets.tables import table
 from tracker.prices.unpriced_reasons import PREFIX, describe_reason, read_reason
 from tracker.providers.consistency import is_aggregated, problem_text
 from tracker.reports.usage_totals import Totals
 
-_MOST = 3
-_LONGEST = 60
+_MAX_MODELS = 3
+_MAX_NAME_LENGTH = 60
 _MAX_REASONS = 100
 
 
-def unpriced(totals: Totals, models: pd.DataFrame, reasons: pd.DataFrame) -> None:
-    """How many calls have no price and of which models, and why; nothing if all calls have a price.
+def unpriced_notice(totals: Totals, models: pd.DataFrame, reasons: pd.DataFrame) -> None:
+    """Draw the number of calls without a price, their models, and the reasons; nothing if all calls have a price.
 
     `reasons` also contains the calls with inconsistent usage.
     """
     if totals.unpriced_calls:
         _summary(totals, models)
     if len(reasons):
-        _list(reasons)
+        _reason_list(reasons)
 
 
 def _summary(totals: Totals, models: pd.DataFrame) -> None:
-    names = without_price(models)
+    names = unpriced_models(models)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="unpriced"):
-        st.text(summary(totals, names), width="content")
+        st.text(summary_text(totals, names), width="content")
         if names:
             with st.popover(_("Set a price"), icon=":material/sell:", type="tertiary"):
                 st.markdown(
                     _(
-                        "Write USD for a million tokens into a TOML file, name it in `TRACKER_PRICES` where the"
-                        " dashboard runs, and give the calls so far their cost with `token-tracker reprice`."
+                        "Write the price in USD per million tokens into a TOML file. Set `TRACKER_PRICES` to this file"
+                        " for the dashboard. Then price the existing calls with `token-tracker reprice`."
                     )
                 )
-                st.code(example(names), language="toml")
+                st.code(example_prices(names), language="toml")
 
 
-def _list(reasons: pd.DataFrame) -> None:
+def _reason_list(reasons: pd.DataFrame) -> None:
     marked = [isinstance(problem, str) and not is_aggregated(problem) for problem in reasons["usage_problem"]]
     inconsistent = int(reasons.loc[marked, "calls"].sum())
     label = _("Calls without a price: {unpriced}. Calls with inconsistent usage: {inconsistent}.").format(
         unpriced=exact(int(reasons["unpriced_calls"].sum())), inconsistent=exact(inconsistent)
     )
     with st.expander(label, key="unpriced_reasons"):
-        data = listed(reasons)
+        data = reason_table(reasons)
         config = {
             "calls": st.column_config.NumberColumn(_("Calls"), format="localized", width=70),
             "model": st.column_config.TextColumn(_("Model"), width=170),
@@ -60,23 +61,15 @@ def _list(reasons: pd.DataFrame) -> None:
             "source": st.column_config.TextColumn(_("Source"), width=130),
             "reason": st.column_config.TextColumn(_("Reason")),
         }
-        st.dataframe(
-            data,
-            column_config=config,
-            column_order=list(config),
-            hide_index=True,
-            height="content",
-            placeholder="",
-            alt=_("Calls without a price or with inconsistent usage, by reason"),
-        )
+        table(data, config, alt=_("Calls without a price or with inconsistent usage, by reason"))
         if len(reasons) > len(data):
             st.caption(_("The {n} reasons with the most calls are listed.").format(n=len(data)))
 
 
-def listed(reasons: pd.DataFrame) -> pd.DataFrame:
-    """calls, model, provider, source and reason as text, those with the most calls first."""
+def reason_table(reasons: pd.DataFrame) -> pd.DataFrame:
+    """The columns calls, model, provider, source, and reason as text, the reasons with the most calls first."""
     data = reasons.head(_MAX_REASONS)
-    texts = [_reason(*values) for values in data[["usage_problem", "reason", "unpriced_calls"]].values]
+    texts = [_reason_text(*values) for values in data[["usage_problem", "reason", "unpriced_calls"]].values]
     return pd.DataFrame(
         {
             "calls": data["calls"].astype(int),
@@ -88,34 +81,38 @@ def listed(reasons: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _reason(problem: str | None, reason: str | None, unpriced_calls: int) -> str:
+def _reason_text(problem: str | None, reason: str | None, unpriced_calls: int) -> str:
     if isinstance(problem, str):
-        text = told(problem_text(problem))
-        return text if unpriced_calls else f"{text} {_('The cost was given.')}"
-    found = read_reason(f"{PREFIX}{reason}") if isinstance(reason, str) else None
-    if found is None:
+        text = translate(problem_text(problem))
+        return text if unpriced_calls else f"{text} {_('The cost comes from the app.')}"
+    parsed = read_reason(f"{PREFIX}{reason}") if isinstance(reason, str) else None
+    if parsed is None:
         return _("Not looked up in a price list yet. `token-tracker reprice` sets the cost or the reason.")
-    return told(describe_reason(found))
+    return translate(describe_reason(parsed))
 
 
-def without_price(models: pd.DataFrame) -> list[str]:
-    """The models of a range with calls that have no price, the one with most such calls first."""
+def unpriced_models(models: pd.DataFrame) -> list[str]:
+    """The models that have calls without a price, the one with the most such calls first."""
     counts = models.groupby("model")["unpriced_calls"].sum()
     return [str(name) for name in counts[counts > 0].sort_values(ascending=False, kind="stable").index]
 
 
-def summary(totals: Totals, names: list[str]) -> str:
-    """How many calls and tokens have no price; plain text, since it contains names from the database."""
-    text = _("Without a price, and in no cost: {calls} with {tokens} tokens ({models}).")
-    shown = [name[:_LONGEST] for name in names[:_MOST]]
-    if more := len(names) - _MOST:
-        shown += [plural("{n} more", "{n} more", more).format(n=more)] if more > 0 else []
+def summary_text(totals: Totals, names: list[str]) -> str:
+    """The number of calls and tokens without a price. Not Markdown, because it contains names from the database."""
+    text = plural(
+        "{calls} ({tokens} tokens) has no price and is not in the cost: {models}.",
+        "{calls} ({tokens} tokens) have no price and are not in the cost: {models}.",
+        totals.unpriced_calls,
+    )
+    listed = [name[:_MAX_NAME_LENGTH] for name in names[:_MAX_MODELS]]
+    if more := len(names) - _MAX_MODELS:
+        listed += [plural("{n} more", "{n} more", more).format(n=more)] if more > 0 else []
     return text.format(
-        calls=calls(totals.unpriced_calls), tokens=count(totals.unpriced_tokens), models=", ".join(shown)
+        calls=calls(totals.unpriced_calls), tokens=count(totals.unpriced_tokens), models=", ".join(listed)
     )
 
 
-def example(names: list[str]) -> str:
-    """The lines of the file; a JSON string is one of TOML too."""
-    prices = [f"[[price]]\nmodel = {json.dumps(name)}\ninput = 0.50\noutput = 1.50\n" for name in names[:_MOST]]
+def example_prices(names: list[str]) -> str:
+    """The content of a TOML price file. A JSON string is a valid TOML string."""
+    prices = [f"[[price]]\nmodel = {json.dumps(name)}\ninput = 0.50\noutput = 1.50\n" for name in names[:_MAX_MODELS]]
     return "\n".join(prices)

@@ -1,4 +1,4 @@
-"""The AI call behind a test recording: a real one to Gemini where its key is set, else made up and labelled so."""
+"""The AI call of a test recording: a real Gemini call if GEMINI_API_KEY is set, else a synthetic call."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from uuid import UUID
 
 import tracker
 
-KEY = "GEMINI_API_KEY"
+API_KEY_VARIABLE = "GEMINI_API_KEY"
 MODEL = "gemini-2.5-flash"
-SYNTHETIC = "synthetic, no AI was called"
-REAL = "a real call to Gemini"
+SYNTHETIC_NOTE = "synthetic, no AI was called"
+GEMINI_NOTE = "a real call to Gemini"
 _TIMEOUT_MS = 30_000
 
 _TEXT = (
@@ -26,7 +26,7 @@ _TEXT = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _CallKind:
     operation: str
     prompt: str
     input_tokens: int
@@ -35,75 +35,75 @@ class _Kind:
 
 
 KINDS = {
-    "summary": _Kind("summary_generation", f"Summarize in one sentence: {_TEXT}", 812, 164, 1240),
-    "tag": _Kind("tag_generation", f"Give three tags, separated by commas, for: {_TEXT}", 356, 24, 410),
+    "summary": _CallKind("summary_generation", f"Summarize in one sentence: {_TEXT}", 812, 164, 1240),
+    "tag": _CallKind("tag_generation", f"Give three tags, separated by commas, for: {_TEXT}", 356, 24, 410),
 }
 
 
-def is_real() -> bool:
-    """Whether a test recording calls Gemini: its key is set and its library installed."""
-    return bool(os.environ.get(KEY, "").strip()) and _installed()
+def calls_gemini() -> bool:
+    """Whether a test recording calls Gemini: the API key is set and google-genai is installed."""
+    return bool(os.environ.get(API_KEY_VARIABLE, "").strip()) and _is_library_installed()
 
 
-def library_missing() -> bool:
-    """Whether the key is set and only google-genai isn't there."""
-    return bool(os.environ.get(KEY, "").strip()) and not _installed()
+def is_library_missing() -> bool:
+    """Whether the API key is set, but google-genai isn't installed."""
+    return bool(os.environ.get(API_KEY_VARIABLE, "").strip()) and not _is_library_installed()
 
 
-def _installed() -> bool:
+def _is_library_installed() -> bool:
     try:
         return importlib.util.find_spec("google.genai") is not None
     except ModuleNotFoundError:
         return False
 
 
-def call(kind: str) -> Callable[[tracker.Tracker], tracker.Outcome]:
-    """Make one call of a kind of `KINDS` now, and return what records it, marked as a test.
+def make_call(kind: str) -> Callable[[tracker.Tracker], tracker.Outcome]:
+    """Make one call of a kind of `KINDS`, and return a function that records it as a test call.
 
-    An AI that refuses or can't be reached is recorded as a failed call.
+    An error of the AI is recorded as a failed call.
     """
-    if not is_real():
-        return lambda recorder: recorder.record(synthetic(kind))
-    asked = KINDS[kind]
-    began = time.perf_counter()
-    answer = _ask_gemini(asked.prompt)
-    took_ms = round((time.perf_counter() - began) * 1000)
+    if not calls_gemini():
+        return lambda recorder: recorder.record(synthetic_usage(kind))
+    call_kind = KINDS[kind]
+    started_at = time.perf_counter()
+    response = _call_gemini(call_kind.prompt)
+    duration_ms = round((time.perf_counter() - started_at) * 1000)
     return lambda recorder: recorder.record_response(
-        answer,
+        response,
         model=MODEL,
         provider="google",
-        operation=asked.operation,
+        operation=call_kind.operation,
         user_id="dashboard",
-        processing_time=took_ms,
+        processing_time=duration_ms,
         is_test=True,
-        metadata={"note": REAL},
+        metadata={"note": GEMINI_NOTE},
     )
 
 
-def synthetic(kind: str, id: UUID | None = None, **metadata: Any) -> tracker.TokenUsage:  # noqa: A002 - its name
-    """A call that nobody made."""
-    made_up = KINDS[kind]
+def synthetic_usage(kind: str, id: UUID | None = None, **metadata: Any) -> tracker.TokenUsage:  # noqa: A002 - the field's name
+    """The usage of a synthetic call, marked as a test call."""
+    call_kind = KINDS[kind]
     usage = tracker.TokenUsage(
         model=MODEL,
         provider="google",
-        operation=made_up.operation,
+        operation=call_kind.operation,
         user_id="dashboard",
-        input_tokens=made_up.input_tokens,
-        output_tokens=made_up.output_tokens,
-        processing_time=made_up.processing_time,
+        input_tokens=call_kind.input_tokens,
+        output_tokens=call_kind.output_tokens,
+        processing_time=call_kind.processing_time,
         is_test=True,
-        metadata={"note": SYNTHETIC, **metadata},
+        metadata={"note": SYNTHETIC_NOTE, **metadata},
     )
     return replace(usage, id=id) if id else usage
 
 
-def _ask_gemini(prompt: str) -> object:
-    """The library's answer, or whatever it raised."""
+def _call_gemini(prompt: str) -> object:
+    """The response of google-genai, or the exception that it raised."""
     from google import genai
 
     try:
         options = genai.types.HttpOptions(timeout=_TIMEOUT_MS)
-        with closing(genai.Client(api_key=os.environ[KEY].strip(), http_options=options)) as client:
+        with closing(genai.Client(api_key=os.environ[API_KEY_VARIABLE].strip(), http_options=options)) as client:
             return client.models.generate_content(model=MODEL, contents=prompt)
-    except Exception as error:  # noqa: BLE001 - the attempt is recorded, whatever became of it
+    except Exception as error:  # noqa: BLE001 - every error is recorded as a failed call
         return error

@@ -1,7 +1,7 @@
-"""The pages' side of the door: what Streamlit knows of it, the sign-in with `st.login`, and the way out.
+"""Authentication in the pages: the access policy, the sign-in with `st.login`, and the sign-out button.
 
-The middleware keeps out whom it can; the shell asks here once more, so that no way around the server's door leads to
-a page.
+The auth middleware refuses most requests. The shell checks the policy again, in case a server runs without the
+middleware.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import streamlit as st
 from streamlit.errors import Error as StreamlitError
 
 from pages.support.i18n import _
-from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, decide
+from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, resolve_policy
 from tracker.redaction import redact
 from tracker.reports.engine import current_reader
 
 log = logging.getLogger("tracker.dashboard")
 
 
-def policy() -> Policy:
-    """What is in force, from the environment, the secrets and the server's options."""
-    providers, problem = _secrets()
-    return decide(
+def current_policy() -> Policy:
+    """The access policy of the environment variables, the secrets, and Streamlit's options."""
+    providers, problem = _login_providers()
+    return resolve_policy(
         current_reader.settings(),
         login=providers is not None,
         bound_to=st.get_option("server.address"),
@@ -36,65 +36,65 @@ def policy() -> Policy:
 
 
 def base_path() -> str:
-    """The path that everything lies under, such as /tokens; empty for none."""
+    """The server's base path, such as /tokens; empty if there is none."""
     path = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{path}" if path else ""
 
 
-def admitted() -> bool:
-    """Whether this session may see the pages; draws what stands in the way otherwise."""
-    found = policy()
-    scope = _scope()
-    if scope is None:  # no browser: the pages' own tests
+def require_access() -> bool:
+    """Whether this session may see the pages. If not, it draws the sign-in page or the reason."""
+    policy = current_policy()
+    scope = _request_scope()
+    if scope is None:  # tests of the pages without a browser
         return True
-    if found.kind != "login":
-        if not (found.misnamed(scope) or found.foreign(scope)) and found.lets_in(scope):
+    if policy.kind != "login":
+        if not (policy.rejects_host(scope) or policy.is_cross_site(scope)) and policy.allows(scope):
             return True
-        _centred(_("This dashboard is closed"), _("Reload the page. Its server must run dashboard.py."))
+        _centered_message(_("Access denied"), _("Reload the page. The server must run dashboard.py."))
         return False
     if not st.user.get("is_logged_in"):
-        _sign_in()
+        _sign_in_page()
         return False
-    if found.is_welcome(_text(st.user.get("email")), st.user.get("email_verified")):
+    if policy.is_listed_user(_as_text(st.user.get("email")), st.user.get("email_verified")):
         return True
-    _centred(_("You are not on this dashboard's list"), _text(st.user.get("email")) or "")
+    _centered_message(_("This account has no access to the dashboard"), _as_text(st.user.get("email")) or "")
     st.button(_("Sign out"), on_click=st.logout, key="sign_out")
     return False
 
 
-def leaving() -> None:
-    """Who is signed in, and the way out; nothing where nobody signs in."""
-    kind = policy().kind
-    if _scope() is None or kind not in {"login", "password"}:
+def sign_out_button() -> None:
+    """The signed-in user and a sign-out button; nothing if the policy requires no sign-in."""
+    kind = current_policy().kind
+    if _request_scope() is None or kind not in {"login", "password"}:
         return
     with st.container(gap="xxsmall"):
-        if kind == "login" and (name := _text(st.user.get("email"))):
+        if kind == "login" and (name := _as_text(st.user.get("email"))):
             st.caption(_("Signed in as"))
             st.text(name)
         st.button(_("Sign out"), icon=":material/logout:", on_click=st.logout, key="sign_out", type="tertiary")
 
 
-def _sign_in() -> None:
-    _centred(_("Sign in"), _("This dashboard asks who you are."))
-    providers, _problem = _secrets()
+def _sign_in_page() -> None:
+    _centered_message(_("Sign in"), _("Sign in to see this dashboard."))
+    providers, _problem = _login_providers()
     for name in providers or ("",):
         label = _("Sign in with {name}").format(name=name) if name else _("Sign in")
         if st.button(label, key=f"sign_in_{name}", type="primary", width=280):
             try:
                 st.login(name or None)
             except StreamlitError as error:
-                log.error("st.login can't be used. %s", redact(str(error)))  # noqa: TRY400  the sentence is enough
-                st.error(_("The sign-in isn't set up completely; the dashboard's log says what is missing."))
+                log.error("st.login failed. %s", redact(str(error)))  # noqa: TRY400 - a traceback adds nothing
+                st.error(_("The sign-in is not completely configured. See the dashboard's log for details."))
 
 
-def _centred(title: str, text: str) -> None:
+def _centered_message(title: str, text: str) -> None:
     st.space("large")
     st.title(title, anchor=False)
     st.text(text)
 
 
-def _secrets() -> tuple[tuple[str, ...] | None, str]:
-    """The names of `st.login`'s providers, "" for the one without a name; None where none is set up. And a problem."""
+def _login_providers() -> tuple[tuple[str, ...] | None, str]:
+    """The names of `st.login`'s providers ("" for an unnamed one) or None if there is none; and a problem or ""."""
     try:
         section: Any = st.secrets.get("auth")
     except (StreamlitError, FileNotFoundError):
@@ -106,21 +106,22 @@ def _secrets() -> tuple[tuple[str, ...] | None, str]:
         return None, ""
     if not hasattr(section, "items"):
         return None, AUTH_UNREADABLE
-    named = tuple(str(name) for name, value in section.items() if hasattr(value, "items") and "client_id" in value)
-    return (("",) if "client_id" in section or not named else ()) + named, ""
+    names = tuple(str(name) for name, value in section.items() if hasattr(value, "items") and "client_id" in value)
+    return (("",) if "client_id" in section or not names else ()) + names, ""
 
 
-def _scope() -> dict[str, Any] | None:
-    """The request that this session came by, as the middleware saw it; None where there was none."""
-    given = st.context.headers.to_dict()
-    if not given:
+def _request_scope() -> dict[str, Any] | None:
+    """The ASGI scope of this session's WebSocket request; None without a browser."""
+    headers = st.context.headers.to_dict()
+    if not headers:
         return None
     pairs = [
-        (name.lower().encode("latin-1", "replace"), text.encode("latin-1", "replace")) for name, text in given.items()
+        (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+        for name, value in headers.items()
     ]
-    # Streamlit says None for the loopback.
+    # Streamlit's ip_address is None for a loopback address.
     return {"type": "websocket", "headers": pairs, "client": (st.context.ip_address or "127.0.0.1", 0)}
 
 
-def _text(value: object) -> str | None:
+def _as_text(value: object) -> str | None:
     return value if isinstance(value, str) else None

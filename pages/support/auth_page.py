@@ -1,4 +1,4 @@
-"""The door's own page, before any of Streamlit's: the sign-in, or how to set one up. It holds no data and no script."""
+"""The auth page: the sign-in form, or how to configure a sign-in. Static HTML without data and scripts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-from pages.support.i18n import _, language, plural, preferred, speak
-from pages.support.message_text import told
-from tracker.auth.middleware import View
+from pages.support.i18n import _, language, language_for_locale, plural, set_language
+from pages.support.message_text import translate
+from tracker.auth.middleware import AuthView
 
 _LOGO = Path(__file__).parents[1] / "logo.svg"
 _STYLE = """
@@ -51,10 +51,10 @@ client_secret = "…"
 server_metadata_url = "https://…/.well-known/openid-configuration\""""
 
 
-def draw(view: View, accepted: str) -> tuple[bytes, str]:
-    """The page of a view in the first language that the reader accepts and we speak, and its policy."""
-    speak(preferred(accepted.split(",")[0].split(";")[0].strip()))
-    title, narrow, body = _set_up(view) if view.kind in {"closed", "broken"} else _form(view)
+def render(view: AuthView, accept_language: str) -> tuple[bytes, str]:
+    """The page of a view in the browser's preferred language, and its Content-Security-Policy."""
+    set_language(language_for_locale(accept_language.split(",")[0].split(";")[0].strip()))
+    title, narrow, body = _set_up_body(view) if view.kind in {"closed", "broken"} else _form_body(view)
     page = (
         f'<!doctype html><html lang="{language()}"><head><meta charset="utf-8"><title>{title} · Token Tracker</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
@@ -64,60 +64,67 @@ def draw(view: View, accepted: str) -> tuple[bytes, str]:
     return page.encode(), _CSP
 
 
-def _form(view: View) -> tuple[str, str, str]:
-    said = ""
+def _form_body(view: AuthView) -> tuple[str, str, str]:
+    error = ""
     if view.kind == "wrong":
-        said = _said(_("That isn't the password."))
+        error = _error(_("Wrong password."))
     elif view.kind == "wait":
         text = plural(
             "Too many wrong passwords. Try again in {n} second.",
             "Too many wrong passwords. Try again in {n} seconds.",
             view.wait_s,
         )
-        said = _said(text.format(n=view.wait_s))
+        error = _error(text.format(n=view.wait_s))
     body = (
-        f"<p>{escape(_('This dashboard asks for its password.'))}</p>"
+        f"<p>{escape(_('Enter the password of this dashboard.'))}</p>"
         f'<form method="post" action="{escape(view.base)}/auth/login">'
         f'<input type="hidden" name="next" value="{escape(view.next)}">'
         f'<label for="password">{escape(_("Password"))}</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required autofocus>'
-        f'{said}<button type="submit">{escape(_("Sign in"))}</button></form>'
+        f'{error}<button type="submit">{escape(_("Sign in"))}</button></form>'
     )
     return escape(_("Sign in")), ' class="narrow"', body
 
 
-def _said(text: str) -> str:
+def _error(text: str) -> str:
     return f'<p class="bad" role="alert">{escape(text)}</p>'
 
 
-def _set_up(view: View) -> tuple[str, str, str]:
+def _set_up_body(view: AuthView) -> tuple[str, str, str]:
     if view.kind == "broken":
-        body = _said(told(view.problem)) + f"<p>{escape(_('Until that is mended, nobody is let in.'))}</p>"
+        body = (
+            _error(translate(view.problem))
+            + f"<p>{escape(_('The dashboard refuses every request until this is fixed.'))}</p>"
+        )
         return escape(_("The sign-in can't be used")), "", body
-    first = _("It can be reached from elsewhere, and nothing asks who comes. Choose one, and start it again.")
-    parts = (
+    introduction = _(
+        "No sign-in is configured, and other machines can reach this dashboard. Choose an option and restart it."
+    )
+    options = (
         (
-            _("A password that the team shares"),
-            _("Make its hash, and set what is printed as {name}.").format(name="TRACKER_DASHBOARD_PASSWORD_HASH"),
+            _("Shared password"),
+            _("Create the hash with this command and set {name} to its output.").format(
+                name="TRACKER_DASHBOARD_PASSWORD_HASH"
+            ),
             "token-tracker password",
         ),
         (
-            _("Each with an account of your own"),
-            _("Any OpenID Connect provider, in {file}; {name} says who may enter.").format(
+            _("Individual accounts"),
+            _("Configure an OpenID Connect provider in {file}. {name} lists the allowed users.").format(
                 file=".streamlit/secrets.toml", name="TRACKER_DASHBOARD_USERS"
             ),
             _OIDC,
         ),
         (
-            _("Something in front asks already"),
-            _("A proxy with a sign-in, a private network: then tell the dashboard so."),
+            _("Already protected"),
+            _("If a proxy with a sign-in or a private network protects the dashboard, allow every request:"),
             "TRACKER_DASHBOARD_OPEN=true",
         ),
     )
-    body = f"<p>{escape(first)}</p>" + "".join(
-        f"<h2>{escape(title)}</h2><p>{escape(text)}</p><pre>{escape(code)}</pre>" for title, text, code in parts
+    body = f"<p>{escape(introduction)}</p>" + "".join(
+        f"<h2>{escape(title)}</h2><p>{escape(text)}</p><pre>{escape(code)}</pre>" for title, text, code in options
     )
-    return escape(_("This dashboard is closed")), "", body
+    return escape(_("No sign-in configured")), "", body
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A burst of test recordings: many at once, with its progress, its outcomes, and the proof that each is there once."""
+"""A load test with test recordings: many calls in parallel, their outcomes, and a check of the rows."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from pages.support import ai_call, test_calls
 from tracker.errors import TrackerError
 from tracker.reports import Reader
 
-MOST = 1000
-MOST_AT_ONCE = 50
+MAX_RECORDS = 1000
+MAX_PARALLEL = 50
 Mode = Literal["direct", "background"]
-_DELIVERED_WITHIN_S = 30.0
+_FLUSH_TIMEOUT_S = 30.0
 
 
 @dataclass(slots=True)
 class Burst:
-    """`records` recordings, `at_once` of them at the same time, running in a thread of its own. Times are ms."""
+    """A load test of `records` recordings, `parallel` at a time. It runs in its own thread."""
 
     reader: Reader
     records: int
-    at_once: int
+    parallel: int
     mode: Mode
-    began_at: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
     outcomes: list[tracker.Outcome] = field(default_factory=list)
-    took_ms: list[float] = field(default_factory=list)
+    durations_ms: list[float] = field(default_factory=list)
     recorded_s: float | None = None
-    """How long all `record` calls took together."""
+    """From the start until the last `record` call returned."""
     done_s: float | None = None
-    """How long until everything was delivered and checked."""
+    """From the start until all records were delivered and checked."""
     undelivered: int = 0
     rows: int | None = None
     ids: int | None = None
-    trouble: TrackerError | None = None
+    error: TrackerError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
-        """Run it. Raises `TooMany`, or `Busy` while another one runs."""
-        test_calls.admit(burst=True)
+        """Start the load test. Raises `RateLimited`, or `RecorderBusy` while another one runs."""
+        test_calls.check_rate_limit(burst=True)
         ready, refused = threading.Event(), threading.Event()
         threading.Thread(target=self._run, args=(ready, refused), name="burst", daemon=True).start()
         ready.wait()
         if refused.is_set():
-            raise test_calls.Busy
+            raise test_calls.RecorderBusy
 
     @property
     def progress(self) -> float:
-        """0 to 1."""
+        """The share of calls that are recorded, 0 to 1."""
         return len(self.outcomes) / self.records
 
     @property
@@ -62,60 +62,60 @@ class Burst:
 
     @property
     def exactly_once(self) -> bool:
-        """Whether every record that was acknowledged can be read, and none of them twice."""
+        """Whether every acknowledged record has exactly one row."""
         return self.rows == self.ids == len(self.outcomes) and self.undelivered == 0
 
     def statuses(self) -> dict[str, int]:
-        """How many ended in which way, of those that did so far."""
+        """The number of outcomes so far by status."""
         with self._lock:
             return dict(Counter(outcome.status for outcome in self.outcomes))
 
-    def percentile(self, part: float) -> float:
-        """So long took `part` (0 to 1) of the calls of `record`."""
+    def percentile_ms(self, quantile: float) -> float:
+        """The duration (ms) that the share `quantile` (0 to 1) of the `record` calls did not exceed."""
         with self._lock:
-            ordered = sorted(self.took_ms)
-        return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
+            ordered = sorted(self.durations_ms)
+        return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else float("nan")
 
     def _run(self, ready: threading.Event, refused: threading.Event) -> None:
         try:
-            with test_calls.turn():
+            with test_calls.exclusive_recording():
                 ready.set()
                 self._record_all()
                 self._check()
-        except test_calls.Busy:
+        except test_calls.RecorderBusy:
             refused.set()
         except TrackerError as error:
-            self.trouble = error
+            self.error = error
         finally:
-            self.done_s = time.monotonic() - self.began_at
+            self.done_s = time.monotonic() - self.started_at
             ready.set()
 
     def _record_all(self) -> None:
         direct = self.mode == "direct"
-        chosen = test_calls.recorder(self.reader) if direct else test_calls.background(self.reader)
+        recorder = test_calls.shared_tracker(self.reader) if direct else test_calls.background_tracker(self.reader)
         try:
-            with ThreadPoolExecutor(self.at_once, thread_name_prefix="burst") as workers:
-                for _ in workers.map(self._one(chosen), range(self.records)):
+            with ThreadPoolExecutor(self.parallel, thread_name_prefix="burst") as workers:
+                for _ in workers.map(self._record_one(recorder), range(self.records)):
                     pass
-            self.recorded_s = time.monotonic() - self.began_at
-            self.undelivered = chosen.flush(_DELIVERED_WITHIN_S)
+            self.recorded_s = time.monotonic() - self.started_at
+            self.undelivered = recorder.flush(_FLUSH_TIMEOUT_S)
         finally:
             if not direct:
-                chosen.close()
+                recorder.close()
 
-    def _one(self, chosen: tracker.Tracker) -> Callable[[int], None]:
+    def _record_one(self, recorder: tracker.Tracker) -> Callable[[int], None]:
         def record(number: int) -> None:
-            usage = ai_call.synthetic("tag" if number % 2 else "summary", burst=True)
-            began = time.perf_counter()
-            outcome = chosen.record(usage)
-            took_ms = (time.perf_counter() - began) * 1000
+            usage = ai_call.synthetic_usage("tag" if number % 2 else "summary", burst=True)
+            started_at = time.perf_counter()
+            outcome = recorder.record(usage)
+            duration_ms = (time.perf_counter() - started_at) * 1000
             with self._lock:
                 self.outcomes.append(outcome)
-                self.took_ms.append(took_ms)
+                self.durations_ms.append(duration_ms)
 
         return record
 
     def _check(self) -> None:
-        """Ask the database for every id."""
-        found = self.reader.rows("recorded_ids", {"ids": [str(outcome.id) for outcome in self.outcomes]})[0]
-        self.rows, self.ids = int(found["records"]), int(found["ids"])
+        """Count the rows and the distinct ids of the outcomes in the database."""
+        counts = self.reader.rows("recorded_ids", {"ids": [str(outcome.id) for outcome in self.outcomes]})[0]
+        self.rows, self.ids = int(counts["records"]), int(counts["ids"])

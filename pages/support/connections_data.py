@@ -1,4 +1,4 @@
-"""The Connections page's frames: made once a sample, for all readers."""
+"""The data frames of the Connections page, computed once per sample for all users."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 from tracker.reports.connections.sampler import ConnectionSample
 from tracker.reports.connections.sessions import Holder, Session, deployment, holders
 
-_POINTS = 120
+_MAX_POINTS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What the page draws of a sample."""
+class ConnectionTables:
+    """The tables of a sample."""
 
     applications: pd.DataFrame
     users: pd.DataFrame
@@ -25,49 +25,49 @@ class Prepared:
 
 
 _lock = threading.Lock()
-_last: tuple[int, int, Prepared] | None = None
+_last: tuple[Sample, ConnectionTables] | None = None
 
 
-def prepare(sample: ConnectionSample) -> Prepared:
-    """The frames of a sample; readers of the same one share them."""
+def build_tables(sample: ConnectionSample) -> ConnectionTables:
+    """The tables of a sample. Users of the same sample share them."""
     global _last
     with _lock:
-        if _last is None or (_last[0], _last[1]) != (id(sample.slots), sample.number):
-            _last = id(sample.slots), sample.number, _prepare(sample)
-        return _last[2]
+        if _last is None or _last[0].slots is not sample.slots or _last[0].number != sample.number:
+            _last = sample, _build_tables(sample)
+        return _last[1]
 
 
-def _prepare(sample: ConnectionSample) -> Prepared:
-    # In the order in which they came: a row stays where it is while others come and go.
+def _build_tables(sample: ConnectionSample) -> ConnectionTables:
+    # Ordered by start time, so that a row keeps its position while sessions open and close.
     ordered = tuple(sorted(sample.sessions, key=lambda session: (str(session.backend_start), session.pid)))
-    return Prepared(
-        applications=_holders(holders(sample.sessions, lambda session: session.application_name)),
-        users=_holders(holders(sample.sessions, lambda session: f"{session.user_name} · {session.database_name}")),
+    return ConnectionTables(
+        applications=_holder_frame(holders(sample.sessions, lambda session: session.application_name)),
+        users=_holder_frame(holders(sample.sessions, lambda session: f"{session.user_name} · {session.database_name}")),
         sessions=ordered,
-        session_frame=_sessions(ordered),
-        history=_history(sample),
+        session_frame=_session_frame(ordered),
+        history=_history_frame(sample),
     )
 
 
-def _holders(found: list[Holder]) -> pd.DataFrame:
-    places = [deployment(holder.name) for holder in found]
+def _holder_frame(rows: list[Holder]) -> pd.DataFrame:
+    deployments = [deployment(holder.name) for holder in rows]
     return pd.DataFrame(
         {
-            "name": [holder.name for holder in found],
+            "name": [holder.name for holder in rows],
             "deployment": [
-                " ".join(part for part in (place.platform, place.environment, place.deployment) if part)
-                if place
+                " ".join(part for part in (origin.platform, origin.environment, origin.deployment) if part)
+                if origin
                 else None
-                for place in places
+                for origin in deployments
             ],
-            "connections": [holder.connections for holder in found],
-            "idle": [holder.idle for holder in found],
-            "longest_idle_s": [holder.longest_idle_s for holder in found],
+            "connections": [holder.connections for holder in rows],
+            "idle": [holder.idle for holder in rows],
+            "longest_idle_s": [holder.longest_idle_s for holder in rows],
         }
     )
 
 
-def _sessions(ordered: tuple[Session, ...]) -> pd.DataFrame:
+def _session_frame(ordered: tuple[Session, ...]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "pid": [session.pid for session in ordered],
@@ -83,11 +83,11 @@ def _sessions(ordered: tuple[Session, ...]) -> pd.DataFrame:
     )
 
 
-def _history(sample: ConnectionSample) -> pd.DataFrame:
-    step = max(1, -(-len(sample.points) // _POINTS))
-    chosen = sample.points[::-1][::step][::-1]
-    states = [state for state in sample.points[-1].states if any(point.states[state] for point in chosen)]
+def _history_frame(sample: ConnectionSample) -> pd.DataFrame:
+    step = max(1, -(-len(sample.points) // _MAX_POINTS))
+    points = sample.points[::-1][::step][::-1]
+    states = [state for state in sample.points[-1].states if any(point.states[state] for point in points)]
     return pd.DataFrame(
-        [(point.at_s, state, point.states[state]) for point in chosen for state in states],
+        [(point.at_s, state, point.states[state]) for point in points for state in states],
         columns=["at_s", "state", "connections"],
     )

@@ -1,4 +1,4 @@
-"""Numbers, money, times and changes as people read them, in the reader's language; the one place that knows how."""
+"""Formats of numbers, money, durations, times, and changes, in the user's language."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from pages.support.i18n import _, language, plural
 
-_MARKS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")
-# Addresses become links without any mark; a character of no width behind their beginning keeps them from it.
-_LINKS, _JOINER = ("://", "www", "@"), "\u2060"
+_MARKDOWN_CHARACTERS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")
+# Markdown turns URLs into links without any markup; a word joiner after these prefixes prevents it.
+_LINK_PREFIXES, _WORD_JOINER = ("://", "www", "@"), "\u2060"
 _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
     "en": ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")),
     "ko": ((1e12, "조"), (1e8, "억"), (1e4, "만")),
@@ -17,16 +17,19 @@ _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
 
 
 def count(value: float) -> str:
-    """A count, short on screen: 28,185 · 123 k · 97.2 M; in Korean 9,721만."""
+    """A short count: 28,185 · 123 k · 97.2 M; in Korean 9,721만."""
     if abs(value) < 100_000:
         return f"{value:,.0f}"
-    step, unit = next(found for found in _STEPS[language()] if abs(value) >= found[0])
+    step, unit = next(entry for entry in _STEPS[language()] if abs(value) >= entry[0])
     scaled = value / step
-    return f"{scaled:,.0f}{unit}" if abs(scaled) >= 100 else f"{scaled:.1f}{unit}"
+    if abs(scaled) >= 100:
+        return f"{scaled:,.0f}{unit}"
+    number = f"{scaled:.1f}"
+    return (number.removesuffix(".0") if language() == "ko" else number) + unit
 
 
 def exact(value: float) -> str:
-    """A count to its last digit: 97,214,003."""
+    """A count with all digits: 97,214,003."""
     return f"{value:,.0f}"
 
 
@@ -41,7 +44,7 @@ def calls(value: float) -> str:
 
 
 def usd(value: Decimal | float | None) -> str:
-    """Money, with as many decimals as matter: $4,610 · $50.78 · $0.0042. None is unpriced, never 0."""
+    """An amount in US dollars with its significant decimals: $4,610 · $50.78 · $0.0042. None is *unpriced*, not 0."""
     if value is None or value != value:  # NaN
         return _("unpriced")
     amount = abs(float(value))
@@ -56,15 +59,15 @@ def usd(value: Decimal | float | None) -> str:
     return f"{sign}{unit}{amount:.6f}".rstrip("0") if amount >= 0.000001 else f"< {unit}0.000001"
 
 
-def share(value: float | None) -> str:
-    """A share of all, 0 to 1, as per cent; a dash when there is nothing to share."""
+def percentage(value: float | None) -> str:
+    """A share (0 to 1) in percent; a dash for None."""
     if value is None:
         return "–"
-    return f"{value * 100:.1f} %" if 0 < value < 0.1 else f"{value * 100:.0f} %"
+    return f"{value * 100:.1f}%" if 0 < value < 0.1 else f"{value * 100:.0f}%"
 
 
-def change(now: float, before: float) -> str | int | None:
-    """The change against before in per cent, for a metric's delta; None when there was nothing before."""
+def percent_change(now: float, before: float) -> str | int | None:
+    """The change from `before` in percent, for a metric's delta; None if `before` is 0."""
     if not before:
         return None
     percent = (now - before) / before * 100
@@ -72,10 +75,10 @@ def change(now: float, before: float) -> str | int | None:
         return 0
     if percent >= 1000:
         return _("{n} × as much").format(n=f"{now / before:,.0f}")
-    return f"{percent:+.0f} %"
+    return f"{percent:+.0f}%"
 
 
-def points(now: float | None, before: float | None) -> str | int | None:
+def point_change(now: float | None, before: float | None) -> str | int | None:
     """The change of a share in percentage points."""
     if now is None or before is None:
         return None
@@ -114,34 +117,34 @@ def seconds(value: float | None) -> str:
     return _("{n} s").format(n=f"{value:.0f}")
 
 
-def ago(moment: datetime, now: datetime | None = None) -> str:
-    """How long ago: 3 s ago · 2 h ago · 5 days ago; what lies ahead (clock skew) is now."""
-    passed = ((now or datetime.now(UTC)) - moment).total_seconds()
-    return _("now") if passed < 1 else _("{time} ago").format(time=seconds(passed))
+def ago(time: datetime, now: datetime | None = None) -> str:
+    """The age of a time: 3 s ago · 2 h ago · 5 days ago; *now* for a time in the future (clock skew)."""
+    age_s = ((now or datetime.now(UTC)) - time).total_seconds()
+    return _("now") if age_s < 1 else _("{time} ago").format(time=seconds(age_s))
 
 
-def clock(moment: datetime) -> str:
-    """The time of the day, 24 hours."""
-    return f"{moment:%H:%M:%S}"
+def time_of_day(time: datetime) -> str:
+    """The time of day: 14:05:09."""
+    return f"{time:%H:%M:%S}"
 
 
-def day(moment: date) -> str:
+def long_date(day: date) -> str:
     """17 November 2023 · 2023년 11월 17일."""
-    return f"{moment:{_('%d %B %Y')}}".lstrip("0")
+    return f"{day:{_('%d %B %Y')}}".lstrip("0")
 
 
-def short_day(moment: date) -> str:
+def short_date(day: date) -> str:
     """17 Nov 2023 · 2023. 11. 17."""
-    return f"{moment:{_('%d %b %Y')}}".lstrip("0")
+    return f"{day:{_('%d %b %Y')}}".lstrip("0")
 
 
-def plain(value: object) -> object:
-    """A value of a row as JSON knows it."""
+def to_json_value(value: object) -> object:
+    """A value of a row as a JSON value."""
     return value if isinstance(value, str | int | float | bool | dict) else str(value)
 
 
-def plain_markdown(value: str) -> str:
-    """Text that Markdown, which a metric's value and a label are, leaves as it is."""
-    for beginning in _LINKS:
-        value = value.replace(beginning, beginning + _JOINER)
-    return "".join(f"\\{char}" if char in _MARKS else char for char in value)
+def escape_markdown(value: str) -> str:
+    """Text with escaped Markdown, for labels and metric values, which Streamlit renders as Markdown."""
+    for prefix in _LINK_PREFIXES:
+        value = value.replace(prefix, prefix + _WORD_JOINER)
+    return "".join(f"\\{char}" if char in _MARKDOWN_CHARACTERS else char for char in value)

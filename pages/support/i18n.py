@@ -1,8 +1,8 @@
-"""The reader's language: words from gettext catalogues, and which language a run speaks."""
+"""The user's language: translations from the gettext catalogs, and the language of the current script run."""
 
 from __future__ import annotations
 
-import gettext as catalogues
+import gettext
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache, wraps
@@ -13,48 +13,48 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LANGUAGES = {"en": "English", "ko": "한국어"}
-DIRECTORY = Path(__file__).parents[1] / "locale"
-_spoken: ContextVar[str] = ContextVar("spoken", default="en")
+LOCALE_DIRECTORY = Path(__file__).parents[1] / "locale"
+_language: ContextVar[str] = ContextVar("language", default="en")
 
 
-def speak(language: str) -> None:
-    """From now on this run speaks `language`, one of `LANGUAGES`; every run and every fragment says so first."""
-    _spoken.set(language)
+def set_language(language: str) -> None:
+    """Set the language of this script run, one of `LANGUAGES`. Each run and each fragment calls this first."""
+    _language.set(language)
 
 
 def language() -> str:
-    """The language that is spoken."""
-    return _spoken.get()
+    """The language of this script run."""
+    return _language.get()
 
 
-def spoken(draw: Callable[P, T]) -> Callable[P, T]:
-    """The function as it speaks the language of this moment: for fragments and dialogs, which run by themselves."""
-    chosen = language()
+def keep_language(draw: Callable[P, T]) -> Callable[P, T]:
+    """The function with the current language, for fragments and dialogs, which run in a context of their own."""
+    current = language()
 
     @wraps(draw)
-    def speaking(*args: P.args, **kwargs: P.kwargs) -> T:
-        speak(chosen)
+    def draw_in_language(*args: P.args, **kwargs: P.kwargs) -> T:
+        set_language(current)
         return draw(*args, **kwargs)
 
-    return speaking
+    return draw_in_language
 
 
-def preferred(locale: str | None) -> str:
-    """The language for a browser's locale, such as ko-KR; English for one that we don't speak."""
-    found = (locale or "").replace("_", "-").split("-")[0].lower()
-    return found if found in LANGUAGES else "en"
+def language_for_locale(locale: str | None) -> str:
+    """The language for a browser locale such as ko-KR; English if the locale isn't supported."""
+    code = (locale or "").replace("_", "-").split("-")[0].lower()
+    return code if code in LANGUAGES else "en"
 
 
 def _(text: str) -> str:
-    """The text in the language that is spoken; English is what stands in the code."""
-    return _catalogue(_spoken.get()).gettext(text)
+    """The translation of an English text."""
+    return _translations(_language.get()).gettext(text)
 
 
 def plural(one: str, many: str, number: float) -> str:
-    """The form for a number: `one` for 1, else `many`; a language may know one form only."""
-    return _catalogue(_spoken.get()).ngettext(one, many, 1 if number == 1 else 2)
+    """The translation of `one` for the number 1, else of `many`."""
+    return _translations(_language.get()).ngettext(one, many, 1 if number == 1 else 2)
 
 
 @cache
-def _catalogue(language: str) -> catalogues.NullTranslations:
-    return catalogues.translation("pages", DIRECTORY, [language], fallback=language == "en")
+def _translations(language: str) -> gettext.NullTranslations:
+    return gettext.translation("pages", LOCALE_DIRECTORY, [language], fallback=language == "en")

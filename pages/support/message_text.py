@@ -1,122 +1,122 @@
-"""The library's sentences in the reader's words: failures, remedies, what a report found.
+"""Translations of the library's English messages: errors, remedies, and report results.
 
-The library says them in English, whole, in reports of other deployments too. Here the template that a sentence was
-made of is found among those of the catalogue `library`, and said again with its names and numbers in their places.
+The library and the debug reports of other deployments contain complete English sentences. This module matches a
+sentence with the templates of the catalog `library` and fills the translated template with the matched values.
 """
 
 from __future__ import annotations
 
-import gettext as catalogues
+import gettext
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from pages.support.i18n import DIRECTORY, language
+from pages.support.i18n import LOCALE_DIRECTORY, language
 
-LONGEST = 2000
-# Parts of a text between which it may be cut, how many make a sentence, and how deep one stands in another.
-_MOST_PARTS, _LONGEST_PARTS, _DEEPEST = 59, 9, 3
-_NAMES = re.compile(r"\{(\w+)\}")
+MAX_LENGTH = 2000
+# Limits of the search: separators in a text, parts of one sentence, and sentences nested in a sentence.
+_MAX_PARTS, _MAX_PARTS_OF_SENTENCE, _MAX_DEPTH = 59, 9, 3
+_PLACEHOLDERS = re.compile(r"\{(\w+)\}")
 _NUMBER = re.compile(r"[\d.,]+")
-_SENTENCES = {"error", "reason", "sentence"}
-_AFTER = re.compile(r"[.:] [A-Z]|; ")
-_ENDS = re.compile(r"((?<=[.:;?]) |(?<!^); )")
+_SENTENCE_PLACEHOLDERS = {"error", "reason", "sentence"}
+_SENTENCE_BREAK = re.compile(r"[.:] [A-Z]|; ")
+_SEPARATOR = re.compile(r"((?<=[.:;?]) |(?<!^); )")
 
 
 class _Template(NamedTuple):
-    """A sentence's fixed parts, the names of what stands between them, and how to say it."""
+    """A message template: its literal parts, the placeholders between them, and the translation."""
 
-    fixed: tuple[str, ...]
-    names: tuple[str, ...]
+    literals: tuple[str, ...]
+    placeholders: tuple[str, ...]
     translation: str
 
-    def read(self, text: str) -> dict[str, str] | None:
-        """What stands in the place of each name; None if it is another sentence. Never looks back, so never hangs."""
-        at, values = len(self.fixed[0]), []
-        if not text.startswith(self.fixed[0]) or len(text) < sum(map(len, self.fixed)):
+    def match(self, text: str) -> dict[str, str] | None:
+        """The value of each placeholder; None if the text doesn't match. Without backtracking, so it is linear."""
+        position, values = len(self.literals[0]), []
+        if not text.startswith(self.literals[0]) or len(text) < sum(map(len, self.literals)):
             return None
-        for part in self.fixed[1:-1]:
-            begins = text.find(part, at)
-            if begins < 0:
+        for literal in self.literals[1:-1]:
+            start = text.find(literal, position)
+            if start < 0:
                 return None
-            values.append(text[at:begins])
-            at = begins + len(part)
-        end = len(text) - len(self.fixed[-1])
-        if end < at or not text.endswith(self.fixed[-1]):
+            values.append(text[position:start])
+            position = start + len(literal)
+        end = len(text) - len(self.literals[-1])
+        if end < position or not text.endswith(self.literals[-1]):
             return None
-        found = dict(zip(self.names, [*values, text[at:end]], strict=True))
-        return found if all(_fits(name, value) for name, value in found.items()) else None
+        value_by_name = dict(zip(self.placeholders, [*values, text[position:end]], strict=True))
+        return value_by_name if all(_is_valid(name, value) for name, value in value_by_name.items()) else None
 
 
-def _fits(name: str, value: str) -> bool:
-    """Whether a value can stand under a name: a number, a sentence, or what is none."""
-    if name == "n":
+def _is_valid(placeholder: str, value: str) -> bool:
+    """Whether a placeholder may have this value: `n` is a number, and only some placeholders contain a sentence."""
+    if placeholder == "n":
         return _NUMBER.fullmatch(value) is not None
-    return name in _SENTENCES or not _AFTER.search(value)
+    return placeholder in _SENTENCE_PLACEHOLDERS or not _SENTENCE_BREAK.search(value)
 
 
-def told(text: str) -> str:
-    """A text of the library in the language that is spoken; what isn't known in it stays as it is."""
-    return _told(text, language()) if len(text) <= LONGEST else text
+def translate(text: str) -> str:
+    """A library message in the user's language. Parts without a translation stay English."""
+    return _translate(text, language()) if len(text) <= MAX_LENGTH else text
 
 
 @lru_cache(maxsize=2000)
-def _told(text: str, spoken: str, depth: int = 0) -> str:
-    whole, _templates = _catalogue(spoken)
-    if not whole or not text or depth > _DEEPEST:
+def _translate(text: str, language: str, depth: int = 0) -> str:
+    sentences, _templates = _catalog(language)
+    if not sentences or not text or depth > _MAX_DEPTH:
         return text
-    if text in whole:
-        return whole[text]
-    parts, said = _ENDS.split(text), ""
-    if len(parts) > _MOST_PARTS:
+    if text in sentences:
+        return sentences[text]
+    parts, translated = _SEPARATOR.split(text), ""
+    if len(parts) > _MAX_PARTS:
         return text
     while parts:
-        length, piece = _beginning(parts, spoken, depth)
-        said += piece + "".join(parts[length : length + 1])
+        length, sentence = _translate_first_sentence(parts, language, depth)
+        translated += sentence + "".join(parts[length : length + 1])
         parts = parts[length + 1 :]
-    return said
+    return translated
 
 
-def _beginning(parts: list[str], spoken: str, depth: int) -> tuple[int, str]:
-    """The longest beginning that is known, since reports put several sentences one after another; and how to say it."""
-    for length in range(min(len(parts), _LONGEST_PARTS), 0, -2):
-        if (piece := _said("".join(parts[:length]), spoken, depth)) is not None:
-            return length, piece
-    listed = [_said(one, spoken, depth) for one in parts[0].split(", ")]
-    return 1, ", ".join(filter(None, listed)) if all(listed) else parts[0]
+def _translate_first_sentence(parts: list[str], language: str, depth: int) -> tuple[int, str]:
+    """The longest prefix of `parts` that has a translation, as its number of parts and its translation."""
+    for length in range(min(len(parts), _MAX_PARTS_OF_SENTENCE), 0, -2):
+        if (sentence := _translate_sentence("".join(parts[:length]), language, depth)) is not None:
+            return length, sentence
+    items = [_translate_sentence(item, language, depth) for item in parts[0].split(", ")]
+    return 1, ", ".join(filter(None, items)) if all(items) else parts[0]
 
 
-def _said(text: str, spoken: str, depth: int) -> str | None:
-    whole, templates = _catalogue(spoken)
-    if text in whole:
-        return whole[text]
+def _translate_sentence(text: str, language: str, depth: int) -> str | None:
+    sentences, templates = _catalog(language)
+    if text in sentences:
+        return sentences[text]
     for template in templates:
-        if (values := template.read(text)) is not None:
-            return _filled(template, {name: _told(value, spoken, depth + 1) for name, value in values.items()})
+        if (values := template.match(text)) is not None:
+            return _fill(template, {name: _translate(value, language, depth + 1) for name, value in values.items()})
     return None
 
 
-def _filled(template: _Template, values: dict[str, str]) -> str:
-    return _NAMES.sub(lambda found: values[found[1]], template.translation)
+def _fill(template: _Template, values: dict[str, str]) -> str:
+    return _PLACEHOLDERS.sub(lambda match: values[match[1]], template.translation)
 
 
 @cache
-def _catalogue(spoken: str) -> tuple[dict[str, str], tuple[_Template, ...]]:
-    """The sentences without a name in them, and the others, those with most fixed letters first."""
-    found = dict(_entries(spoken))
-    whole = {text: said for text, said in found.items() if not _NAMES.search(text)}
-    templates = [_template(text, said) for text, said in found.items() if text not in whole]
-    return whole, tuple(sorted(templates, key=lambda template: -sum(map(len, template.fixed))))
+def _catalog(language: str) -> tuple[dict[str, str], tuple[_Template, ...]]:
+    """The sentences without placeholders, and the templates, the one with the most literal text first."""
+    entries = dict(_entries(language))
+    sentences = {text: translation for text, translation in entries.items() if not _PLACEHOLDERS.search(text)}
+    templates = [_template(text, translation) for text, translation in entries.items() if text not in sentences]
+    return sentences, tuple(sorted(templates, key=lambda template: -sum(map(len, template.literals))))
 
 
-def _entries(spoken: str) -> Iterator[tuple[str, str]]:
-    catalogue = catalogues.translation("library", DIRECTORY, [spoken], fallback=spoken == "en")
-    for text, said in getattr(catalogue, "_catalog", {}).items():
+def _entries(language: str) -> Iterator[tuple[str, str]]:
+    catalog = gettext.translation("library", LOCALE_DIRECTORY, [language], fallback=language == "en")
+    for text, translation in getattr(catalog, "_catalog", {}).items():
         if isinstance(text, str) and text:
-            yield text, said
+            yield text, translation
 
 
-def _template(text: str, said: str) -> _Template:
-    parts = _NAMES.split(text)
-    return _Template(tuple(parts[::2]), tuple(parts[1::2]), said)
+def _template(text: str, translation: str) -> _Template:
+    parts = _PLACEHOLDERS.split(text)
+    return _Template(tuple(parts[::2]), tuple(parts[1::2]), translation)

@@ -1,68 +1,69 @@
-"""What is on screen stands in the address bar: a link shows a colleague the same view, on every page.
+"""The view of a page in the address bar: filters, range, and selection, so that a link shows the same view.
 
-Streamlit empties the query on a change of page and writes labels with its own binding, so the view is kept here: a
-text a name, followed when the address changes, written back when a widget does.
+Streamlit clears the query string when the page changes, and its own widget binding writes labels instead of values.
+So this module keeps the view in the session: it reads changes of the address and writes changes of the widgets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+from collections.abc import Callable, MutableSet
 from typing import Any
 
 import streamlit as st
 
 from tracker.usage import replace_unstorable
 
-LONGEST = 200
-_READER = ("range", "tests", "tz", "lang")
+MAX_LENGTH = 200
+_USER_SETTINGS = ("range", "tests", "tz", "lang")
 _FILTERS = ("model", "provider", "operation", "user", "environment")
-NAMES = frozenset((*_READER, *_FILTERS, "rows", "columns", "measure", "tokens"))
-"""Those that a widget shows."""
-_VIEW, _WRITTEN, _SEEN, _PAGE, _FRESH = "link_view", "link_written", "link_seen", "link_page", "link_fresh"
+NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens"))
+"""The parameters that a widget shows. Others belong to one page, for example the selected row."""
+_VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
 
 
-def follow(page: str) -> None:
-    """Take over what the address says; the shell calls it before anything is drawn."""
+def sync_from_address(page: str) -> None:
+    """Read the changes of the address bar into the view. The shell calls this before it draws a widget."""
     state = st.session_state
     view: dict[str, str] = state.setdefault(_VIEW, {})
     written: dict[str, str] = state.setdefault(_WRITTEN, {})
-    given = {name: replace_unstorable(text[:LONGEST]) for name, text in st.query_params.to_dict().items()}
-    fresh: set[str] = state.setdefault(_FRESH, set())
-    # What the address said in the run before is old news: a button may have written since, and a run that it asked
-    # for itself still carries the address from before.
-    seen: dict[str, str] = state.get(_SEEN, {})
-    for name, text in given.items():
-        if text not in {seen.get(name), written.get(name)}:
-            view[name] = text
-            fresh.add(name)
-    # The page's own address lost it: the reader went back. A change of page drops all of them, and means none.
+    address = {name: replace_unstorable(value[:MAX_LENGTH]) for name, value in st.query_params.to_dict().items()}
+    dirty = _dirty()
+    # An unchanged value of the previous run is old: a button may have set another one since, and a rerun that the
+    # script requests still has the previous address.
+    last_read: dict[str, str] = state.get(_LAST_READ, {})
+    for name, value in address.items():
+        if value not in {last_read.get(name), written.get(name)}:
+            view[name] = value
+            dirty.add(name)
+    # A parameter that disappears from the same page means the browser's Back button. A page change removes all.
     if state.get(_PAGE) == page:
-        for name in (seen.keys() & written.keys()) - given.keys():
+        for name in (last_read.keys() & written.keys()) - address.keys():
             view.pop(name, None)
-            fresh.add(name)
-    state[_WRITTEN] = dict(given)
+            dirty.add(name)
+    state[_WRITTEN] = dict(address)
     if state.get(_PAGE) != page:
-        # A change of page empties the browser's address, whatever this run was told of it, and widgets forget.
+        # A page change clears the browser's address and resets the widgets, so write and read everything again.
         state[_WRITTEN] = {}
-        fresh |= NAMES
-        for name in view.keys() - NAMES - given.keys():
-            del view[name]  # what was open on another page
-    state[_PAGE], state[_SEEN] = page, given
+        dirty |= NAMES
+        for name in view.keys() - NAMES - address.keys():
+            del view[name]  # a selection on the previous page
+    state[_PAGE], state[_LAST_READ] = page, address
 
 
-def text(name: str) -> str | None:
-    """What the view says under a name."""
-    found: str | None = st.session_state.get(_VIEW, {}).get(name)
-    return found
+def get(name: str) -> str | None:
+    """The value of a parameter of the view."""
+    value: str | None = st.session_state.get(_VIEW, {}).get(name)
+    return value
 
 
-def put(name: str, value: str | None) -> None:
-    """Note what a widget shows, and write it into the address; None is the default, which needs no words."""
+def set(name: str, value: str | None) -> None:  # noqa: A001 - the counterpart of `get`
+    """Set a parameter of the view and of the address; None is the default value, which the address omits."""
     view: dict[str, str] = st.session_state.setdefault(_VIEW, {})
     if value is None:
         view.pop(name, None)
     else:
-        view[name] = replace_unstorable(value[:LONGEST])
+        view[name] = replace_unstorable(value[:MAX_LENGTH])
     _write(name, view.get(name))
 
 
@@ -77,28 +78,33 @@ def _write(name: str, value: str | None) -> None:
         st.query_params[name] = written[name] = value
 
 
-def change(**view: str | None) -> None:
-    """Show another view: what a button does. The whole page is drawn anew."""
-    for name, value in view.items():
-        put(name, value)
-        renew(name)
+def set_and_rerun(**parameters: str | None) -> None:
+    """Set parameters from a button, update their widgets, and run the page again."""
+    for name, value in parameters.items():
+        set(name, value)
+        mark_dirty(name)
     st.rerun()
 
 
-def renew(name: str) -> None:
-    """Let the widget of a name take over what was put there."""
-    st.session_state.setdefault(_FRESH, set()).add(name)
+def mark_dirty(name: str) -> None:
+    """Make the widget of a parameter read the view at its next run."""
+    _dirty().add(name)
 
 
-def prepare(key: str, name: str, read: Callable[[str | None], Any]) -> None:
-    """Give a widget its value, before it is drawn, where the address or a button said something new."""
-    if is_fresh(name) or key not in st.session_state:
-        st.session_state[key] = read(text(name))
+def init_widget(key: str, name: str, parse: Callable[[str | None], Any]) -> None:
+    """Set a widget's state from the view before it is drawn, if it has none or the parameter is dirty."""
+    if take_dirty(name) or key not in st.session_state:
+        st.session_state[key] = parse(get(name))
 
 
-def is_fresh(name: str) -> bool:
-    """Whether the address or a button said something new under a name since it was asked last."""
-    fresh: set[str] = st.session_state.setdefault(_FRESH, set())
-    found = name in fresh
-    fresh.discard(name)
-    return found
+def take_dirty(name: str) -> bool:
+    """Whether a parameter is dirty. Clears the mark."""
+    dirty = _dirty()
+    is_dirty = name in dirty
+    dirty.discard(name)
+    return is_dirty
+
+
+def _dirty() -> MutableSet[str]:
+    dirty: MutableSet[str] = st.session_state.setdefault(_DIRTY, builtins.set())
+    return dirty

@@ -1,7 +1,7 @@
-"""Test recordings: the process's shared Tracker, one call at a time or a burst, and a limit for everybody together.
+"""Test recordings through the process's shared Tracker, with a rate limit for all users of the dashboard.
 
-One recording runs at a time: the shared Tracker holds two connections, a burst in the background uses a Tracker of
-its own with two, and together with the three that read there are never more than five.
+Recordings run one at a time. The shared Tracker, or the separate Tracker of a background burst, has two connections
+and the read side has three, so the dashboard never opens more than five.
 """
 
 from __future__ import annotations
@@ -18,101 +18,104 @@ from pages.support import ai_call
 from tracker.database.pool import PoolStats
 from tracker.reports import Reader
 
-LIMIT = 30
-BURST_LIMIT = 4
+MAX_CALLS = 30
+MAX_BURSTS = 4
 WINDOW_S = 60.0
 POOL_SIZE = 2
-THERE = {"recorded", "duplicate"}
+STORED = {"recorded", "duplicate"}
 
-# Module globals on purpose: whoever can open the page can empty Streamlit's caches.
+# Module globals, because a user can clear Streamlit's caches.
 _lock = threading.Lock()
-_busy = threading.Lock()
+_recording_lock = threading.Lock()
 _recent: deque[float] = deque()
 _recent_bursts: deque[float] = deque()
-_recorder: tracker.Tracker | None = None
-_own: deque[tracker.Outcome] = deque(maxlen=200)
+_shared_tracker: tracker.Tracker | None = None
+_outcomes: deque[tracker.Outcome] = deque(maxlen=200)
 
 
-class TooMany(Exception):  # noqa: N818 - a refusal, not an error
-    """The limit is reached; `wait_s` is how long until the next one."""
+class RateLimited(Exception):  # noqa: N818 - a refusal, not an error
+    """The rate limit is reached; the next recording is possible in `wait_s` seconds."""
 
     def __init__(self, wait_s: float) -> None:
-        super().__init__(f"{LIMIT} test recordings a minute are allowed, for all readers together.")
+        super().__init__(f"{MAX_CALLS} test recordings per minute are allowed for all users together.")
         self.wait_s = wait_s
 
 
-class Busy(Exception):  # noqa: N818 - a refusal, not an error
-    """Somebody's burst is running."""
+class RecorderBusy(Exception):  # noqa: N818 - a refusal, not an error
+    """Another burst is running."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A test recording: how long its AI call took (ms; None where none was made), and what became of it twice."""
+class RecordedCall:
+    """The result of a test recording."""
 
     note: str
-    asked_ms: float | None
+    ai_call_ms: float | None
+    """The duration of the AI call; None for a synthetic call."""
     outcome: tracker.Outcome
-    again: tracker.Outcome | None
-    """The same id once more; None where the first wasn't stored."""
+    repeated: tracker.Outcome | None
+    """The outcome of a second record with the same id; None if the first wasn't stored."""
 
 
-def record(reader: Reader, kind: str) -> Made:
-    """Record one call as an app would, and its id once more. Raises `TooMany`, `Busy`."""
-    admit()
-    began = time.perf_counter()
-    write = ai_call.call(kind)  # before one's turn: an AI may take its time
-    asked_ms = (time.perf_counter() - began) * 1000 if ai_call.is_real() else None
-    with turn():
-        chosen = recorder(reader)
-        outcome = write(chosen)
-        again = chosen.record(ai_call.synthetic(kind, id=outcome.id)) if outcome.status in THERE else None
-    _own.append(outcome)
-    return Made(ai_call.REAL if asked_ms is not None else ai_call.SYNTHETIC, asked_ms, outcome, again)
+def record(reader: Reader, kind: str) -> RecordedCall:
+    """Record one call as an app does, and again with the same id. Raises `RateLimited`, `RecorderBusy`."""
+    check_rate_limit()
+    started_at = time.perf_counter()
+    write = ai_call.make_call(kind)  # outside the lock, because an AI call may be slow
+    ai_call_ms = (time.perf_counter() - started_at) * 1000 if ai_call.calls_gemini() else None
+    with exclusive_recording():
+        recorder = shared_tracker(reader)
+        outcome = write(recorder)
+        repeated = recorder.record(ai_call.synthetic_usage(kind, id=outcome.id)) if outcome.status in STORED else None
+    _outcomes.append(outcome)
+    return RecordedCall(
+        ai_call.GEMINI_NOTE if ai_call_ms is not None else ai_call.SYNTHETIC_NOTE, ai_call_ms, outcome, repeated
+    )
 
 
-def own_writes() -> list[tracker.Outcome]:
-    """The newest outcomes of this process, in their order."""
-    return [outcome for outcome in _own if outcome.write_ms is not None]
+def measured_outcomes() -> list[tracker.Outcome]:
+    """The newest outcomes of this process that have a write time, oldest first."""
+    return [outcome for outcome in _outcomes if outcome.write_ms is not None]
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """One's turn to record. Raises `Busy` while a burst runs."""
-    if not _busy.acquire(timeout=2.0):
-        raise Busy
+def exclusive_recording() -> Iterator[None]:
+    """Hold the recording lock. Raises `RecorderBusy` while a burst runs."""
+    if not _recording_lock.acquire(timeout=2.0):
+        raise RecorderBusy
     try:
         yield
     finally:
-        _busy.release()
+        _recording_lock.release()
 
 
-def recorder(reader: Reader) -> tracker.Tracker:
+def shared_tracker(reader: Reader) -> tracker.Tracker:
     """The process's shared Tracker on the dashboard's database."""
-    global _recorder
+    global _shared_tracker
     database = reader.database
-    _recorder = tracker.shared(mode="direct", pool_size=POOL_SIZE, database_url=database.url.with_password())
-    return _recorder
+    _shared_tracker = tracker.shared(mode="direct", pool_size=POOL_SIZE, database_url=database.url.with_password())
+    return _shared_tracker
 
 
-def background(reader: Reader) -> tracker.Tracker:
-    """A Tracker in background mode for a burst; the shared one gives its connections up for it."""
-    recorder(reader).close()
+def background_tracker(reader: Reader) -> tracker.Tracker:
+    """A Tracker in background mode for a burst. Closes the shared Tracker's connections first."""
+    shared_tracker(reader).close()
     url = reader.database.url.with_password()
     return tracker.Tracker(mode="background", pool_size=POOL_SIZE, database_url=url)
 
 
-def recorder_pool() -> PoolStats | None:
+def tracker_pool_stats() -> PoolStats | None:
     """The shared Tracker's pool; None before the first test recording."""
-    return _recorder.pool_stats() if _recorder else None
+    return _shared_tracker.pool_stats() if _shared_tracker else None
 
 
-def admit(*, burst: bool = False) -> None:
-    """Count one press of a button of all readers. Raises `TooMany`."""
-    recent, limit = (_recent_bursts, BURST_LIMIT) if burst else (_recent, LIMIT)
+def check_rate_limit(*, burst: bool = False) -> None:
+    """Count one test recording or burst of any user. Raises `RateLimited`."""
+    recent, limit = (_recent_bursts, MAX_BURSTS) if burst else (_recent, MAX_CALLS)
     now = time.monotonic()
     with _lock:
         while recent and now - recent[0] >= WINDOW_S:
             recent.popleft()
         if len(recent) >= limit:
-            raise TooMany(WINDOW_S - (now - recent[0]))
+            raise RateLimited(WINDOW_S - (now - recent[0]))
         recent.append(now)

@@ -1,31 +1,45 @@
-"""Answers that all readers share for a while: what costs much and changes slowly is asked once."""
+"""A TTL cache that all browser sessions share, for report results that are slow to load and change slowly."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from tracker.reports import Reader
 
 T = TypeVar("T")
 
-_MOST = 200
+_MAX_ENTRIES = 200
 _lock = threading.Lock()
-_answers: dict[Hashable, tuple[float, object]] = {}
-_asking: dict[Hashable, threading.Lock] = {}
+_values: dict[Hashable, tuple[float, object]] = {}
+_load_locks: dict[Hashable, threading.Lock] = {}
+_generations: WeakKeyDictionary[Reader, int] = WeakKeyDictionary()
+_next_generation = itertools.count(1)
 
 
-def shared(key: Hashable, seconds: float, ask: Callable[[], T]) -> T:
-    """The answer under `key`, at most `seconds` old; while one reader asks, the others wait for the same answer."""
+def cached(key: Hashable, ttl_s: float, load: Callable[[], T]) -> T:
+    """The value of `key`, at most `ttl_s` seconds old. Of concurrent callers one loads it, and the others wait."""
     with _lock:
-        turn = _asking.setdefault(key, threading.Lock())
-    with turn:
-        asked_at, answer = _answers.get(key, (float("-inf"), None))
-        if time.monotonic() - asked_at > seconds:
-            answer = ask()
+        load_lock = _load_locks.setdefault(key, threading.Lock())
+    with load_lock:
+        loaded_at, value = _values.get(key, (float("-inf"), None))
+        if time.monotonic() - loaded_at > ttl_s:
+            value = load()
             with _lock:
-                if len(_answers) > _MOST:
-                    _answers.clear()
-                    _asking.clear()
-                _answers[key] = time.monotonic(), answer
-    return answer  # type: ignore[return-value]
+                if len(_values) > _MAX_ENTRIES:
+                    _values.clear()
+                    _load_locks.clear()
+                _values[key] = time.monotonic(), value
+    return value  # type: ignore[return-value]
+
+
+def generation(reader: Reader) -> int:
+    """A number for cache keys that no other reader gets; an `id` would repeat after garbage collection."""
+    with _lock:
+        if reader not in _generations:
+            _generations[reader] = next(_next_generation)
+        return _generations[reader]

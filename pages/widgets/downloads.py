@@ -1,4 +1,4 @@
-"""Downloads of what is on screen: CSV that is safe to open in a spreadsheet, the raw values, and Parquet."""
+"""Download buttons for a table: CSV that is safe in a spreadsheet, CSV with raw values, and Parquet."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import streamlit as st
 
 from pages.support.i18n import _
 
-# A cell that begins so is a formula for a spreadsheet; the wide forms count as well in East Asian versions.
+# A spreadsheet reads a cell with one of these prefixes as a formula; East Asian versions accept full-width forms too.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def downloads(data: pd.DataFrame, name: str, key: str) -> None:
-    """Buttons that make the file when it is asked for."""
+def download_buttons(data: pd.DataFrame, name: str, key: str) -> None:
+    """Three download buttons. A file is created when its button is clicked."""
 
     def parquet() -> bytes:
         buffer = io.BytesIO()
@@ -39,7 +39,7 @@ def downloads(data: pd.DataFrame, name: str, key: str) -> None:
             "text/csv",
             key=f"{key}_raw_csv",
             icon=":material/download:",
-            help=_("Text such as =1+1 stays as it is: for programs, not for spreadsheets."),
+            help=_("Text such as =1+1 is not escaped. For programs, not for spreadsheets."),
             on_click="ignore",
         )
         st.download_button(
@@ -54,22 +54,22 @@ def downloads(data: pd.DataFrame, name: str, key: str) -> None:
 
 
 def spreadsheet_csv(data: pd.DataFrame) -> bytes:
-    """The table as CSV in which no text is a formula: such a text gets a leading apostrophe; numbers stay numbers.
+    """The table as CSV without formulas: text that looks like a formula gets a leading apostrophe.
 
     Source: owasp.org, "CSV Injection".
     """
-    safe = data.rename(columns=lambda name: _without_formula(str(name)))
-    for place, (_name, kind) in enumerate(zip(data.columns, data.dtypes, strict=True)):
-        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind)):
-            safe.isetitem(place, data.iloc[:, place].map(_without_formula).tolist())
+    safe = data.rename(columns=lambda name: _escape_formula(str(name)))
+    for index, dtype in enumerate(data.dtypes):
+        if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_datetime64_any_dtype(dtype)):
+            safe.isetitem(index, data.iloc[:, index].map(_escape_formula).tolist())
     return _csv(safe)
 
 
 def _csv(data: pd.DataFrame) -> bytes:
-    # Every text is quoted: with minimal quoting a carriage return in a cell would end the row.
+    # Quote every text: with minimal quoting, a carriage return in a cell ends the row.
     return data.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
 
 
-def _without_formula(value: object) -> object:
+def _escape_formula(value: object) -> object:
     is_text = isinstance(value, str | dict | list)
     return f"'{value}" if is_text and str(value).lstrip(" ").startswith(_FORMULA_STARTS) else value

@@ -1,4 +1,4 @@
-"""What a page says when there is nothing to show, and the ways on from there."""
+"""The content of a page without calls: the reason, and buttons that help."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import datetime
 import streamlit as st
 
 from pages.support import query_params
-from pages.support.formats import ago, calls, day
+from pages.support.formats import ago, calls, long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills
-from pages.widgets.time_range import charted, write_days, zone
+from pages.widgets.time_range import clamp_time, format_days, user_timezone
 from tracker import settings
 from tracker.database.schema import quote
 from tracker.maintenance import delete_test_records
@@ -18,80 +18,80 @@ from tracker.reports import Reader, usage_totals
 from tracker.reports.filter_choices import COLUMNS
 
 
-def nothing(reader: Reader) -> None:
-    """Nothing to show: because of the filters, of the range, of what counts, or since nothing is there at all."""
+def no_calls(reader: Reader) -> None:
+    """Show why there are no calls: row-level security, the filters, the range, only test calls, or an empty table."""
     if reader.table().sees_no_rows:
-        sees_nothing(reader)
+        no_visible_rows(reader)
         return
-    tests = filter_pills.tests_included()
+    tests = filter_pills.includes_tests()
     last_at = usage_totals.extent(reader, include_tests=tests).last_at
     if last_at:
-        nothing_here(last_at)
+        no_calls_in_range(last_at)
     elif not tests and usage_totals.extent(reader, include_tests=True).last_at:
-        only_tests(reader)
+        only_test_calls(reader)
     else:
-        greet(reader)
+        first_steps(reader)
 
 
-def sees_nothing(reader: Reader) -> None:
-    """Row-level security hides every row from this role: that is not an empty table."""
+def no_visible_rows(reader: Reader) -> None:
+    """Row-level security hides every row from this role."""
     with st.container(border=True, gap="medium"):
         st.subheader(_("This role sees no rows"), anchor=False)
         st.markdown(
-            _("Row-level security is on, and no policy lets this role read. The table's owner can change that:")
+            _("Row-level security is on, and no policy allows this role to read. The table's owner can add one:")
         )
         schema, user = quote(reader.table().schema), quote(reader.database.url.user or "role")
         policy = f"CREATE POLICY token_tracker_reads ON {schema}.token_usage FOR SELECT TO {user} USING (true);"
         st.code(policy, language="sql", wrap_lines=True)
 
 
-def nothing_here(last_at: datetime) -> None:
-    """There are calls, but none in this range: say when the last one was and offer to go there."""
+def no_calls_in_range(last_at: datetime) -> None:
+    """No calls in this range: show the time of the last call and a button for its day."""
     with _box():
-        if filter_pills.active():
+        if filter_pills.active_filters():
             st.markdown(f"**{_('No calls in this range with these filters')}**", width="content")
             if st.button(_("Clear the filters"), type="primary", key="clear_filters"):
-                query_params.change(**dict.fromkeys(COLUMNS))
+                query_params.set_and_rerun(**dict.fromkeys(COLUMNS))
             return
-        local = charted(last_at).astimezone(settings.load_time_zone(zone()))
+        local = clamp_time(last_at).astimezone(settings.load_time_zone(user_timezone()))
         st.markdown(f"**{_('No calls in this range')}**", width="content")
         st.caption(
-            _("The last one was on {day} at {time}, {ago}.").format(
-                day=day(local), time=f"{local:%H:%M}", ago=ago(last_at)
+            _("The last call was on {day} at {time} ({ago}).").format(
+                day=long_date(local), time=f"{local:%H:%M}", ago=ago(last_at)
             ),
             width="content",
         )
         if st.button(_("Show that day"), type="primary", key="show_day"):
-            query_params.change(range=write_days((local.date(), local.date())))
+            query_params.set_and_rerun(range=format_days((local.date(), local.date())))
 
 
-def only_tests(reader: Reader) -> None:
-    """There are test recordings and nothing else."""
+def only_test_calls(reader: Reader) -> None:
+    """The table contains test calls only."""
     with _box():
         st.markdown(f"**{_('Only test recordings so far')}**", width="content")
-        st.caption(_("They are in no figure unless you ask for it."), width="content")
+        st.caption(_("Test calls are excluded unless *Include tests* is on."), width="content")
         with st.container(horizontal=True, horizontal_alignment="center"):
             if st.button(_("Include tests"), type="primary", key="show_tests"):
-                query_params.change(tests="true")
+                query_params.set_and_rerun(tests="true")
             _sample_button(reader)
-    snippet(reader)
+    code_snippet(reader)
 
 
-def greet(reader: Reader) -> None:
-    """The table is empty: what this is, and two ways on."""
+def first_steps(reader: Reader) -> None:
+    """The table is empty: an introduction, and buttons for a test call and sample data."""
     with st.container(border=True, gap="medium"):
         st.subheader(_("Nothing recorded yet"), anchor=False)
         st.markdown(
             _(
-                "The database is reached and its table is ready. As soon as your app records its first AI call,"
-                " this page shows tokens, cost and users."
+                "The database is connected and its table is ready. When your app records its first AI call, this page"
+                " shows tokens, cost, and users."
             )
         )
         with st.container(horizontal=True):
             if st.button(_("Record a test call"), type="primary", icon=":material/science:", key="greet_test"):
                 st.switch_page("recordings.py")
             _sample_button(reader)
-    snippet(reader)
+    code_snippet(reader)
 
 
 def _sample_button(reader: Reader) -> None:
@@ -99,22 +99,22 @@ def _sample_button(reader: Reader) -> None:
         _("Load sample data"),
         icon=":material/dataset:",
         key="greet_sample",
-        help=_("30 days of invented calls, marked as sample data. One click removes them again."),
+        help=_("30 days of synthetic calls, marked as sample data. One click removes them."),
     ):
-        with st.spinner(_("Inventing calls")):
+        with st.spinner(_("Creating sample data")):
             delete_test_records.add_samples(reader)
         st.rerun()
 
 
-def snippet(reader: Reader) -> None:
-    """The first call of an app, as it works with this very database."""
+def code_snippet(reader: Reader) -> None:
+    """Sample code that records a call to this database."""
     with st.container(border=True, gap="small"):
         st.markdown(f"**{_('From your app')}**")
         if reader.database.embedded:
-            st.markdown(_("This database runs on this machine. An app here reaches it with:"))
+            st.markdown(_("This database runs on this machine. An app on this machine connects with:"))
             st.code(f'export DATABASE_URL="{reader.database.url.with_password()}"', language="sh", wrap_lines=True)
         else:
-            st.markdown(_("With the same `DATABASE_URL` as this dashboard's in its environment:"))
+            st.markdown(_("Use the same `DATABASE_URL` as this dashboard:"))
         st.code(
             "from tracker import Tracker, TokenUsage\n\n"
             'Tracker().record(TokenUsage(model="gemini-2.5-flash", input_tokens=812, output_tokens=164))',
@@ -123,14 +123,14 @@ def snippet(reader: Reader) -> None:
 
 
 def sample_notice(reader: Reader, sample_calls: int, all_calls: int) -> None:
-    """Whoever sees sample calls among the figures is told, and can remove them."""
+    """A notice that the range contains sample calls, with a button that removes them."""
     if not sample_calls:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="sample_notice"):
         if sample_calls == all_calls:
-            text = _("**Sample data.** All calls in this range are invented.")
+            text = _("**Sample data.** All calls in this range are synthetic.")
         else:
-            text = _("**Sample data.** {n} of {calls} in this range are invented.").format(
+            text = _("**Sample data.** {n} of {calls} in this range are synthetic.").format(
                 n=f"{sample_calls:,}", calls=calls(all_calls)
             )
         st.markdown(f":material/dataset: {text}", width="stretch")

@@ -1,4 +1,4 @@
-"""What went wrong, on the page: a sentence, a way out, and a page that recovers by itself."""
+"""The error box of a page: the cause, the remedy, and an automatic retry."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.support.i18n import _, spoken
-from pages.support.message_text import told
+from pages.support.i18n import _, keep_language
+from pages.support.message_text import translate
 from tracker.errors import DatabaseError, SettingError, TrackerError, TransientError
 from tracker.redaction import redact
 from tracker.reports.engine import current_reader
@@ -23,81 +23,81 @@ RETRY_S = 5
 def _title(code: str) -> str:
     titles = {
         "password_wrong": _("The database refused the password"),
-        "database_missing": _("The database isn't there"),
-        "table_missing": _("The table isn't there yet"),
+        "database_missing": _("The database doesn't exist"),
+        "table_missing": _("The table doesn't exist yet"),
         "column_missing": _("The table needs an update"),
-        "right_missing": _("A right is missing"),
-        "statement_timeout": _("The question took too long"),
+        "right_missing": _("A privilege is missing"),
+        "statement_timeout": _("The query took too long"),
     }
     return titles.get(code, _("The database can't be used"))
 
 
-def guarded(draw: Callable[[], None], *, recovers: bool = False) -> None:
-    """Draw a page or a part of it; in trouble show a box that says what to do, and try again soon by itself.
+def draw_guarded(draw: Callable[[], None], *, recovers: bool = False) -> None:
+    """Draw a page or a part of it. On an error, show an error box and retry automatically.
 
-    What is drawn anew by itself anyway `recovers` without asking, once the database is there.
+    `recovers`: the part is refreshed automatically anyway, so it needs no retry when the database works.
     """
     try:
         draw()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets a sentence and not a traceback
-        show_any(error)
+    except Exception as error:  # noqa: BLE001 - the user gets an error box for every error, never a traceback
+        show_error(error)
         if isinstance(error, TrackerError):
-            if recovers and _is_there_in_spite_of(error):
-                st.caption(_("This page goes on by itself."))
+            if recovers and _fails_again(error):
+                st.caption(_("The page recovers automatically."))
             else:
-                _recover()
+                _retry_automatically()
 
 
-def show_any(error: Exception) -> None:
-    """The box for any error; one that nobody foresaw gets a reference that the log has too."""
+def show_error(error: Exception) -> None:
+    """Show the box of an error. An unexpected error gets a reference number that the log contains too."""
     if isinstance(error, DatabaseError):
-        _box(_title(error.code), told(error.cause), told(error.remedy))
+        _box(_title(error.code), translate(error.cause), translate(error.remedy))
     elif isinstance(error, SettingError):
-        _box(_("A setting can't be used"), told(str(error)), _("Correct it and start the dashboard again."))
+        _box(_("A setting can't be used"), translate(str(error)), _("Correct it and restart the dashboard."))
     else:
         reference = secrets.token_hex(4)
         text = "".join(traceback.format_exception(error))
         log.error("Reference %s. %s", reference, redact(text))
         _box(
-            _("Something went wrong here"),
-            _("This part of the page couldn't be shown. The other pages are not affected."),
-            _("Reload the page. The log of the dashboard says more under the reference {reference}.").format(
+            _("An unexpected error occurred"),
+            _("This part of the page can't be shown. The other pages are not affected."),
+            _("Reload the page. The dashboard's log contains details under the reference {reference}.").format(
                 reference=reference
             ),
         )
 
 
-def _box(title: str, sentence: str, remedy: str) -> None:
-    """Sentence and remedy may hold a name out of the database's address: as text, never as Markdown."""
+def _box(title: str, cause: str, remedy: str) -> None:
+    """Cause and remedy may contain a name from the database URL, so they are text and not Markdown."""
     with st.container(border=True, gap="small"):
         st.markdown(f":red[:material/error:] **{title}**")
-        st.text(sentence)
+        st.text(cause)
         if remedy:
             with st.container(gap="xxsmall"):
                 st.caption(_("What to do"))
                 st.text(remedy)
 
 
-def _recover() -> None:
-    st.caption(_("Trying again every {n} seconds; this page goes on by itself.").format(n=RETRY_S))
+def _retry_automatically() -> None:
+    st.caption(_("Retrying every {n} seconds. The page recovers automatically.").format(n=RETRY_S))
     st.session_state["failed_at"] = time.monotonic()
-    st.fragment(spoken(_try_again), run_every=RETRY_S)()
+    st.fragment(keep_language(_retry_button), run_every=RETRY_S)()
 
 
-def _try_again() -> None:
-    asked = st.button(_("Try again"), icon=":material/refresh:", key="try_again")
-    # The fragment's first run belongs to the page that has just failed; only its later ones ask again.
-    if asked or (time.monotonic() - st.session_state["failed_at"] > RETRY_S / 2 and _answers()):
+def _retry_button() -> None:
+    is_clicked = st.button(_("Try again"), icon=":material/refresh:", key="try_again")
+    # The fragment's first run belongs to the page run that failed. Only later runs check the database.
+    if is_clicked or (time.monotonic() - st.session_state["failed_at"] > RETRY_S / 2 and _database_responds()):
         st.rerun()
 
 
-def _is_there_in_spite_of(error: TrackerError) -> bool:
-    """Whether only this question failed, and would fail again at once; else the page is drawn as soon as it can be."""
-    passes = isinstance(error, TransientError) and error.code != "statement_timeout"
-    return _answers() and not passes
+def _fails_again(error: TrackerError) -> bool:
+    """Whether the database responds, so that an immediate retry of this query would fail again."""
+    is_transient = isinstance(error, TransientError) and error.code != "statement_timeout"
+    return _database_responds() and not is_transient
 
 
-def _answers() -> bool:
+def _database_responds() -> bool:
     try:
         current_reader.check()
     except TrackerError:

@@ -1,9 +1,7 @@
-"""Which calls a page shows: filters as pills, in the address bar, the same on every page."""
+"""The filters of a page as pills. They are kept in the address bar and shared by all pages."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,36 +9,34 @@ import streamlit as st
 
 from pages.support import query_params
 from pages.support.i18n import _
+from pages.support.ttl_cache import cached, generation
 from tracker.errors import DatabaseError
 from tracker.reports import Reader
 from tracker.reports.filter_choices import COLUMNS, choices
 
 _KEY = "filters"
-_FRESH_S = 30.0
+_TTL_S = 30.0
 Pair = tuple[str, str]
 
-_lock = threading.Lock()
-_known: dict[tuple[int, bool], tuple[float, tuple[Pair, ...]]] = {}
+
+def includes_tests() -> bool:
+    """Whether test calls are included."""
+    return query_params.get("tests") == "true"
 
 
-def tests_included() -> bool:
-    """Whether test recordings count."""
-    return query_params.text("tests") == "true"
+def active_filters() -> dict[str, str]:
+    """The value of each active filter by column."""
+    return {column: text for column in COLUMNS if (text := query_params.get(column))}
 
 
-def active() -> dict[str, str]:
-    """The filters by column."""
-    return {column: text for column in COLUMNS if (text := query_params.text(column))}
-
-
-def columns() -> dict[str, Any]:
-    """What the reports' `Filters` take besides a range."""
-    return {**active(), "include_tests": tests_included()}
+def filter_arguments() -> dict[str, Any]:
+    """The keyword arguments of the reports' `Filters`, except the range."""
+    return {**active_filters(), "include_tests": includes_tests()}
 
 
 def column_label(column: str) -> str:
-    """A column's name for people."""
-    words = {
+    """The label of a column."""
+    labels = {
         "model": _("model"),
         "provider": _("provider"),
         "operation": _("operation"),
@@ -49,43 +45,46 @@ def column_label(column: str) -> str:
         "platform": _("platform"),
         "deployment": _("deployment"),
     }
-    return words[column]
+    return labels[column]
 
 
-def bar(reader: Reader) -> None:
-    """Draw the pills and the switch for test recordings; what they say is in the link from here on."""
-    shown = [*active().items()]
-    if {column for column in COLUMNS if query_params.is_fresh(column)} or _KEY not in st.session_state:
-        st.session_state[_KEY] = shown
-    options = dict.fromkeys([*shown, *st.session_state[_KEY], *_choices(reader)])
-    chosen = st.multiselect(
+def filter_bar(reader: Reader) -> None:
+    """Draw the filter pills and the *Include tests* toggle, and write their state to the address bar."""
+    current = [*active_filters().items()]
+    if {column for column in COLUMNS if query_params.take_dirty(column)} or _KEY not in st.session_state:
+        st.session_state[_KEY] = current
+    options = dict.fromkeys([*current, *st.session_state[_KEY], *_filter_choices(reader)])
+    selected = st.multiselect(
         _("Filters"),
         list(options),
-        format_func=_pill,
+        format_func=_pill_label,
         key=_KEY,
         placeholder=_("Filter by model, operation, user …"),
         accept_new_options=True,
         select_all=False,
         label_visibility="collapsed",
         persist_state="session",
-        on_change=_one_each,
+        on_change=_keep_last_of_column,
     )
     for column in COLUMNS:
-        query_params.put(column, dict(_pair(choice) for choice in chosen).get(column))
-    query_params.prepare("tests", "tests", lambda text: text == "true")
-    on = st.toggle(
-        _("Include tests"), key="tests", persist_state="session", help=_("Test recordings are in no figure otherwise.")
+        query_params.set(column, dict(_to_pair(choice) for choice in selected).get(column))
+    query_params.init_widget("tests", "tests", lambda text: text == "true")
+    is_on = st.toggle(
+        _("Include tests"),
+        key="tests",
+        persist_state="session",
+        help=_("Test calls are excluded unless this is on."),
     )
-    query_params.put("tests", "true" if on else None)
+    query_params.set("tests", "true" if is_on else None)
 
 
-def _pill(choice: Any) -> str:
-    column, value = _pair(choice)
+def _pill_label(choice: Any) -> str:
+    column, value = _to_pair(choice)
     return f"{column_label(column)}: {value}"
 
 
-def _pair(choice: Any) -> Pair:
-    """A choice as column and value; what was typed without a column is a user."""
+def _to_pair(choice: Any) -> Pair:
+    """A choice as column and value. Typed text without a column is a user."""
     if isinstance(choice, tuple):
         return choice[0], choice[1]
     head, colon, tail = str(choice).partition(":")
@@ -95,22 +94,17 @@ def _pair(choice: Any) -> Pair:
     return "user", str(choice)
 
 
-def _one_each() -> None:
-    """A column has one value: the one that was chosen last."""
-    chosen: Sequence[Any] = st.session_state[_KEY]
-    st.session_state[_KEY] = list(dict(_pair(choice) for choice in chosen).items())
+def _keep_last_of_column() -> None:
+    """Keep one value per column: the one selected last."""
+    selected: Sequence[Any] = st.session_state[_KEY]
+    st.session_state[_KEY] = list(dict(_to_pair(choice) for choice in selected).items())
 
 
-def _choices(reader: Reader) -> tuple[Pair, ...]:
-    """What can be chosen, asked for all readers together and not at every click."""
-    key = (id(reader), tests_included())
-    with _lock:
-        asked_at, found = _known.get(key, (float("-inf"), ()))
-        if time.monotonic() - asked_at > _FRESH_S:
-            try:
-                found = choices(reader, include_tests=tests_included())
-            except DatabaseError:
-                return found  # the page itself says what is wrong
-            _known.clear()
-            _known[key] = (time.monotonic(), found)
-    return found
+def _filter_choices(reader: Reader) -> tuple[Pair, ...]:
+    """The values that the filters offer, loaded once for all users."""
+    include_tests = includes_tests()
+    key = ("filter_choices", generation(reader), include_tests)
+    try:
+        return cached(key, _TTL_S, lambda: choices(reader, include_tests=include_tests))
+    except DatabaseError:
+        return ()  # the page shows the error

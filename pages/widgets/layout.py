@@ -1,4 +1,4 @@
-"""What pages share: the head of a page with its controls, cards, and the database's name."""
+"""The layout that all pages share: the page header with its controls, cards, and notes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import datetime
 
 import streamlit as st
 
-from pages.support.formats import day
+from pages.support.formats import long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills, live_refresh
-from pages.widgets.time_range import Range, picked, picker, zone
+from pages.widgets.time_range import TimeRange, range_picker, selected_range, user_timezone
 from tracker import settings
 from tracker.reports import Reader, usage_totals
 
 
-def head(title: str, reader: Reader | None = None, *, live: bool = True) -> None:
-    """A page's title and its controls; with a reader also the range and the filters."""
+def page_header(title: str, reader: Reader | None = None, *, live: bool = True) -> None:
+    """Draw the page title and controls; with a reader also the time range and the filters."""
     if reader is None:
         with st.container(horizontal=True, vertical_alignment="bottom", key="head"):
             st.title(title, anchor=False, width="stretch")
             if live:
-                live_refresh.switch()
+                live_refresh.live_toggle()
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="head"):
         st.title(title, anchor=False, width="content")
@@ -30,31 +30,31 @@ def head(title: str, reader: Reader | None = None, *, live: bool = True) -> None
         with st.container(
             horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content", key="range_bar"
         ):
-            picker()
-            live_refresh.switch()
+            range_picker()
+            live_refresh.live_toggle()
     with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
-        filter_pills.bar(reader)
+        filter_pills.filter_bar(reader)
 
 
-def question(text: str) -> None:
-    """The question that the page answers, and when its answer was true."""
+def page_question(text: str) -> None:
+    """Draw the question that the page answers, and the time of its data."""
     with st.container(horizontal=True, key="question", gap="small"):
         st.caption(text, width="content")
         st.space("stretch")
-        live_refresh.as_of()
+        live_refresh.as_of_caption()
 
 
-def shown(reader: Reader) -> Range:
-    """The range and the filters of this moment."""
-    columns = filter_pills.columns()
-    return picked(lambda: usage_totals.extent(reader, include_tests=bool(columns["include_tests"])), **columns)
+def current_range(reader: Reader) -> TimeRange:
+    """The selected time range with the active filters."""
+    columns = filter_pills.filter_arguments()
+    return selected_range(lambda: usage_totals.extent(reader, include_tests=bool(columns["include_tests"])), **columns)
 
 
 @contextmanager
 def card(title: str, note: str | None = None, control: Callable[[], None] | None = None) -> Iterator[None]:
-    """A bordered part of a page with a title; `note` is small print of ours, never of the database.
+    """A bordered section with a title. `note` is Markdown, so it must not contain text from the database.
 
-    `control` draws a widget at the right of the title, where it takes no height from what comes below.
+    `control` draws a widget to the right of the title, where it takes no height from the section.
     """
     with st.container(border=True, height="stretch", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -68,32 +68,32 @@ def card(title: str, note: str | None = None, control: Callable[[], None] | None
 
 
 def database_name(reader: Reader) -> str:
-    """Which database this is, in a line."""
+    """The label of the dashboard's database."""
     if reader.database.embedded:
         return _("Embedded database")
     return reader.database.url.label
 
 
-def standing_notes(reader: Reader, start: datetime) -> None:
-    """What a reader must know about the figures: that they can't be kept up to date, and where single records end."""
-    found = reader.freshness()
-    if found.remedy:
+def freshness_notes(reader: Reader, start: datetime) -> None:
+    """Draw notes on the data: rollups that this role can't refresh, and the date before which rows were pruned."""
+    freshness = reader.freshness()
+    if freshness.remedy:
         text = _(
-            "This database user can't keep the rollups up to date; what changed since is read from the rows, which is"
-            " slower. What to do:"
+            "This database user can't refresh the rollups. Changes since then are read from the rows, which is slower."
+            " What to do:"
         )
-        if found.as_of:
-            moment = _local(found.as_of)
-            text = _("Rollups of {day}.").format(day=f"{day(moment)}, {moment:%H:%M}") + f" {text}"
+        if freshness.as_of:
+            as_of = _to_local(freshness.as_of)
+            text = _("Rollups as of {day}.").format(day=f"{long_date(as_of)}, {as_of:%H:%M}") + f" {text}"
         st.caption(f":material/info: {text}")
-        st.code(found.remedy, language=None)
-    if found.detail_from and start < found.detail_from:
+        st.code(freshness.remedy, language=None)
+    if freshness.detail_from and start < freshness.detail_from:
         text = _(
-            "Single records from before {day} were pruned: figures and charts count them, but the list of records, and"
-            " filters by user, begin there."
+            "Records before {day} were pruned. The totals and charts include them; the list of records and the user"
+            " filter do not."
         )
-        st.caption(f":material/inventory_2: {text.format(day=day(_local(found.detail_from)))}")
+        st.caption(f":material/inventory_2: {text.format(day=long_date(_to_local(freshness.detail_from)))}")
 
 
-def _local(moment: datetime) -> datetime:
-    return moment.astimezone(settings.load_time_zone(zone()))
+def _to_local(time: datetime) -> datetime:
+    return time.astimezone(settings.load_time_zone(user_timezone()))

@@ -1,4 +1,4 @@
-"""Pages that stay true while they are open: drawn anew by themselves, until the reader pauses them."""
+"""The automatic refresh of a page, its pause toggle, and the loading skeleton."""
 
 from __future__ import annotations
 
@@ -8,61 +8,58 @@ from contextvars import ContextVar
 
 import streamlit as st
 
-from pages.support.formats import clock
-from pages.support.i18n import _, spoken
-from pages.widgets.error_box import guarded
+from pages.support.formats import time_of_day
+from pages.support.i18n import _, keep_language
+from pages.widgets.error_box import draw_guarded
 from pages.widgets.time_range import now
 
 _refreshing: ContextVar[bool] = ContextVar("refreshing", default=False)
 
 
-def live(draw: Callable[[], None], every_s: float, key: str) -> None:
-    """Draw a part of the page now, and every so often unless it is paused; trouble stays within it and passes."""
-    drawn: list[bool] = []
+def auto_refresh(draw: Callable[[], None], every_s: float, key: str) -> None:
+    """Draw a part of the page now and every `every_s` seconds, unless paused. Its errors stay in an error box."""
+    is_first_run = True
 
-    def part() -> None:
-        _refreshing.set(bool(drawn))
-        drawn[:] = [True]
-        guarded(draw, recovers=not paused())
+    def draw_fragment() -> None:
+        nonlocal is_first_run
+        _refreshing.set(not is_first_run)
+        is_first_run = False
+        draw_guarded(draw, recovers=not is_paused())
 
-    st.fragment(spoken(part), run_every=None if paused() else every_s, key=key)()
-
-
-def switch() -> None:
-    """The switch that pauses the page."""
-    st.toggle(_("Live"), value=True, key="live", persist_state="session", help=_("Draws this page anew by itself"))
+    st.fragment(keep_language(draw_fragment), run_every=None if is_paused() else every_s, key=key)()
 
 
-def paused() -> bool:
-    """Whether the reader wants the figures to stand still."""
+def live_toggle() -> None:
+    """Draw the toggle that pauses the refresh."""
+    st.toggle(_("Live"), value=True, key="live", persist_state="session", help=_("Refreshes automatically"))
+
+
+def is_paused() -> bool:
+    """Whether the user has paused the refresh."""
     return not st.session_state.get("live", True)
 
 
-def as_of() -> None:
-    """When these figures were true."""
-    moment = clock(now())
-    words = _("as of {time}, paused") if paused() else _("as of {time}")
-    st.caption(words.format(time=moment), width="content")
+def as_of_caption() -> None:
+    """Draw the time of the page's data."""
+    text = _("as of {time}, paused") if is_paused() else _("as of {time}")
+    st.caption(text.format(time=time_of_day(now())), width="content")
 
 
 @contextmanager
-def waiting(figures: int = 0, charts: int = 2) -> Iterator[None]:
-    """A skeleton in the shape of what comes, while the page's first figures are asked for.
-
-    A refresh keeps the old ones on screen instead.
-    """
+def loading_skeleton(metrics: int = 0, charts: int = 2) -> Iterator[None]:
+    """Show a skeleton of the page while its first data loads. A refresh keeps the previous content instead."""
     if _refreshing.get():
         yield
         return
-    place = st.empty()
-    with place.container():
-        if figures:
-            with st.grid(figures, min_column_width=140):
-                for _figure in range(figures):
+    placeholder = st.empty()
+    with placeholder.container():
+        if metrics:
+            with st.grid(metrics, min_column_width=140):
+                for _metric in range(metrics):
                     st.skeleton(height=104)
         for column in st.columns(charts):
             column.skeleton(height=300)
     try:
         yield
     finally:
-        place.empty()
+        placeholder.empty()

@@ -1,4 +1,4 @@
-"""The one dot: is recording normal, late or partly, or not at all? It comes from the diagnosis, not from a ping."""
+"""The status badge in the sidebar: whether recording works normally, partly, late, or not at all."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import streamlit as st
 
 from pages.support.formats import exact, records, seconds
 from pages.support.i18n import _, plural
-from pages.support.message_text import told
-from pages.support.recording_status import LATE_S, Found, Watch
+from pages.support.message_text import translate
+from pages.support.recording_status import LATE_S, RecordingState, StatusMonitor
 from tracker.errors import TrackerError
 from tracker.reports.connections import sampler
 from tracker.reports.engine import current_reader
 
-watch = Watch()
-# Causes that keep records late or out although the database takes some; whatever else is advised changes no colour.
-_PARTLY = {"background_on_serverless", "few_slots", "outbox_damaged", "outbox_unwritable", "right_missing"}
-_EXPLAINED_BY = {
+monitor = StatusMonitor()
+# Causes that delay or prevent some records while others arrive. Other recommendations don't change the color.
+_PARTIAL_CODES = {"background_on_serverless", "few_slots", "outbox_damaged", "outbox_unwritable", "right_missing"}
+_PAGE_BY_CODE = {
     "few_slots": "connections.py",
     "too_many_connections": "connections.py",
     "session_pool_full": "connections.py",
@@ -28,81 +28,85 @@ _EXPLAINED_BY = {
     "records_missing": "performance.py",
     "alerts": "performance.py",
 }
-# Said right above the dot, or by the dot itself.
-_SAID = {"database_url_missing", "outbox_waiting", "outbox_set_aside", "records_missing"}
+# The sidebar shows these causes already, so they don't count as hints.
+_SHOWN_ELSEWHERE = {"database_url_missing", "outbox_waiting", "outbox_set_aside", "records_missing"}
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """A colour, what it means, why, and the page that says more; `hints` is how many other things are advised."""
+class BadgeStatus:
+    """The content of the badge; `page` explains the reason, `hints` is the number of other recommendations."""
 
     color: str
-    word: str
-    why: str
+    label: str
+    reason: str
     page: str
     hints: int = 0
 
 
 def show() -> None:
-    """The dot with its word, why, and where to look."""
-    status = judge(watch.look())
+    """Draw the badge with its label, reason, and a link to the page that explains it."""
+    status = badge_status(monitor.state())
     with suppress(TrackerError):
         sampler.shared(current_reader.reader()).keep_awake()
     with st.container(gap="xxsmall", key="status"):
-        st.markdown(f":{status.color}[●] **{status.word}**")
-        st.text(status.why)
+        st.markdown(f":{status.color}[●] **{status.label}**")
+        st.text(status.reason)
         if status.page:
-            st.page_link(status.page, label=_("Look closer"), icon=":material/arrow_forward:", width="content")
+            st.page_link(status.page, label=_("Details"), icon=":material/arrow_forward:", width="content")
         elif status.hints:
-            text = plural("{n} thing to look at", "{n} things to look at", status.hints).format(n=exact(status.hints))
+            text = plural("{n} recommendation", "{n} recommendations", status.hints).format(n=exact(status.hints))
             st.page_link("environment.py", label=text, icon=":material/checklist:", width="content")
 
 
-def judge(found: Found | None) -> Status:
-    """What was found means this: the worst of it first."""
-    if found is None:
-        return Status("gray", _("Looking"), _("The database hasn't answered yet."), "environment.py")
-    advice = [item for item in found.advice if not (found.only_reads and item["code"] == "right_missing")]
-    broken = next((item for item in advice if item["severity"] == "error"), None)
-    if found.trouble is not None or (broken and not found.recorded):
-        why = told(str(broken["cause"])) if broken else told(found.trouble or "")
-        return Status("red", _("Not recording"), why, _page(broken))
-    if (late := _partly(found)) is not None:
-        return late
-    if broken:
-        why = _("Records arrive, but not from here: {cause}").format(cause=told(str(broken["cause"])))
-        return Status("orange", _("Partly recording"), why, _page(broken))
-    partly = next((item for item in advice if item["code"] in _PARTLY), None)
+def badge_status(state: RecordingState | None) -> BadgeStatus:
+    """The badge of a state. The worst problem decides."""
+    if state is None:
+        return BadgeStatus("gray", _("Checking"), _("The database hasn't responded yet."), "environment.py")
+    advice = [item for item in state.advice if not (state.is_read_only and item["code"] == "right_missing")]
+    failure = next((item for item in advice if item["severity"] == "error"), None)
+    if state.error is not None or (failure and not state.recorded):
+        reason = translate(str(failure["cause"])) if failure else translate(state.error or "")
+        return BadgeStatus("red", _("Not recording"), reason, _page_for(failure))
+    if (delivery_problem := _delivery_problem(state)) is not None:
+        return delivery_problem
+    if failure:
+        reason = _("Other processes record, but this one can't: {cause}")
+        reason = reason.format(cause=translate(str(failure["cause"])))
+        return BadgeStatus("orange", _("Partly recording"), reason, _page_for(failure))
+    partly = next((item for item in advice if item["code"] in _PARTIAL_CODES), None)
     if partly:
-        return Status("orange", _("Partly recording"), told(str(partly["cause"])), _page(partly))
-    hints = sum(item["severity"] == "warning" and item["code"] not in _SAID for item in advice) + found.only_reads
-    if not found.recorded and any(item["code"] == "sees_no_rows" for item in advice):
-        return Status("gray", _("Sees no rows"), _("Row-level security shows this role no rows."), "environment.py")
-    if found.only_reads and not found.recorded:
-        return Status("gray", _("Reads only"), _("This role reads and cannot record."), "", hints)
-    if not found.recorded:
-        # Rows may well be there: imported, invented, or written by an app's own INSERT.
-        return Status("gray", _("No recordings"), _("No Tracker has recorded in the last 24 h."), "", hints)
-    why = _("{records} in the last 24 h, none missing.").format(records=records(found.recorded))
-    return Status("green", _("Recording normally"), why, "", hints)
+        return BadgeStatus("orange", _("Partly recording"), translate(str(partly["cause"])), _page_for(partly))
+    hints = sum(item["severity"] == "warning" and item["code"] not in _SHOWN_ELSEWHERE for item in advice)
+    hints += state.is_read_only
+    if not state.recorded and any(item["code"] == "sees_no_rows" for item in advice):
+        reason = _("Row-level security hides all rows from this role.")
+        return BadgeStatus("gray", _("No visible rows"), reason, "environment.py")
+    if state.is_read_only and not state.recorded:
+        return BadgeStatus("gray", _("Read-only"), _("This role can read, but not record."), "", hints)
+    if not state.recorded:
+        # The table may still contain rows: imported, sample, or inserted by an app itself.
+        return BadgeStatus("gray", _("No recordings"), _("No Tracker has recorded in the last 24 h."), "", hints)
+    reason = _("{records} in the last 24 h, none missing.").format(records=records(state.recorded))
+    return BadgeStatus("green", _("Recording normally"), reason, "", hints)
 
 
-def _partly(found: Found) -> Status | None:
-    """What the ledger and the outbox say is late or missing."""
-    if found.missing:
-        why = _("{records} of the last 24 h missing.").format(records=records(found.missing))
-        return Status("orange", _("Partly recording"), why, "performance.py")
-    if found.set_aside:
-        why = _("{records} refused by the database and set aside.").format(records=records(found.set_aside))
-        return Status("orange", _("Partly recording"), why, "performance.py")
-    if found.waiting and found.waits_s > LATE_S:
-        why = _("{records} waiting, the oldest for {time}.").format(
-            records=records(found.waiting), time=seconds(found.waits_s)
+def _delivery_problem(state: RecordingState) -> BadgeStatus | None:
+    """The badge for missing or late records, from the loss ledger and the outbox; None if there are none."""
+    if state.missing:
+        reason = _("{records} of the last 24 h missing.").format(records=records(state.missing))
+        return BadgeStatus("orange", _("Partly recording"), reason, "performance.py")
+    if state.dead_letters:
+        reason = _("{records} refused by the database; see the dead letters in the outbox.")
+        reason = reason.format(records=records(state.dead_letters))
+        return BadgeStatus("orange", _("Partly recording"), reason, "performance.py")
+    if state.waiting and state.oldest_wait_s > LATE_S:
+        reason = _("{records} waiting, the oldest for {time}.").format(
+            records=records(state.waiting), time=seconds(state.oldest_wait_s)
         )
-        return Status("orange", _("Recording late"), why, "performance.py")
+        return BadgeStatus("orange", _("Recording late"), reason, "performance.py")
     return None
 
 
-def _page(cause: object) -> str:
+def _page_for(cause: object) -> str:
     code = str(cause["code"]) if isinstance(cause, dict) else ""
-    return _EXPLAINED_BY.get(code, "environment.py")
+    return _PAGE_BY_CODE.get(code, "environment.py")

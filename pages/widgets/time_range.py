@@ -1,8 +1,8 @@
-"""The range of time that a page shows, as people say it, kept in the address bar and shared between pages."""
+"""The time range of a page: its picker, its text in the address bar, and its filters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -18,69 +18,79 @@ from tracker.reports.usage_totals import Extent
 
 NAMES = ("1h", "24h", "today", "7d", "30d", "month", "all", "custom")
 DEFAULT = "30d"
-_LONGEST_DAYS = 3660
+_MAX_DAYS = 3660
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-Days = tuple[date, date]
+DateSpan = tuple[date, date]
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """What is shown and what it is compared with; nothing came before all time."""
+class TimeRange:
+    """A time range and the range that it is compared with; None for all time."""
 
     name: str
     filters: Filters
-    before: Filters | None
-    days: Days | None = None
+    previous: Filters | None
+    days: DateSpan | None = None
 
     @property
-    def against(self) -> str | None:
-        """What a change is against, in words."""
+    def cache_key(self) -> Hashable:
+        """A key of the range and the filters that doesn't change while the clock advances."""
+        return self.name, self.days, without_times(self.filters)
+
+    @property
+    def comparison_label(self) -> str | None:
+        """The label of the previous range, for a change in percent."""
         if self.name == "custom" and self.days:
             length = (self.days[1] - self.days[0]).days + 1
-            return plural("vs the day before", "vs {n} days before", length).format(n=length)
-        words = {
-            "1h": _("vs the hour before"),
-            "24h": _("vs 24 h before"),
+            return plural("vs previous day", "vs previous {n} days", length).format(n=length)
+        labels = {
+            "1h": _("vs previous hour"),
+            "24h": _("vs previous 24 h"),
             "today": _("vs yesterday"),
-            "7d": _("vs 7 days before"),
-            "30d": _("vs 30 days before"),
+            "7d": _("vs previous 7 days"),
+            "30d": _("vs previous 30 days"),
             "month": _("vs last month"),
         }
-        return words.get(self.name)
+        return labels.get(self.name)
 
 
-def zone() -> str:
-    """The reader's time zone: the one chosen on the page, else TRACKER_TIMEZONE, the browser's, UTC."""
-    return known_zone(query_params.text("tz")) or home_zone()
+def without_times(filters: Filters) -> Filters:
+    """The filters with a constant range, for cache keys."""
+    return replace(filters, start=_EARLIEST, end=_EARLIEST)
 
 
-def home_zone() -> str:
-    """The time zone of a reader who has chosen none."""
-    return current_reader.settings().timezone or known_zone(st.context.timezone) or "UTC"
+def user_timezone() -> str:
+    """The user's time zone: the selected one, else TRACKER_TIMEZONE, the browser's, or UTC."""
+    return canonical_timezone(query_params.get("tz")) or default_timezone()
 
 
-def known_zone(name: str | None) -> str | None:
-    """The name, or the current one of a zone that was renamed, if it is one of a time zone."""
+def default_timezone() -> str:
+    """The time zone of a user who has selected none."""
+    return current_reader.settings().timezone or canonical_timezone(st.context.timezone) or "UTC"
+
+
+def canonical_timezone(name: str | None) -> str | None:
+    """The current name of a time zone, also for a renamed zone; None for an unknown name."""
     try:
         return settings.resolve_time_zone_name(name or "")
     except ValueError:
         return None
 
 
-def foreign_zone() -> str | None:
-    """The browser's time zone where it isn't known here, so that UTC stands in for it."""
-    browsers = st.context.timezone
-    return None if current_reader.settings().timezone or known_zone(browsers) else browsers or None
+def unknown_browser_timezone() -> str | None:
+    """The browser's time zone if this server doesn't know it and uses UTC instead."""
+    browser_zone = st.context.timezone
+    return None if current_reader.settings().timezone or canonical_timezone(browser_zone) else browser_zone or None
 
 
 def now() -> datetime:
-    """This moment on the reader's clock."""
-    return datetime.now(settings.load_time_zone(zone()))
+    """The current time in the user's time zone."""
+    return datetime.now(settings.load_time_zone(user_timezone()))
 
 
-def label(name: str) -> str:
-    """A range's name on its button."""
-    words = {
+def range_label(name: str) -> str:
+    """The label of a range in the picker."""
+    labels = {
         "1h": _("1 h"),
         "24h": _("24 h"),
         "today": _("Today"),
@@ -90,39 +100,39 @@ def label(name: str) -> str:
         "all": _("All"),
         "custom": _("Custom"),
     }
-    return words[name]
+    return labels[name]
 
 
-def picker() -> None:
-    """Draw the picker; what it says is in the link from here on."""
-    if query_params.is_fresh("range") or "range" not in st.session_state:
-        st.session_state["range"], days = read(query_params.text("range"))
-        st.session_state["days"] = days or _last_days()
+def range_picker() -> None:
+    """Draw the picker and write its state to the address bar."""
+    if query_params.take_dirty("range") or "range" not in st.session_state:
+        st.session_state["range"], days = parse_range(query_params.get("range"))
+        st.session_state["days"] = days or _default_days()
     name = st.segmented_control(
         _("Range"),
         NAMES,
         required=True,
-        format_func=label,
+        format_func=range_label,
         key="range",
         persist_state="session",
         wrap=False,
         label_visibility="collapsed",
     )
     if name == "custom":
-        st.session_state.setdefault("days", _last_days())
-        query_params.put("range", write_days(_pick_days()))
+        st.session_state.setdefault("days", _default_days())
+        query_params.set("range", format_days(_days_input()))
     else:
-        query_params.put("range", None if name == DEFAULT else name)
+        query_params.set("range", None if name == DEFAULT else name)
 
 
-def picked(extent: Callable[[], Extent], **columns: Any) -> Range:
-    """What the picker says at this moment; `extent` is asked only for all time."""
-    name, days = read(query_params.text("range"))
-    return resolve(name, now(), days or _last_days(), extent, **columns)
+def selected_range(extent: Callable[[], Extent], **columns: Any) -> TimeRange:
+    """The selected range, ending now; `extent` is called for all time only."""
+    name, days = parse_range(query_params.get("range"))
+    return resolve_range(name, now(), days or _default_days(), extent, **columns)
 
 
-def read(text: str | None) -> tuple[str, Days | None]:
-    """The range that a link names, such as 7d or 2023-11-16..2023-11-18; anything else is the default one."""
+def parse_range(text: str | None) -> tuple[str, DateSpan | None]:
+    """The range of an address parameter, such as 7d or 2023-11-16..2023-11-18; the default range for other text."""
     if text in NAMES:
         return text, None
     first, _dots, last = (text or "").partition("..")
@@ -130,24 +140,24 @@ def read(text: str | None) -> tuple[str, Days | None]:
         days = date.fromisoformat(first), date.fromisoformat(last or first)
     except ValueError:
         return DEFAULT, None
-    sensible = date(1971, 1, 1) <= days[0] <= days[1] <= date(2199, 12, 31)
-    if not sensible or (days[1] - days[0]).days > _LONGEST_DAYS:
+    is_supported = date(1971, 1, 1) <= days[0] <= days[1] <= date(2199, 12, 31)
+    if not is_supported or (days[1] - days[0]).days > _MAX_DAYS:
         return DEFAULT, None
     return "custom", days
 
 
-def write_days(days: Days) -> str:
-    """Days as a link names them."""
+def format_days(days: DateSpan) -> str:
+    """The address parameter for these days."""
     return days[0].isoformat() if days[0] == days[1] else f"{days[0].isoformat()}..{days[1].isoformat()}"
 
 
-def _last_days() -> Days:
+def _default_days() -> DateSpan:
     today = now().date()
     return today - timedelta(days=6), today
 
 
-def _pick_days() -> Days:
-    chosen: Any = st.date_input(
+def _days_input() -> DateSpan:
+    selected: Any = st.date_input(
         _("Days"),
         key="days",
         min_value=date(1971, 1, 1),
@@ -155,60 +165,60 @@ def _pick_days() -> Days:
         label_visibility="collapsed",
         width=230,
     )
-    days = chosen if isinstance(chosen, tuple) else (chosen,)
-    return (days[0], days[-1]) if days else _last_days()
+    days = selected if isinstance(selected, tuple) else (selected,)
+    return (days[0], days[-1]) if days else _default_days()
 
 
-def resolve(
+def resolve_range(
     name: str,
-    moment: datetime,
-    days: Days | None,
+    now: datetime,
+    days: DateSpan | None,
     extent: Callable[[], Extent],
     **columns: Any,
-) -> Range:
-    """The filters of a range's name at a moment of the reader's clock. Days begin at the reader's midnight."""
-    end = moment + timedelta(seconds=1)  # what was recorded in this very second counts
+) -> TimeRange:
+    """The range of a name at the time `now`. Days start at midnight in the time zone of `now`."""
+    end = now + timedelta(seconds=1)  # include records of the current second
     if name == "all":
-        covered = extent()
-        start = charted(covered.first_at or _midnight(moment, moment.date()))
-        last = charted(covered.last_at or moment) + timedelta(seconds=1)
-        return Range(name, _filters(min(start, last), last, moment, columns), None)
+        all_time = extent()
+        start = clamp_time(all_time.first_at or _midnight(now, now.date()))
+        last = clamp_time(all_time.last_at or now) + timedelta(seconds=1)
+        return TimeRange(name, _filters(min(start, last), last, now, columns), None)
     if name == "custom" and days:
-        start = _midnight(moment, days[0])
-        # A day that is still running is compared with as much of a day, not with a whole one.
-        end = min(_midnight(moment, days[1] + timedelta(days=1)), max(end, start))
+        start = _midnight(now, days[0])
+        # An incomplete day is compared with the same part of the previous day.
+        end = min(_midnight(now, days[1] + timedelta(days=1)), max(end, start))
         shift = timedelta(days=(days[1] - days[0]).days + 1)
     else:
         days = None
-        start, shift = _named(name, moment)
-    shown = _filters(start, end, moment, columns)
-    # Shifted by whole days, so that a Tuesday morning is compared with Tuesday mornings.
-    before = replace(shown, start=start - shift, end=max(start - shift, min(end - shift, start)))
-    return Range(name, shown, before, days)
+        start, shift = _start_and_shift(name, now)
+    filters = _filters(start, end, now, columns)
+    # Shifted by whole days, so that the same times of day are compared.
+    previous = replace(filters, start=start - shift, end=max(start - shift, min(end - shift, start)))
+    return TimeRange(name, filters, previous, days)
 
 
-def _named(name: str, moment: datetime) -> tuple[datetime, timedelta]:
-    """When a range that ends now began, and how far before it the one lies that it is compared with."""
-    midnight = _midnight(moment, moment.date())
+def _start_and_shift(name: str, now: datetime) -> tuple[datetime, timedelta]:
+    """The start of a range that ends now, and the time from the previous range to it."""
+    midnight = _midnight(now, now.date())
     if name == "1h":
-        return moment.replace(second=0, microsecond=0) - timedelta(minutes=59), timedelta(hours=1)
+        return now.replace(second=0, microsecond=0) - timedelta(minutes=59), timedelta(hours=1)
     if name == "24h":
-        return moment.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23), timedelta(days=1)
+        return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23), timedelta(days=1)
     if name == "month":
         start = midnight.replace(day=1)
-        return start, start - _midnight(moment, (start - timedelta(days=1)).date().replace(day=1))
-    length = {"today": 1, "7d": 7}.get(name, 30)
-    return _midnight(moment, moment.date() - timedelta(days=length - 1)), timedelta(days=length)
+        return start, start - _midnight(now, (start - timedelta(days=1)).date().replace(day=1))
+    length_days = {"today": 1, "7d": 7}.get(name, 30)
+    return _midnight(now, now.date() - timedelta(days=length_days - 1)), timedelta(days=length_days)
 
 
-def charted(moment: datetime) -> datetime:
-    """A call's time within what clocks can show and charts draw: a table may hold infinity and the year 9999."""
-    return min(max(moment, _EARLIEST), _LATEST)
+def clamp_time(at: datetime) -> datetime:
+    """A time within the range that clocks and charts support. A table may contain infinity or the year 9999."""
+    return min(max(at, _EARLIEST), _LATEST)
 
 
-def _midnight(moment: datetime, day: date) -> datetime:
-    return datetime.combine(day, time(), moment.tzinfo)
+def _midnight(now: datetime, day: date) -> datetime:
+    return datetime.combine(day, time(), now.tzinfo)
 
 
-def _filters(start: datetime, end: datetime, moment: datetime, columns: dict[str, Any]) -> Filters:
-    return Filters(start=start, end=end, timezone=getattr(moment.tzinfo, "key", "UTC"), **columns)
+def _filters(start: datetime, end: datetime, now: datetime, columns: dict[str, Any]) -> Filters:
+    return Filters(start=start, end=end, timezone=getattr(now.tzinfo, "key", "UTC"), **columns)

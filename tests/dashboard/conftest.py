@@ -1,4 +1,4 @@
-"""Pages under AppTest, and the dashboard as a process of its own."""
+"""Fixtures: pages under AppTest, and dashboard processes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    """Chromium for one test: while it is open, Playwright's event loop runs, and no other one can."""
+    """Chromium for one test, because no other event loop can run while Playwright's does."""
     with needed_browser() as opened:
         yield opened
 
 
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    """Opens a page on a database as a reader in Seoul does, and checks that nothing unforeseen happened."""
+    """Opens a page for a user in Seoul, and checks that no unexpected error occurred."""
 
     def open_it(url: str, page: str | None = None, **query: str) -> AppTest:
         monkeypatch.setenv("DATABASE_URL", url)
@@ -44,7 +44,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         if page:
             app.switch_page(page).run()
         assert not app.exception
-        assert "Something went wrong here" not in texts(app)
+        assert "An unexpected error occurred" not in texts(app)
         return app
 
     return open_it
@@ -68,7 +68,7 @@ def call(connection: psycopg2.extensions.connection) -> Execute:
 
 @pytest.fixture
 def start_dashboard() -> Iterator[Callable[..., Server]]:
-    """Starts the dashboard on a database as a fresh process."""
+    """Starts the dashboard on a database in a new process."""
     started: list[Server] = []
 
     def start(url: str, **env: str) -> Server:

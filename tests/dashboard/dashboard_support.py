@@ -1,4 +1,4 @@
-"""What the dashboard's tests share: reading a page, and the dashboard as a process of its own."""
+"""Helpers of the dashboard's tests: text of a page, dashboard processes, and browsers."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ FLAGS = [
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 PAGES = ("", "explorer", "connections", "performance", "environment", "recordings")
 OpenPage = Callable[..., AppTest]
-# Conditions are waited for, and on a busy machine they take their time.
+# Long, because a busy machine is slow.
 expect.set_options(timeout=30_000)
 
 
 def texts(app: AppTest) -> str:
-    """Everything that stands on the page as text or Markdown."""
+    """All text and Markdown of the page."""
     kinds = ("text", "markdown", "caption", "subheader", "title", "success", "warning", "error", "code")
     return "\n".join(str(getattr(element, "value", "")) for kind in kinds for element in app.get(kind))
 
@@ -65,7 +65,7 @@ class Server:
                 self._log.append(line.decode(errors="replace"))
 
     def unforeseen(self) -> str:
-        """What its log says since it was asked last, if that is about an error that nobody foresaw."""
+        """The new log text since the last call, if it contains an unexpected error."""
         new, self._log = "".join(self._log), []
         return new if "Reference" in new or "Traceback" in new else ""
 
@@ -80,14 +80,14 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
 def start_server(env: Mapping[str, str], *arguments: str) -> Server:
-    """Start `streamlit run dashboard.py` and wait until it answers; `_PORT` and `_SCRIPT` stand for others."""
+    """Start `streamlit run dashboard.py` and wait for its response; `_PORT` and `_SCRIPT` override port and script."""
     env = dict(env)
     port = int(env.pop("_PORT", 0)) or free_port()
     script = env.pop("_SCRIPT", "dashboard.py")
@@ -126,7 +126,7 @@ def open_browser() -> Iterator[Browser]:
 
 @contextmanager
 def needed_browser() -> Iterator[Browser]:
-    """The same for a test; in CI it is a failure that there is none."""
+    """Chromium for a test. Without Chromium, the test is skipped, but fails in CI."""
     if CHROMIUM is None:
         if os.environ.get("CI") == "true":
             pytest.fail("the browser tests need Chromium, and CI must run them")
@@ -143,5 +143,5 @@ def open_page(page: Page, url: str) -> None:
 
 
 def metric(page: Page, label: str) -> Locator:
-    """A figure by its label."""
+    """A metric by its label."""
     return page.get_by_test_id("stMetric").filter(has_text=label)

@@ -1,4 +1,4 @@
-"""An OpenID Connect provider on the loopback: whoever comes is signed in at once, under the address that is set."""
+"""An OpenID Connect provider on the loopback that signs every user in with the configured email address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT = "token-tracker-tests"
 
 
 class Provider(ThreadingHTTPServer):
-    """The provider; `email` is who signs in next."""
+    """The provider; `email` is the address of the next sign-in."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -29,7 +29,7 @@ class Provider(ThreadingHTTPServer):
         self.codes: dict[str, dict[str, str]] = {}
 
     def token(self, code: str) -> dict[str, Any]:
-        """What is given for a code, once."""
+        """The claims of an authorization code, which is valid once."""
         given, now = self.codes.pop(code), int(time.time())
         claims = {
             "iss": self.issuer,
@@ -101,7 +101,7 @@ def provider() -> Iterator[Provider]:
 
 
 def secrets_toml(running: Provider, dashboard: str) -> str:
-    """The section that a secrets.toml needs for a dashboard at an address."""
+    """The [auth] section of secrets.toml for a dashboard at this address."""
     return f"""[auth]
 redirect_uri = "{dashboard}/oauth2callback"
 cookie_secret = "{secrets.token_hex(16)}"

@@ -1,4 +1,4 @@
-"""The pages in a real browser: each one's main action, links, looks, languages, and what a screen reader meets."""
+"""The pages in a real browser: main actions, links, appearance, languages, and accessibility."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def go(page: Page, name: str) -> None:
     settled(page)
 
 
-def test_a_link_shows_the_same_view_and_every_page_keeps_it(visit: Callable[..., Page]) -> None:
+def test_a_link_shows_the_same_view_on_every_page(visit: Callable[..., Page]) -> None:
     page = visit("?range=7d&model=gemini-2.5-pro&tests=true")
     expect(page.get_by_text("model: gemini-2.5-pro")).to_be_visible()
     tokens = metric(page, "Tokens").inner_text()
@@ -122,7 +122,7 @@ def test_a_link_shows_the_same_view_and_every_page_keeps_it(visit: Callable[...,
     expect(again.get_by_text("model: gemini-2.5-pro")).to_be_visible()
 
 
-def test_custom_days_stand_in_the_address(visit: Callable[..., Page]) -> None:
+def test_custom_days_are_in_the_address_bar(visit: Callable[..., Page]) -> None:
     page = visit("?range=2023-11-16..2023-11-17")
     expect(page.get_by_text("No calls in this range")).to_be_visible()
     page.get_by_role("button", name="Show that day").click()
@@ -136,13 +136,13 @@ def test_custom_days_stand_in_the_address(visit: Callable[..., Page]) -> None:
 @pytest.mark.parametrize(
     "range_", ["nonsense", "9999-12-31..9999-12-31", "custom", "2026-02-30", "2026-03-02..2026-03-01"]
 )
-def test_a_broken_link_shows_the_usual_view(visit: Callable[..., Page], range_: str) -> None:
+def test_an_invalid_link_shows_the_default_view(visit: Callable[..., Page], range_: str) -> None:
     page = visit(f"?range={range_}&tz=Nowhere/At_all&lang=xx&rows=;drop&measure=none&row=x&call=not-an-id")
     expect(metric(page, "Tokens")).to_be_visible()
-    expect(page.get_by_text("Something went wrong")).to_have_count(0)
+    expect(page.get_by_text("An unexpected error occurred")).to_have_count(0)
 
 
-def test_explorer_drills_down_to_one_call_and_the_link_says_so(visit: Callable[..., Page]) -> None:
+def test_explorer_drills_down_to_one_call_and_updates_the_address(visit: Callable[..., Page]) -> None:
     page = visit("explorer?rows=operation&columns=model&row=chat")
     expect(page.get_by_text("operation: chat")).to_be_visible()
     table = page.get_by_test_id("stDataFrame").nth(1)
@@ -159,7 +159,7 @@ def test_explorer_drills_down_to_one_call_and_the_link_says_so(visit: Callable[.
     eventually(lambda: "row" not in query(again))
 
 
-def test_a_click_on_a_bar_opens_the_calls_behind_it(visit: Callable[..., Page]) -> None:
+def test_a_click_on_a_bar_shows_its_calls(visit: Callable[..., Page]) -> None:
     page = visit("explorer?rows=operation")
     chart = page.get_by_test_id("stVegaLiteChart").first
     chart.locator("canvas, svg").first.wait_for()
@@ -167,10 +167,10 @@ def test_a_click_on_a_bar_opens_the_calls_behind_it(visit: Callable[..., Page]) 
     assert box
     page.mouse.click(box["x"] + box["width"] * 0.45, box["y"] + 30)
     eventually(lambda: "row" in query(page))
-    expect(page.get_by_text("The calls behind it", exact=True)).to_be_visible()
+    expect(page.get_by_text("Calls of the selection", exact=True)).to_be_visible()
 
 
-def test_what_is_on_screen_can_be_downloaded(visit: Callable[..., Page], sample_url: str) -> None:
+def test_tables_can_be_downloaded(visit: Callable[..., Page], sample_url: str) -> None:
     page = visit("explorer?range=all&measure=calls")
     frames = []
     for label, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
@@ -188,7 +188,7 @@ def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[.
     stray = psycopg2.connect(with_role(sample_url, role), application_name="zz-stray")
     try:
         page = visit("connections")
-        expect(page.get_by_text("Enough room")).to_be_visible()
+        expect(page.get_by_text("more connections can be opened")).to_be_visible()
         assert int(metric(page, "Used").inner_text().split()[-1]) >= 2
         table = page.get_by_test_id("stDataFrame").filter(has_text="zz-stray").last
         table.scroll_into_view_if_needed()
@@ -201,7 +201,7 @@ def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[.
         page.get_by_role("button", name="Terminate the session").click()
         assert value(sample_url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'zz-stray'") == 1
         page.get_by_role("button", name="Terminate", exact=True).click()
-        expect(page.get_by_text("Done: pid")).to_be_visible()
+        expect(page.get_by_text("was terminated.")).to_be_visible()
         gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'zz-stray'"
         eventually(lambda: value(sample_url, gone))
     finally:
@@ -210,25 +210,25 @@ def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[.
 
 
 @pytest.mark.parametrize("mode", ["direct", "background"])
-def test_a_burst_proves_that_each_record_is_there_once(visit: Callable[..., Page], sample_url: str, mode: str) -> None:
+def test_a_load_test_stores_each_record_once(visit: Callable[..., Page], sample_url: str, mode: str) -> None:
     page = visit("recordings")
     page.get_by_label("Records", exact=True).fill("40")
     page.get_by_label("Records", exact=True).press("Enter")
     page.get_by_role("radio", name=mode).or_(page.get_by_role("button", name=mode, exact=True)).click()
     settled(page)
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("40 records were acknowledged, and each can be read exactly once.")).to_be_visible()
+    expect(page.get_by_text("40 records were acknowledged, and each has exactly one row.")).to_be_visible()
     expect(metric(page, "p95")).to_be_visible()
     assert value(sample_url, "SELECT count(*) FROM token_usage WHERE is_test") == 40
     page.get_by_role("button", name="Remove all test rows").click()
     expect(page.get_by_text("40 test rows were removed.")).to_be_visible()
 
 
-def test_a_test_call_leads_to_where_it_shows(visit: Callable[..., Page]) -> None:
+def test_a_test_call_links_to_the_overview(visit: Callable[..., Page]) -> None:
     page = visit("recordings")
     page.get_by_role("button", name="AI tag").click()
     expect(metric(page, "Status")).to_contain_text("recorded")
-    page.get_by_role("button", name="See them in the Overview").click()
+    page.get_by_role("button", name="Show in the Overview").click()
     expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
     eventually(lambda: query(page).get("tests") == "true")
     go(page, "Performance")
@@ -238,7 +238,7 @@ def test_a_test_call_leads_to_where_it_shows(visit: Callable[..., Page]) -> None
 SHOWN = {
     "?range=all": "Last records",
     "explorer?range=all": "Table",
-    "connections": "Enough room",
+    "connections": "more connections can be opened",
     "performance?range=all": "No recordings in this range",
     "environment": "Checklist",
     "recordings": "Clean up",
@@ -247,7 +247,7 @@ SHOWN = {
 STILL = {"environment", "recordings"}
 
 
-def test_open_pages_say_that_the_database_is_gone_and_go_on(visit: Callable[..., Page], sample_url: str) -> None:
+def test_open_pages_show_an_outage_and_recover(visit: Callable[..., Page], sample_url: str) -> None:
     # The Explorer asks once a minute: test_outage.py doesn't wait for it.
     pages = {path: visit(path) for path in SHOWN if not path.startswith("explorer")}
     for path, page in pages.items():
@@ -263,17 +263,17 @@ def test_open_pages_say_that_the_database_is_gone_and_go_on(visit: Callable[...,
         for path, page in pages.items():
             expect(page.get_by_text("Not recording")).to_be_visible()
             if path not in STILL:
-                expect(page.get_by_text("This page goes on by itself.")).to_be_visible()
+                expect(page.get_by_text("The page recovers automatically.")).to_be_visible()
     finally:
         run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
     for path, page in pages.items():
         expect(page.get_by_text("Not recording")).to_have_count(0)
-        expect(page.get_by_text("This page goes on by itself.")).to_have_count(0)
+        expect(page.get_by_text("The page recovers automatically.")).to_have_count(0)
         expect(page.get_by_text(SHOWN[path]).first).to_be_visible()
         assert page.evaluate("window.stayed"), path
 
 
-def test_a_page_refreshes_by_itself_until_it_is_paused(visit: Callable[..., Page]) -> None:
+def test_a_page_refreshes_until_it_is_paused(visit: Callable[..., Page]) -> None:
     paused, live = visit("connections"), visit("connections")
     paused.get_by_text("Live", exact=True).last.click()
     expect(paused.get_by_text("paused")).to_be_visible()
@@ -285,7 +285,7 @@ def test_a_page_refreshes_by_itself_until_it_is_paused(visit: Callable[..., Page
     assert paused.get_by_text("as of ").inner_text() == stands
 
 
-def test_the_reader_changes_language_and_time_zone(visit: Callable[..., Page]) -> None:
+def test_the_user_changes_language_and_time_zone(visit: Callable[..., Page]) -> None:
     page = visit("", locale="ko-KR")
     expect(page.get_by_role("heading", name="개요", exact=True)).to_be_visible()
     expect(metric(page, "토큰")).to_contain_text("만")
@@ -316,7 +316,7 @@ def test_a_model_of_any_name_has_its_bar(visit: Callable[..., Page], sample_url:
 
 @pytest.mark.parametrize(("theme", "locale"), [("light", "en-US"), ("dark", "ko-KR")])
 @pytest.mark.parametrize("path", PATHS)
-def test_axe_finds_nothing_of_ours(visit: Callable[..., Page], path: str, theme: str, locale: str) -> None:
+def test_axe_reports_no_violations(visit: Callable[..., Page], path: str, theme: str, locale: str) -> None:
     page = visit(path, color_scheme=theme, locale=locale)
     drawn(page)
     found = Axe().run(page).response["violations"]
@@ -325,7 +325,7 @@ def test_axe_finds_nothing_of_ours(visit: Callable[..., Page], path: str, theme:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_phone_shows_no_page_wider_than_itself(visit: Callable[..., Page], path: str) -> None:
+def test_pages_fit_the_width_of_a_phone(visit: Callable[..., Page], path: str) -> None:
     page = visit(path, viewport={"width": 390, "height": 844})
     settled(page)
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390

@@ -1,4 +1,4 @@
-"""Budgets on the Overview, and the dashboard that sends what is due."""
+"""Budgets on the Overview, and the alerts that the dashboard sends."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EVIL = "![x](http://evil.invalid/a.png) <img src=x>"
 
 
 @pytest.fixture(autouse=True)
-def fresh_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test sees another one's answer."""
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clear the cache, so that no test gets a value of another test."""
     monkeypatch.syspath_prepend(str(ROOT / "pages"))
     from pages.support import ttl_cache
 
-    ttl_cache._answers.clear()
+    ttl_cache._values.clear()
     yield
-    ttl_cache._answers.clear()
+    ttl_cache._values.clear()
 
 
 @pytest.fixture
@@ -41,14 +41,12 @@ def put(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     return put
 
 
-def test_without_a_budget_the_overview_says_nothing_about_them(
-    open_page: OpenPage, database_url: str, call: Execute
-) -> None:
+def test_without_budgets_the_overview_shows_none(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call()
     assert "Budgets" not in texts(open_page(database_url))
 
 
-def test_the_overview_shows_each_budget_with_its_sentence(
+def test_the_overview_shows_each_budget_with_its_description(
     open_page: OpenPage, database_url: str, call: Execute, put: Callable[..., None]
 ) -> None:
     call(input_tokens=900, output_tokens=0, user_id=EVIL)
@@ -58,13 +56,13 @@ def test_the_overview_shows_each_budget_with_its_sentence(
     said = texts(app)
     assert "all of us · everybody" in said
     assert "900 tokens of 1,000 tokens this month." in said
-    assert "Used up; it begins anew in" in said
+    assert "Over the limit; resets in" in said
     assert any(EVIL in element.value for element in app.text)
     assert not any("evil.invalid" in element.value for element in (*app.markdown, *app.caption))
     assert not any("evil.invalid" in str(element.value) for element in app.get("html"))
 
 
-def test_a_role_without_rights_sees_the_overview_all_the_same(
+def test_a_role_without_budget_rights_still_sees_the_overview(
     open_page: OpenPage, database_url: str, call: Execute, put: Callable[..., None], new_role: Callable[..., str]
 ) -> None:
     call()
@@ -74,7 +72,7 @@ def test_a_role_without_rights_sees_the_overview_all_the_same(
     assert "Budgets" not in texts(open_page(with_role(database_url, role)))
 
 
-def test_korean_has_its_own_sentences(
+def test_budget_texts_are_translated(
     open_page: OpenPage, database_url: str, call: Execute, put: Callable[..., None]
 ) -> None:
     call(input_tokens=900, output_tokens=0)
@@ -84,20 +82,20 @@ def test_korean_has_its_own_sentences(
     assert "예산" in said
 
 
-def test_the_bar_is_made_of_numbers_and_holds_the_forecast() -> None:
+def test_the_bar_contains_the_forecast_and_no_names() -> None:
     from pages.sections import budget_bars
 
     made = Budget(name=EVIL, period="day", measure="tokens", amount=Decimal(1000))
     window = made.window(datetime(2026, 3, 10, 12, tzinfo=UTC))
     state = BudgetState(made, window, Spent(tokens=750), window.start + timedelta(hours=12))
-    html = budget_bars.bar(state)
+    html = budget_bars.bar_html(state)
     assert "evil" not in html
     assert "width:100.00%" in html  # 1,500 at this pace is the whole width
     assert "width:50.00%" in html  # 750 of them
     assert "66.67%" in html  # where the limit is
 
 
-def test_the_dashboard_sends_what_is_due(
+def test_the_dashboard_sends_due_alerts(
     start_dashboard: Callable[..., Server], database_url: str, call: Execute, put: Callable[..., None]
 ) -> None:
     put("all", "--tokens", "100", "--per", "month")
@@ -106,7 +104,7 @@ def test_the_dashboard_sends_what_is_due(
     assert eventually(lambda: value(database_url, "SELECT max(percent) FROM token_tracker_budget_alerts"), 20) == 100
 
 
-def test_a_check_that_fails_raises_its_sentence(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_check_raises_its_message(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     run(database_url, "DROP TABLE token_tracker_budgets")
     with pytest.raises(TrackerError):

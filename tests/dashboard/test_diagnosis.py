@@ -98,13 +98,13 @@ def test_a_report_leaves_the_pool_no_larger_and_usable(database_url: str) -> Non
 def test_the_page_shows_the_verdict_and_the_checklist(open_page, database_url):
     app = open_page(database_url, "environment.py")
     shown = texts(app)
-    assert "Calls can be recorded from here." in shown
+    assert "This process can record calls." in shown
     assert all(title in shown for title in ITEM_TITLES)
 
 
 def test_the_page_names_the_cause_and_the_remedy(open_page, empty_database_url):
     shown = texts(open_page(empty_database_url, "environment.py"))
-    assert "Calls can't be recorded from here." in shown
+    assert "This process can't record calls." in shown
     assert "The table token_usage isn't there." in shown
     assert "token-tracker migrate" in shown
 
@@ -126,7 +126,7 @@ def test_run_all_checks_seven_items_and_leaves_nothing(open_page, database_url, 
 
 def test_here_and_there_stand_side_by_side(open_page, database_url):
     app = open_page(database_url, "environment.py")
-    app.session_state["there"] = {
+    app.session_state["deployed_report"] = {
         "environment": {"VERCEL": "1", "DATABASE_URL_SET": False},
         "database": {"connectionStatus": "failed", "tableExists": False},
         "tokenUsage": {"recent": [], "total": 0, "recentUsers": []},

@@ -102,24 +102,24 @@ ROW = (
 
 
 @pytest.mark.parametrize(("kind", "operation"), [("summary", "summary_generation"), ("tag", "tag_generation")])
-def test_a_button_asks_gemini_and_records_what_it_used(press, gemini, database_url, kind, operation):
+def test_a_button_calls_gemini_and_records_its_usage(press, gemini, database_url, kind, operation):
     app = press(kind)
     path, key, body = gemini.asked[0]
     assert (path.partition("/models/")[2], key) == ("gemini-2.5-flash:generateContent", KEY)
     assert "Connection pools" in json.dumps(body)
     assert rows(database_url, ROW) == [
-        ("gemini-2.5-flash", "google", operation, 61, 39, 20, 30, 100, True, True, ai_call.REAL, None)
+        ("gemini-2.5-flash", "google", operation, 61, 39, 20, 30, 100, True, True, ai_call.GEMINI_NOTE, None)
     ]
     assert figures(app)["Status"] == "recorded"
-    assert ai_call.REAL in texts(app)
-    assert ai_call.SYNTHETIC not in texts(app)
+    assert ai_call.GEMINI_NOTE in texts(app)
+    assert ai_call.SYNTHETIC_NOTE not in texts(app)
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [((429, EXHAUSTED), "You exceeded your current quota."), ((500, {}), "500"), (None, "disconnected")],
 )
-def test_a_failure_of_gemini_is_a_sentence_and_a_failed_call(press, gemini, database_url, answer, said):
+def test_a_gemini_error_is_shown_and_recorded_as_a_failed_call(press, gemini, database_url, answer, said):
     gemini.answer = answer
     app = press("tag")
     found = rows(database_url, ROW)
@@ -127,23 +127,23 @@ def test_a_failure_of_gemini_is_a_sentence_and_a_failed_call(press, gemini, data
         ("gemini-2.5-flash", "tag_generation", 0, False, True)
     ]
     assert said in found[0][11]
-    assert "The AI call failed, and the record says so" in texts(app)
+    assert "The AI call failed. It was recorded as a failed call" in texts(app)
     assert said in texts(app)
     assert KEY not in texts(app) + found[0][11]
     assert figures(app)["Status"] == "recorded"
 
 
-def test_without_the_key_nothing_is_asked_and_the_row_says_so(press, gemini, database_url, monkeypatch):
+def test_without_the_key_the_row_is_marked_synthetic(press, gemini, database_url, monkeypatch):
     monkeypatch.delenv("GEMINI_API_KEY")
     app = press("summary")
     assert gemini.asked == []
-    assert rows(database_url, ROW)[0][10] == ai_call.SYNTHETIC
-    assert ai_call.SYNTHETIC in texts(app)
+    assert rows(database_url, ROW)[0][10] == ai_call.SYNTHETIC_NOTE
+    assert ai_call.SYNTHETIC_NOTE in texts(app)
 
 
-def test_without_the_library_the_page_says_how_the_calls_become_real(press, gemini, database_url, monkeypatch):
-    monkeypatch.setattr(ai_call, "_installed", lambda: False)
+def test_without_the_library_the_page_shows_how_to_install_it(press, gemini, database_url, monkeypatch):
+    monkeypatch.setattr(ai_call, "_is_library_installed", lambda: False)
     app = press("summary")
     assert gemini.asked == []
     assert "pip install google-genai" in texts(app)
-    assert rows(database_url, ROW)[0][10] == ai_call.SYNTHETIC
+    assert rows(database_url, ROW)[0][10] == ai_call.SYNTHETIC_NOTE

@@ -1,4 +1,4 @@
-"""What a reader of Korean sees holds no English sentence, whatever state the database is in."""
+"""The Korean pages contain no English sentence in any state of the database."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def leftovers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[s
                 eventually(lambda: app.session_state["burst"].done, within_s=60)
                 app.run()
         if state:
-            app.session_state["there"] = state
+            app.session_state["deployed_report"] = state
             app.run()
         texts = {text for text in said(app) if not _STATEMENT.match(text)}
         return sorted(text for text in texts if ENGLISH.search(_TERMS.sub("", text)))
@@ -127,11 +127,11 @@ def test_without_a_server(leftovers, page):
     ("page", "button"), [("environment", "run_checklist"), ("recordings", "record_tag"), ("recordings", "start_burst")]
 )
 @pytest.mark.parametrize("there", [True, False])
-def test_what_a_button_shows(leftovers, page, button, there, database_url, empty_database_url):
+def test_the_results_of_buttons(leftovers, page, button, there, database_url, empty_database_url):
     assert leftovers(database_url if there else empty_database_url, page, button) == []
 
 
-def test_here_against_there(leftovers, database_url):
+def test_the_comparison_with_a_deployment(leftovers, database_url):
     there = {
         **report.build_report({}).as_dict(),
         "environment": {"NODE_ENV": "production", "VERCEL": "1", "DATABASE_URL_SET": False, "X_SET": True},
@@ -142,6 +142,6 @@ def test_here_against_there(leftovers, database_url):
 
 
 @pytest.mark.parametrize("page", ["overview", "environment"])
-def test_with_settings_that_cant_be_read(leftovers, page, monkeypatch):
+def test_with_unreadable_settings(leftovers, page, monkeypatch):
     monkeypatch.setenv("TRACKER_POOL_SIZE", "many")
     assert leftovers('"postgres://u:pa%ss@host/db"', page) == []

@@ -1,4 +1,4 @@
-"""A database that goes and comes back: a page says so, and is drawn again within seconds of its return."""
+"""A database outage: pages show an error and recover within seconds."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("page", ["explorer.py", None, "performance.py"])
-def test_try_again_works_at_once(open_page: OpenPage, server: Server, page: str | None) -> None:
+def test_try_again_retries_immediately(open_page: OpenPage, server: Server, page: str | None) -> None:
     server.stop()
     app = open_page(server.url, page)
-    assert "Trying again every 5 seconds" in texts(app)
+    assert "Retrying every 5 seconds" in texts(app)
     app.button(key="try_again").click().run()
-    assert "Trying again every 5 seconds" in texts(app)  # it was tried, and nothing answers yet
+    assert "Retrying every 5 seconds" in texts(app)  # it was tried, and nothing answers yet
     server.start()
     app.button(key="try_again").click().run()
     assert "The database can't be used" not in texts(app)
     assert not app.exception
 
 
-def test_what_fails_though_the_database_answers_waits_for_the_next_refresh(open_page: OpenPage, server: Server) -> None:
+def test_a_query_error_is_retried_at_the_next_refresh(open_page: OpenPage, server: Server) -> None:
     run(server.admin_url, "REVOKE SELECT ON token_usage FROM app")
     app = open_page(server.url, "explorer.py")
-    assert "Trying again every" not in texts(app)
-    assert "This page goes on by itself." in texts(app)
+    assert "Retrying every" not in texts(app)
+    assert "The page recovers automatically." in texts(app)
 
 
 @pytest.mark.browser
-def test_an_open_page_is_drawn_again_soon_after_an_outage(
+def test_an_open_page_recovers_after_an_outage(
     start_dashboard: Callable[..., Dashboard], server: Server, browser: Browser
 ) -> None:
     dashboard = start_dashboard(server.url)
@@ -63,9 +63,9 @@ def test_an_open_page_is_drawn_again_soon_after_an_outage(
     expect(page.get_by_text("Table", exact=True)).to_be_visible()
     server.stop()
     page.reload()  # it would find out by itself, within its minute
-    expect(page.get_by_text("this page goes on by itself")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("The page recovers automatically")).to_be_visible(timeout=60_000)
     server.start()
     expect(page.get_by_text("Table", exact=True)).to_be_visible(timeout=RECOVERS_MS)
-    expect(page.get_by_text("this page goes on by itself")).to_have_count(0)
+    expect(page.get_by_text("The page recovers automatically")).to_have_count(0)
     expect(page.get_by_text("Not recording")).to_have_count(0, timeout=RECOVERS_MS)
     assert dashboard.unforeseen() == ""

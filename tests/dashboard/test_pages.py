@@ -1,8 +1,7 @@
-"""Every page: with calls, with none, without a table, without a database."""
+"""Every page with calls, without calls, without a table, and without a database."""
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -22,16 +21,16 @@ def test_overview_shows_totals_of_the_range(open_page: OpenPage, database_url: s
     call(cost=Decimal("0.75"), user_id="b", success=False, input_tokens=97_000_000)
     call(is_test=True)
     shown = figures(open_page(database_url))
-    assert shown == {"Tokens": "97.0 M", "Cost": "$2.00", "Calls": "2", "Errors": "50 %", "Users": "2"}
+    assert shown == {"Tokens": "97.0 M", "Cost": "$2.00", "Calls": "2", "Errors": "50%", "Users": "2"}
 
 
-def test_overview_says_exactly_what_is_short_on_screen(open_page: OpenPage, database_url: str, call: Execute) -> None:
+def test_overview_tooltips_show_exact_counts(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call(input_tokens=18_059_974, output_tokens=245_896)
     tokens = next(metric for metric in open_page(database_url).metric if metric.label == "Tokens")
     assert "18,305,870 tokens" in tokens.help
 
 
-def test_overview_counts_tests_when_asked(open_page: OpenPage, database_url: str, call: Execute) -> None:
+def test_overview_includes_tests_with_the_toggle(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call(is_test=True)
     call()
     assert figures(open_page(database_url))["Calls"] == "1"
@@ -44,7 +43,7 @@ def test_overview_never_shows_an_unknown_price_as_zero(open_page: OpenPage, data
     call(cost=Decimal(3))
     app = open_page(database_url)
     assert figures(app)["Cost"] == "≥ $3.00"
-    assert "Without a price, and in no cost: 1 call with 120 tokens (my-finetune)." in texts(app)
+    assert "1 call (120 tokens) has no price and is not in the cost: my-finetune." in texts(app)
 
 
 def test_explorer_never_shows_an_unknown_price_as_zero(open_page: OpenPage, database_url: str, call: Execute) -> None:
@@ -59,15 +58,15 @@ def test_explorer_never_shows_an_unknown_price_as_zero(open_page: OpenPage, data
     ]
 
 
-def test_overview_compares_with_the_days_before(open_page: OpenPage, database_url: str, call: Execute) -> None:
+def test_overview_compares_with_the_previous_range(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call()
     call()
     call(created_at=datetime.now(UTC) - timedelta(days=7, minutes=5))
     calls = next(metric for metric in open_page(database_url, range="7d").metric if metric.label == "Calls")
-    assert calls.delta == "+100 %"
+    assert calls.delta == "+100%"
 
 
-def test_overview_of_a_quiet_range_leads_to_the_last_call(
+def test_overview_of_an_empty_range_links_to_the_last_call(
     open_page: OpenPage, database_url: str, call: Execute
 ) -> None:
     call(created_at=datetime(2023, 11, 16, 18, 15, tzinfo=UTC))
@@ -81,7 +80,7 @@ def test_overview_of_a_quiet_range_leads_to_the_last_call(
 
 @pytest.mark.parametrize("moment", ["9999-12-31 23:59:59+00", "infinity", "-infinity"])
 @pytest.mark.parametrize("page", ["overview.py", "performance.py"])
-def test_a_time_that_no_clock_shows_breaks_no_page(
+def test_an_unsupported_time_breaks_no_page(
     open_page: OpenPage, database_url: str, call: Execute, page: str, moment: str
 ) -> None:
     call(created_at=moment)
@@ -93,7 +92,7 @@ def test_a_time_that_no_clock_shows_breaks_no_page(
 
 @pytest.mark.parametrize("text", ["\x00", "gpt\x00", "\x00" * 300])
 @pytest.mark.parametrize("page", ["overview.py", "explorer.py", "performance.py"])
-def test_an_address_that_postgresql_cannot_store_is_a_filter_without_calls(
+def test_a_filter_that_postgresql_cannot_store_matches_no_calls(
     open_page: OpenPage, database_url: str, call: Execute, caplog: pytest.LogCaptureFixture, page: str, text: str
 ) -> None:
     call()
@@ -107,13 +106,13 @@ def test_an_address_that_postgresql_cannot_store_is_a_filter_without_calls(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_an_empty_table_greets_with_two_ways_on(open_page: OpenPage, database_url: str) -> None:
+def test_an_empty_table_offers_a_test_call_and_sample_data(open_page: OpenPage, database_url: str) -> None:
     app = open_page(database_url)
     assert "Nothing recorded yet" in texts(app)
     assert {button.label for button in app.button} >= {"Record a test call", "Load sample data"}
 
 
-def test_a_table_of_tests_alone_leads_to_them(open_page: OpenPage, database_url: str, call: Execute) -> None:
+def test_a_table_of_test_calls_offers_to_include_them(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call(is_test=True)
     app = open_page(database_url)
     assert "Only test recordings so far" in texts(app)
@@ -122,13 +121,13 @@ def test_a_table_of_tests_alone_leads_to_them(open_page: OpenPage, database_url:
     assert app.query_params["tests"] == "true"
 
 
-def test_anonymous_is_nobody(open_page: OpenPage, database_url: str, call: Execute) -> None:
+def test_anonymous_is_not_counted_as_a_user(open_page: OpenPage, database_url: str, call: Execute) -> None:
     for user in ("anonymous", "anonymous", "u_1"):
         call(user_id=user)
     assert figures(open_page(database_url))["Users"] == "1"
 
 
-def test_sample_data_comes_and_goes_with_one_click(open_page: OpenPage, database_url: str) -> None:
+def test_sample_data_is_added_and_removed_with_one_click(open_page: OpenPage, database_url: str) -> None:
     app = open_page(database_url)
     app.button(key="greet_sample").click().run()
     assert int(figures(app)["Calls"].replace(",", "")) > 1000
@@ -137,7 +136,7 @@ def test_sample_data_comes_and_goes_with_one_click(open_page: OpenPage, database
     assert "Nothing recorded yet" in texts(app)
 
 
-def test_connections_says_how_much_room_there_is(open_page: OpenPage, database_url: str) -> None:
+def test_connections_shows_the_free_connections(open_page: OpenPage, database_url: str) -> None:
     app = open_page(database_url, "connections.py")
     shown = figures(app)
     assert int(shown["Used"]) >= 1
@@ -148,26 +147,24 @@ def test_connections_says_how_much_room_there_is(open_page: OpenPage, database_u
     )
 
 
-def test_performance_lists_what_arrived_over_opentelemetry_and_was_not_read(
-    open_page: OpenPage, database_url: str
-) -> None:
-    assert "All AI calls that arrived over OpenTelemetry were read." in texts(open_page(database_url, "performance.py"))
+def test_performance_lists_unreadable_opentelemetry_data(open_page: OpenPage, database_url: str) -> None:
+    assert "All AI calls received over OpenTelemetry were read." in texts(open_page(database_url, "performance.py"))
     run(
         database_url,
         "INSERT INTO token_tracker_unread (signal, scope, items) VALUES"
         " ('traces', '**bold** <b>scope</b>', 7), ('metrics', '', 3)",
     )
     app = open_page(database_url, "performance.py")
-    assert "Spans that look like AI calls were not understood." in texts(app)
+    assert "Some spans that look like AI calls could not be read." in texts(app)
     assert "**bold**" not in texts(app)
     table = app.dataframe[-1].value
     assert sorted(zip(table["kind"], table["scope"], table["items"], strict=True)) == [
         ("AI call spans", "**bold** <b>scope</b>", 7),
-        ("Exports of metrics", "", 3),
+        ("Metric exports", "", 3),
     ]
 
 
-def test_performance_judges_recorded_calls_only(open_page: OpenPage, database_url: str, call: Execute) -> None:
+def test_performance_includes_recorded_calls_only(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call()  # imported: nothing was recorded there and then
     assert "No recordings in this range" in texts(open_page(database_url, "performance.py"))
     call(delivery="direct", environment="production", connection_ms=4.0, retry_count=0)
@@ -177,11 +174,11 @@ def test_performance_judges_recorded_calls_only(open_page: OpenPage, database_ur
         "Connection, p50": "5.0 ms",
         "Connection, p95": "5.9 ms",
         "Delivery, p95": "0.0 ms",
-        "Retried": "50 %",
-        "Late": "0 %",
-        "Outbox here": "0",
+        "Retried": "50%",
+        "Late": "0%",
+        "Outbox of this host": "0",
     }
-    assert "**2 records**: 2 at once, none late, **0 missing**" in texts(app)
+    assert "**2 records**: 2 on time, none late, **0 missing**" in texts(app)
 
 
 def test_environment_never_shows_a_secret(
@@ -198,13 +195,13 @@ def test_environment_never_shows_a_secret(
     assert "very-secret" not in texts(app) + str([frame.value for frame in app.dataframe])
 
 
-def test_environment_lists_what_the_url_lost(open_page: OpenPage, database_url: str) -> None:
+def test_environment_lists_ignored_url_parameters(open_page: OpenPage, database_url: str) -> None:
     app = open_page(with_parameters(database_url, "pgbouncer=true"), "environment.py")
     assert "'pgbouncer' was dropped" in texts(app)
 
 
 @pytest.mark.parametrize(("key", "operation"), [("summary", "summary_generation"), ("tag", "tag_generation")])
-def test_recordings_records_and_reads_back(open_page: OpenPage, database_url: str, key: str, operation: str) -> None:
+def test_a_test_recording_is_stored(open_page: OpenPage, database_url: str, key: str, operation: str) -> None:
     app = open_page(database_url, "recordings.py")
     app.button(key=f"record_{key}").click().run()
     assert figures(app)["Status"] == "recorded"
@@ -215,12 +212,13 @@ def test_recordings_records_and_reads_back(open_page: OpenPage, database_url: st
     assert "1 test row was removed." in texts(app)
 
 
-def test_recordings_are_limited_for_everybody_together(
+def test_the_rate_limit_is_shared_by_all_users(
     open_page: OpenPage, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_page(database_url, "recordings.py")
-    recorder = sys.modules["_recorder"]
-    monkeypatch.setattr(recorder, "LIMIT", 1)
+    from pages.support import test_calls as recorder
+
+    monkeypatch.setattr(recorder, "MAX_CALLS", 1)
     monkeypatch.setattr(recorder, "_recent", deque())
     app.button(key="record_tag").click().run()
     assert figures(app)["Status"] == "recorded"
@@ -241,7 +239,7 @@ def test_a_hostile_user_id_stays_text(open_page: OpenPage, database_url: str, ca
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in {"environment.py", "connections.py"}])
-def test_a_missing_table_is_one_sentence(open_page: OpenPage, empty_database_url: str, page: str) -> None:
+def test_a_missing_table_shows_one_error_box(open_page: OpenPage, empty_database_url: str, page: str) -> None:
     app = open_page(empty_database_url, page)
     if page == "recordings.py":
         app.button(key="record_tag").click().run()
@@ -259,7 +257,7 @@ def test_a_missing_table_is_one_sentence(open_page: OpenPage, empty_database_url
         ("{place}_gone", "has no database tracker_test_"),
     ],
 )
-def test_an_unusable_database_is_one_sentence_without_the_password(
+def test_an_unusable_database_shows_one_error_box_without_the_password(
     open_page: OpenPage, database_url: str, url: str, says: str
 ) -> None:
     place, _, query = database_url.partition("?")
@@ -270,9 +268,7 @@ def test_an_unusable_database_is_one_sentence_without_the_password(
     assert "psycopg2" not in shown
 
 
-def test_a_page_recovers_once_the_table_is_there(
-    open_page: OpenPage, empty_database_url: str, database_url: str
-) -> None:
+def test_a_page_recovers_when_the_table_exists(open_page: OpenPage, empty_database_url: str, database_url: str) -> None:
     app = open_page(empty_database_url)
     assert "The table token_usage isn't there." in texts(app)
     run(empty_database_url, "CREATE TABLE token_usage (id int)")
@@ -282,27 +278,27 @@ def test_a_page_recovers_once_the_table_is_there(
     assert "Nothing recorded yet" in texts(app.run())
 
 
-def test_a_test_recording_is_shown_step_by_step(open_page: OpenPage, database_url: str) -> None:
+def test_a_test_recording_shows_its_steps(open_page: OpenPage, database_url: str) -> None:
     app = open_page(database_url, "recordings.py")
     app.button(key="record_summary").click().run()
     shown = texts(app)
-    for step in ("Usage made up", "Connected in", "Written in", "Read back from the table.", "The same id again"):
+    for step in ("Synthetic usage", "Connected in", "Written in", "Read back from the table.", "Same id again"):
         assert step in shown
-    assert "The same id again: duplicate, as it should be." in shown
+    assert "Same id again: duplicate, as expected." in shown
     assert value(database_url, "SELECT count(*) FROM token_usage") == 1
 
 
-def test_a_call_is_a_card_and_its_json(open_page: OpenPage, database_url: str, call: Execute) -> None:
+def test_a_call_shows_its_details_and_json(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call_id = "01890000-0000-7000-8000-000000000001"
     call(id=call_id, operation="chat", user_id="u_7", cache_read_input_tokens=40, cost=Decimal("0.0042"), retry_count=2)
     app = open_page(database_url, "explorer.py", rows="operation", row="chat", call=call_id)
     card = dict(app.dataframe[-1].value.to_numpy())
     assert card["Tokens"] == "100 in, 20 out · 40 cached"
-    assert (card["User"], card["Cost"], card["Arrived"]) == ("u_7", "$0.0042", "imported · 2 retries")
+    assert (card["User"], card["Cost"], card["Delivery"]) == ("u_7", "$0.0042", "imported · 2 retries")
     assert call_id in app.json[0].value
 
 
-def test_models_without_a_price_are_named_with_the_way_to_give_them_one(
+def test_models_without_a_price_are_listed_with_the_remedy(
     open_page: OpenPage, database_url: str, call: Execute
 ) -> None:
     names = ['my "own" model\\', "b", "c", "d"]

@@ -1,4 +1,4 @@
-"""What the pages are made of: numbers as people read them, ranges, flags, masking."""
+"""The parts of the pages: formats, ranges, flags, redaction, and downloads."""
 
 from __future__ import annotations
 
@@ -55,20 +55,25 @@ def test_counts_are_short(value: float, shown: str) -> None:
         (Decimal("0.0000001"), "< $0.000001"),
     ],
 )
-def test_money_keeps_the_decimals_that_matter(value: float | None, shown: str) -> None:
+def test_money_has_its_significant_decimals(value: float | None, shown: str) -> None:
     from pages.support.formats import usd
 
     assert usd(value) == shown
 
 
-def test_a_change_says_nothing_when_nothing_was_before() -> None:
-    from pages.support.formats import change
+def test_a_change_from_zero_is_none() -> None:
+    from pages.support.formats import percent_change
 
-    assert [change(5, 0), change(5, 5), change(6, 5), change(4, 5)] == [None, 0, "+20 %", "-20 %"]
+    assert [percent_change(5, 0), percent_change(5, 5), percent_change(6, 5), percent_change(4, 5)] == [
+        None,
+        0,
+        "+20%",
+        "-20%",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "start", "before_start", "before_end"),
+    ("name", "start", "previous_start", "previous_end"),
     [
         ("today", "2026-03-31 00:00", "2026-03-30 00:00", "2026-03-30 15:30"),
         ("7d", "2026-03-25 00:00", "2026-03-18 00:00", "2026-03-24 15:30"),
@@ -76,36 +81,36 @@ def test_a_change_says_nothing_when_nothing_was_before() -> None:
         ("month", "2026-03-01 00:00", "2026-02-01 00:00", "2026-03-01 00:00"),
     ],
 )
-def test_a_range_is_compared_with_the_same_hours_before(
-    name: str, start: str, before_start: str, before_end: str
+def test_a_range_is_compared_with_the_same_hours_of_the_previous_range(
+    name: str, start: str, previous_start: str, previous_end: str
 ) -> None:
-    from pages.widgets.time_range import resolve
+    from pages.widgets.time_range import resolve_range
 
     moment = datetime(2026, 3, 31, 15, 30, tzinfo=SEOUL)
-    found = resolve(name, moment, None, lambda: Extent(None, None))
-    assert found.before is not None
-    shown = [f"{at:%Y-%m-%d %H:%M}" for at in (found.filters.start, found.before.start, found.before.end)]
-    assert shown == [start, before_start, before_end]
+    found = resolve_range(name, moment, None, lambda: Extent(None, None))
+    assert found.previous is not None
+    shown = [f"{at:%Y-%m-%d %H:%M}" for at in (found.filters.start, found.previous.start, found.previous.end)]
+    assert shown == [start, previous_start, previous_end]
     assert found.filters.timezone == "Asia/Seoul"
 
 
 def test_all_time_is_from_the_first_call_to_the_last() -> None:
-    from pages.widgets.time_range import resolve
+    from pages.widgets.time_range import resolve_range
 
     first = datetime(2023, 11, 16, 18, tzinfo=UTC)
     covered = Extent(first, first + timedelta(hours=1))
-    found = resolve("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
-    assert (found.filters.start, found.before) == (first, None)
+    found = resolve_range("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
+    assert (found.filters.start, found.previous) == (first, None)
     assert found.filters.end - first == timedelta(hours=1, seconds=1)
     assert found.filters.bucket == "minute"
 
 
 @pytest.mark.parametrize("last", [datetime.max.replace(tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
-def test_all_time_ends_before_clocks_do(last: datetime) -> None:
-    from pages.widgets.time_range import resolve
+def test_all_time_is_clamped_to_supported_times(last: datetime) -> None:
+    from pages.widgets.time_range import resolve_range
 
     covered = Extent(datetime.min.replace(tzinfo=UTC), last)
-    found = resolve("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
+    found = resolve_range("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
     assert (found.filters.start.year, found.filters.end.year) == (1970, 2200)
 
 
@@ -118,7 +123,7 @@ def test_a_long_range_is_marked_at_even_months(days: int, months: int | None) ->
     assert _months_apart(pd.Timedelta(days=days)) == months
 
 
-def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_keeps_its_color(monkeypatch: pytest.MonkeyPatch) -> None:
     from pages.support import colors
 
     monkeypatch.setattr(colors, "_taken", defaultdict(list))
@@ -129,7 +134,7 @@ def test_a_model_keeps_its_colour_whatever_is_shown(monkeypatch: pytest.MonkeyPa
     assert colors.fold("model 29", many) == "others"
 
 
-def test_flags_show_the_value_of_no_secret() -> None:
+def test_flags_do_not_show_secrets() -> None:
     env = {"NODE_ENV": "production", "DATABASE_URL": "mysql://u:hunter2@h/d", "GEMINI_API_KEY": "  "}
     found = {flag.name: flag for flag in read_flags(env)}
     assert found["NODE_ENV"].value == "production"
@@ -139,7 +144,7 @@ def test_flags_show_the_value_of_no_secret() -> None:
     assert "hunter2" not in str(found)
 
 
-def test_the_policy_says_why() -> None:
+def test_the_policy_has_reasons() -> None:
     env = {"VERCEL": "1", "VERCEL_REGION": "icn1", "TRACKER_POOL_SIZE": "3"}
     rules = {rule.name: rule for rule in connection_policy(settings.load(env), env)}
     assert rules["Maximum connections"].value == "3"
@@ -148,13 +153,13 @@ def test_the_policy_says_why() -> None:
     assert rules["Idle timeout"].reason.startswith("Serverless")
 
 
-def test_a_clean_url_leaves_no_note() -> None:
+def test_a_valid_url_has_no_notes() -> None:
     assert url_notes(settings.load({"DATABASE_URL": "postgresql://u@h/d"})) == ()
     assert url_notes(settings.load({})) == ()
     assert len(url_notes(settings.load({"DATABASE_URL": "postgresql://u@h/d?pgbouncer=true"}))) == 1
 
 
-def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_contain_no_secret(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "AIza-very-secret")
     assert redact("to postgresql+psycopg2://u:p%40ss@h/d") == "to postgresql+psycopg2://u:***@h/d"
     logger = logging.getLogger("tracker.dashboard.test")
@@ -168,18 +173,18 @@ def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
     assert "ValueError" in caplog.text
 
 
-def test_what_hardly_ever_fails_is_no_multiple_of_zero() -> None:
-    from pages.sections.anomalies import sentence
+def test_an_error_anomaly_without_a_usual_value_has_no_factor() -> None:
+    from pages.sections.anomalies import anomaly_text
     from tracker.reports.anomalies import Anomaly
 
     found = Anomaly(measure="errors", model=None, today=8.0, usual=0.3)
-    assert sentence(found, "Wed") == "8 calls failed, where usually hardly any do by this time on Wed."
+    assert anomaly_text(found, "Wed") == "8 calls failed. Usually almost none fail by this time on Wed."
 
 
 HOSTILE = ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", "plain", "a=b", "", None]
 
 
-def test_a_spreadsheet_takes_no_text_of_a_download_for_a_formula() -> None:
+def test_a_csv_download_contains_no_formula() -> None:
     from pages.widgets.downloads import spreadsheet_csv
 
     data = pd.DataFrame({"=model": HOSTILE, "change": [-1.5] * len(HOSTILE), "calls": [-1] * len(HOSTILE)})
@@ -191,7 +196,7 @@ def test_a_spreadsheet_takes_no_text_of_a_download_for_a_formula() -> None:
     assert set(read["calls"]) == {-1}
 
 
-def test_a_download_with_two_columns_of_one_name_keeps_both() -> None:
+def test_a_download_keeps_duplicate_columns() -> None:
     from pages.widgets.downloads import spreadsheet_csv
 
     data = pd.DataFrame([["=a", 1, "=b"]], columns=["total", "calls", "total"])
@@ -202,12 +207,12 @@ def test_a_download_with_two_columns_of_one_name_keeps_both() -> None:
     ("browsers", "zone", "foreign"),
     [("Asia/Seoul", "Asia/Seoul", None), ("Mars/Base", "UTC", "Mars/Base"), (None, "UTC", None)],
 )
-def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypatch, browsers, zone, foreign):
+def test_an_unknown_browser_time_zone_is_replaced_by_utc(monkeypatch, browsers, zone, foreign):
     from pages.widgets import time_range
 
     monkeypatch.setattr(time_range.st, "context", SimpleNamespace(timezone=browsers))
-    assert time_range.home_zone() == zone
-    assert time_range.foreign_zone() == foreign
+    assert time_range.default_timezone() == zone
+    assert time_range.unknown_browser_timezone() == foreign
 
 
 @pytest.mark.parametrize(
@@ -223,14 +228,14 @@ def test_where_the_browsers_zone_is_unknown_utc_stands_in_and_is_stated(monkeypa
         ({"usage_problem": "total_mismatch", "usage_note": "cache_not_stated"}, "The stated total does not match"),
     ],
 )
-def test_the_call_card_states_why_counts_are_uncertain(metadata: object, sentence: str) -> None:
+def test_the_call_details_show_why_counts_are_uncertain(metadata: object, sentence: str) -> None:
     from pages.sections.call_details import _usage_note
 
     assert _usage_note(metadata).startswith(sentence)
     assert bool(_usage_note(metadata)) == bool(sentence)
 
 
-def test_the_sentence_about_uncertain_counts_is_korean_for_a_korean_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_note_on_uncertain_counts_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
     from pages.sections.call_details import _usage_note
     from pages.support import message_text
 

@@ -1,4 +1,4 @@
-"""The dashboard's door with a real server: pages, websockets and cold deep links, with and without a sign-in."""
+"""The auth middleware with a real server: pages, WebSockets, and deep links, with and without a sign-in."""
 
 from __future__ import annotations
 
@@ -108,20 +108,20 @@ def signed_in(server: Server, password: str = PASSWORD) -> str | None:
 # --- nothing set up -----------------------------------------------------------------------------------------------
 
 
-def test_on_the_loopback_with_nothing_set_up_it_is_open_to_this_machine_alone(start: Start) -> None:
+def test_without_a_sign_in_the_loopback_serves_this_machine_only(start: Start) -> None:
     server = start()
     assert ask(server, "/connections", accept="text/html")[0] == 200
     assert "Connections" in (shown_to(server) or "")
     for through_a_proxy in ({"host": "tokens.example.com"}, {"x_forwarded_for": "192.0.2.7"}):
         status, page = ask(server, "/connections", accept="text/html", **through_a_proxy)
-        assert (status, "This dashboard is closed" in page) == (403, True)
+        assert (status, "No sign-in configured" in page) == (403, True)
         assert shown_to(server, **through_a_proxy) is None
     assert ask(server, "/api/health", host="evil.example")[0] == 421
     assert ask(server, "/api/health", origin="http://evil.example")[0] == 403
     assert shown_to(server, origin="http://localhost:3000") is None
 
 
-def test_where_others_can_reach_it_nobody_sees_anything_until_a_door_is_set_up(start: Start) -> None:
+def test_a_reachable_server_without_a_sign_in_refuses_every_request(start: Start) -> None:
     server = start(STREAMLIT_SERVER_ADDRESS="0.0.0.0")
     for path in ("/", "/connections", "/no/such/page"):
         status, page = ask(server, path, accept="text/html")
@@ -135,23 +135,23 @@ def test_where_others_can_reach_it_nobody_sees_anything_until_a_door_is_set_up(s
     assert ask(server, "/_stcore/health")[0] == 200
 
 
-def test_told_to_be_open_it_is(start: Start) -> None:
+def test_the_open_setting_allows_every_request(start: Start) -> None:
     server = start(STREAMLIT_SERVER_ADDRESS="0.0.0.0", TRACKER_DASHBOARD_OPEN="true")
     assert ask(server, "/connections", accept="text/html", host="tokens.example.com")[0] == 200
     assert "Connections" in (shown_to(server) or "")
 
 
-def test_the_shell_run_by_itself_is_no_way_around_the_door(start: Start) -> None:
+def test_the_shell_without_the_middleware_denies_access(start: Start) -> None:
     server = start(STREAMLIT_SERVER_ADDRESS="0.0.0.0", _SCRIPT="pages/shell.py")
     shown = shown_to(server) or ""
-    assert "This dashboard is closed" in shown
+    assert "Access denied" in shown
     assert not any(word in shown for word in FIGURES)
 
 
 # --- the password -------------------------------------------------------------------------------------------------
 
 
-def test_the_password_guards_pages_files_and_websockets_alike(start: Start) -> None:
+def test_the_password_protects_pages_files_and_websockets(start: Start) -> None:
     server = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
     assert ask(server, "/connections", accept="text/html")[0] == 401
     assert shown_to(server) is None
@@ -173,16 +173,16 @@ def test_the_secrets_of_streamlit_are_read_too(start: Start, tmp_path: Path) -> 
     assert signed_in(server)
 
 
-def test_secrets_that_cannot_be_read_let_nobody_in(start: Start, tmp_path: Path) -> None:
+def test_unreadable_secrets_refuse_every_request(start: Start, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets.toml"
     secrets.write_text("[auth\nclient_id = ")
     server = start("--secrets.files", str(secrets))
     status, page = ask(server, "/", accept="text/html")
-    assert (status, "nobody is let in" in page) == (403, True)
+    assert (status, "refuses every request" in page) == (403, True)
     assert shown_to(server) is None
 
 
-def test_a_session_outlives_the_process(start: Start) -> None:
+def test_a_login_survives_a_restart(start: Start) -> None:
     cookie = signed_in(start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH))
     again = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
     assert cookie is not None
@@ -190,13 +190,13 @@ def test_a_session_outlives_the_process(start: Start) -> None:
 
 
 @pytest.mark.browser
-def test_a_reader_signs_in_at_a_cold_deep_link_reloads_and_signs_out(start: Start, browser: Browser) -> None:
+def test_a_user_signs_in_at_a_deep_link_reloads_and_signs_out(start: Start, browser: Browser) -> None:
     server = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
     page = browser.new_context(locale="en-US").new_page()
     page.goto(server.url + "/connections?range=7d")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     sign_in(page, "wrong password")
-    expect(page.get_by_role("alert")).to_have_text("That isn't the password.")
+    expect(page.get_by_role("alert")).to_have_text("Wrong password.")
     sign_in(page, PASSWORD)
     page.wait_for_selector(READY, timeout=60_000)
     expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
@@ -216,7 +216,7 @@ def sign_in(page: Page, password: str) -> None:
 
 
 @pytest.mark.browser
-def test_the_doors_pages_speak_korean(start: Start, browser: Browser) -> None:
+def test_the_auth_pages_are_translated(start: Start, browser: Browser) -> None:
     server = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
     page = browser.new_page(locale="ko-KR")
     page.goto(server.url)
@@ -246,32 +246,30 @@ def with_login(start: Start, identity: Provider, tmp_path: Path) -> Start:
     return start_it
 
 
-def test_with_st_login_a_websocket_alone_shows_nothing(with_login: Start) -> None:
+def test_with_st_login_a_websocket_without_a_login_shows_no_data(with_login: Start) -> None:
     server = with_login()
     for path in ("", "connections", "explorer", "shell", "_gate"):
         shown = shown_to(server, path) or ""
-        assert "This dashboard asks who you are." in shown
+        assert "Sign in to see this dashboard." in shown
         assert not any(re.search(rf"\b{word}\b", shown) for word in FIGURES)
     assert ask(server, "/_stcore/metrics")[0] == 403
 
 
 @pytest.mark.browser
-def test_a_reader_signs_in_with_a_provider_and_out_again(
-    with_login: Start, identity: Provider, browser: Browser
-) -> None:
+def test_a_user_signs_in_with_a_provider_and_signs_out(with_login: Start, identity: Provider, browser: Browser) -> None:
     server = with_login(TRACKER_DASHBOARD_USERS="ann@example.com @example.org")
     page = browser.new_page(locale="en-US")
     open_page(page, server.url + "/connections")
-    expect(page.get_by_text("This dashboard asks who you are.")).to_be_visible()
+    expect(page.get_by_text("Sign in to see this dashboard.")).to_be_visible()
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("ann@example.com")).to_be_visible(timeout=30_000)
     open_page(page, server.url + "/connections")
     expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_text("This dashboard asks who you are.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Sign in to see this dashboard.")).to_be_visible(timeout=30_000)
     identity.email = "stranger@example.com"
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("You are not on this dashboard's list")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("This account has no access to the dashboard")).to_be_visible(timeout=30_000)
     assert not any(word in page.get_by_test_id("stApp").inner_text() for word in FIGURES)
 
 
@@ -279,7 +277,7 @@ def test_a_reader_signs_in_with_a_provider_and_out_again(
 
 
 @pytest.mark.browser
-def test_no_page_meets_the_content_security_policy(start: Start, browser: Browser) -> None:
+def test_no_page_violates_the_content_security_policy(start: Start, browser: Browser) -> None:
     server = start()
     page = browser.new_page()
     said: list[str] = []
@@ -294,7 +292,7 @@ def test_no_page_meets_the_content_security_policy(start: Start, browser: Browse
 
 
 @pytest.mark.browser
-def test_the_policy_keeps_a_page_from_asking_another_origin(start: Start, browser: Browser) -> None:
+def test_the_content_security_policy_blocks_other_origins(start: Start, browser: Browser) -> None:
     server = start()
     page = browser.new_page()
     open_page(page, server.url)

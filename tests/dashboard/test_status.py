@@ -1,4 +1,4 @@
-"""The sidebar's dot: it comes from the diagnosis, is asked once for all readers, and keeps no page waiting."""
+"""The status badge: one check for all users, in the background."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from dashboard_support import texts
 from support import a_call, eventually, run, value
 
-from pages.support.i18n import speak
-from pages.support.recording_status import Found, Watch
+from pages.support.i18n import set_language
+from pages.support.recording_status import RecordingState, StatusMonitor
 from pages.widgets import status_badge
 from tracker import Tracker
 from tracker.diagnostics import report
@@ -26,7 +26,7 @@ def advice(code: str, severity: str = "error", cause: str = ROLE) -> tuple[dict[
 
 @pytest.fixture(autouse=True)
 def english() -> Iterator[None]:
-    speak("en")
+    set_language("en")
     yield
 
 
@@ -34,42 +34,45 @@ def english() -> Iterator[None]:
     ("found", "color", "page"),
     [
         (None, "gray", "environment.py"),
-        (Found(recorded=3), "green", ""),
-        (Found(), "gray", ""),
-        (Found(trouble="Nothing answers."), "red", "environment.py"),
-        (Found(trouble="No slot.", advice=advice("too_many_connections")), "red", "connections.py"),
-        (Found(advice=advice("right_missing")), "red", "environment.py"),
-        (Found(recorded=3, advice=advice("right_missing")), "orange", "environment.py"),
-        (Found(advice=advice("right_missing"), only_reads=True), "gray", ""),
-        (Found(recorded=3, advice=advice("right_missing"), only_reads=True), "green", ""),
-        (Found(advice=advice("sees_no_rows", "warning")), "gray", "environment.py"),
-        (Found(recorded=3, missing=1), "orange", "performance.py"),
-        (Found(recorded=3, set_aside=1), "orange", "performance.py"),
-        (Found(recorded=3, waiting=1, waits_s=90), "orange", "performance.py"),
-        (Found(recorded=3, waiting=1, waits_s=9), "green", ""),
-        (Found(recorded=3, advice=advice("few_slots", "warning")), "orange", "connections.py"),
-        (Found(recorded=3, advice=advice("far_away", "warning")), "green", ""),
+        (RecordingState(recorded=3), "green", ""),
+        (RecordingState(), "gray", ""),
+        (RecordingState(error="Nothing answers."), "red", "environment.py"),
+        (RecordingState(error="No slot.", advice=advice("too_many_connections")), "red", "connections.py"),
+        (RecordingState(advice=advice("right_missing")), "red", "environment.py"),
+        (RecordingState(recorded=3, advice=advice("right_missing")), "orange", "environment.py"),
+        (RecordingState(advice=advice("right_missing"), is_read_only=True), "gray", ""),
+        (RecordingState(recorded=3, advice=advice("right_missing"), is_read_only=True), "green", ""),
+        (RecordingState(advice=advice("sees_no_rows", "warning")), "gray", "environment.py"),
+        (RecordingState(recorded=3, missing=1), "orange", "performance.py"),
+        (RecordingState(recorded=3, dead_letters=1), "orange", "performance.py"),
+        (RecordingState(recorded=3, waiting=1, oldest_wait_s=90), "orange", "performance.py"),
+        (RecordingState(recorded=3, waiting=1, oldest_wait_s=9), "green", ""),
+        (RecordingState(recorded=3, advice=advice("few_slots", "warning")), "orange", "connections.py"),
+        (RecordingState(recorded=3, advice=advice("far_away", "warning")), "green", ""),
     ],
 )
-def test_the_worst_that_was_found_gives_the_colour_and_the_page_that_explains_it(found, color, page):
-    status = status_badge.judge(found)
+def test_the_worst_problem_decides_the_color_and_the_page(found, color, page):
+    status = status_badge.badge_status(found)
     assert (status.color, status.page) == (color, page)
-    assert status.why
+    assert status.reason
 
 
-def test_the_cause_is_the_diagnosis_own_and_in_the_readers_language():
-    found = Found(trouble="It failed.", advice=advice("refused", cause="Nothing answers at db:5432."))
-    assert status_badge.judge(found).why == "Nothing answers at db:5432."
-    speak("ko")
-    assert status_badge.judge(found).why == "db:5432에서 응답이 없습니다."
+def test_the_reason_comes_from_the_debug_report_and_is_translated():
+    found = RecordingState(error="It failed.", advice=advice("refused", cause="Nothing answers at db:5432."))
+    assert status_badge.badge_status(found).reason == "Nothing answers at db:5432."
+    set_language("ko")
+    assert status_badge.badge_status(found).reason == "db:5432에서 응답이 없습니다."
 
 
-def test_what_else_is_advised_is_counted_beside_the_dot():
-    assert status_badge.judge(Found(recorded=1, advice=advice("far_away", "warning"))).hints == 1
-    assert status_badge.judge(Found(recorded=1, advice=advice("database_url_missing", "warning"))).hints == 0
+def test_other_recommendations_are_counted_as_hints():
+    assert status_badge.badge_status(RecordingState(recorded=1, advice=advice("far_away", "warning"))).hints == 1
+    assert (
+        status_badge.badge_status(RecordingState(recorded=1, advice=advice("database_url_missing", "warning"))).hints
+        == 0
+    )
 
 
-def test_a_table_that_refuses_every_insert_is_red_although_it_answers(open_page, database_url):
+def test_a_table_that_refuses_inserts_is_red(open_page, database_url):
     run(database_url, "ALTER TABLE token_usage ADD CHECK (false) NOT VALID")
     shown = texts(open_page(database_url))
     assert "Not recording" in shown
@@ -81,14 +84,14 @@ def test_recorded_calls_make_it_green(open_page, database_url):
     assert "Recording normally" in texts(open_page(database_url))
 
 
-def test_fifty_readers_ask_once(monkeypatch, database_url):
+def test_fifty_users_share_one_check(monkeypatch, database_url):
     monkeypatch.setenv("DATABASE_URL", database_url)
     built = []
     build_report = report.build_report
     monkeypatch.setattr(report, "build_report", lambda **given: built.append(1) or build_report(**given))
-    watch = Watch()
+    monitor = StatusMonitor()
     with ThreadPoolExecutor(50) as readers:
-        found = list(readers.map(lambda _: watch.look(), range(50)))
+        found = list(readers.map(lambda _: monitor.state(), range(50)))
     assert len({id(one) for one in found if one}) == 1
     assert len(built) == 1
     assert (
@@ -101,12 +104,12 @@ def test_fifty_readers_ask_once(monkeypatch, database_url):
     )
 
 
-def test_a_database_that_hangs_keeps_no_page_waiting(monkeypatch, database_url):
+def test_a_database_that_hangs_does_not_block_a_page(monkeypatch, database_url):
     monkeypatch.setenv("DATABASE_URL", database_url)
-    watch = Watch()
+    monitor = StatusMonitor()
     with psycopg2.connect(database_url) as holder, holder.cursor() as cursor:
         cursor.execute("LOCK TABLE token_usage IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
-        watch.look()
+        monitor.state()
         assert time.monotonic() - began < 8
-    eventually(lambda: (watch.look() or Found(trouble="-")).trouble is None, within_s=90)
+    eventually(lambda: (monitor.state() or RecordingState(error="-")).error is None, within_s=90)

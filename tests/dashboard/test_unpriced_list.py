@@ -39,7 +39,7 @@ def test_the_list_states_calls_model_source_and_reason(open_page: OpenPage, data
     assert listed(app)[0] == (3, "gpt-5", "openai", "", tier)
     assert sorted(listed(app)[1:]) == sorted(
         [
-            (1, "gpt-5", "openai", "otlp:openinference", f"{problem} The cost was given."),
+            (1, "gpt-5", "openai", "otlp:openinference", f"{problem} The cost comes from the app."),
             (1, HOSTILE, "", "otlp:openinference", problem),
             (1, "new-one", "", "", waiting),
         ]

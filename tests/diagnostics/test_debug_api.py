@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import a_call, eventually, python, rows, run, value
 
 from tracker import Tracker
-from tracker.auth.attempt_limiter import REFUSALS
+from tracker.auth.attempt_limiter import MAX_REFUSALS
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.diagnostics.report import LIMIT_S, build_report
 
@@ -110,8 +110,8 @@ def test_the_token_rule(app, monkeypatch, headers, client, env, status):
 
 def test_wrong_tokens_are_rate_limited_and_the_right_one_is_accepted(app, monkeypatch):
     monkeypatch.setenv("TRACKER_DEBUG_TOKEN", "t0ken")
-    wrong = [get(app, {"authorization": f"Bearer {number}"}).status for number in range(REFUSALS + 5)]
-    assert wrong == [401] * REFUSALS + [429] * 5
+    wrong = [get(app, {"authorization": f"Bearer {number}"}).status for number in range(MAX_REFUSALS + 5)]
+    assert wrong == [401] * MAX_REFUSALS + [429] * 5
     assert get(app, {"authorization": "Bearer t0ken"}).status == 200
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.auth.route_access import allowed
+from tracker.auth.route_access import is_authorized
 from tracker.errors import SettingError
 from tracker.settings import load
 
@@ -20,18 +20,18 @@ def local_request(**headers):
 )
 def test_an_invalid_setting_closes_the_report(env):
     settings = load(env, strict=False)
-    assert not allowed(local_request(), settings)
-    assert not allowed(local_request(authorization="Bearer "), settings)
+    assert not is_authorized(local_request(), settings)
+    assert not is_authorized(local_request(authorization="Bearer "), settings)
     with pytest.raises(SettingError) as caught:
         load(env)
     assert "tok3n" not in str(caught.value)
 
 
 def test_without_a_token_this_machine_may_read_it():
-    assert allowed(local_request(), load({}))
+    assert is_authorized(local_request(), load({}))
 
 
 def test_with_an_invalid_platform_the_token_still_gives_access():
     settings = load({"TRACKER_PLATFORM": "vercell", "TRACKER_DEBUG_TOKEN": "a-long-tok3n"}, strict=False)
-    assert allowed(local_request(authorization="Bearer a-long-tok3n"), settings)
-    assert not allowed(local_request(), settings)
+    assert is_authorized(local_request(authorization="Bearer a-long-tok3n"), settings)
+    assert not is_authorized(local_request(), settings)

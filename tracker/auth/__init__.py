@@ -1,1 +1,1 @@
-"""Who may come in: this machine itself, a password, a host's and an origin's name. The core install is enough."""
+"""Access control of the dashboard: password hashes, logins, Host and Origin checks. It needs no extra."""

@@ -1,4 +1,4 @@
-"""Which door the dashboard has, and whether a request stands before it or is of this machine itself."""
+"""The access policy of the dashboard, and its decision for one request."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tracker.auth.client_address import headers, host_name, is_local, is_loopback, names_loopback
-from tracker.auth.logins import COOKIE, Session, Sessions, cookies_named, sessions_of
-from tracker.auth.origin_check import is_listed, is_of_another_site
-from tracker.auth.password_hash import PasswordHash, read_hash
+from tracker.auth.client_address import host_name, is_local, is_loopback, names_loopback, request_headers
+from tracker.auth.logins import COOKIE, Login, Logins, cookie_values, logins_for
+from tracker.auth.origin_check import is_cross_site_request, is_listed
+from tracker.auth.password_hash import PasswordHash, parse_hash
 from tracker.settings import VARIABLES, Settings
 
-SECRETS_UNREADABLE = "The secrets can't be read: .streamlit/secrets.toml is no TOML."
-AUTH_UNREADABLE = "The [auth] in .streamlit/secrets.toml is no section."
+SECRETS_UNREADABLE = "The secrets can't be read: .streamlit/secrets.toml is not valid TOML."
+AUTH_UNREADABLE = "The section [auth] in .streamlit/secrets.toml is not a TOML table."
+CROSS_SITE_REFUSED = (
+    "This request comes from a page of another site. A reverse proxy in front of the dashboard must forward the Host"
+    " header unchanged."
+)
 Kind = Literal["login", "password", "open", "local", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is in force.
+    """The access policy in force.
 
-    *login*: `st.login`, which the pages ask for. *password*: the shared one. *open*: whoever reaches it, as told.
-    *local*: this machine itself, and nobody else. *broken*: a door is set up and can't be used, so nobody passes.
+    *login*: the pages require `st.login`. *password*: the shared password. *open*: no check, because a setting allows
+    that. *local*: requests of this machine only. *broken*: the configured sign-in can't be used, so every request is
+    refused.
     """
 
     kind: Kind
@@ -35,64 +40,59 @@ class Policy:
     problem: str = ""
 
     @property
-    def sessions(self) -> Sessions | None:
-        """The sessions of the shared password."""
-        return sessions_of(str(self.password)) if self.kind == "password" else None
+    def logins(self) -> Logins | None:
+        """The logins with the shared password; None for other kinds."""
+        return logins_for(str(self.password)) if self.kind == "password" else None
 
-    def session(self, scope: Mapping[str, Any]) -> Session | None:
-        """The session whose cookie a request carries."""
-        if (sessions := self.sessions) is None:
+    def login(self, scope: Mapping[str, Any]) -> Login | None:
+        """The valid login whose cookie a request carries."""
+        if (logins := self.logins) is None:
             return None
-        cookies = cookies_named(COOKIE, headers(scope).get("cookie", ""))
-        return next((found for cookie in cookies if (found := sessions.find(cookie))), None)
+        cookies = cookie_values(COOKIE, request_headers(scope).get("cookie", ""))
+        return next((login for cookie in cookies if (login := logins.verify(cookie))), None)
 
-    def lets_in(self, scope: Mapping[str, Any]) -> bool:
-        """Whether a request may see the dashboard; with `st.login` the page itself asks."""
+    def allows(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a request may see the dashboard. With `st.login` the pages check the login."""
         if self.kind == "local":
             return self.bound_to_loopback and is_local(scope)
         if self.kind == "password":
-            return self.session(scope) is not None
+            return self.login(scope) is not None
         return self.kind in {"open", "login"}
 
-    def misnamed(self, scope: Mapping[str, Any]) -> str | None:
-        """What to say to a request for a name that isn't this dashboard's; None where the name is one of its own."""
-        host = headers(scope).get("host", "")
-        if self._knows(host):
-            return None
-        return (
-            f"This dashboard doesn't answer to {host_name(host)[:100]!r}. If that is its own name, set it:"
-            " server.allowedHosts in .streamlit/config.toml."
-        )
-
-    def foreign(self, scope: Mapping[str, Any]) -> str | None:
-        """What to say to a request of another site's page; None where it is none."""
-        if self.any_origin or not is_of_another_site(scope, self.origins):
-            return None
-        return (
-            "This request comes from another site's page. If a proxy stands in front, it must pass the Host header on"
-            " as it came."
-        )
-
-    def _knows(self, host: str) -> bool:
-        """A name that nobody set may have been made to lead here; behind a real door it gets as far as the door."""
+    def rejects_host(self, scope: Mapping[str, Any]) -> bool:
+        """Whether the Host header names a host that isn't this dashboard."""
+        host = request_headers(scope).get("host", "")
         if is_listed(host, self.hosts) or (names_loopback(host) and self.bound_to_loopback):
-            return True
+            return False
         if self.hosts:
-            return names_loopback(host)
-        return not (self.bound_to_loopback and self.kind in {"open", "local"})
+            return not names_loopback(host)
+        # Without a sign-in, an unknown host name on the loopback may be DNS rebinding.
+        return self.bound_to_loopback and self.kind in {"open", "local"}
 
-    def is_welcome(self, email: str | None, verified: object) -> bool:
-        """Whether who signed in with `st.login` is on the list; without a list whoever the provider lets in is."""
+    def is_cross_site(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a page of another site sends the request."""
+        return not self.any_origin and is_cross_site_request(scope, self.origins)
+
+    def is_listed_user(self, email: str | None, verified: object) -> bool:
+        """Whether a user that is signed in with `st.login` may enter. Without a list, every user may."""
         if not self.users:
             return True
         address = (email or "").strip().lower()
-        # Some providers write the word instead of the value.
+        # Some providers send the text "true" instead of the boolean.
         if "@" not in address or (verified is not None and str(verified).strip().lower() not in {"true", "1"}):
             return False
         return address in self.users or "@" + address.rpartition("@")[2] in self.users
 
 
-def decide(
+def host_refused(scope: Mapping[str, Any]) -> str:
+    """The error message for a request that `Policy.rejects_host` rejects."""
+    return (
+        f"The host name {host_name(request_headers(scope).get('host', ''))[:100]!r} is not allowed. If it is the name"
+        " of this dashboard, add it to server.allowedHosts in .streamlit/config.toml."
+    )
+
+
+def resolve_policy(
     settings: Settings,
     *,
     login: bool,
@@ -102,21 +102,21 @@ def decide(
     any_origin: bool = False,
     problem: str = "",
 ) -> Policy:
-    """The policy of these settings; `login` says that `st.login` is set up, `bound_to` is the server's own address.
+    """The policy of these settings; `login`: `st.login` is configured, `bound_to`: the server's listen address.
 
-    What is set and can't be read closes the door: it must not stand open because of a slip of the pen.
+    An unreadable setting makes the policy *broken*: a typing error must not open the dashboard.
     """
-    # A single name may come as text.
+    # Streamlit gives a single name as a string.
     hosts, origins = (
         names.replace(",", " ").split() if isinstance(names, str) else names for names in (hosts, origins)
     )
     password: PasswordHash | None = None
     if settings.dashboard_password_hash and not problem:
         try:
-            password = read_hash(settings.dashboard_password_hash)
+            password = parse_hash(settings.dashboard_password_hash)
         except ValueError:
-            problem = "TRACKER_DASHBOARD_PASSWORD_HASH holds no hash of a password; token-tracker password makes one."
-    problem = problem or next(_malformed(settings), "")
+            problem = "TRACKER_DASHBOARD_PASSWORD_HASH is not a password hash. Create one with token-tracker password."
+    problem = problem or next(_unreadable_variables(settings), "")
     kind: Kind = "local"
     if problem:
         kind = "broken"
@@ -136,8 +136,8 @@ def decide(
     )
 
 
-def _malformed(settings: Settings) -> Iterator[str]:
-    """What can't be read of the door's own variables; it is shown to everybody, so it quotes nothing."""
+def _unreadable_variables(settings: Settings) -> Iterator[str]:
+    """A message for each unreadable sign-in variable. It is public, so it doesn't quote the value."""
     for variable in VARIABLES:
         if variable.name.startswith("TRACKER_DASHBOARD_") and settings.is_unreadable(variable.name):
             yield f"{variable.name} can't be read; it may hold {variable.allowed}."

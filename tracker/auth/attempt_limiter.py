@@ -1,4 +1,4 @@
-"""How often a secret may be tried: a limit for each peer, and one for everybody together."""
+"""Rate limits: password attempts for each client and in total, and refused tokens."""
 
 from __future__ import annotations
 
@@ -7,69 +7,66 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-# Passwords: a person's are guessable, so that tries are few. Tokens: a program's aren't, so that answers are.
-PER_PEER, TOGETHER, PASSWORD_WINDOW_S = 10, 100, 300.0
-REFUSALS, WINDOW_S = 30, 60.0
-_MOST_PEERS = 10_000
+# A password can be guessed, so attempts are few. A token can't, so only the number of 401 responses is limited.
+MAX_PER_PEER, MAX_IN_TOTAL, PASSWORD_WINDOW_S = 10, 100, 300.0
+MAX_REFUSALS, REFUSAL_WINDOW_S = 30, 60.0
+_MAX_PEERS = 10_000
 
 
-class Window:
-    """Counts what happened in the last while."""
+class SlidingWindow:
+    """Counts events of the last `window_s` seconds against a limit."""
 
     def __init__(self, limit: int, window_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._window_s = window_s
         self._clock = clock
-        self._at: deque[float] = deque()
+        self._times: deque[float] = deque()
 
     def wait_s(self) -> float:
-        """Seconds until there is room for one more; 0 where there is."""
+        """Seconds until the limit allows one more event; 0 if it does now."""
         now = self._clock()
-        while self._at and now - self._at[0] >= self._window_s:
-            self._at.popleft()
-        return self._at[0] + self._window_s - now if len(self._at) >= self._limit else 0.0
+        while self._times and now - self._times[0] >= self._window_s:
+            self._times.popleft()
+        return self._times[0] + self._window_s - now if len(self._times) >= self._limit else 0.0
 
     def add(self) -> None:
-        self._at.append(self._clock())
-        if len(self._at) > self._limit:
-            self._at.popleft()
+        self._times.append(self._clock())
+        if len(self._times) > self._limit:
+            self._times.popleft()
 
-    def take_back(self) -> None:
-        if self._at:
-            self._at.pop()
-
-    def __bool__(self) -> bool:
-        return bool(self._at)
+    def remove_newest(self) -> None:
+        if self._times:
+            self._times.pop()
 
 
-class Attempts:
-    """Tries at the password. A try is counted before it is checked, so that many at once don't slip through."""
+class LoginAttempts:
+    """Password attempts by client. An attempt is counted before the check, so parallel attempts are limited too."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._together = Window(TOGETHER, PASSWORD_WINDOW_S, clock)
-        self._peers: dict[str, Window] = {}
+        self._all_peers = SlidingWindow(MAX_IN_TOTAL, PASSWORD_WINDOW_S, clock)
+        self._peers: dict[str, SlidingWindow] = {}
 
     def wait_s(self, peer: str) -> float:
-        """Seconds that a peer must wait before its next try; 0 for now."""
-        own = self._peers.get(_network(peer))
-        return max(self._together.wait_s(), own.wait_s() if own else 0.0)
+        """Seconds until a client may try again; 0 if it may now."""
+        window = self._peers.get(_network(peer))
+        return max(self._all_peers.wait_s(), window.wait_s() if window else 0.0)
 
     def count(self, peer: str) -> None:
-        if len(self._peers) >= _MOST_PEERS:
-            self._peers = {name: window for name, window in self._peers.items() if window.wait_s() > 0}
-        self._together.add()
-        self._peers.setdefault(_network(peer), Window(PER_PEER, PASSWORD_WINDOW_S, self._clock)).add()
+        if len(self._peers) >= _MAX_PEERS:
+            self._peers = {network: window for network, window in self._peers.items() if window.wait_s() > 0}
+        self._all_peers.add()
+        self._peers.setdefault(_network(peer), SlidingWindow(MAX_PER_PEER, PASSWORD_WINDOW_S, self._clock)).add()
 
-    def take_back(self, peer: str) -> None:
-        """The try was the right password: it doesn't count."""
-        self._together.take_back()
-        if own := self._peers.get(_network(peer)):
-            own.take_back()
+    def uncount(self, peer: str) -> None:
+        """Remove the client's newest attempt: the password was right."""
+        self._all_peers.remove_newest()
+        if window := self._peers.get(_network(peer)):
+            window.remove_newest()
 
 
 def _network(peer: str) -> str:
-    """An IPv6 peer has a whole /64 to itself; it counts as one."""
+    """The client's address; for IPv6 its /64 network, because one client owns all addresses of it."""
     try:
         ip = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where a request comes from: this machine itself, or anywhere else."""
+"""The client address and the host name of a request, and whether the request comes from this machine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Any of these means that somebody stands between the peer and us, whatever the peer's address is.
-_PROXIED = (
+# Each of these headers proves a proxy between the client and this server, even if the peer's address is a loopback.
+_PROXY_HEADERS = (
     "cf-connecting-ip",
     "forwarded",
     "via",
@@ -20,29 +20,29 @@ _PROXIED = (
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\],/@\s]*))(?::\d*)?")
 
 
-def headers(scope: Mapping[str, Any]) -> dict[str, str]:
-    """An ASGI request's headers by their names in small letters; what came twice is joined: none hides the other."""
-    found: dict[str, str] = {}
-    for raw, content in scope.get("headers", ()):
-        name, text = raw.decode("latin-1").lower(), content.decode("latin-1")
-        found[name] = f"{found[name]}{'; ' if name == 'cookie' else ', '}{text}" if name in found else text
-    return found
+def request_headers(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of an ASGI request by lower-case name. The values of a repeated header are joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope.get("headers", ()):
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}" if name in headers else value
+    return headers
 
 
 def is_local(scope: Mapping[str, Any]) -> bool:
-    """Whether a request comes from this machine itself: from the loopback, for the loopback's name, through no proxy.
+    """Whether a request comes from this machine: a loopback peer, a loopback Host header, and no proxy header.
 
-    The name matters: a page whose own name was made to lead to 127.0.0.1 (DNS rebinding) asks for its own name, and so
-    does who comes through a proxy on this machine.
+    The Host header matters: in a DNS rebinding attack, and behind a proxy on this machine, the peer is a loopback
+    address but the Host header has another name.
     """
-    found = headers(scope)
-    if any(name in found for name in _PROXIED):
+    headers = request_headers(scope)
+    if any(name in headers for name in _PROXY_HEADERS):
         return False
-    return is_loopback(peer(scope)) and names_loopback(found.get("host", ""))
+    return is_loopback(peer_address(scope)) and names_loopback(headers.get("host", ""))
 
 
-def peer(scope: Mapping[str, Any]) -> str:
-    """The address that a request comes from; empty where the server doesn't know it."""
+def peer_address(scope: Mapping[str, Any]) -> str:
+    """The address of the request's peer; empty if the server doesn't know it."""
     client = scope.get("client") or ("",)
     return str(client[0])
 
@@ -57,11 +57,11 @@ def is_loopback(address: str) -> bool:
 
 
 def host_name(host: str) -> str:
-    """The name of a Host header without its port; one that is malformed is no name of ours."""
-    found = _HOST.fullmatch(host.strip().lower())
-    if found is None:
+    """The name in a Host header, without the port; the unchanged text if the header is malformed."""
+    match = _HOST.fullmatch(host.strip().lower())
+    if match is None:
         return host
-    return found[2].rstrip(".") if found[1] is None else found[1]
+    return match[2].rstrip(".") if match[1] is None else match[1]
 
 
 def names_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the door sends itself, and the headers that every answer of the dashboard carries."""
+"""Responses of the auth middleware, and the security headers of every response of the dashboard."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
+AsgiMessage = MutableMapping[str, Any]
+Send = Callable[[AsgiMessage], Awaitable[None]]
+Receive = Callable[[], Awaitable[AsgiMessage]]
 Headers = Iterable[tuple[str, str]]
 
-_ALWAYS = {
+_SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "SAMEORIGIN",
     "referrer-policy": "same-origin",
@@ -19,14 +19,13 @@ _ALWAYS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_DATA_CSP = "default-src 'none'; frame-ancestors 'none'"
+_JSON_CSP = "default-src 'none'; frame-ancestors 'none'"
 
 
 def pages_csp(scripts: Iterable[str]) -> str:
-    """The pages' Content-Security-Policy: nothing from another origin; `scripts` are the hashes of inline scripts.
+    """The pages' Content-Security-Policy: no other origin; `scripts` are the SHA-256 hashes of the inline scripts.
 
-    Emotion and Vega write styles into the page. Streamlit's own charts draw without eval, Plotly's and Vega's bundles
-    compile WebAssembly or run workers out of blobs.
+    Emotion and Vega write inline styles. Vega compiles WebAssembly and starts workers from blobs.
     """
     hashes = "".join(f" 'sha256-{text}'" for text in scripts)
     return "; ".join(
@@ -48,53 +47,54 @@ def pages_csp(scripts: Iterable[str]) -> str:
 
 
 def with_headers(send: Send, csp: str) -> Send:
-    """A `send` that adds the security headers; what an answer says of itself stays."""
+    """A `send` that adds the security headers. Headers that the response already has are kept."""
 
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":
-            given = list(message.get("headers", ()))
-            names = {name.lower() for name, _ in given}
-            kind = next((text for name, text in given if name.lower() == b"content-type"), b"")
-            is_data = kind.startswith(b"application/json")
-            more = {**_ALWAYS, "content-security-policy": _DATA_CSP if is_data else csp}
-            if is_data:
-                more["cache-control"] = "no-store"
-            given += [(k.encode(), v.encode()) for k, v in more.items() if k.encode() not in names]
-            message = {**message, "headers": given}
+            headers = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in headers}
+            content_type = next((value for name, value in headers if name.lower() == b"content-type"), b"")
+            is_json = content_type.startswith(b"application/json")
+            added = {**_SECURITY_HEADERS, "content-security-policy": _JSON_CSP if is_json else csp}
+            if is_json:
+                added["cache-control"] = "no-store"
+            headers += [(k.encode(), v.encode()) for k, v in added.items() if k.encode() not in names]
+            message = {**message, "headers": headers}
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
-async def send_json(send: Send, status: int, error: str, remedy: str, *, head: bool, more: Headers = ()) -> None:
+async def send_json(send: Send, status: int, error: str, remedy: str, *, head: bool, headers: Headers = ()) -> None:
     body = json.dumps({"error": error, "remedy": remedy}, ensure_ascii=False).encode()
-    await send_body(send, status, body, "application/json", head=head, more=more)
+    await send_body(send, status, body, "application/json", head=head, headers=headers)
 
 
-async def send_body(send: Send, status: int, body: bytes, kind: str, *, head: bool = False, more: Headers = ()) -> None:
-    given = {"content-type": kind, "content-length": str(len(body)), "cache-control": "no-store"}
-    fields = [*given.items(), *more]
-    start = {"type": "http.response.start", "status": status, "headers": [(k.encode(), v.encode()) for k, v in fields]}
-    await send(start)
+async def send_body(
+    send: Send, status: int, body: bytes, content_type: str, *, head: bool = False, headers: Headers = ()
+) -> None:
+    standard = {"content-type": content_type, "content-length": str(len(body)), "cache-control": "no-store"}
+    encoded = [(name.encode(), value.encode()) for name, value in (*standard.items(), *headers)]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": b"" if head else body})
 
 
-async def redirect(send: Send, place: str, more: Headers = ()) -> None:
-    """Go on with GET; `place` is one of ours."""
-    await send_body(send, 303, b"", "text/plain; charset=utf-8", more=(("location", place), *more))
+async def redirect(send: Send, path: str, headers: Headers = ()) -> None:
+    """Redirect with 303 to a path of this server."""
+    await send_body(send, 303, b"", "text/plain; charset=utf-8", headers=(("location", path), *headers))
 
 
-async def read_form(receive: Receive, longest: int) -> bytes | None:
-    """A request's body; None where it is longer or ends early."""
-    pieces: list[bytes] = []
+async def read_form(receive: Receive, max_bytes: int) -> bytes | None:
+    """The request body; None if it is longer than `max_bytes` or the client disconnects."""
+    chunks: list[bytes] = []
     size = 0
     while True:
         message: Mapping[str, Any] = await receive()
         if message["type"] != "http.request":
             return None
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > longest:
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > max_bytes:
             return None
         if not message.get("more_body", False):
-            return b"".join(pieces)
+            return b"".join(chunks)

@@ -1,4 +1,4 @@
-"""Open websockets of sessions: each is cut when its session expires or is ended."""
+"""Open WebSockets of logins. A WebSocket is closed when its login expires or ends."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tracker.auth.http_responses import Message, Receive, Send
+from tracker.auth.http_responses import AsgiMessage, Receive, Send
 
 _POLICY_VIOLATION = 1008
 
 
-class Watch:
-    """The websockets that are open, by their session's id."""
+class LoginWebSockets:
+    """The open WebSockets by login id."""
 
     def __init__(self) -> None:
-        self._open: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._close_events: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
-    def end(self, session: str) -> None:
-        """Cut every websocket of a session."""
-        for over in self._open.get(session, ()):
-            over.set()
+    def close(self, login_id: str) -> None:
+        """Close every WebSocket of a login."""
+        for close_event in self._close_events.get(login_id, ()):
+            close_event.set()
 
     @contextmanager
-    def open(self, session: str, seconds: float, receive: Receive, send: Send) -> Iterator[tuple[Receive, Send]]:
-        """A websocket's `receive` and `send` that end with its session, at the latest after `seconds`."""
-        over = asyncio.Event()
-        self._open[session].add(over)
-        timer = asyncio.get_running_loop().call_later(seconds, over.set)
-        ended = asyncio.ensure_future(over.wait())
+    def track(self, login_id: str, max_s: float, receive: Receive, send: Send) -> Iterator[tuple[Receive, Send]]:
+        """`receive` and `send` of a WebSocket that is closed with its login, or after `max_s` seconds."""
+        close_event = asyncio.Event()
+        self._close_events[login_id].add(close_event)
+        timer = asyncio.get_running_loop().call_later(max_s, close_event.set)
+        closed = asyncio.ensure_future(close_event.wait())
 
-        async def receive_on() -> Message:
-            getting = asyncio.ensure_future(receive())
+        async def receive_or_close() -> AsgiMessage:
+            received = asyncio.ensure_future(receive())
             try:
-                await asyncio.wait({getting, ended}, return_when=asyncio.FIRST_COMPLETED)
-                if not over.is_set():
-                    return getting.result()
+                await asyncio.wait({received, closed}, return_when=asyncio.FIRST_COMPLETED)
+                if not close_event.is_set():
+                    return received.result()
             finally:
-                getting.cancel()
+                received.cancel()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
 
-        async def send_on(message: Message) -> None:
-            if not over.is_set():
+        async def send_if_open(message: AsgiMessage) -> None:
+            if not close_event.is_set():
                 await send(message)
 
         try:
-            yield receive_on, send_on
+            yield receive_or_close, send_if_open
         finally:
             timer.cancel()
-            ended.cancel()
-            self._open[session].discard(over)
-            if not self._open[session]:
-                del self._open[session]
+            closed.cancel()
+            self._close_events[login_id].discard(close_event)
+            if not self._close_events[login_id]:
+                del self._close_events[login_id]

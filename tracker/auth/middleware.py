@@ -1,8 +1,7 @@
-"""The dashboard's door: an ASGI middleware that every page, file and websocket comes through.
+"""ASGI middleware that checks every request and WebSocket of the dashboard against the access policy.
 
-`tracker.auth.access_policy` decides which requests pass. With `st.login` the pages check the sign-in themselves, since
-Streamlit's own session must run for it; everything else is checked here. The debug report and the traces follow the
-token's rule.
+`tracker.auth.access_policy` decides which requests pass. With `st.login` the pages check the login, because that needs
+Streamlit's session. The debug report and the OTLP routes check their token (`tracker.auth.route_access`).
 """
 
 from __future__ import annotations
@@ -14,25 +13,26 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs, quote
 
-from tracker.auth.access_policy import Policy
-from tracker.auth.attempt_limiter import Attempts
-from tracker.auth.client_address import headers, peer
+from tracker.auth.access_policy import CROSS_SITE_REFUSED, Policy, host_refused
+from tracker.auth.attempt_limiter import LoginAttempts
+from tracker.auth.client_address import peer_address, request_headers
 from tracker.auth.http_responses import Receive, Send, read_form, redirect, send_body, send_json, with_headers
-from tracker.auth.login_websockets import Watch
+from tracker.auth.login_websockets import LoginWebSockets
 from tracker.auth.logins import COOKIE, LIFETIME_S
 
 log = logging.getLogger("tracker.auth")
 Scope = Mapping[str, Any]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
-LONGEST_FORM = 8192
-_CHECKED_AT_ONCE = 2
-_KEPT = ("/_stcore/metrics", "/_stcore/agent/")
+MAX_FORM_BYTES = 8192
+_MAX_PARALLEL_CHECKS = 2
+# Streamlit's metrics and agent routes run outside the pages, so `st.login` can't protect them.
+_NEVER_WITH_ST_LOGIN = ("/_stcore/metrics", "/_stcore/agent/")
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What the door's own page shows: the form, or why there is none."""
+class AuthView:
+    """The content of the auth page: the sign-in form, or why there is none."""
 
     kind: Literal["sign_in", "wrong", "wait", "closed", "broken"]
     base: str
@@ -41,68 +41,70 @@ class View:
     problem: str = ""
 
 
-Draw = Callable[[View, str], tuple[bytes, str]]
-"""The page of a view for a reader's Accept-Language, and its Content-Security-Policy."""
+RenderAuthPage = Callable[[AuthView, str], tuple[bytes, str]]
+"""Renders the page of a view for an Accept-Language header; returns it with its Content-Security-Policy."""
 
 
-class Door:
-    """The middleware. `policy` is asked anew for each request; `draw` makes the door's own page."""
+class AuthMiddleware:
+    """Passes allowed requests to the app. `policy` is read at each request; `render` makes the auth page."""
 
     def __init__(
-        self, app: App, policy: Callable[[], Policy], draw: Draw, csp: str, base: Callable[[], str] = str
+        self, app: App, policy: Callable[[], Policy], render: RenderAuthPage, csp: str, base: Callable[[], str] = str
     ) -> None:
         self._app = app
         self._policy = policy
-        self._draw = draw
+        self._render = render
         self._csp = csp
         self._base = base
-        self._attempts = Attempts()
-        self._checking = asyncio.Semaphore(_CHECKED_AT_ONCE)
-        self._watch = Watch()
+        self._attempts = LoginAttempts()
+        self._parallel_checks = asyncio.Semaphore(_MAX_PARALLEL_CHECKS)
+        self._websockets = LoginWebSockets()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._request(scope, receive, with_headers(send, self._csp))
+            await self._handle_request(scope, receive, with_headers(send, self._csp))
         elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+            await self._handle_websocket(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         policy = self._policy()
-        if policy.misnamed(scope) or policy.foreign(scope) or not policy.lets_in(scope):
+        if policy.rejects_host(scope) or policy.is_cross_site(scope) or not policy.allows(scope):
             await send({"type": "websocket.close", "code": 1008})
             return
-        session, sessions = policy.session(scope), policy.sessions
-        if session is None or sessions is None:
+        login, logins = policy.login(scope), policy.logins
+        if login is None or logins is None:
             await self._app(scope, receive, send)
             return
-        with self._watch.open(session.id, sessions.seconds_left(session), receive, send) as (receive_on, send_on):
-            await self._app(scope, receive_on, send_on)
+        with self._websockets.track(login.id, logins.seconds_left(login), receive, send) as tracked:
+            await self._app(scope, *tracked)
 
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         policy, path = self._policy(), self._path(scope)
         head = scope["method"] == "HEAD"
         if path == "/_stcore/health":
             await self._app(scope, receive, send)
             return
-        own_route = _is_own_route(scope["path"])
-        if foreign := policy.foreign(scope):
-            await send_json(send, 403, "refused", foreign, head=head)
+        is_api = _is_api_route(scope["path"])
+        if policy.is_cross_site(scope):
+            await send_json(send, 403, "refused", CROSS_SITE_REFUSED, head=head)
             return
-        # A token is no other page's to send; and who comes by a proxy is shown how to set up a door.
-        named_by_right = "authorization" in headers(scope) if own_route else policy.kind == "local"
-        if not named_by_right and (misnamed := policy.misnamed(scope)):
-            await send_json(send, 421, "refused", misnamed, head=head)
+        # A page of another site can't send the Authorization header, and with the policy *local* a request for another
+        # host name gets the set-up page.
+        skips_host_check = "authorization" in request_headers(scope) if is_api else policy.kind == "local"
+        if not skips_host_check and policy.rejects_host(scope):
+            await send_json(send, 421, "refused", host_refused(scope), head=head)
             return
-        if own_route or (policy.lets_in(scope) and not (policy.kind == "login" and path.startswith(_KEPT))):
-            await self._pass(policy, path, scope, receive, send)
+        never_served = policy.kind == "login" and path.startswith(_NEVER_WITH_ST_LOGIN)
+        if is_api or (policy.allows(scope) and not never_served):
+            await self._forward(policy, path, scope, receive, send)
         elif policy.kind == "password":
-            await self._ask(policy, path, scope, receive, send)
+            await self._require_password(policy, path, scope, receive, send)
         else:
             await self._refuse(policy, scope, send)
 
-    async def _pass(self, policy: Policy, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, policy: Policy, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if policy.kind == "password" and path == "/auth/logout":
             await self._sign_out(policy, scope, send)
         elif policy.kind == "password" and path == "/auth/login":
@@ -110,103 +112,105 @@ class Door:
         else:
             await self._app(scope, receive, send)
 
-    # --- the password ------------------------------------------------------------------------------------------
+    # --- shared password ---------------------------------------------------------------------------------------
 
-    async def _ask(self, policy: Policy, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _require_password(self, policy: Policy, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if path == "/auth/login" and scope["method"] == "POST":
             await self._sign_in(policy, scope, receive, send)
-        elif not _wants_page(scope):
+        elif not _accepts_html(scope):
             await send_json(send, 401, "unauthorized", "Sign in to the dashboard.", head=scope["method"] == "HEAD")
         else:
-            home = path in {"/auth/login", "/auth/logout"}
-            await self._show(
-                View("sign_in", self._base(), self._base() + "/" if home else _place(scope)), 401, scope, send
-            )
+            is_auth_path = path in {"/auth/login", "/auth/logout"}
+            target = self._base() + "/" if is_auth_path else _requested_path(scope)
+            await self._send_page(AuthView("sign_in", self._base(), target), 401, scope, send)
 
     async def _sign_in(self, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
-        form = await read_form(receive, LONGEST_FORM)
+        form = await read_form(receive, MAX_FORM_BYTES)
         if form is None:
             await send_json(send, 413, "too large", "Send the form of the sign-in page.", head=False)
             return
         fields = parse_qs(form.decode("utf-8", "replace"), keep_blank_values=True)
-        password, place = fields.get("password", [""])[0], _own_place(fields.get("next", [""])[0], self._base())
-        who = peer(scope)
-        if wait_s := self._attempts.wait_s(who):
-            view = View("wait", self._base(), place, wait_s=int(wait_s) + 1)
-            await self._show(view, 429, scope, send, (("retry-after", str(view.wait_s)),))
+        password, target = fields.get("password", [""])[0], _safe_target(fields.get("next", [""])[0], self._base())
+        peer = peer_address(scope)
+        if wait_s := self._attempts.wait_s(peer):
+            view = AuthView("wait", self._base(), target, wait_s=int(wait_s) + 1)
+            await self._send_page(view, 429, scope, send, (("retry-after", str(view.wait_s)),))
             return
-        self._attempts.count(who)
-        if await self._is_right(policy, password) and policy.sessions:
-            self._attempts.take_back(who)
-            await redirect(send, place, (("set-cookie", self._cookie(policy.sessions.start(), LIFETIME_S, scope)),))
+        self._attempts.count(peer)
+        if await self._matches(policy, password) and policy.logins:
+            self._attempts.uncount(peer)
+            cookie = self._cookie(policy.logins.create(), LIFETIME_S, scope)
+            await redirect(send, target, (("set-cookie", cookie),))
             return
-        log.warning("A wrong password was given at the dashboard's door.")
-        await self._show(View("wrong", self._base(), place), 401, scope, send)
+        log.warning("Sign-in to the dashboard with a wrong password.")
+        await self._send_page(AuthView("wrong", self._base(), target), 401, scope, send)
 
-    async def _is_right(self, policy: Policy, password: str) -> bool:
-        """Few at once: each takes 32 MiB and a core for a tenth of a second."""
-        async with self._checking:
+    async def _matches(self, policy: Policy, password: str) -> bool:
+        """Whether the password is right. Few checks run in parallel: each takes 32 MiB and 0.1 s of a core."""
+        async with self._parallel_checks:
             return policy.password is not None and await asyncio.to_thread(policy.password.matches, password)
 
     async def _sign_out(self, policy: Policy, scope: Scope, send: Send) -> None:
-        found = headers(scope)
-        # Another site's link may lead here, and signs nobody out.
-        session = policy.session(scope) if found.get("sec-fetch-site") != "cross-site" else None
-        if session is None or policy.sessions is None:
+        # A link on another site must not sign the user out.
+        is_cross_site = request_headers(scope).get("sec-fetch-site") == "cross-site"
+        login = None if is_cross_site else policy.login(scope)
+        if login is None or policy.logins is None:
             await redirect(send, self._base() + "/")
             return
-        policy.sessions.end(session)
-        self._watch.end(session.id)
+        policy.logins.end(login)
+        self._websockets.close(login.id)
         await redirect(send, self._base() + "/", (("set-cookie", self._cookie("", 0, scope)),))
 
     def _cookie(self, value: str, max_age_s: int, scope: Scope) -> str:
-        by_https = scope.get("scheme") == "https" or headers(scope).get("x-forwarded-proto") == "https"
-        place = self._base() or "/"
+        is_https = scope.get("scheme") == "https" or request_headers(scope).get("x-forwarded-proto") == "https"
         return (
-            f"{COOKIE}={value}; Path={place}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax"
-            f"{'; Secure' if by_https else ''}"
+            f"{COOKIE}={value}; Path={self._base() or '/'}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax"
+            f"{'; Secure' if is_https else ''}"
         )
 
-    # --- no door ------------------------------------------------------------------------------------------------
+    # --- refused requests --------------------------------------------------------------------------------------
 
     async def _refuse(self, policy: Policy, scope: Scope, send: Send) -> None:
-        if _wants_page(scope):
+        if _accepts_html(scope):
             kind: Literal["broken", "closed"] = "broken" if policy.kind == "broken" else "closed"
-            await self._show(View(kind, self._base(), problem=policy.problem), 403, scope, send)
+            await self._send_page(AuthView(kind, self._base(), problem=policy.problem), 403, scope, send)
             return
-        remedy = policy.problem or "Set up a sign-in for the dashboard; docs/deploy.md says how."
+        remedy = policy.problem or "Set up a sign-in for the dashboard; see docs/deploy.md."
         await send_json(send, 403, "closed", remedy, head=scope["method"] == "HEAD")
 
-    async def _show(
-        self, view: View, status: int, scope: Scope, send: Send, more: tuple[tuple[str, str], ...] = ()
+    async def _send_page(
+        self, view: AuthView, status: int, scope: Scope, send: Send, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        page, csp = self._draw(view, headers(scope).get("accept-language", ""))
-        fields = (("content-security-policy", csp), *more)
-        await send_body(send, status, page, "text/html; charset=utf-8", head=scope["method"] == "HEAD", more=fields)
+        page, csp = self._render(view, request_headers(scope).get("accept-language", ""))
+        headers = (("content-security-policy", csp), *headers)
+        await send_body(send, status, page, "text/html; charset=utf-8", head=scope["method"] == "HEAD", headers=headers)
 
     def _path(self, scope: Scope) -> str:
-        """The path under the server's base path, where it has one."""
+        """The request path without the server's base path."""
         path, base = str(scope["path"]), self._base()
         return path[len(base) :] if base and path.startswith(base + "/") else path
 
 
-def _is_own_route(path: str) -> bool:
-    """Whether the path is a JSON route or an OTLP route: they answer nothing without a token, or are public."""
+def _is_api_route(path: str) -> bool:
+    """Whether the path is a JSON or OTLP route. These routes check their token themselves, or are public."""
     return path in {"/api", "/v1/traces", "/v1/metrics", "/v1/logs"} or path.startswith("/api/")
 
 
-def _wants_page(scope: Scope) -> bool:
-    return scope["method"] in {"GET", "HEAD", "POST"} and "text/html" in headers(scope).get("accept", "")
+def _accepts_html(scope: Scope) -> bool:
+    return scope["method"] in {"GET", "HEAD", "POST"} and "text/html" in request_headers(scope).get("accept", "")
 
 
-def _place(scope: Scope) -> str:
-    """Where a request wanted to go, to go there after the sign-in."""
+def _requested_path(scope: Scope) -> str:
+    """The path and query of a request: the redirect target after the sign-in."""
     query = scope.get("query_string", b"").decode("latin-1")
     return quote(str(scope["path"]), safe="/~!$&'()*+,;=:@") + (f"?{query}" if query else "")
 
 
-def _own_place(text: str, base: str) -> str:
-    """A place of ours out of a form; anything that a browser could take for another site is the home page."""
-    plain = all("!" <= char <= "~" for char in text)
-    inside = text.startswith("/") and not text.startswith("//") and "\\" not in text and plain
-    return text if inside and text.startswith(base + "/") and "/auth/" not in text.partition("?")[0] else base + "/"
+def _safe_target(text: str, base: str) -> str:
+    """The redirect target of a form if it is a path of this dashboard; else the home page.
+
+    A text that a browser could read as a URL of another site is not a path.
+    """
+    is_plain = all("!" <= char <= "~" for char in text)
+    is_path = text.startswith("/") and not text.startswith("//") and "\\" not in text and is_plain
+    return text if is_path and text.startswith(base + "/") and "/auth/" not in text.partition("?")[0] else base + "/"

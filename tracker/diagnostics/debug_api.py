@@ -14,8 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from tracker.auth.attempt_limiter import REFUSALS, WINDOW_S, Window
-from tracker.auth.route_access import allowed
+from tracker.auth.attempt_limiter import MAX_REFUSALS, REFUSAL_WINDOW_S, SlidingWindow
+from tracker.auth.route_access import is_authorized
 from tracker.diagnostics import report as report_module
 from tracker.diagnostics.report import Report
 from tracker.settings import Settings, load
@@ -59,7 +59,7 @@ class DebugApp:
     ) -> None:
         self._settings = settings
         self._reports = _ReportCache(build, clock)
-        self._refusals = Window(REFUSALS, WINDOW_S, clock)
+        self._refusals = SlidingWindow(MAX_REFUSALS, REFUSAL_WINDOW_S, clock)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -75,7 +75,7 @@ class DebugApp:
             await _send(send, 405, {"error": "method not allowed", "remedy": "Use GET."}, (b"allow", b"GET, HEAD"))
             return
         settings = self._settings()
-        if not allowed(scope, settings):
+        if not is_authorized(scope, settings):
             await self._refuse(send, head=head)
             return
         report = await self._reports.get(RESPONSE_TIMEOUT_S)

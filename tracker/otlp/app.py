@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracker.auth.attempt_limiter import REFUSALS, WINDOW_S, Window
-from tracker.auth.route_access import allowed
+from tracker.auth.attempt_limiter import MAX_REFUSALS, REFUSAL_WINDOW_S, SlidingWindow
+from tracker.auth.route_access import is_authorized
 from tracker.database.connect import Connection
 from tracker.database.locate import locate
 from tracker.database.schema import read_table
@@ -89,7 +89,7 @@ class TracesApp:
         self._unread = UnreadCounter()
         self._active = 0
         self._has_large = False
-        self._unauthorized = Window(REFUSALS, WINDOW_S)
+        self._unauthorized = SlidingWindow(MAX_REFUSALS, REFUSAL_WINDOW_S)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -133,7 +133,7 @@ class TracesApp:
             self._active -= 1
 
     def _check_token(self, scope: Mapping[str, Any]) -> None:
-        if allowed(scope, self._settings()):
+        if is_authorized(scope, self._settings()):
             return
         if wait_s := self._unauthorized.wait_s():
             raise RefusalError(429, "Too many requests without the right token.", retry_after=str(int(wait_s) + 1))

@@ -7,7 +7,7 @@ import getpass
 import sys
 from typing import Any
 
-from tracker.auth.password_hash import LONGEST, hash_password
+from tracker.auth.password_hash import MAX_LENGTH, hash_password
 from tracker.errors import SettingError
 
 VARIABLE = "TRACKER_DASHBOARD_PASSWORD_HASH"
@@ -37,6 +37,6 @@ def _read_from_prompt() -> str:
 def _read_from_stdin() -> str:
     """The first line of standard input."""
     try:
-        return (sys.stdin.readline(2 * LONGEST) if sys.stdin is not None else "").rstrip("\r\n")
+        return (sys.stdin.readline(2 * MAX_LENGTH) if sys.stdin is not None else "").rstrip("\r\n")
     except UnicodeDecodeError:
         raise SettingError("The password on standard input is not UTF-8 text.") from None

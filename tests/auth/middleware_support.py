@@ -1,4 +1,4 @@
-"""A door before an app that notes who got through, asked without a server."""
+"""An app behind AuthMiddleware, called without a server. It records the requests that pass."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tracker import settings
-from tracker.auth.access_policy import Policy, decide
-from tracker.auth.middleware import Door, View
+from tracker.auth.access_policy import Policy, resolve_policy
+from tracker.auth.middleware import AuthMiddleware, AuthView
 
-HERE = "127.0.0.1:8501"
-ELSEWHERE = {"client": "192.0.2.7", "host": "tokens.example.com"}
+LOCAL_HOST = "127.0.0.1:8501"
+REMOTE_CLIENT = {"client": "192.0.2.7", "host": "tokens.example.com"}
 
 
-class Answer(NamedTuple):
-    """What came back; `view` is what the door's own page showed, where there was one."""
+class AuthResponse(NamedTuple):
+    """A response; `view` is the view of the auth page, if the middleware sent it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    through: bool
-    view: View | None
+    passed: bool
+    view: AuthView | None
 
 
-class House:
-    """The door under settings, with an app behind it that answers 200."""
+class ProtectedApp:
+    """AuthMiddleware with the policy of these settings, and an app behind it that responds with 200."""
 
-    def __init__(self, env: Mapping[str, str] | None = None, *, base: str = "", **more: Any) -> None:
-        given = {"login": False, "bound_to": "127.0.0.1", **more}
-        self.policy: Policy = decide(settings.load(env or {}, strict=False), **given)
-        self.through: list[Mapping[str, Any]] = []
-        self.views: list[View] = []
-        self.door = Door(self._app, lambda: self.policy, self._draw, "default-src 'self'", lambda: base)
+    def __init__(self, env: Mapping[str, str] | None = None, *, base: str = "", **options: Any) -> None:
+        options = {"login": False, "bound_to": "127.0.0.1", **options}
+        self.policy: Policy = resolve_policy(settings.load(env or {}, strict=False), **options)
+        self.passed: list[Mapping[str, Any]] = []
+        self.views: list[AuthView] = []
+        self.middleware = AuthMiddleware(
+            self._app, lambda: self.policy, self._render, "default-src 'self'", lambda: base
+        )
 
-    def _draw(self, view: View, accepted: str) -> tuple[bytes, str]:
+    def _render(self, view: AuthView, accept_language: str) -> tuple[bytes, str]:
         self.views.append(view)
         return b"<!doctype html>", "default-src 'none'"
 
     async def _app(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-        self.through.append(scope)
+        self.passed.append(scope)
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.accept"})
@@ -49,8 +51,8 @@ class House:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
         await send({"type": "http.response.body", "body": b"data"})
 
-    def get(self, path: str = "/", headers: Mapping[str, str] | None = None, **given: Any) -> Answer:
-        return asyncio.run(self.aget(path, headers, **given))
+    def get(self, path: str = "/", headers: Mapping[str, str] | None = None, **options: Any) -> AuthResponse:
+        return asyncio.run(self.aget(path, headers, **options))
 
     async def aget(
         self,
@@ -59,11 +61,11 @@ class House:
         *,
         method: str = "GET",
         client: str = "127.0.0.1",
-        host: str = HERE,
+        host: str = LOCAL_HOST,
         body: bytes = b"",
         query: str = "",
-    ) -> Answer:
-        before, views = len(self.through), len(self.views)
+    ) -> AuthResponse:
+        before, views = len(self.passed), len(self.views)
         scope = self.scope(path, headers, client=client, host=host) | {
             "type": "http",
             "method": method,
@@ -78,30 +80,32 @@ class House:
         async def send(message: Mapping[str, Any]) -> None:
             sent.append(message)
 
-        await self.door(scope, receive, send)
-        return Answer(
+        await self.middleware(scope, receive, send)
+        return AuthResponse(
             sent[0]["status"],
             {name.decode(): text.decode() for name, text in sent[0]["headers"]},
             b"".join(message.get("body", b"") for message in sent[1:]),
-            len(self.through) > before,
+            len(self.passed) > before,
             self.views[-1] if len(self.views) > views else None,
         )
 
     def scope(
-        self, path: str, headers: Mapping[str, str] | None, *, client: str = "127.0.0.1", host: str = HERE
+        self, path: str, headers: Mapping[str, str] | None, *, client: str = "127.0.0.1", host: str = LOCAL_HOST
     ) -> dict[str, Any]:
-        given = {"host": host, "accept": "text/html", **(headers or {})}
+        fields = {"host": host, "accept": "text/html", **(headers or {})}
         return {
             "scheme": "http",
             "path": path,
             "query_string": b"",
-            "headers": [(name.encode(), text.encode("latin-1")) for name, text in given.items()],
+            "headers": [(name.encode(), text.encode("latin-1")) for name, text in fields.items()],
             "client": (client, 50000),
         }
 
-    async def websocket(self, headers: Mapping[str, str] | None = None, *, wait: Any = None, **given: Any) -> list[str]:
-        """The types of what the door and the app sent on a websocket; `wait` runs while it is open."""
-        scope = self.scope("/_stcore/stream", headers, **given) | {"type": "websocket"}
+    async def websocket(
+        self, headers: Mapping[str, str] | None = None, *, wait: Any = None, **options: Any
+    ) -> list[str]:
+        """The types of the messages sent on a WebSocket; `wait` runs while it is open."""
+        scope = self.scope("/_stcore/stream", headers, **options) | {"type": "websocket"}
         sent: list[str] = []
         messages: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
         messages.put_nowait({"type": "websocket.connect"})
@@ -109,7 +113,7 @@ class House:
         async def send(message: Mapping[str, Any]) -> None:
             sent.append(message["type"])
 
-        running = asyncio.ensure_future(self.door(scope, messages.get, send))
+        running = asyncio.ensure_future(self.middleware(scope, messages.get, send))
         if wait is not None:
             await asyncio.sleep(0.02)
             await wait()
@@ -118,8 +122,8 @@ class House:
         await asyncio.wait_for(running, 5)
         return sent
 
-    def sign_in(self, password: str, next_place: str = "/", **given: Any) -> Answer:
+    def sign_in(self, password: str, next_path: str = "/", **options: Any) -> AuthResponse:
         from urllib.parse import urlencode
 
-        body = urlencode({"password": password, "next": next_place}).encode()
-        return self.get("/auth/login", method="POST", body=body, **given)
+        body = urlencode({"password": password, "next": next_path}).encode()
+        return self.get("/auth/login", method="POST", body=body, **options)

@@ -1,4 +1,4 @@
-"""What a page says about its figures: where detail ends, and who can't keep them up to date."""
+"""The freshness notes of a page: pruned records, and rollups that the role can't refresh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracker.database.schema import read_table
 from tracker.rollups import prune, refresh
 
 
-def test_the_overview_says_where_single_records_end(
+def test_the_overview_shows_where_pruned_records_end(
     open_page: OpenPage, database_url: str, call: Execute, connection: psycopg2.extensions.connection
 ) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -28,7 +28,7 @@ def test_the_overview_says_where_single_records_end(
     assert "were pruned" in texts(app)
 
 
-def test_a_role_that_may_not_refresh_is_told_the_grant(
+def test_a_role_that_may_not_refresh_gets_the_grant(
     open_page: OpenPage, database_url: str, limited_url: str, call: Execute
 ) -> None:
     call(created_at=datetime.now(UTC))

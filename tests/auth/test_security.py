@@ -1,4 +1,4 @@
-"""SECURITY.md names tests that are there."""
+"""SECURITY.md names existing tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support import ROOT
 TEXT = (ROOT / "SECURITY.md").read_text("utf-8")
 
 
-def test_every_test_that_a_promise_names_is_there():
+def test_every_named_test_exists():
     names = set(re.findall(r"`((?:tests/\w+/)?test_\w+\.py)`", TEXT))
     there = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     assert len(names) > 10
