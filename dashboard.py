@@ -127,6 +127,7 @@ def _mask_logs() -> None:
 def _make_ready() -> None:
     for name in (
         "pandas",
+        "plotly.graph_objects",
         "pyarrow",
         "tracker.reports.delivery_lag",
         "tracker.reports.explorer_query",

@@ -1,0 +1,83 @@
+"""Ranges that a reader drags across a time chart: from buckets to UTC times in the address bar, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.support import query_params
+from pages.support.i18n import _
+from pages.widgets.chart_figures import STEPS
+from pages.widgets.time_range import zone
+
+_BEFORE = "range_before_drag"
+
+
+def bucket_notes(
+    buckets: pd.DatetimeIndex, bucket: str, now: pd.Timestamp, edges: tuple[datetime, datetime] | None
+) -> list[str]:
+    """What the hover title of each bucket adds: still running, cut by the range, or nothing."""
+    name = zone()
+    start, end = (local_time(edge, name) for edge in edges) if edges else (None, None)
+    notes = []
+    for at, following in zip(buckets, _following(buckets, bucket), strict=True):
+        if at <= now < following:
+            notes.append(_(", so far"))
+        elif (start and at < start) or (end and following > end):
+            notes.append(_(", partial"))
+        else:
+            notes.append("")
+    return notes
+
+
+def _following(buckets: pd.DatetimeIndex, bucket: str) -> list[pd.Timestamp]:
+    """The end of each bucket."""
+    last = buckets[-1] + (pd.DateOffset(months=1) if bucket == "month" else pd.Timedelta(STEPS[bucket]))
+    return [*buckets[1:], last]
+
+
+def local_time(instant: datetime, name: str) -> pd.Timestamp:
+    """The wall clock of a time zone at an instant."""
+    return pd.Timestamp(instant.astimezone(UTC)).tz_convert(name).tz_localize(None)
+
+
+def revision(bucket: str) -> str:
+    """The same text for the same range: a zoom stays as long as it does."""
+    return f"{query_params.text('range')} {bucket}"
+
+
+def is_zoomed() -> bool:
+    """Whether the reader's drag set the range that is shown."""
+    return _BEFORE in st.session_state and "T" in (query_params.text("range") or "")
+
+
+def apply(result: Any, buckets: pd.DatetimeIndex, bucket: str) -> None:
+    """Show the range that the reader dragged, or the one before the drag after a double click."""
+    if result.reset and is_zoomed():
+        query_params.change(range=st.session_state.pop(_BEFORE))
+    match result.range:
+        case [int() | float() as first, int() | float() as last]:
+            if not is_zoomed():
+                st.session_state[_BEFORE] = query_params.text("range")
+            query_params.change(range=dragged(first, last, buckets, bucket, zone()))
+
+
+def dragged(first: float, last: float, buckets: pd.DatetimeIndex, bucket: str, name: str) -> str:
+    """The range of the buckets between two positions of the axis, as the address bar has it."""
+    start = min(max(round(first), 0), len(buckets) - 1)
+    end = min(max(round(last), start), len(buckets) - 1)
+    return write_instants(utc_time(buckets[start], name), utc_time(_following(buckets, bucket)[end], name))
+
+
+def utc_time(wall_clock: pd.Timestamp, name: str) -> datetime:
+    """The instant at which a clock of the time zone first shows a time, or the next one that it shows."""
+    instant = wall_clock.tz_localize(name, ambiguous=True, nonexistent="shift_forward")
+    return instant.tz_convert("UTC").to_pydatetime()
+
+
+def write_instants(start: datetime, end: datetime) -> str:
+    """Two instants as a link names them: 2026-11-26T01:00Z..2026-11-26T04:30Z."""
+    return "..".join(f"{instant.astimezone(UTC):%Y-%m-%dT%H:%MZ}" for instant in (start, end))
