@@ -77,7 +77,7 @@ def _draw(reader: Reader) -> None:
         "buckets": every_bucket(filters),
         "bucket": bucket,
         "now": pd.Timestamp(now().replace(tzinfo=None)),
-        "edges": (filters.start, filters.end),
+        "edges": (filters.start, filters.end) if found.name != "all" else None,
     }
     left, right = st.columns(2)
     with left, card(_("Tokens"), by(bucket), tokens_by):

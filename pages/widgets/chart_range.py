@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from pages.support import query_params
 from pages.support.i18n import _
 from pages.widgets.chart_figures import STEPS
 from pages.widgets.time_range import zone
+from pages.widgets.time_span import local_time, utc_time, write_instants
 
 _BEFORE = "range_before_drag"
 
@@ -21,7 +22,7 @@ def bucket_notes(
 ) -> list[str]:
     """What the hover title of each bucket adds: still running, cut by the range, or nothing."""
     name = zone()
-    start, end = (local_time(edge, name) for edge in edges) if edges else (None, None)
+    start, end = (pd.Timestamp(local_time(edge, name)) for edge in edges) if edges else (None, None)
     notes = []
     for at, following in zip(buckets, _following(buckets, bucket), strict=True):
         if at <= now < following:
@@ -37,11 +38,6 @@ def _following(buckets: pd.DatetimeIndex, bucket: str) -> list[pd.Timestamp]:
     """The end of each bucket."""
     last = buckets[-1] + (pd.DateOffset(months=1) if bucket == "month" else pd.Timedelta(STEPS[bucket]))
     return [*buckets[1:], last]
-
-
-def local_time(instant: datetime, name: str) -> pd.Timestamp:
-    """The wall clock of a time zone at an instant."""
-    return pd.Timestamp(instant.astimezone(UTC)).tz_convert(name).tz_localize(None)
 
 
 def revision(bucket: str) -> str:
@@ -69,15 +65,5 @@ def dragged(first: float, last: float, buckets: pd.DatetimeIndex, bucket: str, n
     """The range of the buckets between two positions of the axis, as the address bar has it."""
     start = min(max(round(first), 0), len(buckets) - 1)
     end = min(max(round(last), start), len(buckets) - 1)
-    return write_instants(utc_time(buckets[start], name), utc_time(_following(buckets, bucket)[end], name))
-
-
-def utc_time(wall_clock: pd.Timestamp, name: str) -> datetime:
-    """The instant at which a clock of the time zone first shows a time, or the next one that it shows."""
-    instant = wall_clock.tz_localize(name, ambiguous=True, nonexistent="shift_forward")
-    return instant.tz_convert("UTC").to_pydatetime()
-
-
-def write_instants(start: datetime, end: datetime) -> str:
-    """Two instants as a link names them: 2026-11-26T01:00Z..2026-11-26T04:30Z."""
-    return "..".join(f"{instant.astimezone(UTC):%Y-%m-%dT%H:%MZ}" for instant in (start, end))
+    following = _following(buckets, bucket)[end]
+    return write_instants(utc_time(buckets[start].to_pydatetime(), name), utc_time(following.to_pydatetime(), name))

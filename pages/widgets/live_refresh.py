@@ -52,6 +52,7 @@ def waiting(figures: int = 0, charts: int = 2) -> Iterator[None]:
     A refresh keeps the old ones on screen instead.
     """
     if _refreshing.get():
+        st.empty()  # what follows keeps its position, so that charts are not mounted again
         yield
         return
     place = st.empty()

@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.support import query_params
 from pages.support.i18n import _, plural
+from pages.widgets.time_span import Days, pick_times, read_instants, show_span, span_days, write_span
 from tracker import settings
 from tracker.reports import Filters
 from tracker.reports.engine import current_reader
@@ -20,7 +21,6 @@ NAMES = ("1h", "24h", "today", "7d", "30d", "month", "all", "custom")
 DEFAULT = "30d"
 _LONGEST_DAYS = 3660
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-Days = tuple[date, date]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Range:
     def against(self) -> str | None:
         """What a change is against, in words."""
         if self.name == "custom" and self.days:
-            length = (self.days[1] - self.days[0]).days + 1
+            length = span_days(self.days)
             return plural("vs the day before", "vs {n} days before", length).format(n=length)
         words = {
             "1h": _("vs the hour before"),
@@ -97,7 +97,7 @@ def picker() -> None:
     """Draw the picker; what it says is in the link from here on."""
     if query_params.is_fresh("range") or "range" not in st.session_state:
         st.session_state["range"], days = read(query_params.text("range"))
-        st.session_state["days"] = days or _last_days()
+        show_span(days or _last_days(), zone())
     name = st.segmented_control(
         _("Range"),
         NAMES,
@@ -109,8 +109,10 @@ def picker() -> None:
         label_visibility="collapsed",
     )
     if name == "custom":
-        st.session_state.setdefault("days", _last_days())
-        query_params.put("range", write_days(_pick_days()))
+        if "days" not in st.session_state:
+            show_span(_last_days(), zone())
+        days = _pick_days()
+        query_params.put("range", write_span(days, *pick_times(), zone()))
     else:
         query_params.put("range", None if name == DEFAULT else name)
 
@@ -125,6 +127,9 @@ def read(text: str | None) -> tuple[str, Days | None]:
     """The range that a link names, such as 7d or 2023-11-16..2023-11-18; anything else is the default one."""
     if text in NAMES:
         return text, None
+    if "T" in (text or ""):
+        instants = read_instants(text or "")
+        return ("custom", instants) if instants else (DEFAULT, None)
     first, _dots, last = (text or "").partition("..")
     try:
         days = date.fromisoformat(first), date.fromisoformat(last or first)
@@ -134,11 +139,6 @@ def read(text: str | None) -> tuple[str, Days | None]:
     if not sensible or (days[1] - days[0]).days > _LONGEST_DAYS:
         return DEFAULT, None
     return "custom", days
-
-
-def write_days(days: Days) -> str:
-    """Days as a link names them."""
-    return days[0].isoformat() if days[0] == days[1] else f"{days[0].isoformat()}..{days[1].isoformat()}"
 
 
 def _last_days() -> Days:
@@ -173,7 +173,11 @@ def resolve(
         start = charted(covered.first_at or _midnight(moment, moment.date()))
         last = charted(covered.last_at or moment) + timedelta(seconds=1)
         return Range(name, _filters(min(start, last), last, moment, columns), None)
-    if name == "custom" and days:
+    if name == "custom" and days and isinstance(days[0], datetime) and isinstance(days[1], datetime):
+        start = days[0].astimezone(moment.tzinfo)
+        end = min(days[1].astimezone(moment.tzinfo), max(end, start))
+        shift = timedelta(days=span_days(days))
+    elif name == "custom" and days:
         start = _midnight(moment, days[0])
         # A day that is still running is compared with as much of a day, not with a whole one.
         end = min(_midnight(moment, days[1] + timedelta(days=1)), max(end, start))
