@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import plotly
+import plotly.io
 import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
@@ -71,14 +72,14 @@ def mount(figure: Any, *, alt: str, key: str | None = None, **options: Any) -> A
     words = {
         "png": _("Download the chart as PNG"),
         "legend": _("Click: only this one. Ctrl and click: hide or show it."),
-        "keys": _("Arrow keys read the values."),
+        "keys": _("Arrow keys read the values. The custom range does the same as a drag."),
         "total": _("Total"),
         "none": _("No calls"),
     }
     data = {
         **defaults,
         **options,
-        "figure": figure.to_json(validate=False),
+        "figure": plotly.io.to_json(figure, validate=False, remove_uids=False),
         "alt": alt,
         "language": language(),
         "plotly": plotly.__version__,
