@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from streamlit.runtime import Runtime
 
 from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import Door
@@ -47,6 +48,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from pages.support.auth import base_path, policy  # noqa: E402
 from pages.support.auth_page import draw  # noqa: E402
+from pages.support.static_files import CompressedFiles  # noqa: E402
+from pages.widgets.chart_component import register  # noqa: E402
 
 check_health = HealthCheck(current_reader.check)
 
@@ -139,6 +142,7 @@ def _make_ready() -> None:
         "tracker.reports.usage_totals",
     ):
         importlib.import_module(name)
+    register(Runtime.instance().bidi_component_registry)
     try:
         current_reader.reader().check()
     except TrackerError as error:  # the pages say so and go on by themselves once it is mended
@@ -173,7 +177,10 @@ app = st.App(
         Route("/api", Unknown()),
         Route("/api/{path:path}", Unknown()),
     ],
-    middleware=[Middleware(Door, policy=policy, draw=draw, csp=pages_csp(_inline_scripts()), base=base_path)],
+    middleware=[
+        Middleware(Door, policy=policy, draw=draw, csp=pages_csp(_inline_scripts()), base=base_path),
+        Middleware(CompressedFiles, base=base_path),
+    ],
     lifespan=lifespan,
     on_script_error=on_script_error,
 )

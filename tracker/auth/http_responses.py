@@ -25,8 +25,8 @@ _DATA_CSP = "default-src 'none'; frame-ancestors 'none'"
 def pages_csp(scripts: Iterable[str]) -> str:
     """The pages' Content-Security-Policy: nothing from another origin; `scripts` are the hashes of inline scripts.
 
-    Emotion and Vega write styles into the page. Streamlit's own charts draw without eval, Plotly's and Vega's bundles
-    compile WebAssembly or run workers out of blobs.
+    Emotion and Plotly write styles into the page. Charts draw without eval; Streamlit's own bundles compile WebAssembly
+    or run workers out of blobs.
     """
     hashes = "".join(f" 'sha256-{text}'" for text in scripts)
     return "; ".join(
