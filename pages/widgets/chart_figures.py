@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
 from html import escape
 from typing import Any
 
@@ -76,6 +77,11 @@ def plain(name: str) -> str:
     """A name as text: Plotly reads HTML tags in every string."""
     short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
     return escape(short, quote=False) or " "
+
+
+def identity(name: str) -> str:
+    """A series' uid, the same in every figure; Plotly puts it into CSS selectors, so it is no name."""
+    return "s" + sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def series_color(slot: int) -> str:

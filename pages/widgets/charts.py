@@ -17,6 +17,7 @@ from pages.widgets.chart_figures import (
     SOLID,
     bucket_titles,
     figure,
+    identity,
     plain,
     scale_colors,
     series_color,
@@ -124,7 +125,7 @@ def lines(
 
 def _series(name: str) -> dict[str, Any]:
     shown = _("others") if name == _colors.OTHER else name
-    return {"name": plain(shown), "meta": shown, "uid": f"series {name}", "showlegend": True, "hoverinfo": "none"}
+    return {"name": plain(shown), "meta": shown, "uid": identity(name), "showlegend": True, "hoverinfo": "none"}
 
 
 def bars(
@@ -274,7 +275,7 @@ def part_bar(parts: list[tuple[str, int, float]], *, maximum: int, label: str, a
             "customdata": [[name, value]],
             "hoverinfo": "none",
             "name": plain(name),
-            "uid": name,
+            "uid": identity(name),
         }
         for name, value, opacity in parts
     ]
@@ -346,7 +347,7 @@ def duration_histogram(times_ms: list[float], *, alt: str) -> None:
     ]
     ticks = duration_ticks(low, high)
     layout = {
-        "hovermode": "closest",
+        "hovermode": "x",
         "dragmode": "zoom",
         "xaxis": {
             "type": "linear",

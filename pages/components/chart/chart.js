@@ -101,7 +101,10 @@ function update(state) {
 function draw(state) {
   const styles = getComputedStyle(state.parent.host ?? state.parent);
   const figure = resolveColors(structuredClone(state.source), styles);
-  for (const trace of figure.data) trace.visible = !state.hidden.has(trace.uid);
+  for (const trace of figure.data) {
+    trace.visible = !state.hidden.has(trace.uid);
+    if (state.selected) fadeOthers(trace, state.selected);
+  }
   state.width = state.stage.clientWidth;
   scaleValueAxis(state, figure);
   thinTimeTicks(state, figure);
@@ -120,6 +123,10 @@ function draw(state) {
     drawLegend(state);
     if (state.hovered) showHover(state, state.hovered);
   });
+}
+
+function fadeOthers(trace, [row, column]) {
+  trace.marker.opacity = trace.customdata.map((custom) => (custom[2] === row && custom[3] === column ? 1 : 0.35));
 }
 
 function resolveColors(value, styles) {
@@ -292,7 +299,10 @@ function hideHover(state) {
 
 function clickPoint(state, point) {
   const custom = point.customdata;
-  if (state.data.can_click && Array.isArray(custom) && custom.length > 3) state.send("click", custom.slice(2, 4));
+  if (!state.data.can_click || !Array.isArray(custom) || custom.length < 4) return;
+  state.selected = custom.slice(2, 4);
+  state.send("click", state.selected);
+  draw(state);
 }
 
 function changeRange(state, event) {
