@@ -111,6 +111,8 @@ function draw(state) {
   state.figure = figure;
   const config = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false };
   figure.layout.width = Math.max(state.width, 60);
+  // On a touch screen a drag scrolls the page; the custom range sets times there.
+  if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false;
   state.stage.style.height = `${figure.layout.height}px`;
   state.updating = true;
   const first = !state.listening;
