@@ -287,7 +287,8 @@ def part_bar(parts: list[tuple[str, int, float]], *, maximum: int, label: str, a
         "xaxis": {"range": [0, maximum], "nticks": 6, "showgrid": False},
         "yaxis": {"type": "category", "showticklabels": False, "showgrid": False},
     }
-    mount(figure(data, layout, height=76), alt=alt, label=label)
+    # The text changes with the values; a key of it would mount the chart again.
+    mount(figure(data, layout, height=76), alt=alt, key="chart_parts", label=label)
 
 
 def state_areas(frame: pd.DataFrame, states: list[str], *, label: str, clock: str, alt: str) -> None:
