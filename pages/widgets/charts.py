@@ -51,7 +51,7 @@ def stacked(
     """
     slots = _colors.assign(names, colors)
     groups = [name if name in slots else _colors.OTHER for name in frame["name"]]
-    wide = frame.assign(group=groups).pivot_table(index="at", columns="group", values=value, aggfunc="sum")
+    wide = frame.assign(group=groups).groupby(["at", "group"])[value].sum().unstack()
     wide = wide.reindex(buckets).fillna(0.0)
     present = [name for name in [*slots, _colors.OTHER] if name in wide and wide[name].max() > 0]
     notes = chart_range.bucket_notes(buckets, bucket, now, edges)
@@ -94,7 +94,7 @@ def lines(
 ) -> None:
     """Lines over time, one for each `name`; needs the columns at (wall clock), name and `value`."""
     slots = _colors.assign(sorted(frame["name"].unique()), "environment")
-    wide = frame.pivot_table(index="at", columns="name", values=value, aggfunc="max").reindex(buckets)
+    wide = frame.groupby(["at", "name"])[value].max().unstack().reindex(buckets)
     data = [
         {
             "type": "scatter",
@@ -107,6 +107,7 @@ def lines(
             **_series(name),
         }
         for name in sorted(wide.columns)
+        if wide[name].notna().any()
     ]
     layout = {"xaxis": time_axis(buckets, bucket), "hovermode": "x", "dragmode": "zoom"}
     result = mount(
@@ -206,7 +207,7 @@ def bars(
 def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:
     """Hours of the day by weekdays; needs the columns weekday (0 is Monday), hour and `value`."""
     days = weekdays()
-    wide = frame.pivot_table(index="weekday", columns="hour", values=value, aggfunc="sum")
+    wide = frame.groupby(["weekday", "hour"])[value].sum().unstack()
     wide = wide.reindex(index=range(7), columns=range(24)).fillna(0.0)
     cells = [[float(cell) for cell in row] for row in wide.to_numpy()]
     hours = [str(hour) for hour in range(24)]
@@ -293,7 +294,7 @@ def part_bar(parts: list[tuple[str, int, float]], *, maximum: int, label: str, a
 
 def state_areas(frame: pd.DataFrame, states: list[str], *, label: str, clock: str, alt: str) -> None:
     """Stacked areas over time, one for each state; needs the columns at (wall clock), state and connections."""
-    wide = frame.pivot_table(index="at", columns="state", values="connections", aggfunc="sum").fillna(0.0)
+    wide = frame.groupby(["at", "state"])["connections"].sum().unstack().fillna(0.0)
     times = pd.DatetimeIndex(wide.index)
     data = [
         {
