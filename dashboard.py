@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from streamlit.runtime import Runtime
 
 from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import AuthMiddleware
@@ -47,6 +48,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from pages.support.auth import base_path, current_policy  # noqa: E402
 from pages.support.auth_page import render  # noqa: E402
+from pages.support.static_files import CompressedFiles  # noqa: E402
+from pages.widgets.chart_component import register  # noqa: E402
 
 check_health = HealthCheck(current_reader.check)
 
@@ -127,6 +130,7 @@ def _redact_logs() -> None:
 def _prepare() -> None:
     for name in (
         "pandas",
+        "plotly.graph_objects",
         "pyarrow",
         "tracker.reports.delivery_lag",
         "tracker.reports.explorer_query",
@@ -138,6 +142,7 @@ def _prepare() -> None:
         "tracker.reports.usage_totals",
     ):
         importlib.import_module(name)
+    register(Runtime.instance().bidi_component_registry)
     try:
         current_reader.reader().check()
     except TrackerError as error:  # the pages show the error, and recover when the database works
@@ -179,7 +184,8 @@ app = st.App(
             render=render,
             csp=pages_csp(_inline_script_hashes()),
             base=base_path,
-        )
+        ),
+        Middleware(CompressedFiles, base=base_path),
     ],
     lifespan=lifespan,
     on_script_error=on_script_error,

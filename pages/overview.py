@@ -83,6 +83,7 @@ def _draw(reader: Reader) -> None:
         "buckets": bucket_labels(filters),
         "bucket": bucket,
         "now": pd.Timestamp(now().replace(tzinfo=None)),
+        "edges": (filters.start, filters.end) if range_.name != "all" else None,
     }
     left, right = st.columns(2)
     with left, card(_("Tokens"), step_label(bucket), tokens_by_switch):

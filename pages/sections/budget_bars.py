@@ -99,7 +99,9 @@ def budget_texts(state: BudgetState) -> list[str]:
         text = _("At this rate {amount} by the end of the day ({share} of the limit).")
         if not day:
             text = _("At this rate {amount} by the end of the month ({share} of the limit).")
-        texts.append(text.format(amount=_amount(forecast, state), share=format_percent(float(forecast / budget.amount))))
+        texts.append(
+            text.format(amount=_amount(forecast, state), share=format_percent(float(forecast / budget.amount)))
+        )
     if budget.measure == "usd" and state.spent.unpriced_calls:
         texts.append(_("Not included: {calls} without a price.").format(calls=calls(state.spent.unpriced_calls)))
     return texts

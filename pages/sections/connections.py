@@ -12,7 +12,7 @@ from pages.support.formats import exact, percentage, seconds
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import tracker_pool_stats
-from pages.widgets.charts import draw
+from pages.widgets.charts import part_bar, state_areas
 from pages.widgets.tables import selectable_table, table
 from tracker.reports import Reader
 from tracker.reports.connections.advice import Advice
@@ -128,33 +128,11 @@ def slot_metrics(sample: ConnectionSample) -> None:
 
 def slot_bar(slots: Slots) -> None:
     """Draw a bar of the used, free, and reserved slots of max_connections."""
-    names = (_("used"), _("free"), _("reserved"))
-    values = (slots.used, slots.free, slots.reserved)
-    data = pd.DataFrame({"part": names, "slots": values, "order": range(3)})
-    spec: dict[str, Any] = {
-        "mark": {"type": "bar", "height": 22},
-        "encoding": {
-            "x": {
-                "field": "slots",
-                "type": "quantitative",
-                "stack": "zero",
-                "axis": {"title": None, "grid": False, "tickCount": 5, "domain": False, "ticks": False},
-                "scale": {"domain": [0, slots.max], "nice": False},
-            },
-            "opacity": {
-                "field": "part",
-                "type": "nominal",
-                "scale": {"type": "ordinal", "domain": names, "range": [1, 0.15, 0.45]},
-                "legend": None,
-            },
-            "order": {"field": "order", "type": "quantitative"},
-            "tooltip": [{"field": "part", "title": _("Slots")}, {"field": "slots", "title": _("Connections")}],
-        },
-    }
+    parts = [(_("used"), slots.used, 1.0), (_("free"), slots.free, 0.15), (_("reserved"), slots.reserved, 0.45)]
     text = _(
         "{used} used (solid), {free} free (pale), {reserved} reserved (half-tone) of max_connections = {max}"
     ).format(used=slots.used, free=slots.free, reserved=slots.reserved, max=slots.max)
-    draw(data, spec, height=64, alt=text)
+    part_bar(parts, maximum=slots.max, label=_("Connections"), alt=text)
     st.caption(text)
 
 
@@ -205,47 +183,16 @@ def history_chart(tables: ConnectionTables, zone: str) -> None:
     if data["at_s"].nunique() < 3:
         st.caption(_("The chart starts now: one sample every 15 seconds while a page is open, for up to six hours."))
         return
-    local = (
-        pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None).dt.tz_localize("UTC")
-    )
+    local = pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None)
     # In a short range, several ticks are within one minute.
     time_format = "%H:%M" if data["at_s"].max() - data["at_s"].min() > _MINUTES_S else "%H:%M:%S"
-    spec: dict[str, Any] = {
-        "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.85},
-        "encoding": {
-            "x": {
-                "field": "at",
-                "type": "temporal",
-                "scale": {"type": "utc"},
-                "axis": {"title": None, "grid": False, "format": time_format, "tickCount": 6, "labelOverlap": "greedy"},
-            },
-            "y": {
-                "field": "connections",
-                "type": "quantitative",
-                "stack": "zero",
-                "axis": {"title": None, "domain": False, "ticks": False, "tickCount": 4, "tickMinStep": 1},
-            },
-            "color": {
-                "field": "state",
-                "type": "nominal",
-                "scale": {"domain": [*STATES, "hidden"]},
-                "legend": {
-                    "orient": "bottom",
-                    "title": None,
-                    "symbolType": "circle",
-                    "offset": 2,
-                    "columns": 3,
-                    "values": list(dict.fromkeys(data["state"])),
-                },
-            },
-            "tooltip": [
-                {"field": "at", "type": "temporal", "title": _("When"), "format": "%H:%M:%S"},
-                {"field": "state", "title": _("State")},
-                {"field": "connections", "title": _("Connections")},
-            ],
-        },
-    }
-    draw(data.assign(at=local), spec, height=240, alt=_("Connections by state over the last hours"))
+    state_areas(
+        data.assign(at=local),
+        [*STATES, "hidden"],
+        label=_("Connections"),
+        clock=time_format,
+        alt=_("Connections by state over the last hours"),
+    )
 
 
 def session_table(tables: ConnectionTables) -> Session | None:

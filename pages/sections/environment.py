@@ -171,7 +171,7 @@ def _build_checklist() -> Checklist:
     def has_record(identifier: object) -> bool:
         return usage_totals.record(current_reader.reader(), identifier) is not None
 
-    def fetch_report() -> tuple[int, Mapping[str, Any]]:
+    def call_debug_route() -> tuple[int, Mapping[str, Any]]:
         # Over HTTP and the server's port, as other clients do.
         port, base = st.get_option("server.port"), str(st.get_option("server.baseUrlPath") or "").strip("/")
         report_url = f"http://127.0.0.1:{port}/" + (f"{base}/" if base else "") + REPORT_PATH.strip("/")
@@ -184,7 +184,7 @@ def _build_checklist() -> Checklist:
         dashboard_report.build_dashboard_report,
         database_url,
         dashboard_reads=has_record,
-        call_debug_route=fetch_report,
+        call_debug_route=call_debug_route,
         reserve_connections=dashboard_report.reserve_two_connections,
         check_rollup=rollup,
     )

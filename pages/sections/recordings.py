@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from pages.support.ai_call import GEMINI_NOTE, SYNTHETIC_NOTE
@@ -15,7 +12,7 @@ from pages.support.formats import exact, milliseconds, records, seconds, to_json
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import STORED, RecordedCall
-from pages.widgets.charts import draw
+from pages.widgets.charts import duration_histogram
 from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Reader, usage_totals
@@ -171,31 +168,4 @@ def _outcome_badges(burst: Burst) -> None:
 
 
 def _duration_chart(burst: Burst) -> None:
-    times = np.array(burst.durations_ms)
-    low, high = max(times.min(), 0.001), max(times.max(), 0.002)
-    edges = np.geomspace(low, high * 1.001, 25)
-    counts, _edges = np.histogram(times, edges)
-    data = pd.DataFrame({"from": edges[:-1], "until": edges[1:], "records": counts})
-    spec: dict[str, Any] = {
-        "mark": {"type": "bar"},
-        "encoding": {
-            "x": {
-                "field": "from",
-                "type": "quantitative",
-                "scale": {"type": "log"},
-                "axis": {"title": "ms", "grid": False, "format": "~g", "tickCount": 6},
-            },
-            "x2": {"field": "until"},
-            "y": {
-                "field": "records",
-                "type": "quantitative",
-                "axis": {"title": None, "domain": False, "ticks": False, "tickMinStep": 1, "tickCount": 4},
-            },
-            "tooltip": [
-                {"field": "from", "title": _("from, ms"), "format": ".3~f"},
-                {"field": "until", "title": _("to, ms"), "format": ".3~f"},
-                {"field": "records", "title": _("Records")},
-            ],
-        },
-    }
-    draw(data, spec, height=190, alt=_("How long callers waited, in milliseconds"))
+    duration_histogram(burst.durations_ms, alt=_("How long callers waited, in milliseconds"))

@@ -25,7 +25,7 @@ class ConnectionTables:
 
 
 _lock = threading.Lock()
-_last: tuple[Sample, ConnectionTables] | None = None
+_last: tuple[ConnectionSample, ConnectionTables] | None = None
 
 
 def build_tables(sample: ConnectionSample) -> ConnectionTables:

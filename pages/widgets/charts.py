@@ -1,42 +1,32 @@
-"""Charts as Vega-Lite, which draws in 2 ms of server time what Plotly needs 14 for; colours come from the theme."""
+"""The charts of the pages as Plotly figures."""
 
 from __future__ import annotations
 
-import json
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import streamlit as st
 
 from pages.support import colors as _colors
-from pages.support.i18n import _, language
+from pages.support.i18n import _
+from pages.widgets import chart_range
+from pages.widgets.chart_component import mount
+from pages.widgets.chart_figures import (
+    PALE,
+    SOLID,
+    bucket_titles,
+    figure,
+    identity,
+    plain,
+    scale_colors,
+    series_color,
+    time_axis,
+)
 
-# A scale looks its names up in a plain object, where "constructor" is found without being there.
-_GUARD = "\u2060"
 _MOST_BARS = 14
-_STEP = {"minute": "1min", "hour": "1h", "day": "1D", "week": "7D", "month": "31D"}
-
-
-def _time_label(bucket: str) -> str:
-    labels = {
-        "minute": _("%a %d %b %Y, %H:%M"),
-        "hour": _("%a %d %b %Y, %H:00"),
-        "day": _("%a %d %b %Y"),
-        "week": _("week of %d %b %Y"),
-        "month": _("%B %Y"),
-    }
-    return labels[bucket]
-
-
-def _axis_format(bucket: str) -> str:
-    formats = {
-        "minute": "%H:%M",
-        "hour": _("%a %H:%M"),
-        "day": _("%d %b"),
-        "week": _("%d %b"),
-        "month": _("%b %Y"),
-    }
-    return formats[bucket]
+_TIME_HEIGHT = 235
+Edges = tuple[datetime, datetime]
 
 
 def stacked(
@@ -50,52 +40,45 @@ def stacked(
     label: str,
     now: pd.Timestamp,
     alt: str,
-    name_label: str = "",
+    name_label: str = "",  # noqa: ARG001 - the hover box names the value
     colors: str = "model",
+    edges: Edges | None = None,
 ) -> None:
     """Bars over all `buckets`, stacked by `name`; needs the columns at (wall clock), name and `value`.
 
-    `names` get their colours, largest first; charts side by side that share it keep their height. `colors` is
-    what the names are names of.
+    `names` get their colors, largest first. `colors` is the column of the names. `edges` are the start and the end of
+    the range: buckets that it cuts are pale.
     """
-    known = _colors.domain(names, colors)
-    data = frame.assign(name=[_colors.fold(name, known) for name in frame["name"]])
-    data = data.groupby(["at", "name"])[value].sum().reset_index()
-    data = data[data[value] > 0]
-    drawn = set(data["name"])
-    present = [name for name in known if name in drawn]
-    step = pd.Timedelta(_STEP[bucket])
-    data = _with_labels(data, bucket).assign(
-        until=(data["at"] + 0.86 * step).dt.tz_localize("UTC"),  # a gap between the bars
-        order=data["name"].map(known.index),
-        running=data["at"] + step > now,
-        name=[_safe(name) for name in data["name"]],
+    slots = _colors.assign(names, colors)
+    groups = [name if name in slots else _colors.OTHER for name in frame["name"]]
+    wide = frame.assign(group=groups).groupby(["at", "group"])[value].sum().unstack()
+    wide = wide.reindex(buckets).fillna(0.0)
+    present = [name for name in [*slots, _colors.OTHER] if name in wide and wide[name].max() > 0]
+    notes = chart_range.bucket_notes(buckets, bucket, now, edges)
+    opacity = [PALE if note else SOLID for note in notes]
+    data = [
+        {
+            "type": "bar",
+            "x": list(range(len(buckets))),
+            "y": [float(y) for y in wide[name]],
+            "marker": {"color": series_color(slots.get(name, _colors.OTHER_SLOT)), "opacity": opacity},
+            **_series(name),
+        }
+        for name in present
+    ]
+    layout = {"xaxis": time_axis(buckets, bucket), "hovermode": "x", "dragmode": "zoom"}
+    result = mount(
+        figure(data, layout, height=_TIME_HEIGHT, revision=chart_range.revision(bucket)),
+        alt=alt,
+        titles=bucket_titles(buckets, bucket, notes),
+        label=label,
+        unit=number,
+        stacked=True,
+        value_axis="yaxis",
+        can_drag=True,
+        can_reset=chart_range.is_zoomed(),
     )
-    data["when"] = [f"{when}{_(', so far')}" if on else when for when, on in data[["when", "running"]].values]
-    spec: dict[str, Any] = {
-        "mark": {"type": "bar", "orient": "vertical"},
-        "encoding": {
-            "x": _time_axis("at", bucket, buckets),
-            "x2": {"field": "until"},
-            "y": {
-                "field": value,
-                "type": "quantitative",
-                "stack": "zero",
-                "axis": _number_axis(number),
-                "scale": _from_zero(data[value]),
-            },
-            "color": _color("name", known, present),
-            "order": {"field": "order", "type": "quantitative"},
-            "opacity": {"field": "running", "type": "nominal", "scale": _FADED, "legend": None},
-            "tooltip": [
-                {"field": "when", "title": _("When")},
-                {"field": "name", "title": name_label or _("Model")},
-                {"field": value, "type": "quantitative", "title": label, "format": _exact(number)},
-            ],
-        },
-    }
-    legend_rows = len({_colors.fold(name, known) for name in names})
-    draw(data, spec, height=215 + 9 * (legend_rows + 1), alt=alt)
+    chart_range.apply(result, buckets, bucket)
 
 
 def lines(
@@ -107,42 +90,43 @@ def lines(
     number: str,
     label: str,
     alt: str,
-    name_label: str = "",
+    name_label: str = "",  # noqa: ARG001 - the hover box names the value
 ) -> None:
     """Lines over time, one for each `name`; needs the columns at (wall clock), name and `value`."""
-    frame = frame.assign(name=[_safe(name) for name in frame["name"]])
-    present = sorted(frame["name"].unique())
-    spec: dict[str, Any] = {
-        "mark": {
-            "type": "line",
-            "strokeWidth": 2,
-            "interpolate": "monotone",
-            "point": {"size": 24, "filled": True},
-        },
-        "encoding": {
-            "x": _time_axis("at", bucket, buckets),
-            "y": {
-                "field": value,
-                "type": "quantitative",
-                "axis": _number_axis(number),
-                # Thousandths of a millisecond are noise, which would fill the chart.
-                "scale": _from_zero(frame[value], 1.0 if number == "ms" else 0.0),
-            },
-            "color": {
-                "field": "name",
-                "type": "nominal",
-                "scale": {"domain": present},
-                "legend": _LEGEND,
-                "title": None,
-            },
-            "tooltip": [
-                {"field": "when", "title": _("When")},
-                {"field": "name", "title": name_label or _("Environment")},
-                {"field": value, "type": "quantitative", "title": label, "format": _exact(number)},
-            ],
-        },
-    }
-    draw(_with_labels(frame, bucket), spec, alt=alt)
+    slots = _colors.assign(sorted(frame["name"].unique()), "environment")
+    wide = frame.groupby(["at", "name"])[value].max().unstack().reindex(buckets)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": list(range(len(buckets))),
+            "y": [None if pd.isna(y) else float(y) for y in wide[name]],
+            "connectgaps": True,
+            "line": {"color": series_color(slots.get(name, _colors.OTHER_SLOT)), "width": 2},
+            "marker": {"color": series_color(slots.get(name, _colors.OTHER_SLOT)), "size": 5},
+            **_series(name),
+        }
+        for name in sorted(wide.columns)
+        if wide[name].notna().any()
+    ]
+    layout = {"xaxis": time_axis(buckets, bucket), "hovermode": "x", "dragmode": "zoom"}
+    result = mount(
+        figure(data, layout, height=_TIME_HEIGHT, revision=chart_range.revision(bucket)),
+        alt=alt,
+        titles=bucket_titles(buckets, bucket),
+        label=label,
+        unit=number,
+        value_axis="yaxis",
+        least=1.0 if number == "ms" else 0.0,  # thousandths of a millisecond are noise, which would fill the chart
+        can_drag=True,
+        can_reset=chart_range.is_zoomed(),
+    )
+    chart_range.apply(result, buckets, bucket)
+
+
+def _series(name: str) -> dict[str, Any]:
+    shown = _("others") if name == _colors.OTHER else name
+    return {"name": plain(shown), "meta": shown, "uid": identity(name), "showlegend": True, "hoverinfo": "none"}
 
 
 def bars(
@@ -155,198 +139,244 @@ def bars(
     key: str,
     alt: str,
 ) -> tuple[str, str] | None:
-    """Lying bars, one a row_name, told apart by column_name; the row and the column that were clicked.
+    """Horizontal bars, one for each row_name, split by column_name; returns the row and the column of a click.
 
-    `labels` are those of rows, columns and the value; `colors` names the column whose values have the colours.
+    `labels` are those of rows, columns and the value; `colors` names the column whose values have the colors.
     """
     sums = frame.groupby("row_name")[value].sum().sort_values(ascending=False, kind="stable")
     rows = list(sums.index[:_MOST_BARS])
     by = "column_name" if labels[1] else "row_name"
     names = list(frame.groupby(by)[value].sum().sort_values(ascending=False, kind="stable").index)
-    known = _colors.domain(names, colors)
+    slots = _colors.assign(names, colors)
+    positions = {name: str(position) for position, name in enumerate(rows)}
+    order = {name: position for position, name in enumerate(names)}
     data = frame[frame["row_name"].isin(rows) & (frame[value] > 0)]
-    data = data.assign(
-        row=[_safe(name) for name in data["row_name"]],
-        color=[_safe(_colors.fold(name, known)) for name in data[by]],
-        order=[names.index(name) for name in data[by]],
-    )[["row_name", "column_name", "row", "color", "order", value]]
-    drawn = set(data["color"])
-    present = [name for name in known if _safe(name) in drawn]
-    color = _color("color", known, present)
-    if not labels[1]:
-        color["legend"] = None
-    columns = [{"field": "column_name", "title": labels[1]}] if labels[1] else []
-    spec: dict[str, Any] = {
-        "params": [{"name": "click", "select": {"type": "point", "fields": ["row_name", "column_name"]}}],
-        "mark": {"type": "bar", "cornerRadiusEnd": 2, "cursor": "pointer"},
-        "encoding": {
-            "y": {
-                "field": "row",
-                "type": "nominal",
-                "scale": {"domain": [_safe(name) for name in rows], "paddingInner": 0.25},
-                "axis": {**_PLAIN, "labelLimit": 150},
-            },
-            "x": {
-                "field": value,
-                "type": "quantitative",
-                "stack": "zero",
-                "axis": _number_axis(number),
-                "scale": _from_zero(data[value]),
-            },
-            "color": color,
-            "order": {"field": "order", "type": "quantitative"},
-            "opacity": {"condition": {"param": "click", "value": 1}, "value": 0.35},
-            "tooltip": [
-                {"field": "row_name", "title": labels[0]},
-                *columns,
-                {"field": value, "type": "quantitative", "title": labels[2], "format": _exact(number)},
+    data = data.assign(order=[order[name] for name in data[by]]).sort_values("order", kind="stable")
+    groups: dict[str, list[tuple[str, str, float]]] = {}
+    for row, column, by_name, amount in data[["row_name", "column_name", by, value]].values:
+        group = by_name if by_name in slots else _colors.OTHER
+        groups.setdefault(group, []).append((row, column, float(amount)))
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "y": [positions[row] for row, _column, _amount in points],
+            "x": [amount for _row, _column, amount in points],
+            "customdata": [
+                [f"{row} · {column}" if labels[1] else row, amount, row, column] for row, column, amount in points
             ],
+            "marker": {"color": series_color(slots.get(name, _colors.OTHER_SLOT)), "line": {"width": 0}},
+            **_series(name),
+            "showlegend": bool(labels[1]),
+        }
+        for name, points in groups.items()
+    ]
+    layout = {
+        "hovermode": "closest",
+        "hoverdistance": 20,
+        "dragmode": False,
+        "bargap": 0.25,
+        "xaxis": {"side": "bottom"},
+        "yaxis": {
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": list(positions.values()),
+            "range": [len(rows) - 0.5, -0.5],
+            "tickmode": "array",
+            "tickvals": list(positions.values()),
+            "ticktext": [plain(name if len(name) <= 22 else f"{name[:21]}…") for name in rows],
+            "showgrid": False,
         },
     }
-    event = draw(data, spec, height=max(120, 30 * len(rows) + 40 + 12 * len(present)), alt=alt, key=key)
-    picked = event["selection"].get("click") or []
-    return (str(picked[0]["row_name"]), str(picked[0]["column_name"])) if picked else None
+    result = mount(
+        figure(traces, layout, height=max(120, 30 * len(rows) + 60)),
+        alt=alt,
+        key=key,
+        label=labels[2],
+        unit=number,
+        stacked=True,
+        value_axis="xaxis",
+        can_click=True,
+    )
+    match result.click:
+        case [str(row), str(column)]:
+            return row, column
+    return None
 
 
 def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:
     """Hours of the day by weekdays; needs the columns weekday (0 is Monday), hour and `value`."""
     days = weekdays()
-    data = frame.assign(day=[days[number] for number in frame["weekday"]])
-    spec: dict[str, Any] = {
-        "mark": {"type": "rect", "cornerRadius": 2},
-        "encoding": {
-            "x": {
-                "field": "hour",
-                "type": "ordinal",
-                "scale": {"domain": list(range(24)), "paddingInner": 0.12},
-                "axis": {**_PLAIN, "labelAngle": 0, "values": [0, 6, 12, 18, 23]},
-            },
-            "y": {
-                "field": "day",
-                "type": "ordinal",
-                "scale": {"domain": days, "paddingInner": 0.12},
-                "axis": _PLAIN,
-            },
-            "color": {
-                "field": value,
-                "type": "quantitative",
-                "scale": {"zero": True, **({} if frame[value].max() > 0 else {"domain": [0, 1]})},
-                "legend": None,
-            },
-            "tooltip": [
-                {"field": "day", "title": _("Weekday")},
-                {"field": "hour", "title": _("Hour")},
-                {"field": value, "type": "quantitative", "title": label, "format": ",.0f"},
-            ],
+    wide = frame.groupby(["weekday", "hour"])[value].sum().unstack()
+    wide = wide.reindex(index=range(7), columns=range(24)).fillna(0.0)
+    cells = [[float(cell) for cell in row] for row in wide.to_numpy()]
+    hours = [str(hour) for hour in range(24)]
+    points = [(hour, day) for day in range(7) for hour in range(24)]
+    data = [
+        {
+            "type": "heatmap",
+            "x": hours,
+            "y": [str(day) for day in range(7)],
+            "z": cells,
+            "zmin": 0,
+            "zmax": highest_shade(wide.to_numpy()),
+            "colorscale": scale_colors(),
+            "showscale": False,
+            "xgap": 2,
+            "ygap": 2,
+            "hoverinfo": "skip",
+        },
+        {
+            # A heat map delivers no click, the points above it do.
+            "type": "scatter",
+            "mode": "markers",
+            "x": [str(hour) for hour, _day in points],
+            "y": [str(day) for _hour, day in points],
+            "marker": {"size": 16, "opacity": 0, "symbol": "square", "color": "var(--st-text-color)"},
+            "customdata": [[f"{days[day]}, {hour:02}:00", cells[day][hour]] for hour, day in points],
+            "hoverinfo": "none",
+            "name": plain(label),
+            "showlegend": False,
+        },
+    ]
+    layout = {
+        "hovermode": "closest",
+        "hoverdistance": 20,
+        "dragmode": False,
+        "xaxis": {"type": "category", "tickvals": ["0", "6", "12", "18", "23"], "showgrid": False},
+        "yaxis": {
+            "type": "category",
+            "range": [6.5, -0.5],
+            "tickvals": [str(day) for day in range(7)],
+            "ticktext": [plain(day) for day in days],
+            "showgrid": False,
         },
     }
-    draw(data, spec, alt=alt, height=222)
+    mount(figure(data, layout, height=232), alt=alt, label=label)
+
+
+def highest_shade(values: np.ndarray[Any, Any]) -> float:
+    """The value of the darkest color: one outlier must not make all other cells pale."""
+    filled = values[values > 0]
+    if not len(filled):
+        return 1.0
+    lower, upper = np.percentile(filled, [25, 75])
+    return float(min(filled.max(), max(upper + 1.5 * (upper - lower), upper)))
+
+
+def part_bar(parts: list[tuple[str, int, float]], *, maximum: int, label: str, alt: str) -> None:
+    """One bar of `maximum`: the name, the value and the opacity of each part."""
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "x": [value],
+            "y": ["0"],
+            "marker": {"color": series_color(0), "opacity": opacity},
+            "customdata": [[name, value]],
+            "hoverinfo": "none",
+            "name": plain(name),
+            "uid": identity(name),
+        }
+        for name, value, opacity in parts
+    ]
+    layout = {
+        "hovermode": "closest",
+        "dragmode": False,
+        "bargap": 0,
+        "margin": {"l": 8, "r": 20, "t": 26, "b": 4},
+        "xaxis": {"range": [0, maximum], "nticks": 6, "showgrid": False},
+        "yaxis": {"type": "category", "showticklabels": False, "showgrid": False},
+    }
+    # The text changes with the values; a key of it would mount the chart again.
+    mount(figure(data, layout, height=76), alt=alt, key="chart_parts", label=label)
+
+
+def state_areas(frame: pd.DataFrame, states: list[str], *, label: str, clock: str, alt: str) -> None:
+    """Stacked areas over time, one for each state; needs the columns at (wall clock), state and connections."""
+    wide = frame.groupby(["at", "state"])["connections"].sum().unstack().fillna(0.0)
+    times = pd.DatetimeIndex(wide.index)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "stackgroup": "all",
+            "x": [at.isoformat() for at in times],
+            "y": [float(y) for y in wide[state]],
+            "line": {"shape": "hv", "width": 0.5, "color": series_color(slot)},
+            "fillcolor": series_color(slot),
+            **_series(state),
+        }
+        for slot, state in enumerate(states)
+        if state in wide
+    ]
+    layout = {
+        "hovermode": "x",
+        "dragmode": "zoom",
+        "xaxis": {"type": "date", "tickformat": clock, "nticks": 6, "showgrid": False, "fixedrange": False},
+    }
+    mount(
+        figure(data, layout, height=_TIME_HEIGHT),
+        alt=alt,
+        titles=list(times.strftime("%H:%M:%S")),
+        label=label,
+        stacked=True,
+        value_axis="yaxis",
+    )
+
+
+def duration_histogram(times_ms: list[float], *, alt: str) -> None:
+    """How many records took how long, on a logarithmic axis of milliseconds."""
+    times = np.array(times_ms)
+    low, high = max(float(times.min()), 0.001), max(float(times.max()), 0.002)
+    edges = np.geomspace(low, high * 1.001, 25)
+    counts, _edges = np.histogram(np.clip(times, low, None), edges)
+    logs = np.log10(edges)
+    data = [
+        {
+            "type": "bar",
+            "x": [float(x) for x in (logs[:-1] + logs[1:]) / 2],
+            "width": [float(width) for width in np.diff(logs)],
+            "y": [int(count) for count in counts],
+            "marker": {"color": series_color(0), "line": {"width": 1, "color": "var(--st-background-color)"}},
+            "customdata": [
+                [f"{start:.3g}–{end:.3g} ms", int(count)]
+                for start, end, count in zip(edges[:-1], edges[1:], counts, strict=True)
+            ],
+            "hoverinfo": "none",
+            "name": plain(_("Records")),
+        }
+    ]
+    ticks = duration_ticks(low, high)
+    layout = {
+        "hovermode": "x",
+        "dragmode": "zoom",
+        "xaxis": {
+            "type": "linear",
+            "range": [float(logs[0]), float(logs[-1])],
+            "tickmode": "array",
+            "tickvals": [float(np.log10(tick)) for tick in ticks],
+            "ticktext": [f"{tick:g}" for tick in ticks],
+            "title": {"text": _("Duration, ms")},
+            "showgrid": False,
+            "fixedrange": False,
+        },
+        "yaxis": {"title": {"text": _("Records")}},
+    }
+    mount(figure(data, layout, height=220), alt=alt, label=_("Records"), value_axis="yaxis")
+
+
+def duration_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten within the range; only the powers where these are many."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for factors in ((1, 2, 5), (1,)):
+        ticks = [factor * 10.0**power for power in powers for factor in factors]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= 8:
+            break
+    return ticks or [low]
 
 
 def weekdays() -> list[str]:
     """Monday to Sunday, short."""
     return [_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun")]
-
-
-_PLAIN: dict[str, Any] = {"title": None, "domain": False, "ticks": False, "labelPadding": 6}
-# The bucket that is still running is paler: its bar is not lower, only not finished.
-_FADED = {"type": "ordinal", "domain": [False, True], "range": [1, 0.45]}
-_LEGEND: dict[str, Any] = {
-    "orient": "bottom",
-    "direction": "horizontal",
-    "title": None,
-    "symbolType": "circle",
-    "symbolSize": 60,
-    # On a phone, where long names stand beside the bars, there is no room for two columns.
-    "columns": {"expr": "width < 220 ? 1 : 2"},
-    "labelLimit": {"expr": "width < 220 ? max(width - 20, 70) : clamp(width / 2 - 40, 70, 220)"},
-    "columnPadding": 16,
-    "rowPadding": 4,
-    "offset": 2,
-}
-
-
-def draw(data: pd.DataFrame, spec: dict[str, Any], *, alt: str, height: int = 250, key: str | None = None) -> Any:
-    """Show a Vega-Lite chart in the theme's colours, as wide as its place; with a `key`, what was clicked."""
-    # Streamlit's own grey of labels is too pale on white; the page's text colour is right in both themes.
-    label = {"labelColor": "currentColor", "labelOpacity": 0.78}
-    config = {"view": {"stroke": None}, "axis": {"labelFlush": False, **label}, "legend": label}
-    whole = {**spec, "config": config, "padding": {"left": 2, "right": 8, "top": 2, "bottom": 2}}
-    if key is None:
-        return st.vega_lite_chart(data, whole, height=height, alt=alt)
-    return st.vega_lite_chart(data, whole, height=height, alt=alt, key=key, on_select="rerun", selection_mode="click")
-
-
-def _safe(name: str) -> str:
-    """A name that no scale takes for something else."""
-    return _GUARD + name
-
-
-def _with_labels(frame: pd.DataFrame, bucket: str) -> pd.DataFrame:
-    """The frame with a text for tooltips, and its wall clock as if that were UTC: so the browser's own zone, which
-    may be another, moves nothing."""
-    return frame.assign(when=frame["at"].dt.strftime(_time_label(bucket)), at=frame["at"].dt.tz_localize("UTC"))
-
-
-def _time_axis(field: str, bucket: str, buckets: pd.DatetimeIndex) -> dict[str, Any]:
-    last = buckets[-1] + pd.Timedelta(_STEP[bucket])
-    span = [_vega_time(moment) for moment in (buckets[0], last)]
-    months = _months_apart(last - buckets[0])
-    axis = {
-        "format": _axis_format("month" if months else bucket),
-        "title": None,
-        "grid": False,
-        "labelOverlap": "greedy",
-        "tickCount": {"interval": "month", "step": months} if months else 8,
-    }
-    return {"field": field, "type": "temporal", "scale": {"type": "utc", "domain": span}, "axis": axis}
-
-
-def _months_apart(span: pd.Timedelta) -> int | None:
-    """How many months lie between two ticks of a range of months; None where days or years mark it better."""
-    months = span.days / 30.5
-    return next((step for step in (1, 2, 3, 6) if 4 < months <= 7 * step), None)
-
-
-def _vega_time(moment: pd.Timestamp) -> dict[str, Any]:
-    clock = {"year": moment.year, "month": moment.month, "date": moment.day}
-    return {**clock, "hours": moment.hour, "minutes": moment.minute, "utc": True}
-
-
-def _number_axis(number: str) -> dict[str, Any]:
-    # Vega's SI prefix for 10⁹ is G; tokens and dollars are counted in B.
-    short = "replace(replace(format(datum.value, '~s'), 'G', 'B'), regexp('([kMBT])$'), ' $1')"
-    if language() == "ko":
-        short = (
-            "datum.value >= 1e8 ? format(datum.value / 1e8, ',.4~r') + '억'"
-            " : datum.value >= 1e4 ? format(datum.value / 1e4, ',.4~r') + '만' : format(datum.value, ',.4~r')"
-        )
-    unit = "US$" if language() == "ko" else "$"
-    # Cents, and more decimals only between them: with two throughout, small ticks would all read $0.00.
-    cents = "format(datum.value, abs(datum.value * 100 - round(datum.value * 100)) < 1e-6 ? '.2f' : '.3~r')"
-    expression = {
-        "usd": f"'{unit}' + (datum.value > 0 && datum.value < 10 ? {cents} : {short})",
-        "ms": "format(datum.value, ',') + ' ms'",
-    }.get(number, short)
-    whole = {"tickMinStep": 1} if number == "count" else {}
-    return {**_PLAIN, "labelExpr": expression, "tickCount": 4, "labelPadding": 8, **whole}
-
-
-def _from_zero(values: pd.Series, least: float = 0.0) -> dict[str, Any]:
-    """Begin at zero; where nothing above `least` is shown, it lies at the bottom."""
-    return {"zero": True} if len(values) and values.max() > least else {"domain": [0, 1]}
-
-
-def _exact(number: str) -> str:
-    return {"usd": "$,.4f", "ms": ",.1f"}.get(number, ",.0f")
-
-
-def _color(field: str, known: list[str], present: list[str]) -> dict[str, Any]:
-    other = json.dumps(_safe(_colors.OTHER))
-    legend = {
-        **_LEGEND,
-        "values": [_safe(name) for name in present],
-        "labelExpr": f"datum.label === {other} ? {json.dumps(_('others'))} : datum.label",
-    }
-    domain = [_safe(name) for name in known]
-    return {"field": field, "type": "nominal", "scale": {"domain": domain}, "legend": legend, "title": None}

@@ -10,7 +10,8 @@ from pages.support import query_params
 from pages.support.formats import ago, calls, long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills
-from pages.widgets.time_range import clamp_time, format_days, user_timezone
+from pages.widgets.time_range import clamp_time, user_timezone
+from pages.widgets.time_span import format_days
 from tracker import settings
 from tracker.database.schema import quote
 from tracker.maintenance import delete_test_records

@@ -49,6 +49,7 @@ def as_of_caption() -> None:
 def loading_skeleton(metrics: int = 0, charts: int = 2) -> Iterator[None]:
     """Show a skeleton of the page while its first data loads. A refresh keeps the previous content instead."""
     if _refreshing.get():
+        st.empty()  # what follows keeps its position, so that charts are not mounted again
         yield
         return
     placeholder = st.empty()

@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.support import query_params
 from pages.support.i18n import _, plural
+from pages.widgets.time_span import DateSpan, format_span, parse_instants, show_span, span_days, times_input
 from tracker import settings
 from tracker.reports import Filters
 from tracker.reports.engine import current_reader
@@ -20,7 +21,6 @@ NAMES = ("1h", "24h", "today", "7d", "30d", "month", "all", "custom")
 DEFAULT = "30d"
 _MAX_DAYS = 3660
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-DateSpan = tuple[date, date]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class TimeRange:
     def comparison_label(self) -> str | None:
         """The label of the previous range, for a change in percent."""
         if self.name == "custom" and self.days:
-            length = (self.days[1] - self.days[0]).days + 1
+            length = span_days(self.days)
             return plural("vs previous day", "vs previous {n} days", length).format(n=length)
         labels = {
             "1h": _("vs previous hour"),
@@ -107,7 +107,7 @@ def range_picker() -> None:
     """Draw the picker and write its state to the address bar."""
     if query_params.take_dirty("range") or "range" not in st.session_state:
         st.session_state["range"], days = parse_range(query_params.get("range"))
-        st.session_state["days"] = days or _default_days()
+        show_span(days or _default_days(), user_timezone())
     name = st.segmented_control(
         _("Range"),
         NAMES,
@@ -119,8 +119,10 @@ def range_picker() -> None:
         label_visibility="collapsed",
     )
     if name == "custom":
-        st.session_state.setdefault("days", _default_days())
-        query_params.set("range", format_days(_days_input()))
+        if "days" not in st.session_state:
+            show_span(_default_days(), user_timezone())
+        days = _days_input()
+        query_params.set("range", format_span(days, *times_input(), user_timezone()))
     else:
         query_params.set("range", None if name == DEFAULT else name)
 
@@ -135,6 +137,9 @@ def parse_range(text: str | None) -> tuple[str, DateSpan | None]:
     """The range of an address parameter, such as 7d or 2023-11-16..2023-11-18; the default range for other text."""
     if text in NAMES:
         return text, None
+    if "T" in (text or ""):
+        instants = parse_instants(text or "")
+        return ("custom", instants) if instants else (DEFAULT, None)
     first, _dots, last = (text or "").partition("..")
     try:
         days = date.fromisoformat(first), date.fromisoformat(last or first)
@@ -144,11 +149,6 @@ def parse_range(text: str | None) -> tuple[str, DateSpan | None]:
     if not is_supported or (days[1] - days[0]).days > _MAX_DAYS:
         return DEFAULT, None
     return "custom", days
-
-
-def format_days(days: DateSpan) -> str:
-    """The address parameter for these days."""
-    return days[0].isoformat() if days[0] == days[1] else f"{days[0].isoformat()}..{days[1].isoformat()}"
 
 
 def _default_days() -> DateSpan:
@@ -183,7 +183,11 @@ def resolve_range(
         start = clamp_time(all_time.first_at or _midnight(now, now.date()))
         last = clamp_time(all_time.last_at or now) + timedelta(seconds=1)
         return TimeRange(name, _filters(min(start, last), last, now, columns), None)
-    if name == "custom" and days:
+    if name == "custom" and days and isinstance(days[0], datetime) and isinstance(days[1], datetime):
+        start = days[0].astimezone(now.tzinfo)
+        end = min(days[1].astimezone(now.tzinfo), max(end, start))
+        shift = timedelta(days=span_days(days))
+    elif name == "custom" and days:
         start = _midnight(now, days[0])
         # An incomplete day is compared with the same part of the previous day.
         end = min(_midnight(now, days[1] + timedelta(days=1)), max(end, start))

@@ -48,8 +48,11 @@ CHARTS = {"": 3, "explorer": 1, "connections": 1, "performance": 2}
 RERUNS = 30
 OURS = "application_name LIKE 'token-tracker d%' AND datname = current_database()"
 # What a first visit waits for: every chart has its drawing.
-DRAWN = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].every(
-    chart => chart.querySelector('canvas, svg.marks'))"""
+DRAWN = """least => {
+    const charts = [...document.querySelectorAll('.tracker-chart')]
+    return charts.length >= least && charts.every(chart => chart.querySelector('.js-plotly-plot .main-svg'))
+}"""
+DRAWN_WITHIN_S = 60
 
 
 @contextmanager
@@ -145,7 +148,10 @@ def first_visits(served: Server) -> list[list[str]]:
             began = time.perf_counter()
             page.goto(f"{served.url}/{path}")
             page.wait_for_selector(READY, timeout=60_000)
-            while not page.evaluate(DRAWN):  # `wait_for_function` evaluates a text, which the page's policy forbids
+            # `wait_for_function` evaluates a text, which the page's policy forbids.
+            while not page.evaluate(DRAWN, CHARTS.get(path, 0)):
+                if time.perf_counter() - began > DRAWN_WITHIN_S:
+                    raise SystemExit(f"/{path} has fewer than {CHARTS[path]} Plotly charts")
                 page.wait_for_timeout(20)
             drawn_ms = (time.perf_counter() - began) * 1000
             byte_ms = page.evaluate("performance.getEntriesByType('navigation')[0].responseStart")

@@ -59,7 +59,7 @@ class Reader:
             data: Any = await asyncio.wait_for(self._socket.recv(), 120)
             message = ForwardMsg.FromString(data)
             kind = message.WhichOneof("type")
-            if kind == "delta" and message.delta.new_element.HasField("vega_lite_chart"):
+            if kind == "delta" and message.delta.new_element.HasField("bidi_component"):
                 self.charts += 1
             elif kind == "auto_rerun":
                 every_s = message.auto_rerun.interval

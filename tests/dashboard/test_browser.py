@@ -161,11 +161,11 @@ def test_explorer_drills_down_to_one_call_and_updates_the_address(visit: Callabl
 
 def test_a_click_on_a_bar_shows_its_calls(visit: Callable[..., Page]) -> None:
     page = visit("explorer?rows=operation")
-    chart = page.get_by_test_id("stVegaLiteChart").first
-    chart.locator("canvas, svg").first.wait_for()
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".main-svg").first.wait_for()
     box = chart.bounding_box()
     assert box
-    page.mouse.click(box["x"] + box["width"] * 0.45, box["y"] + 30)
+    page.mouse.click(box["x"] + box["width"] * 0.45, box["y"] + 46)
     eventually(lambda: "row" in query(page))
     expect(page.get_by_text("Calls of the selection", exact=True)).to_be_visible()
 
@@ -306,8 +306,8 @@ def test_a_model_of_any_name_has_its_bar(visit: Callable[..., Page], sample_url:
         )
     try:
         page = visit("?range=2024-05-05")
-        chart = page.get_by_test_id("stVegaLiteChart").first
-        chart.locator("canvas, svg").first.wait_for()
+        chart = page.locator(".js-plotly-plot").first
+        chart.locator(".main-svg").first.wait_for()
         assert metric(page, "Calls").inner_text().split()[-1] == "3"
         eventually(lambda: len(colors(chart)) > 50)  # drawn, not blank
     finally:

@@ -119,12 +119,12 @@ def test_hostile_names_stay_text_in_tooltips_and_filters(server: Server, browser
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url))
     open_page(page, f"{server.url}/explorer?range=all&rows=user")
-    chart = page.get_by_test_id("stVegaLiteChart").first
-    chart.locator("canvas, svg").first.wait_for()
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".main-svg").first.wait_for()
     box = chart.bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 22)
-    expect(page.locator("#vg-tooltip-element")).to_be_visible()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 42)
+    expect(page.locator(".tracker-chart-hover").first).to_be_visible()
     nobody_else_was_asked(page, server, asked)
     page.get_by_test_id("stMultiSelect").get_by_role("combobox").click()
     expect(page.get_by_role("option").first).to_be_visible()

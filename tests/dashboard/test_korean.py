@@ -61,6 +61,8 @@ def _strings(value: Any, name: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _strings(inner, name)
+    elif isinstance(value, str) and name in {"json", "figure"}:  # a chart
+        yield from _strings(json.loads(value))
     elif isinstance(value, str):
         yield value
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -112,26 +111,6 @@ def test_all_time_is_clamped_to_supported_times(last: datetime) -> None:
     covered = Extent(datetime.min.replace(tzinfo=UTC), last)
     found = resolve_range("all", datetime(2026, 3, 31, tzinfo=SEOUL), None, lambda: covered)
     assert (found.filters.start.year, found.filters.end.year) == (1970, 2200)
-
-
-@pytest.mark.parametrize(("days", "months"), [(31, None), (150, 1), (400, 2), (600, 3), (1200, 6), (3650, None)])
-def test_a_long_range_is_marked_at_even_months(days: int, months: int | None) -> None:
-    import pandas as pd
-
-    from pages.widgets.charts import _months_apart
-
-    assert _months_apart(pd.Timedelta(days=days)) == months
-
-
-def test_a_model_keeps_its_color(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pages.support import colors
-
-    monkeypatch.setattr(colors, "_taken", defaultdict(list))
-    first = colors.domain(["a", "b"]).index("b")
-    assert colors.domain(["c", "b"]).index("b") == first
-    many = colors.domain([f"model {number}" for number in range(30)])
-    assert len(many) == 10
-    assert colors.fold("model 29", many) == "others"
 
 
 def test_flags_do_not_show_secrets() -> None:

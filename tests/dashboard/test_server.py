@@ -118,9 +118,7 @@ def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
     expect(page.get_by_text("Only test recordings so far")).to_be_visible()
     page.get_by_test_id("stMain").get_by_role("button", name="Include tests", exact=True).click()
     expect(metric(page, "Tokens")).to_contain_text("976")
-    expect(
-        page.locator('[data-testid="stVegaLiteChart"] svg, [data-testid="stVegaLiteChart"] canvas').first
-    ).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     assert "tests=true" in page.url
     assert asked == {urlsplit(server.url).netloc}
 
@@ -143,8 +141,8 @@ def test_names_that_javascript_knows_already_break_no_chart(
     page.on("pageerror", lambda error: broken.append(str(error)))
     open_page(page, server.url + path)
     for chart in range(2):
-        drawn = page.get_by_test_id("stVegaLiteChart").nth(chart)
-        expect(drawn.locator("svg, canvas").first).to_be_visible()
+        drawn = page.locator(".js-plotly-plot").nth(chart)
+        expect(drawn.locator(".main-svg").first).to_be_visible()
     assert broken == []
 
 

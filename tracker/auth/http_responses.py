@@ -25,7 +25,7 @@ _JSON_CSP = "default-src 'none'; frame-ancestors 'none'"
 def pages_csp(scripts: Iterable[str]) -> str:
     """The pages' Content-Security-Policy: no other origin; `scripts` are the SHA-256 hashes of the inline scripts.
 
-    Emotion and Vega write inline styles. Vega compiles WebAssembly and starts workers from blobs.
+    Emotion and Plotly write inline styles. Plotly compiles WebAssembly and starts workers from blobs.
     """
     hashes = "".join(f" 'sha256-{text}'" for text in scripts)
     return "; ".join(

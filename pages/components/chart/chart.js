@@ -1,0 +1,408 @@
+// Draws one Plotly figure: hover box, legend, drag to zoom, clicks, PNG export. The figure and its words come from
+// pages/widgets/chart_component.py. Every name is set as text, never as HTML.
+
+const charts = new WeakMap();
+let library = null;
+
+function loadPlotly(version) {
+  library ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = new URL(`../plotly.bundle/plotly.min.js?v=${encodeURIComponent(version)}`, import.meta.url).href;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => {
+      library = null;
+      reject(new Error("plotly.min.js could not be loaded"));
+    };
+    document.head.append(script);
+  });
+  return library;
+}
+
+export default function chart(component) {
+  const { parentElement, data, setTriggerValue } = component;
+  let state = charts.get(parentElement);
+  if (!state) {
+    state = createChart(parentElement);
+    charts.set(parentElement, state);
+  }
+  state.next = data;
+  state.send = setTriggerValue;
+  loadPlotly(data.plotly).then((plotly) => {
+    state.plotly = plotly;
+    update(state);
+  });
+  return () => {
+    charts.delete(parentElement);
+    state.observer.disconnect();
+    window.removeEventListener("pointerup", state.release);
+    if (state.plotly) state.plotly.purge(state.plot);
+    state.root.remove();
+  };
+}
+
+function element(tag, className, parent) {
+  const created = document.createElement(tag);
+  created.className = className;
+  parent.append(created);
+  return created;
+}
+
+function createChart(parent) {
+  const root = element("div", "tracker-chart", parent);
+  root.setAttribute("role", "group");
+  const stage = element("div", "tracker-chart-stage", root);
+  const plot = element("div", "tracker-chart-plot", stage);
+  plot.setAttribute("aria-hidden", "true");
+  const save = element("button", "tracker-chart-save", stage);
+  save.type = "button";
+  save.textContent = "PNG";
+  const box = element("div", "tracker-chart-hover", stage);
+  box.hidden = true;
+  const legend = element("div", "tracker-chart-legend", root);
+  const spoken = element("div", "tracker-chart-spoken", root);
+  spoken.setAttribute("aria-live", "polite");
+  const state = {
+    parent, root, stage, plot, save, box, legend, spoken,
+    hidden: new Set(), hovered: null, pressed: false, updating: false, figure: null, data: null, next: null,
+  };
+  // A refresh while the reader drags would end the drag: it waits for the release.
+  plot.addEventListener("pointerdown", () => (state.pressed = true), true);
+  state.release = () => {
+    if (!state.pressed) return;
+    state.pressed = false;
+    setTimeout(() => update(state), 350);
+  };
+  window.addEventListener("pointerup", state.release);
+  save.onclick = () => exportPng(state);
+  stage.onkeydown = (event) => pressKey(state, event);
+  stage.onblur = () => hideHover(state);
+  stage.tabIndex = 0;
+  state.observer = new ResizeObserver(() => {
+    if (!state.pressed && state.data && Math.abs(stage.clientWidth - state.width) > 1) draw(state);
+  });
+  state.observer.observe(stage);
+  return state;
+}
+
+function update(state) {
+  if (state.pressed || !state.next || !state.plotly) return;
+  state.data = state.next;
+  state.source = JSON.parse(state.data.figure);
+  state.root.setAttribute("aria-label", state.data.alt);
+  state.stage.setAttribute("aria-label", `${state.data.alt}. ${state.data.words.keys}`);
+  state.stage.setAttribute("role", "group");
+  state.save.title = state.data.words.png;
+  state.save.setAttribute("aria-label", state.data.words.png);
+  draw(state);
+}
+
+// --- drawing
+
+function draw(state) {
+  const styles = getComputedStyle(state.parent.host ?? state.parent);
+  const figure = resolveColors(structuredClone(state.source), styles);
+  for (const trace of figure.data) {
+    trace.visible = !state.hidden.has(trace.uid);
+    if (state.selected) fadeOthers(trace, state.selected);
+  }
+  state.width = state.stage.clientWidth;
+  scaleValueAxis(state, figure);
+  thinTimeTicks(state, figure);
+  state.figure = figure;
+  const config = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false };
+  figure.layout.width = Math.max(state.width, 60);
+  // On a touch screen a drag scrolls the page; the custom range sets times there.
+  if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false;
+  state.stage.style.height = `${figure.layout.height}px`;
+  state.updating = true;
+  const first = !state.listening;
+  const ready = first
+    ? state.plotly.newPlot(state.plot, figure.data, figure.layout, config)
+    : state.plotly.react(state.plot, figure.data, figure.layout, config);
+  ready.then(() => {
+    if (first) listen(state);
+    state.updating = false;
+    drawLegend(state);
+    if (state.hovered) showHover(state, state.hovered);
+  });
+}
+
+function fadeOthers(trace, [row, column]) {
+  trace.marker.opacity = trace.customdata.map((custom) => (custom[2] === row && custom[3] === column ? 1 : 0.35));
+}
+
+function resolveColors(value, styles) {
+  if (typeof value === "string") {
+    const match = /^var\(--(series|scale)-(\d+)\)$/.exec(value);
+    if (match) {
+      const name = match[1] === "series" ? "--st-chart-categorical-colors" : "--st-chart-sequential-colors";
+      const colors = styles.getPropertyValue(name).split(",").map((color) => color.trim()).filter(Boolean);
+      return colors[Number(match[2]) % colors.length] ?? "#888888";
+    }
+    const variable = /^var\((--[\w-]+)\)$/.exec(value);
+    return variable ? styles.getPropertyValue(variable[1]).trim() || "#888888" : value;
+  }
+  if (Array.isArray(value)) return value.map((item) => resolveColors(item, styles));
+  if (value && typeof value === "object") {
+    for (const key of Object.keys(value)) value[key] = resolveColors(value[key], styles);
+  }
+  return value;
+}
+
+// The axis of values ends at a tick, so that no bar exceeds the last one; it follows the visible series.
+function scaleValueAxis(state, figure) {
+  const { unit, stacked, least, value_axis: name } = state.data;
+  if (!name) return;
+  const sums = new Map();
+  let highest = 0;
+  for (const trace of figure.data) {
+    if (!trace.visible) continue;
+    const values = name === "xaxis" ? trace.x : trace.y;
+    const positions = name === "xaxis" ? trace.y : trace.x;
+    values.forEach((value, index) => {
+      const total = (stacked ? (sums.get(positions[index]) ?? 0) : 0) + (value ?? 0);
+      sums.set(positions[index], total);
+      highest = Math.max(highest, total);
+    });
+  }
+  if (highest <= least) highest = 0;
+  const step = niceStep((highest || 1) / 4, unit === "count" ? 1 : 0);
+  const count = Math.max(1, Math.ceil((highest || 1) / step - 1e-9));
+  const ticks = Array.from({ length: count + 1 }, (_, index) => index * step);
+  const narrow = name === "xaxis" && state.width < 420;
+  const axis = (figure.layout[name] ??= {});
+  axis.range = [0, count * step];
+  axis.tickvals = ticks;
+  axis.ticktext = ticks.map((tick, index) => (narrow && index % 2 ? "" : shortNumber(tick, unit, state.data.language)));
+}
+
+function niceStep(raw, least) {
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= raw * 0.999) * power;
+  return Math.max(least ? Math.ceil(step) : step, least);
+}
+
+function thinTimeTicks(state, figure) {
+  const axis = figure.layout.xaxis;
+  if (!axis?.ticktext || state.data.value_axis === "xaxis") return;
+  const longest = Math.max(...axis.ticktext.map((text) => text.length));
+  const room = Math.max(1, Math.floor((state.width - 70) / (longest * 7 + 14)));
+  const every = Math.ceil(axis.tickvals.length / room);
+  if (every < 2) return;
+  axis.tickvals = axis.tickvals.filter((_, index) => index % every === 0);
+  axis.ticktext = axis.ticktext.filter((_, index) => index % every === 0);
+}
+
+// --- numbers
+
+const STEPS = {
+  en: [[1e12, " T"], [1e9, " B"], [1e6, " M"], [1e3, " k"]],
+  ko: [[1e12, "조"], [1e8, "억"], [1e4, "만"]],
+};
+
+function shortNumber(value, unit, language) {
+  if (unit === "ms") return `${value.toLocaleString("en-US")} ms`;
+  const sign = unit === "usd" ? (language === "ko" ? "US$" : "$") : "";
+  if (sign && value > 0 && value < 10) {
+    const cents = Math.abs(value * 100 - Math.round(value * 100)) < 1e-6;
+    return sign + (cents ? value.toFixed(2) : String(Number(value.toPrecision(3))));
+  }
+  const [step, name] = STEPS[language === "ko" ? "ko" : "en"].find(([least]) => value >= least) ?? [1, ""];
+  return sign + (value / step).toLocaleString("en-US", { maximumSignificantDigits: 4 }) + name;
+}
+
+function exactNumber(value, unit, language) {
+  if (unit === "usd") {
+    const amount = value.toLocaleString("en-US", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
+    return (language === "ko" ? "US$" : "$") + amount;
+  }
+  if (unit === "ms") return `${value.toLocaleString("en-US", { maximumFractionDigits: 1 })} ms`;
+  return value.toLocaleString("en-US", { maximumFractionDigits: 3 });
+}
+
+// --- hover
+
+function listen(state) {
+  state.listening = true;
+  const { plot } = state;
+  plot.on("plotly_hover", (event) => {
+    const point = event.points[0];
+    showHover(state, { trace: point.data.uid, curve: point.curveNumber, index: point.pointIndex ?? point.pointNumber });
+  });
+  plot.on("plotly_unhover", () => {
+    if (!state.updating && !state.pressed) hideHover(state);
+  });
+  plot.on("plotly_click", (event) => clickPoint(state, event.points[0]));
+  plot.on("plotly_relayout", (event) => changeRange(state, event));
+  plot.on("plotly_doubleclick", () => {
+    state.hidden.clear();
+    if (state.data.can_reset) state.send("reset", true);
+    draw(state);
+  });
+}
+
+function hoverText(state, point) {
+  const { data, figure } = state;
+  if (!data.titles) {
+    const custom = figure.data[point.curve]?.customdata?.[point.index];
+    return custom && { title: custom[0], rows: [[figure.data[point.curve].name, custom[1], null]], total: null };
+  }
+  const rows = figure.data
+    .filter((trace) => trace.visible && (trace.y[point.index] || (trace.y[point.index] === 0 && !data.stacked)))
+    .map((trace) => [trace.meta, trace.y[point.index], trace.marker?.color ?? trace.line?.color])
+    .sort((one, other) => other[1] - one[1]);
+  const total = data.stacked && rows.length > 1 ? rows.reduce((sum, row) => sum + row[1], 0) : null;
+  return { title: data.titles[point.index] ?? "", rows, total };
+}
+
+function showHover(state, point) {
+  const text = hoverText(state, point);
+  if (!text) return hideHover(state);
+  state.hovered = point;
+  const { box, data } = state;
+  const format = (value) => exactNumber(value, data.unit, data.language);
+  box.replaceChildren();
+  element("div", "tracker-chart-title", box).textContent = text.title;
+  if (data.titles && !text.rows.length) addRow(box, null, data.words.none, "");
+  for (const [name, value, color] of text.rows) addRow(box, color, data.titles ? name : data.label, format(value));
+  if (text.total !== null) addRow(box, null, `${data.words.total} · ${data.label}`, format(text.total), true);
+  else if (data.titles && text.rows.length) box.firstChild.textContent += ` · ${data.label}`;
+  box.hidden = false;
+  placeHover(state, point);
+}
+
+function addRow(box, color, name, value, strong = false) {
+  const row = element("div", strong ? "tracker-chart-row tracker-chart-total" : "tracker-chart-row", box);
+  const swatch = element("span", "tracker-chart-swatch", row);
+  if (color) swatch.style.background = color;
+  element("span", "tracker-chart-name", row).textContent = name;
+  element("span", "tracker-chart-value", row).textContent = value;
+}
+
+function placeHover(state, point) {
+  const layout = state.plot._fullLayout;
+  const trace = state.figure.data[point.curve];
+  if (!layout?.xaxis || !trace) return;
+  const at = (axis, value) => axis._offset + axis.d2p(value);
+  const x = at(layout.xaxis, trace.x[point.index]);
+  const y = state.data.titles ? layout.yaxis._offset : at(layout.yaxis, trace.y[point.index]);
+  const { box, stage } = state;
+  const right = x + 14 + box.offsetWidth <= stage.clientWidth;
+  box.style.left = `${right ? x + 14 : Math.max(0, x - 14 - box.offsetWidth)}px`;
+  box.style.top = `${Math.max(0, Math.min(y, stage.clientHeight - box.offsetHeight))}px`;
+}
+
+function hideHover(state) {
+  state.hovered = null;
+  state.box.hidden = true;
+}
+
+// --- actions
+
+function clickPoint(state, point) {
+  const custom = point.customdata;
+  if (!state.data.can_click || !Array.isArray(custom) || custom.length < 4) return;
+  state.selected = custom.slice(2, 4);
+  state.send("click", state.selected);
+  draw(state);
+}
+
+function changeRange(state, event) {
+  const from = event["xaxis.range[0]"];
+  const to = event["xaxis.range[1]"];
+  if (state.updating || !state.data.can_drag || typeof from !== "number" || typeof to !== "number") return;
+  const [first, last] = state.source.layout.xaxis.range;
+  if (from <= first && to >= last) return;
+  state.send("range", [from, to]);
+}
+
+function pressKey(state, event) {
+  if (event.target !== state.stage || !state.figure) return;
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  if (event.key === "Escape") {
+    hideHover(state);
+  } else if (event.key in steps) {
+    movePoint(state, steps[event.key]);
+    event.preventDefault();
+  } else if (event.key === "Enter" && state.hovered) {
+    const { curve, index } = state.hovered;
+    clickPoint(state, { customdata: state.figure.data[curve].customdata?.[index] });
+  }
+}
+
+function movePoint(state, step) {
+  const points = [];
+  const traces = state.data.titles ? state.figure.data.slice(0, 1) : state.figure.data;
+  traces.forEach((trace) => {
+    const curve = state.figure.data.indexOf(trace);
+    if (trace.visible || state.data.titles) trace.x.forEach((_, index) => {
+      if (state.data.titles || trace.customdata?.[index]) points.push({ curve, index });
+    });
+  });
+  if (!points.length) return;
+  const held = state.hovered;
+  const now = held ? points.findIndex((point) => point.curve === held.curve && point.index === held.index) : -1;
+  const start = state.data.titles && held ? held.index : now;
+  const next = held ? (start + step + points.length) % points.length : step > 0 ? 0 : points.length - 1;
+  showHover(state, points[next]);
+  const lines = [...state.box.querySelectorAll(".tracker-chart-row")].map((row) => row.innerText.replace(/\s+/g, " "));
+  state.spoken.textContent = [state.box.firstChild.textContent, ...lines].join(", ");
+}
+
+// --- legend and export
+
+function drawLegend(state) {
+  const shown = state.figure.data.filter((trace) => trace.showlegend);
+  const described = JSON.stringify(shown.map((trace) => [trace.uid, trace.meta, trace.visible, colorOf(trace)]));
+  if (state.described === described) return;
+  state.described = described;
+  const focused = state.legend.contains(document.activeElement) ? document.activeElement.dataset.uid : null;
+  state.legend.replaceChildren();
+  for (const trace of shown) {
+    const button = element("button", "tracker-chart-series", state.legend);
+    button.type = "button";
+    button.dataset.uid = trace.uid;
+    button.setAttribute("aria-pressed", String(trace.visible));
+    button.title = `${trace.meta}\n${state.data.words.legend}`;
+    element("span", "tracker-chart-swatch", button).style.background = colorOf(trace);
+    element("span", "tracker-chart-name", button).textContent = trace.meta;
+    button.onclick = (event) => selectSeries(state, trace.uid, event.ctrlKey || event.metaKey || event.shiftKey);
+    if (trace.uid === focused) button.focus();
+  }
+}
+
+function colorOf(trace) {
+  return (typeof trace.marker?.color === "string" ? trace.marker.color : trace.line?.color) ?? "#888888";
+}
+
+function selectSeries(state, uid, toggle) {
+  const all = state.figure.data.filter((trace) => trace.showlegend).map((trace) => trace.uid);
+  const visible = all.filter((name) => !state.hidden.has(name));
+  if (toggle) {
+    if (!state.hidden.delete(uid)) state.hidden.add(uid);
+  } else if (visible.length === 1 && visible[0] === uid) {
+    state.hidden.clear();
+  } else {
+    state.hidden = new Set(all.filter((name) => name !== uid));
+  }
+  if (all.every((name) => state.hidden.has(name))) state.hidden.clear();
+  draw(state);
+}
+
+async function exportPng(state) {
+  const { figure, plotly, data } = state;
+  const layout = { ...figure.layout, showlegend: figure.data.some((trace) => trace.showlegend) };
+  layout.paper_bgcolor = layout.plot_bgcolor = getComputedStyle(state.parent).getPropertyValue("--st-background-color").trim();
+  layout.title = { text: escapeText(data.alt), font: { size: 14 } };
+  layout.margin = { ...layout.margin, t: 44 };
+  layout.height = figure.layout.height + 100;
+  const size = { format: "png", width: Math.max(state.width, 640), height: layout.height, scale: 2 };
+  const link = document.createElement("a");
+  link.href = await plotly.toImage({ data: figure.data, layout: { ...layout, width: size.width } }, size);
+  link.download = `${data.alt.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.png`;
+  link.click();
+}
+
+function escapeText(text) {
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}

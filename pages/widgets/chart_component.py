@@ -1,0 +1,98 @@
+"""The chart component: mounts a Plotly figure and returns what the reader did with it.
+
+The JavaScript in `pages/components/chart` is declared in pyproject.toml and served from the dashboard's own origin, as
+is the `plotly.min.js` of the installed plotly package. Inline JavaScript would be a blob, which the
+Content-Security-Policy refuses.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import plotly
+import plotly.io
+import streamlit as st
+from streamlit.components.v2.component_manager import BidiComponentManager
+from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
+from streamlit.runtime import Runtime
+
+from pages.support.i18n import _, language
+
+ROOT = Path(__file__).parent.parent.parent
+_PLOTLY = Path(plotly.__file__).parent
+
+
+@cache
+def manifests() -> tuple[tuple[ComponentManifest, Path], ...]:
+    """The components of the dashboard with the directories that contain their files."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    own = [ComponentConfig(**entry) for entry in declared["tool"]["streamlit"]["component"]["components"]]
+    project = declared["project"]
+    bundle = [ComponentConfig("bundle", "package_data")]
+    return (
+        (ComponentManifest(project["name"], project["version"], own), ROOT),
+        (ComponentManifest("plotly", plotly.__version__, bundle), _PLOTLY),
+    )
+
+
+def register(manager: BidiComponentManager) -> None:
+    """Register the components unless they are; Streamlit only finds those of installed packages by itself."""
+    for manifest, root in manifests():
+        if manager.get_component_asset_root(f"{manifest.name}.{manifest.components[0].name}") is None:
+            manager.register_from_manifest(manifest, root)
+
+
+@cache
+def _component() -> Any:
+    return st.components.v2.component("token-tracker.chart", js="chart.js", css="chart.css", isolate_styles=False)
+
+
+def mount(figure: Any, *, alt: str, key: str | None = None, **options: Any) -> Any:
+    """Draw the figure; the result has `click`, `range` and `reset`, each None unless the reader just did that.
+
+    Options: `titles` (the hover title of each bucket: hover then lists all series), `label` and `unit` of the values,
+    `stacked`, `value_axis` (the axis whose ticks the component sets), `least` (values up to it are drawn as zero),
+    `can_click`, `can_drag`, `can_reset`.
+    """
+    register(Runtime.instance().bidi_component_registry)
+    defaults: dict[str, Any] = {
+        "titles": None,
+        "label": "",
+        "unit": "count",
+        "stacked": False,
+        "value_axis": None,
+        "least": 0.0,
+        "can_click": False,
+        "can_drag": False,
+        "can_reset": False,
+    }
+    words = {
+        "png": _("Download the chart as PNG"),
+        "legend": _("Click: only this one. Ctrl and click: hide or show it."),
+        "keys": _("Arrow keys read the values. The custom range does the same as a drag."),
+        "total": _("Total"),
+        "none": _("No calls"),
+    }
+    data = {
+        **defaults,
+        **options,
+        "figure": plotly.io.to_json(figure, validate=False, remove_uids=False),
+        "alt": alt,
+        "language": language(),
+        "plotly": plotly.__version__,
+        "words": words,
+    }
+    return _component()(
+        key=key or f"chart_{alt}",
+        data=data,
+        on_click_change=_ignore,
+        on_range_change=_ignore,
+        on_reset_change=_ignore,
+    )
+
+
+def _ignore() -> None:
+    """Streamlit returns only the events that have a callback; the pages read the result instead."""
