@@ -103,7 +103,7 @@ def test_durations_have_round_ticks_within_their_range(low: float, high: float) 
 
 
 def test_buckets_that_the_range_cuts_or_that_still_run_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chart_range, "zone", lambda: "Asia/Seoul")
+    monkeypatch.setattr(chart_range, "user_timezone", lambda: "Asia/Seoul")
     buckets = pd.date_range("2026-11-26 09:00", periods=4, freq="h")
     edges = datetime(2026, 11, 26, 0, 30, tzinfo=UTC), datetime(2026, 11, 26, 3, 30, tzinfo=UTC)
     later, within = pd.Timestamp("2026-11-27"), pd.Timestamp("2026-11-26 12:10")
@@ -114,10 +114,10 @@ def test_buckets_that_the_range_cuts_or_that_still_run_are_named(monkeypatch: py
 
 def test_days_and_times_of_the_readers_clock_become_utc_in_the_link() -> None:
     days, nine, half_past_one = (date(2026, 11, 26), date(2026, 11, 26)), time(9), time(13, 30)
-    assert time_span.write_span(days, nine, half_past_one, "Asia/Seoul") == "2026-11-26T00:00Z..2026-11-26T04:30Z"
-    assert time_span.write_span(days, nine, time(), "Asia/Seoul") == "2026-11-26T00:00Z..2026-11-26T15:00Z"
-    assert time_span.write_span(days, time(), time(), "Asia/Seoul") == "2026-11-26"
-    assert time_span.write_span(days, half_past_one, nine, "Asia/Seoul") == "2026-11-26"
+    assert time_span.format_span(days, nine, half_past_one, "Asia/Seoul") == "2026-11-26T00:00Z..2026-11-26T04:30Z"
+    assert time_span.format_span(days, nine, time(), "Asia/Seoul") == "2026-11-26T00:00Z..2026-11-26T15:00Z"
+    assert time_span.format_span(days, time(), time(), "Asia/Seoul") == "2026-11-26"
+    assert time_span.format_span(days, half_past_one, nine, "Asia/Seoul") == "2026-11-26"
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_days_and_times_of_the_readers_clock_become_utc_in_the_link() -> None:
     ["T", "2026-11-26T01:00Z", "2026-11-26T04:00Z..2026-11-26T01:00Z", "0001-01-01T00:00Z..9999-12-31T00:00Z", "aT..b"],
 )
 def test_broken_instants_are_no_range(text: str) -> None:
-    assert time_span.read_instants(text) is None
+    assert time_span.parse_instants(text) is None
 
 
 def test_a_range_of_instants_is_compared_with_the_same_times_of_the_day_before() -> None:
-    from pages.widgets.time_range import read, resolve
+    from pages.widgets.time_range import parse_range, resolve_range
 
-    name, days = read("2026-11-26T01:00Z..2026-11-26T04:30Z")
-    found = resolve(name, datetime(2026, 11, 26, 12, tzinfo=UTC), days, lambda: None)  # type: ignore[arg-type, return-value]
+    name, days = parse_range("2026-11-26T01:00Z..2026-11-26T04:30Z")
+    found = resolve_range(name, datetime(2026, 11, 26, 12, tzinfo=UTC), days, lambda: None)  # type: ignore[arg-type, return-value]
     assert (found.filters.start, found.filters.end) == days
-    assert found.before is not None
-    assert found.before.end == datetime(2026, 11, 25, 4, 30, tzinfo=UTC)
+    assert found.previous is not None
+    assert found.previous.end == datetime(2026, 11, 25, 4, 30, tzinfo=UTC)
