@@ -51,14 +51,16 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.register_profile("gate", hypothesis_settings.get_profile("tracker"), derandomize=True)
 hypothesis_settings.load_profile("gate" if os.environ.get("CI") == "true" else "tracker")
-# Files by their time, the slowest first, so that no worker begins with a long one at the end.
+# Files by their time, the slowest first, so that no worker begins with a long one at
+# the end, and not all with a browser.
 # fmt: off
 _SLOWEST_FILES = (
-    "test_browser", "test_odd_rows", "test_broken_setups", "test_server", "test_growth", "test_forks", "test_sign_in",
-    "test_commands", "test_hostile", "test_frameworks", "test_embedded", "test_pages", "test_faults", "test_wrapping",
-    "test_exporters", "test_refresh", "test_diagnosis", "test_live", "test_drain_lock", "test_promises",
-    "test_outage", "test_table_changes", "test_same_answer", "test_odd_input", "test_korean", "test_schema_names",
-    "test_durability", "test_captures", "test_span_calls", "test_migrate",
+    "test_browser", "test_broken_setups", "test_growth", "test_commands", "test_forks", "test_sign_in",
+    "test_frameworks", "test_server", "test_faults", "test_charts_browser", "test_embedded", "test_hostile",
+    "test_promises", "test_pages", "test_refresh", "test_exporters", "test_wrapping", "test_diagnosis",
+    "test_span_calls", "test_outage", "test_same_answer", "test_korean", "test_migrate", "test_drain_lock",
+    "test_table_changes", "test_odd_input", "test_schema_names", "test_durability", "test_captures", "test_live",
+    "test_one_row_per_call", "test_login_errors", "test_odd_pages",
 )
 # fmt: on
 _numbers = itertools.count(1)
