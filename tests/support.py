@@ -81,7 +81,18 @@ def leave_behind(through: str, setting: str) -> None:
             with client.cursor() as cursor:
                 cursor.execute(setting)  # opens a transaction, so that each holds a connection of its own
         for client in clients:
-            client.commit()
+            _commit(client, setting)
+
+
+def _commit(client: psycopg2.extensions.connection, setting: str) -> None:
+    """Commit the setting; a `statement_timeout` of 1 ms can cancel the COMMIT itself."""
+    try:
+        client.commit()
+    except psycopg2.errors.QueryCanceled:
+        client.rollback()
+        with client.cursor() as cursor:
+            cursor.execute(setting)
+        _commit(client, setting)
 
 
 def connect(url: str) -> psycopg2.extensions.connection:

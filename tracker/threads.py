@@ -142,13 +142,7 @@ def _frame_of_thread(thread: int) -> FrameType | None:
 
     def read() -> None:
         with _collector_pause:
-            was_enabled = gc.isenabled()
-            gc.disable()
-            try:
-                frames.append(sys._current_frames().get(thread))  # noqa: SLF001
-            finally:
-                if was_enabled:
-                    gc.enable()
+            frames.append(sys._current_frames().get(thread))  # noqa: SLF001
         done.set()
 
     if not start(read, "tracker-frames") or not done.wait(_MAX_FRAME_READ_S):
@@ -156,16 +150,35 @@ def _frame_of_thread(thread: int) -> FrameType | None:
     return frames[0]
 
 
-_collector_pause = _thread.allocate_lock()
+class CollectorPause:
+    """Disables the garbage collector for a block; one thread at a time. A child that is forked meanwhile enables it."""
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._is_active = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._is_active = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+        self._lock.release()
+
+    def reset_in_child(self) -> None:
+        self._end()
+        self._lock = _thread.allocate_lock()
+
+    def _end(self) -> None:
+        if self._is_active:
+            gc.enable()
+        self._is_active = False
 
 
-def _after_fork_in_child() -> None:
-    global _collector_pause
-    _collector_pause = _thread.allocate_lock()
-
-
+_collector_pause = CollectorPause()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=_collector_pause.reset_in_child)
 
 
 class CallLock:

@@ -162,7 +162,6 @@ def tokens_chart(over_time: pd.DataFrame, chart_options: dict[str, Any]) -> None
         "tokens",
         alt=_("Tokens over time by kind"),
         colors="kind",
-        name_label=_("Kind"),
         **(options | {"names": names}),
     )
 

@@ -176,15 +176,15 @@ def ledger_table(loss: Ledger | None) -> None:
     data = pd.DataFrame(
         [
             {
-                "deployment": _deployment_label(tally.platform, tally.environment, tally.deployment),
-                "recorded": tally.recorded,
-                "missing": tally.missing,
-                "on_the_way": tally.in_flight,
-                "waiting": tally.explained["waiting"],
-                "explained": sum(tally.explained.values()) - tally.explained["waiting"],
-                "open": tally.open_instances,
+                "deployment": _deployment_label(counts.platform, counts.environment, counts.deployment),
+                "recorded": counts.recorded,
+                "missing": counts.missing,
+                "on_the_way": counts.in_flight,
+                "waiting": counts.explained["waiting"],
+                "explained": sum(counts.explained.values()) - counts.explained["waiting"],
+                "open": counts.open_instances,
             }
-            for tally in loss.deployments
+            for counts in loss.deployments
         ],
         columns=["deployment", "recorded", "missing", "on_the_way", "waiting", "explained", "open"],
     )

@@ -1,6 +1,6 @@
-"""ASGI middleware that compresses each static file once and no other answer.
+"""ASGI middleware that compresses each static file once and no other response.
 
-Streamlit leaves its bundles uncompressed and compresses components at each request. Answers with data stay
+Streamlit leaves its bundles uncompressed and compresses components at each request. Responses with data stay
 uncompressed: their compressed length would reveal something about their content.
 """
 
@@ -37,7 +37,7 @@ class StaticFile:
 
 
 class CompressedFiles:
-    """The middleware; `base` returns the path that everything lies under."""
+    """The middleware; `base` returns the path prefix of all routes."""
 
     def __init__(self, app: App, base: Callable[[], str] = str) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The chart component: mounts a Plotly figure and returns what the reader did with it.
+"""The chart component: mounts a Plotly figure and returns the user's actions on it.
 
 The JavaScript in `pages/components/chart` is declared in pyproject.toml and served from the dashboard's own origin, as
 is the `plotly.min.js` of the installed plotly package. Inline JavaScript would be a blob, which the
@@ -39,7 +39,7 @@ def manifests() -> tuple[tuple[ComponentManifest, Path], ...]:
 
 
 def register(manager: BidiComponentManager) -> None:
-    """Register the components unless they are; Streamlit only finds those of installed packages by itself."""
+    """Register the components with Streamlit, which finds only those of installed packages by itself."""
     for manifest, root in manifests():
         if manager.get_component_asset_root(f"{manifest.name}.{manifest.components[0].name}") is None:
             manager.register_from_manifest(manifest, root)
@@ -47,17 +47,19 @@ def register(manager: BidiComponentManager) -> None:
 
 @cache
 def _component() -> Any:
-    return st.components.v2.component("token-tracker.chart", js="chart.js", css="chart.css", isolate_styles=False)
+    manifest, _root = manifests()[0]
+    name = f"{manifest.name}.{manifest.components[0].name}"
+    return st.components.v2.component(name, js="chart.js", css="chart.css", isolate_styles=False)
 
 
 def mount(figure: Any, *, alt: str, key: str | None = None, **options: Any) -> Any:
-    """Draw the figure; the result has `click`, `range` and `reset`, each None unless the reader just did that.
+    """Draw the figure; the result has `click`, `range` and `reset`, each None unless it happened just now.
 
     Options: `titles` (the hover title of each bucket: hover then lists all series), `label` and `unit` of the values,
     `stacked`, `value_axis` (the axis whose ticks the component sets), `least` (values up to it are drawn as zero),
     `can_click`, `can_drag`, `can_reset`.
     """
-    register(Runtime.instance().bidi_component_registry)
+    register(Runtime.instance().bidi_component_registry)  # tests run a page without dashboard.py, which registers too
     defaults: dict[str, Any] = {
         "titles": None,
         "label": "",

@@ -17,7 +17,8 @@ import plotly.graph_objects as go
 
 from pages.support.i18n import _
 
-STEPS = {"minute": "1min", "hour": "1h", "day": "1D", "week": "7D", "month": "31D"}
+STEPS = {"minute": "1min", "hour": "1h", "day": "1D", "week": "7D"}
+"""The length of a bucket; months differ."""
 PALE, SOLID = 0.45, 1.0
 _TEXT, _GRID = "var(--st-text-color)", "var(--st-border-color)"
 _LONGEST_NAME = 32
@@ -131,7 +132,7 @@ def _position(at: pd.Timestamp, bucket: str) -> int:
 
 
 def bucket_titles(buckets: pd.DatetimeIndex, bucket: str, notes: Sequence[str] = ()) -> list[str]:
-    """The hover title of each bucket, with what its note says."""
+    """The hover title of each bucket, followed by its note."""
     titles = list(buckets.strftime(_time_label(bucket)))
     return [f"{title}{note}" for title, note in zip(titles, notes, strict=True)] if notes else titles
 

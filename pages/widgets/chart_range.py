@@ -20,7 +20,7 @@ _BEFORE = "range_before_drag"
 def bucket_notes(
     buckets: pd.DatetimeIndex, bucket: str, now: pd.Timestamp, edges: tuple[datetime, datetime] | None
 ) -> list[str]:
-    """What the hover title of each bucket adds: still running, cut by the range, or nothing."""
+    """The note in the hover title of each bucket: it is still running, the range cuts it, or no note."""
     name = user_timezone()
     start, end = (pd.Timestamp(to_local(edge, name)) for edge in edges) if edges else (None, None)
     notes = []
@@ -46,7 +46,7 @@ def revision(bucket: str) -> str:
 
 
 def is_zoomed() -> bool:
-    """Whether the reader's drag set the range that is shown."""
+    """Whether a drag set the current range."""
     return _BEFORE in st.session_state and "T" in (query_params.get("range") or "")
 
 

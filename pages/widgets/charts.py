@@ -40,7 +40,6 @@ def stacked(
     label: str,
     now: pd.Timestamp,
     alt: str,
-    name_label: str = "",  # noqa: ARG001 - the hover box names the value
     colors: str = "model",
     edges: Edges | None = None,
 ) -> None:
@@ -90,7 +89,6 @@ def lines(
     number: str,
     label: str,
     alt: str,
-    name_label: str = "",  # noqa: ARG001 - the hover box names the value
 ) -> None:
     """Lines over time, one for each `name`; needs the columns at (wall clock), name and `value`."""
     slots = _colors.assign(sorted(frame["name"].unique()), "environment")
@@ -125,8 +123,8 @@ def lines(
 
 
 def _series(name: str) -> dict[str, Any]:
-    shown = _("others") if name == _colors.OTHER else name
-    return {"name": plain(shown), "meta": shown, "uid": identity(name), "showlegend": True, "hoverinfo": "none"}
+    label = _("others") if name == _colors.OTHER else name
+    return {"name": plain(label), "meta": label, "uid": identity(name), "showlegend": True, "hoverinfo": "none"}
 
 
 def bars(
@@ -227,7 +225,7 @@ def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:
             "hoverinfo": "skip",
         },
         {
-            # A heat map delivers no click, the points above it do.
+            # Invisible points with the hover text of each cell: Plotly delivers no click on a heat map itself.
             "type": "scatter",
             "mode": "markers",
             "x": [str(hour) for hour, _day in points],

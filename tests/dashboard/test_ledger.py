@@ -129,7 +129,7 @@ def test_the_deployments_are_told_apart(read, new_tracker, monkeypatch, database
         with new_tracker() as recorder:
             recorder.record_many([a_call() for _ in range(3)])
     run(database_url, "DELETE FROM token_usage WHERE deployment = 'bbbbbbb' AND sequence = 2")
-    assert [(tally.deployment, tally.missing) for tally in read().deployments] == [("bbbbbbb", 1), ("aaaaaaa", 0)]
+    assert [(counts.deployment, counts.missing) for counts in read().deployments] == [("bbbbbbb", 1), ("aaaaaaa", 0)]
 
 
 def test_another_schema_keeps_its_own_ledger(empty_database_url):

@@ -164,3 +164,26 @@ assert not gc.isenabled()
 def test_reading_another_threads_frames_never_deadlocks_with_the_garbage_collector():
     done = python("-c", GARBAGE_AT_EVERY_LOOK, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FORK_IN_THE_PAUSE = """
+import gc, os
+from tracker.threads import CollectorPause
+pause = CollectorPause()
+with pause:
+    assert not gc.isenabled()
+    if (child := os.fork()) == 0:
+        pause.reset_in_child()
+        os._exit(0 if gc.isenabled() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+assert gc.isenabled()
+gc.disable()
+with pause:
+    pass
+assert not gc.isenabled()
+"""
+
+
+def test_the_pause_of_the_garbage_collector_ends_in_a_forked_child_and_keeps_a_disabled_collector():
+    done = python("-c", FORK_IN_THE_PAUSE, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -53,6 +53,7 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
+    # zipfile raises NotImplementedError for an archive that needs a newer ZIP version than it reads.
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise SettingError(f"{path} is a damaged ZIP archive or Excel workbook ({_reason(error)}).") from None
     if _WORKBOOK not in sizes or not any(name.startswith(_SHEETS) for name in sizes):

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,15 +40,16 @@ def derived_id(provider: str | None, response_id: str, purpose: str = "") -> UUI
     return UUID(int=number & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62)
 
 
-class LaterUsage:
+class LaterUsage(ABC):
     """Decides at the end of a request whether to write a row for its response, and which row."""
 
+    @abstractmethod
     def add(self, chunk: object) -> None:
         """Read one chunk of a stream, or the whole response."""
 
+    @abstractmethod
     def row(self, state: CallState, usage: TokenUsage, *, broken_off: bool) -> tuple[TokenUsage, bool]:
         """The row, and whether to write it."""
-        raise NotImplementedError  # abstract: each subclass has its own rule
 
 
 # --- background responses -----------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ SELECT step, count(*) AS users
 FROM (
     -- From the rollups:
     SELECT segment.step, user_id
-    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
-                CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (start, until, first, until_slot, step, generation)
+    FROM :user_segments
     CROSS JOIN LATERAL (
         SELECT user_id, is_test
         FROM token_tracker_user_day_rollup AS rollup
@@ -21,8 +19,7 @@ FROM (
     UNION
     -- From the rows:
     SELECT segment.step, user_id
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS segment (start, until, step)
+    FROM :row_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls

@@ -30,6 +30,10 @@
 \if :{?first_slots} \else \set first_slots '\'{}\'' \endif
 \if :{?until_slots} \else \set until_slots '\'{}\'' \endif
 \ir ../../rollups/sql/expressions.sql
+-- The segments that are read from rollups, from the users' rollups, and from rows.
+\set rollup_segments 'unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:steps AS integer[]), CAST(:generations AS integer[])) AS segment (minutes, start, until, step, generation)'
+\set user_segments 'unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]), CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[])) AS segment (start, until, first, until_slot, step, generation)'
+\set row_segments 'unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[])) AS segment (start, until, step)'
 -- The rows that the filters select, and the step of a row.
 \set matches_filters '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment)'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'

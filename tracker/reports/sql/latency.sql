@@ -4,9 +4,7 @@
 WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
     -- From the rollups:
     SELECT segment.step, provider, model, calls, max_ms, slots, counts
-    FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
-                CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (minutes, start, until, step, generation)
+    FROM :rollup_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_latency_rollup AS rollup
@@ -21,8 +19,7 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
     -- From the rows:
     SELECT segment.step, provider, model, count(*), max(processing_time::float8),
            ARRAY[:duration_bin], ARRAY[count(*)]
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS segment (start, until, step)
+    FROM :row_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls

@@ -7,9 +7,7 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
     -- From the rollups:
     SELECT segment.step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            slots, counts
-    FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
-                CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (minutes, start, until, step, generation)
+    FROM :rollup_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_recording_rollup AS rollup
@@ -26,8 +24,7 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)),
            max(extract(epoch FROM recorded_at - created_at))::float8, max(connection_ms::float8),
            ARRAY[:connection_bin], ARRAY[count(*)]
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS segment (start, until, step)
+    FROM :row_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls

@@ -3,9 +3,7 @@
 WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
     -- From the rollups:
     SELECT user_id, rollup.calls, rollup.total_tokens, rollup.cost, rollup.unpriced_calls
-    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
-                CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (start, until, first, until_slot, step, generation)
+    FROM :user_segments
     CROSS JOIN LATERAL (
         -- Days of a user whose calls are all in the segment.
         SELECT user_id, is_test, calls, total_tokens, cost, unpriced_calls
@@ -17,9 +15,7 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
     WHERE (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     SELECT user_id, part.calls, tokens, part.cost, unpriced
-    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
-                CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (start, until, first, until_slot, step, generation)
+    FROM :user_segments
     CROSS JOIN LATERAL (
         -- Days with calls inside and outside of the segment. A segment of whole days has none.
         SELECT *
@@ -37,8 +33,7 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
     UNION ALL
     -- From the rows:
     SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS segment (start, until, step)
+    FROM :row_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls

@@ -4,9 +4,7 @@
 WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens) AS (
     -- From the rollups:
     SELECT provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens
-    FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
-                CAST(:generations AS integer[]))
-      AS segment (minutes, start, until, generation)
+    FROM :rollup_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_unpriced_rollup AS rollup
@@ -27,8 +25,7 @@ WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced
            CASE WHEN :has_cost IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END,
            1, (:has_cost IS NOT TRUE)::int,
            CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]))
-      AS segment (start, until)
+    FROM :row_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls

@@ -8,9 +8,7 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
     SELECT segment.step, provider, model, operation, environment, calls, failed_calls, input_tokens, output_tokens,
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls
-    FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
-                CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (minutes, start, until, step, generation)
+    FROM :rollup_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_tracker_usage_rollup AS rollup
@@ -32,8 +30,7 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
            CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS segment (start, until, step)
+    FROM :row_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls

@@ -3,9 +3,7 @@
 WITH used (step, user_id, total_tokens) AS (
     -- From the rollups:
     SELECT segment.step, user_id, rollup.total_tokens
-    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
-                CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (start, until, first, until_slot, step, generation)
+    FROM :user_segments
     CROSS JOIN LATERAL (
         -- Days of a user whose calls are all in the segment.
         SELECT user_id, is_test, total_tokens
@@ -18,9 +16,7 @@ WITH used (step, user_id, total_tokens) AS (
     WHERE (:include_tests OR is_test IS NOT TRUE)
     UNION ALL
     SELECT segment.step, user_id, tokens
-    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]),
-                CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS segment (start, until, first, until_slot, step, generation)
+    FROM :user_segments
     CROSS JOIN LATERAL (
         -- Days with calls inside and outside of the segment. A segment of whole days has none.
         SELECT *
@@ -37,8 +33,7 @@ WITH used (step, user_id, total_tokens) AS (
     UNION ALL
     -- From the rows:
     SELECT segment.step, user_id, coalesce(:call_tokens, 0)::bigint
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS segment (start, until, step)
+    FROM :row_segments
     CROSS JOIN LATERAL (
         SELECT *
         FROM token_usage AS calls
