@@ -90,7 +90,7 @@ def test_a_record_that_waits_is_never_called_lost(read, new_tracker, proxy, data
     assert recorder.record(a_call()).status == "queued"
     proxy.swallow = False
     recorder._breaker.record_success()
-    recorder._direct.behind = False  # the process is frozen before it catches up
+    recorder._direct.has_backlog = False  # the process is frozen before it catches up
     recorder.record(a_call())
     recorder._queue._report_all_queued(time.monotonic() + 5)
     run(database_url, "UPDATE token_usage SET recorded_at = now() - interval '1 hour'")
