@@ -251,7 +251,7 @@ def limited_url(database_url: str, new_role: Callable[..., str]) -> str:
 
 @pytest.fixture
 def new_tracker(database_url: str) -> Iterator[Callable[..., Tracker]]:
-    """Makes Trackers in direct mode on the fresh, migrated database, unless told; they are closed after the test."""
+    """Makes Trackers, by default in direct mode on the fresh, migrated database; they are closed after the test."""
     made: list[Tracker] = []
 
     def make(**settings: Any) -> Tracker:
@@ -303,7 +303,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def proxy(database_url: str) -> Iterator[Proxy]:
-    """A network in front of the fresh, migrated database that fails when told to."""
+    """A network in front of the fresh, migrated database, which fails on request."""
     with Proxy(database_url) as running:
         yield running
 

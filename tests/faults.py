@@ -31,7 +31,7 @@ _READY = b"Z"
 
 
 class Proxy:
-    """Forwards connections from a port of its own to the server of a URL, and breaks them as told."""
+    """Forwards connections from its own port to the server of a URL, and breaks them on request."""
 
     def __init__(self, url: str) -> None:
         self._target = clean(url)

@@ -187,26 +187,8 @@ DEFERRED_IMPORTS = {
 PRIVATE_IMPORTS = {
     ("tracker/rollups/user_range_plan.py", "tracker.rollups.range_plan"),
 }
-# Classes whose name another class has too. This set must only shrink: give each class a name of its own.
-DUPLICATE_CLASSES = {
-    "Access",
-    "Attempts",
-    "Call",
-    "Calls",
-    "Found",
-    "Observation",
-    "Part",
-    "Rule",
-    "Session",
-    "Shape",
-    "Step",
-    "TokenTracker",  # public: one for LangChain, one for LiteLLM
-    "Watch",
-    "Window",
-    "_Lines",
-    "_Open",
-    "_Run",
-}
+# Classes whose name another class has too: the public callbacks of LangChain and LiteLLM.
+DUPLICATE_CLASSES = {"TokenTracker"}
 MAX_MODULES_PER_FOLDER = 20
 MAX_DUPLICATE_MODULE_NAMES = 4
 

@@ -1,4 +1,4 @@
-"""Token Tracker: records each AI call's token usage in your own Postgres, once, and says what it did."""
+"""Token Tracker: records each AI call's token usage in your own Postgres, once, and returns the outcome."""
 
 from tracker.errors import DatabaseError, SettingError, TrackerError, UsageError, UsageTypeError
 from tracker.outcome import Outcome

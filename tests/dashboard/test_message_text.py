@@ -53,7 +53,7 @@ def _wrong_translation(sentence: str) -> str | None:
     return None if HANGUL.search(text) and has_values and not re.search(r"\{\w+\}", text) else text
 
 
-def test_sentences_after_another_are_told_each_by_itself() -> None:
+def test_consecutive_sentences_are_translated_separately() -> None:
     url = clean("postgresql://app:secret@db.example:5432/app")
     error = explain_connect("connection refused", url)
     assert translate(str(error)) == (
@@ -66,7 +66,7 @@ def test_sentences_after_another_are_told_each_by_itself() -> None:
     assert HANGUL.search(translate(str(explain_statement("23514", ErrorObject(constraint="positive")))))
 
 
-def test_flags_and_policy_are_told() -> None:
+def test_flags_and_policy_are_translated() -> None:
     assert all(HANGUL.search(translate(flag.meaning)) for flag in read_flags({}))
     for rule in connection_policy(load({}, strict=False)):
         assert HANGUL.search(translate(rule.name))
@@ -79,7 +79,7 @@ def test_what_isnt_known_stays_as_it_is() -> None:
 
 
 @given(st.text(alphabet="ab .;:{}", max_size=300))
-def test_any_text_is_told_without_an_error(text: str) -> None:
+def test_any_text_is_translated_without_an_error(text: str) -> None:
     set_language("ko")
     assert isinstance(translate(text), str)
 

@@ -80,7 +80,7 @@ def test_new_custom_prices_apply_to_the_latest_calls_without_a_restart(
     assert sources(database_url) == ["own prices"]
 
 
-def test_a_role_that_may_only_read_is_told_the_missing_right(
+def test_a_role_that_may_only_read_gets_the_missing_right(
     database_url: str, call: Execute, new_role: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = new_role()

@@ -1,4 +1,4 @@
-"""The nginx of docs/deploy.md before a dashboard: TLS, compression, websocket, the door."""
+"""The nginx configuration of docs/deploy.md in front of a dashboard: TLS, compressed files, WebSocket, sign-in."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def upgraded(port: int, cookie: str) -> bool:
         return False
 
 
-def test_the_documents_proxy_brings_tls_compression_and_the_websocket_to_the_door(port: int) -> None:
+def test_the_documented_proxy_passes_the_sign_in_the_websocket_and_compressed_files(port: int) -> None:
     answer, page = ask(port, "/connections")
     assert (answer.status, b"/auth/login" in page) == (401, True)
     assert answer.headers["Strict-Transport-Security"]
@@ -128,7 +128,7 @@ def test_the_documents_proxy_brings_tls_compression_and_the_websocket_to_the_doo
     answer, packed = ask(port, f"/{script}", Cookie=cookie, **{"Accept-Encoding": "gzip"})
     assert answer.headers["Content-Encoding"] == "gzip"
     assert len(gzip.decompress(packed)) > 2 * len(packed)
-    # The door counts tries by who comes to the proxy, whatever they say of themselves.
+    # Wrong passwords are counted by the address that connects to the proxy; a client cannot set X-Forwarded-For.
     tries = [
         ask(port, "/auth/login", "POST", "password=x", **kind, **{"X-Forwarded-For": f"192.0.2.{n}"}) for n in range(11)
     ]

@@ -8,8 +8,6 @@ import json
 import pytest
 from support import a_call
 
-EVENTS = ("tracker.record_failed", "tracker.record_slow")
-
 
 @pytest.fixture
 def events(caplog):

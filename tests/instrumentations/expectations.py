@@ -49,8 +49,8 @@ def _lacks(call: dict[str, Any], item: dict[str, Any], spans: list[dict[str, Any
     lacks = [part for part in TOKEN_COLUMNS if call.get(part) and not _is_said(part, call, numbers)]
     lacks += [] if numbers >= set(call.get("details", {}).values()) else ["details"]
     lacks += [] if any(_names_model(span, call["model"]) for span in stating) else ["model"]
-    told = "user_id" not in call or any(_names_user(span, call["user_id"]) for span in stating)
-    return lacks if told else [*lacks, "user_id"]
+    names_user = "user_id" not in call or any(_names_user(span, call["user_id"]) for span in stating)
+    return lacks if names_user else [*lacks, "user_id"]
 
 
 def _lacks_of_failure(index: int, calls: list[dict[str, Any]], spans: list[dict[str, Any]]) -> list[str]:

@@ -102,9 +102,9 @@ def test_the_rollups_hold_the_new_costs(command, calls, database_url):
 def test_without_rollups_the_costs_are_set_all_the_same(command, calls, database_url, capsys):
     run(database_url, *(f"DROP TABLE {name}" for name in ALL))
     assert command() == 0
-    told = capsys.readouterr()
-    assert "2 calls changed." in told.out
-    assert "refreshed at the next read" in told.err
+    printed = capsys.readouterr()
+    assert "2 calls changed." in printed.out
+    assert "refreshed at the next read" in printed.err
 
 
 def test_since_leaves_earlier_calls_alone(command, calls, database_url):

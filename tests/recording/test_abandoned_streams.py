@@ -23,7 +23,6 @@ PIECES = [
     {"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 7, "totalTokenCount": 7}},
     {"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 4}},
 ]
-GROUPED = "SELECT operation, count(*), count(DISTINCT id) FROM token_usage GROUP BY 1 ORDER BY 1"
 # Each round leaves streams in reference cycles of the host's own, so that only the collector finishes them: at any
 # allocation, also inside SQLite's and psycopg2's calls of the other threads.
 STRESS = """

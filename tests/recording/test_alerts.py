@@ -1,4 +1,4 @@
-"""When recording fails somebody is told: in the log, at every alert URL, in the database once it answers."""
+"""Alerts about recording failures: in the log, at every alert URL, and in the database when it is available."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEYS = [
 
 
 class Receiver:
-    """An HTTP server that takes alerts, and behaves badly when told to."""
+    """An HTTP server that accepts alerts, and misbehaves on request."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], Any]] = []

@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def new_outbox(path: Path) -> Iterator[Callable[..., Outbox]]:
-    """Opens outboxes, of one file unless told; they are closed after the test."""
+    """Opens outboxes, by default of one file; they are closed after the test."""
     with ExitStack() as stack:
         yield lambda place=path, **options: stack.enter_context(closing(Outbox(place, **options)))
 

@@ -110,7 +110,7 @@ def test_a_host_that_changes_its_directory_keeps_its_outbox(new_tracker, proxy, 
 
 
 @BOTH
-def test_a_filter_of_the_hosts_log_that_raises_harms_no_record(new_tracker, proxy, mode, capfd):
+def test_a_filter_of_the_hosts_log_that_raises_harms_no_record(new_tracker, proxy, mode):
     class Broken(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
             raise RuntimeError("the host's own")

@@ -14,7 +14,6 @@ from tracker.rollups import prune as pruning
 from tracker.rollups import rollup_tables
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
-RANGE = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3))
 
 
 @pytest.fixture

@@ -40,7 +40,6 @@ SELECT json_build_object(
     'kind', t.relkind,
     'row_security', coalesce(t.relrowsecurity, false),
     'is_owner', coalesce(pg_has_role(t.relowner, 'USAGE'), false),
-    'estimated_rows', coalesce(t.reltuples, 0),
     'synchronous_commit', current_setting('synchronous_commit'),
     'supabase', (SELECT count(*) = 2 FROM pg_roles WHERE rolname IN ('anon', 'authenticated')),
     'unique_id', EXISTS (

@@ -42,10 +42,6 @@ class Flag:
     meaning: str
     problem: str | None = None
 
-    @property
-    def is_secret(self) -> bool:
-        return self.name not in PUBLIC_NAMES
-
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:

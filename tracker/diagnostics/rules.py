@@ -259,7 +259,7 @@ RULES: tuple[ReportRule, ...] = (
         "Records are waiting on this machine and aren't delivered.",
         "Fix what prevents the database from storing them, then: token-tracker outbox drain."),
     ReportRule("outbox_set_aside", "warning", _dead_letters, "The database refused records.",
-        "Find the reason with token-tracker outbox list, then: token-tracker outbox drain --set-aside."),
+        "Find the reason with token-tracker outbox list, then: token-tracker outbox drain --dead-letters."),
     ReportRule("records_missing", "warning", _records_missing, "Records are missing.",
         "See the deployment in the loss ledger on the Performance page, and search its log for token_usage.failed."),
     ReportRule("alerts", "warning", _recent_alerts, "Recording raised alerts.",

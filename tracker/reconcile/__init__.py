@@ -1,1 +1,1 @@
-"""A provider's bill against our own sums, day by day and model by model."""
+"""Compares a provider's bill with the recorded sums, by day and model."""

@@ -47,8 +47,6 @@ _READ = ", ".join(
 )
 _WRITTEN = ", ".join(f"to_timestamp({name})" if type_ == "float8" else name for name, type_ in _TYPES.items())
 
-Ranges = Sequence[tuple[float, float]]
-
 
 def table_name(schema: str | None, name: str = SPAN_CALLS) -> str:
     """A table's full name: behind a pooler the search_path may be another client's."""

@@ -1,6 +1,6 @@
 """LangChain's callback handler: records every model call of a chain, an agent or a graph.
 
-    from tracker.providers.frameworks.langchain import TokenTracker
+    from tracker.sources.langchain import TokenTracker
 
     chain.invoke(question, config={"callbacks": [TokenTracker()], "metadata": {"user_id": "u_42"}})
 

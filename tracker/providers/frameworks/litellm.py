@@ -1,7 +1,7 @@
 """LiteLLM's callback: records every model call that LiteLLM makes.
 
     import litellm
-    from tracker.providers.frameworks.litellm import TokenTracker
+    from tracker.sources.litellm import TokenTracker
 
     litellm.callbacks = [TokenTracker()]
 

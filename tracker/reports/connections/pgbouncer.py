@@ -24,7 +24,6 @@ class Pool:
     cl_waiting: int
     sv_active: int
     sv_idle: int
-    sv_used: int
     maxwait_s: float
     pool_mode: str
 
@@ -67,7 +66,6 @@ def _pool(row: dict[str, object]) -> Pool:
         cl_waiting=number("cl_waiting"),
         sv_active=number("sv_active"),
         sv_idle=number("sv_idle"),
-        sv_used=number("sv_used"),
         maxwait_s=number("maxwait") + number("maxwait_us") / 1e6,
         pool_mode=str(row.get("pool_mode")),
     )
