@@ -61,6 +61,7 @@ _SLOWEST_FILES = (
     "test_span_calls", "test_outage", "test_same_answer", "test_korean", "test_drain_lock",
     "test_table_changes", "test_odd_input", "test_schema_names", "test_durability", "test_captures", "test_live",
     "test_one_row_per_call", "test_odd_pages", "test_adoption", "test_indexes", "test_login_errors",
+    "test_deadlines",
 )
 # fmt: on
 _numbers = itertools.count(1)

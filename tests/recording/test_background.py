@@ -15,16 +15,12 @@ from pathlib import Path
 
 import pytest
 from faults import Proxy
-from support import a_call, eventually, locked, python, rows, run, value
+from support import a_call, count, eventually, locked, python, rows, run, value
 
 from tracker import Tracker
 from tracker.recording.outbox.store import Outbox, QueuedRecord
 
 DELIVERIES = "SELECT delivery, count(*)::int FROM token_usage GROUP BY delivery ORDER BY delivery"
-
-
-def count(url: str) -> int:
-    return value(url, "SELECT count(*) FROM token_usage")
 
 
 @pytest.fixture
