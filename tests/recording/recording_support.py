@@ -1,4 +1,4 @@
-"""Shared by the tests of recording: the log lines about lost records, and a call with a deadline."""
+"""Shared by the tests of recording: programs of other processes, log lines about losses, a call with a deadline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ import time
 from support import a_call
 
 from tracker import Tracker
+
+ENDS = """
+import os, sys
+sys.path.insert(0, "tests")
+from support import a_call
+from tracker import Tracker
+recorder = Tracker(mode="background", log_records=False)
+recorder.record_many([a_call() for _ in range(50)])
+"""
+LEAVES = """
+import os, sys
+sys.path.insert(0, "tests")
+from support import a_call
+from tracker import Tracker
+recorder = Tracker(mode="background", log_records=False)
+for _ in range(30):
+    assert recorder.record(a_call()).status == "queued"
+print(recorder.instance_id, flush=True)
+os._exit(0)
+"""
 
 
 def failures(caplog) -> list[dict]:
