@@ -58,9 +58,10 @@ _SLOWEST_FILES = (
     "test_browser", "test_broken_setups", "test_growth", "test_commands", "test_forks", "test_sign_in",
     "test_frameworks", "test_server", "test_faults", "test_charts_browser", "test_embedded", "test_hostile",
     "test_promises", "test_pages", "test_refresh", "test_exporters", "test_wrapping", "test_diagnosis",
-    "test_span_calls", "test_outage", "test_same_answer", "test_korean", "test_migrate", "test_drain_lock",
+    "test_span_calls", "test_outage", "test_same_answer", "test_korean", "test_drain_lock",
     "test_table_changes", "test_odd_input", "test_schema_names", "test_durability", "test_captures", "test_live",
-    "test_one_row_per_call", "test_login_errors", "test_odd_pages",
+    "test_one_row_per_call", "test_odd_pages", "test_adoption", "test_indexes", "test_login_errors",
+    "test_deadlines",
 )
 # fmt: on
 _numbers = itertools.count(1)

@@ -65,6 +65,11 @@ def value(url: str, question: str, parameters: Any = None) -> Any:
     return rows(url, question, parameters)[0][0]
 
 
+def count(url: str) -> int:
+    """The number of rows of token_usage."""
+    return value(url, "SELECT count(*) FROM token_usage")
+
+
 @contextmanager
 def locked(url: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[Callable[[], None]]:
     """Somebody else's lock on token_usage; ends with the block, or when what it yields is called."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from faults import Proxy
-from support import a_call, eventually, rows, run, value
+from support import a_call, count, eventually, rows, run
 
 from tracker import Tracker, settings
 from tracker.cli import main
@@ -21,10 +21,6 @@ from tracker.database.url import clean
 from tracker.diagnostics.local_outboxes import outbox_state
 from tracker.recording.outbox.paths import outbox_directory
 from tracker.recording.outbox.store import Outbox, QueuedRecord
-
-
-def count(url: str) -> int:
-    return value(url, "SELECT count(*) FROM token_usage")
 
 
 @pytest.fixture

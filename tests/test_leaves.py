@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import connect, rows, run, value, with_role
-from traces_support import END_NS, GENAI, export, post, span
+from traces_support import END_NS, GENAI, app_on, export, post, span
 
 from tracker.database.schema import read_table
 from tracker.otlp.storing.span_store import ExpiredSpanCleanup
 from tracker.otlp.storing.span_tree import Node, by_key, calls_below
 from tracker.rollups.refresh import catch_up
 from tracker.rollups.verify import verify
-from tracker.settings import load
-from tracker.traces import TracesApp
-
-
-def app_on(url):
-    """A process of its own: what it saw of spans is no other's."""
-
-    @contextmanager
-    def borrow():
-        with closing(connect(url)) as connection:
-            yield connection, None
-
-    return TracesApp(borrow, lambda: load({}))
 
 
 def counted(url):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from otlp_json import attributes_json, span_json
+from support import connect
+
+from tracker.settings import load
+from tracker.traces import TracesApp
 
 CASES = Path(__file__).parent / "cases" / "otlp"
 TRACE = "5b8efff798038103d269b633813fc60c"
@@ -21,6 +26,17 @@ GENAI = {
     "gen_ai.usage.input_tokens": 100,
     "gen_ai.usage.output_tokens": 20,
 }
+
+
+def app_on(url: str) -> TracesApp:
+    """The app as in a process of its own."""
+
+    @contextmanager
+    def borrow() -> Iterator[tuple[Any, None]]:
+        with closing(connect(url)) as connection:
+            yield connection, None
+
+    return TracesApp(borrow, lambda: load({}))
 
 
 def post(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from contextlib import closing
 
+from recording_support import LEAVES
 from support import a_call, eventually, python, rows, run, value
-from test_background import LEAVES
 
 from tracker.recording.outbox.store import Outbox
 from tracker.usage import new_id
