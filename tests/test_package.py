@@ -35,6 +35,7 @@ LAYERS = (
     "redaction",
     "auth",
     "threads",
+    "forks",
     "background_tasks",
     "small_files",
     "immutable",

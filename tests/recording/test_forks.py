@@ -22,7 +22,7 @@ from support import ROOT, child_environment, eventually, python, rows, value
 
 from tracker.database import embedded
 from tracker.database.url import clean
-from tracker.threads import ForkGuard
+from tracker.forks import ForkGuard
 
 COUNT = "SELECT count(DISTINCT session_id)::int FROM token_usage"
 
@@ -333,7 +333,7 @@ def test_a_child_that_was_forked_during_a_handshake_keeps_its_records(encrypted,
     code = (
         WORK
         + """
-from tracker.threads import fork_guard
+from tracker.forks import fork_guard
 recorder = Tracker(mode=sys.argv[1], log_records=False)
 def handshake():
     with fork_guard.handshake:

@@ -25,7 +25,7 @@ from tracker.database.failures import (
     first_table_in,
 )
 from tracker.errors import DatabaseError, TransientError
-from tracker.threads import fork_guard
+from tracker.forks import fork_guard
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from tracker.errors import DatabaseError
-from tracker.threads import CallLock, fork_guard
+from tracker.forks import fork_guard
+from tracker.threads import CallLock
 
 _FIRST_INTERVAL_S = 0.5
 _MAX_INTERVAL_S = 15.0

@@ -11,10 +11,11 @@ from tracker.database import connect
 from tracker.database.connect import elapsed_ms
 from tracker.database.failures import explain_refused_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
+from tracker.forks import fork_guard
 from tracker.outcome import Outcome
 from tracker.recording import record_log
 from tracker.recording.retry import Delivery, DeliveryAttempts
-from tracker.threads import call_deadline, fork_guard
+from tracker.threads import call_deadline
 
 if TYPE_CHECKING:
     from tracker.recording.circuit_breaker import CircuitBreaker

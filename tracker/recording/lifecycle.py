@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DatabaseError
-from tracker.threads import fork_guard
+from tracker.forks import fork_guard
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tracker.threads import fork_guard
+from tracker.forks import fork_guard
 
 if TYPE_CHECKING:
     import logging

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from tracker.database.connect import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
+from tracker.forks import fork_guard
 from tracker.recording.insert import (
     DeliveryInfo,
     InsertResult,
@@ -21,7 +22,6 @@ from tracker.recording.insert import (
 )
 from tracker.recording.outbox.refusal_frequency import RefusedKinds
 from tracker.recording.record_log import warn_once
-from tracker.threads import fork_guard
 
 T = TypeVar("T")
 Work = Callable[[Lease, Target, str], T]

@@ -15,6 +15,7 @@ from tracker.database import connect
 from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
+from tracker.forks import fork_guard
 from tracker.outcome import Outcome
 from tracker.platforms import application_name
 from tracker.recording import lifecycle, record_log
@@ -24,7 +25,6 @@ from tracker.recording.direct_writer import DirectWriter
 from tracker.recording.instance import Instance
 from tracker.recording.outbox.paths import has_pending, with_absolute_path
 from tracker.recording.retry import Delivery
-from tracker.threads import fork_guard
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.database.watchdog import timer
 from tracker.errors import TrackerError
+from tracker.forks import fork_guard
 from tracker.recording.record_log import logger
-from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.platforms import Runtime

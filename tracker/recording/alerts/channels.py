@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
+from tracker.forks import fork_guard
 from tracker.recording.record_log import logger, warn_once
-from tracker.threads import fork_guard
 
 TIMEOUT_S = 5.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tracker import threads
+from tracker.forks import fork_guard
 from tracker.platforms import Runtime
 from tracker.recording import record_log
-from tracker.threads import fork_guard
 
 TYPE = "token_tracking_failure"
 # During an outage, one alert a minute is sent for each reason, with the number of suppressed ones.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import OutboxError, SettingError
+from tracker.forks import fork_guard
 from tracker.platforms import Runtime, user_directory
-from tracker.threads import fork_guard
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl

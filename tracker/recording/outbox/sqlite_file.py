@@ -11,11 +11,12 @@ from typing import TypeVar
 from uuid import uuid4
 
 from tracker.errors import OutboxError
+from tracker.forks import fork_guard
 from tracker.recording.outbox import drain_lock
 from tracker.recording.outbox.drain_lock import DrainLease, DrainLock
 from tracker.recording.outbox.file_lock import FileLocks
 from tracker.recording.outbox.paths import DAMAGED, exists, make_directory
-from tracker.threads import CallLock, call_deadline, fork_guard
+from tracker.threads import CallLock, call_deadline
 
 try:
     import sqlite3
