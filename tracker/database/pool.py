@@ -43,11 +43,12 @@ class PoolStats(NamedTuple):
 class Lease:
     """A borrowed connection and the time that it took to get it. The pool counts the leases that are referenced."""
 
-    __slots__ = ("__weakref__", "_connection", "_deadline", "connection_ms", "idle_since", "made_at")
+    __slots__ = ("__weakref__", "_connection", "_deadline", "_poller", "connection_ms", "idle_since", "made_at")
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
         self._deadline: Deadline | None = None
+        self._poller: select.poll | None = None
         self.made_at = 0.0
         self.idle_since = 0.0
         self.connection_ms = 0.0
@@ -56,6 +57,9 @@ class Lease:
         """Set the connection that was opened for this lease."""
         self.made_at = time.monotonic()
         self._deadline = Deadline(connection)
+        if hasattr(select, "poll"):
+            self._poller = select.poll()
+            self._poller.register(connection.fileno(), select.POLLIN)
         self._connection = connection
 
     @property
@@ -76,6 +80,11 @@ class Lease:
     def is_usable(self) -> bool:
         """Whether the connection is open as far as the client knows."""
         return self._connection is not None and not self._connection.closed and not self.deadline.fired
+
+    @property
+    def is_closed_by_server(self) -> bool:
+        """Whether the server closed the connection: unrequested data is its goodbye message. Sends nothing."""
+        return bool(self.connection.closed) or (self._poller is not None and bool(self._poller.poll(0)))
 
 
 class ConnectionPool:
@@ -140,7 +149,7 @@ class ConnectionPool:
                 lease = self._idle.pop()
             except IndexError:
                 return None
-            if not self._is_expired(lease, now) and not _is_closed_by_server(lease.connection):
+            if not self._is_expired(lease, now) and not lease.is_closed_by_server:
                 return lease
             lease.close()
 
@@ -233,17 +242,6 @@ def _count(references: dict[int, weakref.ref[T]]) -> int:
         if reference() is None and references.get(key) is reference:
             references.pop(key, None)
     return len(references)
-
-
-def _is_closed_by_server(connection: Connection) -> bool:
-    """Whether the server closed the connection: unrequested data is its goodbye message. Sends nothing."""
-    if connection.closed:
-        return True
-    if not hasattr(select, "poll"):
-        return False
-    poller = select.poll()
-    poller.register(connection.fileno(), select.POLLIN)
-    return bool(poller.poll(0))
 
 
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()

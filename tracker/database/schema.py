@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -162,6 +162,7 @@ def _catalog_query() -> str:
     return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 
 
+@lru_cache(maxsize=256)
 def quote(identifier: str) -> str:
     """A name as an SQL identifier, for statements with and without parameters.
 

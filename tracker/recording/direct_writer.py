@@ -18,6 +18,7 @@ from tracker.recording.retry import Delivery, DeliveryAttempts
 from tracker.threads import call_deadline
 
 if TYPE_CHECKING:
+    from tracker.recording.alerts.pending_notices import PendingNotices
     from tracker.recording.circuit_breaker import CircuitBreaker
     from tracker.recording.outbox.queue import OutboxQueue
 
@@ -64,16 +65,20 @@ class DirectWriter:
         attempts = DeliveryAttempts()
         started = time.perf_counter()
         breaker_error = self._breaker.error
-        reserve_s = _reserve_s(deadline - time.monotonic(), queue_exists=self._get_existing_queue() is not None)
+        queue = self._get_existing_queue()
+        reserve_s = _reserve_s(deadline - time.monotonic(), queue_exists=queue is not None)
         try:
-            new = self._deliver(row, deadline - reserve_s, attempts, breaker_error)
+            notices = queue.notices if queue is not None else None
+            new = self._deliver(row, deadline - reserve_s, attempts, breaker_error, notices)
         except Exception as raised:  # noqa: BLE001  no exception of the library may reach the host's AI call
             error = raised if isinstance(raised, DatabaseError) else connect.translate(raised)
             with call_deadline.limit(deadline + reserve_s):
                 return self._handle_failure(row, deadline, attempts, error, started)
-        # The record is stored; an error in the follow-up work must not reach the caller.
-        with suppress(Exception), call_deadline.limit(deadline):
-            self._after_write(row, deadline, was_down=breaker_error is not None, new=new)
+        was_down = breaker_error is not None
+        if was_down or not new or self._has_deliverable_backlog():
+            # The record is stored; an error in the follow-up work must not reach the caller.
+            with suppress(Exception), call_deadline.limit(deadline):
+                self._after_write(row, deadline, was_down=was_down, new=new)
         return _outcome("recorded" if new else "duplicate", row, attempts)
 
     def _after_write(self, row: dict[str, Any], deadline: float, *, was_down: bool, new: bool) -> None:
@@ -82,20 +87,28 @@ class DirectWriter:
             self._get_queue().wake()
         if not new:
             self._report_duplicate(row, deadline)
-        if self.has_backlog or (
-            (queue := self._get_existing_queue()) and not queue.uses_worker and queue.is_retry_due()
-        ):
+        if self._has_deliverable_backlog():
             self._catch_up(deadline)
 
+    def _has_deliverable_backlog(self) -> bool:
+        if self.has_backlog:
+            return True
+        queue = self._get_existing_queue()
+        return queue is not None and not queue.uses_worker and queue.is_retry_due()
+
     def _deliver(
-        self, row: dict[str, Any], deadline: float, attempts: DeliveryAttempts, breaker_error: DatabaseError | None
+        self,
+        row: dict[str, Any],
+        deadline: float,
+        attempts: DeliveryAttempts,
+        breaker_error: DatabaseError | None,
+        notices: PendingNotices | None,
     ) -> bool:
         if self._delivery is None:
             raise self._setup_error.copy() if self._setup_error else AssertionError("no database URL without an error")
         if breaker_error is not None and not self._breaker.allow_request():
             text = f"Not attempted, because the last attempt failed. {breaker_error.sentence}"
             raise SetupError(breaker_error.code, text, breaker_error.remedy, server_words=breaker_error.server_words)
-        notices = queue.notices if (queue := self._get_existing_queue()) is not None else None
         entries = notices.take_unreported(row) if notices else []
         try:
             # A probe makes one attempt, because another probe follows.

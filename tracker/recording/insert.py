@@ -75,6 +75,8 @@ class Target(NamedTuple):
         return f"{quote(self.schema)}.{name}"
 
     def columns(self, row: Row) -> tuple[str, ...]:
+        if not self.omitted and not self.defaulted:
+            return tuple(row)
         return tuple(
             name
             for name, value in row.items()

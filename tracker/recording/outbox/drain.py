@@ -64,7 +64,7 @@ class Drainer:
         # The highest number of each process up to which each number has a row or a ledger line of kind "waiting".
         self._covered_through: dict[str, int] = {}
         self._reported_lines: set[str] = set()
-        self._has_index = False
+        self._has_index: bool | None = None  # None: an earlier process may have left one
         self._supports_one_by_one = True
         # The records in one batch; fewer after a failure, because a slow network may not deliver more in time.
         self._batch_rows = BATCH_ROWS
@@ -91,12 +91,10 @@ class Drainer:
             if lease is None:
                 return None
             if self.outbox.empty():
+                self._drop_index()
                 return self.outbox.shrink(_SHRINK_S if limit == BATCH_ROWS and deadline > time.monotonic() else 0.0)
             try:
                 lease.begin()
-                if not self._has_index:
-                    self.outbox.add_index()
-                    self._has_index = True
                 self._retry_held(lease, own_instances, deadline, now=retry)
                 is_complete = self._deliver_batches(lease, own_instances, deadline, limit, batches)
                 self._move_dead_letters(lease)
@@ -115,7 +113,15 @@ class Drainer:
             finally:
                 lease.end()
             self._failed_rounds, self._last_error = 0, None
-            return not self.outbox.empty() and not (is_complete and self._only_held_remain())
+            if self.outbox.empty():
+                self._drop_index()
+                return False
+            return not (is_complete and self._only_held_remain())
+
+    def _drop_index(self) -> None:
+        if self._has_index is not False:
+            self.outbox.drop_index()
+            self._has_index = False
 
     def _only_held_remain(self) -> bool:
         return bool(self.held) and not self._next_records(1) and not self.outbox.notes(1)
@@ -131,6 +137,7 @@ class Drainer:
             is_full = self._is_full(records, limit)
             if not records:
                 break
+            lease.renew()  # before the task, which locks the file for as long as the batch takes
             read_next = partial(self._remove_and_read_next, lease, delivered, records, limit)
             task = BackgroundTask(read_next) if is_full and number < batches else None
             try:
@@ -167,7 +174,6 @@ class Drainer:
     def _deliver(
         self, lease: DrainLease, records: Sequence[QueuedRecord], own_instances: Sequence[str], deadline: float
     ) -> None:
-        lease.renew()
         documents = [record.document for record in records]
         attempts = DeliveryAttempts()
         attempts.error = self._last_error
@@ -220,6 +226,7 @@ class Drainer:
             return
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):
+            lease.renew()
             self._deliver(lease, half, own_instances, deadline)
 
     def _deliver_one_by_one(
@@ -259,6 +266,7 @@ class Drainer:
         for kind in self.held.due(now=now):
             records = self.outbox.find(self.held.take_sample(kind))
             if records:
+                lease.renew()
                 self._deliver(lease, records, own_instances, _batch_deadline(deadline))
             accepted = [record for record in records if record.key not in self.held]
             self.outbox.remove(accepted, lease)
@@ -293,6 +301,9 @@ class Drainer:
             covered_through[record.instance] = last
             if last - covered == len(sent) and min(sent) == covered + 1:
                 continue  # the usual case: the next numbers without a gap
+            if not self._has_index:
+                self.outbox.add_index()
+                self._has_index = True
             queued = NumberRanges()
             for number_range in self.outbox.ranges(record.instance, covered, last):
                 queued.add_range(number_range)
