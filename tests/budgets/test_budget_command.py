@@ -44,6 +44,20 @@ def test_check_sends_what_is_due_once_and_is_exit_1_while_a_limit_is_reached(at,
     assert "1,100 tokens of 1,000 tokens today, 110 %" in capsys.readouterr().out
 
 
+def test_without_an_alert_url_no_alert_counts_as_sent(at, capsys, listener, monkeypatch):
+    monkeypatch.delenv("TRACKER_ALERT_URLS", raising=False)
+    main(SET)
+    at.call(total_tokens=1000)
+    capsys.readouterr()
+    assert main(["budget", "check"]) == 1
+    printed = capsys.readouterr()
+    assert "Alerts sent" not in printed.out
+    assert "TRACKER_ALERT_URLS is not set" in printed.err
+    monkeypatch.setenv("TRACKER_ALERT_URLS", listener.url)
+    assert main(["budget", "check"]) == 1
+    assert [alert["percent"] for alert in listener.heard] == [100]
+
+
 def test_a_refresh_of_the_rollups_evaluates_budgets(at, listener, monkeypatch):
     monkeypatch.setenv("TRACKER_ALERT_URLS", listener.url)
     main(SET)

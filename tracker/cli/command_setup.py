@@ -6,13 +6,17 @@ import sys
 from typing import Any
 
 from tracker import settings
-from tracker.budgets.evaluate import BudgetCheck, send_due_alerts
+from tracker.budgets.evaluate import BudgetCheck, evaluate_budgets, send_due_alerts
 from tracker.cli.terminal import show_progress
 from tracker.database.connect import Connection
 from tracker.database.locate import Database, locate
 from tracker.database.schema import Table, read_table
 from tracker.errors import SettingError, SetupError
 from tracker.recording.alerts.channels import send
+
+_NO_ALERT_URL = (
+    "No alert was sent, because TRACKER_ALERT_URLS is not set. Set it to the https:// or apprise URL of a channel."
+)
 
 
 def locate_database() -> Database:
@@ -54,7 +58,14 @@ def read_usage_table(connection: Connection, schema: str | None) -> Table:
 
 
 def check_budgets(connection: Connection, database: Database) -> BudgetCheck:
-    """Evaluate the budgets and send each alert that is due and not sent yet. Raises `DatabaseError`."""
+    """Evaluate the budgets and send each alert that is due and not sent yet. Raises `DatabaseError`.
+
+    Without an alert URL no alert counts as sent: it stays due until a process sends it.
+    """
+    if not database.settings.alert_urls:
+        checked = evaluate_budgets(connection, database.url.schema)
+        is_due = any(state.reached is not None for state in checked.states)
+        return BudgetCheck(checked.states, checked.remarks + ([_NO_ALERT_URL] if is_due else []))
 
     def send_alert(alert: dict[str, Any]) -> None:
         for url in database.settings.alert_urls:
