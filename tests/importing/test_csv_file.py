@@ -257,6 +257,14 @@ def test_a_broken_cell_of_an_optional_column_is_rejected_too(write, load, databa
     assert reason in rejects()[1][1]
 
 
+def test_a_status_column_says_whether_the_call_succeeded(write, load, database_url):
+    words = {"ok": True, "success": True, "Completed": True, "TRUE": True, "error": False, "failed": False, "0": False}
+    rows = "".join(f"{GOOD.strip()},{word}\n" for word in words)
+    assert load(write(f"{HEADER.strip()},status\n{rows}"), "--map=success=status") == 0
+    succeeded = value(database_url, "SELECT count(*)::int FROM token_usage WHERE success")
+    assert (sums(database_url)[0], succeeded) == (len(words), sum(words.values()))
+
+
 @pytest.mark.parametrize("column", ["model", "user_id", "environment", "region"])
 def test_a_nul_in_a_cell_is_replaced_as_in_a_recorded_call(write, load, database_url, column):
     plan = f"--map={column}=x"

@@ -136,20 +136,26 @@ def _whole(text: str) -> int:
     return int(number)
 
 
+_TRUE = {"true", "t", "1", "yes", "y"}
+_FALSE = {"false", "f", "0", "no", "n"}
+_SUCCEEDED = {"ok", "success", "succeeded", "successful", "complete", "completed"}
+_FAILED = {"error", "errored", "fail", "failed", "failure"}
+
+
 def _bool(text: str) -> bool:
-    values = {
-        "true": True,
-        "t": True,
-        "1": True,
-        "yes": True,
-        "false": False,
-        "f": False,
-        "0": False,
-        "no": False,
-    }
-    if text.lower() not in values:
+    return _is_member(text, _TRUE, _FALSE)
+
+
+def _success(text: str) -> bool:
+    """Whether a call succeeded; exports write it as a truth value or as a status."""
+    return _is_member(text, _TRUE | _SUCCEEDED, _FALSE | _FAILED)
+
+
+def _is_member(text: str, true: set[str], false: set[str]) -> bool:
+    word = text.strip().lower()
+    if word not in true | false:
         raise ValueError
-    return values[text.lower()]
+    return word in true
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -165,7 +171,7 @@ NUMERIC = frozenset({*_COUNTS, "cost"})
 _CONVERTERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(_COUNTS, _whole),
     "cost": Decimal,
-    "success": _bool,
+    "success": _success,
     "is_test": _bool,
     "metadata": _object,
     "id": UUID,
@@ -174,7 +180,7 @@ _EXPECTED = {
     **dict.fromkeys(_COUNTS, "a whole number"),
     "created_at": "an ISO 8601 time, a compact date, an epoch time or an Excel serial of the years 2000 to 2100",
     "cost": "a number",
-    "success": "true or false",
+    "success": "true, false, or a status such as ok, success, error or failed",
     "is_test": "true or false",
     "metadata": "a JSON object",
     "id": "a UUID",
