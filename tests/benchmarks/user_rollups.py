@@ -87,7 +87,7 @@ def main() -> None:
     with server(arguments.database_url) as url, database(url, "user_rollups") as target:
         prepare(target, arguments.rows)
         with closing(Reader(target)) as reader:
-            reader._refresher._stopped = True  # no refresh during the runs
+            reader._refresher.stop()  # no refresh during the runs
             for zone in ZONES:
                 for days in arguments.days:
                     for name, both_ms, narrow_ms in measure(reader, last_days(days, zone), arguments.rounds):
