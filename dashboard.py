@@ -28,7 +28,7 @@ from streamlit.runtime import Runtime
 
 from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import AuthMiddleware
-from tracker.background_tasks import background_tasks
+from tracker.background_tasks import PeriodicWorker
 from tracker.database.connect import Connection
 from tracker.diagnostics.dashboard_report import build_dashboard_report
 from tracker.diagnostics.debug_api import DebugApp
@@ -98,21 +98,15 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     # Streamlit runs a full garbage collection after every rerun. Frozen objects are excluded from it.
     gc.collect()
     gc.freeze()
-    task = asyncio.create_task(_run_every_minute())
+    worker = PeriodicWorker("tracker-minute-jobs", _MINUTE_JOBS, lambda _: 60.0, jitter=0.1)
+    worker.wake()
     yield {}
-    task.cancel()
+    await asyncio.to_thread(worker.stop, 1.0)
     # A signal ends the server, so atexit handlers don't run.
     await asyncio.to_thread(current_reader.shut_down)
 
 
-async def _run_every_minute() -> None:
-    """Remove duplicate calls, price new calls, and check budgets. Recorders don't spend time on these jobs."""
-    while True:
-        for name, job in _MINUTE_JOBS.items():
-            await asyncio.to_thread(background_tasks.run, name, job)
-        await asyncio.sleep(60)
-
-
+# Remove duplicate calls, price new calls, and check budgets. Recorders don't spend time on these jobs.
 _MINUTE_JOBS: dict[str, Callable[[], object]] = {
     "compare_late_rows": compare_late_rows,
     "remove_retrieved": remove_retrieved,

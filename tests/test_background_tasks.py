@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from support import a_call, eventually
 
 from tracker import settings
-from tracker.background_tasks import TaskRunner, background_tasks
+from tracker.background_tasks import PeriodicWorker, TaskRunner, background_tasks
 from tracker.database.locate import Database
 from tracker.database.url import clean
 from tracker.diagnostics import report
@@ -124,6 +125,63 @@ def test_the_sampler_and_the_refresh_report_their_recovery(
     finally:
         sampler.stop()
         reader.close()
+
+
+def test_a_periodic_worker_continues_after_an_exception_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_tasks, "_states", {})
+    runs: list[int] = []
+
+    def fail_once() -> None:
+        runs.append(len(runs))
+        if len(runs) == 1:
+            raise ValueError
+
+    worker = PeriodicWorker("test-worker", {"sometimes": fail_once, "never": fail}, lambda _: 0.01, jitter=0.5)
+    worker.wake()
+    assert eventually(lambda: len(runs) >= 3)
+    worker.stop()
+    number = len(runs)
+    worker.wake()
+    assert (len(runs), worker.is_stopped) == (number, True)
+    assert states() == {"sometimes": (0, None), "never": (number, "ValueError")}
+    assert all(state["nextRunAt"] for state in background_tasks.states())
+
+
+def test_waking_a_periodic_worker_ends_its_pause_and_restarts_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_tasks, "_states", {})
+    runs: list[str] = []
+    pause_s, is_needed = [60.0], [True]
+    work = {"count": lambda: runs.append(threading.current_thread().name)}
+    worker = PeriodicWorker("test-worker", work, lambda _: pause_s[0], is_needed=lambda: is_needed[0])
+    worker.wake()
+    assert eventually(lambda: len(runs) == 1)
+    assert not worker.is_due()
+    is_needed[0], pause_s[0] = False, 0.0
+    worker.wake()
+    assert eventually(worker.is_due)
+    assert runs == ["test-worker"]
+    is_needed[0], pause_s[0] = True, 0.01
+    worker.wake()
+    assert eventually(lambda: len(runs) >= 3)
+    worker.stop()
+
+
+def test_the_error_of_a_task_that_was_stopped_is_not_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_tasks, "_states", {})
+    started, go_on = threading.Event(), threading.Event()
+
+    def fail_later() -> None:
+        started.set()
+        go_on.wait(20)
+        raise ConnectionError
+
+    worker = PeriodicWorker("test-worker", {"closed": fail_later}, lambda _: 0.0)
+    worker.wake()
+    assert started.wait(20)
+    worker.stop(timeout_s=0.0)
+    go_on.set()
+    assert eventually(worker.is_due)
+    assert states() == {}
 
 
 def test_the_debug_report_has_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ LAYERS = (
     "threads",
     "forks",
     "background_tasks",
+    "single_flight",
     "small_files",
     "immutable",
     "usage",

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from tracker.recording.outbox.store import Outbox, OutboxDepth
 from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
 from tracker.reports.ledger_report import Ledger, ledger
+from tracker.single_flight import SingleFlight
 
 REFRESH_S = 8.0
 # Shorter after an error: the badge must not show an error when the page has recovered.
@@ -55,43 +57,33 @@ class StatusMonitor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._source: str | None = None
-        self._last: tuple[float, RecordingState] | None = None
-        self._loading: threading.Event | None = None
+        self._last: RecordingState | None = None
+        self._state: SingleFlight[RecordingState] | None = None
         self._advice: tuple[float, bool, Advice, bool] | None = None
 
     def state(self) -> RecordingState | None:
         """The last state, a few seconds old if the database responds; None before the first result."""
-        try:
-            reader: Reader | None = current_reader.reader()
-        except TrackerError as reader_error:
-            reader, error = None, reader_error
+        reader, error = _current_reader()
         source = reader.database.url.with_password() if reader else str(error)
         with self._lock:
-            if source != self._source:
-                self._source, self._last, self._loading, self._advice = source, None, None, None
-            if self._last and time.monotonic() - self._last[0] < _refresh_s(self._last[1]):
-                return self._last[1]
-            if self._loading is None:
-                self._loading = threading.Event()
-                arguments = (source, self._loading, reader, None if reader else error)
-                threading.Thread(target=self._load, args=arguments, name="tracker-status", daemon=True).start()
-            loaded = self._loading
-        loaded.wait(MAX_WAIT_S)
+            if source != self._source or self._state is None:
+                self._source, self._last, self._advice = source, None, None
+                self._state = SingleFlight("tracker-status", lambda: self._load(source), _refresh_s)
+            state = self._state
+        wait([state.request()], MAX_WAIT_S)
         with self._lock:
-            return self._last[1] if self._last and self._source == source else None
+            return self._last if self._source == source else None
 
-    def _load(self, source: str, loaded: threading.Event, reader: Reader | None, error: TrackerError | None) -> None:
+    def _load(self, source: str) -> RecordingState:
         try:
-            state = self._read(reader, error)
+            state = self._read(*_current_reader())
         except Exception:
             log.exception("The state of recording couldn't be read.")
-            state = None
+            raise
         with self._lock:
             if self._source == source:
-                self._loading = None
-                if state is not None:
-                    self._last = time.monotonic(), state
-        loaded.set()
+                self._last = state
+        return state
 
     def _read(self, reader: Reader | None, error: TrackerError | None) -> RecordingState:
         loss, depth = None, None
@@ -125,6 +117,14 @@ class StatusMonitor:
         is_read_only = bool(debug_report.database.get("onlyReads"))
         self._advice = time.monotonic(), works, advice, is_read_only
         return advice, is_read_only
+
+
+def _current_reader() -> tuple[Reader | None, TrackerError | None]:
+    """The Reader, or why there is none."""
+    try:
+        return current_reader.reader(), None
+    except TrackerError as error:
+        return None, error
 
 
 def _refresh_s(state: RecordingState) -> float:

@@ -144,7 +144,7 @@ def measure(databases: Sequence[Database], rounds: int = 5) -> dict[str, list[fl
     filters = Filters(start=today - timedelta(days=29), end=today + timedelta(days=1), timezone=ZONE)
     readers = [Reader(target) for target in databases]
     for reader in readers:
-        reader._refresher._stopped = True  # no refresh during the runs
+        reader._refresher.stop()  # no refresh during the runs
     times: dict[str, list[float]] = {}
     with closing(databases[-1].connect()) as connection:
         for name in reports(readers[0], filters):

@@ -260,8 +260,8 @@ def test_a_query_file_starts_with_its_question_and_runs_in_psql(file: Path, data
     assert psql(database_url, file) == (0, "")
 
 
-@pytest.mark.parametrize("pattern", ["budgets/sql/spent*.sql", "reconcile/sql/*.sql", "rollups/sql/*.sql"])
-def test_the_queries_of_other_packages_run_in_psql(pattern: str, database_url: str) -> None:
-    files = sorted(QUERIES.parents[1].glob(pattern))
+@pytest.mark.parametrize("package", ["budgets", "prices", "reconcile", "rollups"])
+def test_the_queries_of_other_packages_run_in_psql(package: str, database_url: str) -> None:
+    files = sorted(QUERIES.parents[1].glob(f"{package}/sql/*.sql"))
     assert {file.stem: result for file in files if (result := psql(database_url, file)) != (0, "")} == {}
     assert files

@@ -29,7 +29,7 @@ class Store:
         self.connection = connection
         self.table = read_table(connection, clean(url).schema)
         self.reader = Reader(Database(clean(url), embedded=False, settings=settings.load({})))
-        self.reader._refresher._stopped = True
+        self.reader._refresher.stop()
 
     def add(self, calls: Iterable[Mapping[str, Any]]) -> None:
         """Insert calls, all with the same columns; `CALL` has the defaults."""

@@ -18,6 +18,7 @@ from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError
 from tracker.maintenance import delete_test_records, sample_data
 from tracker.reports import Filters, usage_totals
+from tracker.reports.engine.freshness import Refresher
 from tracker.rollups import prune as pruning
 from tracker.rollups import refresh as refreshing
 from tracker.rollups import refresh_lock
@@ -338,7 +339,7 @@ def test_concurrent_writers_and_refreshes_behind_a_transaction_pooler_lose_no_ca
 
 def test_a_reader_refreshes_in_the_background(store: Store) -> None:
     store.call(created_at=NOON)
-    store.reader._refresher._stopped = False
+    store.reader._refresher = Refresher(store.reader.borrow)
     assert calls(store) == 1
     eventually(lambda: store.state().complete)
     eventually(lambda: store.reader.freshness().complete)
@@ -423,10 +424,10 @@ def test_a_role_with_row_level_security_reads_its_rows_and_never_refreshes(
     assert "BYPASSRLS" in str(limited.reader.freshness().remedy)
     with pytest.raises(SetupError, match="no permission to write"):
         require_write_access(limited.connection, limited.table)
-    limited.reader._refresher._stopped = False
+    limited.reader._refresher = Refresher(limited.reader.borrow)
     limited.call(created_at=NOON, user_id="u1")
     assert calls(limited) == 2
-    assert limited.reader._refresher._thread is None
+    assert limited.reader._refresher._worker.is_due()
     assert calls(store) == 3
 
 

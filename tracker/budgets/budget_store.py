@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 from tracker.budgets.budget import ALERT_PERCENT, Budget
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
+from tracker.database.sql_file import load
 from tracker.errors import SettingError, SetupError
 
 BUDGETS = "token_tracker_budgets"
 ALERTS = "token_tracker_budget_alerts"
 THRESHOLDS = "usage_thresholds"
 MAX_THRESHOLDS = 10_000
-_ACCESS = Path(__file__).with_name("sql").joinpath("access.sql").read_text(encoding="utf-8")
 _COLUMNS = ("name", "scope", "subject", "period", "measure", "amount", "alert_percent", "timezone")
 
 
@@ -59,8 +58,10 @@ class BudgetList:
 
 def read_access(connection: Connection, schema: str | None) -> BudgetAccess:
     """Raises `DatabaseError`."""
-    schema = read_table(connection, schema).schema
-    _, rows = execute(connection, _ACCESS, {"schema": schema})
+    table = read_table(connection, schema)
+    schema = table.schema
+    names = {"budgets": BUDGETS, "alerts": ALERTS, "thresholds": THRESHOLDS, "schema": schema}
+    _, rows = execute(connection, load("tracker.budgets.sql", "access").for_driver(table), names)
     if not rows:  # no such schema
         rows = [(False, False, False, False, False, "")]
     exists, can_read, can_claim, has_thresholds, can_read_thresholds, role = rows[0]

@@ -12,9 +12,10 @@ from tracker.budgets import budget_store
 from tracker.budgets.budget import FULL
 from tracker.budgets.budget_store import ALERTS
 from tracker.budgets.progress import BudgetState, describe_budget
-from tracker.budgets.spending import read_only_snapshot, read_spending
+from tracker.budgets.spending import read_spending
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
+from tracker.database.transactions import read_only_snapshot
 from tracker.platforms import Runtime
 from tracker.redaction import redact
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from tracker.budgets.budget import Budget, BudgetWindow
@@ -16,22 +15,6 @@ from tracker.rollups.range_plan import RangePlan, Segment, epoch_us, plan_range
 from tracker.rollups.rollup_state import RollupState, read_access, read_state
 
 _QUERIES = "tracker.budgets.sql"
-_TIMEOUT_S = 15
-
-
-@contextmanager
-def read_only_snapshot(connection: Connection) -> Iterator[None]:
-    """A read-only transaction with one snapshot; its settings end with it, also behind a transaction pooler."""
-    execute(
-        connection,
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-        f" SET LOCAL statement_timeout = '{_TIMEOUT_S}s'; SET LOCAL jit = off",
-    )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            execute(connection, "ROLLBACK")
 
 
 def read_spending(connection: Connection, table: Table, windows: Sequence[tuple[Budget, BudgetWindow]]) -> list[Spent]:

@@ -15,6 +15,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.migrations import FILES, step_text, tables_created_by
 from tracker.database.schema import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.database.statement_pooling import refuses_transactions
+from tracker.database.transactions import transaction
 from tracker.database.watchdog import Deadline
 from tracker.errors import DatabaseError, SettingError, SetupError, TransientError
 
@@ -165,18 +166,15 @@ class _MigrationRun:
     def _locked(self, connection: Connection) -> Iterator[None]:
         """One transaction with the advisory lock of migrations; this also works behind a transaction pooler."""
         applied, statements = len(self.result.applied), len(self.result.statements)
-        execute(connection, "BEGIN")
         try:
-            execute(connection, f"SET LOCAL search_path = {quote(self._schema)}")
-            execute(connection, "SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-            execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_lock_key(self._schema),))
-            yield
-            execute(connection, "ROLLBACK" if self._dry_run else "COMMIT")
+            with transaction(connection, commits=not self._dry_run):
+                execute(connection, f"SET LOCAL search_path = {quote(self._schema)}")
+                execute(connection, "SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
+                execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_lock_key(self._schema),))
+                yield
         except BaseException:
             # The next attempt repeats this transaction; earlier transactions stay committed and listed.
             del self.result.applied[applied:], self.result.statements[statements:]
-            if not connection.closed:
-                execute(connection, "ROLLBACK")
             raise
 
     def _check_zone(self, connection: Connection) -> None:

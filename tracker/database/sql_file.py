@@ -44,6 +44,10 @@ class Query:
         aware = f"(SELECT {columns}, created_at AT TIME ZONE :created_at_zone AS created_at FROM {quoted}token_usage)"  # noqa: S608  names of ours, the zone is bound
         return text.replace("(naive rows)", aware)
 
+    def interpolate(self, variables: Mapping[str, str]) -> Query:
+        """The query with these SQL texts instead of the parameters of the same names."""
+        return Query(_interpolate(self.text, variables))
+
     def for_driver(self, table: Table) -> str:
         """The SQL with psycopg2's parameters, `%(name)s`."""
         text = self.text_for(table.schema, table.created_at_zone).replace("%", "%%")

@@ -6,10 +6,8 @@ docs/debugging.md has a file for each. `tracker.auth.route_access` decides who m
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -19,6 +17,7 @@ from tracker.auth.route_access import is_authorized
 from tracker.diagnostics import report as report_module
 from tracker.diagnostics.report import Report
 from tracker.settings import Settings, load
+from tracker.single_flight import SingleFlight, wait_for
 
 log = logging.getLogger("tracker.diagnostics")
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -58,7 +57,12 @@ class DebugApp:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._reports = _ReportCache(build, clock)
+        self._reports: SingleFlight[Report | str] = SingleFlight(
+            "tracker-report",
+            lambda: _build_report(build),
+            lambda report: 0.0 if isinstance(report, str) else CACHE_S,
+            clock,
+        )
         self._refusals = SlidingWindow(MAX_REFUSALS, REFUSAL_WINDOW_S, clock)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -78,7 +82,7 @@ class DebugApp:
         if not is_authorized(scope, settings):
             await self._refuse(send, head=head)
             return
-        report = await self._reports.get(RESPONSE_TIMEOUT_S)
+        report = await wait_for(self._reports.request(), RESPONSE_TIMEOUT_S) or _NOT_READY
         if isinstance(report, str):
             await _send(send, 503, {"healthy": False, "error": report}, head=head)
             return
@@ -96,50 +100,13 @@ class DebugApp:
         await _send(send, 401, content, (b"www-authenticate", b"Bearer"), head=head)
 
 
-class _ReportCache:
-    """Builds one report at a time for all requests, and keeps it for `CACHE_S`.
-
-    The requests may run in different event loops: a serverless function may start one for each call.
-    """
-
-    def __init__(self, build: Callable[[], Report], clock: Callable[[], float]) -> None:
-        self._build = build
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._done: threading.Event | None = None
-        self._last: tuple[float, Report] | None = None
-        self._error = _NOT_READY
-
-    async def get(self, timeout_s: float) -> Report | str:
-        """The cached or a new report, or an error message when there is none within `timeout_s`."""
-        with self._lock:
-            if self._last and self._clock() - self._last[0] < CACHE_S:
-                return self._last[1]
-            if self._done is None:
-                self._done = threading.Event()
-                threading.Thread(
-                    target=self._build_report, args=(self._done,), name="tracker-report", daemon=True
-                ).start()
-            done = self._done
-        deadline = time.monotonic() + timeout_s
-        while not done.is_set() and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)  # waiting in the loop's thread pool would exhaust it
-        if not done.is_set():
-            return _NOT_READY
-        return self._last[1] if self._last else self._error
-
-    def _build_report(self, done: threading.Event) -> None:
-        try:
-            report = self._build()
-            self._last = (self._clock(), report)
-        except Exception as error:  # noqa: BLE001  any error becomes a response without a traceback
-            self._last = None
-            self._error = f"The report can't be built: {type(error).__name__}. Please report this as a bug."
-            log.error("The debug report can't be built: %s.", type(error).__name__)  # noqa: TRY400  no text of the driver
-        finally:
-            with self._lock:
-                self._done = None
-            done.set()
+def _build_report(build: Callable[[], Report]) -> Report | str:
+    """The report, or an error message without a traceback."""
+    try:
+        return build()
+    except Exception as error:  # noqa: BLE001
+        log.error("The debug report can't be built: %s.", type(error).__name__)  # noqa: TRY400  no text of the driver
+        return f"The report can't be built: {type(error).__name__}. Please report this as a bug."
 
 
 async def _serve_lifespan(receive: Receive, send: Send) -> None:

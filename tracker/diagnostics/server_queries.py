@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +14,7 @@ from tracker.database.connect import Connection, elapsed_ms, execute
 from tracker.database.migrations import VERSIONS
 from tracker.database.publications import missing_replica_identities
 from tracker.database.schema import DEFAULT_SCHEMA, Table, quote, read_table
+from tracker.database.sql_file import load
 from tracker.database.statement_pooling import refuses_transactions
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 from tracker.platforms import Runtime
@@ -35,11 +34,6 @@ _RAISE_TO_ROLL_BACK = (
     "; DO $$ BEGIN RAISE EXCEPTION 'token-tracker doctor takes its test insert back'"
     f" USING ERRCODE = '{_ROLLBACK_SQLSTATE}'; END $$"
 )
-
-
-@cache
-def _read_sql(name: str) -> str:
-    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 class ServerQueries:
@@ -74,8 +68,9 @@ class ServerQueries:
 
     def fetch(self, name: str) -> list[dict[str, Any]]:
         """The rows of `sql/<name>.sql` as dicts."""
-        query = f"SELECT to_json(answer)::text FROM ({_read_sql(name).rstrip().removesuffix(';')}\n) AS answer"  # noqa: S608
-        _, rows = execute(self._connection, self._limits() + query)
+        query = load("tracker.diagnostics.sql", name)
+        statement = f"SELECT to_json(answer)::text FROM ({query.text}\n) AS answer"  # noqa: S608
+        _, rows = execute(self._connection, self._limits() + statement)
         return [json.loads(row[0]) for row in rows]
 
     def try_fetch(self, name: str) -> list[dict[str, Any]] | None:

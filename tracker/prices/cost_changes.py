@@ -12,6 +12,7 @@ from typing import IO, Any, NamedTuple
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
+from tracker.database.transactions import transaction
 from tracker.prices.count_corrections import CORRECTED_COLUMNS, MARKS, Correction
 from tracker.rollups.invalidation import invalidate_buckets
 from tracker.rollups.rollup_tables import qualified
@@ -85,16 +86,10 @@ def apply_changes(connection: Connection, table: Table, changes: IO[str]) -> int
     written = 0
     changes.seek(0)
     for batch in _batches(changes):
-        execute(connection, "BEGIN")
-        try:
+        with transaction(connection):
             times = _correct_counts(connection, table, [change for change in batch if "counts" in change])
             times |= _set_costs(connection, table, [change for change in batch if "source" in change])
             invalidate_buckets(connection, table.schema, times.values())
-            execute(connection, "COMMIT")
-        except BaseException:
-            if not connection.closed:
-                execute(connection, "ROLLBACK")
-            raise
         written += len(times)
     return written
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
+from tracker.database.sql_file import load
 from tracker.prices.cost_changes import unknown_cost_is_zero
-from tracker.rollups.rollup_tables import qualified
 from tracker.usage import MAX_COST_USD, TOKEN_COLUMNS
 
 ROWS = 2000
-_CALLS_SQL = Path(__file__).with_name("unpriced_calls.sql").read_text(encoding="utf-8")
+_QUERIES = "tracker.prices.sql"
 _NAMES = (
     *("id", "created_at", "provider", "model", *TOKEN_COLUMNS, "failed"),
     *("details", "calls", "marked", "cost", "cost_source"),
@@ -61,7 +60,7 @@ def read_calls(connection: Connection, table: Table, scope: Scope) -> Iterator[d
 
     `details`, `calls` and `marked` are JSON texts, since one of them that Python can't parse must not stop the others.
     """
-    statement = _CALLS_SQL.replace("FROM token_usage AS calls", f"FROM {_source(table)} AS calls")
+    statement = load(_QUERIES, "unpriced_calls").for_driver(table)
     cursor, remaining = scope.since, scope.limit
     while remaining is None or remaining > 0:
         parameters = {
@@ -70,7 +69,7 @@ def read_calls(connection: Connection, table: Table, scope: Scope) -> Iterator[d
             "zero_costs": scope.zero_costs,
             "zero": unknown_cost_is_zero(table),
             "count": ROWS if remaining is None else min(ROWS, remaining),
-            "zone": table.created_at_zone,
+            "created_at_zone": table.created_at_zone,
             **cursor._asdict(),
         }
         _, rows = execute(connection, statement, parameters)
@@ -93,25 +92,10 @@ class Skipped(NamedTuple):
 
 def count_skipped(connection: Connection, table: Table, scope: Scope) -> Skipped:
     """Count times outside of the years 1 to 9999 and, with `include_priced`, unusable costs. Raises `DatabaseError`."""
-    _, rows = execute(
-        connection,
-        "SELECT count(*) FILTER (WHERE cost IS NULL AND is_in_years IS NOT TRUE),"  # noqa: S608  names of ours
-        f" count(*) FILTER (WHERE abs(cost::numeric) > {MAX_COST_USD} AND coalesce(cost_source, '') <> 'own prices'"
-        " AND coalesce(cost_source, '') NOT LIKE 'genai-prices %%')"
-        f" FROM {_source(table)} AS calls CROSS JOIN LATERAL"
-        " (SELECT created_at >= '0001-01-02 00:00Z' AND created_at < '9999-12-30 00:00Z') AS years (is_in_years)"
-        # The index on created_at answers this for the dashboard's minute task.
-        " WHERE %(include_priced)s OR created_at IS NULL"
-        " OR created_at < '0001-01-02 00:00Z' OR created_at >= '9999-12-30 00:00Z'",
-        {"zone": table.created_at_zone, "include_priced": scope.include_priced},
-    )
+    parameters = {
+        "include_priced": scope.include_priced,
+        "max_cost": MAX_COST_USD,
+        "created_at_zone": table.created_at_zone,
+    }
+    _, rows = execute(connection, load(_QUERIES, "skipped_calls").for_driver(table), parameters)
     return Skipped(*rows[0])
-
-
-def _source(table: Table) -> str:
-    """The FROM item of the calls, with aware times also for a naive column."""
-    name = qualified(table, "token_usage")
-    if table.created_at_zone is None:
-        return name
-    columns = ", ".join(column for column in table.columns if column != "created_at" and column.isidentifier())
-    return f"(SELECT {columns}, created_at AT TIME ZONE %(zone)s AS created_at FROM {name})"  # noqa: S608  names of ours

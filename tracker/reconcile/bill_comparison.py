@@ -10,10 +10,10 @@ from decimal import Decimal
 from itertools import pairwise
 
 from tracker import settings
-from tracker.budgets.spending import read_only_snapshot
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.database.sql_file import load
+from tracker.database.transactions import read_only_snapshot
 from tracker.reconcile.provider_bill import Bill, Key, model_key
 from tracker.rollups.range_plan import Segment, epoch_us, plan_range
 from tracker.rollups.rollup_state import read_access, read_state

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from tracker.database.connect import Connection, copy, execute
+from tracker.database.transactions import transaction
 from tracker.errors import DatabaseError, RecordError
 from tracker.recording.bulk_insert import BatchWriter, RefusedRows
 from tracker.recording.insert import Row, Target, find_missing_ids, row_swallowed_error, stored_value
@@ -107,12 +108,11 @@ class CopyWriter:
         names = ", ".join(text.columns)
         constant_names = "".join(f", {name}" for name in text.constants)
         placeholders = ", %s" * len(text.constants)
-        try:
-            execute(
-                self._connection,
-                "BEGIN; CREATE TEMPORARY TABLE token_tracker_import ON COMMIT DROP AS"  # noqa: S608  constant names
-                f" SELECT {names} FROM {self._target.name} WITH NO DATA",
-            )
+        create = (
+            "CREATE TEMPORARY TABLE token_tracker_import ON COMMIT DROP AS"  # noqa: S608  constant names
+            f" SELECT {names} FROM {self._target.name} WITH NO DATA"
+        )
+        with transaction(self._connection, first_statements=create):
             copy(self._connection, f"COPY pg_temp.token_tracker_import ({names}) FROM STDIN", io.StringIO(text.cells))
             new, _ = execute(
                 self._connection,
@@ -121,11 +121,6 @@ class CopyWriter:
                 " FROM pg_temp.token_tracker_import ORDER BY id ON CONFLICT (id) DO NOTHING",
                 list(text.constants.values()),
             )
-            execute(self._connection, "COMMIT")
-        except BaseException:
-            if not self._connection.closed:
-                execute(self._connection, "ROLLBACK")
-            raise
         return new
 
     def _insert(self, rows: CopyRows) -> RefusedRows:

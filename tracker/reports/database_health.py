@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracker.errors import DatabaseError, SettingError
+from tracker.single_flight import SingleFlight, wait_for
 
 # Limits the load that anonymous callers can cause. A database that fails is reported as healthy for this time.
 CACHE_S = 0.2
@@ -34,26 +34,11 @@ class HealthCheck:
 
     def __init__(self, probe: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._probe = probe
-        self._clock = clock
-        self._task: asyncio.Task[Health] | None = None
-        self._last: tuple[float, Health] | None = None
+        self._health = SingleFlight("tracker-health", self._run_probe, lambda _: CACHE_S, clock)
 
     async def __call__(self) -> Health:
         """The health, at most `CACHE_S` old; reason `timeout` if the probe takes longer than `TIMEOUT_S`."""
-        if self._last and self._clock() - self._last[0] < CACHE_S:
-            return self._last[1]
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._check())
-        try:
-            # Shielded: the probe continues if a caller disconnects, and the next caller waits for the same probe.
-            return await asyncio.wait_for(asyncio.shield(self._task), TIMEOUT_S)
-        except TimeoutError:
-            return Health("timeout")
-
-    async def _check(self) -> Health:
-        health = await asyncio.to_thread(self._run_probe)
-        self._last = (self._clock(), health)
-        return health
+        return await wait_for(self._health.request(), TIMEOUT_S) or Health("timeout")
 
     def _run_probe(self) -> Health:
         try:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
+from tracker.database.transactions import transaction
 from tracker.errors import TransientError
 from tracker.rollups.rollup_tables import STATE, qualified
 
@@ -23,22 +24,14 @@ _RETRY_INTERVAL_S = 0.1
 def lock_rollups(connection: Connection, table: Table, isolation: str = "READ COMMITTED") -> Iterator[bool]:
     """A transaction that holds the lock; yields False if another process holds it."""
     state = qualified(table, STATE)
-    try:
-        # SET LOCAL ends with the transaction, also behind a transaction pooler.
-        execute(
-            connection,
-            f"BEGIN ISOLATION LEVEL {isolation}; SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10min';"
-            # The server ends the transaction, and so the lock, of a process that is suspended or disconnected.
-            f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s';"
-            " SET LOCAL work_mem = '64MB'; SET LOCAL jit = off",
-        )
+    settings = (
+        "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '10min'; SET LOCAL work_mem = '64MB';"
+        # The server ends the transaction, and so the lock, of a process that is suspended or disconnected.
+        f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'; SET LOCAL jit = off"
+    )
+    with transaction(connection, f"ISOLATION LEVEL {isolation}", settings):
         _, rows = execute(connection, f"SELECT one FROM {state} FOR UPDATE SKIP LOCKED")  # noqa: S608  our own name
         yield bool(rows)
-        execute(connection, "COMMIT")
-    except BaseException:
-        if not connection.closed:
-            execute(connection, "ROLLBACK")
-        raise
 
 
 def retry_while_locked(work: Callable[[], T | None]) -> T:

@@ -7,7 +7,8 @@ from functools import cache
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import ZONE_COMMENT, Table
-from tracker.rollups.rollup_state import driver_sql, timestamptz_array
+from tracker.database.sql_file import load
+from tracker.rollups.rollup_state import QUERIES, driver_sql, timestamptz_array
 from tracker.rollups.rollup_tables import (
     DAY_S,
     INTERVAL_15M_S,
@@ -74,9 +75,9 @@ def _replace_larger_sql(table: Table, rollup: Rollup) -> list[str]:
 def larger_bucket_queries(table: Table, rollup: Rollup) -> Iterator[tuple[int, str, str]]:
     """The bucket size (minutes), the parameter with the bucket starts, and the SQL, for hours and then for days."""
     for minutes, source_minutes, name in ((60, 15, "hours"), (1440, 60, "days")):
-        query = driver_sql(rollup.query_from_buckets, table)
-        query = query.replace("%(source_minutes)s", str(source_minutes)).replace("%(minutes)s", str(minutes))
-        yield minutes, name, query.replace("%(larger_buckets)s", f"%({name})s")
+        values = {"source_minutes": str(source_minutes), "minutes": str(minutes), "larger_buckets": f":{name}"}
+        query = load(QUERIES, rollup.query_from_buckets).interpolate(values)
+        yield minutes, name, query.for_driver(table)
 
 
 def _replace_sql(table: Table, rollup: Rollup, minutes: int, name: str, query: str) -> list[str]:

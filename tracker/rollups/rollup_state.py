@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,12 +82,12 @@ def read_state(connection: Connection, table: Table) -> RollupState:
 
 def read_access(connection: Connection, table: Table) -> RollupAccess:
     """What the current role can do with the rollup tables. Raises `DatabaseError`."""
-    _, rows = execute(connection, _ACCESS_FOR_DRIVER, access_parameters(table))
+    _, rows = execute(connection, driver_sql("access", table), access_parameters(table))
     return access_from_rows(rows, table)
 
 
 def access_from_rows(rows: Sequence[tuple[Any, ...]], table: Table) -> RollupAccess:
-    """The result of the query `ACCESS`, which has no row if the schema doesn't exist."""
+    """The result of the query `access`, which has no row if the schema doesn't exist."""
     exists, reads, writes, has_row_security, read_only, role = rows[0] if rows else (False,) * 5 + ("",)
     return RollupAccess(exists, reads, writes, has_row_security, read_only, role, table.schema)
 
@@ -110,31 +109,8 @@ def rollups_missing_error() -> SetupError:
 
 
 def access_parameters(table: Table) -> dict[str, Any]:
-    """The bound parameters of `ACCESS`."""
+    """The bound parameters of the query `access`."""
     return {"names": list(ALL), "usage": TABLE, "schema": table.schema}
-
-
-# Row-level security on token_usage counts, too: a role that sees some of its rows must not read the totals of all rows,
-# and must not replace them with totals of its own rows.
-ACCESS = """
-SELECT complete, complete AND reads AND NOT row_security,
-       complete AND reads AND writes AND NOT row_security AND NOT read_only,
-       row_security, read_only, current_user::text
-FROM (
-    SELECT count(c.oid) FILTER (WHERE is_rollup) = cardinality(CAST(:names AS text[])) AS complete,
-           bool_and(has_table_privilege(c.oid, 'SELECT')) FILTER (WHERE is_rollup) AS reads,
-           bool_and(has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
-               AND has_table_privilege(c.oid, 'DELETE')) FILTER (WHERE is_rollup) AS writes,
-           coalesce(bool_or(row_security_active(c.oid)), false) AS row_security,
-           pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS read_only
-    FROM pg_namespace n
-    LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
-     AND c.relname = ANY (CAST(:names AS text[]) || CAST(:usage AS text))
-    CROSS JOIN LATERAL (SELECT c.relname = ANY (CAST(:names AS text[]))) AS matches (is_rollup)
-    WHERE n.nspname = :schema
-    GROUP BY n.oid
-) AS access"""
-_ACCESS_FOR_DRIVER = re.sub(r"(?<!:):([a-z]+)", r"%(\1)s", ACCESS)
 
 
 def timestamptz(second: int) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
+from tracker.database.transactions import read_only_snapshot
 from tracker.rollups.refresh import day_of, days_since
 from tracker.rollups.replace_buckets import bucket_parameters, buckets_of_day, larger_bucket_queries, user_days_sql
 from tracker.rollups.rollup_state import RollupState, driver_sql, read_state
@@ -74,26 +74,13 @@ def verify(
 
     `since` is in seconds of the epoch; its day (UTC) is the first one that is compared. Raises `DatabaseError`.
     """
-    with _snapshot(connection):
+    with read_only_snapshot(connection, timeout_s=600):
         state = read_state(connection, table)
         days = [day for day in days_since(connection, table, since) if day >= state.covered_from]
         for number, day in enumerate(days, 1):
             yield from _compare_day(connection, table, state, day)
             progress(number / len(days))
         yield from _compare_user_days(connection, table, since)
-
-
-@contextmanager
-def _snapshot(connection: Connection) -> Iterator[None]:
-    execute(
-        connection,
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10min'; SET LOCAL jit = off",
-    )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            execute(connection, "ROLLBACK")
 
 
 def _compare_day(connection: Connection, table: Table, state: RollupState, day: int) -> Iterator[Difference]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import DEFAULT_SCHEMA
+from tracker.database.transactions import transaction
 from tracker.otlp.storing.call_report import CallReport, model_bases
 
 _STRIPES = 64
@@ -16,25 +17,20 @@ _BUCKET_S = 60.0
 # A report ends at most this much after the other one begins, plus the tolerance for reports without a duration.
 _MARGIN_S = 5.0
 # The timeouts release the locks of a process that is suspended within the transaction.
-_BEGIN = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '3s';"
-    " SET LOCAL statement_timeout = '15s'; SET LOCAL idle_in_transaction_session_timeout = '15s'"
+_TIMEOUTS = (
+    "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '15s';"
+    " SET LOCAL idle_in_transaction_session_timeout = '15s'"
 )
 _LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest(%(locks)s::bigint[]) AS key"
 
 
 @contextmanager
-def transaction(connection: Connection, locks: Iterable[int] = ()) -> Iterator[None]:
-    """Run a transaction that takes these locks; works behind a transaction pooler too. Raises `DatabaseError`."""
+def locking_transaction(connection: Connection, locks: Iterable[int] = ()) -> Iterator[None]:
+    """Run the block in a transaction that takes these locks. Raises `DatabaseError`."""
     keys = sorted(set(locks))
-    try:
-        execute(connection, f"{_BEGIN}; {_LOCK}" if keys else _BEGIN, {"locks": keys})
+    statements = f"{_TIMEOUTS}; {_LOCK}" if keys else _TIMEOUTS
+    with transaction(connection, "ISOLATION LEVEL READ COMMITTED READ WRITE", statements, {"locks": keys}):
         yield
-        execute(connection, "COMMIT")
-    except BaseException:
-        if not connection.closed:
-            execute(connection, "ROLLBACK")
-        raise
 
 
 def lock(connection: Connection, locks: Iterable[int]) -> None:

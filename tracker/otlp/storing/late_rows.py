@@ -13,7 +13,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table, read_table
 from tracker.errors import SetupError
 from tracker.otlp.storing import stored_reports
-from tracker.otlp.storing.call_locks import call_locks, lock, transaction
+from tracker.otlp.storing.call_locks import call_locks, lock, locking_transaction
 from tracker.otlp.storing.call_plan import CallPlan
 from tracker.otlp.storing.call_report import CallReport
 from tracker.otlp.storing.call_rows import apply_plan
@@ -65,7 +65,7 @@ def compare(connection: Connection, schema: str | None, since_s: float | None = 
 
     Raises `DatabaseError`.
     """
-    with transaction(connection):
+    with locking_transaction(connection):
         table = read_table(connection, schema)
         if table.missing_columns or not _is_needed(connection, table):
             return ComparisonResult()

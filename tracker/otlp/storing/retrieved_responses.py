@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table, read_table
-from tracker.otlp.storing.call_locks import transaction
+from tracker.otlp.storing.call_locks import locking_transaction
 from tracker.otlp.storing.late_rows import MAX_BATCHES, MAX_ROWS, arrived_rows
 from tracker.otlp.storing.stored_reports import table_name
 from tracker.recording.capture.background_responses import NEVER_RETRIEVED, derived_id
@@ -63,7 +63,7 @@ def remove_since(connection: Connection, schema: str | None, since_s: float) -> 
 
     Raises `DatabaseError`.
     """
-    with transaction(connection):
+    with locking_transaction(connection):
         table = read_table(connection, schema)
         if table.missing_columns:
             return RemovalResult()

@@ -21,7 +21,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import read_table
 from tracker.errors import DatabaseError, RecordError, SetupError
 from tracker.otlp.storing import stored_reports
-from tracker.otlp.storing.call_locks import call_locks, trace_locks, transaction
+from tracker.otlp.storing.call_locks import call_locks, locking_transaction, trace_locks
 from tracker.otlp.storing.call_plan import CallPlan, ReportedCall, plan_calls
 from tracker.otlp.storing.call_report import CallReport
 from tracker.otlp.storing.call_rows import apply_plan
@@ -157,7 +157,7 @@ def store(
     """
     traces = {node.trace_id for node in nodes} | {call.report.trace_id for call in calls}
     reports = [call.report for call in calls]
-    with transaction(connection, trace_locks(schema, traces) | call_locks(schema, reports)):
+    with locking_transaction(connection, trace_locks(schema, traces) | call_locks(schema, reports)):
         table = read_table(connection, schema)
         known_nodes, remark = _with_fallback(
             connection,

@@ -2,35 +2,20 @@
 \ir ../../reports/sql/defaults.sql
 WITH used (step, provider, model, operation, calls, input_tokens, output_tokens, cost, unpriced_calls) AS (
     -- From the rollups:
-    SELECT stretch.step, provider, model, operation, rollup.calls, input_tokens, output_tokens, cost, unpriced_calls
-    FROM unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]),
-                CAST(:steps AS integer[]), CAST(:generations AS integer[]))
-      AS stretch (minutes, start, until, step, generation)
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_tracker_usage_rollup AS rollup
-        WHERE rollup.minutes = stretch.minutes AND bucket >= stretch.start AND bucket < stretch.until
-          AND rollup.generation >= stretch.generation
-        OFFSET 0
-    ) AS rollup
+    SELECT segment.step, provider, model, operation, rollup.calls, input_tokens, output_tokens, cost, unpriced_calls
+    FROM :rollup_segments
+    CROSS JOIN LATERAL (SELECT * FROM token_tracker_usage_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
     WHERE is_test IS NOT TRUE
     UNION ALL
     -- From the rows:
-    SELECT stretch.step, provider, model, operation, 1, coalesce(input_tokens, 0)::bigint,
-           coalesce(output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
-    FROM unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[]))
-      AS stretch (start, until, step)
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_usage AS calls
-        WHERE created_at >= stretch.start AND created_at < stretch.until
-        OFFSET 0
-    ) AS calls
+    SELECT segment.step, provider, model, operation, 1, coalesce(input_tokens, 0)::bigint,
+           coalesce(output_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
+    FROM :segment_calls
     WHERE is_test IS NOT TRUE
     UNION ALL
-    SELECT (CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))],
+    SELECT :call_step,
            provider, model, operation, 1, coalesce(input_tokens, 0)::bigint,
-           coalesce(output_tokens, 0)::bigint, CASE WHEN abs(cost::numeric) <= 1e9 THEN cost::numeric END, (abs(cost::numeric) <= 1e9 IS NOT TRUE)::int
+           coalesce(output_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until AND is_test IS NOT TRUE
 )

@@ -48,6 +48,9 @@ class DeliveryWorker:
 
     It refers to a client only while the client has queued records. There is no lock, which an interruption could leave
     locked: each step is atomic. A thread that ended is replaced at the next record.
+
+    It is no `PeriodicWorker`: records wake it, not a clock, and it must survive forks and interruptions, which a
+    `threading.Condition` does not.
     """
 
     def __init__(self) -> None:

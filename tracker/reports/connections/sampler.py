@@ -8,10 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tracker.background_tasks import background_tasks
+from tracker.background_tasks import PeriodicWorker
 from tracker.errors import SettingError, TrackerError
 from tracker.platforms import SERVERLESS
 from tracker.reports.connections import pgbouncer
@@ -58,31 +57,34 @@ class _SessionCount:
     sessions: int
 
 
-@dataclass(slots=True)
 class Sampler:
     """Samples the connections in a daemon thread; all callers get the same `ConnectionSample`."""
 
-    reader: Reader
-    clock: Callable[[], float] = time.monotonic
-    _lock: threading.Condition = field(default_factory=threading.Condition)
-    _thread: threading.Thread | None = None
-    _sample: ConnectionSample | None = None
-    _error: TrackerError | None = None
-    _sampled_at: float = 0.0
-    _visited_at: float = float("-inf")
-    _session_counts: deque[_SessionCount] = field(default_factory=lambda: deque(maxlen=64))
-    _points: deque[Point] = field(default_factory=lambda: deque(maxlen=_MAX_POINTS))
-    _stopped: bool = False
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self._sampled = threading.Condition()
+        self._sample: ConnectionSample | None = None
+        self._error: TrackerError | None = None
+        self._sampled_at_s = 0.0
+        self._visited_at_s = float("-inf")
+        self._session_counts: deque[_SessionCount] = deque(maxlen=64)
+        self._points: deque[Point] = deque(maxlen=_MAX_POINTS)
+        self._worker = PeriodicWorker(
+            "tracker-sampler",
+            {"sample_connections": self._run},
+            lambda _: VISITED_INTERVAL_S if self._unvisited_s() < _VISIT_S else IDLE_INTERVAL_S,
+            is_needed=lambda: self._unvisited_s() < _STOP_AFTER_S,
+        )
 
     def latest(self, timeout_s: float = 10.0) -> ConnectionSample:
         """The newest sample; waits if there is no recent one. Raises the `TrackerError` of the newest attempt."""
-        with self._lock:
-            self._visited_at = self.clock()
-            is_recent = self.clock() - self._sampled_at < 2 * VISITED_INTERVAL_S
+        with self._sampled:
+            self._visited_at_s = time.monotonic()
+            is_recent = time.monotonic() - self._sampled_at_s < 2 * VISITED_INTERVAL_S
             if not is_recent or self._sample is None:
-                last_attempt = self._sampled_at
-                self._wake()
-                self._lock.wait_for(lambda: self._sampled_at != last_attempt, timeout_s)
+                last_attempt_s = self._sampled_at_s
+                self._worker.wake()
+                self._sampled.wait_for(lambda: self._sampled_at_s != last_attempt_s, timeout_s)
             if self._error is not None:
                 raise self._error.copy()
             if self._sample is None:
@@ -91,51 +93,32 @@ class Sampler:
 
     def keep_awake(self) -> None:
         """Continue to sample at the idle interval. Called when any page is viewed."""
-        with self._lock:
-            self._visited_at = max(self._visited_at, self.clock() - _VISIT_S)
-            if self._thread is None or not self._thread.is_alive():
-                self._wake()
+        self._visited_at_s = max(self._visited_at_s, time.monotonic() - _VISIT_S)
+        self._worker.wake()
 
     def stop(self) -> None:
         """End the thread."""
-        with self._lock:
-            self._stopped = True
-            self._lock.notify_all()
+        self._worker.stop()
 
-    def _wake(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="tracker-sampler", daemon=True)
-            self._thread.start()
-        self._lock.notify_all()
+    def _unvisited_s(self) -> float:
+        return time.monotonic() - self._visited_at_s
 
     def _run(self) -> None:
-        while not self._stopped and self.clock() - self._visited_at < _STOP_AFTER_S:
-            try:
-                result: ConnectionSample | TrackerError = self._take_sample()
-                background_tasks.record_success("sample_connections")
-            except TrackerError as error:
-                background_tasks.record_failure("sample_connections", error)
-                result = error.copy()
-            except Exception as error:  # noqa: BLE001  an unexpected row ends one sample, not the thread
-                background_tasks.record_failure("sample_connections", error)
-                result = SettingError(
-                    f"The connections can't be sampled ({type(error).__name__}); the log has details."
-                )
-            with self._lock:
-                self._sampled_at = self.clock()
-                self._error = result if isinstance(result, TrackerError) else None
-                if isinstance(result, ConnectionSample):
-                    self._sample = result
-                self._lock.notify_all()
-                self._wait_until_due()
+        try:
+            sample = self._take_sample()
+        except TrackerError as error:
+            self._publish(self._sample, error.copy())
+            raise
+        except Exception as error:
+            sentence = f"The connections can't be sampled ({type(error).__name__}); the log has details."
+            self._publish(self._sample, SettingError(sentence))
+            raise
+        self._publish(sample, None)
 
-    def _wait_until_due(self) -> None:
-        """Wait for the next sample's time; a visit during the wait shortens it."""
-        while not self._stopped and (remaining_s := self._sampled_at + self._interval_s() - self.clock()) > 0:
-            self._lock.wait(max(0.05, remaining_s))
-
-    def _interval_s(self) -> float:
-        return VISITED_INTERVAL_S if self.clock() - self._visited_at < _VISIT_S else IDLE_INTERVAL_S
+    def _publish(self, sample: ConnectionSample | None, error: TrackerError | None) -> None:
+        with self._sampled:
+            self._sample, self._error, self._sampled_at_s = sample, error, time.monotonic()
+            self._sampled.notify_all()
 
     def _take_sample(self) -> ConnectionSample:
         sessions = list_sessions(self.reader)

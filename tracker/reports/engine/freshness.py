@@ -6,15 +6,13 @@ No query result depends on a refresh: what is not refreshed is read from the row
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tracker.background_tasks import background_tasks
+from tracker.background_tasks import PeriodicWorker
 from tracker.database.connect import Connection
 from tracker.database.publications import set_replica_identities
 from tracker.database.schema import Table
@@ -87,42 +85,34 @@ class Refresher:
 
     def __init__(self, borrow: Borrow) -> None:
         self._borrow = borrow
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._next = float("-inf")
-        self._stopped = False
+        self._requested: Table | None = None
+        # A slow refresh, such as during a long transaction, uses a fraction of the server's time only.
+        self._worker = PeriodicWorker(
+            "tracker-rollups",
+            {"refresh_rollups": self._refresh},
+            lambda run_s: min(max(REFRESH_INTERVAL_S, PAUSE_FACTOR * run_s), MAX_PAUSE_S),
+            is_needed=lambda: self._requested is not None,
+        )
 
     def start(self, table: Table, state: RollupState) -> None:
         """Start a refresh if there is something to refresh and the pause after the last one is over."""
-        if state.complete and not state.dirty_buckets:
-            return
-        with self._lock:
-            running = self._thread is not None and self._thread.is_alive()
-            if self._stopped or running or time.monotonic() < self._next:
-                return
-            self._thread = threading.Thread(target=self._run, args=(table,), name="tracker-rollups", daemon=True)
-            self._thread.start()
+        if (state.dirty_buckets or not state.complete) and self._worker.is_due():
+            self._requested = table
+            self._worker.wake()
 
-    def _run(self, table: Table) -> None:
-        started = time.monotonic()
+    def _refresh(self) -> None:
+        table, self._requested = self._requested, None
+        assert table is not None  # noqa: S101  the worker runs only while a table is requested
         try:
             with self._borrow() as connection:
                 for first, following in (refresh.REFRESH_PASS, refresh.BACKFILL_PASS):
                     step = first(connection, table)  # None: another process refreshes
-                    while step and step.more and not self._stopped:
+                    while step and step.more and not self._worker.is_stopped:
                         step = following(connection, table)
-            background_tasks.record_success("refresh_rollups")
         except DatabaseError as error:
-            if not self._stopped:  # stopping closes the connection
-                background_tasks.record_failure("refresh_rollups", error)
             if error.code == "replica_identity_missing":
                 self._set_replica_identities(table)
-        except Exception as error:  # noqa: BLE001  the next refresh can succeed
-            background_tasks.record_failure("refresh_rollups", error)
-        finally:
-            # A slow refresh, such as during a long transaction, uses a fraction of the server's time only.
-            now = time.monotonic()
-            self._next = now + min(max(REFRESH_INTERVAL_S, PAUSE_FACTOR * (now - started)), MAX_PAUSE_S)
+            raise
 
     def _set_replica_identities(self, table: Table) -> None:
         """For the next refresh, if a publication includes the rollup tables."""
@@ -134,7 +124,4 @@ class Refresher:
 
     def stop(self) -> None:
         """Wait for the current step to end, and start no other."""
-        self._stopped = True
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout=5)
+        self._worker.stop()

@@ -23,7 +23,7 @@ from tracker.errors import DatabaseError, SetupError, TransientError
 from tracker.platforms import application_name
 from tracker.reports.engine.freshness import ACCESS_CACHE_S, Freshness, PinnedRollupState, Refresher, freshness
 from tracker.reports.sql import load
-from tracker.rollups.rollup_state import ACCESS, QUERIES, RollupAccess, RollupState, access_from_rows, access_parameters
+from tracker.rollups.rollup_state import QUERIES, RollupAccess, RollupState, access_from_rows, access_parameters
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ class Reader:
         """What the current role can do with the rollups; cached for a minute."""
         if self._access is None or time.monotonic() - self._access[0] > ACCESS_CACHE_S:
             table = self.table()
-            _, rows = self._execute(Query(ACCESS), access_parameters(table))
+            _, rows = self._execute(sql_file.load(QUERIES, "access"), access_parameters(table))
             self._access = time.monotonic(), access_from_rows(rows, table)
         return self._access[1]
 

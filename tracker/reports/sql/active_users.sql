@@ -19,13 +19,7 @@ FROM (
     UNION
     -- From the rows:
     SELECT segment.step, user_id
-    FROM :row_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_usage AS calls
-        WHERE created_at >= segment.start AND created_at < segment.until
-        OFFSET 0
-    ) AS calls
+    FROM :segment_calls
     WHERE :matches_filters
     UNION
     SELECT :call_step AS step, user_id

@@ -34,6 +34,9 @@
 \set rollup_segments 'unnest(CAST(:minutes AS smallint[]), CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:steps AS integer[]), CAST(:generations AS integer[])) AS segment (minutes, start, until, step, generation)'
 \set user_segments 'unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:first_slots AS smallint[]), CAST(:until_slots AS smallint[]), CAST(:steps AS integer[]), CAST(:generations AS integer[])) AS segment (start, until, first, until_slot, step, generation)'
 \set row_segments 'unnest(CAST(:rows_starts AS timestamptz[]), CAST(:rows_untils AS timestamptz[]), CAST(:rows_steps AS integer[])) AS segment (start, until, step)'
+\set is_in_segment 'rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until AND rollup.generation >= segment.generation'
+-- The rows of the segments. OFFSET 0 keeps the subquery per segment.
+\set segment_calls ':row_segments CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= segment.start AND created_at < segment.until OFFSET 0) AS calls'
 -- The rows that the filters select, and the step of a row.
 \set matches_filters '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment)'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'

@@ -5,13 +5,7 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
     -- From the rollups:
     SELECT segment.step, provider, model, calls, max_ms, slots, counts
     FROM :rollup_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_tracker_latency_rollup AS rollup
-        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
-          AND rollup.generation >= segment.generation
-        OFFSET 0
-    ) AS rollup
+    CROSS JOIN LATERAL (SELECT * FROM token_tracker_latency_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)
@@ -19,13 +13,7 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
     -- From the rows:
     SELECT segment.step, provider, model, count(*), max(processing_time::float8),
            ARRAY[:duration_bin], ARRAY[count(*)]
-    FROM :row_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_usage AS calls
-        WHERE created_at >= segment.start AND created_at < segment.until
-        OFFSET 0
-    ) AS calls
+    FROM :segment_calls
     WHERE :matches_filters
       AND processing_time IS NOT NULL
     GROUP BY 1, 2, 3, :duration_bin

@@ -8,13 +8,7 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
     SELECT segment.step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,
            slots, counts
     FROM :rollup_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_tracker_recording_rollup AS rollup
-        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
-          AND rollup.generation >= segment.generation
-        OFFSET 0
-    ) AS rollup
+    CROSS JOIN LATERAL (SELECT * FROM token_tracker_recording_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
       AND (:environment IS NULL OR environment = :environment)
     UNION ALL
@@ -24,13 +18,7 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)),
            max(extract(epoch FROM recorded_at - created_at))::float8, max(connection_ms::float8),
            ARRAY[:connection_bin], ARRAY[count(*)]
-    FROM :row_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_usage AS calls
-        WHERE created_at >= segment.start AND created_at < segment.until
-        OFFSET 0
-    ) AS calls
+    FROM :segment_calls
     WHERE :matches_filters
       AND delivery IS NOT NULL
     GROUP BY 1, 2, :connection_bin

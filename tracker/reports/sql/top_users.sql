@@ -33,13 +33,7 @@ WITH used (user_id, calls, total_tokens, cost, unpriced_calls) AS (
     UNION ALL
     -- From the rows:
     SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
-    FROM :row_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_usage AS calls
-        WHERE created_at >= segment.start AND created_at < segment.until
-        OFFSET 0
-    ) AS calls
+    FROM :segment_calls
     WHERE :matches_filters
     UNION ALL
     SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int

@@ -5,13 +5,7 @@ WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced
     -- From the rollups:
     SELECT provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens
     FROM :rollup_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_tracker_unpriced_rollup AS rollup
-        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
-          AND rollup.generation >= segment.generation
-        OFFSET 0
-    ) AS rollup
+    CROSS JOIN LATERAL (SELECT * FROM token_tracker_unpriced_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)

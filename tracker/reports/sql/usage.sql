@@ -9,13 +9,7 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls
     FROM :rollup_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_tracker_usage_rollup AS rollup
-        WHERE rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until
-          AND rollup.generation >= segment.generation
-        OFFSET 0
-    ) AS rollup
+    CROSS JOIN LATERAL (SELECT * FROM token_tracker_usage_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
     WHERE (:include_tests OR is_test IS NOT TRUE)
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)
@@ -30,13 +24,7 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
            CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
            ((metadata ->> 'sample' = 'true') IS TRUE)::int
-    FROM :row_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_usage AS calls
-        WHERE created_at >= segment.start AND created_at < segment.until
-        OFFSET 0
-    ) AS calls
+    FROM :segment_calls
     WHERE :matches_filters
     UNION ALL
     SELECT :call_step,

@@ -33,13 +33,7 @@ WITH used (step, user_id, total_tokens) AS (
     UNION ALL
     -- From the rows:
     SELECT segment.step, user_id, coalesce(:call_tokens, 0)::bigint
-    FROM :row_segments
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM token_usage AS calls
-        WHERE created_at >= segment.start AND created_at < segment.until
-        OFFSET 0
-    ) AS calls
+    FROM :segment_calls
     WHERE :matches_filters
       AND user_id = ANY (CAST(:users AS text[]))
     UNION ALL

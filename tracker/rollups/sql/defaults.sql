@@ -5,4 +5,7 @@
 \if :{?source_minutes} \else \set source_minutes 60 \endif
 \if :{?generation} \else \set generation 0 \endif
 \if :{?late_s} \else \set late_s 10 \endif
+\if :{?names} \else \set names '\'{token_tracker_rollup_state}\'' \endif
+\if :{?usage} \else \set usage '\'token_usage\'' \endif
+\if :{?schema} \else \set schema 'current_schema()' \endif
 \ir expressions.sql

@@ -7,3 +7,6 @@
 -- The bin of a histogram with 8 bins per octave. Bin -32767 means: no connection time.
 \set duration_bin 'floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint'
 \set connection_bin 'coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint'
+-- The rows of the dirty buckets. OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole
+-- table for each bucket.
+\set bucket_calls 'unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket) CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval ''15 minutes'' OFFSET 0) AS calls'

@@ -7,13 +7,7 @@ FROM (
     SELECT dirty.bucket, is_test IS TRUE AS is_test, provider, model,
            :duration_bin AS slot,
            count(*) AS calls, max(processing_time::float8) AS max_ms
-    FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
-    -- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.
-    CROSS JOIN LATERAL (
-        SELECT * FROM token_usage AS calls
-        WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval '15 minutes'
-        OFFSET 0
-    ) AS calls
+    FROM :bucket_calls
     WHERE processing_time IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5
 ) AS slots

@@ -14,13 +14,7 @@ FROM (
            count(*) FILTER (WHERE recorded_at - created_at > make_interval(secs => :late_s)) AS late_records,
            max(extract(epoch FROM recorded_at - created_at))::float8 AS worst_lag_s,
            max(connection_ms::float8) AS connection_max_ms
-    FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
-    -- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.
-    CROSS JOIN LATERAL (
-        SELECT * FROM token_usage AS calls
-        WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval '15 minutes'
-        OFFSET 0
-    ) AS calls
+    FROM :bucket_calls
     WHERE delivery IS NOT NULL
     GROUP BY 1, 2, 3, 4
 ) AS slots

@@ -15,11 +15,5 @@ SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test,
        coalesce(sum(:call_tokens)
            FILTER (WHERE :has_cost IS NOT TRUE), 0)::bigint AS unpriced_tokens,
        count(*) FILTER (WHERE metadata ->> 'sample' = 'true') AS sample_calls
-FROM unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket)
--- OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole table for each bucket.
-CROSS JOIN LATERAL (
-    SELECT * FROM token_usage AS calls
-    WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval '15 minutes'
-    OFFSET 0
-) AS calls
+FROM :bucket_calls
 GROUP BY dirty.bucket, is_test IS TRUE, provider, model, operation, environment;

@@ -1,4 +1,5 @@
 -- Which calls after the cursor have a cost that Token Tracker may set, and which values do their prices need?
+\ir defaults.sql
 SELECT id::text AS id,
        created_at,
        coalesce(provider, '') AS provider,
@@ -13,17 +14,17 @@ SELECT id::text AS id,
        (metadata::jsonb -> 'calls')::text AS calls,
        CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN metadata::text END AS marked,
        -- If the column is NOT NULL, its default represents an unknown cost.
-       CASE WHEN NOT %(zero)s OR cost <> 0 OR (cost_source IS NOT NULL AND cost_source NOT LIKE 'unpriced %%')
+       CASE WHEN NOT :zero OR cost <> 0 OR (cost_source IS NOT NULL AND cost_source NOT LIKE 'unpriced %')
            THEN cost::text END AS cost,
        cost_source
 FROM token_usage AS calls
 -- Python supports the years 1 to 9999; minus a day at each end, since psycopg2 converts to the session's time zone.
 WHERE created_at >= '0001-01-02 00:00Z' AND created_at < '9999-12-30 00:00Z'
-  AND (created_at, id) > (%(time)s::timestamptz, %(id)s::uuid)
-  AND (((cost IS NULL OR (%(zero)s AND cost = 0 AND (cost_source IS NULL OR cost_source LIKE 'unpriced %%')))
-        AND (%(explained)s OR cost_source IS NULL OR cost_source NOT LIKE 'unpriced %%'))
-       OR (%(include_priced)s AND (cost_source LIKE 'genai-prices %%' OR cost_source = 'own prices'
+  AND (created_at, id) > (:time::timestamptz, :id::uuid)
+  AND (((cost IS NULL OR (:zero AND cost = 0 AND (cost_source IS NULL OR cost_source LIKE 'unpriced %')))
+        AND (:explained OR cost_source IS NULL OR cost_source NOT LIKE 'unpriced %'))
+       OR (:include_priced AND (cost_source LIKE 'genai-prices %' OR cost_source = 'own prices'
                           OR metadata ->> 'usage_raw' IS NOT NULL
-                          OR (cost = 0 AND cost_source = 'provided' AND (%(zero_costs)s OR provider = 'openrouter')))))
+                          OR (cost = 0 AND cost_source = 'provided' AND (:zero_costs OR provider = 'openrouter')))))
 ORDER BY created_at, id
-LIMIT %(count)s
+LIMIT :count;

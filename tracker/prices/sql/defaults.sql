@@ -1,0 +1,9 @@
+-- Which calls does a query have in psql if no parameter is set? (All.)
+\if :{?include_priced} \else \set include_priced true \endif
+\if :{?explained} \else \set explained true \endif
+\if :{?zero_costs} \else \set zero_costs false \endif
+\if :{?zero} \else \set zero false \endif
+\if :{?max_cost} \else \set max_cost 1e9 \endif
+\if :{?count} \else \set count 12 \endif
+\if :{?time} \else \set time '\'-infinity\'' \endif
+\if :{?id} \else \set id '\'00000000-0000-0000-0000-000000000000\'' \endif
