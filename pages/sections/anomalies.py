@@ -5,10 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.support import query_params
-from pages.support.formats import count, exact, usd
+from pages.support.formats import count, exact, usd, weekdays
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
-from pages.widgets.charts import weekdays
 from pages.widgets.time_range import now, without_times
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader

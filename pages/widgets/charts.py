@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pages.support import colors as _colors
+from pages.support.formats import weekdays
 from pages.support.i18n import _
 from pages.widgets import chart_range
 from pages.widgets.chart_component import mount
@@ -134,24 +135,28 @@ def bars(
     number: str,
     labels: tuple[str, str, str],
     colors: str,
+    order: tuple[list[str], list[str]],
+    stacked: bool,
     key: str,
     alt: str,
 ) -> tuple[str, str] | None:
     """Horizontal bars, one for each row_name, split by column_name; returns the row and the column of a click.
 
-    `labels` are those of rows, columns and the value; `colors` names the column whose values have the colors.
+    `labels` are those of rows, columns and the value; `colors` names the column whose values have the colors. `order`
+    contains the rows and the columns, the first ones first. Values that can't be added are not `stacked`.
     """
-    sums = frame.groupby("row_name")[value].sum().sort_values(ascending=False, kind="stable")
-    rows = list(sums.index[:_MOST_BARS])
+    rows = order[0][:_MOST_BARS]
     by = "column_name" if labels[1] else "row_name"
-    names = list(frame.groupby(by)[value].sum().sort_values(ascending=False, kind="stable").index)
+    names = order[1] if labels[1] else order[0]
     slots = _colors.assign(names, colors)
     positions = {name: str(position) for position, name in enumerate(rows)}
-    order = {name: position for position, name in enumerate(names)}
+    ranks = {name: position for position, name in enumerate(names)}
     data = frame[frame["row_name"].isin(rows) & (frame[value] > 0)]
-    data = data.assign(order=[order[name] for name in data[by]]).sort_values("order", kind="stable")
+    data = data.assign(order=[ranks[name] for name in data[by]]).sort_values("order", kind="stable")
     groups: dict[str, list[tuple[str, str, float]]] = {}
     for row, column, by_name, amount in data[["row_name", "column_name", by, value]].values:
+        if not stacked and by_name not in slots:
+            continue  # values of several columns can't be added to one of the others
         group = by_name if by_name in slots else _colors.OTHER
         groups.setdefault(group, []).append((row, column, float(amount)))
     traces = [
@@ -174,6 +179,7 @@ def bars(
         "hoverdistance": 20,
         "dragmode": False,
         "bargap": 0.25,
+        "barmode": "stack" if stacked else "group",
         "xaxis": {"side": "bottom"},
         "yaxis": {
             "type": "category",
@@ -192,7 +198,7 @@ def bars(
         key=key,
         label=labels[2],
         unit=number,
-        stacked=True,
+        stacked=stacked,
         value_axis="xaxis",
         can_click=True,
     )
@@ -373,8 +379,3 @@ def duration_ticks(low: float, high: float) -> list[float]:
         if len(ticks) <= 8:
             break
     return ticks or [low]
-
-
-def weekdays() -> list[str]:
-    """Monday to Sunday, short."""
-    return [_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun")]

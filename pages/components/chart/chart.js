@@ -202,6 +202,7 @@ const STEPS = {
 
 function shortNumber(value, unit, language) {
   if (unit === "ms") return `${value.toLocaleString("en-US")} ms`;
+  if (unit === "percent") return `${value.toLocaleString("en-US", { maximumSignificantDigits: 4 })}%`;
   const sign = unit === "usd" ? (language === "ko" ? "US$" : "$") : "";
   if (sign && value > 0 && value < 10) {
     const cents = Math.abs(value * 100 - Math.round(value * 100)) < 1e-6;
@@ -217,7 +218,8 @@ function exactNumber(value, unit, language) {
     return (language === "ko" ? "US$" : "$") + amount;
   }
   if (unit === "ms") return `${value.toLocaleString("en-US", { maximumFractionDigits: 1 })} ms`;
-  return value.toLocaleString("en-US", { maximumFractionDigits: 3 });
+  const text = value.toLocaleString("en-US", { maximumFractionDigits: 3 });
+  return unit === "percent" ? `${text}%` : text;
 }
 
 // --- hover
