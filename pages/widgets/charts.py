@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,10 @@ from pages.widgets.chart_figures import (
 _MOST_BARS = 14
 _TIME_HEIGHT = 235
 Edges = tuple[datetime, datetime]
+OnClick = Callable[[dict[str, Any]], None]
+"""Receives a clicked bar: `column` (of the names), `series` (the name; None for all of them), and `start` and `end` as
+UTC times. Receives a clicked cell of the heat map: `weekday` (0 is Monday) and `hour`.
+"""
 
 
 def stacked(
@@ -43,11 +48,12 @@ def stacked(
     alt: str,
     colors: str = "model",
     edges: Edges | None = None,
+    on_click: OnClick | None = None,
 ) -> None:
     """Bars over all `buckets`, stacked by `name`; needs the columns at (wall clock), name and `value`.
 
     `names` get their colors, largest first. `colors` is the column of the names. `edges` are the start and the end of
-    the range: buckets that it cuts are pale.
+    the range: buckets that it cuts are pale. `on_click` is called once for each click.
     """
     slots = _colors.assign(names, colors)
     groups = [name if name in slots else _colors.OTHER for name in frame["name"]]
@@ -75,10 +81,24 @@ def stacked(
         unit=number,
         stacked=True,
         value_axis="yaxis",
+        can_click=on_click is not None,
         can_drag=True,
         can_reset=chart_range.is_zoomed(),
     )
     chart_range.apply(result, buckets, bucket)
+    clicked = _clicked(result, len(buckets))
+    if on_click and clicked:
+        series = {identity(name): name for name in slots}.get(clicked[0])
+        start, end = chart_range.bucket_span(buckets, bucket, clicked[1], edges)
+        on_click({"column": colors, "series": series, "start": start, "end": end})
+
+
+def _clicked(result: Any, count: int) -> tuple[str, int] | None:
+    """The uid of the clicked trace and the number of the point, if the browser sent one that exists."""
+    match result.click:
+        case {"series": str(uid), "index": int(index)} if 0 <= index < count:
+            return uid, index
+    return None
 
 
 def lines(
@@ -208,8 +228,11 @@ def bars(
     return None
 
 
-def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:
-    """Hours of the day by weekdays; needs the columns weekday (0 is Monday), hour and `value`."""
+def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str, on_click: OnClick | None = None) -> None:
+    """Hours of the day by weekdays; needs the columns weekday (0 is Monday), hour and `value`.
+
+    `on_click` is called once for each click.
+    """
     days = weekdays()
     wide = frame.groupby(["weekday", "hour"])[value].sum().unstack()
     wide = wide.reindex(index=range(7), columns=range(24)).fillna(0.0)
@@ -256,7 +279,10 @@ def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:
             "showgrid": False,
         },
     }
-    mount(figure(data, layout, height=232), alt=alt, label=label)
+    result = mount(figure(data, layout, height=232), alt=alt, label=label, can_click=on_click is not None)
+    if on_click and (clicked := _clicked(result, len(points))):
+        hour, day = points[clicked[1]]
+        on_click({"weekday": day, "hour": hour})
 
 
 def highest_shade(values: np.ndarray[Any, Any]) -> float:
