@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -64,7 +64,7 @@ def needs_row_scan(rows: str, columns: str | None, *, latency: bool = False) -> 
     return not names <= _ROLLUP_COLUMNS["latency" if latency else "usage"]
 
 
-def _concatenated(arrays: pd.Series[list[int]]) -> list[int]:
+def _concatenated(arrays: Iterable[list[int]]) -> list[int]:
     return [number for array in arrays for number in array]
 
 

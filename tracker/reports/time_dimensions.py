@@ -66,6 +66,11 @@ def intervals_of(filters: Filters, chosen: Mapping[str, str]) -> list[Interval]:
     ]
 
 
+def value_of(dimension: str, local: datetime) -> str:
+    """The value of a time dimension at a local time."""
+    return _VALUES[dimension](local)
+
+
 def sort_key(dimension: str) -> Callable[[str], tuple[bool, int, str]]:
     """A sort key that puts the values of a time dimension in order of time; `unknown` comes last."""
     numeric = dimension in {"weekday", "hour_of_day"}
