@@ -13,20 +13,32 @@ from pages.support import query_params
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import user_timezone
 from pages.widgets.time_span import format_instants
-from tracker.reports.explorer_query import COLUMNS, UNKNOWN
+from tracker.reports.explorer_measures import MEASURES
+from tracker.reports.explorer_query import COLUMNS, DIMENSIONS, UNKNOWN
 from tracker.reports.time_dimensions import CALENDAR_DIMENSIONS, value_of
 
 _OPENED = "explorer_opened"
 
 
-def open_explorer(*, temporary: dict[str, str] | None = None, **selection: str | None) -> None:
+def open_explorer(
+    *,
+    rows: str | None = None,
+    columns: str | None = None,
+    measure: str = MEASURES[0],
+    temporary: dict[str, str] | None = None,
+    **selection: str | None,
+) -> None:
     """Open the Explorer with the range and the filters of this page, and with a selection.
 
-    `temporary` changes the range or the filters; on return to this page they have their present values again.
+    Without `rows`, its dimensions stay. `temporary` changes the range or the filters; on return to this page they have
+    their present values again.
     """
     # A new number resets the selections of this page's tables, which would open the Explorer again.
     st.session_state[_OPENED] = _times_opened() + 1
-    chosen = {name: value for name, value in selection.items() if value is not None}
+    # The address omits defaults: the Explorer would remove them, which adds an entry to the browser's history.
+    chosen: dict[str, str | None] = {**selection, "measure": None if measure == MEASURES[0] else measure}
+    if rows is not None:
+        chosen |= {"rows": None if rows == DIMENSIONS[0] else rows, "columns": columns}
     query_params.switch_page("explorer.py", chosen, temporary or {})
 
 

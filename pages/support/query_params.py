@@ -70,7 +70,7 @@ def set(name: str, value: str | None) -> None:  # noqa: A001 - the counterpart o
     _write(name, view.get(name))
 
 
-def switch_page(path: str, selection: Mapping[str, str], temporary: Mapping[str, str]) -> None:
+def switch_page(path: str, selection: Mapping[str, str | None], temporary: Mapping[str, str]) -> None:
     """Open another page with the view of this one and a selection, as one entry of the browser's history.
 
     When the reader returns to this page, the `temporary` parameters have their present values again.
@@ -79,7 +79,9 @@ def switch_page(path: str, selection: Mapping[str, str], temporary: Mapping[str,
     previous = {name: view.get(name) for name in temporary}
     st.session_state[_TEMPORARY] = st.session_state.get(_PAGE), dict(temporary), previous
     for name, value in {**selection, **temporary}.items():
-        view[name] = replace_unstorable(value[:MAX_LENGTH])
+        view.pop(name, None)
+        if value is not None:
+            view[name] = replace_unstorable(value[:MAX_LENGTH])
     # Without `set`, which would add the selection to the address of this page.
     st.switch_page(path, query_params=view)
 
