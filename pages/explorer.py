@@ -8,15 +8,16 @@ import pandas as pd
 import streamlit as st
 
 from pages.sections.explorer import (
-    bar_chart,
     call_record,
     calls_table,
     capitalize_first,
+    chart,
     controls,
     measure_label,
     pivot,
     pivot_table,
     selected_dimensions,
+    total_note,
 )
 from pages.support import query_params
 from pages.support.i18n import _
@@ -26,9 +27,11 @@ from pages.widgets.empty_state import no_calls
 from pages.widgets.filter_pills import column_label
 from pages.widgets.layout import card, current_range, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
+from pages.widgets.time_bars import value_label
 from pages.widgets.time_range import TimeRange
 from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
+from tracker.reports.explorer_measures import LATENCY
 from tracker.reports.explorer_query import MAX_CALLS, explore, matching_calls, needs_row_scan
 
 _REFRESH_S = 30
@@ -47,11 +50,11 @@ def draw_page() -> None:
     rows, columns, measure = selected_dimensions()
     page_question(_("Click a bar or select a row to see its calls."))
     with loading_skeleton():
-        data = pivot_data(reader, range_, rows, columns)
+        data = pivot_data(reader, range_, rows, columns, latency=measure == LATENCY)
     if not len(data):
         no_calls(reader)
         return
-    wide = pivot(data, measure)
+    wide = pivot(data, measure, rows, columns)
     # A new key resets the selection of the chart and the table.
     key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_generation', 0)}"
     left, right = st.columns([3, 2])
@@ -62,9 +65,10 @@ def draw_page() -> None:
             _("by {rows}").format(rows=column_label(rows)),
         ),
     ):
-        clicked = bar_chart(data, measure, rows, columns, f"explore_chart_{key}")
+        clicked = chart(data, wide, measure, rows, columns, f"explore_chart_{key}")
+        total_note(data, measure, rows)
     with right, card(_("Table")):
-        selected = pivot_table(wide, measure, rows, f"explore_table_{key}")
+        selected = pivot_table(wide, measure, rows, columns, f"explore_table_{key}")
         download_buttons(wide.reset_index().rename(columns={"row_name": rows, "": measure}), "explorer", "explore")
     _store_click("click_chart", clicked)
     _store_click("click_table", {"row": selected} if selected is not None else None)
@@ -74,12 +78,12 @@ def draw_page() -> None:
         calls_of_value(reader, filters, values)
 
 
-def pivot_data(reader: Reader, range_: TimeRange, rows: str, columns: str | None) -> pd.DataFrame:
-    """The measures by row and column. A query that can't use the rollups is cached for all users."""
-    if not needs_row_scan(rows, columns):
-        return explore(reader, range_.filters, rows, columns)
-    key = ("explore", generation(reader), range_.cache_key, rows, columns)
-    return cached(key, _REFRESH_S, lambda: explore(reader, range_.filters, rows, columns))
+def pivot_data(reader: Reader, range_: TimeRange, rows: str, columns: str | None, *, latency: bool) -> pd.DataFrame:
+    """The sums by row and column. A query that can't use the rollups is cached for all users."""
+    if not needs_row_scan(rows, columns, latency=latency):
+        return explore(reader, range_.filters, rows, columns, latency=latency)
+    key = ("explore", generation(reader), range_.cache_key, rows, columns, latency)
+    return cached(key, _REFRESH_S, lambda: explore(reader, range_.filters, rows, columns, latency=latency))
 
 
 def _store_click(name: str, clicked: dict[str, str] | None) -> None:
@@ -99,7 +103,7 @@ def calls_of_value(reader: Reader, filters: Filters, values: dict[str, str]) -> 
     with left, card(_("Calls of the selection")):
         with st.container(horizontal=True, vertical_alignment="center"):
             for column, value in values.items():
-                st.text(f"{column_label(column)}: {value}")
+                st.text(f"{column_label(column)}: {value_label(column, value)}")
             st.space("stretch")
             if st.button(_("Close"), icon=":material/close:", key="close_calls"):
                 st.session_state["explore_generation"] = st.session_state.get("explore_generation", 0) + 1

@@ -9,6 +9,8 @@ import streamlit as st
 
 from pages.sections.anomalies import today_anomaly
 from pages.sections.budget_bars import budget_bars
+from pages.sections.cost_outlook import cost_outlook
+from pages.sections.explorer_links import open_bar, open_heat_cell
 from pages.sections.overview import (
     UserCounts,
     model_table,
@@ -73,6 +75,7 @@ def _draw(reader: Reader) -> None:
         has_anonymous,
     )
     usage_metrics(totals, previous, users, usage_totals.trend(reader, filters), range_)
+    cost_outlook(reader, range_)
     unpriced_notice(totals, models, unpriced_calls(reader, filters))
     today_anomaly(reader, filters)
     budget_bars(reader)
@@ -92,7 +95,13 @@ def _draw(reader: Reader) -> None:
         priced = over_time.dropna(subset=["cost_usd"])
         if len(priced):
             stacked(
-                priced, "cost_usd", number="usd", label=_("Cost"), alt=_("Cost over time by model"), **chart_options
+                priced,
+                "cost_usd",
+                number="usd",
+                label=_("Cost"),
+                alt=_("Cost over time by model"),
+                on_click=lambda clicked: open_bar(clicked, bucket, "cost_usd"),
+                **chart_options,
             )
         else:
             st.caption(_("No call in this range has a price."))
@@ -107,7 +116,8 @@ def _draw(reader: Reader) -> None:
     with right, card(_("When"), _("calls by hour and weekday")):
         key = ("heatmap", generation(reader), range_.cache_key)
         heatmap = cached(key, _HEATMAP_TTL_S, lambda: by_hour_and_weekday(reader, filters))
-        heat(heatmap, "calls", label=_("Calls"), alt=_("Calls by hour and weekday"))
+        alt = _("Calls by hour and weekday")
+        heat(heatmap, "calls", label=_("Calls"), alt=alt, on_click=open_heat_cell)
     with card(_("Last records")):
         record_table(usage_totals.last_records(reader, filters, count=12), filters.timezone)
     freshness_notes(reader, filters.start)

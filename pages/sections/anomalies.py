@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.support import query_params
-from pages.support.formats import count, exact, usd
+from pages.sections.explorer_links import open_explorer
+from pages.support.formats import count, exact, usd, weekdays
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
-from pages.widgets.charts import weekdays
 from pages.widgets.time_range import now, without_times
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
@@ -31,14 +30,12 @@ def today_anomaly(reader: Reader, filters: Filters) -> None:
         st.markdown(f":orange[:material/trending_up:] **{_('Unusual today')}**", width="content")
         st.text(anomaly_text(anomaly, weekdays()[time.weekday()]), width="stretch")
         if st.button(_("Show the calls"), key="show_unusual"):
-            query_params.set("range", "today")
-            query_params.set("rows", "user" if anomaly.model else "operation")
-            query_params.set("measure", {"cost": "cost_usd", "errors": "failed_calls"}.get(anomaly.measure))
-            if anomaly.model:
-                query_params.set("model", anomaly.model)
-            for name in ("range", "rows", "measure", "model"):
-                query_params.mark_dirty(name)
-            st.switch_page("explorer.py")
+            temporary = {"range": "today", **({"model": anomaly.model} if anomaly.model else {})}
+            open_explorer(
+                temporary=temporary,
+                rows="user" if anomaly.model else "operation",
+                measure={"cost": "cost_usd", "errors": "failed_calls"}.get(anomaly.measure, "total_tokens"),
+            )
 
 
 def anomaly_text(anomaly: Anomaly, weekday: str) -> str:

@@ -10,6 +10,7 @@ from pages.support.formats import calls, count, exact, seconds, usd
 from pages.support.i18n import _, plural
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.layout import card
+from tracker.budgets.evaluate import BudgetCheck
 from tracker.budgets.progress import BudgetState, format_percent
 from tracker.errors import DatabaseError
 from tracker.maintenance.check_budgets import read_budget_states
@@ -22,10 +23,15 @@ _COLORS = {"within": "#2f7de1", "warned": "#d97706", "full": "#d6404b"}
 _HATCH = "repeating-linear-gradient(135deg, {color}b0 0 4px, {color}40 4px 8px)"
 
 
+def budget_report(reader: Reader) -> BudgetCheck:
+    """The states of the budgets, cached for all users. Raises `DatabaseError`."""
+    return cached(("budgets", generation(reader)), _TTL_S, lambda: read_budget_states(reader))
+
+
 def budget_bars(reader: Reader) -> None:
     """Draw the budgets with the highest usage; nothing if there are none."""
     try:
-        report = cached(("budgets", generation(reader)), _TTL_S, lambda: read_budget_states(reader))
+        report = budget_report(reader)
     except DatabaseError:
         return  # the metrics of the page show the error
     if not report.states and not report.remarks:

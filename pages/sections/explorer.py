@@ -11,13 +11,16 @@ import streamlit as st
 from pages.sections.call_details import call_card
 from pages.sections.overview import delivery_label
 from pages.support import query_params
-from pages.support.formats import count, exact, to_json_value, usd
+from pages.support.formats import count, exact, milliseconds, percentage, to_json_value, usd
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import selectable_table
+from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
 from tracker.reports import Reader, usage_totals
-from tracker.reports.explorer_query import COLUMNS, MEASURES
+from tracker.reports.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
+from tracker.reports.explorer_query import DIMENSIONS
+from tracker.reports.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
 
 _MAX_VISIBLE_ROWS = 11
 _MAX_ROWS = 200
@@ -36,8 +39,28 @@ def measure_label(measure: str) -> str:
         "cost_usd": _("cost"),
         "calls": _("calls"),
         "failed_calls": _("failed calls"),
+        "error_rate": _("error rate"),
+        "cost_per_call_usd": _("cost per call"),
+        "cached_share": _("cached share of input"),
+        "latency_p95_ms": _("latency p95"),
     }
     return labels[measure]
+
+
+def measure_unit(measure: str) -> str:
+    """The unit of a measure on a chart: usd, percent, ms or count."""
+    units = {"cost_usd": "usd", "cost_per_call_usd": "usd", "error_rate": "percent", "cached_share": "percent"}
+    return units.get(measure, "ms" if measure == LATENCY else "count")
+
+
+def format_measure(value: float | None, measure: str) -> str:
+    """A value of a measure as short text; a dash or *unpriced* if it is unknown."""
+    missing = value is None or value != value  # NaN
+    if measure_unit(measure) == "usd":
+        return usd(value)
+    if measure_unit(measure) == "percent":
+        return percentage(None if missing else value)
+    return milliseconds(value) if measure == LATENCY else "–" if missing else count(float(value or 0))
 
 
 def capitalize_first(text: str) -> str:
@@ -48,8 +71,8 @@ def capitalize_first(text: str) -> str:
 def controls() -> None:
     """Draw the select boxes for rows, columns, and measure, and write their state to the address bar."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="explorer_controls"):
-        rows = _select("rows", _("Rows"), list(COLUMNS), column_label, COLUMNS[0])
-        others = [_NONE, *(column for column in COLUMNS if column != rows)]
+        rows = _select("rows", _("Rows"), list(DIMENSIONS), column_label, DIMENSIONS[0])
+        others = [_NONE, *(column for column in DIMENSIONS if column != rows)]
         _select("columns", _("Columns"), others, lambda name: column_label(name) if name else _("none"), _NONE)
         _select("measure", _("Measure"), list(MEASURES), measure_label, MEASURES[0])
 
@@ -68,75 +91,126 @@ def _select(name: str, label: str, options: list[str], format_func: Callable[[st
 def selected_dimensions() -> tuple[str, str | None, str]:
     """The selected rows, columns, and measure."""
     rows, columns, measure = query_params.get("rows"), query_params.get("columns"), query_params.get("measure")
-    rows = rows if rows in COLUMNS else COLUMNS[0]
-    columns = columns if columns in COLUMNS and columns != rows else None
+    rows = rows if rows in DIMENSIONS else DIMENSIONS[0]
+    columns = columns if columns in DIMENSIONS and columns != rows else None
     return rows, columns, measure if measure in MEASURES else MEASURES[0]
 
 
-def pivot(data: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """The measure by row and column with a total of each row, the largest first."""
-    wide = data.groupby(["row_name", "column_name"])[measure].sum(min_count=1).unstack()
-    order = wide.sum().sort_values(ascending=False, kind="stable").index
-    wide = wide[order].assign(total=data.groupby("row_name")[measure].sum(min_count=1))
-    return wide.sort_values("total", ascending=False, kind="stable")
+def pivot(data: pd.DataFrame, measure: str, rows: str, columns: str | None) -> pd.DataFrame:
+    """The measure by row and column with the total of each row: the largest first, times in their order."""
+    wide = measure_by(data, measure, ["row_name", "column_name"]).unstack()
+    totals = {
+        "row_name": measure_by(data, measure, ["row_name"]),
+        "column_name": measure_by(data, measure, ["column_name"]),
+    }
+    wide = wide[_ordered(totals["column_name"], columns)].assign(total=totals["row_name"])
+    return wide.loc[_ordered(totals["row_name"], rows)]
 
 
-def bar_chart(data: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str) -> dict[str, str] | None:
-    """Draw the bars. Returns the row and column of the clicked bar."""
-    if data[measure].isna().all():
-        st.caption(_("No call in this range has a price."))
+def _ordered(totals: pd.Series[float], dimension: str | None) -> list[str]:
+    if dimension in TIME_DIMENSIONS:
+        return sorted(totals.index, key=sort_key(dimension), reverse=dimension in CALENDAR_DIMENSIONS)
+    return list(totals.sort_values(ascending=False, kind="stable").index)
+
+
+def chart(
+    data: pd.DataFrame, wide: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str
+) -> dict[str, str] | None:
+    """Draw the bars, or lines over time. Returns the row and column of the clicked value."""
+    cells = measure_by(data, measure, ["row_name", "column_name"]).rename("value").reset_index()
+    if cells["value"].isna().all():
+        st.caption(_no_value_text(measure))
         return None
-    clicked = bars(
-        data,
-        measure,
-        number="usd" if measure == "cost_usd" else "count",
-        labels=(column_label(rows), column_label(columns) if columns else "", measure_label(measure)),
-        colors=columns or rows,
-        key=key,
-        alt=_("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows)),
-    )
+    unit = measure_unit(measure)
+    if unit == "percent":
+        cells["value"] *= 100
+    options: dict[str, Any] = {
+        "number": unit,
+        "labels": (column_label(rows), column_label(columns) if columns else "", measure_label(measure)),
+        "colors": columns or rows,
+        "stacked": measure in SUMS,
+        "key": key,
+        "alt": _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows)),
+    }
+    names = [name for name in wide.columns if name != "total"]
+    if rows in TIME_DIMENSIONS:
+        clicked = time_bars(cells, "value", dimension=rows, columns=names, **options)
+    else:
+        clicked = bars(cells, "value", order=(list(wide.index), names), **options)
     if clicked is None:
         return None
     return {"row": clicked[0], **({"column": clicked[1]} if columns else {})}
 
 
-def pivot_table(wide: pd.DataFrame, measure: str, rows: str, key: str) -> str | None:
+def _no_value_text(measure: str) -> str:
+    return _("No call in this range has a duration.") if measure == LATENCY else _("No call in this range has a price.")
+
+
+def total_note(data: pd.DataFrame, measure: str, rows: str) -> None:
+    """Draw the total of all calls, and what a reader must know about the measure."""
+    texts = [
+        _("Total: {value}").format(value=format_measure(measure_total(data, measure), measure).replace("$", "\\$"))
+    ]
+    if measure == LATENCY:
+        texts.append(_("Percentiles come from a histogram and can be up to 9 % too high or too low."))
+    if measure == "cost_per_call_usd":
+        texts.append(_("Calls without a price are not included."))
+    if rows in CALENDAR_DIMENSIONS and data["row_name"].nunique() > MAX_BUCKETS:
+        texts.append(_("The chart shows the newest {n}.").format(n=exact(MAX_BUCKETS)))
+    st.caption(" ".join(texts))
+
+
+def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str) -> str | None:
     """Draw the pivot table. Returns the selected row."""
     visible = wide.head(_MAX_ROWS)
     names = [name for name in visible.columns if name not in {"total", ""}][:_MAX_COLUMNS]
-    format_value = usd if measure == "cost_usd" else count
-    data = pd.DataFrame({"row": visible.index, "total": visible["total"].to_numpy()})
+    labels = [value_label(rows, str(name)) for name in visible.index]
+    data = pd.DataFrame({"row": labels, "total": visible["total"].astype(float).to_numpy()})
     for number, name in enumerate(names):
         data[f"column {number}"] = [
-            "" if value != value else format_value(value)
+            "" if value != value else format_measure(value, measure)
             for value in visible[name].astype(float)  # NaN: no such calls
         ]
-    largest = float(data["total"].fillna(0).max())
+    title = _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows))
     config: dict[str, Any] = {
         "row": st.column_config.TextColumn(capitalize_first(column_label(rows)), pinned=True, width=150),
-        "total": st.column_config.ProgressColumn(
-            capitalize_first(measure_label(measure)),
-            format="dollar" if measure == "cost_usd" else "compact",
-            min_value=0,
-            max_value=largest or 1.0,
-            color="blue",
-            width=150,
-        ),
+        "total": _total_column(data["total"], measure),
         **{
-            f"column {number}": st.column_config.TextColumn(_short_label(name), alignment="right")
+            f"column {number}": st.column_config.TextColumn(
+                _short_label(value_label(columns or "", name)), alignment="right"
+            )
             for number, name in enumerate(names)
         },
     }
-    if data["total"].isna().any():  # a progress column shows an unpriced cost as an empty cell
-        data["total"] = [usd(value) for value in data["total"]]
-        config["total"] = st.column_config.TextColumn(
-            capitalize_first(measure_label(measure)), alignment="right", width=150
-        )
-    title = _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows))
+    if _has_no_bar(data["total"]):
+        data["total"] = [format_measure(value, measure) for value in data["total"]]
     selected = selectable_table(data, config, alt=title, key=key, max_rows=_MAX_VISIBLE_ROWS)
     if len(wide) > _MAX_ROWS:
-        st.caption(_("The largest {n} of {all}. The download contains all.").format(n=_MAX_ROWS, all=exact(len(wide))))
-    return str(data["row"].iloc[selected]) if selected is not None else None
+        text = _("The largest {n} of {all}. The download contains all.")
+        if rows in CALENDAR_DIMENSIONS:
+            text = _("The newest {n} of {all}. The download contains all.")
+        st.caption(text.format(n=_MAX_ROWS, all=exact(len(wide))))
+    return str(visible.index[selected]) if selected is not None else None
+
+
+def _has_no_bar(totals: pd.Series[float]) -> bool:
+    """A progress column shows an unknown value, such as an unpriced cost, as an empty cell."""
+    return bool(totals.isna().any())
+
+
+def _total_column(totals: pd.Series[float], measure: str) -> Any:
+    label = capitalize_first(measure_label(measure))
+    if _has_no_bar(totals):
+        return st.column_config.TextColumn(label, alignment="right", width=150)
+    formats = {"usd": "dollar", "percent": "percent", "ms": "%.0f ms"}
+    return st.column_config.ProgressColumn(
+        label,
+        format=formats.get(measure_unit(measure), "compact"),
+        min_value=0,
+        max_value=float(totals.max()) or 1.0,
+        color="blue",
+        width=150,
+    )
 
 
 def _short_label(name: str) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.sections.explorer_links import explorer_table, open_bar, open_explorer, table_key
 from pages.support import query_params
 from pages.support.formats import ago, calls, count, exact, percent_change, percentage, point_change, usd
 from pages.support.i18n import _, plural
 from pages.widgets.charts import stacked
-from pages.widgets.tables import table
+from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import TimeRange
+from tracker.reports.explorer_query import UNKNOWN
 from tracker.reports.usage_totals import Totals
 
 _MAX_MODELS = 6
@@ -151,7 +153,12 @@ def tokens_by_switch() -> None:
 
 def tokens_chart(over_time: pd.DataFrame, chart_options: dict[str, Any]) -> None:
     """Draw the tokens over time, by model or by kind."""
-    options: dict[str, Any] = {"number": "count", "label": _("Tokens"), **chart_options}
+    options: dict[str, Any] = {
+        "number": "count",
+        "label": _("Tokens"),
+        "on_click": lambda clicked: open_bar(clicked, chart_options["bucket"], "total_tokens"),
+        **chart_options,
+    }
     if st.session_state["tokens_by"] == "model":
         stacked(over_time, "total_tokens", alt=_("Tokens over time by model"), **options)
         return
@@ -211,7 +218,8 @@ def model_table(models: pd.DataFrame) -> None:
         "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
         "cost": _money_column(_("Cost"), _at_least_help()),
     }
-    table(data, config, alt=_("Tokens and cost by model"))
+    alt = _("Tokens and cost by model")
+    explorer_table(data, config, alt=alt, key="models", dimension="model", names=list(data["model"]))
 
 
 def operation_table(data: pd.DataFrame, all_tokens: int) -> None:
@@ -228,7 +236,8 @@ def operation_table(data: pd.DataFrame, all_tokens: int) -> None:
         "cost": _money_column(_("Cost"), _at_least_help()),
         "per_call": _money_column(_("Per call"), _("The mean cost of the calls that have a price"), 72),
     }
-    table(data, config, alt=_("Tokens and cost by operation"))
+    alt = _("Tokens and cost by operation")
+    explorer_table(data, config, alt=alt, key="operations", dimension="operation", names=list(data["operation"]))
 
 
 def user_table(data: pd.DataFrame) -> None:
@@ -240,7 +249,8 @@ def user_table(data: pd.DataFrame) -> None:
         "trend": st.column_config.AreaChartColumn(_("Trend"), y_min=0, width=60),
         "cost": _money_column(_("Cost"), _at_least_help()),
     }
-    table(data, config, alt=_("The users with the most tokens"))
+    alt = _("The users with the most tokens")
+    explorer_table(data, config, alt=alt, key="users", dimension="user", names=list(data["user_id"]))
 
 
 def record_table(data: pd.DataFrame, timezone: str) -> None:
@@ -272,7 +282,12 @@ def record_table(data: pd.DataFrame, timezone: str) -> None:
     }
     if data["error_message"].notna().any():
         config["error_message"] = st.column_config.TextColumn(_("Error"))
-    table(data, config, alt=_("The newest records"))
+    alt, key = _("The newest records"), table_key("records")
+    selected = selectable_table(data, config, alt=alt, key=key, max_rows=len(data))
+    if selected is not None:
+        record = data.iloc[selected]
+        model = UNKNOWN if pd.isna(record["model"]) else str(record["model"])
+        open_explorer(rows="model", row=model, call=str(record["id"]))
 
 
 def delivery_label(delivery: str | None) -> str:

@@ -13,6 +13,7 @@ from pages.support.ttl_cache import cached, generation
 from tracker.reports import Filters
 from tracker.reports.engine import current_reader
 from tracker.reports.explorer_query import explore, needs_row_scan
+from tracker.reports.time_dimensions import TIME_DIMENSIONS
 
 OTHER = "others"
 OTHER_SLOT = 9
@@ -85,7 +86,7 @@ def assign(names: Iterable[str], column: str = "model") -> dict[str, int]:
 
 def _recent(column: str) -> Sequence[str]:
     """The column's names with calls in the last 30 days, if the rollups have them: reading the rows takes long."""
-    if column == "kind" or needs_row_scan(column, None):
+    if column == "kind" or column in TIME_DIMENSIONS or needs_row_scan(column, None):
         return ()
     reader = current_reader.reader()
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

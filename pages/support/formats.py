@@ -138,6 +138,11 @@ def short_date(day: date) -> str:
     return f"{day:{_('%d %b %Y')}}".lstrip("0")
 
 
+def weekdays() -> list[str]:
+    """Monday to Sunday, short."""
+    return [_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun")]
+
+
 def to_json_value(value: object) -> object:
     """A value of a row as a JSON value."""
     return value if isinstance(value, str | int | float | bool | dict) else str(value)

@@ -7,7 +7,7 @@ So this module keeps the view in the session: it reads changes of the address an
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, MutableSet
+from collections.abc import Callable, Mapping, MutableSet
 from typing import Any
 
 import streamlit as st
@@ -16,10 +16,11 @@ from tracker.usage import replace_unstorable
 
 MAX_LENGTH = 200
 _USER_SETTINGS = ("range", "tests", "tz", "lang")
-_FILTERS = ("model", "provider", "operation", "user", "environment")
+_FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", "hour_of_day")
 NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
+_TEMPORARY = "query_temporary"
 
 
 def sync_from_address(page: str) -> None:
@@ -29,6 +30,8 @@ def sync_from_address(page: str) -> None:
     written: dict[str, str] = state.setdefault(_WRITTEN, {})
     address = {name: replace_unstorable(value[:MAX_LENGTH]) for name, value in st.query_params.to_dict().items()}
     dirty = _dirty()
+    if state.get(_PAGE) != page:
+        _restore_temporary(page)
     # An unchanged value of the previous run is old: a button may have set another one since, and a rerun that the
     # script requests still has the previous address.
     last_read: dict[str, str] = state.get(_LAST_READ, {})
@@ -67,6 +70,35 @@ def set(name: str, value: str | None) -> None:  # noqa: A001 - the counterpart o
     _write(name, view.get(name))
 
 
+def switch_page(path: str, selection: Mapping[str, str | None], temporary: Mapping[str, str]) -> None:
+    """Open another page with the view of this one and a selection, as one entry of the browser's history.
+
+    When the reader returns to this page, the `temporary` parameters have their present values again.
+    """
+    view: dict[str, str] = st.session_state.setdefault(_VIEW, {})
+    previous = {name: view.get(name) for name in temporary}
+    st.session_state[_TEMPORARY] = st.session_state.get(_PAGE), dict(temporary), previous
+    for name, value in {**selection, **temporary}.items():
+        view.pop(name, None)
+        if value is not None:
+            view[name] = replace_unstorable(value[:MAX_LENGTH])
+    # Without `set`, which would add the selection to the address of this page.
+    st.switch_page(path, query_params=view)
+
+
+def _restore_temporary(page: str) -> None:
+    """Restore the parameters that `switch_page` set temporarily on this page, unless they were changed since."""
+    view: dict[str, str] = st.session_state[_VIEW]
+    origin, temporary, previous = st.session_state.get(_TEMPORARY, (None, {}, {}))
+    if origin != page:
+        return
+    for name, value in temporary.items():
+        if view.get(name) == value:
+            view.pop(name)
+            if previous[name] is not None:
+                view[name] = previous[name]
+
+
 def _write(name: str, value: str | None) -> None:
     written: dict[str, str] = st.session_state.setdefault(_WRITTEN, {})
     if written.get(name) == value and (value is not None or name not in st.query_params):
@@ -74,6 +106,8 @@ def _write(name: str, value: str | None) -> None:
     if value is None:
         st.query_params.pop(name, None)
         written.pop(name, None)
+    elif st.query_params.get(name) == value:
+        written[name] = value  # writing it again would add an entry to the browser's history
     else:
         st.query_params[name] = written[name] = value
 

@@ -40,6 +40,16 @@ def _following(buckets: pd.DatetimeIndex, bucket: str) -> list[pd.Timestamp]:
     return [*buckets[1:], last]
 
 
+def bucket_span(
+    buckets: pd.DatetimeIndex, bucket: str, number: int, edges: tuple[datetime, datetime] | None
+) -> tuple[datetime, datetime]:
+    """The start and the end of a bucket as UTC times, without the parts that the range cuts."""
+    name = user_timezone()
+    start = to_utc(buckets[number].to_pydatetime(), name)
+    end = to_utc(_following(buckets, bucket)[number].to_pydatetime(), name)
+    return (max(start, edges[0]), min(end, edges[1])) if edges else (start, end)
+
+
 def revision(bucket: str) -> str:
     """The same text for the same range: a zoom stays as long as it does."""
     return f"{query_params.get('range')} {bucket}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pages.support import colors as _colors
+from pages.support.formats import weekdays
 from pages.support.i18n import _
 from pages.widgets import chart_range
 from pages.widgets.chart_component import mount
@@ -27,6 +29,10 @@ from pages.widgets.chart_figures import (
 _MOST_BARS = 14
 _TIME_HEIGHT = 235
 Edges = tuple[datetime, datetime]
+OnClick = Callable[[dict[str, Any]], None]
+"""Receives a clicked bar: `column` (of the names), `series` (the name; None for all of them), and `start` and `end` as
+UTC times. Receives a clicked cell of the heat map: `weekday` (0 is Monday) and `hour`.
+"""
 
 
 def stacked(
@@ -42,11 +48,12 @@ def stacked(
     alt: str,
     colors: str = "model",
     edges: Edges | None = None,
+    on_click: OnClick | None = None,
 ) -> None:
     """Bars over all `buckets`, stacked by `name`; needs the columns at (wall clock), name and `value`.
 
     `names` get their colors, largest first. `colors` is the column of the names. `edges` are the start and the end of
-    the range: buckets that it cuts are pale.
+    the range: buckets that it cuts are pale. `on_click` is called once for each click.
     """
     slots = _colors.assign(names, colors)
     groups = [name if name in slots else _colors.OTHER for name in frame["name"]]
@@ -74,10 +81,24 @@ def stacked(
         unit=number,
         stacked=True,
         value_axis="yaxis",
+        can_click=on_click is not None,
         can_drag=True,
         can_reset=chart_range.is_zoomed(),
     )
     chart_range.apply(result, buckets, bucket)
+    clicked = _clicked(result, len(buckets))
+    if on_click and clicked:
+        series = {identity(name): name for name in slots}.get(clicked[0])
+        start, end = chart_range.bucket_span(buckets, bucket, clicked[1], edges)
+        on_click({"column": colors, "series": series, "start": start, "end": end})
+
+
+def _clicked(result: Any, count: int) -> tuple[str, int] | None:
+    """The uid of the clicked trace and the number of the point, if the browser sent one that exists."""
+    match result.click:
+        case {"series": str(uid), "index": int(index)} if 0 <= index < count:
+            return uid, index
+    return None
 
 
 def lines(
@@ -134,24 +155,28 @@ def bars(
     number: str,
     labels: tuple[str, str, str],
     colors: str,
+    order: tuple[list[str], list[str]],
+    stacked: bool,
     key: str,
     alt: str,
 ) -> tuple[str, str] | None:
     """Horizontal bars, one for each row_name, split by column_name; returns the row and the column of a click.
 
-    `labels` are those of rows, columns and the value; `colors` names the column whose values have the colors.
+    `labels` are those of rows, columns and the value; `colors` names the column whose values have the colors. `order`
+    contains the rows and the columns, the first ones first. Values that can't be added are not `stacked`.
     """
-    sums = frame.groupby("row_name")[value].sum().sort_values(ascending=False, kind="stable")
-    rows = list(sums.index[:_MOST_BARS])
+    rows = order[0][:_MOST_BARS]
     by = "column_name" if labels[1] else "row_name"
-    names = list(frame.groupby(by)[value].sum().sort_values(ascending=False, kind="stable").index)
+    names = order[1] if labels[1] else order[0]
     slots = _colors.assign(names, colors)
     positions = {name: str(position) for position, name in enumerate(rows)}
-    order = {name: position for position, name in enumerate(names)}
+    ranks = {name: position for position, name in enumerate(names)}
     data = frame[frame["row_name"].isin(rows) & (frame[value] > 0)]
-    data = data.assign(order=[order[name] for name in data[by]]).sort_values("order", kind="stable")
+    data = data.assign(order=[ranks[name] for name in data[by]]).sort_values("order", kind="stable")
     groups: dict[str, list[tuple[str, str, float]]] = {}
     for row, column, by_name, amount in data[["row_name", "column_name", by, value]].values:
+        if not stacked and by_name not in slots:
+            continue  # values of several columns can't be added to one of the others
         group = by_name if by_name in slots else _colors.OTHER
         groups.setdefault(group, []).append((row, column, float(amount)))
     traces = [
@@ -174,6 +199,7 @@ def bars(
         "hoverdistance": 20,
         "dragmode": False,
         "bargap": 0.25,
+        "barmode": "stack" if stacked else "group",
         "xaxis": {"side": "bottom"},
         "yaxis": {
             "type": "category",
@@ -192,7 +218,7 @@ def bars(
         key=key,
         label=labels[2],
         unit=number,
-        stacked=True,
+        stacked=stacked,
         value_axis="xaxis",
         can_click=True,
     )
@@ -202,8 +228,11 @@ def bars(
     return None
 
 
-def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:
-    """Hours of the day by weekdays; needs the columns weekday (0 is Monday), hour and `value`."""
+def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str, on_click: OnClick | None = None) -> None:
+    """Hours of the day by weekdays; needs the columns weekday (0 is Monday), hour and `value`.
+
+    `on_click` is called once for each click.
+    """
     days = weekdays()
     wide = frame.groupby(["weekday", "hour"])[value].sum().unstack()
     wide = wide.reindex(index=range(7), columns=range(24)).fillna(0.0)
@@ -250,7 +279,10 @@ def heat(frame: pd.DataFrame, value: str, *, label: str, alt: str) -> None:
             "showgrid": False,
         },
     }
-    mount(figure(data, layout, height=232), alt=alt, label=label)
+    result = mount(figure(data, layout, height=232), alt=alt, label=label, can_click=on_click is not None)
+    if on_click and (clicked := _clicked(result, len(points))):
+        hour, day = points[clicked[1]]
+        on_click({"weekday": day, "hour": hour})
 
 
 def highest_shade(values: np.ndarray[Any, Any]) -> float:
@@ -373,8 +405,3 @@ def duration_ticks(low: float, high: float) -> list[float]:
         if len(ticks) <= 8:
             break
     return ticks or [low]
-
-
-def weekdays() -> list[str]:
-    """Monday to Sunday, short."""
-    return [_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun")]

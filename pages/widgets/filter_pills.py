@@ -8,12 +8,17 @@ from typing import Any
 import streamlit as st
 
 from pages.support import query_params
+from pages.support.formats import weekdays
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
 from tracker.errors import DatabaseError
 from tracker.reports import Reader
 from tracker.reports.filter_choices import COLUMNS, choices
 
+CLOCK_FILTERS = {"weekday": 7, "hour_of_day": 24}
+"""The filters on the reader's clock, with the number of their values: 0 (Monday) to 6, and 0 to 23."""
+FILTERS = (*COLUMNS, *CLOCK_FILTERS)
+WEEKDAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _KEY = "filters"
 _TTL_S = 30.0
 Pair = tuple[str, str]
@@ -26,12 +31,19 @@ def includes_tests() -> bool:
 
 def active_filters() -> dict[str, str]:
     """The value of each active filter by column."""
-    return {column: text for column in COLUMNS if (text := query_params.get(column))}
+    filters = {column: text for column in FILTERS if (text := query_params.get(column))}
+    return {column: text for column, text in filters.items() if _is_valid(column, text)}
+
+
+def _is_valid(column: str, text: str) -> bool:
+    return column not in CLOCK_FILTERS or text in map(str, range(CLOCK_FILTERS[column]))
 
 
 def filter_arguments() -> dict[str, Any]:
     """The keyword arguments of the reports' `Filters`, except the range."""
-    return {**active_filters(), "include_tests": includes_tests()}
+    filters = active_filters().items()
+    values = {column: int(text) if column in CLOCK_FILTERS else text for column, text in filters}
+    return {**values, "include_tests": includes_tests()}
 
 
 def column_label(column: str) -> str:
@@ -44,16 +56,28 @@ def column_label(column: str) -> str:
         "environment": _("environment"),
         "platform": _("platform"),
         "deployment": _("deployment"),
+        "hour": _("hour"),
+        "day": _("day"),
+        "week": _("week"),
+        "month": _("month"),
+        "weekday": _("weekday"),
+        "hour_of_day": _("hour of day"),
     }
     return labels[column]
+
+
+def clock_label(column: str, value: str) -> str:
+    """The label of a weekday or an hour of the day."""
+    return weekdays()[int(value)] if column == "weekday" else f"{int(value):02}:00"
 
 
 def filter_bar(reader: Reader) -> None:
     """Draw the filter pills and the *Include tests* toggle, and write their state to the address bar."""
     current = [*active_filters().items()]
-    if {column for column in COLUMNS if query_params.take_dirty(column)} or _KEY not in st.session_state:
+    if {column for column in FILTERS if query_params.take_dirty(column)} or _KEY not in st.session_state:
         st.session_state[_KEY] = current
-    options = dict.fromkeys([*current, *st.session_state[_KEY], *_filter_choices(reader)])
+    clock_choices = [(column, str(value)) for column, count in CLOCK_FILTERS.items() for value in range(count)]
+    options = dict.fromkeys([*current, *st.session_state[_KEY], *_filter_choices(reader), *clock_choices])
     selected = st.multiselect(
         _("Filters"),
         list(options),
@@ -66,7 +90,7 @@ def filter_bar(reader: Reader) -> None:
         persist_state="session",
         on_change=_keep_last_of_column,
     )
-    for column in COLUMNS:
+    for column in FILTERS:
         query_params.set(column, dict(_to_pair(choice) for choice in selected).get(column))
     query_params.init_widget("tests", "tests", lambda text: text == "true")
     is_on = st.toggle(
@@ -80,7 +104,7 @@ def filter_bar(reader: Reader) -> None:
 
 def _pill_label(choice: Any) -> str:
     column, value = _to_pair(choice)
-    return f"{column_label(column)}: {value}"
+    return f"{column_label(column)}: {clock_label(column, value) if column in CLOCK_FILTERS else value}"
 
 
 def _to_pair(choice: Any) -> Pair:
@@ -91,7 +115,18 @@ def _to_pair(choice: Any) -> Pair:
     for column in COLUMNS:
         if colon and head.strip().lower() in {column, column_label(column)} and tail.strip():
             return column, tail.strip()
+    for column, count in CLOCK_FILTERS.items():
+        for value in map(str, range(count)):
+            if colon and _is_clock_value(column, value, head.strip().lower(), tail.strip().lower()):
+                return column, value
     return "user", str(choice)
+
+
+def _is_clock_value(column: str, value: str, head: str, tail: str) -> bool:
+    """Whether typed text such as `weekday: monday` or `hour of day: 9` is this value."""
+    texts = {clock_label(column, value).lower()}
+    texts |= {WEEKDAY_NAMES[int(value)], WEEKDAY_NAMES[int(value)][:3]} if column == "weekday" else {value, f"0{value}"}
+    return head in {column, column_label(column)} and tail in texts
 
 
 def _keep_last_of_column() -> None:

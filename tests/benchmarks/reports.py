@@ -24,6 +24,8 @@ from tracker.database.connect import Connection, execute
 from tracker.database.locate import Database
 from tracker.database.schema import read_table
 from tracker.reports import Filters, Reader, hour_heatmap, latency, recording_quality, usage_totals
+from tracker.reports.explorer_measures import LATENCY, measure_by
+from tracker.reports.explorer_query import explore
 from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import refresh, rollup_tables
 
@@ -55,6 +57,11 @@ PLAIN = {
     "hours of the week": f"""SELECT extract(isodow FROM created_at AT TIME ZONE '{ZONE}'),
         extract(hour FROM created_at AT TIME ZONE '{ZONE}'), count(*), sum(total_tokens)
         FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
+    "p95, errors, cache by model and day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), model, count(*),
+        count(*) FILTER (WHERE success IS FALSE)::float8 / count(*),
+        sum(cache_read_input_tokens)::float8 / nullif(sum(input_tokens), 0),
+        percentile_cont(0.95) WITHIN GROUP (ORDER BY processing_time)
+        FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
     "connection p50/p95 by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), environment,
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY connection_ms), sum(retry_count)
         FROM token_usage WHERE {RANGE} AND delivery IS NOT NULL GROUP BY 1, 2""",
@@ -74,11 +81,17 @@ def reports(reader: Reader, filters: Filters) -> dict[str, Callable[[], Any]]:
         "users by day": lambda: usage_totals.users_over_time(reader, filters),
         "top users": lambda: usage_totals.top_users(reader, filters),
         "latency p50/p95/p99": lambda: latency.by_model(reader, filters),
+        "p95, errors, cache by model and day": lambda: _explorer_measures(reader, filters),
         "connection p50/p95 by day": lambda: recording_quality.connection_time(reader, filters),
         "hours of the week": lambda: hour_heatmap.by_hour_and_weekday(reader, filters),
         "last 50 records": lambda: usage_totals.last_records(reader, filters, 50),
         "one user, models by day": lambda: usage_totals.by_model_over_time(reader, one_user),
     }
+
+
+def _explorer_measures(reader: Reader, filters: Filters) -> list[Any]:
+    cells = explore(reader, filters, "model", "day", latency=True)
+    return [measure_by(cells, name, ["row_name", "column_name"]) for name in (LATENCY, "error_rate", "cached_share")]
 
 
 def prepare(target: Database, rows: int) -> dict[str, str]:

@@ -170,6 +170,60 @@ def test_a_click_on_a_bar_shows_its_calls(visit: Callable[..., Page]) -> None:
     expect(page.get_by_text("Calls of the selection", exact=True)).to_be_visible()
 
 
+def test_a_heat_map_cell_opens_the_explorer_and_back_returns(visit: Callable[..., Page]) -> None:
+    page = visit("?range=7d&lang=ko", viewport={"width": 1440, "height": 2200})
+    heat = page.get_by_role("group", name="시간과 요일별 호출").first
+    click_at(page, heat, 0.6, 0.4)
+    expect(page.get_by_role("heading", name="탐색", exact=True)).to_be_visible()
+    eventually(lambda: {"weekday", "hour_of_day"} <= query(page).keys())
+    assert (query(page)["range"], query(page)["lang"]) == ("7d", "ko")
+    expect(page.get_by_text("요일:").first).to_be_visible()
+    settled(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="개요", exact=True)).to_be_visible()
+    eventually(lambda: query(page).get("range") == "7d")
+    expect(page.get_by_text("요일:")).to_have_count(0)
+
+
+def test_a_bar_and_a_table_row_open_their_calls_in_the_explorer(visit: Callable[..., Page]) -> None:
+    page = visit("?range=7d&provider=google", viewport={"width": 1440, "height": 2200})
+    click_at(page, page.get_by_role("group", name="Tokens over time by model").first, 0.6, 0.7)
+    expect(page.get_by_text("Calls of the selection", exact=True)).to_be_visible()
+    eventually(lambda: query(page).get("rows") == "day")
+    bar = query(page)
+    assert (bar["range"], bar["provider"], len(bar["row"])) == ("7d", "google", len("2026-11-27"))
+    settled(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
+    table = page.get_by_test_id("stDataFrame").filter(has_text="gemini-2.5-flash").first
+    table.scroll_into_view_if_needed()
+    table.locator("canvas").first.click(position={"x": 100, "y": 52})
+    page.keyboard.press("Shift+Space")
+    expect(page.get_by_text("Calls of the selection", exact=True)).to_be_visible()
+    eventually(lambda: query(page).get("row", "").startswith("gemini"))
+    assert query(page).keys() == {"range", "provider", "row"}
+
+
+def test_a_ratio_over_time_shows_its_total_and_its_calls(visit: Callable[..., Page]) -> None:
+    page = visit("explorer?range=7d&rows=day&columns=model&measure=latency_p95_ms&weekday=0")
+    expect(page.get_by_text("weekday: Mon")).to_be_visible()
+    expect(page.get_by_text("Percentiles come from a histogram")).to_be_visible()
+    chart = page.get_by_role("group", name="latency p95 by day").first
+    assert chart.locator(".scatterlayer .trace").count() >= 2
+    assert chart.locator(".barlayer .trace").count() == 0
+
+
+def click_at(page: Page, chart: Locator, x_share: float, y_share: float) -> None:
+    """Click on a chart at a share of its width and height."""
+    plot = chart.locator(".tracker-chart-plot")
+    plot.locator(".main-svg").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] * x_share, box["y"] + box["height"] * y_share)
+
+
 def test_tables_can_be_downloaded(visit: Callable[..., Page], sample_url: str) -> None:
     page = visit("explorer?range=all&measure=calls")
     frames = []

@@ -112,6 +112,17 @@ def test_buckets_that_the_range_cuts_or_that_still_run_are_named(monkeypatch: py
     assert chart_range.bucket_notes(buckets, "hour", later, None) == [""] * 4
 
 
+def test_a_clicked_bar_is_two_utc_times_within_the_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chart_range, "user_timezone", lambda: "Asia/Seoul")
+    buckets = pd.date_range("2026-11-26 09:00", periods=4, freq="h")
+    edges = datetime(2026, 11, 26, 0, 30, tzinfo=UTC), datetime(2026, 11, 26, 3, 30, tzinfo=UTC)
+    one, two, three = (datetime(2026, 11, 26, hour, tzinfo=UTC) for hour in (1, 2, 3))
+    assert chart_range.bucket_span(buckets, "hour", 1, edges) == (one, two)
+    assert chart_range.bucket_span(buckets, "hour", 0, edges) == (edges[0], one)
+    assert chart_range.bucket_span(buckets, "hour", 3, edges) == (three, edges[1])
+    assert chart_range.bucket_span(buckets, "hour", 3, None) == (three, datetime(2026, 11, 26, 4, tzinfo=UTC))
+
+
 def test_days_and_times_of_the_readers_clock_become_utc_in_the_link() -> None:
     days, nine, half_past_one = (date(2026, 11, 26), date(2026, 11, 26)), time(9), time(13, 30)
     assert time_span.format_span(days, nine, half_past_one, "Asia/Seoul") == "2026-11-26T00:00Z..2026-11-26T04:30Z"

@@ -88,6 +88,7 @@ def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
             "operation": st.sampled_from(["chat", "tags"]),
             "environment": st.sampled_from(["production", None]),
             "input_tokens": st.integers(0, 5),
+            "cache_read_input_tokens": st.integers(0, 3),
             "total_tokens": st.integers(10, 2**31 - 1),
             "cost": st.one_of(st.none(), st.decimals("0", "1", places=9)),
             "cost_source": st.sampled_from([None, "unpriced model_unknown", "unpriced tier_not_priced flex"]),
@@ -121,6 +122,8 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
             end=end,
             timezone=zone.key,
             include_tests=draw(st.booleans()),
+            weekday=draw(st.sampled_from([None, None, around.astimezone(zone).weekday()])),
+            hour_of_day=draw(st.sampled_from([None, None, around.astimezone(zone).hour, 1])),
             **{column: values[column] for column in filtered},
         ),
     }
@@ -143,6 +146,7 @@ def matching(rows: list[dict[str, Any]], filters: Filters) -> list[dict[str, Any
         for row in rows
         if filters.start <= row["created_at"] < filters.end
         and (filters.include_tests or not row["is_test"])
+        and has_clock_time(row["created_at"], filters)
         and all(
             getattr(filters, name) in {None, row[column]}
             for name, column in (
@@ -154,6 +158,11 @@ def matching(rows: list[dict[str, Any]], filters: Filters) -> list[dict[str, Any
             )
         )
     ]
+
+
+def has_clock_time(time: datetime, filters: Filters) -> bool:
+    local = time.astimezone(ZoneInfo(filters.timezone))
+    return filters.weekday in {None, local.weekday()} and filters.hour_of_day in {None, local.hour}
 
 
 def label(moment: datetime, filters: Filters) -> pd.Timestamp:

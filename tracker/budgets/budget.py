@@ -77,21 +77,25 @@ class Budget:
             ) from None
 
     def window(self, now: datetime) -> BudgetWindow:
-        """The day or month that contains `now` (aware).
-
-        If midnight occurs twice, the window starts at the first one; if a clock change skips it, at the change.
-        """
-        zone = settings.load_time_zone(self.timezone)
-        today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0, tzinfo=None)
-        first_day = today if self.period == "day" else today.replace(day=1)
-        days = 1 if self.period == "day" else 32
-        end_day = first_day + timedelta(days=days)
-        if self.period == "month":
-            end_day = end_day.replace(day=1)
-        start, end = (midnight.replace(tzinfo=zone).astimezone(UTC) for midnight in (first_day, end_day))
-        return BudgetWindow(start, end)
+        """The day or month that contains `now` (aware)."""
+        return period_window(self.period, self.timezone, now)
 
     @property
     def thresholds(self) -> tuple[int, ...]:
         """The percentages at which alerts are sent, the highest first; empty if alerts are disabled."""
         return () if self.alert_percent is None else tuple(sorted({FULL, self.alert_percent}, reverse=True))
+
+
+def period_window(period: str, timezone: str, now: datetime) -> BudgetWindow:
+    """The day or month of a time zone that contains `now` (aware).
+
+    If midnight occurs twice, the window starts at the first one; if a clock change skips it, at the change.
+    """
+    zone = settings.load_time_zone(timezone)
+    today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0, tzinfo=None)
+    first_day = today if period == "day" else today.replace(day=1)
+    end_day = first_day + timedelta(days=1 if period == "day" else 32)
+    if period == "month":
+        end_day = end_day.replace(day=1)
+    start, end = (midnight.replace(tzinfo=zone).astimezone(UTC) for midnight in (first_day, end_day))
+    return BudgetWindow(start, end)

@@ -47,8 +47,7 @@ class BudgetState:
     @property
     def forecast(self) -> Decimal | None:
         """The amount at the window's end if usage continues at the same rate; None at the start of a window."""
-        elapsed = self.window.elapsed_share(self.at)
-        return None if elapsed < _MIN_ELAPSED_SHARE else self.used / Decimal(elapsed)
+        return forecast_at_pace(self.used, self.window, self.at)
 
     @property
     def reached(self) -> int | None:
@@ -60,6 +59,12 @@ class BudgetState:
     def full(self) -> bool:
         """Whether the limit is reached."""
         return self.used >= self.budget.amount
+
+
+def forecast_at_pace(used: Decimal, window: BudgetWindow, at: datetime) -> Decimal | None:
+    """The amount at the window's end if usage continues as until `at`; None at the start of a window."""
+    elapsed = window.elapsed_share(at)
+    return None if elapsed < _MIN_ELAPSED_SHARE else used / Decimal(elapsed)
 
 
 def format_amount(value: Decimal, measure: str) -> str:

@@ -1,66 +1,120 @@
-"""The explorer's queries: all measures by one or two columns, and the calls of one of its cells."""
+"""The Explorer's queries: sums and latency histograms by one or two dimensions, and the calls of one of its cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 import pandas as pd
 
-from tracker.reports.engine.query_rollups import query_frame, query_rollups
+from tracker.reports.engine.query_rollups import query_frame, query_rollups_by_segment
 from tracker.reports.engine.reader import Reader
-from tracker.reports.filters import Filters
+from tracker.reports.filters import Filters, interval_array
+from tracker.reports.time_dimensions import TIME_DIMENSIONS, divide_range, intervals_of
+from tracker.rollups.range_plan import EPOCH, plan_range
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment")
-_ROLLUP_COLUMNS = frozenset({"model", "provider", "operation", "environment"})
-MEASURES = (
+DIMENSIONS = (*COLUMNS, *TIME_DIMENSIONS)
+_ROLLUP_COLUMNS = {
+    "usage": frozenset({"model", "provider", "operation", "environment"}),
+    "latency": frozenset({"model", "provider"}),
+}
+_ROW_QUERIES = {"usage": "explore", "latency": "explore_latency"}
+_NAMES = ["row_name", "column_name"]
+_SUMS = [
+    "calls",
+    "failed_calls",
     "total_tokens",
     "input_tokens",
     "output_tokens",
     "cache_read_input_tokens",
     "reasoning_output_tokens",
     "cost_usd",
-    "calls",
-    "failed_calls",
-)
+    "unpriced_calls",
+]
 UNKNOWN = "unknown"
 """The label of NULL."""
 MAX_CALLS = 500
 
 
-def explore(reader: Reader, filters: Filters, rows: str, columns: str | None = None) -> pd.DataFrame:
-    """All measures by `row_name` and `column_name`, the values of `rows` and `columns` (two of `COLUMNS`).
+def explore(
+    reader: Reader, filters: Filters, rows: str, columns: str | None = None, *, latency: bool = False
+) -> pd.DataFrame:
+    """The sums by `row_name` and `column_name`, the values of `rows` and `columns` (two of `DIMENSIONS`).
 
-    `column_name` is empty without `columns`. Raises `DatabaseError`.
+    `column_name` is empty without `columns`. With `latency`, each row has its histogram: max_ms, slots, counts.
+    Raises `DatabaseError`.
     """
-    if not needs_row_scan(rows, columns):
-        frame = query_rollups(reader, "usage", filters, by=(rows, columns) if columns else (rows,))
-        frame = frame.assign(row_name=frame[rows], column_name=frame[columns or rows])
-    else:
-        frame = query_frame(reader, "explore", {**filters.parameters(), "rows_by": rows, "columns_by": columns or ""})
-    return _with_labels(frame, columns)
+    usage = _query(reader, "usage", filters, rows, columns)
+    usage["cost_usd"] = usage["cost_usd"].astype(float)
+    # A value can have the label of NULL.
+    sums = usage.groupby(_NAMES, sort=False)[_SUMS].sum(min_count=1).reset_index()
+    if not latency:
+        return sums
+    histograms = _query(reader, "latency", filters, rows, columns)
+    unique = histograms.groupby(_NAMES, sort=False)[["max_ms", "slots", "counts"]].agg(
+        {"max_ms": "max", "slots": _concatenated, "counts": _concatenated}
+    )
+    return sums.merge(unique, how="left", left_on=_NAMES, right_index=True)
 
 
-def needs_row_scan(rows: str, columns: str | None) -> bool:
+def needs_row_scan(rows: str, columns: str | None, *, latency: bool = False) -> bool:
     """Whether the rollups lack one of the columns, so that the query reads all rows of the range."""
-    return not _ROLLUP_COLUMNS.issuperset((rows, columns or rows))
+    names = {name for name in (rows, columns) if name and name not in TIME_DIMENSIONS}
+    return not names <= _ROLLUP_COLUMNS["latency" if latency else "usage"]
 
 
-def _with_labels(frame: pd.DataFrame, columns: str | None) -> pd.DataFrame:
+def _concatenated(arrays: Iterable[list[int]]) -> list[int]:
+    return [number for array in arrays for number in array]
+
+
+def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str | None) -> pd.DataFrame:
+    """The result of a query with `row_name` and `column_name`, from the rollups if these have the columns."""
+    names = [name for name in (rows, columns) if name]
+    divided = divide_range(filters, [name for name in names if name in TIME_DIMENSIONS])
+    by = ["step" if name in TIME_DIMENSIONS else name for name in names]
+    if {name for name in by if name != "step"} <= _ROLLUP_COLUMNS[query]:
+        frame = query_rollups_by_segment(reader, query, filters, divided.segments, by=tuple(dict.fromkeys(by)))
+        labels = {name: frame[source] for name, source in zip(names, by, strict=True)}
+    else:
+        plan = plan_range(divided.segments, None).parameters()
+        parameters = {**filters.parameters(), **plan, "rows_by": by[0], "columns_by": (*by, "")[1]}
+        frame = query_frame(reader, _ROW_QUERIES[query], parameters)
+        labels = {name: frame[source] for name, source in zip(names, _NAMES, strict=False)}
+    for position, name in enumerate(name for name in names if name in TIME_DIMENSIONS):
+        values = [divided.values[int(step)][position] for step in labels[name]]
+        labels[name] = pd.Series(values, index=frame.index, dtype=object)
     return frame.assign(
-        row_name=frame["row_name"].fillna(UNKNOWN).astype(str),
-        column_name=frame["column_name"].fillna(UNKNOWN).astype(str) if columns else "",
-        cost_usd=frame["cost_usd"].astype(float),
+        row_name=labels[rows].fillna(UNKNOWN).astype(str),
+        column_name=labels[columns].fillna(UNKNOWN).astype(str) if columns else "",
     )
 
 
 def matching_calls(reader: Reader, filters: Filters, chosen: Mapping[str, str], count: int = MAX_CALLS) -> pd.DataFrame:
-    """The newest calls with the values in `chosen` (of one or two of `COLUMNS`; `unknown` is NULL)."""
-    (rows, row_name), (columns, column_name) = [*chosen.items(), ("", UNKNOWN), ("", UNKNOWN)][:2]
+    """The newest calls with the values in `chosen` (of one or two of `DIMENSIONS`; `unknown` is NULL)."""
+    times = {name: value for name, value in chosen.items() if name in TIME_DIMENSIONS}
+    columns = {name: value for name, value in chosen.items() if name not in TIME_DIMENSIONS}
+    (rows, row_name), (columns_by, column_name) = [*columns.items(), ("", UNKNOWN), ("", UNKNOWN)][:2]
     parameters = {
         "rows_by": rows,
         "row_name": None if row_name == UNKNOWN else row_name,
-        "columns_by": columns,
+        "columns_by": columns_by,
         "column_name": None if column_name == UNKNOWN else column_name,
         "count": count,
+        **plan_range(divide_range(filters, []).segments, None).parameters(),
     }
-    return query_frame(reader, "matching_calls", {**filters.parameters(), **parameters})
+    bound = {**filters.parameters(), **parameters, **_interval_parameters(filters, times)}
+    return query_frame(reader, "matching_calls", bound)
+
+
+def _interval_parameters(filters: Filters, times: Mapping[str, str]) -> dict[str, object]:
+    """The range from the first to the last interval with these times, so that the index of the times limits it."""
+    if not times:
+        return {}
+    intervals = intervals_of(filters, times)
+    first, last = (intervals[0][0], intervals[-1][1]) if intervals else (0, 0)
+    return {"start": _datetime(first), "end": _datetime(last), "intervals": interval_array(intervals)}
+
+
+def _datetime(time_us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=time_us)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError
+from tracker.reports.local_clock import Interval, selected_hours
+from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.usage import replace_unstorable
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
@@ -17,8 +20,9 @@ Bucket = Literal["minute", "hour", "day", "week", "month"]
 class Filters:
     """The calls from `start` to before `end` (aware datetimes), with days of the time zone `timezone` (an IANA name).
 
-    None: the column is not filtered. Test records are excluded without `include_tests`. Raises `SettingError` (a
-    ValueError) for an unknown time zone, a time without one, or an end before the start.
+    None: the column is not filtered. `weekday` (0 is Monday) and `hour_of_day` (0 to 23) are those of `timezone`. Test
+    records are excluded without `include_tests`. Raises `SettingError` (a ValueError) for an unknown time zone, a time
+    without one, an end before the start, or a weekday or hour that does not exist.
     """
 
     start: datetime
@@ -29,6 +33,8 @@ class Filters:
     operation: str | None = None
     user: str | None = None
     environment: str | None = None
+    weekday: int | None = None
+    hour_of_day: int | None = None
     include_tests: bool = False
 
     def __post_init__(self) -> None:
@@ -41,6 +47,10 @@ class Filters:
         # In UTC: Python compares two datetimes of one zone by local time, which can occur twice.
         if self.end.astimezone(UTC) < self.start.astimezone(UTC):
             raise SettingError("A report's range must not end before it starts; exchange the two.")
+        if self.weekday not in {None, *range(7)}:
+            raise SettingError(f"A weekday is 0 (Monday) to 6 (Sunday), not {self.weekday}.")
+        if self.hour_of_day not in {None, *range(24)}:
+            raise SettingError(f"An hour of the day is 0 to 23, not {self.hour_of_day}.")
         try:
             ZoneInfo(self.timezone)
         except (OSError, ValueError, KeyError):
@@ -60,6 +70,13 @@ class Filters:
         )
         return next((bucket for limit, bucket in max_hours if hours <= limit), "month")
 
+    @property
+    def selected_intervals(self) -> tuple[Interval, ...] | None:
+        """The intervals of the range that the weekday and the hour of the day select; None if both are not filtered."""
+        if self.weekday is None and self.hour_of_day is None:
+            return None
+        return selected_hours(self.start, self.end, self.timezone, self.weekday, self.hour_of_day)
+
     def uses_only(self, *columns: str) -> bool:
         """Whether no other column is filtered. A filter on a column that a rollup lacks needs the rows."""
         filtered = {"model", "provider", "operation", "user", "environment"} - set(columns)
@@ -76,4 +93,13 @@ class Filters:
             "user": self.user,
             "environment": self.environment,
             "include_tests": self.include_tests,
+            "intervals": interval_array(self.selected_intervals),
         }
+
+
+def interval_array(intervals: Iterable[Interval] | None) -> str | None:
+    """Intervals as a PostgreSQL array of alternating starts and ends.
+
+    A time is in one of them if `width_bucket` of it and the array is odd.
+    """
+    return None if intervals is None else timestamptz_array_us(edge for interval in intervals for edge in interval)

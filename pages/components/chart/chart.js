@@ -89,6 +89,7 @@ function update(state) {
   state.data = state.next;
   state.source = JSON.parse(state.data.figure);
   state.root.setAttribute("aria-label", state.data.alt);
+  state.root.classList.toggle("tracker-chart-clickable", state.data.can_click && !state.data.can_drag);
   state.stage.setAttribute("aria-label", `${state.data.alt}. ${state.data.words.keys}`);
   state.stage.setAttribute("role", "group");
   state.save.title = state.data.words.png;
@@ -202,6 +203,7 @@ const STEPS = {
 
 function shortNumber(value, unit, language) {
   if (unit === "ms") return `${value.toLocaleString("en-US")} ms`;
+  if (unit === "percent") return `${value.toLocaleString("en-US", { maximumSignificantDigits: 4 })}%`;
   const sign = unit === "usd" ? (language === "ko" ? "US$" : "$") : "";
   if (sign && value > 0 && value < 10) {
     const cents = Math.abs(value * 100 - Math.round(value * 100)) < 1e-6;
@@ -217,7 +219,8 @@ function exactNumber(value, unit, language) {
     return (language === "ko" ? "US$" : "$") + amount;
   }
   if (unit === "ms") return `${value.toLocaleString("en-US", { maximumFractionDigits: 1 })} ms`;
-  return value.toLocaleString("en-US", { maximumFractionDigits: 3 });
+  const text = value.toLocaleString("en-US", { maximumFractionDigits: 3 });
+  return unit === "percent" ? `${text}%` : text;
 }
 
 // --- hover
@@ -232,7 +235,7 @@ function listen(state) {
   plot.on("plotly_unhover", () => {
     if (!state.updating && !state.pressed) hideHover(state);
   });
-  plot.on("plotly_click", (event) => clickPoint(state, event.points[0]));
+  plot.on("plotly_click", (event) => clickPoint(state, pressedPoint(state, event)));
   plot.on("plotly_relayout", (event) => changeRange(state, event));
   plot.on("plotly_doubleclick", () => {
     state.hidden.clear();
@@ -299,12 +302,30 @@ function hideHover(state) {
 
 // --- actions
 
-function clickPoint(state, point) {
-  const custom = point.customdata;
-  if (!state.data.can_click || !Array.isArray(custom) || custom.length < 4) return;
+// Sends the row and the column of a point that names them, else the uid of its series and its number.
+function clickPoint(state, { uid, index, custom }) {
+  if (!state.data.can_click) return;
+  if (!Array.isArray(custom) || custom.length < 4) {
+    state.send("click", { series: uid, index });
+    return;
+  }
   state.selected = custom.slice(2, 4);
   state.send("click", state.selected);
   draw(state);
+}
+
+// Hover of stacked bars delivers the points of all series: the height of the pointer decides. Above the bar: no series.
+function pressedPoint(state, event) {
+  const point = event.points[0];
+  const index = point.pointIndex ?? point.pointNumber;
+  if (!state.data.titles || !state.data.stacked) return { uid: point.data.uid ?? "", index, custom: point.customdata };
+  const axis = state.plot._fullLayout.yaxis;
+  let rest = axis.p2d(event.event.clientY - state.plot.getBoundingClientRect().top - axis._offset);
+  for (const trace of state.figure.data.filter((one) => one.visible)) {
+    rest -= trace.y[index];
+    if (rest < 0) return { uid: trace.uid, index };
+  }
+  return { uid: "", index };
 }
 
 function changeRange(state, event) {
@@ -326,7 +347,7 @@ function pressKey(state, event) {
     event.preventDefault();
   } else if (event.key === "Enter" && state.hovered) {
     const { curve, index } = state.hovered;
-    clickPoint(state, { customdata: state.figure.data[curve].customdata?.[index] });
+    clickPoint(state, { uid: "", index, custom: state.figure.data[curve].customdata?.[index] });
   }
 }
 

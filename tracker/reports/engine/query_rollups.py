@@ -9,7 +9,7 @@ import pandas as pd
 
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
-from tracker.reports.time_buckets import bucket_labels, bucket_segments, range_segments
+from tracker.reports.time_buckets import bucket_labels, bucket_segments, range_segments, within_intervals
 from tracker.rollups import user_range_plan
 from tracker.rollups.range_plan import RangePlan, Segment, plan_range
 from tracker.rollups.rollup_state import RollupState
@@ -38,10 +38,13 @@ def query_rollups(
     return _with_bucket(query_frame(reader, query, parameters), filters)
 
 
-def query_rollups_by_segment(reader: Reader, query: str, filters: Filters, segments: Sequence[Segment]) -> pd.DataFrame:
-    """The result of a query grouped by the `step` of the given segments."""
+def query_rollups_by_segment(
+    reader: Reader, query: str, filters: Filters, segments: Sequence[Segment], by: Sequence[str] = ("step",)
+) -> pd.DataFrame:
+    """The result of a query grouped by `by`; `step` is that of the given segments."""
     state = _rollup_state(reader, filters, _ROLLUP_COLUMNS[query])
-    parameters = {**filters.parameters(), **plan_range(segments, state).parameters(), "by": ["step"]}
+    selected = within_intervals(segments, filters.selected_intervals)
+    parameters = {**filters.parameters(), **plan_range(selected, state).parameters(), "by": list(by)}
     return query_frame(reader, query, parameters)
 
 
@@ -71,7 +74,8 @@ def _rollup_state(reader: Reader, filters: Filters, rollup_columns: Sequence[str
 
 
 def _segments(filters: Filters, *, by_bucket: bool) -> Sequence[Segment]:
-    return bucket_segments(filters) if by_bucket else range_segments(filters)
+    segments = bucket_segments(filters) if by_bucket else range_segments(filters)
+    return within_intervals(segments, filters.selected_intervals)
 
 
 def _with_bucket(frame: pd.DataFrame, filters: Filters) -> pd.DataFrame:

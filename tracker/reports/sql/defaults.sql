@@ -7,6 +7,7 @@
 \if :{?operation} \else \set operation NULL \endif
 \if :{?user} \else \set user NULL \endif
 \if :{?environment} \else \set environment NULL \endif
+\if :{?intervals} \else \set intervals NULL \endif
 \if :{?count} \else \set count 12 \endif
 \if :{?by} \else \set by '\'{step,model}\'' \endif
 \if :{?users} \else \set users '\'{anonymous}\'' \endif
@@ -38,8 +39,8 @@
 -- The rows of the segments. OFFSET 0 keeps the subquery per segment.
 \set segment_calls ':row_segments CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= segment.start AND created_at < segment.until OFFSET 0) AS calls'
 -- The rows that the filters select, and the step of a row.
-\set matches_filters '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment)'
+\set matches_filters '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment) AND (CAST(:intervals AS timestamptz[]) IS NULL OR width_bucket(created_at, CAST(:intervals AS timestamptz[])) % 2 = 1)'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
 -- The values of the columns named by :rows_by and :columns_by.
-\set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment END'
-\set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment END'
+\set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
+\set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'

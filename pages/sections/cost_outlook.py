@@ -1,0 +1,100 @@
+"""The line below the Overview's metrics: the projected cost of the month, and the savings of prompt caches."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.sections.budget_bars import budget_report
+from pages.support.formats import count, exact, usd
+from pages.support.i18n import _
+from pages.support.ttl_cache import cached, generation
+from pages.widgets.time_range import TimeRange, now
+from tracker.errors import DatabaseError, SettingError
+from tracker.prices import custom_prices
+from tracker.prices.price_catalog import PriceCatalog
+from tracker.reports import Reader
+from tracker.reports.cache_savings import CacheSavings, cache_savings
+from tracker.reports.cost_projection import CostProjection, project_month
+from tracker.reports.engine import current_reader
+
+_SAVINGS_TTL_S = 300.0
+_CATALOG_TTL_S = 600.0
+
+
+def cost_outlook(reader: Reader, range_: TimeRange) -> None:
+    """Draw the projection and the savings; nothing for a part that does not apply."""
+    try:
+        projection = _projection(reader, range_)
+        savings = _savings(reader, range_)
+    except DatabaseError:
+        return  # the metrics of the page show the error
+    with st.container(horizontal=True, gap="medium", key="cost_outlook"):
+        if projection:
+            st.caption(
+                _escape(projection_text(projection)), help=_escape(_projection_help(projection)), width="content"
+            )
+        if savings.read_tokens or savings.write_tokens:
+            st.caption(_escape(savings_text(savings)), help=_escape(_savings_help(savings)), width="content")
+
+
+def _projection(reader: Reader, range_: TimeRange) -> CostProjection | None:
+    # Not cached: the bars of the budgets on the same page come from these states, too.
+    return project_month(reader, range_.filters, budget_report(reader).states, now())
+
+
+def _savings(reader: Reader, range_: TimeRange) -> CacheSavings:
+    key = ("cache_savings", generation(reader), range_.cache_key)
+    return cached(key, _SAVINGS_TTL_S, lambda: cache_savings(reader, range_.filters, _catalog()))
+
+
+def _catalog() -> PriceCatalog | None:
+    """The price catalog with the custom prices; None without genai-prices or with an invalid file of prices."""
+
+    def load() -> PriceCatalog | None:
+        try:
+            return PriceCatalog(custom_prices.load(current_reader.settings().prices))
+        except SettingError:
+            return None
+
+    return cached(("price_catalog",), _CATALOG_TTL_S, load)
+
+
+def projection_text(projection: CostProjection) -> str:
+    """The projected cost of the month, or that it is too early for one."""
+    if projection.at_end is None:
+        return _("Projected cost this month: too early for a forecast")
+    at_least = "≥ " if projection.unpriced_calls else ""
+    return _("Projected cost this month: {amount}").format(amount=f"{at_least}{usd(projection.at_end)}")
+
+
+def _projection_help(projection: CostProjection) -> str:
+    text = _("The cost of this month until now, {amount}, continued at the same rate. It does not depend on the range.")
+    text = text.format(amount=usd(projection.spent))
+    if projection.unpriced_calls:
+        missing = _("Not included: {n} calls without a price.").format(n=exact(projection.unpriced_calls))
+        text = f"{text} {missing}"
+    return text
+
+
+def savings_text(savings: CacheSavings) -> str:
+    """The estimated savings, or that no price is known."""
+    if savings.unpriced_tokens == savings.read_tokens + savings.write_tokens:
+        return _("Cache savings: unknown, no price for the cached tokens")
+    text = _("Cache savings: ≈ {amount}").format(amount=usd(savings.usd))
+    if savings.unpriced_tokens:
+        missing = _("without {n} tokens that have no known price").format(n=count(savings.unpriced_tokens))
+        text = f"{text}, {missing}"
+    return text
+
+
+def _savings_help(savings: CacheSavings) -> str:
+    return _(
+        "An estimate from the standard list prices: what {read} tokens read from a cache would have cost as normal"
+        " input, minus their price and minus the extra price of {written} tokens written to a cache. It is negative if"
+        " the writes cost more than the reads save."
+    ).format(read=exact(savings.read_tokens), written=exact(savings.write_tokens))
+
+
+def _escape(text: str) -> str:
+    """Text for Markdown, in which two dollar signs start a formula."""
+    return text.replace("$", "\\$")
