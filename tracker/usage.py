@@ -67,8 +67,9 @@ class TokenUsage(Immutable):
 
     Tokens are counts as OpenTelemetry's GenAI conventions define them: input includes cached tokens, output
     includes reasoning tokens, `total_tokens` is their sum unless given. `cost` is USD (Decimal, int, str, or float
-    read by its shortest form), None when unknown. `processing_time` is milliseconds of the AI call, `created_at`
-    its end (aware; now unless given). `id` is a UUIDv7 generated here, before any attempt: the idempotency key.
+    read by its shortest form), None when unknown. `processing_time` is milliseconds of the AI call,
+    `time_to_first_token_ms` those until the first content of its stream, `created_at` its end (aware; now unless
+    given). `id` is a UUIDv7 generated here, before any attempt: the idempotency key.
     NUL and lone surrogates in text become U+FFFD, since PostgreSQL can't store them.
 
     Raises `UsageError` (a ValueError) and `UsageTypeError` (a TypeError) for invalid values.
@@ -91,6 +92,7 @@ class TokenUsage(Immutable):
     cost: Decimal | None
     cost_source: str | None
     processing_time: int | None
+    time_to_first_token_ms: int | None
     success: bool
     error_message: str | None
     created_at: datetime
@@ -116,6 +118,7 @@ class TokenUsage(Immutable):
         cost: Decimal | float | str | None = None,
         cost_source: str | None = None,
         processing_time: int | None = None,
+        time_to_first_token_ms: int | None = None,
         success: bool = True,
         error_message: str | None = None,
         created_at: datetime = _NEW,
@@ -320,6 +323,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     **{name: partial(_count, name) for name in TOKEN_COLUMNS},
     "total_tokens": _optional(partial(_count, "total_tokens")),
     "processing_time": _optional(partial(_count, "processing_time")),
+    "time_to_first_token_ms": _optional(partial(_count, "time_to_first_token_ms")),
     "success": partial(_bool, "success"),
     "is_test": partial(_bool, "is_test"),
     "cost": _cost,

@@ -133,7 +133,7 @@ class _MigrationRun:
                 applied = self._applied_versions(connection)
                 table = read_table(connection, self._schema)
                 # The migrations table lists what ran; only the catalog shows what still exists.
-                if 1 not in applied or not table.exists or table.missing_columns:
+                if 1 not in applied or not table.exists or _lacks_columns(table):
                     self._step_table(connection, table)
                     table = read_table(connection, self._schema)
                 self._store_zone(connection, table)
@@ -342,6 +342,10 @@ class _MigrationRun:
             indexes.run_without_transaction(connection, statement, lift_limits=self._lift_limits)
         else:
             execute(connection, statement)
+
+
+def _lacks_columns(table: Table) -> bool:
+    return bool(table.missing_columns or table.missing_optional_columns)
 
 
 def _is_small_table(connection: Connection) -> bool:

@@ -23,12 +23,16 @@ ZONE_COMMENT = "token-tracker: times without zone are "
 
 
 class Column(NamedTuple):
-    """A column of `token_usage`: its type and default, and the other types that an existing column may have."""
+    """A column of `token_usage`: its type and default, and the other types that an existing column may have.
+
+    Records are stored without an optional column until `migrate` adds it; a later version added it to the table.
+    """
 
     name: str
     type: str
     default: str | None = None
     also: tuple[str, ...] = ()
+    optional: bool = False
 
     @property
     def accepted(self) -> tuple[str, ...]:
@@ -57,6 +61,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("cost", "numeric", None, ("double precision", "real")),
     Column("cost_source", "text", None, _TEXT),
     Column("processing_time", "integer", None, _NUMBER),
+    Column("time_to_first_token_ms", "integer", None, _NUMBER, optional=True),
     Column("success", "boolean", "true"),
     Column("error_message", "text", None, _TEXT),
     Column("environment", "text", None, _TEXT),
@@ -72,6 +77,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("metadata", "jsonb", "'{}'", ("json",)),
 )
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+OPTIONAL_TYPES = {column.name: column.type for column in COLUMNS if column.optional}
 # A call can't be identified without these columns; the others can be added to any table.
 ESSENTIAL = ("id", "created_at", "model", "input_tokens", "output_tokens")
 # Values that a record may lack. If such a column is NOT NULL, its default is stored.
@@ -81,6 +87,7 @@ SOMETIMES_NULL = (
     "cost",
     "cost_source",
     "processing_time",
+    "time_to_first_token_ms",
     "error_message",
     "environment",
     "platform",
@@ -142,7 +149,13 @@ class Table(NamedTuple):
 
     @property
     def missing_columns(self) -> tuple[str, ...]:
-        return tuple(name for name in COLUMN_NAMES if name not in self.columns)
+        """The missing columns without which no call is recorded and no report is read."""
+        return tuple(name for name in COLUMN_NAMES if name not in self.columns and name not in OPTIONAL_TYPES)
+
+    @property
+    def missing_optional_columns(self) -> tuple[str, ...]:
+        """The missing columns that records and reports omit until `migrate` adds them."""
+        return tuple(name for name in OPTIONAL_TYPES if self.exists and name not in self.columns)
 
     @property
     def created_at_zone(self) -> str | None:

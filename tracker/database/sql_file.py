@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, quote
+from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, OPTIONAL_TYPES, Table, quote
 
 _CALLS = re.compile(r"\b(FROM|JOIN) token_usage AS calls\b")
 _TRACKER_TABLE = re.compile(r"\btoken_(?:usage|tracker_\w+)\b")
@@ -35,14 +35,17 @@ class Query:
         """The query without its part that reads rollups, for a role that may not read them."""
         return Query(_FROM_ROLLUPS.sub("", self.text))
 
-    def text_for(self, schema: str | None, created_at_zone: str | None) -> str:
-        """The SQL for a schema, and for a `created_at` without a time zone (then `:created_at_zone` is its zone)."""
-        quoted = quote(schema or DEFAULT_SCHEMA) + "."
-        text = _CALLS.sub(r"\1 (naive rows) AS calls", self.text) if created_at_zone else self.text
+    def text_for(self, table: Table) -> str:
+        """The SQL for a table; if its `created_at` has no time zone, `:created_at_zone` is its zone.
+
+        Optional columns that the table lacks are NULL.
+        """
+        quoted = quote(table.schema or DEFAULT_SCHEMA) + "."
+        is_adapted = table.created_at_zone is not None or table.missing_optional_columns
+        text = _CALLS.sub(r"\1 (adapted rows) AS calls", self.text) if is_adapted else self.text
         text = _TRACKER_TABLE.sub(lambda match: quoted + match[0], text)
-        columns = ", ".join(name for name in COLUMN_NAMES if name != "created_at")
-        aware = f"(SELECT {columns}, created_at AT TIME ZONE :created_at_zone AS created_at FROM {quoted}token_usage)"  # noqa: S608  names of ours, the zone is bound
-        return text.replace("(naive rows)", aware)
+        columns = ", ".join(_column_sql(name, table) for name in COLUMN_NAMES)
+        return text.replace("(adapted rows)", f"(SELECT {columns} FROM {quoted}token_usage)")  # noqa: S608  names of ours
 
     def interpolate(self, variables: Mapping[str, str]) -> Query:
         """The query with these SQL texts instead of the parameters of the same names."""
@@ -50,8 +53,16 @@ class Query:
 
     def for_driver(self, table: Table) -> str:
         """The SQL with psycopg2's parameters, `%(name)s`."""
-        text = self.text_for(table.schema, table.created_at_zone).replace("%", "%%")
+        text = self.text_for(table).replace("%", "%%")
         return _BOUND.sub(r"%(\1)s", text)
+
+
+def _column_sql(name: str, table: Table) -> str:
+    if name == "created_at" and table.created_at_zone is not None:
+        return "created_at AT TIME ZONE :created_at_zone AS created_at"
+    if name in OPTIONAL_TYPES and name not in table.columns:
+        return f"CAST(NULL AS {OPTIONAL_TYPES[name]}) AS {name}"
+    return name
 
 
 @cache

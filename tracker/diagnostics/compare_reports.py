@@ -75,7 +75,7 @@ def _database_values(database: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("host", "port", "database", "schema", "user", "sslmode"):
         if target.get(name) is not None:
             yield name, str(target[name])
-    for name in ("columnsMissing", "rightsMissing", "migrationsPending"):
+    for name in ("columnsMissing", "optionalColumnsMissing", "rightsMissing", "migrationsPending"):
         if isinstance(database.get(name), list):
             yield name, ", ".join(map(str, database[name])) or "none"
     if isinstance(database.get("latencyMs"), int | float):
@@ -135,6 +135,7 @@ _MEANINGS: dict[str, tuple[Weight, str]] = {
     "database.user": ("warning", "Different roles: their rights and row-level security may differ."),
     "database.sslmode": ("info", "Only one of the two requires encryption."),
     "database.columnsMissing": ("error", "The tables differ: run token-tracker migrate where columns are missing."),
+    "database.optionalColumnsMissing": ("warning", "One database lacks columns: run token-tracker migrate."),
     "database.rightsMissing": ("error", "One role lacks a right that the other has."),
     "database.migrationsPending": ("warning", "One database lacks migrations: run token-tracker migrate."),
     "database.readOnly": ("error", "One of the two is a replica, or its sessions are read-only."),

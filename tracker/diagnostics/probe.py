@@ -61,6 +61,7 @@ def initial_database_state(url: DatabaseUrl | None, url_error: str | None) -> di
         "clockSkewS": None,
         "slots": None,
         "columnsMissing": None,
+        "optionalColumnsMissing": None,
         "migrationsPending": None,
         "rightsMissing": None,
         "insertAllowed": None,
@@ -208,6 +209,7 @@ def _add_table_state(
         return
     state["createdAtZone"] = table.created_at_zone
     state["columnsMissing"] = list(table.missing_columns)
+    state["optionalColumnsMissing"] = list(table.missing_optional_columns)
     state["objections"] = adoption.find_objections(table)
     state["takesNotes"] = table.can_write_ledger
     state["duplicateIndexes"] = duplicates(table)

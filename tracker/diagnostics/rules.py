@@ -61,6 +61,11 @@ def _columns_missing(report: ReportDict) -> str | None:
     return "Missing: " + ", ".join(missing) + "." if missing else None
 
 
+def _optional_columns_missing(report: ReportDict) -> str | None:
+    missing = _connected(report).get("optionalColumnsMissing")
+    return "Missing: " + ", ".join(missing) + "." if missing else None
+
+
 def _rights_missing(report: ReportDict) -> str | None:
     missing = _connected(report).get("rightsMissing")
     return "Missing: " + ", ".join(missing) + "." if missing else None
@@ -285,6 +290,9 @@ RULES: tuple[ReportRule, ...] = (
         "Remove TRACKER_POOL_SIZE, or set it to 5 or less."),
     ReportRule("migration_pending", "warning", _migration_pending, "The database lacks migrations of this version.",
         "token-tracker migrate."),
+    ReportRule("optional_column_missing", "warning", _optional_columns_missing,
+        "The table token_usage lacks columns of this version, so records are stored without these values.",
+        "Add them: token-tracker migrate. Then restart the processes that record."),
     ReportRule("ledger_closed", "warning", _ledger_closed,
         "The loss ledger can't be written, so explained losses count as missing.",
         "GRANT INSERT ON token_tracker_ledger, token_tracker_alerts TO the user; where row-level security is on, also"

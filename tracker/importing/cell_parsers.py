@@ -165,7 +165,7 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-_COUNTS = (*(name for name in FIELDS if name.endswith("_tokens")), "processing_time")
+_COUNTS = (*(name for name in FIELDS if name.endswith("_tokens")), "processing_time", "time_to_first_token_ms")
 NUMERIC = frozenset({*_COUNTS, "cost"})
 """The columns with numbers."""
 _CONVERTERS: dict[str, Callable[[str], Any]] = {

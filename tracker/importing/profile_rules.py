@@ -18,18 +18,19 @@ from tracker.providers.model_names import provider_named
 class ColumnRule:
     """The rule for one column. Exactly one of the kinds is set.
 
-    `first`: the first of these names that has a value. `sum`: the sum of these. `containing`: the sum of the values in
-    the object `first` whose names contain this text. `between`: the milliseconds from one time to the next, for the
-    first pair that has both. `object`: these values as a JSON object; in an inner table, the first number of each list
-    that is not 0. `unless`: false if the first value is one of these, else true. `cents`: hundredths to add to the sum.
-    `before`: the part of the first value before this text. `is_provider`: the first value is a provider's name in any
-    spelling.
+    `first`: the first of these names that has a value. `sum`: the sum of these. `containing`: the sum of the values
+    in the object `first` whose names contain this text. `between`: the milliseconds from one time to the next, for
+    the first pair that has both; none if the two values of a pair in `unless_equal` are equal. `object`: these
+    values as a JSON object; in an inner table, the first number of each list that is not 0. `unless`: false if the
+    first value is one of these, else true. `cents`: hundredths to add to the sum. `before`: the part of the first
+    value before this text. `is_provider`: the first value is a provider's name in any spelling.
     """
 
     first: Sequence[str] = ()
     sum: Sequence[str] = ()
     containing: str | None = None
     between: Sequence[str] = ()
+    unless_equal: Sequence[str] = ()
     object: Mapping[str, Any] = field(default_factory=dict)
     unless: Sequence[str] = ()
     cents: Sequence[str] = ()
@@ -41,7 +42,7 @@ class ColumnRule:
     def names(self) -> Sequence[str]:
         """All names that the rule reads."""
         inner = [name for names in self.object.values() for name in _names_of(names)]
-        return (*self.first, *self.sum, *self.cents, *self.between, *inner)
+        return (*self.first, *self.sum, *self.cents, *self.between, *self.unless_equal, *inner)
 
     def text(self, values: Mapping[str, Any], column: str) -> str:
         """The cell's text; empty if the record has no value for it. Raises `UsageError`."""
@@ -50,6 +51,9 @@ class ColumnRule:
             return _sum([*(pick(values, name) for name in self.sum), *hundredths], column)
         if self.between:
             pairs = zip(self.between[::2], self.between[1::2], strict=True)
+            equal = zip(self.unless_equal[::2], self.unless_equal[1::2], strict=True)
+            if any(_is_equal(pick(values, one), pick(values, other)) for one, other in equal):
+                return ""
             spans = (_milliseconds(pick(values, start), pick(values, end)) for start, end in pairs)
             return next((span for span in spans if span), "")
         if self.object:
@@ -85,6 +89,7 @@ def parse_rule(given: object, where: str) -> ColumnRule:
         "cents",
         "containing",
         "between",
+        "unless_equal",
         "object",
         "unless",
         "before",
@@ -94,7 +99,7 @@ def parse_rule(given: object, where: str) -> ColumnRule:
     if not isinstance(given, dict) or not given or set(given) - names:
         raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(names))}.")
     options = dict(given)
-    for name in ("first", "sum", "cents", "between", "unless"):
+    for name in ("first", "sum", "cents", "between", "unless_equal", "unless"):
         texts = [options[name]] if isinstance(options.get(name), str) else options.get(name, [])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise SettingError(f"{where}: {name} is not a list of names.")
@@ -102,8 +107,8 @@ def parse_rule(given: object, where: str) -> ColumnRule:
     is_object = isinstance(options.get("object", {}), dict) and all(
         _names_of(w) for w in options.get("object", {}).values()
     )
-    if len(options["between"]) % 2 or not is_object:
-        raise SettingError(f"{where} needs pairs of names for between, and a table for object.")
+    if len(options["between"]) % 2 or len(options["unless_equal"]) % 2 or not is_object:
+        raise SettingError(f"{where} needs pairs of names for between and unless_equal, and a table for object.")
     return ColumnRule(**options)
 
 
@@ -180,6 +185,10 @@ def _sum(values: Sequence[Any], column: str) -> str:
                 raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is not a number")
             numbers.append(number)
     return format(sum(numbers, Decimal(0)), "f") if numbers else ""
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    return _has_value(one) and _plain(one) == _plain(other)
 
 
 def _hundredth(value: Any) -> Any:

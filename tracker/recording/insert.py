@@ -36,6 +36,7 @@ _FILLED_ON_DELIVERY = {"connection_ms", "retry_count", "delivery"}
 class Target(NamedTuple):
     """The properties of token_usage that an insert needs; read once for each process, because it costs a round trip.
 
+    `omitted`: the columns that the database generates, and optional columns that the table lacks.
     `can_write_ledger`: whether this role may write to the ledger and the alerts table. `defaulted`: the columns that
     don't accept NULL, so that an insert without a value must omit them. `commit_prefix`: the statement before an insert
     if the server confirms a commit before it is on disk.
@@ -54,7 +55,7 @@ class Target(NamedTuple):
         return cls(
             table.schema,
             table.created_at_zone,
-            frozenset(table.generated),
+            frozenset((*table.generated, *table.missing_optional_columns)),
             table.can_write_ledger,
             frozenset(table.defaulted),
             table.limits,

@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS token_usage (
     cost numeric,
     cost_source text,
     processing_time integer,
+    time_to_first_token_ms integer,
     success boolean NOT NULL DEFAULT true,
     error_message text,
     environment text,
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS token_usage (
 COMMENT ON TABLE token_usage IS 'Token usage of AI calls, one row a call';
 COMMENT ON COLUMN token_usage.created_at IS 'When the AI call ended';
 COMMENT ON COLUMN token_usage.recorded_at IS 'When the row reached the database';
+COMMENT ON COLUMN token_usage.time_to_first_token_ms IS 'From the start of the AI call to the first content of a stream';
 COMMENT ON COLUMN token_usage.cost IS 'USD; NULL means unpriced';
 CREATE INDEX token_usage_created_at_idx ON token_usage (created_at);
 CREATE INDEX token_usage_user_id_created_at_idx ON token_usage (user_id, created_at);

@@ -226,6 +226,24 @@ PROVIDER: Names = (
 SERVER: Names = ("server.address", "url.full", "http.url", "gen_ai.openai.api_base", "gen_ai.request.base_url")
 RESPONSE_ID: Names = ("gen_ai.response.id", "ai.response.id", "llm.response.id")
 
+# The time to the first content of a stream: attributes in seconds, in milliseconds, and the time itself.
+FIRST_TOKEN_S: Names = (
+    "gen_ai.response.time_to_first_chunk",
+    "gen_ai.client.operation.time_to_first_chunk",
+    "gen_ai.response.time_to_first_token",  # Sentry
+    "gen_ai.server.time_to_first_token",  # OpenLIT
+)
+FIRST_TOKEN_MS: Names = (
+    "ai.response.msToFirstChunk",
+    "ai.stream.msToFirstChunk",
+    "gen_ai.response.time_to_first_token_ms",
+    "ttft_ms",  # Claude Code
+)
+FIRST_TOKEN_AT: Names = (
+    "langfuse.observation.completion_start_time",
+    "mastra.completion_start_time",
+)
+
 USER: Names = (
     "user.id",
     "langfuse.user.id",

@@ -19,6 +19,7 @@ from tracker.otlp.reading.call_attributes import (
     read_session,
     read_user,
 )
+from tracker.otlp.reading.first_token import time_to_first_token_ms
 from tracker.otlp.reading.genai_attributes import (
     ERROR_MESSAGE,
     ERROR_TYPE,
@@ -128,6 +129,7 @@ def _record(span: Span, role: Role, usage: ParsedResponse, provider: str | None,
         user_id=read_user(attributes) or "anonymous",
         session_id=read_session(attributes),
         processing_time=_duration_ms(span),
+        time_to_first_token_ms=time_to_first_token_ms(span),
         created_at=created_at,
         success=not failed,
         error_message=_error_message(span, usage) if failed else None,

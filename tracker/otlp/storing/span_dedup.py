@@ -14,7 +14,10 @@ from tracker.usage import TOKEN_COLUMNS
 # Reports of one call end at nearly the same time, so only the nearest ones are compared. This bounds the time for an
 # export in which all calls look the same.
 _MAX_COMPARED = 64
-_FILLED = ("session_id", "provider", "processing_time", "environment", "platform", "region", "deployment")
+_FILLED = (
+    *("session_id", "provider", "processing_time", "time_to_first_token_ms"),
+    *("environment", "platform", "region", "deployment"),
+)
 _GENERIC_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion"})
 _FIELDS_OF_COUNTS = frozenset({"usage_problem", "usage_raw", "usage_note", "usage"})
 _Feature = tuple[str, object]

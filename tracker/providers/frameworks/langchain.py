@@ -51,6 +51,12 @@ class TokenTracker(BaseCallbackHandler):  # type: ignore[misc]
         """Begin the call of a text model."""
         self._begin(run_id, given.get("metadata") or {})
 
+    def on_llm_new_token(self, token: str, *, run_id: UUID, chunk: Any = None, **_: Any) -> None:
+        """Measure the time to the first content of a stream."""
+        state, _previous = self._open.get(run_id, (None, None))
+        if state is not None and state.first_content.elapsed_ms is None:
+            state.first_content.observe({"text": token} if token else getattr(chunk, "message", None), state.started_s)
+
     @property
     def on_llm_end(self) -> Any:
         """Ends the call. LangChain awaits a coroutine function, so the event loop does not wait for the database."""

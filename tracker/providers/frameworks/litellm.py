@@ -176,6 +176,8 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         state.later = later
         if call_type in BACKGROUND or call_type in BATCH:  # LiteLLM passes the id as the model
             state.fields.pop("model", None)
+        if (first_ms := _time_to_first_token_ms(kwargs, start, end)) is not None:
+            state.fields["time_to_first_token_ms"] = first_ms
         state.set_response(response)
         return state
 
@@ -206,6 +208,17 @@ _COMPARED = ("input_tokens", "output_tokens")
 def _call_type(kwargs: Mapping[str, Any]) -> str:
     kind = kwargs.get("call_type")
     return str(getattr(kind, "value", kind) or "")
+
+
+def _time_to_first_token_ms(kwargs: Mapping[str, Any], start: Any, end: Any) -> int | None:
+    """The time to the first chunk of a stream. Without a stream, LiteLLM states the end as the time of the first."""
+    first = kwargs.get("completion_start_time")
+    if not kwargs.get("stream") or not isinstance(first, datetime) or not isinstance(start, datetime) or first == end:
+        return None
+    try:
+        return max(0, round((first - start).total_seconds() * 1000))
+    except TypeError:  # only one of the two has a time zone
+        return None
 
 
 def _error(kwargs: Mapping[str, Any], response: Any) -> BaseException:

@@ -19,6 +19,8 @@ from tracker.providers.to_usage import failure_text, to_token_usage
 from tracker.recording.capture import dedupe, deferred_finish, streams
 from tracker.recording.capture.background_responses import LaterUsage
 from tracker.recording.capture.dedupe import UNOBSERVED, CallObservation, is_same_call, observation_of
+from tracker.recording.capture.first_content import FirstContentClock
+from tracker.recording.capture.inherited_fields import inherit_fields
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.usage import TokenUsage, new_id
@@ -33,9 +35,6 @@ _WAIT_FOR_OUTER_S = 60.0
 _MAX_INNER = 256
 # LiteLLM sends its request right after its callback; before the first request of a process it creates a client.
 _MAX_LITELLM_START_S = 10.0
-# The fields that an outer call doesn't pass to its inner calls. A framework has its own names of models and providers.
-_BLOCK_ONLY_FIELDS = frozenset({"id", "created_at", "model"})
-_CALLBACK_ONLY_FIELDS = _BLOCK_ONLY_FIELDS | {"provider", "processing_time"}
 
 
 def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
@@ -83,6 +82,7 @@ class CallState:
         self.inner: deque[CallState] = deque(maxlen=_MAX_INNER)
         self.deferred: list[tuple[CallState, TokenUsage]] = []
         self.started_s = time.monotonic()
+        self.first_content = FirstContentClock()
         self._id_is_providers = source != "litellm"
         if source != "client":
             dedupe.enable_registration()
@@ -128,6 +128,7 @@ class CallState:
     def add(self, chunk: object) -> None:
         """One chunk of the stream."""
         if self._reader is not None:
+            self.first_content.observe(chunk, self.started_s)
             self._reader.add(chunk)
             if self.later is not None:
                 self.later.add(chunk)
@@ -224,14 +225,17 @@ class CallState:
         return with_provider_id(read(self._response), self._response)
 
     def _usage(self, error: BaseException | None, broken_off: bool) -> TokenUsage:
-        fields = {"processing_time": self._elapsed_ms(), **self.fields}
+        fields = self._fields()
         if isinstance(self._response, TokenUsage) and error is None:
             return replace(self._response, **fields)
         failure = failure_text(error) if error is not None else None
         return to_token_usage(self.parsed, fields, failure=failure, broken_off=broken_off)
 
-    def _elapsed_ms(self) -> int:
-        return round(((self._ended_s or time.monotonic()) - self.started_s) * 1000)
+    def _fields(self) -> dict[str, Any]:
+        """The fields of the row; those that the caller gave override the measured times."""
+        elapsed_ms = round(((self._ended_s or time.monotonic()) - self.started_s) * 1000)
+        first_ms = self.first_content.elapsed_ms
+        return {"processing_time": elapsed_ms, "time_to_first_token_ms": first_ms, **self.fields}
 
     def _observation(self, usage: TokenUsage) -> CallObservation:
         return observation_of(
@@ -277,7 +281,7 @@ class CallState:
             response_id=self.parsed.response_id or outer.parsed.response_id,
             provider=self.parsed.provider or outer.parsed.provider,
         )
-        return to_token_usage(parsed, {"processing_time": self._elapsed_ms(), **self.fields})
+        return to_token_usage(parsed, self._fields())
 
     # --- a block's or a callback's call ---------------------------------------------------------------------------
 
@@ -368,7 +372,9 @@ def begin_call(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> 
         deferred_finish.wake()
     outer = find_outer_call(recorder, source)
     given = {name: value for name, value in fields.items() if value is not None}
-    return CallState(recorder, merge_fields(given, outer), outer, source=source)
+    if outer is not None:
+        given = inherit_fields(given, outer.fields, from_block=outer.source == "block")
+    return CallState(recorder, given, outer, source=source)
 
 
 def find_outer_call(recorder: Tracker, source: str) -> CallState | None:
@@ -388,13 +394,3 @@ def find_outer_call(recorder: Tracker, source: str) -> CallState | None:
 def _is_stale(call: CallState) -> bool:
     """Whether LiteLLM's request has ended although its callback has not been called yet."""
     return call.source == "litellm" and time.monotonic() - call.started_s > _MAX_LITELLM_START_S
-
-
-def merge_fields(fields: Mapping[str, Any], outer: CallState | None) -> dict[str, Any]:
-    """The fields, overridden by those of the outer call."""
-    if outer is None:
-        return dict(fields)
-    excluded = _BLOCK_ONLY_FIELDS if outer.source == "block" else _CALLBACK_ONLY_FIELDS
-    outer_fields = {name: value for name, value in outer.fields.items() if name not in excluded}
-    metadata = {**fields.get("metadata", {}), **outer_fields.get("metadata", {})}
-    return {**fields, **outer_fields, **({"metadata": metadata} if metadata else {})}

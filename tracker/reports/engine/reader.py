@@ -145,7 +145,7 @@ class Reader:
         if sql.reads_table:
             table = self.table()
             bound["created_at_zone"] = table.created_at_zone
-            text = sql.text_for(table.schema, table.created_at_zone)
+            text = sql.text_for(table)
         else:
             text = sql.text
         statement = sqlalchemy.text(_LIMIT + text)
@@ -177,6 +177,8 @@ class Reader:
     def access(self) -> RollupAccess:
         """What the current role can do with the rollups; cached for a minute."""
         if self._access is None or time.monotonic() - self._access[0] > ACCESS_CACHE_S:
+            if self._table is not None and self._table.missing_optional_columns:
+                self._table = None  # a migration may have added them
             table = self.table()
             _, rows = self._execute(sql_file.load(QUERIES, "access"), access_parameters(table))
             self._access = time.monotonic(), access_from_rows(rows, table)

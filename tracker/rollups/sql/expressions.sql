@@ -6,6 +6,7 @@
 \set has_cost '(abs(cost::numeric) <= 1e9)'
 -- The bin of a histogram with 8 bins per octave. Bin -32767 means: no connection time.
 \set duration_bin 'floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint'
+\set first_token_bin 'floor(8 / ln(2::float8) * ln(least(greatest(time_to_first_token_ms::float8, 0.001), 1e12)))::smallint'
 \set connection_bin 'coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint'
 -- The rows of the dirty buckets. OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole
 -- table for each bucket.

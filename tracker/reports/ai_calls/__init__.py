@@ -1,0 +1,1 @@
+"""Reports about the AI calls themselves: their speed and their errors."""
