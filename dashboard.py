@@ -28,6 +28,7 @@ from streamlit.runtime import Runtime
 
 from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import AuthMiddleware
+from tracker.auth.route_rules import route_rules
 from tracker.background_tasks import background_tasks
 from tracker.database.connect import Connection
 from tracker.diagnostics.dashboard_report import build_dashboard_report
@@ -66,17 +67,6 @@ def _borrow_connection() -> Iterator[tuple[Connection, str | None]]:
     reader = current_reader.reader()
     with reader.borrow() as connection:
         yield connection, reader.table().schema
-
-
-class NotFound:
-    """A JSON 404 for unknown paths under /api, which would return the page with status 200 otherwise.
-
-    An ASGI app, because Starlette calls a function for GET and HEAD only.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = JSONResponse({"error": "not found", "path": scope["path"]}, 404)
-        await response(scope, receive, send)
 
 
 class MethodNotAllowed:
@@ -156,6 +146,12 @@ def _inline_script_hashes() -> list[str]:
     return [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
 
 
+def page_names() -> list[str]:
+    """The names of the pages, which are their paths too."""
+    files = (Path(__file__).parent / "pages").glob("*.py")
+    return [file.stem for file in files if file.stem not in {"__init__", "shell"}]
+
+
 def on_script_error(error: Exception) -> bool:
     """Show an error box with a reference number. The traceback goes to the log only."""
     from pages.widgets.error_box import show_error
@@ -174,8 +170,6 @@ app = st.App(
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),
-        Route("/api", NotFound()),
-        Route("/api/{path:path}", NotFound()),
     ],
     middleware=[
         Middleware(
@@ -183,6 +177,7 @@ app = st.App(
             policy=current_policy,
             render=render,
             csp=pages_csp(_inline_script_hashes()),
+            rules=route_rules(page_names()),
             base=base_path,
         ),
         Middleware(CompressedFiles, base=base_path),
