@@ -41,13 +41,14 @@ from tracker.otlp.storing.retrieved_responses import remove_retrieved
 from tracker.redaction import RedactSecrets
 from tracker.reports.database_health import HealthCheck
 from tracker.reports.engine import current_reader
+from tracker.reports.export_app import EXPORT_PATH, CallsExportApp
 
 log = logging.getLogger("tracker.dashboard")
 
 # Streamlit removes the script's directory from sys.path while a page runs, but the pages import `pages.…`.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pages.support.auth import base_path, current_policy  # noqa: E402
+from pages.support.auth import base_path, current_policy, signed_links  # noqa: E402
 from pages.support.auth_page import render  # noqa: E402
 from pages.support.static_files import CompressedFiles  # noqa: E402
 from pages.widgets.chart_component import register  # noqa: E402
@@ -122,6 +123,7 @@ def _prepare() -> None:
         "pandas",
         "plotly.graph_objects",
         "pyarrow",
+        "tracker.reports.call_log",
         "tracker.reports.delivery_lag",
         "tracker.reports.explorer_query",
         "tracker.reports.ledger_report",
@@ -170,6 +172,7 @@ app = st.App(
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),
+        Route(base_path() + EXPORT_PATH, CallsExportApp(current_reader.reader, signed_links)),
     ],
     middleware=[
         Middleware(

@@ -13,7 +13,15 @@ from support import connect, run, value, with_parameters
 
 from tracker.database.migrate import migrate
 
-PAGES = ("overview.py", "explorer.py", "connections.py", "performance.py", "environment.py", "recordings.py")
+PAGES = (
+    "overview.py",
+    "explorer.py",
+    "calls.py",
+    "connections.py",
+    "performance.py",
+    "environment.py",
+    "recordings.py",
+)
 
 
 def test_overview_shows_totals_of_the_range(open_page: OpenPage, database_url: str, call: Execute) -> None:

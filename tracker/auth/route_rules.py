@@ -33,6 +33,7 @@ PAGE_RULES: Mapping[str, Rule] = {
     "/_stcore/stream": "page",
     "/_stcore/upload_file/*": "page",
     "/_stcore/bidi-components/*": "page",
+    "/exports/calls.csv": "signed_link",
     "/": "page",
     "/index.html": "page",
     "/favicon.png": "page",
