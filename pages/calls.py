@@ -45,8 +45,7 @@ def draw_page() -> None:
     if not page.rows and page.position is None and position is None and search == CallSearch():
         no_calls(reader)
         return
-    left, right = st.columns([3, 2])
-    with left, card(_("Calls")):
+    with card(_("Calls")):
         search_progress(page, range_.filters, is_first=position is None)
         selected = calls_log_table(page.rows, range_.filters.timezone, f"call_log_{hash((key, position))}")
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -56,7 +55,7 @@ def draw_page() -> None:
             st.fragment(keep_language(export_link), run_every=_LINK_REFRESH_S)(range_.filters, search)
     if selected is not None:
         query_params.set("call", selected)
-    with right, card(_("Call details")):
+    with card(_("Call details")):
         if (record_id := query_params.get("call")) is not None and _is_uuid(record_id):
             call_record(reader, record_id)
         else:

@@ -19,7 +19,7 @@ from tracker.reports import Filters
 from tracker.reports.call_log import TIME_LIMIT_S, CallPage, CallSearch, Position, Row, search_as_json
 from tracker.reports.export_app import EXPORT_PATH
 
-_MAX_VISIBLE_ROWS = 15
+_MAX_VISIBLE_ROWS = 13
 _POSITIONS, _POSITIONS_KEY = "call_positions", "call_positions_key"
 _RESULTS = ("all", "failed", "ok")
 

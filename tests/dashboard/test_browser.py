@@ -193,12 +193,12 @@ def test_the_call_log_is_searched_paged_and_exported(visit: Callable[..., Page],
     eventually(lambda: "result" not in query(page))
     page.get_by_role("button", name="Older").click()
     expect(page.get_by_role("button", name="Newer")).to_be_enabled()
-    page.get_by_label("Search").fill("no such text")
-    page.get_by_label("Search").press("Enter")
+    page.get_by_label("Search", exact=True).fill("no such text")
+    page.get_by_label("Search", exact=True).press("Enter")
     expect(page.get_by_text("No call matches.")).to_be_visible()
     again = visit(f"calls?{urlsplit(page.url).query}")
     expect(again.get_by_text("No call matches.")).to_be_visible()
-    expect(again.get_by_label("Search")).to_have_value("no such text")
+    expect(again.get_by_label("Search", exact=True)).to_have_value("no such text")
 
 
 def test_a_row_of_the_call_log_opens_its_details(visit: Callable[..., Page]) -> None:

@@ -78,7 +78,8 @@ def search_calls(
 
     Raises `DatabaseError`. Each statement reads a limited number of rows, so that a rare text needs no long statement.
     """
-    started, scan_rows, rows, position = clock(), _FIRST_SCAN_ROWS, [], after
+    rows: list[Row] = []
+    started, scan_rows, position = clock(), _FIRST_SCAN_ROWS, after
     while True:
         scan_started = clock()
         page = scan_calls(reader, filters, search, position, count=count - len(rows), scan_rows=scan_rows)
