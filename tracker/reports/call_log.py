@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tracker.errors import SettingError
@@ -100,6 +100,8 @@ def scan_calls(
     parameters = {
         **filters.parameters(),
         **search.parameters(),
+        # Bounds the index scan, which starts at the end of the range.
+        "end": min(filters.end, after.created_at + timedelta(microseconds=1)) if after else filters.end,
         "before": after.created_at if after else None,
         "before_id": after.id if after else None,
         "count": count,
