@@ -28,6 +28,7 @@ from streamlit.runtime import Runtime
 
 from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import AuthMiddleware
+from tracker.auth.route_rules import route_rules
 from tracker.background_tasks import PeriodicWorker
 from tracker.database.connect import Connection
 from tracker.diagnostics.dashboard_report import build_dashboard_report
@@ -40,13 +41,14 @@ from tracker.otlp.storing.retrieved_responses import remove_retrieved
 from tracker.redaction import RedactSecrets
 from tracker.reports.database_health import HealthCheck
 from tracker.reports.engine import current_reader
+from tracker.reports.export_app import EXPORT_PATH, CallsExportApp
 
 log = logging.getLogger("tracker.dashboard")
 
 # Streamlit removes the script's directory from sys.path while a page runs, but the pages import `pages.…`.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pages.support.auth import base_path, current_policy  # noqa: E402
+from pages.support.auth import base_path, current_policy, signed_links  # noqa: E402
 from pages.support.auth_page import render  # noqa: E402
 from pages.support.static_files import CompressedFiles  # noqa: E402
 from pages.widgets.chart_component import register  # noqa: E402
@@ -66,17 +68,6 @@ def _borrow_connection() -> Iterator[tuple[Connection, str | None]]:
     reader = current_reader.reader()
     with reader.borrow() as connection:
         yield connection, reader.table().schema
-
-
-class NotFound:
-    """A JSON 404 for unknown paths under /api, which would return the page with status 200 otherwise.
-
-    An ASGI app, because Starlette calls a function for GET and HEAD only.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = JSONResponse({"error": "not found", "path": scope["path"]}, 404)
-        await response(scope, receive, send)
 
 
 class MethodNotAllowed:
@@ -126,6 +117,7 @@ def _prepare() -> None:
         "pandas",
         "plotly.graph_objects",
         "pyarrow",
+        "tracker.reports.call_log",
         "tracker.reports.delivery_lag",
         "tracker.reports.explorer_query",
         "tracker.reports.ledger_report",
@@ -150,6 +142,12 @@ def _inline_script_hashes() -> list[str]:
     return [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
 
 
+def page_names() -> list[str]:
+    """The names of the pages, which are their paths too."""
+    files = (Path(__file__).parent / "pages").glob("*.py")
+    return [file.stem for file in files if file.stem not in {"__init__", "shell"}]
+
+
 def on_script_error(error: Exception) -> bool:
     """Show an error box with a reference number. The traceback goes to the log only."""
     from pages.widgets.error_box import show_error
@@ -168,8 +166,7 @@ app = st.App(
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),
-        Route("/api", NotFound()),
-        Route("/api/{path:path}", NotFound()),
+        Route(base_path() + EXPORT_PATH, CallsExportApp(current_reader.reader, signed_links)),
     ],
     middleware=[
         Middleware(
@@ -177,6 +174,7 @@ app = st.App(
             policy=current_policy,
             render=render,
             csp=pages_csp(_inline_script_hashes()),
+            rules=route_rules(page_names()),
             base=base_path,
         ),
         Middleware(CompressedFiles, base=base_path),

@@ -45,6 +45,7 @@ def main() -> None:
                 st.Page("overview.py", title=_("Overview"), icon=":material/monitoring:", default=True),
                 st.Page("explorer.py", title=_("Explorer"), icon=":material/table_chart:", url_path="explorer"),
                 st.Page("latency.py", title=_("Latency and errors"), icon=":material/timer:", url_path="latency"),
+                st.Page("calls.py", title=_("Calls"), icon=":material/list_alt:", url_path="calls"),
             ],
             _("Live"): [
                 st.Page("connections.py", title=_("Connections"), icon=":material/cable:", url_path="connections"),

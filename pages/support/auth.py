@@ -15,6 +15,7 @@ from streamlit.errors import Error as StreamlitError
 
 from pages.support.i18n import _
 from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, resolve_policy
+from tracker.auth.signed_links import SignedLinks
 from tracker.redaction import redact
 from tracker.reports.engine import current_reader
 
@@ -39,6 +40,19 @@ def base_path() -> str:
     """The server's base path, such as /tokens; empty if there is none."""
     path = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{path}" if path else ""
+
+
+def signed_links() -> SignedLinks:
+    """The signed links of this dashboard. Their key comes from the secret of the sign-in, which all replicas share."""
+    policy = current_policy()
+    if policy.kind == "login":
+        return SignedLinks(_cookie_secret())
+    return SignedLinks(str(policy.password) if policy.kind == "password" else None)
+
+
+def _cookie_secret() -> str | None:
+    section: Any = st.secrets.get("auth")
+    return _as_text(section.get("cookie_secret"))
 
 
 def require_access() -> bool:

@@ -9,9 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.support.i18n import _
-
-# A spreadsheet reads a cell with one of these prefixes as a formula; East Asian versions accept full-width forms too.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+from tracker.reports.csv_text import escape_formula
 
 
 def download_buttons(data: pd.DataFrame, name: str, key: str) -> None:
@@ -58,18 +56,13 @@ def spreadsheet_csv(data: pd.DataFrame) -> bytes:
 
     Source: owasp.org, "CSV Injection".
     """
-    safe = data.rename(columns=lambda name: _escape_formula(str(name)))
+    safe = data.rename(columns=lambda name: escape_formula(str(name)))
     for index, dtype in enumerate(data.dtypes):
         if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_datetime64_any_dtype(dtype)):
-            safe.isetitem(index, data.iloc[:, index].map(_escape_formula).tolist())
+            safe.isetitem(index, data.iloc[:, index].map(escape_formula).tolist())
     return _csv(safe)
 
 
 def _csv(data: pd.DataFrame) -> bytes:
     # Quote every text: with minimal quoting, a carriage return in a cell ends the row.
     return data.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
-
-
-def _escape_formula(value: object) -> object:
-    is_text = isinstance(value, str | dict | list)
-    return f"'{value}" if is_text and str(value).lstrip(" ").startswith(_FORMULA_STARTS) else value

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from tracker import settings
 from tracker.auth.access_policy import Policy, resolve_policy
 from tracker.auth.middleware import AuthMiddleware, AuthView
+from tracker.auth.route_rules import RouteRules, route_rules
 
 LOCAL_HOST = "127.0.0.1:8501"
+PAGE_NAMES = ("connections", "explorer", "overview")
 REMOTE_CLIENT = {"client": "192.0.2.7", "host": "tokens.example.com"}
 
 
@@ -27,13 +29,20 @@ class AuthResponse(NamedTuple):
 class ProtectedApp:
     """AuthMiddleware with the policy of these settings, and an app behind it that responds with 200."""
 
-    def __init__(self, env: Mapping[str, str] | None = None, *, base: str = "", **options: Any) -> None:
+    def __init__(
+        self, env: Mapping[str, str] | None = None, *, base: str = "", rules: RouteRules | None = None, **options: Any
+    ) -> None:
         options = {"login": False, "bound_to": "127.0.0.1", **options}
         self.policy: Policy = resolve_policy(settings.load(env or {}, strict=False), **options)
         self.passed: list[Mapping[str, Any]] = []
         self.views: list[AuthView] = []
         self.middleware = AuthMiddleware(
-            self._app, lambda: self.policy, self._render, "default-src 'self'", lambda: base
+            self._app,
+            lambda: self.policy,
+            self._render,
+            "default-src 'self'",
+            rules or route_rules(PAGE_NAMES),
+            lambda: base,
         )
 
     def _render(self, view: AuthView, accept_language: str) -> tuple[bytes, str]:

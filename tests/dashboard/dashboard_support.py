@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-sync",
 ]
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
-PAGES = ("", "explorer", "latency", "connections", "performance", "environment", "recordings")
+PAGES = ("", "explorer", "latency", "calls", "connections", "performance", "environment", "recordings")
 OpenPage = Callable[..., AppTest]
 # Long, because a busy machine is slow.
 expect.set_options(timeout=30_000)
@@ -87,10 +87,13 @@ def free_port() -> int:
 
 
 def start_server(env: Mapping[str, str], *arguments: str) -> Server:
-    """Start `streamlit run dashboard.py` and wait for its response; `_PORT` and `_SCRIPT` override port and script."""
+    """Start `streamlit run dashboard.py` and wait for it; `_PORT`, `_SCRIPT` and `_BASE` override defaults."""
     env = dict(env)
     port = int(env.pop("_PORT", 0)) or free_port()
     script = env.pop("_SCRIPT", "dashboard.py")
+    base = env.pop("_BASE", "")
+    if base:
+        arguments = (*arguments, "--server.baseUrlPath", base)
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments],
         cwd=ROOT,
@@ -99,16 +102,16 @@ def start_server(env: Mapping[str, str], *arguments: str) -> Server:
         stderr=subprocess.PIPE,
     )
     server = Server(process, port)
-    _wait_until_up(server)
+    _wait_until_up(server, f"{base}/_stcore/health")
     return server
 
 
-def _wait_until_up(server: Server) -> None:
+def _wait_until_up(server: Server, path: str) -> None:
     ends = time.monotonic() + 60
     while time.monotonic() < ends:
         assert server.process.poll() is None, "the dashboard ended by itself"
         try:
-            if server.get("/_stcore/health")[0] == 200:
+            if server.get(path)[0] == 200:
                 return
         except OSError:
             time.sleep(0.2)

@@ -20,7 +20,7 @@ from support import eventually as soon
 from tracker.database.migrate import migrate
 
 pytestmark = pytest.mark.browser
-PATHS = ("", "explorer", "latency", "connections", "performance", "environment", "recordings")
+PATHS = ("", "explorer", "latency", "calls", "connections", "performance", "environment", "recordings")
 # Streamlit's own, which an app can't change: how it marks up its lists, its charts' images, its tables' canvas.
 NOT_OURS = {"list", "listitem", "svg-img-alt", "aria-allowed-attr", "scrollable-region-focusable", "nested-interactive"}
 
@@ -233,6 +233,35 @@ def test_tables_can_be_downloaded(visit: Callable[..., Page], sample_url: str) -
         frames.append(read(io.BytesIO(Path(download.value.path()).read_bytes())))
     expected = value(sample_url, "SELECT count(*) FROM token_usage WHERE NOT is_test")
     assert [int(frame["total"].sum()) for frame in frames] == [expected, expected]
+
+
+def test_the_call_log_is_searched_paged_and_exported(visit: Callable[..., Page], sample_url: str) -> None:
+    page = visit("calls?range=all&result=failed")
+    failed = value(sample_url, "SELECT count(*) FROM token_usage WHERE NOT is_test AND NOT success")
+    expect(page.get_by_text(f"{min(failed, 50)} calls")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export all matching calls (CSV)").click()
+    exported = pd.read_csv(Path(download.value.path()))
+    assert (len(exported), exported["success"].any()) == (failed, False)
+    page.get_by_role("radiogroup", name="Result").get_by_role("radio", name="All").click()
+    eventually(lambda: "result" not in query(page))
+    page.get_by_role("button", name="Older").click()
+    expect(page.get_by_role("button", name="Newer")).to_be_enabled()
+    page.get_by_label("Search", exact=True).fill("no such text")
+    page.get_by_label("Search", exact=True).press("Enter")
+    expect(page.get_by_text("No call matches.")).to_be_visible()
+    again = visit(f"calls?{urlsplit(page.url).query}")
+    expect(again.get_by_text("No call matches.")).to_be_visible()
+    expect(again.get_by_label("Search", exact=True)).to_have_value("no such text")
+
+
+def test_a_row_of_the_call_log_opens_its_details(visit: Callable[..., Page]) -> None:
+    page = visit("calls")
+    box = page.get_by_test_id("stDataFrame").first.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 14, box["y"] + 52)
+    eventually(lambda: "call" in query(page))
+    expect(page.get_by_test_id("stJson")).to_contain_text(query(page)["call"])
 
 
 @pytest.mark.direct

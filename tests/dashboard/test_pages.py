@@ -17,6 +17,7 @@ PAGES = (
     "overview.py",
     "explorer.py",
     "latency.py",
+    "calls.py",
     "connections.py",
     "performance.py",
     "environment.py",

@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +20,12 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from support import eventually, run
 
+from tracker.auth.logins import Logins
 from tracker.auth.password_hash import hash_password
+from tracker.auth.signed_links import SignedLinks
+from tracker.reports import Filters
+from tracker.reports.call_log import CallSearch, search_as_json
+from tracker.reports.export_app import EXPORT_PATH
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = str(hash_password(PASSWORD))
@@ -162,6 +168,23 @@ def test_the_password_protects_pages_files_and_websockets(start: Start) -> None:
     assert "Connections" in (shown_to(server, cookie=cookie) or "")
     assert ask(server, "/auth/logout", cookie=cookie)[0] == 303
     assert shown_to(server, cookie=cookie) is None
+
+
+def test_an_export_under_a_base_path_needs_a_login_and_a_link_of_this_dashboard(start: Start) -> None:
+    server = start(_BASE="/tokens", TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
+    day = Filters(start=datetime.now(UTC) - timedelta(days=1), end=datetime.now(UTC) + timedelta(days=1))
+    content = search_as_json(day, CallSearch())
+    cookie = f"token_tracker_session={Logins(PASSWORD_HASH).create()}"
+    path = f"/tokens{EXPORT_PATH}?{SignedLinks(PASSWORD_HASH).create(EXPORT_PATH, content)}"
+    status, text = ask(server, path, cookie=cookie)
+    assert (status, "secret-model" in text) == (200, True)
+    assert ask(server, path)[0] == 401
+    assert ask(server, path, cookie=cookie, origin="http://evil.example")[0] == 403
+    other = f"/tokens{EXPORT_PATH}?{SignedLinks('another secret').create(EXPORT_PATH, content)}"
+    status, text = ask(server, other, cookie=cookie)
+    assert (status, "secret-model" in text) == (403, False)
+    for undeclared in ("/tokens/exports/users.csv", "/api/new"):
+        assert ask(server, undeclared, cookie=cookie)[0] == 404
 
 
 def test_the_secrets_of_streamlit_are_read_too(start: Start, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """ASGI middleware that checks every request and WebSocket of the dashboard against the access policy.
 
-`tracker.auth.access_policy` decides which requests pass. With `st.login` the pages check the login, because that needs
-Streamlit's session. The debug report and the OTLP routes check their token (`tracker.auth.route_access`).
+`tracker.auth.route_rules` states the rule of each route, and `tracker.auth.access_policy` decides which requests pass.
+With `st.login` the pages check the login, because that needs Streamlit's session. The debug report and the OTLP routes
+check their token (`tracker.auth.route_access`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tracker.auth.client_address import peer_address, request_headers
 from tracker.auth.http_responses import Receive, Send, read_form, redirect, send_body, send_json, with_headers
 from tracker.auth.login_websockets import LoginWebSockets
 from tracker.auth.logins import COOKIE, LIFETIME_S
+from tracker.auth.route_rules import RouteRules, Rule
 
 log = logging.getLogger("tracker.auth")
 Scope = Mapping[str, Any]
@@ -26,8 +28,7 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 MAX_FORM_BYTES = 8192
 _MAX_PARALLEL_CHECKS = 2
-# Streamlit's metrics and agent routes run outside the pages, so `st.login` can't protect them.
-_NEVER_WITH_ST_LOGIN = ("/_stcore/metrics", "/_stcore/agent/")
+_SIGN_IN = "Sign in to the dashboard."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,17 @@ class AuthMiddleware:
     """Passes allowed requests to the app. `policy` is read at each request; `render` makes the auth page."""
 
     def __init__(
-        self, app: App, policy: Callable[[], Policy], render: RenderAuthPage, csp: str, base: Callable[[], str] = str
+        self,
+        app: App,
+        policy: Callable[[], Policy],
+        render: RenderAuthPage,
+        csp: str,
+        rules: RouteRules,
+        base: Callable[[], str] = str,
     ) -> None:
         self._app = app
         self._policy = policy
+        self._rules = rules
         self._render = render
         self._csp = csp
         self._base = base
@@ -69,8 +77,9 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
 
     async def _handle_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        policy = self._policy()
-        if policy.rejects_host(scope) or policy.is_cross_site(scope) or not policy.allows(scope):
+        policy, is_declared = self._policy(), self._rules.page_rule(self._path(scope)) == "page"
+        refused = policy.rejects_host(scope) or policy.is_cross_site(scope) or not policy.allows(scope)
+        if refused or not is_declared:
             await send({"type": "websocket.close", "code": 1008})
             return
         login, logins = policy.login(scope), policy.logins
@@ -83,10 +92,11 @@ class AuthMiddleware:
     async def _handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         policy, path = self._policy(), self._path(scope)
         head = scope["method"] == "HEAD"
-        if path == "/_stcore/health":
+        api_rule, page_rule = self._rules.api_rule(scope["path"]), self._rules.page_rule(path)
+        if page_rule == "public":
             await self._app(scope, receive, send)
             return
-        is_api = _is_api_route(scope["path"])
+        is_api = api_rule is not None or _is_api_path(scope["path"])
         if policy.is_cross_site(scope):
             await send_json(send, 403, "refused", CROSS_SITE_REFUSED, head=head)
             return
@@ -96,21 +106,38 @@ class AuthMiddleware:
         if not skips_host_check and policy.rejects_host(scope):
             await send_json(send, 421, "refused", host_refused(scope), head=head)
             return
-        never_served = policy.kind == "login" and path.startswith(_NEVER_WITH_ST_LOGIN)
-        if is_api or (policy.allows(scope) and not never_served):
-            await self._forward(policy, path, scope, receive, send)
+        if is_api:
+            await self._handle_api(api_rule, policy, scope, receive, send)
+        elif policy.allows(scope) and not (policy.kind == "login" and page_rule == "sign_in"):
+            await self._forward(policy, path, page_rule, scope, receive, send)
         elif policy.kind == "password":
             await self._require_password(policy, path, scope, receive, send)
         else:
             await self._refuse(policy, scope, send)
 
-    async def _forward(self, policy: Policy, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_api(self, rule: Rule | None, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to a route that is public or checks a token itself; other rules need the policy."""
+        if rule is None:
+            await _send_not_found(scope, send)
+        elif rule in {"public", "debug_token", "api_token"} or (policy.allows(scope) and policy.kind != "login"):
+            await self._app(scope, receive, send)
+        else:
+            status = 401 if policy.kind in {"password", "login"} else 403
+            await send_json(send, status, "unauthorized", _SIGN_IN, head=scope["method"] == "HEAD")
+
+    async def _forward(
+        self, policy: Policy, path: str, rule: Rule | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         if policy.kind == "password" and path == "/auth/logout":
             await self._sign_out(policy, scope, send)
         elif policy.kind == "password" and path == "/auth/login":
             await redirect(send, self._base() + "/")
-        else:
+        elif rule is not None:
             await self._app(scope, receive, send)
+        elif scope["method"] in {"GET", "HEAD"} and _accepts_html(scope):
+            await redirect(send, self._base() + "/")  # a mistyped address of a page
+        else:
+            await _send_not_found(scope, send)
 
     # --- shared password ---------------------------------------------------------------------------------------
 
@@ -118,7 +145,7 @@ class AuthMiddleware:
         if path == "/auth/login" and scope["method"] == "POST":
             await self._sign_in(policy, scope, receive, send)
         elif not _accepts_html(scope):
-            await send_json(send, 401, "unauthorized", "Sign in to the dashboard.", head=scope["method"] == "HEAD")
+            await send_json(send, 401, "unauthorized", _SIGN_IN, head=scope["method"] == "HEAD")
         else:
             is_auth_path = path in {"/auth/login", "/auth/logout"}
             target = self._base() + "/" if is_auth_path else _requested_path(scope)
@@ -188,12 +215,16 @@ class AuthMiddleware:
     def _path(self, scope: Scope) -> str:
         """The request path without the server's base path."""
         path, base = str(scope["path"]), self._base()
-        return path[len(base) :] if base and path.startswith(base + "/") else path
+        return path[len(base) :] or "/" if base and (path + "/").startswith(base + "/") else path
 
 
-def _is_api_route(path: str) -> bool:
-    """Whether the path is a JSON or OTLP route. These routes check their token themselves, or are public."""
-    return path in {"/api", "/v1/traces", "/v1/metrics", "/v1/logs"} or path.startswith("/api/")
+def _is_api_path(path: str) -> bool:
+    """Whether an undeclared path belongs to the API, whose clients expect JSON."""
+    return path == "/api" or path.startswith("/api/")
+
+
+async def _send_not_found(scope: Scope, send: Send) -> None:
+    await send_json(send, 404, "not found", "No route has this path.", head=scope["method"] == "HEAD")
 
 
 def _accepts_html(scope: Scope) -> bool:

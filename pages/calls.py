@@ -1,0 +1,73 @@
+"""The Calls page: the request log, with search, paging by key, call details, and an export of all matching calls."""
+
+from __future__ import annotations
+
+import uuid
+
+import streamlit as st
+
+from pages.sections.calls import (
+    calls_log_table,
+    export_link,
+    page_position,
+    paging_buttons,
+    search_controls,
+    search_progress,
+    selected_search,
+)
+from pages.sections.explorer import call_record
+from pages.support import query_params
+from pages.support.i18n import _, keep_language
+from pages.widgets.empty_state import no_calls
+from pages.widgets.layout import card, current_range, page_header, page_question
+from pages.widgets.live_refresh import auto_refresh, loading_skeleton
+from tracker.reports.call_log import CallSearch, search_calls
+from tracker.reports.engine import current_reader
+
+_REFRESH_S = 30
+_LINK_REFRESH_S = 120
+
+
+def main() -> None:
+    page_header(_("Calls"), current_reader.reader())
+    search_controls()
+    auto_refresh(draw_page, _REFRESH_S, "calls")
+
+
+def draw_page() -> None:
+    reader = current_reader.reader()
+    range_, search = current_range(reader), selected_search()
+    page_question(_("Every call, newest first. Select a row to see its details."))
+    key = (range_.cache_key, search)
+    position = page_position(key)
+    with loading_skeleton(charts=1):
+        page = search_calls(reader, range_.filters, search, position)
+    if not page.rows and page.position is None and position is None and search == CallSearch():
+        no_calls(reader)
+        return
+    with card(_("Calls")):
+        search_progress(page, range_.filters, is_first=position is None)
+        selected = calls_log_table(page.rows, range_.filters.timezone, f"call_log_{hash((key, position))}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            paging_buttons(page)
+            st.space("stretch")
+            # A link expires, so it is made again while the page is open.
+            st.fragment(keep_language(export_link), run_every=_LINK_REFRESH_S)(range_.filters, search)
+    if selected is not None:
+        query_params.set("call", selected)
+    with card(_("Call details")):
+        if (record_id := query_params.get("call")) is not None and _is_uuid(record_id):
+            call_record(reader, record_id)
+        else:
+            st.caption(_("Select a call to see its details."))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+main()

@@ -1,0 +1,163 @@
+"""The sections of the Calls page: search controls, table, paging, and export."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.sections.overview import delivery_label
+from pages.support import auth, query_params
+from pages.support.formats import exact, short_date, time_of_day, usd
+from pages.support.i18n import _, plural
+from pages.widgets.tables import selectable_table
+from pages.widgets.time_range import clamp_time
+from tracker import settings
+from tracker.reports import Filters
+from tracker.reports.call_log import TIME_LIMIT_S, CallPage, CallSearch, Position, Row, search_as_json
+from tracker.reports.export_app import EXPORT_PATH
+
+_MAX_VISIBLE_ROWS = 13
+_POSITIONS, _POSITIONS_KEY = "call_positions", "call_positions_key"
+_RESULTS = ("all", "failed", "ok")
+
+
+def search_controls() -> None:
+    """Draw the search fields, and write their state to the address bar."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="call_search"):
+        query_params.init_widget("search_text", "text", lambda text: text or "")
+        st.text_input(
+            _("Search"),
+            key="search_text",
+            placeholder=_("Operation, user, or session"),
+            max_chars=query_params.MAX_LENGTH,
+            icon=":material/search:",
+            width=280,
+        )
+        query_params.init_widget("search_result", "result", lambda text: text if text in _RESULTS else "all")
+        st.segmented_control(
+            _("Result"), _RESULTS, required=True, format_func=_result_label, key="search_result", wrap=False
+        )
+        query_params.init_widget("search_min_ms", "min_ms", _parse_minimum)
+        st.number_input(
+            _("Duration from (ms)"), min_value=0.0, step=1000.0, format="%.0f", key="search_min_ms", width=170
+        )
+        query_params.init_widget("search_min_usd", "min_usd", _parse_minimum)
+        st.number_input(_("Cost from (USD)"), min_value=0.0, step=0.01, format="%.4f", key="search_min_usd", width=170)
+    state = st.session_state
+    query_params.set("text", state["search_text"].strip() or None)
+    query_params.set("result", None if state["search_result"] in {None, "all"} else state["search_result"])
+    for name in ("min_ms", "min_usd"):
+        minimum = state[f"search_{name}"]
+        query_params.set(name, format(minimum, "g") if minimum else None)
+
+
+def selected_search() -> CallSearch:
+    """The search in the address bar."""
+    result = query_params.get("result")
+    return CallSearch(
+        text=query_params.get("text"),
+        failed={"failed": True, "ok": False}.get(result or ""),
+        min_ms=_parse_minimum(query_params.get("min_ms")),
+        min_usd=_parse_minimum(query_params.get("min_usd")),
+    )
+
+
+def _parse_minimum(text: str | None) -> float | None:
+    """A minimum in the address bar; None for 0 and for other text."""
+    try:
+        value = float(text or "0")
+    except ValueError:
+        return None
+    return value if 0 < value <= 1e12 else None
+
+
+def _result_label(name: str) -> str:
+    return {"all": _("All"), "failed": _("failed"), "ok": _("ok")}[name]
+
+
+def page_position(key: Hashable) -> Position | None:
+    """The position after which the page starts; None for the newest calls. A new search starts there again."""
+    if st.session_state.get(_POSITIONS_KEY) != key:
+        st.session_state[_POSITIONS_KEY], st.session_state[_POSITIONS] = key, []
+    positions: list[Position] = st.session_state[_POSITIONS]
+    return positions[-1] if positions else None
+
+
+def paging_buttons(page: CallPage) -> None:
+    """Draw the buttons for newer and older calls. Nothing is counted, so there are no page numbers."""
+    positions: list[Position] = st.session_state[_POSITIONS]
+    if st.button(_("Newer"), icon=":material/chevron_left:", disabled=not positions, key="calls_newer"):
+        positions.pop()
+        st.rerun()
+    label = _("Continue the search") if page.stopped_by_time_limit else _("Older")
+    is_last = page.position is None
+    if st.button(label, icon=":material/chevron_right:", disabled=is_last, key="calls_older") and page.position:
+        positions.append(page.position)
+        st.rerun()
+
+
+def search_progress(page: CallPage, filters: Filters, *, is_first: bool) -> None:
+    """Draw how many calls the page shows, and how far back the search got."""
+    shown = plural("{n} call", "{n} calls", len(page.rows)).format(n=exact(len(page.rows)))
+    if page.position is None:
+        template = _("{calls}. No older call matches.") if page.rows or not is_first else _("No call matches.")
+        st.caption(template.format(calls=shown))
+        return
+    local = clamp_time(page.position.created_at).astimezone(settings.load_time_zone(filters.timezone))
+    at = f"{short_date(local)}, {time_of_day(local)}"
+    if page.stopped_by_time_limit:
+        template = _("{calls} so far. The search stopped after {n} s at {time}; older calls are not searched yet.")
+        st.caption(f":material/hourglass: {template.format(calls=shown, n=exact(TIME_LIMIT_S), time=at)}")
+    else:
+        st.caption(_("{calls}, back to {time}").format(calls=shown, time=at))
+
+
+def calls_log_table(rows: Sequence[Row], timezone: str, key: str) -> str | None:
+    """Draw the calls. Returns the id of the selected call."""
+    if not rows:
+        return None
+    data = pd.DataFrame(rows)
+    table = pd.DataFrame(
+        {
+            "at": pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
+            "model": data["model"],
+            "operation": data["operation"],
+            "user_id": data["user_id"],
+            "session_id": data["session_id"].fillna(""),
+            "total_tokens": data["total_tokens"],
+            "cost": [usd(cost) for cost in data["cost_usd"].astype(float)],
+            "duration": data["processing_time"],
+            "result": [_("ok") if ok else _("failed") for ok in data["success"]],
+            "error": data["error_message"].fillna("").str.slice(0, 200),
+            "arrived": [delivery_label(delivery) for delivery in data["delivery"]],
+        }
+    )
+    config: dict[str, Any] = {
+        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
+        "model": st.column_config.TextColumn(_("Model"), width=140),
+        "operation": st.column_config.TextColumn(_("Operation"), width=140),
+        "user_id": st.column_config.TextColumn(_("User"), width=110),
+        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized"),
+        "cost": st.column_config.TextColumn(_("Cost"), alignment="right"),
+        "duration": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
+        "result": st.column_config.TextColumn(_("Result")),
+        "error": st.column_config.TextColumn(_("Error"), width=160),
+        "session_id": st.column_config.TextColumn(_("Session"), width=120),
+        "arrived": st.column_config.TextColumn(_("Delivery")),
+    }
+    selected = selectable_table(table, config, alt=_("Calls"), key=key, max_rows=_MAX_VISIBLE_ROWS)
+    return str(data["id"].iloc[selected]) if selected is not None else None
+
+
+def export_link(filters: Filters, search: CallSearch) -> None:
+    """Draw the link that exports all matching calls. Its address is relative, so that a proxy may add a base path."""
+    query = auth.signed_links().create(EXPORT_PATH, search_as_json(filters, search))
+    st.link_button(
+        _("Export all matching calls (CSV)"),
+        f".{EXPORT_PATH}?{query}",
+        icon=":material/download:",
+        help=_("All calls of the range that match, not only this page. Text such as =1+1 is escaped."),
+    )
