@@ -50,6 +50,7 @@ from pages.support.auth import base_path, current_policy  # noqa: E402
 from pages.support.auth_page import render  # noqa: E402
 from pages.support.static_files import CompressedFiles  # noqa: E402
 from pages.widgets.chart_component import register  # noqa: E402
+from pages.widgets.chart_figures import warm_up  # noqa: E402
 
 check_health = HealthCheck(current_reader.check)
 
@@ -130,7 +131,14 @@ def _redact_logs() -> None:
 def _prepare() -> None:
     for name in (
         "pandas",
-        "plotly.graph_objects",
+        "pages.sections.call_details",
+        "pages.sections.connections",
+        "pages.sections.environment",
+        "pages.sections.explorer",
+        "pages.sections.overview",
+        "pages.sections.performance",
+        "pages.sections.recordings",
+        "pages.widgets.charts",
         "pyarrow",
         "tracker.reports.delivery_lag",
         "tracker.reports.explorer_query",
@@ -142,6 +150,7 @@ def _prepare() -> None:
         "tracker.reports.usage_totals",
     ):
         importlib.import_module(name)
+    warm_up()
     register(Runtime.instance().bidi_component_registry)
     try:
         current_reader.reader().check()

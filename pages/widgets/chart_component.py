@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import plotly
-import plotly.io
 import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
@@ -52,8 +51,8 @@ def _component() -> Any:
     return st.components.v2.component(name, js="chart.js", css="chart.css", isolate_styles=False)
 
 
-def mount(figure: Any, *, alt: str, key: str | None = None, **options: Any) -> Any:
-    """Draw the figure; the result has `click`, `range` and `reset`, each None unless it happened just now.
+def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> Any:
+    """Draw the figure (JSON); the result has `click`, `range` and `reset`, each None unless it happened just now.
 
     Options: `titles` (the hover title of each bucket: hover then lists all series), `label` and `unit` of the values,
     `stacked`, `value_axis` (the axis whose ticks the component sets), `least` (values up to it are drawn as zero),
@@ -81,7 +80,7 @@ def mount(figure: Any, *, alt: str, key: str | None = None, **options: Any) -> A
     data = {
         **defaults,
         **options,
-        "figure": plotly.io.to_json(figure, validate=False, remove_uids=False),
+        "figure": figure,
         "alt": alt,
         "language": language(),
         "plotly": plotly.__version__,
