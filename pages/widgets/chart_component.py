@@ -1,13 +1,11 @@
 """The chart component: mounts a Plotly figure and returns the user's actions on it.
 
-The JavaScript in `pages/components/chart` is declared in pyproject.toml and served from the dashboard's own origin, as
-is the `plotly.min.js` of the installed plotly package. Inline JavaScript would be a blob, which the
-Content-Security-Policy refuses.
+The JavaScript in `pages/components/chart` is served from the dashboard's own origin, as is the `plotly.min.js` of the
+installed plotly package. Inline JavaScript would be a blob, which the Content-Security-Policy refuses.
 """
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,19 +18,20 @@ from streamlit.runtime import Runtime
 
 from pages.support.i18n import _, language
 
-ROOT = Path(__file__).parent.parent.parent
+_PAGES = Path(__file__).parent.parent
 _PLOTLY = Path(plotly.__file__).parent
 
 
 @cache
 def manifests() -> tuple[tuple[ComponentManifest, Path], ...]:
-    """The components of the dashboard with the directories that contain their files."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    own = [ComponentConfig(**entry) for entry in declared["tool"]["streamlit"]["component"]["components"]]
-    project = declared["project"]
+    """The components of the dashboard with the directories that contain their files.
+
+    An installed package has no pyproject.toml. The declaration there has the same name, as a test checks.
+    """
+    own = [ComponentConfig("chart", "components/chart")]
     bundle = [ComponentConfig("bundle", "package_data")]
     return (
-        (ComponentManifest(project["name"], project["version"], own), ROOT),
+        (ComponentManifest("token-tracker", "1", own), _PAGES),
         (ComponentManifest("plotly", plotly.__version__, bundle), _PLOTLY),
     )
 
