@@ -52,6 +52,7 @@ from pages.support.auth import base_path, current_policy, signed_links  # noqa: 
 from pages.support.auth_page import render  # noqa: E402
 from pages.support.static_files import CompressedFiles  # noqa: E402
 from pages.widgets.chart_component import register  # noqa: E402
+from pages.widgets.chart_figures import warm_up  # noqa: E402
 
 check_health = HealthCheck(current_reader.check)
 
@@ -115,7 +116,14 @@ def _redact_logs() -> None:
 def _prepare() -> None:
     for name in (
         "pandas",
-        "plotly.graph_objects",
+        "pages.sections.call_details",
+        "pages.sections.connections",
+        "pages.sections.environment",
+        "pages.sections.explorer",
+        "pages.sections.overview",
+        "pages.sections.performance",
+        "pages.sections.recordings",
+        "pages.widgets.charts",
         "pyarrow",
         "tracker.reports.call_log",
         "tracker.reports.delivery_lag",
@@ -128,6 +136,7 @@ def _prepare() -> None:
         "tracker.reports.usage_totals",
     ):
         importlib.import_module(name)
+    warm_up()
     register(Runtime.instance().bidi_component_registry)
     try:
         current_reader.reader().check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,7 @@ from pages.widgets.charts import heat, stacked
 from pages.widgets.empty_state import no_calls, sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
-from pages.widgets.time_range import now
+from pages.widgets.time_range import TimeRange, now
 from tracker.reports import Reader, usage_totals
 from tracker.reports.engine import current_reader
 from tracker.reports.hour_heatmap import by_hour_and_weekday
@@ -37,7 +38,7 @@ from tracker.reports.unpriced_usage import unpriced_calls
 
 _REFRESH_S = 15
 _HEATMAP_TTL_S = 300.0
-_ANONYMOUS_TTL_S = 60.0
+_USERS_TTL_S = 60.0
 
 
 def main() -> None:
@@ -63,17 +64,7 @@ def _draw(reader: Reader) -> None:
         no_calls(reader)
         return
     sample_notice(reader, totals.sample_calls, totals.calls)
-    has_anonymous = cached(
-        ("anonymous", generation(reader), range_.cache_key),
-        _ANONYMOUS_TTL_S,
-        lambda: usage_totals.has_anonymous(reader, filters),
-    )
-    users = UserCounts(
-        usage_totals.users(reader, filters),
-        usage_totals.users(reader, range_.previous) if range_.previous else None,
-        usage_totals.users_over_time(reader, filters),
-        has_anonymous,
-    )
+    users = _user_counts(reader, range_)
     usage_metrics(totals, previous, users, usage_totals.trend(reader, filters), range_)
     cost_outlook(reader, range_)
     unpriced_notice(totals, models, unpriced_calls(reader, filters))
@@ -121,6 +112,25 @@ def _draw(reader: Reader) -> None:
     with card(_("Last records")):
         record_table(usage_totals.last_records(reader, filters, count=12), filters.timezone)
     freshness_notes(reader, filters.start)
+
+
+def _user_counts(reader: Reader, range_: TimeRange) -> UserCounts:
+    """The users of the range. What changes slowly and takes long is counted once a minute for all readers."""
+    filters, previous = range_.filters, range_.previous
+    key = (generation(reader), range_.cache_key, filters.start)
+    before = over_time = None
+    if previous:
+        before = cached(("users before", *key), _USERS_TTL_S, lambda: usage_totals.users(reader, previous))
+    # The trend has no incomplete bucket: a bucket of a day or more doesn't change within a minute.
+    if filters.bucket in {"day", "week", "month"}:
+        load = partial(usage_totals.users_over_time, reader, filters)
+        over_time = cached(("users over time", *key), _USERS_TTL_S, load)
+    return UserCounts(
+        usage_totals.users(reader, filters),
+        before,
+        usage_totals.users_over_time(reader, filters) if over_time is None else over_time,
+        cached(("anonymous", *key), _USERS_TTL_S, lambda: usage_totals.has_anonymous(reader, filters)),
+    )
 
 
 def step_label(bucket: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from zoneinfo import available_timezones
 
 import streamlit as st
 
@@ -13,7 +11,13 @@ from pages.support.i18n import LANGUAGES, _, keep_language, language, language_f
 from pages.widgets import status_badge
 from pages.widgets.error_box import draw_guarded
 from pages.widgets.layout import database_name
-from pages.widgets.time_range import canonical_timezone, default_timezone, unknown_browser_timezone, user_timezone
+from pages.widgets.time_range import (
+    canonical_timezone,
+    default_timezone,
+    timezone_names,
+    unknown_browser_timezone,
+    user_timezone,
+)
 from tracker.errors import TrackerError
 from tracker.reports.engine import current_reader
 
@@ -88,7 +92,7 @@ def recording_status() -> None:
 def user_settings() -> None:
     """Draw the time zone and the language of the user."""
     default_zone = default_timezone()
-    zones = list(dict.fromkeys([default_zone, user_timezone(), "UTC", *_zones()]))
+    zones = list(dict.fromkeys([default_zone, user_timezone(), "UTC", *timezone_names()]))
     query_params.init_widget("tz", "tz", lambda text: canonical_timezone(text) or default_zone)
     zone = st.selectbox(_("Time zone"), zones, key="tz", persist_state="session")
     if (unknown := unknown_browser_timezone()) and zone == "UTC":
@@ -108,13 +112,6 @@ def user_settings() -> None:
     if selected is not None and selected != language():
         query_params.set_and_rerun(lang=None if selected == default_language else selected)
     query_params.set("lang", None if selected == default_language else selected)
-
-
-@cache
-def _zones() -> list[str]:
-    return sorted(
-        name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix", "right"))
-    )
 
 
 main()

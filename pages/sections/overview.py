@@ -101,7 +101,7 @@ def usage_metrics(
             _("Users"),
             count(named_users),
             percent_change(users.current, users.previous) if users.previous is not None else None,
-            users.over_time.iloc[: len(complete)] if named_users else [],
+            users.over_time.reindex(complete.index).fillna(0.0) if named_users else [],
             _users_help(named_users, has_anonymous=users.has_anonymous),
             "blue",
         )
@@ -205,12 +205,9 @@ def cost_texts(data: pd.DataFrame) -> list[str]:
 
 def model_table(models: pd.DataFrame) -> None:
     """Draw the tokens and cost of the models with the most tokens."""
-    data = models.groupby("model", as_index=False).agg(
-        total_tokens=("total_tokens", "sum"),
-        calls=("calls", "sum"),
-        cost_usd=("cost_usd", lambda values: values.sum(min_count=1)),
-        unpriced_calls=("unpriced_calls", "sum"),
-    )
+    by_model = models.groupby("model")
+    data = by_model[["total_tokens", "calls", "unpriced_calls"]].sum()
+    data = data.assign(cost_usd=by_model["cost_usd"].sum(min_count=1)).reset_index()
     data = data.sort_values("total_tokens", ascending=False).head(_MAX_MODELS)
     data = data.assign(cost=cost_texts(data))
     config = {

@@ -1,19 +1,16 @@
 """The chart component: mounts a Plotly figure and returns the user's actions on it.
 
-The JavaScript in `pages/components/chart` is declared in pyproject.toml and served from the dashboard's own origin, as
-is the `plotly.min.js` of the installed plotly package. Inline JavaScript would be a blob, which the
-Content-Security-Policy refuses.
+The JavaScript in `pages/components/chart` is served from the dashboard's own origin, as is the `plotly.min.js` of the
+installed plotly package. Inline JavaScript would be a blob, which the Content-Security-Policy refuses.
 """
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import plotly
-import plotly.io
 import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
@@ -21,19 +18,20 @@ from streamlit.runtime import Runtime
 
 from pages.support.i18n import _, language
 
-ROOT = Path(__file__).parent.parent.parent
+_PAGES = Path(__file__).parent.parent
 _PLOTLY = Path(plotly.__file__).parent
 
 
 @cache
 def manifests() -> tuple[tuple[ComponentManifest, Path], ...]:
-    """The components of the dashboard with the directories that contain their files."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    own = [ComponentConfig(**entry) for entry in declared["tool"]["streamlit"]["component"]["components"]]
-    project = declared["project"]
+    """The components of the dashboard with the directories that contain their files.
+
+    An installed package has no pyproject.toml. The declaration there has the same name, as a test checks.
+    """
+    own = [ComponentConfig("chart", "components/chart")]
     bundle = [ComponentConfig("bundle", "package_data")]
     return (
-        (ComponentManifest(project["name"], project["version"], own), ROOT),
+        (ComponentManifest("token-tracker", "1", own), _PAGES),
         (ComponentManifest("plotly", plotly.__version__, bundle), _PLOTLY),
     )
 
@@ -52,8 +50,8 @@ def _component() -> Any:
     return st.components.v2.component(name, js="chart.js", css="chart.css", isolate_styles=False)
 
 
-def mount(figure: Any, *, alt: str, key: str | None = None, **options: Any) -> Any:
-    """Draw the figure; the result has `click`, `range` and `reset`, each None unless it happened just now.
+def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> Any:
+    """Draw the figure (JSON); the result has `click`, `range` and `reset`, each None unless it happened just now.
 
     Options: `titles` (the hover title of each bucket: hover then lists all series), `label` and `unit` of the values,
     `stacked`, `value_axis` (the axis whose ticks the component sets), `least` (values up to it are drawn as zero),
@@ -81,7 +79,7 @@ def mount(figure: Any, *, alt: str, key: str | None = None, **options: Any) -> A
     data = {
         **defaults,
         **options,
-        "figure": plotly.io.to_json(figure, validate=False, remove_uids=False),
+        "figure": figure,
         "alt": alt,
         "language": language(),
         "plotly": plotly.__version__,

@@ -56,17 +56,15 @@ def stacked(
     the range: buckets that it cuts are pale. `on_click` is called once for each click.
     """
     slots = _colors.assign(names, colors)
-    groups = [name if name in slots else _colors.OTHER for name in frame["name"]]
-    wide = frame.assign(group=groups).groupby(["at", "group"])[value].sum().unstack()
-    wide = wide.reindex(buckets).fillna(0.0)
-    present = [name for name in [*slots, _colors.OTHER] if name in wide and wide[name].max() > 0]
+    sums = _sum_by_bucket(frame, value, slots, buckets)
+    present = [name for name in [*slots, _colors.OTHER] if max(sums.get(name, [0.0])) > 0]
     notes = chart_range.bucket_notes(buckets, bucket, now, edges)
     opacity = [PALE if note else SOLID for note in notes]
     data = [
         {
             "type": "bar",
             "x": list(range(len(buckets))),
-            "y": [float(y) for y in wide[name]],
+            "y": sums[name],
             "marker": {"color": series_color(slots.get(name, _colors.OTHER_SLOT)), "opacity": opacity},
             **_series(name),
         }
@@ -91,6 +89,20 @@ def stacked(
         series = {identity(name): name for name in slots}.get(clicked[0])
         start, end = chart_range.bucket_span(buckets, bucket, clicked[1], edges)
         on_click({"column": colors, "series": series, "start": start, "end": end})
+
+
+def _sum_by_bucket(
+    frame: pd.DataFrame, value: str, slots: dict[str, int], buckets: pd.DatetimeIndex
+) -> dict[str, list[float]]:
+    """The sums of each name in each bucket, for few rows faster than pandas' groupby; names without a slot together."""
+    sums: dict[str, list[float]] = {}
+    positions = buckets.get_indexer(pd.DatetimeIndex(frame["at"])).tolist()
+    amounts = np.nan_to_num(frame[value].to_numpy(dtype=float)).tolist()
+    for name, position, amount in zip(frame["name"], positions, amounts, strict=True):
+        group = name if name in slots else _colors.OTHER
+        if position >= 0:
+            sums.setdefault(group, [0.0] * len(buckets))[position] += amount
+    return sums
 
 
 def _clicked(result: Any, count: int) -> tuple[str, int] | None:

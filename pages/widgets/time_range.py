@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
+from zoneinfo import available_timezones
 
 import streamlit as st
 
@@ -57,6 +59,14 @@ class TimeRange:
 def without_times(filters: Filters) -> Filters:
     """The filters with a constant range, for cache keys."""
     return replace(filters, start=_EARLIEST, end=_EARLIEST)
+
+
+@cache
+def timezone_names() -> list[str]:
+    """The time zones that a user can select. Reading their names from disk takes 5 ms."""
+    return sorted(
+        name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix", "right"))
+    )
 
 
 def user_timezone() -> str:

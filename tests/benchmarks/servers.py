@@ -21,24 +21,26 @@ from tracker.database.url import clean
 
 
 @contextmanager
-def server(url: str | None) -> Iterator[str]:
-    """A superuser's URL."""
+def server(url: str | None, kept: str | None = None) -> Iterator[str]:
+    """A superuser's URL; an embedded server's data stay in the directory `kept`."""
     if url:
         yield url
         return
-    directory = tempfile.mkdtemp(prefix="tracker-benchmark-")
+    directory = kept or tempfile.mkdtemp(prefix="tracker-benchmark-")
     try:
         yield f"postgresql://postgres@/postgres?host={quote(embedded.start(directory).host)}"
     finally:
         embedded.stop(directory)
-        shutil.rmtree(directory, ignore_errors=True)
+        if not kept:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager
-def database(server_url: str, name: str) -> Iterator[Database]:
-    """A migrated database that is gone afterwards."""
-    name = f"tracker_benchmark_{name}_{os.getpid()}"
-    run(server_url, f"CREATE DATABASE {name}")
+def database(server_url: str, name: str, *, keep: bool = False) -> Iterator[Database]:
+    """A migrated database, which is dropped afterwards unless `keep`; a kept one is used again."""
+    name = f"tracker_benchmark_{name}" if keep else f"tracker_benchmark_{name}_{os.getpid()}"
+    if not run(server_url, f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+        run(server_url, f"CREATE DATABASE {name}")
     place, _, query = server_url.partition("?")
     url = f"{place.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
     found = Database(clean(url), embedded=False, settings=settings.load({}))
@@ -46,7 +48,8 @@ def database(server_url: str, name: str) -> Iterator[Database]:
         migrate(found.connect)
         yield found
     finally:
-        run(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        if not keep:
+            run(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def run(url: str, *statements: str) -> list[Any]:

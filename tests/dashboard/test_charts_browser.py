@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from dashboard_support import Server, metric, needed_browser, open_page, start_server
 from playwright.sync_api import Browser, FloatRect, Page, expect
-from support import connect, eventually, python, run, with_database
+from support import ROOT, connect, eventually, python, run, with_database
 
 from tracker.database.migrate import migrate
 
@@ -201,3 +201,44 @@ def test_one_bundle_is_loaded_and_it_comes_compressed_from_here(server: Server, 
     assert len(bundles) == 1
     assert urlsplit(bundles[0]).netloc == urlsplit(server.url).netloc
     page.close()
+
+
+CLICKABLE = """
+import pandas as pd
+import streamlit as st
+from pages.widgets.charts import heat, stacked
+
+buckets = pd.date_range("2026-11-26", periods=4, freq="D")
+days = pd.DataFrame({"at": [*buckets, *buckets], "name": ["low"] * 4 + ["high"] * 4, "tokens": [10] * 4 + [30] * 4})
+options = {"names": ["low", "high"], "buckets": buckets, "bucket": "day", "now": pd.Timestamp("2027-01-01")}
+stacked(days, "tokens", number="count", label="", alt="days", colors="kind", on_click=st.json, **options)
+cells = pd.DataFrame({"weekday": [2], "hour": [9], "calls": [5]})
+heat(cells, "calls", label="", alt="hours", on_click=st.json)
+"""
+
+
+def test_a_click_on_a_bar_or_a_cell_calls_the_page_with_its_data(browser: Browser, tmp_path: Path) -> None:
+    script = tmp_path / "clickable.py"
+    script.write_text(CLICKABLE, encoding="utf-8")
+    app = start_server({"_SCRIPT": str(script), "PYTHONPATH": str(ROOT)})
+    try:
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, timezone_id="UTC")
+        open_page(page, app.url)
+        expect(page.locator(".js-plotly-plot .main-svg").last).to_be_attached()
+        bar = page.locator(".js-plotly-plot").first.locator(".bars").nth(1).locator(".point").nth(1)
+        low_bar = page.locator(".js-plotly-plot").first.locator(".bars").nth(0).locator(".point").nth(2)
+        for target, series, day in ((bar, "high", 27), (low_bar, "low", 28)):
+            box = target.bounding_box()
+            assert box
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            shown = page.get_by_test_id("stJson")
+            expect(shown).to_contain_text(f'"{series}"')
+            expect(shown).to_contain_text(f"2026, 11, {day}")
+        area = page.locator(".js-plotly-plot").last.locator(".nsewdrag").bounding_box()
+        assert area
+        page.mouse.click(area["x"] + area["width"] * 9.5 / 24, area["y"] + area["height"] * 2.5 / 7)
+        expect(page.get_by_test_id("stJson")).to_contain_text(re.compile(r"weekday.*2.*hour.*9", re.DOTALL))
+        page.close()
+    finally:
+        app.process.terminate()
+        app.process.wait(timeout=20)

@@ -110,10 +110,10 @@ def top_users(reader: Reader, filters: Filters, count: int = 8) -> pd.DataFrame:
     frame = query_user_rollups(reader, "top_users", filters, by_bucket=False, more={"count": count})
     user_ids = [user for user in frame["user_id"] if user is not None]
     tokens = query_user_rollups(reader, "user_trend", filters, by_bucket=True, more={"users": user_ids})
-    wide = tokens.pivot_table(index="bucket", columns="user_id", values="total_tokens", aggfunc="sum")
-    wide = wide.reindex(index=bucket_labels(filters), columns=user_ids).fillna(0).astype(float)
-    no_tokens = [0.0] * len(wide)
-    trends = [list(wide[user]) if user is not None else no_tokens for user in frame["user_id"]]
+    # A pivot table of these few rows takes 8 ms of CPU.
+    amounts = dict(zip(zip(tokens["user_id"], tokens["bucket"], strict=True), tokens["total_tokens"], strict=True))
+    labels = bucket_labels(filters)
+    trends = [[float(amounts.get((user, label), 0)) for label in labels] for user in frame["user_id"]]
     return frame.assign(
         user_id=frame["user_id"].fillna("unknown"),
         cost_usd=frame["cost_usd"].astype(float),

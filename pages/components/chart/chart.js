@@ -1,6 +1,36 @@
 // Draws one Plotly figure: hover box, legend, drag to zoom, clicks, PNG export. The figure and its words come from
 // pages/widgets/chart_component.py. Every name is set as text, never as HTML.
 
+// The look of all figures. A color is a variable, which `resolveColors` replaces by the value of the theme.
+const TEXT = "var(--st-text-color)";
+const AXIS = {
+  zeroline: false,
+  ticks: "",
+  showline: false,
+  fixedrange: true,
+  automargin: true,
+  ticklabeloverflow: "allow",
+  gridcolor: "var(--st-border-color)",
+  tickangle: 0,
+  tickfont: { color: TEXT, size: 11 },
+  title: { font: { color: TEXT, size: 11 }, standoff: 6 },
+};
+const TEMPLATE = {
+  layout: {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: "var(--st-font)", color: TEXT, size: 12 },
+    margin: { l: 8, r: 20, t: 28, b: 8 },
+    showlegend: false,
+    legend: { orientation: "h", y: -0.15, font: { color: TEXT } },
+    barmode: "stack",
+    bargap: 0.14,
+    hoverdistance: -1,
+    xaxis: AXIS,
+    yaxis: AXIS,
+  },
+};
+
 const charts = new WeakMap();
 let library = null;
 
@@ -88,6 +118,7 @@ function update(state) {
   if (state.pressed || !state.next || !state.plotly) return;
   state.data = state.next;
   state.source = JSON.parse(state.data.figure);
+  state.source.layout.template = TEMPLATE;
   state.root.setAttribute("aria-label", state.data.alt);
   state.root.classList.toggle("tracker-chart-clickable", state.data.can_click && !state.data.can_drag);
   state.stage.setAttribute("aria-label", `${state.data.alt}. ${state.data.words.keys}`);

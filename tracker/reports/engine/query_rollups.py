@@ -81,5 +81,5 @@ def _segments(filters: Filters, *, by_bucket: bool) -> Sequence[Segment]:
 def _with_bucket(frame: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     if "step" not in frame or frame["step"].isna().any():
         return frame
-    labels = bucket_labels(filters)
-    return frame.assign(bucket=labels[frame["step"].to_numpy(dtype=int)]).drop(columns="step")
+    frame["bucket"] = bucket_labels(filters)[frame.pop("step").to_numpy(dtype=int)]
+    return frame
