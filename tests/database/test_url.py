@@ -157,6 +157,15 @@ def test_a_connection_is_never_weaker_than_its_url(query, expected):
     assert expected.items() <= url.params.items()
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("verify-full", None), ("verify-ca", "verify-ca"), ("require", "verify-ca"), ("disable", "verify-ca")],
+)
+def test_an_implied_sslmode_does_not_override_a_stricter_pgsslmode(monkeypatch, mode, expected):
+    monkeypatch.setenv("PGSSLMODE", mode)
+    assert clean(f"{PLAIN}?sslrootcert=/ca.pem").params.get("sslmode") == expected
+
+
 @given(st.text(max_size=12), st.sampled_from(["ssl", "sslmode", "sslaccept"]))
 def test_no_value_of_a_tls_parameter_disables_encryption_by_accident(text, key):
     try:

@@ -5,6 +5,7 @@ An invalid parameter refuses the whole URL: a typing error must not turn encrypt
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -75,7 +76,7 @@ def read_tls_params(
     if modes:
         given["sslmode"] = _strongest(modes, variable)
     _convert_prisma(given, variable, notes, has_system_roots=has_system_roots)
-    _set_default_mode(given, notes)
+    _infer_mode(given, notes)
     return given
 
 
@@ -144,17 +145,22 @@ def _convert_prisma(given: dict[str, str], variable: str, notes: list[str], *, h
     notes.append(f"sslaccept=strict was read as sslmode=verify-full&sslrootcert={given['sslrootcert'][:200]}.")
 
 
-def _set_default_mode(given: dict[str, str], notes: list[str]) -> None:
-    """Set sslmode if another parameter requires TLS: libpq's default would continue without TLS."""
+def _infer_mode(given: dict[str, str], notes: list[str]) -> None:
+    """Add the sslmode that the URL's other TLS parameters imply, with a note; libpq's default may continue without TLS.
+
+    A stricter PGSSLMODE of this process stays in effect: an sslmode in the URL would override it.
+    """
     if "sslmode" in given:
         return
     root = given.get("sslrootcert")
     if root and root != "system":  # libpq itself uses verify-full with system
-        given["sslmode"] = "verify-ca"
-        notes.append("sslrootcert without sslmode was read as sslmode=verify-ca.")
+        mode, cause = "verify-ca", "sslrootcert"
     elif any(given.get(key) for key in _NEED_ENCRYPTION) or given.get("sslnegotiation") == "direct":
-        given["sslmode"] = "require"
-        notes.append("A TLS parameter without sslmode was read as sslmode=require.")
+        mode, cause = "require", "A TLS parameter"
     elif given.get("channel_binding") == "require":
-        given["sslmode"] = "require"
-        notes.append("channel_binding=require without sslmode was read as sslmode=require.")
+        mode, cause = "require", "channel_binding=require"
+    else:
+        return
+    if os.environ.get("PGSSLMODE") not in MODES[MODES.index(mode) + 1 :]:
+        given["sslmode"] = mode
+        notes.append(f"{cause} without sslmode was read as sslmode={mode}.")

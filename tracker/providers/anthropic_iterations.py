@@ -34,5 +34,5 @@ def with_iterations(
     parts = usage_parts.combine(parts, model)
     counts: dict[str, Any] = {}
     for part in parts:
-        counts = usage_parts.add(counts, part.counts)
+        counts = usage_parts.sum_entries(counts, part.counts)
     return NormalizedCounts(counts, None, None, problem), parts

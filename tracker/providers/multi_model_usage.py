@@ -38,7 +38,7 @@ def read_by_model(usages: Mapping[str, Any], model: str | None) -> MultiModelUsa
     main = model or max(parts, key=lambda part: sum(part.counts.values())).model
     counts: dict[str, Any] = {}
     for part in parts:
-        counts = usage_parts.add(counts, part.counts)
+        counts = usage_parts.sum_entries(counts, part.counts)
     details = usage_parts.numbers_of(parts)
     if len(parts) > 1:
         details["parts"] = usage_parts.as_metadata(usage_parts.combine(parts, main), main)

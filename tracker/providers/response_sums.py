@@ -29,13 +29,13 @@ def sum_responses(responses: Iterable[ParsedResponse]) -> ParsedResponse:
     for parsed in listed:
         for key, counts, numbers in _parts_of(parsed):
             group = groups.setdefault(key, {"counts": {}, "details": {}})
-            group["counts"] = usage_parts.add(group["counts"], counts)
-            group["details"] = usage_parts.add(group["details"], numbers)
+            group["counts"] = usage_parts.sum_entries(group["counts"], counts)
+            group["details"] = usage_parts.sum_entries(group["details"], numbers)
     provider, model, price_fields = max(groups, key=lambda key: sum(groups[key]["counts"].values()))
     checked = check_usage(_sum_of_counts(listed), stated_total=None, formula_total=None, raw=None)
     details: dict[str, Any] = {}
     for group in groups.values():
-        details = usage_parts.add(details, group["details"])
+        details = usage_parts.sum_entries(details, group["details"])
     if len(groups) == 1:
         details |= dict(price_fields)
     else:
@@ -96,7 +96,7 @@ def _entry(key: _Key, group: Mapping[str, Any], provider: str | None) -> dict[st
 def _sum_of_counts(responses: list[ParsedResponse]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for parsed in responses:
-        counts = usage_parts.add(counts, parsed.counts)
+        counts = usage_parts.sum_entries(counts, parsed.counts)
     counts.pop("total_tokens", None)
     return counts
 

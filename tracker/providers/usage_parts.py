@@ -62,16 +62,19 @@ def combine(parts: list[ModelUsage], model: str | None) -> list[ModelUsage]:
     for part in parts:
         name = None if part.model == model else part.model
         total = sums.get(name, ModelUsage(name, {}, {}))
-        sums[name] = ModelUsage(name, add(total.counts, part.counts), add(total.details, part.details))
+        sums[name] = ModelUsage(name, sum_entries(total.counts, part.counts), sum_entries(total.details, part.details))
     return sorted(sums.values(), key=lambda part: part.model is not None)
 
 
-def add(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of both; numbers with the same name are added, of texts the first is kept."""
+def sum_entries(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of both: numbers with the same name are added, of two texts the first is kept; None is no value."""
     total = dict(one)
     for name, value in other.items():
         first = total.get(name)
-        total[name] = value if first is None else first + value if isinstance(first, int | float) else first
+        if first is None:
+            total[name] = value
+        elif isinstance(first, int | float):
+            total[name] = first + value
     return total
 
 
@@ -79,7 +82,7 @@ def numbers_of(parts: list[ModelUsage]) -> dict[str, Any]:
     """The sums of the parts' numeric details."""
     details: dict[str, Any] = {}
     for part in parts:
-        details = add(details, {name: value for name, value in part.details.items() if is_number(value)})
+        details = sum_entries(details, {name: value for name, value in part.details.items() if is_number(value)})
     return details
 
 

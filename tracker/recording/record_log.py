@@ -48,7 +48,7 @@ def log_recorded(usage: TokenUsage, outcome: Outcome) -> None:
     logger().info("token_usage.%s %s", outcome.status, json.dumps(fields))
 
 
-def log_slow_or_failed(
+def log_slow_or_error(
     usage: TokenUsage, outcome: Outcome, elapsed_ms: float, slow_ms: float, runtime_fields: Mapping[str, Any]
 ) -> None:
     """Write one JSON line for a call that wasn't recorded at once or was slow, with OpenTelemetry's attribute names.

@@ -146,10 +146,11 @@ class Tracker:
         return outcome
 
     def _log(self, usage: TokenUsage, outcome: Outcome, started: float) -> None:
+        """Log a stored or queued record, and a slow one or one with an error; the full record is logged elsewhere."""
         with suppress(Exception):  # a log handler or filter of the host may raise anything
             if self.settings.log_records and outcome.status != "failed":
                 record_log.log_recorded(usage, outcome)
-            record_log.log_slow_or_failed(
+            record_log.log_slow_or_error(
                 usage, outcome, connect.elapsed_ms(started), self.settings.slow_record_ms, self._instance.runtime_fields
             )
 

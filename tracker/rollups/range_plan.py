@@ -36,7 +36,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class BucketRange:
-    """Rollup buckets of `minutes` from `start_us` to `until_us`, of `generation` and later (1: pruned calls only)."""
+    """Rollup buckets of `minutes` from `start_us` to before `until_us`, of `generation` and later (1: pruned calls only)."""
 
     minutes: int
     start_us: int
@@ -54,6 +54,7 @@ class RangePlan:
     rows: list[Segment] = field(default_factory=list)
 
     def add_buckets(self, added: BucketRange) -> None:
+        """Add rollup buckets in the order of time: joined to the last range if they continue it."""
         last = self.rollups[-1] if self.rollups else None
         if last and (last.minutes, last.step, last.generation, last.until_us) == (
             added.minutes,

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 from tracker.otlp.storing.call_report import CallReport, can_repeat
 from tracker.otlp.storing.span_dedup import CallIndex
-from tracker.otlp.storing.span_tree import MOST_COMPARED, Key, Node, by_key, calls_below, is_below_usage, is_descendant
+from tracker.otlp.storing.span_tree import (
+    MOST_COMPARED,
+    Key,
+    Node,
+    by_key,
+    calls_below,
+    is_descendant,
+    keys_below_usage,
+)
 
 
 class ReportedCall(NamedTuple):
@@ -58,7 +66,7 @@ def plan_calls(nodes: Sequence[Node], known: Iterable[CallReport], new: Sequence
     )
     for call in sorted(new, key=lambda call: (call.report.ended_s, -call.report.started_s, call.report.record_id)):
         _join(planned, call)
-    _drop_repeating(planned, by_key(nodes))
+    _exclude_repeating(planned, by_key(nodes))
     return planned
 
 
@@ -98,7 +106,12 @@ def _replace_recorded(planned: CallPlan, call_id: str) -> None:
         planned.rows[first.record_id] = planned.rows.pop(call_id)
 
 
-def _drop_repeating(planned: CallPlan, nodes: Mapping[Key, Node]) -> None:
+def _exclude_repeating(planned: CallPlan, nodes: Mapping[Key, Node]) -> None:
+    """Count each call once: exclude a span that repeats the usage of calls below it, and a failure that others report.
+
+    A failure is excluded if usage is above it, or usage or another failure below it, without a tool or an agent between.
+    Rows that are stored already are removed.
+    """
     reports = {(one.trace_id, one.span_id): one for one in planned.calls.reports.values() if one.scope is not None}
     usage, failures = _calls_by_span(nodes, reports)
     for key in _repeating_keys(nodes, reports, usage):
@@ -107,10 +120,10 @@ def _drop_repeating(planned: CallPlan, nodes: Mapping[Key, Node]) -> None:
             _exclude(planned, nodes, reports[key])
         else:
             planned.removed.add(usage[key])  # an earlier version stored this row without a report
-    below, failed_below = (calls_below(nodes, calls, is_bounded=True) for calls in (usage, failures))
-    under = is_below_usage(nodes, usage, failures)
+    usage_below, failures_below = (calls_below(nodes, calls, is_bounded=True) for calls in (usage, failures))
+    with_usage_above = keys_below_usage(nodes, usage, failures)
     for key, call_id in failures.items():
-        if key in under or below.get(key) or failed_below.get(key, frozenset()) - {call_id}:
+        if key in with_usage_above or usage_below.get(key) or failures_below.get(key, frozenset()) - {call_id}:
             planned.repeating.add(key)
             _exclude(planned, nodes, reports[key])
 

@@ -117,7 +117,7 @@ def _close_cycles(
             below.update((key, frozenset({_CYCLE, *sorted(below[key])[:1]})) for key in cycle)
 
 
-def is_below_usage(nodes: Mapping[Key, Node], calls: Mapping[Key, str], keys: Iterable[Key]) -> set[Key]:
+def keys_below_usage(nodes: Mapping[Key, Node], calls: Mapping[Key, str], keys: Iterable[Key]) -> set[Key]:
     """The spans that have a span with usage above them, without a tool or an agent in between."""
     known: dict[Key, bool] = {}
     for key in keys:

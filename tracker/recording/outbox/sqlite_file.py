@@ -156,7 +156,7 @@ class OutboxFile:
             if not _is_damaged(error):
                 raise self._to_outbox_error(error) from None
         try:
-            self._replace_damaged(lock_timeout_s)
+            self._rename_damaged(lock_timeout_s)
             return work(self._open_database(lock_timeout_s))
         except sqlite3.Error as error:
             raise self._to_outbox_error(error) from None
@@ -288,8 +288,11 @@ class OutboxFile:
 
     # --- a damaged file ---
 
-    def _replace_damaged(self, lock_timeout_s: float) -> None:
-        """Rename a damaged file, unless another process has done it."""
+    def _rename_damaged(self, lock_timeout_s: float) -> None:
+        """Rename a damaged outbox with its WAL, unless another thread or process has; the next call creates a new one.
+
+        Raises `OutboxError` for a file that never was an outbox: it has no lock file.
+        """
         damaged_inode = self._inode
         self._close()
         if not exists(Path(f"{self.path}.lock")):
@@ -300,7 +303,7 @@ class OutboxFile:
             if not exists(self.path) or self.path.stat().st_ino != damaged_inode:
                 return
             damaged_path = self.path.with_name(f"{self.path.name}{DAMAGED}{time.time_ns()}")
-            for suffix in ("-wal", "-shm", ""):
+            for suffix in ("-wal", "-shm", ""):  # the file last: a WAL must never belong to the new file
                 if (file := Path(f"{self.path}{suffix}")).exists():
                     file.rename(f"{damaged_path}{suffix}")
         if self._on_damage:

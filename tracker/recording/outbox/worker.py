@@ -93,11 +93,13 @@ class DeliveryWorker:
         self._wake_event.set()
 
     def _run(self) -> None:
+        """The thread: deliver in rounds until no client is due, wait for more, end after a while without work."""
         try:
+            # A second thread that was started at the same time isn't the current one and ends.
             while self._wait_for_work() and self._thread.is_current():
                 self._wait(BATCHING_DELAY_S)
-                while self._has_due_client() and not self._stopping and self._run_round():
-                    pass
+                while self._has_due_client() and not self._stopping:
+                    self._run_round()
         finally:
             self._thread.mark_stopped()
             if (self._clients or self._scheduled) and not self._stopping:  # records were enqueued since
@@ -119,7 +121,7 @@ class DeliveryWorker:
                 self._clients.setdefault(key, client)
         return bool(self._clients)
 
-    def _run_round(self) -> bool:
+    def _run_round(self) -> None:
         """Run one round of each client."""
         busy = False
         errors: list[Exception] = []
@@ -142,11 +144,10 @@ class DeliveryWorker:
         if errors:
             self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2 or 0.1)
             self._wait(self._pause_s * _RANDOM.uniform(0.5, 1))
-            return True
+            return
         self._failing_since, self._pause_s = None, 0.0
         if busy:
             self._wait(_BUSY_PAUSE_S)  # another process drains the outbox; try again later
-        return True
 
     def _on_delivery_failure(self, client: DeliveryClient, error: Exception) -> None:
         now = time.monotonic()
