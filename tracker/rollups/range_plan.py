@@ -36,7 +36,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class BucketRange:
-    """Rollup buckets of `minutes` from `start_us` to before `until_us`, of `generation` and later (1: pruned calls only)."""
+    """Rollup buckets of `minutes` from `start_us` to before `until_us`.
+
+    They are of `generation` and later (1: pruned calls only).
+    """
 
     minutes: int
     start_us: int

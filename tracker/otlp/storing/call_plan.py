@@ -109,8 +109,8 @@ def _replace_recorded(planned: CallPlan, call_id: str) -> None:
 def _exclude_repeating(planned: CallPlan, nodes: Mapping[Key, Node]) -> None:
     """Count each call once: exclude a span that repeats the usage of calls below it, and a failure that others report.
 
-    A failure is excluded if usage is above it, or usage or another failure below it, without a tool or an agent between.
-    Rows that are stored already are removed.
+    A failure is excluded if usage is above it, or usage or another failure below it, without a tool or an agent
+    between. Rows that are stored already are removed.
     """
     reports = {(one.trace_id, one.span_id): one for one in planned.calls.reports.values() if one.scope is not None}
     usage, failures = _calls_by_span(nodes, reports)
