@@ -7,7 +7,10 @@ import pytest
 from tracker.reports.ai_calls.call_errors import fingerprint
 
 SAME = {
-    "numbers": ["maximum context length is 8192 tokens, 9001 given", "maximum context length is 128000 tokens, 7 given"],
+    "numbers": [
+        "maximum context length is 8192 tokens, 9001 given",
+        "maximum context length is 128000 tokens, 7 given",
+    ],
     "decimals and units": ["Retry in 12.5s or 20ms", "Retry in 3s or 1,250ms"],
     "negative numbers": ["value -1 is too small", "value -20 is too small"],
     "uuids": ["no job 3f2504e0-4f89-11d3-9a0c-0305e82c3301", "no job 0190a8c2-7b1e-7cc3-8000-5f2b9c1d8e7a"],
