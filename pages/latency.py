@@ -16,6 +16,7 @@ from pages.widgets.empty_state import no_calls
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
 from pages.widgets.time_range import TimeRange, now
+from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader, latency, usage_totals
 from tracker.reports.ai_calls import call_errors
 from tracker.reports.engine import current_reader
@@ -86,7 +87,14 @@ def _draw_errors(reader: Reader, range_: TimeRange, failed_calls: int, axis: dic
         failure_table(call_errors.failed_calls_by_model_and_operation(reader, filters))
     with card(_("Errors"), _("grouped by message without numbers, ids and quoted values; newest first")):
         key = ("call_errors", generation(reader), range_.cache_key)
-        error_table(cached(key, _TTL_S, lambda: call_errors.error_groups(reader, filters)), filters.timezone)
+        try:
+            groups = cached(key, _TTL_S, lambda: call_errors.error_groups(reader, filters))
+        except DatabaseError as error:
+            if error.code != "statement_timeout":
+                raise
+            st.caption(_("The range has too many calls for this figure. Select a shorter range."))
+        else:
+            error_table(groups, filters.timezone)
 
 
 main()

@@ -95,12 +95,12 @@ def first_token_chart(reader: Reader, speed: CallSpeed, axis: dict[str, Any]) ->
     if speed.too_slow:
         st.caption(_("The range has too many calls for this figure. Select a shorter range."))
     elif reader.table().missing_optional_columns:
-        st.caption(_("The table has no column for the time to the first token. Run `token-tracker migrate`."))
+        st.caption(_("The table has no column for the time to the first token. Run token-tracker migrate."))
     elif data.empty:
         st.caption(
             _(
                 "No call in this range has a time to the first token. It is recorded for streams of wrapped clients,"
-                " `track` blocks, callbacks, OpenTelemetry and imports."
+                " track blocks, callbacks, OpenTelemetry and imports."
             )
         )
     else:

@@ -523,3 +523,26 @@ def test_langfuses_usage_is_read_as_over_opentelemetry(write, load, database_url
         " metadata -> 'usage', metadata ->> 'usage_problem', processing_time"
     )
     assert stored(database_url, columns) == [(*expected, 1500)]
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [
+        ("langfuse", {"id": "o", "type": "GENERATION", "model": "m", "usageDetails": {"input": 1, "output": 2}}),
+        (
+            "litellm",
+            {"request_id": "r", "model": "m", "call_type": "acompletion"}
+            | {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "status": "success"},
+        ),
+    ],
+)
+def test_the_start_of_the_completion_is_the_time_to_the_first_token(write, load, database_url, name, record):
+    times = {"startTime": "2026-01-01T00:00:00.000Z", "endTime": "2026-01-01T00:00:02.000Z"}
+    identity = "id" if name == "langfuse" else "request_id"
+    starts = ["2026-01-01T00:00:00.350Z", times["endTime"], None]  # the second is no stream
+    records = [
+        {**record, **times, identity: str(number), "completionStartTime": start} for number, start in enumerate(starts)
+    ]
+    assert load(write(records, f"{name}.json"), "--profile", name) == 0
+    stored = rows(database_url, "SELECT time_to_first_token_ms FROM token_usage ORDER BY 1")
+    assert stored == [(350,), (None,), (None,)]

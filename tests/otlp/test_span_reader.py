@@ -373,3 +373,25 @@ def test_reranking_is_counted_by_its_input():
 def test_tokens_that_are_not_understood_are_reported_as_unread():
     attributes = {"gen_ai.operation.name": "guardrail", "gen_ai.usage.total_tokens": 40}
     assert read_span(a_span(attributes)).kind == "unread"
+
+
+USAGE = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 7}
+# The span lasts 1.5 s.
+FIRST_TOKENS = {
+    "OpenTelemetry": ({"gen_ai.response.time_to_first_chunk": 0.25}, 250),
+    "OpenLIT": ({"gen_ai.server.time_to_first_token": 0.25}, 250),
+    "AI SDK": ({"ai.response.msToFirstChunk": 250.4}, 250),
+    "Langfuse": ({"langfuse.observation.completion_start_time": '"2025-12-31T23:59:58.750Z"'}, 250),
+    "a text": ({"gen_ai.response.time_to_first_chunk": "0.25"}, 250),
+    "another unit": ({"gen_ai.response.time_to_first_token": 250_000_000}, None),
+    "not a number": ({"gen_ai.response.time_to_first_chunk": "soon"}, None),
+    "infinite": ({"gen_ai.response.time_to_first_chunk": float("inf")}, None),
+    "before the start": ({"langfuse.observation.completion_start_time": "2025-12-31T23:00:00Z"}, None),
+    "none": ({}, None),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_TOKENS)
+def test_the_time_to_the_first_token_is_read(name: str):
+    attributes, expected = FIRST_TOKENS[name]
+    assert usage_of(a_span(USAGE | attributes)).time_to_first_token_ms == expected

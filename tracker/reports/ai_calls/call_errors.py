@@ -82,8 +82,10 @@ def error_groups(reader: Reader, filters: Filters) -> pd.DataFrame:
     """
     frame = query_frame(reader, "call_errors", {**filters.parameters(), "count": MAX_MESSAGES})
     all_calls = int(frame["all_calls"].iloc[0]) if len(frame) else 0
+    messages = [message if isinstance(message, str) else "" for message in frame["message"]]  # pandas reads NULL as NaN
     frame = frame.assign(
-        fingerprint=[fingerprint(message) for message in frame["message"]],
+        message=messages,
+        fingerprint=[fingerprint(message) for message in messages],
         model=frame["model"].fillna("unknown"),
         operation=frame["operation"].fillna("unknown"),
     )
