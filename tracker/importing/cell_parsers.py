@@ -11,6 +11,7 @@ from uuid import UUID
 from tracker.errors import UsageError
 from tracker.importing.decimal_marks import AmbiguousNumberError, DecimalMark
 from tracker.importing.time_parsers import parse_time
+from tracker.settings import parse_boolean
 from tracker.usage import CHECKS, DEFAULTS, FIELDS
 
 _encode = json.encoder.encode_basestring_ascii
@@ -137,19 +138,7 @@ def _whole(text: str) -> int:
 
 
 def _bool(text: str) -> bool:
-    values = {
-        "true": True,
-        "t": True,
-        "1": True,
-        "yes": True,
-        "false": False,
-        "f": False,
-        "0": False,
-        "no": False,
-    }
-    if text.lower() not in values:
-        raise ValueError
-    return values[text.lower()]
+    return parse_boolean(text, "true t 1 yes", "false f 0 no")
 
 
 def _object(text: str) -> dict[str, Any]:
