@@ -49,7 +49,7 @@ def test_a_range_or_a_filter_without_calls_has_an_empty_result(store: Store, fil
     assert counts(store, filters) == [0] * 8
     assert usage_totals.users(store.reader, filters) == 0
     assert not hour_heatmap.by_hour_and_weekday(store.reader, filters)["calls"].any()
-    assert latency.by_model(store.reader, filters).empty
+    assert latency.overall(store.reader, filters).empty
     assert recording_quality.totals(recording_quality.by_environment(store.reader, filters)).records == 0
 
 

@@ -22,6 +22,11 @@ def over_time(reader: Reader, filters: Filters) -> pd.DataFrame:
     return _latency(reader, filters, ("step",))
 
 
+def overall(reader: Reader, filters: Filters) -> pd.DataFrame:
+    """The columns of `by_model` in one row for all calls; no row without calls."""
+    return _latency(reader, filters, ())
+
+
 def _latency(reader: Reader, filters: Filters, by: Sequence[str]) -> pd.DataFrame:
     frame = query_rollups(reader, "latency", filters, by=by)
     frame = with_percentiles(reader, filters, frame, by, query="latency_exact", key="model", name="latency")
