@@ -125,12 +125,20 @@ def _parse_seconds_or_none(text: str) -> float | None:
     return None if text.lower() == "none" else _float_parser(1, 86_400)(text)
 
 
-def parse_boolean(text: str, true_words: str = "1 true yes on", false_words: str = "0 false no off") -> bool:
-    """The value of a word in any case. Raises `ValueError`."""
-    is_true = text.lower() in true_words.split()
-    if not is_true and text.lower() not in false_words.split():
+def _parse_boolean(text: str) -> bool:
+    values = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if text.lower() not in values:
         raise ValueError
-    return is_true
+    return values[text.lower()]
 
 
 def _parse_mode(text: str) -> str:
@@ -254,7 +262,7 @@ VARIABLES: tuple[Variable, ...] = (
         _parse_postgres_url,
         secret=True,
     ),
-    Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", parse_boolean, True, True),
+    Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _parse_boolean, True, True),
     Variable(
         "slow_record_ms",
         "TRACKER_SLOW_RECORD_MS",
@@ -286,7 +294,7 @@ VARIABLES: tuple[Variable, ...] = (
         controls_access=True,
     ),
     Variable(
-        "dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", parse_boolean, False, False, controls_access=True
+        "dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _parse_boolean, False, False, controls_access=True
     ),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _parse_platform)

@@ -11,7 +11,6 @@ from uuid import UUID
 from tracker.errors import UsageError
 from tracker.importing.decimal_marks import AmbiguousNumberError, DecimalMark
 from tracker.importing.time_parsers import parse_time
-from tracker.settings import parse_boolean
 from tracker.usage import CHECKS, DEFAULTS, FIELDS
 
 _encode = json.encoder.encode_basestring_ascii
@@ -138,7 +137,19 @@ def _whole(text: str) -> int:
 
 
 def _bool(text: str) -> bool:
-    return parse_boolean(text, "true t 1 yes", "false f 0 no")
+    values = {
+        "true": True,
+        "t": True,
+        "1": True,
+        "yes": True,
+        "false": False,
+        "f": False,
+        "0": False,
+        "no": False,
+    }
+    if text.lower() not in values:
+        raise ValueError
+    return values[text.lower()]
 
 
 def _object(text: str) -> dict[str, Any]:
