@@ -36,7 +36,7 @@ class Lines(logging.Handler):
 def line_of(usage: TokenUsage, status: str = "failed") -> str:
     """What recording writes about it."""
     instance = Instance(settings.load({"VERCEL": "1", "VERCEL_REGION": "icn1", "VERCEL_ENV": "preview"}).runtime)
-    row = {**instance.row(usage, "direct"), "sequence": instance.next_sequence()}
+    row = {**instance.row(usage, "direct"), "sequence": instance.assign_sequence([])}
     lines = Lines()
     logging.getLogger("tracker").addHandler(lines)
     try:

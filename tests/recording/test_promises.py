@@ -291,7 +291,7 @@ def test_the_last_number_of_an_instance_never_decreases(recorder):
 
     def work() -> None:
         for _ in range(3000):
-            number = instance.next_sequence()
+            number = instance.assign_sequence([])
             if instance.last_sequence < number:
                 seen.append(number)
 
@@ -339,7 +339,7 @@ def test_a_line_too_slow_for_a_batch_gets_smaller_ones(new_tracker, proxy, datab
     monkeypatch.setattr(drainer._delivery, "deliver_queued", deliver)
     for _ in range(100):
         usage = a_call()
-        row = {**recorder._instance.row(usage, "direct"), "sequence": recorder._instance.next_sequence()}
+        row = {**recorder._instance.row(usage, "direct"), "sequence": recorder._instance.assign_sequence([])}
         recorder._queue.enqueue(row, 1)
     assert recorder.flush(60) == 0
     assert value(database_url, COUNT) == 100
@@ -353,7 +353,7 @@ def test_an_invalid_document_in_a_full_batch_blocks_no_other(new_tracker, databa
     queue = recorder._get_queue()
     queue._drainer(queue.outbox)._batch_rows = 10
     for number in range(30):
-        row = {**recorder._instance.row(a_call(), "direct"), "sequence": recorder._instance.next_sequence()}
+        row = {**recorder._instance.row(a_call(), "direct"), "sequence": recorder._instance.assign_sequence([])}
         queue.enqueue(row, 1)
         if number % 7 == 6:
             outbox = queue.outbox

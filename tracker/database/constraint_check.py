@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from tracker.database.schema import COLUMN_NAMES, Table, literal, quote
+from tracker.database.sql_file import load
 from tracker.errors import SettingError
 from tracker.usage import TOKEN_COLUMNS
 
@@ -33,17 +32,13 @@ _MINIMAL_CALL = {
 RunQuery = Callable[[str, Mapping[str, Any] | None], list[tuple[Any, ...]] | None]
 
 
-@cache
-def _constraints_query() -> str:
-    return Path(__file__).with_name("constraints.sql").read_text(encoding="utf-8")
-
-
 def refused_defaults(run_query: RunQuery, table: Table) -> list[str]:
     """One sentence for each constraint that refuses Token Tracker's own values; empty if none does.
 
     `run_query` returns rows, or None if the query fails.
     """
-    if table.kind not in {"r", "p"} or not (rows := run_query(_constraints_query(), {"schema": table.schema})):
+    query = load("tracker.database", "constraints").text
+    if table.kind not in {"r", "p"} or not (rows := run_query(query, {"schema": table.schema})):
         return []
     catalog = rows[0][0]
     return [*_check_lengths(catalog["lengths"]), *_check_constraints(run_query, catalog)]

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import TABLE, quote
+from tracker.database.sql_file import load
 from tracker.errors import DatabaseError, SetupError
 
 NO_IDENTITY = "55000"
 
 
-@cache
-def _query() -> str:
-    return Path(__file__).with_name("publications.sql").read_text(encoding="utf-8")
-
-
 def missing_replica_identities(connection: Connection, schema: str, prefix: str = "") -> dict[str, str]:
     """The published tables without a replica identity, each with the ALTER statement. Raises `DatabaseError`."""
-    _, rows = execute(connection, prefix + _query(), {"schema": schema})
+    _, rows = execute(connection, prefix + load("tracker.database", "publications").text, {"schema": schema})
     return {name: _statement(schema, name, index) for name, index in rows}
 
 

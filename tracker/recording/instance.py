@@ -48,10 +48,6 @@ class Instance:
             assigned.extend(islice(self._numbers, 1))
         return assigned[0]
 
-    def next_sequence(self) -> int:
-        """The next record's number."""
-        return self.assign_sequence([])
-
     def row(self, usage: TokenUsage, delivery: str) -> dict[str, Any]:
         """The record's columns, except for its sequence."""
         return {**usage.as_row(), **self.runtime_fields, "delivery": delivery}

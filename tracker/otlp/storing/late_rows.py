@@ -69,7 +69,8 @@ def compare(connection: Connection, schema: str | None, since_s: float | None = 
         table = read_table(connection, schema)
         if table.missing_columns or not _is_needed(connection, table):
             return ComparisonResult()
-        rows = _arrived(connection, table, _state(connection, table) if since_s is None else since_s)
+        arrived_since_s = _state(connection, table) if since_s is None else since_s
+        rows = arrived_rows(connection, table, arrived_since_s, recorder_columns(table))
         reports = [recorder_report(row[1:]) for row in rows]
         planned = _plan(connection, table, reports)
         if planned is not None:
@@ -121,11 +122,6 @@ def _save_state(connection: Connection, table: Table, next_s: float | None) -> N
     )
 
 
-def _arrived(connection: Connection, table: Table, since_s: float) -> list[tuple[Any, ...]]:
-    """The rows of recorders that arrived since then, oldest first, each with its arrival time in epoch seconds."""
-    return arrived_rows(connection, table, since_s, recorder_columns(table))
-
-
 def arrived_rows(
     connection: Connection, table: Table, since_s: float, columns: str, condition: str = "TRUE"
 ) -> list[tuple[Any, ...]]:
@@ -159,9 +155,10 @@ def arrived_rows(
 
 def _plan(connection: Connection, table: Table, reports: Sequence[CallReport]) -> CallPlan | None:
     """The changes to write; None if none of these rows is a call that spans reported."""
-    matched = (
-        _matched(CallIndex(stored_reports.span_calls(connection, table.schema, reports)), reports) if reports else []
-    )
+    if not reports:
+        return None
+    calls = CallIndex(stored_reports.span_calls(connection, table.schema, reports))
+    matched = [report for report in reports if calls.match(report)]
     if not matched:
         return None
     lock(connection, call_locks(table.schema, matched))
@@ -172,10 +169,6 @@ def _plan(connection: Connection, table: Table, reports: Sequence[CallReport]) -
     for report in matched:
         _replace_spans(planned, report)
     return planned if planned.changed or planned.removed_recorded else None
-
-
-def _matched(calls: CallIndex, reports: Sequence[CallReport]) -> list[CallReport]:
-    return [report for report in reports if calls.match(report)]
 
 
 def _replace_spans(planned: CallPlan, report: CallReport) -> None:

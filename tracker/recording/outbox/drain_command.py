@@ -12,16 +12,17 @@ from typing import NamedTuple
 from tracker.database import connect as driver
 from tracker.database.pool import ConnectionPool, PoolPolicy
 from tracker.database.url import DatabaseUrl
-from tracker.errors import DatabaseError, OutboxError, TransientError
+from tracker.errors import OutboxError
 from tracker.recording.outbox.drain import Drainer, dead_letter_entry
 from tracker.recording.outbox.drain_lock import STALE_S
+from tracker.recording.outbox.drain_rounds import RoundsResult, run_rounds
 from tracker.recording.outbox.paths import DAMAGED, SALVAGED
 from tracker.recording.outbox.salvage import salvage
 from tracker.recording.outbox.store import Outbox, QueuedRecord
 from tracker.recording.retry import Delivery
 from tracker.settings import Settings
 
-_PAUSE_S = 0.2
+_BUSY_PAUSE_S = 0.2
 
 
 class DrainResult(NamedTuple):
@@ -66,31 +67,24 @@ def _drain_outbox(outbox: Outbox, delivery: Delivery, end: float, dead_letters: 
     try:
         if dead_letters:
             outbox.requeue_dead_letters()
-        reason = _drain_until_empty(drainer, end)
+        rounds = run_rounds(lambda: drainer.run_round((), end), end, _BUSY_PAUSE_S)
+        if isinstance(rounds.error, OutboxError):
+            return DrainResult(drainer.delivered, 0, 0, str(rounds.error))
         depth = outbox.depth()
         if not depth.waiting:
             outbox.convert()
-        return DrainResult(drainer.delivered, depth.waiting, depth.dead_letters, reason if depth.waiting else None)
+        return DrainResult(
+            drainer.delivered, depth.waiting, depth.dead_letters, _reason(drainer, rounds) if depth.waiting else None
+        )
     except OutboxError as error:
         return DrainResult(drainer.delivered, 0, 0, str(error))
 
 
-def _drain_until_empty(drainer: Drainer, end: float) -> str | None:
-    """Run rounds until the outbox is empty; returns the error of the last round."""
-    while True:
-        try:
-            more = drainer.run_round((), end)
-            if more is False:
-                held = drainer.held.error
-                return str(held) if held else None
-            reason, pause_s = (_locked_text(drainer), _PAUSE_S) if more is None else (None, 0.0)
-        except TransientError as error:
-            reason, pause_s = str(error), _PAUSE_S
-        except DatabaseError as error:
-            return str(error)
-        if time.monotonic() + pause_s >= end:
-            return reason
-        time.sleep(pause_s)
+def _reason(drainer: Drainer, rounds: RoundsResult) -> str | None:
+    """Why records remain."""
+    if rounds.error or rounds.more is None:
+        return str(rounds.error) if rounds.error else _locked_text(drainer)
+    return str(drainer.held.error) if rounds.more is False and drainer.held.error else None
 
 
 def _locked_text(drainer: Drainer) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tracker.errors import DatabaseError, OutboxError, RecordError, TransientError
+from tracker.errors import DatabaseError, OutboxError, RecordError
 from tracker.recording.alerts.budget_alerts import BudgetWatch
 from tracker.recording.alerts.pending_notices import PendingNotices
 from tracker.recording.insert import Row
 from tracker.recording.instance import Instance, compact_document
 from tracker.recording.outbox.drain import Drainer
+from tracker.recording.outbox.drain_rounds import run_rounds
 from tracker.recording.outbox.paths import outbox_file, unassigned_file
 from tracker.recording.outbox.shared import SharedOutbox, shared_outbox
 from tracker.recording.outbox.store import Outbox, OutboxDepth, QueuedRecord
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 # The pause between two rounds of a flush while another process drains the outbox, and after a failed round.
 _BUSY_PAUSE_S = 0.02
-_FAILED_PAUSE_S = 0.2
 _LAST_ATTEMPT_S = 2.0
 # How long a record waits for an outbox that another process has locked.
 _MIN_LOCK_TIMEOUT_S, _MAX_LOCK_TIMEOUT_S = 0.02, 1.0
@@ -163,26 +163,24 @@ class OutboxQueue:
         is_database_down = ending and self._breaker.error is not None and not self._settings.runtime.serverless
         end = time.monotonic() + (min(timeout_s, _LAST_ATTEMPT_S) if is_database_down else timeout_s)
         newest_at = self._newest_queued_at()
-        more: bool | None = False
         retry = True
-        while self._delivery and (self._count_remaining(newest_at) or self._has_notes()):
-            try:
-                more = self._run_round(end, retry=retry)
-                retry = retry and more is None
-                if more is False:
-                    break
-                pause_s = _BUSY_PAUSE_S if more is None else 0.0
-            except TransientError:
-                if is_database_down or not self._count_remaining(newest_at):  # ledger lines and alerts can wait
-                    break
-                pause_s = _FAILED_PAUSE_S
-            except (DatabaseError, OutboxError):
-                break
-            if time.monotonic() + pause_s >= end:
-                break
-            time.sleep(pause_s)
+
+        def run_round() -> bool | None:
+            nonlocal retry
+            more = self._run_round(end, retry=retry)
+            retry = retry and more is None
+            return more
+
+        result = run_rounds(
+            run_round,
+            end,
+            _BUSY_PAUSE_S,
+            is_done=lambda: not (self._delivery and (self._count_remaining(newest_at) or self._has_notes())),
+            # Ledger lines and alerts can wait for a later process.
+            retries_failure=lambda: not is_database_down and bool(self._count_remaining(newest_at)),
+        )
         remaining = self._count_remaining(newest_at)
-        if more is None and remaining and self._delivery:
+        if result.more is None and remaining and self._delivery:
             self._report_all_queued(time.monotonic() + _LAST_ATTEMPT_S)
         return remaining
 
