@@ -30,9 +30,9 @@ def today_anomaly(reader: Reader, filters: Filters) -> None:
         st.markdown(f":orange[:material/trending_up:] **{_('Unusual today')}**", width="content")
         st.text(anomaly_text(anomaly, weekdays()[time.weekday()]), width="stretch")
         if st.button(_("Show the calls"), key="show_unusual"):
-            temporary = {"range": "today", **({"model": anomaly.model} if anomaly.model else {})}
+            changed = {"range": "today", **({"model": anomaly.model} if anomaly.model else {})}
             open_explorer(
-                temporary=temporary,
+                changed=changed,
                 rows="user" if anomaly.model else "operation",
                 measure={"cost": "cost_usd", "errors": "failed_calls"}.get(anomaly.measure, "total_tokens"),
             )

@@ -18,9 +18,9 @@ from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
 from tracker.reports import Reader, usage_totals
-from tracker.reports.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
+from tracker.reports.explorer.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
+from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
 from tracker.reports.explorer_query import DIMENSIONS
-from tracker.reports.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
 
 _MAX_VISIBLE_ROWS = 11
 _MAX_ROWS = 200
@@ -128,6 +128,7 @@ def chart(
         "number": unit,
         "labels": (column_label(rows), column_label(columns) if columns else "", measure_label(measure)),
         "colors": columns or rows,
+        "column_text": lambda name: value_label(columns or "", name),
         "stacked": measure in SUMS,
         "key": key,
         "alt": _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows)),
@@ -157,7 +158,7 @@ def total_note(data: pd.DataFrame, measure: str, rows: str) -> None:
         texts.append(_("Calls without a price are not included."))
     if rows in CALENDAR_DIMENSIONS and data["row_name"].nunique() > MAX_BUCKETS:
         texts.append(_("The chart shows the newest {n}.").format(n=exact(MAX_BUCKETS)))
-    st.caption(" ".join(texts))
+    st.caption(" · ".join(texts))
 
 
 def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str) -> str | None:

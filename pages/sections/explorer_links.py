@@ -13,9 +13,9 @@ from pages.support import query_params
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import user_timezone
 from pages.widgets.time_span import format_instants
-from tracker.reports.explorer_measures import MEASURES
+from tracker.reports.explorer.explorer_measures import MEASURES
+from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, value_of
 from tracker.reports.explorer_query import COLUMNS, DIMENSIONS, UNKNOWN
-from tracker.reports.time_dimensions import CALENDAR_DIMENSIONS, value_of
 
 _OPENED = "explorer_opened"
 
@@ -25,13 +25,12 @@ def open_explorer(
     rows: str | None = None,
     columns: str | None = None,
     measure: str = MEASURES[0],
-    temporary: dict[str, str] | None = None,
+    changed: dict[str, str] | None = None,
     **selection: str | None,
 ) -> None:
     """Open the Explorer with the range and the filters of this page, and with a selection.
 
-    Without `rows`, its dimensions stay. `temporary` changes the range or the filters; on return to this page they have
-    their present values again.
+    Without `rows`, its dimensions stay. `changed` are other values of the range or the filters.
     """
     # A new number resets the selections of this page's tables, which would open the Explorer again.
     st.session_state[_OPENED] = _times_opened() + 1
@@ -39,7 +38,7 @@ def open_explorer(
     chosen: dict[str, str | None] = {**selection, "measure": None if measure == MEASURES[0] else measure}
     if rows is not None:
         chosen |= {"rows": None if rows == DIMENSIONS[0] else rows, "columns": columns}
-    query_params.switch_page("explorer.py", chosen, temporary or {})
+    query_params.switch_page("explorer.py", {**chosen, **(changed or {})})
 
 
 def open_bar(clicked: dict[str, Any], bucket: str, measure: str) -> None:
@@ -51,13 +50,13 @@ def open_bar(clicked: dict[str, Any], bucket: str, measure: str) -> None:
         open_explorer(rows=bucket, columns=column, measure=measure, row=value_of(bucket, start), column=series)
     else:
         span = format_instants(clicked["start"], clicked["end"])
-        open_explorer(temporary={"range": span}, rows=column or COLUMNS[0], measure=measure, row=series)
+        open_explorer(changed={"range": span}, rows=column or COLUMNS[0], measure=measure, row=series)
 
 
 def open_heat_cell(clicked: dict[str, Any]) -> None:
     """Open the Explorer with the calls of a weekday and an hour of the day."""
     clock = {"weekday": str(clicked["weekday"]), "hour_of_day": str(clicked["hour"])}
-    open_explorer(temporary=clock, measure="calls")
+    open_explorer(changed=clock, measure="calls")
 
 
 def explorer_table(

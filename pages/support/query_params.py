@@ -20,7 +20,7 @@ _FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", 
 NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
-_TEMPORARY = "query_temporary"
+_SWITCHED = "query_switched"
 
 
 def sync_from_address(page: str) -> None:
@@ -31,7 +31,7 @@ def sync_from_address(page: str) -> None:
     address = {name: replace_unstorable(value[:MAX_LENGTH]) for name, value in st.query_params.to_dict().items()}
     dirty = _dirty()
     if state.get(_PAGE) != page:
-        _restore_temporary(page)
+        _undo_switch(page, address)
     # An unchanged value of the previous run is old: a button may have set another one since, and a rerun that the
     # script requests still has the previous address.
     last_read: dict[str, str] = state.get(_LAST_READ, {})
@@ -70,33 +70,40 @@ def set(name: str, value: str | None) -> None:  # noqa: A001 - the counterpart o
     _write(name, view.get(name))
 
 
-def switch_page(path: str, selection: Mapping[str, str | None], temporary: Mapping[str, str]) -> None:
-    """Open another page with the view of this one and a selection, as one entry of the browser's history.
+def switch_page(path: str, parameters: Mapping[str, str | None]) -> None:
+    """Open another page with the view of this one and changed parameters; None is the default value.
 
-    When the reader returns to this page, the `temporary` parameters have their present values again.
+    When the reader returns to this page, the parameters have their present values again, unless they were changed.
     """
     view: dict[str, str] = st.session_state.setdefault(_VIEW, {})
-    previous = {name: view.get(name) for name in temporary}
-    st.session_state[_TEMPORARY] = st.session_state.get(_PAGE), dict(temporary), previous
-    for name, value in {**selection, **temporary}.items():
-        view.pop(name, None)
-        if value is not None:
-            view[name] = replace_unstorable(value[:MAX_LENGTH])
-    # Without `set`, which would add the selection to the address of this page.
+    previous = {name: view.get(name) for name in parameters}
+    # Without `set`: each write to the address of this page would be one more entry of the browser's history.
+    for name, value in parameters.items():
+        _replace(view, name, None if value is None else replace_unstorable(value[:MAX_LENGTH]))
+    st.session_state[_SWITCHED] = st.session_state.get(_PAGE), {name: view.get(name) for name in parameters}, previous
     st.switch_page(path, query_params=view)
 
 
-def _restore_temporary(page: str) -> None:
-    """Restore the parameters that `switch_page` set temporarily on this page, unless they were changed since."""
+def _undo_switch(page: str, address: dict[str, str]) -> None:
+    """On return to the page that called `switch_page`, restore its parameters in the view and in the address.
+
+    Streamlit writes the parameters into the address of that page, too, to which the browser's Back returns.
+    """
     view: dict[str, str] = st.session_state[_VIEW]
-    origin, temporary, previous = st.session_state.get(_TEMPORARY, (None, {}, {}))
+    origin, switched, previous = st.session_state.get(_SWITCHED, (None, {}, {}))
     if origin != page:
         return
-    for name, value in temporary.items():
-        if view.get(name) == value:
-            view.pop(name)
-            if previous[name] is not None:
-                view[name] = previous[name]
+    for name, value in switched.items():
+        for values in (view, address):
+            if values.get(name) == value and value is not None:
+                _replace(values, name, previous[name])
+        _write(name, view.get(name))
+
+
+def _replace(values: dict[str, str], name: str, value: str | None) -> None:
+    values.pop(name, None)
+    if value is not None:
+        values[name] = value
 
 
 def _write(name: str, value: str | None) -> None:

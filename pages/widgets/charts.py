@@ -155,8 +155,8 @@ def lines(
     chart_range.apply(result, buckets, bucket)
 
 
-def _series(name: str) -> dict[str, Any]:
-    label = _("others") if name == _colors.OTHER else name
+def _series(name: str, text: str | None = None) -> dict[str, Any]:
+    label = _("others") if name == _colors.OTHER else text or name
     return {"name": plain(label), "meta": label, "uid": identity(name), "showlegend": True, "hoverinfo": "none"}
 
 
@@ -168,6 +168,7 @@ def bars(
     labels: tuple[str, str, str],
     colors: str,
     order: tuple[list[str], list[str]],
+    column_text: Callable[[str], str],
     stacked: bool,
     key: str,
     alt: str,
@@ -175,7 +176,8 @@ def bars(
     """Horizontal bars, one for each row_name, split by column_name; returns the row and the column of a click.
 
     `labels` are those of rows, columns and the value; `colors` names the column whose values have the colors. `order`
-    contains the rows and the columns, the first ones first. Values that can't be added are not `stacked`.
+    contains the rows and the columns, the first ones first; `column_text` is the text of a column. Values that can't be
+    added are not `stacked`.
     """
     rows = order[0][:_MOST_BARS]
     by = "column_name" if labels[1] else "row_name"
@@ -198,10 +200,11 @@ def bars(
             "y": [positions[row] for row, _column, _amount in points],
             "x": [amount for _row, _column, amount in points],
             "customdata": [
-                [f"{row} · {column}" if labels[1] else row, amount, row, column] for row, column, amount in points
+                [f"{row} · {column_text(column)}" if labels[1] else row, amount, row, column]
+                for row, column, amount in points
             ],
             "marker": {"color": series_color(slots.get(name, _colors.OTHER_SLOT)), "line": {"width": 0}},
-            **_series(name),
+            **_series(name, column_text(name) if labels[1] else name),
             "showlegend": bool(labels[1]),
         }
         for name, points in groups.items()

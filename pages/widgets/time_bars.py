@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -26,13 +27,15 @@ def time_bars(
     labels: tuple[str, str, str],
     colors: str,
     columns: list[str],
+    column_text: Callable[[str], str],
     stacked: bool,
     key: str,
     alt: str,
 ) -> tuple[str, str] | None:
     """The values by `row_name` (of a time dimension) in order of time; returns the row and the column of a click.
 
-    `labels` are those of rows, columns and the value. `columns` are the values of column_name, the largest first.
+    `labels` are those of rows, columns and the value. `columns` are the values of column_name, the largest first, and
+    `column_text` is the text of one of them.
     """
     rows, titles, axis = _positions(frame["row_name"], dimension)
     slots = _colors.assign(columns, colors) if labels[1] else {}
@@ -43,11 +46,17 @@ def time_bars(
         # Values of several columns can't be added to one of the others.
         if row in positions and (stacked or group != _colors.OTHER):
             title = titles[positions[row]]
-            custom = [f"{title} · {column}" if labels[1] else title, float(amount), row, column]
+            custom = [f"{title} · {column_text(column)}" if labels[1] else title, float(amount), row, column]
             groups.setdefault(group, []).append([positions[row], custom])
     order = [name for name in [*slots, _colors.OTHER] if name in groups] if labels[1] else list(groups)
     traces = [
-        _trace(name, sorted(groups[name]), slots.get(name, _colors.OTHER_SLOT if labels[1] else 0), as_bars=stacked)
+        _trace(
+            name,
+            column_text(name),
+            sorted(groups[name]),
+            slots.get(name, _colors.OTHER_SLOT if labels[1] else 0),
+            as_bars=stacked,
+        )
         for name in order
     ]
     for trace in traces:
@@ -69,8 +78,8 @@ def time_bars(
     return None
 
 
-def _trace(name: str, points: list[list[Any]], slot: int, *, as_bars: bool) -> dict[str, Any]:
-    label = _("others") if name == _colors.OTHER else name
+def _trace(name: str, text: str, points: list[list[Any]], slot: int, *, as_bars: bool) -> dict[str, Any]:
+    label = _("others") if name == _colors.OTHER else text
     color = series_color(slot)
     form: dict[str, Any] = {"type": "bar", "marker": {"color": color, "opacity": SOLID}}
     if not as_bars:

@@ -197,7 +197,9 @@ def test_a_bar_and_a_table_row_open_their_calls_in_the_explorer(visit: Callable[
     expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
     table = page.get_by_test_id("stDataFrame").filter(has_text="gemini-2.5-flash").first
     table.scroll_into_view_if_needed()
-    table.locator("canvas").first.click(position={"x": 100, "y": 52})
+    box = table.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 100, box["y"] + 52)
     page.keyboard.press("Shift+Space")
     expect(page.get_by_text("Calls of the selection", exact=True)).to_be_visible()
     eventually(lambda: query(page).get("row", "").startswith("gemini"))

@@ -9,7 +9,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError
-from tracker.reports.local_clock import Interval, selected_hours
+from tracker.reports.explorer.local_clock import Interval, selected_hours
 from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.usage import replace_unstorable
 

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from tracker.reports.explorer.local_clock import Interval, clock_edges
 from tracker.reports.filters import Bucket, Filters
-from tracker.reports.local_clock import Interval, clock_edges
 from tracker.rollups.range_plan import Segment, epoch_us
 
 _Edges = list[tuple[int, datetime]]

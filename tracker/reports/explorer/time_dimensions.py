@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from tracker.reports.explorer.local_clock import Interval, clock_edges
 from tracker.reports.filters import Filters
-from tracker.reports.local_clock import Interval, clock_edges
 from tracker.reports.time_buckets import day_edges, within_intervals
 from tracker.rollups.range_plan import Segment, epoch_us
 
