@@ -12,7 +12,7 @@ from pages.support.formats import exact, percentage, seconds
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import tracker_pool_stats
-from pages.widgets.charts import part_bar, state_areas
+from pages.widgets.connection_charts import part_bar, state_areas
 from pages.widgets.tables import selectable_table, table
 from tracker.reports import Reader
 from tracker.reports.connections.advice import Advice

@@ -309,67 +309,6 @@ def highest_shade(values: np.ndarray[Any, Any]) -> float:
     return float(min(filled.max(), max(upper + 1.5 * (upper - lower), upper)))
 
 
-def part_bar(parts: list[tuple[str, int, float]], *, maximum: int, label: str, alt: str) -> None:
-    """One bar of `maximum`: the name, the value and the opacity of each part."""
-    data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "x": [value],
-            "y": ["0"],
-            "marker": {"color": series_color(0), "opacity": opacity},
-            "customdata": [[name, value]],
-            "hoverinfo": "none",
-            "name": plain(name),
-            "uid": identity(name),
-        }
-        for name, value, opacity in parts
-    ]
-    layout = {
-        "hovermode": "closest",
-        "dragmode": False,
-        "bargap": 0,
-        "margin": {"l": 8, "r": 20, "t": 26, "b": 4},
-        "xaxis": {"range": [0, maximum], "nticks": 6, "showgrid": False},
-        "yaxis": {"type": "category", "showticklabels": False, "showgrid": False},
-    }
-    # The text changes with the values; a key of it would mount the chart again.
-    mount(figure(data, layout, height=76), alt=alt, key="chart_parts", label=label)
-
-
-def state_areas(frame: pd.DataFrame, states: list[str], *, label: str, clock: str, alt: str) -> None:
-    """Stacked areas over time, one for each state; needs the columns at (wall clock), state and connections."""
-    wide = frame.groupby(["at", "state"])["connections"].sum().unstack().fillna(0.0)
-    times = pd.DatetimeIndex(wide.index)
-    data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "stackgroup": "all",
-            "x": [at.isoformat() for at in times],
-            "y": [float(y) for y in wide[state]],
-            "line": {"shape": "hv", "width": 0.5, "color": series_color(slot)},
-            "fillcolor": series_color(slot),
-            **_series(state),
-        }
-        for slot, state in enumerate(states)
-        if state in wide
-    ]
-    layout = {
-        "hovermode": "x",
-        "dragmode": "zoom",
-        "xaxis": {"type": "date", "tickformat": clock, "nticks": 6, "showgrid": False, "fixedrange": False},
-    }
-    mount(
-        figure(data, layout, height=_TIME_HEIGHT),
-        alt=alt,
-        titles=list(times.strftime("%H:%M:%S")),
-        label=label,
-        stacked=True,
-        value_axis="yaxis",
-    )
-
-
 def duration_histogram(times_ms: list[float], *, alt: str) -> None:
     """How many records took how long, on a logarithmic axis of milliseconds."""
     times = np.array(times_ms)

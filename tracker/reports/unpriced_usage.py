@@ -17,6 +17,6 @@ def unpriced_calls(reader: Reader, filters: Filters) -> pd.DataFrame:
     `usage_problem` is None for consistent usage; `reason` is None if no price lookup ran for the call yet.
     """
     frame = query_rollups(reader, "unpriced", filters)
-    texts = frame[_TEXT_COLUMNS].astype(object)
     # pandas reads NULL as None, NaN or NaT, depending on the column.
-    return frame.assign(**{name: texts[name].where(texts[name].notna(), None) for name in _TEXT_COLUMNS})
+    texts = {name: [text if isinstance(text, str) else None for text in frame[name]] for name in _TEXT_COLUMNS}
+    return frame.assign(**{name: pd.Series(values, frame.index, dtype=object) for name, values in texts.items()})

@@ -27,7 +27,7 @@ const TEMPLATE = {
     bargap: 0.14,
     hoverdistance: -1,
     xaxis: AXIS,
-    yaxis: AXIS,
+    yaxis: { ...AXIS, ticklabelstandoff: 6 },
   },
 };
 
@@ -203,7 +203,9 @@ function scaleValueAxis(state, figure) {
   const ticks = Array.from({ length: count + 1 }, (_, index) => index * step);
   const narrow = name === "xaxis" && state.width < 420;
   const axis = (figure.layout[name] ??= {});
-  axis.range = [0, count * step];
+  // Points at the first and the last tick are not cut in half.
+  const margin = figure.data.some((trace) => trace.mode?.includes("markers")) ? count * step * 0.03 : 0;
+  axis.range = [-margin, count * step + margin];
   axis.tickvals = ticks;
   axis.ticktext = ticks.map((tick, index) => (narrow && index % 2 ? "" : shortNumber(tick, unit, state.data.language)));
 }
