@@ -47,7 +47,7 @@ def draw_page() -> None:
         return
     with card(_("Calls")):
         search_progress(page, range_.filters, is_first=position is None)
-        selected = calls_log_table(page.rows, range_.filters.timezone, f"call_log_{hash((key, position))}")
+        selected = calls_log_table(page.rows, range_.filters.timezone)
         with st.container(horizontal=True, vertical_alignment="center"):
             paging_buttons(page)
             st.space("stretch")

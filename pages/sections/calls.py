@@ -101,24 +101,26 @@ def paging_buttons(page: CallPage) -> None:
 
 def search_progress(page: CallPage, filters: Filters, *, is_first: bool) -> None:
     """Draw how many calls the page shows, and how far back the search got."""
-    shown = plural("{n} call", "{n} calls", len(page.rows)).format(n=exact(len(page.rows)))
+    calls = plural("{n} call", "{n} calls", len(page.rows)).format(n=exact(len(page.rows)))
     if page.position is None:
         template = _("{calls}. No older call matches.") if page.rows or not is_first else _("No call matches.")
-        st.caption(template.format(calls=shown))
+        st.caption(template.format(calls=calls))
         return
     local = clamp_time(page.position.created_at).astimezone(settings.load_time_zone(filters.timezone))
     at = f"{short_date(local)}, {time_of_day(local)}"
     if page.stopped_by_time_limit:
         template = _("{calls} so far. The search stopped after {n} s at {time}; older calls are not searched yet.")
-        st.caption(f":material/hourglass: {template.format(calls=shown, n=exact(TIME_LIMIT_S), time=at)}")
+        st.caption(f":material/hourglass: {template.format(calls=calls, n=exact(TIME_LIMIT_S), time=at)}")
     else:
-        st.caption(_("{calls}, back to {time}").format(calls=shown, time=at))
+        st.caption(_("{calls}, back to {time}").format(calls=calls, time=at))
 
 
-def calls_log_table(rows: Sequence[Row], timezone: str, key: str) -> str | None:
+def calls_log_table(rows: Sequence[Row], timezone: str) -> str | None:
     """Draw the calls. Returns the id of the selected call."""
     if not rows:
         return None
+    # Other calls need a new key: a selection is a row number, which would select another call after a refresh.
+    key = f"call_log_{hash(tuple(row['id'] for row in rows))}"
     data = pd.DataFrame(rows)
     table = pd.DataFrame(
         {

@@ -170,8 +170,8 @@ def test_the_export_contains_all_matching_calls(
     (special,) = [row for row in rows if row["model"] == "모델"]
     assert (special["operation"], special["user_id"], special["error_message"]) == ("'=1+1", 'a"\r\nb', "'-2")
     assert (Decimal(special["cost_usd"]), special["created_at"]) == (Decimal("0.000001"), "2026-03-10T12:00:00+00:00")
-    found = table(export(reader, link(search=CallSearch(text="operation-123")))[1])
-    assert {row["operation"] for row in found} == {"operation-123", *(f"operation-123{n}" for n in range(5))}
+    matching = table(export(reader, link(search=CallSearch(text="operation-123")))[1])
+    assert {row["operation"] for row in matching} == {"operation-123", *(f"operation-123{n}" for n in range(5))}
 
 
 def test_an_export_needs_its_own_valid_link(reader: Reader) -> None:

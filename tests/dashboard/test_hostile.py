@@ -29,6 +29,7 @@ PATHS = (
     "?range=all",
     "?range=all&tokens=kind&model={name}",
     "explorer?range=all&rows=user&columns=model",
+    "calls?range=all&call=" + CALL,
     "explorer?range=all&rows=operation&row={name}&call=" + CALL,
     "connections",
     "performance?range=all",

@@ -288,6 +288,10 @@ def test_a_user_signs_in_with_a_provider_and_signs_out(with_login: Start, identi
     expect(page.get_by_text("ann@example.com")).to_be_visible(timeout=30_000)
     open_page(page, server.url + "/connections")
     expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
+    open_page(page, server.url + "/calls")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export all matching calls (CSV)").click()
+    assert "secret-model" in Path(download.value.path()).read_text("utf-8")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_text("Sign in to see this dashboard.")).to_be_visible(timeout=30_000)
     identity.email = "stranger@example.com"

@@ -74,7 +74,7 @@ def search_calls(
     time_limit_s: float = TIME_LIMIT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> CallPage:
-    """The next `count` matching calls after a position, as many as are found within the time limit.
+    """The next `count` matching calls after a position, or fewer if the time limit ends the search.
 
     Raises `DatabaseError`. Each statement reads a limited number of rows, so that a rare text needs no long statement.
     """
@@ -107,10 +107,10 @@ def scan_calls(
         "count": count,
         "scan_rows": scan_rows,
     }
-    found = reader.rows("call_log", parameters)
-    if not found:
+    result = reader.rows("call_log", parameters)
+    if not result:
         return CallPage()
-    *rows, end = found
+    *rows, end = result
     scanned = end["scanned"]
     rows = [_without_scan_columns(row) for row in rows]
     if len(rows) == count:
