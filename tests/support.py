@@ -152,8 +152,9 @@ def python(
 
 
 def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a process that finds the work tree's modules."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+    """The environment of a process that finds the work tree's modules and uses their compiled files."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": str(ROOT), **(env or {})}
 
 
 class Disk(type(Path())):

@@ -70,7 +70,8 @@ def test_the_circuit_breaker_keeps_no_frame_of_a_failed_call(new_tracker, proxy)
 # --- many records in one state ------------------------------------------------------------------------------------
 
 RECORDS = """
-import gc, json, logging, os, sys, threading, time
+import gc, json, logging, os, re, sys, threading, time
+from collections import Counter
 sys.path.insert(0, "tests")
 from support import a_call
 from tracker import Tracker
@@ -80,15 +81,29 @@ logging.getLogger("tracker").propagate = False
 mode, first, more, path = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 recorder = Tracker(mode=mode, outbox=path, log_records=False, max_retries=0, deadline_s=1)
 
-def facts():
-    gc.collect()
+# The first failure starts a timer thread, which stays. A leak gives one kind of thread more and more members.
+def resources():
+    kinds = Counter(re.sub("[0-9]+", "", thread.name) for thread in threading.enumerate())
+    return {"fds": len(os.listdir("/proc/self/fd")), "threads": max(kinds.values())}
+
+def minimum():
     samples = []
-    for _ in range(20):
-        samples.append((len(os.listdir("/proc/self/fd")), threading.active_count()))
-        time.sleep(0.1)
+    for _ in range(5):
+        samples.append(resources())
+        time.sleep(0.05)
+    return {name: min(sample[name] for sample in samples) for name in samples[0]}
+
+# Waits until a delivery that runs has closed what it opened; a leak closes nothing.
+def at_most(limits):
+    end = time.monotonic() + 15
+    while any((now := resources())[name] > limits[name] for name in limits) and time.monotonic() < end:
+        time.sleep(0.02)
+    return now
+
+def sizes():
+    gc.collect()
     rss = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    wal = os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0
-    return {"rss": rss, "fds": min(s[0] for s in samples), "threads": min(s[1] for s in samples), "wal": wal}
+    return {"rss": rss, "wal": os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0}
 
 def record(count):
     statuses = set()
@@ -97,9 +112,11 @@ def record(count):
     return statuses
 
 record(first)
-before = facts()
+limits = minimum()
+before = {**sizes(), **limits}
 statuses = record(more)
-print(json.dumps({"before": before, "after": facts(), "statuses": sorted(statuses)}), flush=True)
+after = {**sizes(), **at_most(limits)}
+print(json.dumps({"before": before, "after": after, "statuses": sorted(statuses)}), flush=True)
 os._exit(0)
 """
 UNREACHABLE = {
