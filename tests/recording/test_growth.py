@@ -100,9 +100,21 @@ def at_most(limits):
         time.sleep(0.02)
     return now
 
-def sizes():
+def rss_bytes():
     gc.collect()
-    rss = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+# The resident memory when it has not changed for 0.5 s, for instance because the first delivery loads its modules.
+def settled_rss_bytes():
+    last, unchanged, end = rss_bytes(), 0, time.monotonic() + 5
+    while unchanged < 5 and time.monotonic() < end:
+        time.sleep(0.1)
+        now = rss_bytes()
+        last, unchanged = now, unchanged + 1 if now == last else 0
+    return last
+
+def sizes():
+    rss = settled_rss_bytes()
     return {"rss": rss, "wal": os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0}
 
 def record(count):
