@@ -70,7 +70,9 @@ def test_an_embedded_database_that_was_killed_is_started_again_without_a_page_op
     eventually(lambda: server.get("/api/health")[0] == 200, within_s=30)
 
 
-def test_health_takes_no_other_method(start_dashboard: StartDashboard, database_url: str) -> None:
+def test_health_accepts_no_other_method_and_an_unknown_path_is_a_json_404(
+    start_dashboard: StartDashboard, database_url: str
+) -> None:
     server = start_dashboard(database_url)
     for method in ("POST", "DELETE", "OPTIONS", "FOO"):
         request = urllib.request.Request(server.url + "/api/health", method=method)
@@ -80,10 +82,7 @@ def test_health_takes_no_other_method(start_dashboard: StartDashboard, database_
             assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
             assert json.loads(answer.read()) == {"error": "method not allowed"}
     assert server.get("/api/health", "HEAD") == (200, "")
-
-
-def test_an_unknown_api_path_is_a_json_404(start_dashboard: StartDashboard, database_url: str) -> None:
-    server = start_dashboard(database_url)
+    # An unknown path is a JSON 404 with each method.
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "FOO"):
         for path in ("/api/nothing/here", "/api/", "/api"):
             status, body = server.get(path, method)
