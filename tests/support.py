@@ -90,14 +90,15 @@ def leave_behind(through: str, setting: str) -> None:
 
 
 def _commit(client: psycopg2.extensions.connection, setting: str) -> None:
-    """Commit the setting; a `statement_timeout` of 1 ms can cancel the COMMIT itself."""
-    try:
-        client.commit()
-    except psycopg2.errors.QueryCanceled:
-        client.rollback()
-        with client.cursor() as cursor:
-            cursor.execute(setting)
-        _commit(client, setting)
+    """Set and commit; a `statement_timeout` of 1 ms can cancel the COMMIT itself, also of a later attempt."""
+    for _ in range(100):
+        try:
+            with client.cursor() as cursor:
+                cursor.execute(setting)
+            return client.commit()
+        except psycopg2.errors.QueryCanceled:
+            client.rollback()
+    raise AssertionError(f"{setting} was canceled a hundred times")
 
 
 def connect(url: str) -> psycopg2.extensions.connection:
@@ -152,8 +153,9 @@ def python(
 
 
 def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a process that finds the work tree's modules."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+    """The environment of a process that finds the work tree's modules and uses their compiled files."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": str(ROOT), **(env or {})}
 
 
 class Disk(type(Path())):

@@ -185,10 +185,6 @@ DEFERRED_IMPORTS = {
     ("tracker.providers.consistency", "tracker.otlp.reading.span_reader"),
     ("tracker.providers.consistency", "tracker.providers.responses"),
 }
-# (importing file, module whose private names it uses). This set must only shrink.
-PRIVATE_IMPORTS = {
-    ("tracker/rollups/user_range_plan.py", "tracker.rollups.range_plan"),
-}
 # Classes whose name another class has too: the public callbacks of LangChain and LiteLLM.
 DUPLICATE_CLASSES = {"TokenTracker"}
 MAX_MODULES_PER_FOLDER = 20
@@ -247,7 +243,6 @@ def test_no_module_uses_a_private_name_of_another_module():
         f"{relative(path)} uses {module}.{name}"
         for path in [*SOURCES, *PAGES, ROOT / "dashboard.py"]
         for module, name in private_names(path)
-        if (relative(path), module) not in PRIVATE_IMPORTS
     ]
     assert violations == []
 

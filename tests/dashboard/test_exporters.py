@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from dashboard_support import Server, free_port
+from dashboard_support import Server, free_port, start_server
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -26,16 +26,44 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from support import ROOT, child_environment, eventually, rows, value
+from support import ROOT, child_environment, eventually, rows, run, value, with_database
 
 TOKEN = "a-token-of-the-tests"
 CASE_01 = ROOT / "tests" / "cases" / "otlp" / "01-dashboard-500-second-export.json"
-StartDashboard = Callable[..., Server]
+
+
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'token_tracker_migrations'"
+
+
+@pytest.fixture(scope="module")
+def shared_url(server_url: str, template: str) -> Iterator[str]:
+    """A migrated database for all tests of this module."""
+    name = f"tracker_exporters_{os.getpid()}"
+    run(server_url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield with_database(server_url, name)
+    run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def server(start_dashboard: StartDashboard, database_url: str) -> Server:
-    return start_dashboard(database_url, TRACKER_DEBUG_TOKEN=TOKEN)
+def database_url(shared_url: str) -> str:
+    """The URL of the module's database with empty tables."""
+    run(shared_url, f"TRUNCATE {', '.join(name for (name,) in rows(shared_url, TABLES))}")
+    return shared_url
+
+
+@pytest.fixture(scope="module")
+def dashboard(shared_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = str(tmp_path_factory.mktemp("home"))
+    started = start_server({"DATABASE_URL": shared_url, "TRACKER_DEBUG_TOKEN": TOKEN, "XDG_STATE_HOME": home})
+    yield started
+    started.process.terminate()
+    started.process.wait(timeout=20)
+
+
+@pytest.fixture
+def server(dashboard: Server, database_url: str) -> Server:
+    """The module's dashboard on empty tables."""
+    return dashboard
 
 
 @pytest.mark.parametrize("compression", list(Compression))

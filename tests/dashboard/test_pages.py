@@ -87,6 +87,17 @@ def test_overview_of_an_empty_range_links_to_the_last_call(
     assert app.query_params["range"] == "2023-11-17"
 
 
+@pytest.mark.parametrize(
+    "range_", ["nonsense", "9999-12-31..9999-12-31", "custom", "2026-02-30", "2026-03-02..2026-03-01"]
+)
+def test_an_invalid_link_shows_the_default_view(
+    open_page: OpenPage, database_url: str, call: Execute, range_: str
+) -> None:
+    call()
+    app = open_page(database_url, range=range_, tz="Nowhere/At_all", lang="xx", rows=";drop", measure="none", row="x")
+    assert figures(app)["Calls"] == "1"
+
+
 @pytest.mark.parametrize("moment", ["9999-12-31 23:59:59+00", "infinity", "-infinity"])
 @pytest.mark.parametrize("page", ["overview.py", "performance.py"])
 def test_an_unsupported_time_breaks_no_page(

@@ -63,6 +63,14 @@ def settled(stored, count):
     return rows
 
 
+async def callbacks_done(stored, count):
+    """Wait for `count` rows in the event loop: LiteLLM calls back in its tasks, which end with the loop."""
+    end = time.monotonic() + 10
+    while len(stored()) < count and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)  # a second row of a call would come here
+
+
 def test_litellm_completion(litellm, provider, stored):
     provider.prepare(ANSWERS["openai_chat: cached"])
     answer = litellm.completion(
@@ -109,7 +117,7 @@ def test_litellm_streams_and_embeddings(litellm, provider, stored):
 def test_litellm_asynchronously(litellm, stored):
     async def main():
         await litellm.acompletion(model="gpt-4o", messages=ASK, mock_response="Hello")
-        await asyncio.sleep(1)
+        await callbacks_done(stored, 1)
 
     asyncio.run(main())
     (row,) = settled(stored, 1)
@@ -154,7 +162,7 @@ def test_litellm_over_a_wrapped_client_is_one_row_with_its_metadata(litellm, cli
     async def main():
         answer = await litellm.acompletion(**request, client=asynchronous)
         [chunk async for chunk in answer] if stream else None
-        await asyncio.sleep(1)
+        await callbacks_done(stored, 3)
 
     asyncio.run(main())
     rows = settled(stored, 3)
@@ -189,7 +197,7 @@ def test_bridged_calls_are_one_row(litellm, openai_options, provider, stored):
         await litellm.anthropic.messages.acreate(
             model="openai/gpt-5-mini", max_tokens=9, messages=ASK, **openai_options
         )
-        await asyncio.sleep(1)
+        await callbacks_done(stored, 3)
 
     asyncio.run(main())
     assert counts(settled(stored, 3)) == served(provider)
@@ -206,7 +214,7 @@ def test_simultaneous_calls_with_the_same_call_id_are_separate_rows(litellm, ope
     async def main():
         ask = {"model": "openai/gpt-5-mini", "messages": ASK, "litellm_call_id": "abc", **openai_options}
         await asyncio.gather(*(litellm.acompletion(**ask) for _ in range(3)))
-        await asyncio.sleep(1)
+        await callbacks_done(stored, 3)
 
     asyncio.run(main())
     assert sorted(counts(settled(stored, 3))) == sorted(served(provider))
@@ -333,7 +341,7 @@ def test_errors_of_litellm_over_a_wrapped_client_are_one_row(litellm, clients, p
     async def main():
         with pytest.raises(litellm.RateLimitError):
             await litellm.acompletion(model="openai/gpt-5-mini", messages=ASK, client=clients[1], max_retries=0)
-        await asyncio.sleep(1)
+        await callbacks_done(stored, 2)
 
     asyncio.run(main())
     assert [row["success"] for row in settled(stored, 2)] == [False] * 2

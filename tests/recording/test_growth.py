@@ -85,7 +85,7 @@ recorder = Tracker(mode=mode, outbox=path, log_records=False, max_retries=0, dea
 def facts():
     gc.collect()
     samples = []
-    for _ in range(20):
+    for _ in range(10):
         samples.append((len(os.listdir("/proc/self/fd")), threading.active_count()))
         time.sleep(0.1)
     rss = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
