@@ -10,6 +10,7 @@ from typing import TypeVar
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.errors import TransientError
+from tracker.messages import Message
 from tracker.rollups.rollup_tables import STATE, qualified
 
 T = TypeVar("T")
@@ -55,7 +56,5 @@ def retry_while_locked(work: Callable[[], T | None]) -> T:
             if error.code not in {"conflict", "deadlock", "locked"} or time.monotonic() >= deadline:
                 raise
         if time.monotonic() >= deadline:
-            raise TransientError(
-                "refreshing", "Another process is refreshing the rollups.", "No action is needed; try again later."
-            )
+            raise TransientError("refreshing", Message("reports.refreshing"), Message("reports.readers_busy.remedy"))
         time.sleep(_RETRY_INTERVAL_S)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tracker.background_tasks import background_tasks
 from tracker.errors import SettingError, TrackerError
+from tracker.messages import Message
 from tracker.platforms import SERVERLESS
 from tracker.reports.connections import pgbouncer
 from tracker.reports.connections.advice import Advice, Instances, advise
@@ -86,7 +87,7 @@ class Sampler:
             if self._error is not None:
                 raise self._error.copy()
             if self._sample is None:
-                raise SettingError("The connections can't be sampled: the first sample takes too long.")
+                raise SettingError(Message("reports.first_sample_slow"))
             return self._sample
 
     def keep_awake(self) -> None:
@@ -118,9 +119,7 @@ class Sampler:
                 result = error.copy()
             except Exception as error:  # noqa: BLE001  an unexpected row ends one sample, not the thread
                 background_tasks.record_failure("sample_connections", error)
-                result = SettingError(
-                    f"The connections can't be sampled ({type(error).__name__}); the log has details."
-                )
+                result = SettingError(Message("reports.sampling_failed", name=type(error).__name__))
             with self._lock:
                 self._sampled_at = self.clock()
                 self._error = result if isinstance(result, TrackerError) else None
