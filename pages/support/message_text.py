@@ -123,8 +123,8 @@ def _library(language: str) -> gettext.NullTranslations:
 
 
 def _is_template(text: str) -> bool:
-    """Whether a text with placeholders contains a word; a text without one would match every sentence."""
-    return bool(_PLACEHOLDERS.search(text) and re.search("[A-Za-z]", _PLACEHOLDERS.sub("", text)))
+    """Whether a text with placeholders contains more than spaces and periods, so that it does not match everything."""
+    return bool(_PLACEHOLDERS.search(text) and re.search(r"[^\s.]", _PLACEHOLDERS.sub("", text)))
 
 
 def _entries(language: str) -> Iterator[tuple[str, str]]:
