@@ -13,22 +13,21 @@ from pathlib import Path
 
 from babel.messages.catalog import Catalog
 
+from tracker import messages
+
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
     "auth": "access_policy",
-    "database": "adoption embedded embedded_directory failures constraint_check locate pool publications"
+    "database": "adoption embedded embedded_directory constraint_check locate pool publications"
     " statement_pooling watchdog tls url",
-    "database/login_errors": "causes",
     "diagnostics": "checklist compare_reports fetch_report environment_flags probe local_outboxes recommendations"
     " variable_remedies rollup_check rules self_test server_queries connection_probe environment_variables",
     "recording": "retry direct_writer insert tracker",
     "recording/outbox": "store sqlite_file paths",
-    "prices": "unpriced_reasons",
     "reports": "ledger_report",
     "reports/engine": "reader",
     "reports/connections": "pgbouncer sampler",
     "rollups": "refresh_lock refresh rollup_state",
-    "providers": "consistency usage_notes",
     "": "settings",
 }
 _SENTENCE = re.compile(r"(?:[A-Z0-9{]|token-tracker ).* .*[.;]")
@@ -63,7 +62,6 @@ FRAGMENTS = (
     "URLs separated by spaces, such as {url}", "true or false", "milliseconds from {low} to {high}",
     "an IANA time zone such as Asia/Seoul", "a TOML file with custom prices", "a bearer token",
     "the URL of PgBouncer's admin console, such as {url}", "one of {names}",
-    "DATABASE_URL is not set: the embedded database of this machine is used.",
     "SCHEMA public TO the user, or on the schema that DATABASE_URL names", "{check} ok", "{check} FAILED",
     "{check} not tried", "{steps} ({sentence})", "The database user may not read {table}.",
     "The database user may not insert into {table}.", "The database user may not delete from {table}.",
@@ -87,6 +85,8 @@ def library_words() -> Catalog:
             place = "/".join(filter(None, (folder, f"{name}.py")))
             for text in sentences((TRACKER / place).read_text(encoding="utf-8")):
                 catalog.add(text, locations=[(place, None)])  # type: ignore[list-item]
+    for code, text in messages.catalog():
+        catalog.add(text, locations=[(code, None)])  # type: ignore[list-item]
     for fragment in FRAGMENTS:
         catalog.add(fragment)
     return catalog

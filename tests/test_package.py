@@ -28,6 +28,7 @@ PAGES = sorted((ROOT / "pages").rglob("*.py"))
 README = ROOT / "README.md"
 # From the bottom up: a module may import its own layer and those before it.
 LAYERS = (
+    "messages",
     "errors",
     "platforms",
     "time_zones",

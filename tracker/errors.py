@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Self
 
+from tracker.messages import Message, join_messages
+
 
 class TrackerError(Exception):
     """The root of all errors of this library; the text of each error is a sentence for the user."""
@@ -55,7 +57,8 @@ class OutboxError(TrackerError):
 class DatabaseError(TrackerError):
     """The database refused, or didn't answer.
 
-    `code` is stable, for programs ("password_wrong"); `sentence` describes the failure, `remedy` the solution;
+    `code` is stable, for programs ("password_wrong"); `sentence` describes the failure, `remedy` the solution, both
+    are messages of the catalog;
     `sqlstate` is the server's code, or None. None of them contains the driver's text or a secret.
     `object_name` is the constraint, column or table in the server's message.
     `server_words` is the redacted text of an unknown login error; the error's text contains it, an alert doesn't.
@@ -77,17 +80,19 @@ class DatabaseError(TrackerError):
         self.sqlstate = sqlstate
         self.server_words = server_words
         self.object_name = object_name
-        super().__init__(f"{self.cause} {remedy}".strip())
+        super().__init__(join_messages([self.cause, remedy]))
 
     @property
     def cause(self) -> str:
         """The sentence, followed by the server's message if that is unknown."""
-        return f'{self.sentence} The server\'s message: "{self.server_words}".' if self.server_words else self.sentence
+        if not self.server_words:
+            return self.sentence
+        return Message("general.server_message", sentence=self.sentence, words=self.server_words)
 
     @property
     def text_for_alerts(self) -> str:
         """The error's text without the server's message, since an alert leaves the machine."""
-        return f"{self.sentence} {self.remedy}".strip()
+        return join_messages([self.sentence, self.remedy])
 
 
 class TransientError(DatabaseError):

@@ -10,6 +10,7 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.platforms import PLATFORMS, Platform, Runtime, detect
 
 # Other files in the system's zone directory: the machine's own zone, and copies that PostgreSQL doesn't have.
@@ -73,21 +74,27 @@ class Variable(NamedTuple):
     @property
     def fallback(self) -> str:
         """The sentence about what applies instead of an invalid value."""
-        return "All access is refused until it is corrected." if self.controls_access else "Its default is used."
+        return (
+            Message("settings.all_access_refused_until_corrected")
+            if self.controls_access
+            else Message("settings.default_used")
+        )
 
     def check(self, given: str) -> None:
         """Raises `SettingError` for an invalid text; blank counts as unset, unless the variable controls access."""
         if text := given.strip():
             self.parse(text)
         elif given and self.controls_access:
-            raise SettingError(f"{self.name} contains only white space; it must be {self.allowed}.")
+            raise SettingError(Message("settings.setting_blank", name=self.name, allowed=self.allowed))
 
     def parse(self, text: str) -> Any:
         try:
             return self.read(text)
         except (ValueError, OverflowError):
             given = "something else (masked)" if self.secret else _quote(text)
-            raise SettingError(f"{self.name} is {given}; it must be {self.allowed}.") from None
+            raise SettingError(
+                Message("settings.setting_invalid", name=self.name, given=given, allowed=self.allowed)
+            ) from None
 
 
 def _quote(text: str) -> str:
@@ -309,7 +316,9 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
     """
     known = {variable.field for variable in VARIABLES} | {"platform", "database_url"}
     if unknown := sorted(set(overrides) - known):
-        raise SettingError(f"There is no setting {unknown[0]!r}; there are: {', '.join(sorted(known))}.")
+        raise SettingError(
+            Message("settings.setting_unknown", unknown=f"{unknown[0]!r}", value=", ".join(sorted(known)))
+        )
     problems: list[str] = []
 
     def value(variable: Variable, default: Any) -> Any:
@@ -321,7 +330,11 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
         except SettingError as error:
             if strict:
                 raise
-            fallback = variable.fallback if variable.controls_access else f"Its default, {default}, is used."
+            fallback = (
+                variable.fallback
+                if variable.controls_access
+                else Message("settings.default_value_used", default=default)
+            )
             problems.append(f"{error} {fallback}")
             return default
         return variable.parse(text) if (text := given_text.strip()) else default
@@ -350,7 +363,5 @@ def _database_url(env: Mapping[str, str], given: object) -> tuple[str | None, st
         if env.get(name, "").strip():
             return env[name], name
     if blank := next((name for name in DATABASE_URL_NAMES if env.get(name)), None):
-        raise SettingError(
-            f"{blank} contains only white space; it must be postgresql://user:password@host:5432/database."
-        )
+        raise SettingError(Message("settings.database_url_blank", blank=blank))
     return None, DATABASE_URL_NAMES[0]

@@ -13,8 +13,11 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from pages.support.i18n import LOCALE_DIRECTORY, language
+from tracker.messages import Message, english_template
 
 MAX_LENGTH = 2000
+_VERBATIM = {"words"}
+"""Parameters that contain a server's own message, which is not translated."""
 # Limits of the search: separators in a text, parts of one sentence, and sentences nested in a sentence.
 _MAX_PARTS, _MAX_PARTS_OF_SENTENCE, _MAX_DEPTH = 59, 9, 3
 _PLACEHOLDERS = re.compile(r"\{(\w+)\}")
@@ -58,6 +61,10 @@ def _is_valid(placeholder: str, value: str) -> bool:
 
 def translate(text: str) -> str:
     """A library message in the user's language. Parts without a translation stay English."""
+    if isinstance(text, Message):
+        template = _library(language()).gettext(english_template(text.code))
+        values = {n: translate(v) if isinstance(v, str) and n not in _VERBATIM else v for n, v in text.params.items()}
+        return template.format_map(values)
     return _translate(text, language()) if len(text) <= MAX_LENGTH else text
 
 
@@ -106,12 +113,22 @@ def _catalog(language: str) -> tuple[dict[str, str], tuple[_Template, ...]]:
     """The sentences without placeholders, and the templates, the one with the most literal text first."""
     entries = dict(_entries(language))
     sentences = {text: translation for text, translation in entries.items() if not _PLACEHOLDERS.search(text)}
-    templates = [_template(text, translation) for text, translation in entries.items() if text not in sentences]
+    templates = [_template(text, translation) for text, translation in entries.items() if _is_template(text)]
     return sentences, tuple(sorted(templates, key=lambda template: -sum(map(len, template.literals))))
 
 
+@cache
+def _library(language: str) -> gettext.NullTranslations:
+    return gettext.translation("library", LOCALE_DIRECTORY, [language], fallback=language == "en")
+
+
+def _is_template(text: str) -> bool:
+    """Whether a text with placeholders contains more than spaces and periods, so that it does not match everything."""
+    return bool(_PLACEHOLDERS.search(text) and re.search(r"[^\s.]", _PLACEHOLDERS.sub("", text)))
+
+
 def _entries(language: str) -> Iterator[tuple[str, str]]:
-    catalog = gettext.translation("library", LOCALE_DIRECTORY, [language], fallback=language == "en")
+    catalog = _library(language)
     for text, translation in getattr(catalog, "_catalog", {}).items():
         if isinstance(text, str) and text:
             yield text, translation

@@ -38,7 +38,7 @@ def test_every_sentence_is_recognised_with_its_values_and_translated() -> None:
     sentences = [
         text
         for text in TEMPLATES
-        if " " in text and not text.startswith(("GRANT", "ALTER TABLE", "{outcome}", "{steps}"))
+        if " " in text and not text.startswith(("GRANT", "ALTER TABLE", "{outcome}", "{steps}", "{first}"))
     ]
     assert len(sentences) > 100
     assert {sentence: text for sentence in sentences if (text := _wrong_translation(sentence))} == {}

@@ -20,9 +20,9 @@ from tracker import Tracker
 from tracker.database import connect as driver
 from tracker.database.failures import explain_connect
 from tracker.database.login_errors import match
-from tracker.database.login_errors.causes import CAUSES
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.messages.login_texts import TEXTS
 
 CASES = ROOT / "tests" / "cases" / "databases"
 with (CASES / "login_refusals.tsv").open(encoding="utf-8") as file:
@@ -238,7 +238,7 @@ def test_every_entry_has_a_cause_and_a_source():
     lines = (Path(match.__file__).with_name("patterns.tsv")).read_text(encoding="utf-8").splitlines()
     for line in filter(lambda line: not line.startswith("#"), lines):
         code, pattern, source = line.split("\t")
-        assert code in CAUSES or code == "address_unavailable"
+        assert code in TEXTS or code == "address_unavailable"
         assert pattern
         assert source
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker import TokenUsage
+from tracker.messages import Message
 from tracker.providers.consistency import (
     MAX_COUNT,
     MAX_RAW_BYTES,
@@ -166,8 +167,8 @@ def test_each_contradiction_has_its_code(counts, stated, formula, problem, expec
 
 
 def test_each_code_has_one_sentence():
-    assert all(text.endswith(".") and text[0].isupper() for text in USAGE_PROBLEMS.values())
-    assert problem_text("total_mismatch") == USAGE_PROBLEMS["total_mismatch"]
+    assert all(text.endswith(".") and text[0].isupper() for text in map(problem_text, USAGE_PROBLEMS))
+    assert problem_text("total_mismatch") == Message("prices.problem.total_mismatch")
     assert problem_text("A text of an earlier version.") == "A text of an earlier version."
 
 

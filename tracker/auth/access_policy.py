@@ -10,6 +10,7 @@ from tracker.auth.client_address import host_name, is_local, is_loopback, names_
 from tracker.auth.logins import COOKIE, Login, Logins, cookie_values, logins_for
 from tracker.auth.origin_check import is_cross_site_request, is_listed
 from tracker.auth.password_hash import PasswordHash, parse_hash
+from tracker.messages import Message
 from tracker.settings import VARIABLES, Settings
 
 SECRETS_UNREADABLE = "The secrets can't be read: .streamlit/secrets.toml is not valid TOML."
@@ -86,10 +87,7 @@ class Policy:
 
 def host_refused(scope: Mapping[str, Any]) -> str:
     """The error message for a request that `Policy.rejects_host` rejects."""
-    return (
-        f"The host name {host_name(request_headers(scope).get('host', ''))[:100]!r} is not allowed. If it is the name"
-        " of this dashboard, add it to server.allowedHosts in .streamlit/config.toml."
-    )
+    return Message("auth.host_not_allowed", value=f"{host_name(request_headers(scope).get('host', ''))[:100]!r}")
 
 
 def resolve_policy(
@@ -115,7 +113,7 @@ def resolve_policy(
         try:
             password = parse_hash(settings.dashboard_password_hash)
         except ValueError:
-            problem = "TRACKER_DASHBOARD_PASSWORD_HASH is not a password hash. Create one with token-tracker password."
+            problem = Message("auth.password_hash_invalid")
     problem = problem or next(_unreadable_variables(settings), "")
     kind: Kind = "local"
     if problem:
@@ -140,4 +138,4 @@ def _unreadable_variables(settings: Settings) -> Iterator[str]:
     """A message for each unreadable sign-in variable. It is public, so it doesn't quote the value."""
     for variable in VARIABLES:
         if variable.name.startswith("TRACKER_DASHBOARD_") and settings.is_unreadable(variable.name):
-            yield f"{variable.name} can't be read; it may hold {variable.allowed}."
+            yield Message("auth.access_setting_unreadable", name=variable.name, allowed=variable.allowed)

@@ -8,6 +8,7 @@ from typing import Any
 from tracker.database.schema import COLUMN_NAMES, Table, literal, quote
 from tracker.database.sql_file import load
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.usage import TOKEN_COLUMNS
 
 # The values that Token Tracker stores if the caller gives none; of each column the longest one.
@@ -53,22 +54,25 @@ def count_undated(run_query: RunQuery, table: Table) -> int:
 
 
 def undated_remark(count: int) -> str:
-    return (
-        f"{count} rows have no created_at and are not counted in any figure. Set created_at, or delete them:"
-        " WHERE created_at IS NULL."
-    )
+    return Message("database.rows_without_created_at", count=count)
 
 
 def _check_lengths(lengths: Mapping[str, int]) -> Iterator[str]:
     for column, word in _TRACKER_VALUES.items():
         if column in lengths and lengths[column] < len(word):
             yield (
-                f"{column} takes {lengths[column]} characters, and Token Tracker's value {word!r} has {len(word)}:"
-                f" ALTER TABLE token_usage ALTER COLUMN {column} TYPE text."
+                Message(
+                    "database.token_tracker_value_too_long",
+                    column=column,
+                    value=lengths[column],
+                    word=f"{word!r}",
+                    value2=len(word),
+                    column2=column,
+                )
             )
     limited = [f"{name} ({lengths[name]})" for name in COLUMN_NAMES if name in lengths]
     if limited:
-        yield f"A longer text than the column takes is refused: {', '.join(limited)} characters."
+        yield Message("database.longer_text_refused", value=", ".join(limited))
 
 
 def _check_constraints(run_query: RunQuery, catalog: Mapping[str, Any]) -> Iterator[str]:
@@ -80,15 +84,26 @@ def _check_constraints(run_query: RunQuery, catalog: Mapping[str, Any]) -> Itera
             yield from _check_foreign_key(run_query, constraint)
         elif _refuses_minimal_call(run_query, constraint, catalog["types"]):
             yield (
-                f"The constraint {constraint['name']} refuses a call with Token Tracker's values of {', '.join(ours)}:"
-                f" {constraint['definition']}."
+                Message(
+                    "database.constraint_refuses_token_tracker_value",
+                    name=constraint["name"],
+                    value=", ".join(ours),
+                    definition=constraint["definition"],
+                )
             )
 
 
 def _check_foreign_key(run_query: RunQuery, constraint: Mapping[str, Any]) -> Iterator[str]:
     columns, targets = constraint["columns"], constraint["target_columns"]
     if len(columns) != 1 or columns[0] not in DEFAULTS:
-        yield (f"A call whose {', '.join(columns)} is not in {constraint['target']} is refused ({constraint['name']}).")
+        yield (
+            Message(
+                "database.value_not_in_target",
+                value=", ".join(columns),
+                target=constraint["target"],
+                name=constraint["name"],
+            )
+        )
         return
     word = DEFAULTS[columns[0]]
     exists = run_query(
@@ -98,8 +113,15 @@ def _check_foreign_key(run_query: RunQuery, constraint: Mapping[str, Any]) -> It
     if exists and exists[0][0]:
         return
     yield (
-        f"{columns[0]} must be in {constraint['target']} ({constraint['name']}), and Token Tracker's value {word!r} for"
-        f" a call without one {'is not' if exists else 'may not be'} there: insert it, or always give {columns[0]}."
+        Message(
+            "database.token_tracker_value_not_in_target",
+            columns=columns[0],
+            target=constraint["target"],
+            name=constraint["name"],
+            word=f"{word!r}",
+            value="is not" if exists else "may not be",
+            columns2=columns[0],
+        )
     )
 
 

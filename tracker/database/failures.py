@@ -6,89 +6,45 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracker.errors import DatabaseError, RecordError, SetupError, TableError, TransientError
+from tracker.messages import Message
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
 
 
 # By SQLSTATE or its class (PostgreSQL, appendix A): temporary failures, set-up errors, and refused records.
-_TRANSIENT: dict[str, tuple[str, str]] = {
-    "08": ("connection_lost", "The connection to the database was lost."),
-    "40001": ("conflict", "The database asked to try the transaction again."),
-    "40P01": ("deadlock", "The database ended a deadlock."),
-    "53": ("server_full", "The database is out of connections, memory or disk."),
-    "55P03": ("locked", "The table is locked by another transaction."),
-    "57014": ("statement_timeout", "The database ended the statement: it took too long or was cancelled."),
-    "57P": ("server_stopped", "The database is shutting down or restarting."),
-    "25006": (
-        "read_only",
-        "The database takes no writes now: it is a standby, or another client left it read-only.",
-    ),
+_TRANSIENT: dict[str, str] = {
+    "08": "connection_lost",
+    "40001": "conflict",
+    "40P01": "deadlock",
+    "53": "server_full",
+    "55P03": "locked",
+    "57014": "statement_timeout",
+    "57P": "server_stopped",
+    "25006": "read_only",
 }
-_SETUP: dict[str, tuple[str, str, str]] = {
-    "42P01": ("table_missing", "The table token_usage isn't there.", "Create it: token-tracker migrate."),
-    "3F000": (
-        "schema_missing",
-        "The table's schema isn't there.",
-        "Create it, or correct schema= in DATABASE_URL.",
-    ),
-    "42703": (
-        "column_missing",
-        "The table token_usage lacks a column.",
-        "Add what is missing: token-tracker migrate.",
-    ),
-    "42P10": (
-        "key_missing",
-        "The table token_usage has no unique index on id.",
-        "Add it: CREATE UNIQUE INDEX ON token_usage (id).",
-    ),
-    "42501": (
-        "right_missing",
-        "The database user lacks a right on token_usage, or row-level security keeps it out.",
-        "As its owner: GRANT SELECT, INSERT ON token_usage TO the user; with row-level security also CREATE POLICY.",
-    ),
-    "25P": ("transaction_broken", "The connection was left inside a broken transaction.", "It is replaced."),
-    "28": ("login_refused", "The database refused the login.", "Check user and password in DATABASE_URL."),
-    "3D000": (
-        "database_missing",
-        "The database isn't there.",
-        "Correct the name at the end of DATABASE_URL.",
-    ),
+_SETUP: dict[str, str] = {
+    "42P01": "table_missing",
+    "3F000": "schema_missing",
+    "42703": "column_missing",
+    "42P10": "key_missing",
+    "42501": "right_missing",
+    "25P": "transaction_broken",
+    "28": "login_refused",
+    "3D000": "database_missing",
 }
 REPLICA_IDENTITY = "CheckCmdReplicaIdentity"
 """PostgreSQL's function that refuses to change a published table without a replica identity."""
 INSUFFICIENT_PRIVILEGE = "42501"
-_IN_SCHEMA = "SCHEMA public TO the user, or on the schema that DATABASE_URL names"
-_AND_POLICY = "; with row-level security also CREATE POLICY."
-_INSERTING = (
-    "GRANT SELECT, INSERT ON {table} TO the user; with row-level security also CREATE POLICY, for SELECT and for"
-    " INSERT: ON CONFLICT reads the key."
-)
-# The privilege that a statement needs: a pattern of the statement, the refused action, and the remedy.
-_PRIVILEGES: tuple[tuple[str, str, str], ...] = (
-    ("CREATE TABLE", "create a table in the schema", f"GRANT CREATE, USAGE ON {_IN_SCHEMA}."),
-    (
-        "ALTER TABLE|COMMENT ON|(CREATE|DROP) INDEX",
-        "change {table}: only its owner may",
-        "Migrate as its owner, or ALTER TABLE {table} OWNER TO the user.",
-    ),
-    (
-        r"(?s)ON CONFLICT.*DO UPDATE",
-        "insert into or update {table}",
-        "GRANT SELECT, INSERT, UPDATE ON {table} TO the user" + _AND_POLICY,
-    ),
-    (
-        r"^\s*UPDATE|\(\s*UPDATE|FOR (NO KEY )?UPDATE",
-        "update {table}",
-        "GRANT SELECT, UPDATE ON {table} TO the user" + _AND_POLICY,
-    ),
-    ("DELETE FROM", "delete from {table}", "GRANT SELECT, DELETE ON {table} TO the user" + _AND_POLICY),
-    (
-        "INSERT INTO",
-        "insert into {table}",
-        _INSERTING,
-    ),
-    ("", "read {table}", "GRANT SELECT ON {table} TO the user" + _AND_POLICY),
+# The privilege that a statement needs: a pattern of the statement, and the name of the privilege's message.
+_PRIVILEGES: tuple[tuple[str, str], ...] = (
+    ("CREATE TABLE", "create"),
+    ("ALTER TABLE|COMMENT ON|(CREATE|DROP) INDEX", "alter"),
+    (r"(?s)ON CONFLICT.*DO UPDATE", "upsert"),
+    (r"^\s*UPDATE|\(\s*UPDATE|FOR (NO KEY )?UPDATE", "update"),
+    ("DELETE FROM", "delete"),
+    ("INSERT INTO", "insert"),
+    ("", "read"),
 )
 _TRACKER_TABLE = re.compile(r"\b(token_usage|token_tracker_[a-z_]+)\b")
 # 44: a view's check option, 54: a limit such as an index entry's size, P0001: raised by a trigger of the owner.
@@ -122,15 +78,14 @@ _NOT_NULL, _CHECK = "23502", "23514"
 def _explain_refusal(code: str, sqlstate: str, error_object: ErrorObject) -> RecordError:
     """The error for a refused record; a `TableError` if no value of the caller would be accepted."""
     if sqlstate == _NOT_NULL and (error_object.column or error_object.datatype):
-        named = (
-            f"The column {error_object.column} of token_usage"
-            if error_object.column
-            else f"A column of type {error_object.datatype}"
-        )
+        if error_object.column:
+            sentence = Message("database.value_required", column=error_object.column)
+        else:
+            sentence = Message("database.type_value_required", datatype=error_object.datatype)
         return TableError(
             "value_required",
-            f"{named} takes no NULL, and the record has no value for it.",
-            "Give the column a default, or drop its NOT NULL: the record waits until then.",
+            sentence,
+            Message("database.value_required.remedy"),
             sqlstate,
             object_name=error_object.name or error_object.datatype,
         )
@@ -138,16 +93,18 @@ def _explain_refusal(code: str, sqlstate: str, error_object: ErrorObject) -> Rec
     if sqlstate == _CHECK and error_object.table and not error_object.constraint:
         return TableError(
             "partition_missing",
-            f"The partitioned table {error_object.table} has no partition for the record.",
-            "Create the partition, or a default one: the record waits until then.",
+            Message("database.partition_missing", table=error_object.table),
+            Message("database.partition_missing.remedy"),
             sqlstate,
             object_name=error_object.table,
         )
-    about = f" ({error_object.name})" if error_object.name else ""
-    sentence = f"The table refused the record{about}: SQLSTATE {sqlstate}."
-    return RecordError(
-        code, sentence, "Correct the value, or the table's constraint.", sqlstate, object_name=error_object.name
-    )
+    sentence = Message("database.record_refused", about=_in_parentheses(error_object.name), sqlstate=sqlstate)
+    remedy = Message("database.record_refused.remedy")
+    return RecordError(code, sentence, remedy, sqlstate, object_name=error_object.name)
+
+
+def _in_parentheses(name: str | None) -> str:
+    return f" ({name})" if name else ""
 
 
 def explain_refused_kind(error: RecordError) -> TableError:
@@ -156,8 +113,8 @@ def explain_refused_kind(error: RecordError) -> TableError:
         return error.copy()
     return TableError(
         "refused_kind",
-        f"{error.sentence} Many records are refused for this reason.",
-        "Correct the table's constraint, or the values: records of this kind wait and are retried.",
+        Message("database.refused_kind", sentence=error.sentence),
+        Message("database.refused_kind.remedy"),
         error.sqlstate,
         object_name=error.object_name,
     )
@@ -173,22 +130,21 @@ def explain_connect(text: str, url: DatabaseUrl, verbose: str = "") -> DatabaseE
     except OSError as error:  # no free descriptor to read the list of causes with
         return TransientError(
             "connect_failed",
-            f"The connection to the database failed, and its cause can't be read: {error.strerror}.",
-            "Raise the limit of open files of this process.",
+            Message("database.cause_unreadable", strerror=error.strerror),
+            Message("database.cause_unreadable.remedy"),
         )
 
 
 def _explain_refusal_of_connection(text: str, url: DatabaseUrl, verbose: str) -> DatabaseError:
     from tracker.database.login_errors import match
-    from tracker.database.login_errors.causes import CAUSES
 
     login_error = match.find_cause(text, url, verbose)
     code = login_error.code or ("connect_refused" if login_error.refusal.severity else "connect_failed")
     if code == "client_certificate_required" and match.unreadable_file(url):
         code = "client_certificate"  # libpq continues without a missing file
-    cause = CAUSES[code]
     server = url.host if url.host.startswith("/") else f"{url.host}:{url.port}"
-    sentence = cause.sentence.format(
+    sentence = Message(
+        f"login.{code}",
         server=server,
         host=url.host,
         user=url.user or "(none)",
@@ -197,7 +153,7 @@ def _explain_refusal_of_connection(text: str, url: DatabaseUrl, verbose: str) ->
     )
     kind = TransientError if match.is_temporary(login_error) else SetupError
     words = None if login_error.code else match.server_words(login_error, url)
-    return kind(code, sentence, cause.remedy, login_error.refusal.sqlstate, server_words=words)
+    return kind(code, sentence, Message(f"login.{code}.remedy"), login_error.refusal.sqlstate, server_words=words)
 
 
 def first_table_in(statement: str) -> str | None:
@@ -209,13 +165,13 @@ def first_table_in(statement: str) -> str | None:
 def explain_missing_privilege(statement: str, *, schema_refused: bool = False) -> SetupError:
     """The error for a statement without the privilege: names the action, the table, and the GRANT."""
     table = first_table_in(statement) or "token_usage"
-    _, what, remedy = next(right for right in _PRIVILEGES if re.search(right[0], statement))
+    privilege = next(name for pattern, name in _PRIVILEGES if re.search(pattern, statement))
     if schema_refused and "CREATE" not in statement:
-        what, remedy = "enter the schema of {table}", f"GRANT USAGE ON {_IN_SCHEMA}."
+        privilege = "enter"
     return SetupError(
         "right_missing",
-        f"The database user may not {what.format(table=table)}.",
-        "As an owner: " * remedy.startswith("GRANT") + remedy.format(table=table),
+        Message(f"database.privilege.{privilege}", table=table),
+        Message(f"database.privilege.{privilege}.remedy", table=table),
         INSUFFICIENT_PRIVILEGE,
     )
 
@@ -226,8 +182,8 @@ def explain_missing_identity(table: str | None) -> SetupError:
     identity = "USING INDEX the unique index on id" if name == "token_usage" else "FULL"
     return SetupError(
         "replica_identity_missing",
-        f"The table {name} is published and has no replica identity, so that it takes no changes.",
-        f"As its owner: ALTER TABLE {name} REPLICA IDENTITY {identity}.",
+        Message("database.table_without_identity", name=name),
+        Message("database.table_without_identity.remedy", name=name, identity=identity),
         "55000",
     )
 
@@ -237,19 +193,25 @@ def explain_statement(
 ) -> DatabaseError:
     """The error for a failed statement; `error_object` is the object in the server's message."""
     state = sqlstate or ""
-    about = f" ({error_object.name})" if error_object.name else ""
-    for prefix, (code, sentence, remedy) in _SETUP.items():
+    for prefix, code in _SETUP.items():
         if state.startswith(prefix):
-            return SetupError(code, sentence, remedy, sqlstate)
+            return SetupError(code, Message(f"database.{code}"), Message(f"database.{code}.remedy"), sqlstate)
     for prefix, code in _RECORD.items():
         if state.startswith(prefix):
             return _explain_refusal(code, state, error_object)
-    for prefix, (code, sentence) in _TRANSIENT.items():
+    for prefix, code in _TRANSIENT.items():
         if state.startswith(prefix):
-            return TransientError(code, sentence, "It passes by itself.", sqlstate)
+            return _temporary(code, sqlstate)
     if broken:
-        return TransientError("connection_lost", "The connection to the database was lost.", "It passes by itself.")
-    sentence = f"The database refused the statement{about}: {'SQLSTATE ' + state if state else name}."
+        return _temporary("connection_lost", None)
+    value, about = f"SQLSTATE {state}" if state else name, _in_parentheses(error_object.name)
     return SetupError(
-        "refused_statement", sentence, "See the database's log; token-tracker migrate may help.", sqlstate
+        "refused_statement",
+        Message("database.statement_refused", about=about, value=value),
+        Message("database.statement_refused.remedy"),
+        sqlstate,
     )
+
+
+def _temporary(code: str, sqlstate: str | None) -> TransientError:
+    return TransientError(code, Message(f"database.{code}"), Message("database.temporary.remedy"), sqlstate)

@@ -9,6 +9,7 @@ from tracker.database.connect import Connection, connect
 from tracker.database.migrate import migrate
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.platforms import application_name
 from tracker.settings import Settings
 
@@ -36,16 +37,9 @@ def locate(settings: Settings) -> Database:
         url = clean(settings.database_url, settings.database_url_variable)
         return Database(url, embedded=False, settings=settings)
     if settings.runtime.deployed:
-        raise SettingError(
-            f"DATABASE_URL is not set (platform {settings.runtime.platform}); set it to"
-            " postgresql://user:password@host:5432/database in the platform's settings. On a local machine"
-            " the extra [dashboard] brings a database of its own."
-        )
+        raise SettingError(Message("database.database_url_missing_on_platform", platform=settings.runtime.platform))
     if not embedded.available():
-        raise SettingError(
-            "DATABASE_URL is not set; set it to postgresql://user:password@host:5432/database, or install"
-            " the extra [dashboard], which brings an embedded database."
-        )
+        raise SettingError(Message("database.database_url_missing"))
     database = Database(embedded.start(settings.embedded_dir), embedded=True, settings=settings)
     migrate(database.connect)
     return database

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 from tracker.database.connect import Connection, elapsed_ms
 from tracker.database.watchdog import Deadline, timer
 from tracker.errors import TransientError
+from tracker.messages import Message
 from tracker.threads import AutoResetEvent, CallLock
 
 # How often a waiting thread checks for a connection that an interrupted call has returned.
@@ -138,8 +139,8 @@ class ConnectionPool:
                 self._timeouts += 1
                 raise TransientError(
                     "pool_exhausted",
-                    f"All {self.policy.size} connections of this process stayed busy until the deadline.",
-                    "Raise TRACKER_POOL_SIZE if the server has connections left.",
+                    Message("database.pool_exhausted", size=self.policy.size),
+                    Message("database.pool_exhausted.remedy"),
                 )
 
     def _pop_usable(self) -> Lease | None:

@@ -6,6 +6,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import TABLE, quote
 from tracker.database.sql_file import load
 from tracker.errors import DatabaseError, SetupError
+from tracker.messages import Message
 
 NO_IDENTITY = "55000"
 
@@ -56,7 +57,7 @@ def remark(statement: str) -> str:
 def _identity_error(missing: dict[str, str]) -> SetupError:
     return SetupError(
         "replica_identity_missing",
-        f"Published tables without a replica identity take no changes: {', '.join(missing)}.",
+        Message("database.replica_identity_missing", value=", ".join(missing)),
         f"As the tables' owner: {' '.join(missing.values())}",
         NO_IDENTITY,
     )

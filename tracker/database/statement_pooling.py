@@ -7,6 +7,7 @@ from contextlib import closing
 
 from tracker.database.connect import Connection, execute
 from tracker.errors import DatabaseError, SetupError
+from tracker.messages import Message
 
 REMEDY = "Set DATABASE_URL to the database's direct address for this command, or pool_mode = transaction at the pooler."
 _ATTEMPTS = 2
@@ -34,5 +35,5 @@ def _is_lost_at_begin(connect: Callable[[], Connection]) -> bool:
 
 def explain() -> SetupError:
     """The error for work that needs transactions."""
-    sentence = "The pooler is in statement mode, which takes no transactions: recording works there, this doesn't."
+    sentence = Message("database.statement_pooling")
     return SetupError("statement_pooling", sentence, REMEDY)

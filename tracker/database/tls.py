@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Values of other drivers. libpq's require encrypts without verifying the certificate.
@@ -59,19 +60,14 @@ def read_tls_params(
         elif key == "sslaccept":
             given[key] = _one_of(key, value, _SSLACCEPT, variable)
         elif key == "sslidentity":
-            raise TlsSettingError(
-                f"{variable} contains sslidentity, a PKCS#12 file, which libpq can't read; write its certificate"
-                " and key as sslcert=FILE and sslkey=FILE (openssl pkcs12 makes them)."
-            )
+            raise TlsSettingError(Message("database.sslidentity_unsupported", variable=variable))
         elif key in taken:
             given[key] = (
                 _one_of(key, value, _CHOICES[key], variable) if key in _CHOICES else _text(key, value, variable)
             )
         else:
             raise TlsSettingError(
-                f"{variable} contains the parameter {_display(key)}, which libpq doesn't know, and without it the"
-                f" connection could be less secure than meant; write sslmode= with one of"
-                f" {', '.join(MODES)}, and sslrootcert=FILE."
+                Message("database.parameter_unknown", variable=variable, value=_display(key), value2=", ".join(MODES))
             )
     if modes:
         given["sslmode"] = _strongest(modes, variable)
@@ -85,10 +81,11 @@ def _mode(key: str, value: str, variable: str, notes: list[str]) -> str:
         return value
     if value not in _FOREIGN_MODES:
         raise TlsSettingError(
-            f"{variable} contains {key}={_display(value)}, which can't be read; it may be one of {', '.join(MODES)}, in"
-            " small letters and without white space. No connection is made until it is corrected."
+            Message(
+                "database.sslmode_invalid", variable=variable, key=key, value=_display(value), value2=", ".join(MODES)
+            )
         )
-    notes.append(f"{key}={value} was read as sslmode={_FOREIGN_MODES[value]}.")
+    notes.append(Message("database.read_sslmode", key=key, value=value, value2=_FOREIGN_MODES[value]))
     return _FOREIGN_MODES[value]
 
 
@@ -96,23 +93,29 @@ def _strongest(modes: list[tuple[str, str]], variable: str) -> str:
     names = {mode for _, mode in modes}
     if "disable" in names and len(names) > 1:
         texts = " and ".join(dict.fromkeys(f"{key}={mode}" for key, mode in modes))
-        raise TlsSettingError(f"{variable} contains {texts}, which contradict each other; keep only one.")
+        raise TlsSettingError(Message("database.tls_contradiction", variable=variable, texts=texts))
     return max(names, key=MODES.index)
 
 
 def _one_of(key: str, value: str, choices: tuple[str, ...], variable: str) -> str:
     if value not in choices:
         raise TlsSettingError(
-            f"{variable} contains {key}={_display(value)}, which can't be read; it may be {' or '.join(choices)}."
+            Message(
+                "database.tls_choice_invalid",
+                variable=variable,
+                key=key,
+                value=_display(value),
+                value2=" or ".join(choices),
+            )
         )
     return value
 
 
 def _text(key: str, value: str, variable: str) -> str:
     if "\0" in value or value != value.encode("utf-8", "replace").decode("utf-8"):
-        raise TlsSettingError(f"{variable} contains a character in {key} (masked) that can't be sent; correct it.")
+        raise TlsSettingError(Message("database.tls_value_unsendable", variable=variable, key=key))
     if key != "sslpassword" and value != value.strip():
-        raise TlsSettingError(f"{variable} contains white space around the value of {key}; remove it.")
+        raise TlsSettingError(Message("database.tls_value_white_space", variable=variable, key=key))
     return value
 
 
@@ -133,14 +136,11 @@ def _convert_prisma(given: dict[str, str], variable: str, notes: list[str], *, h
         notes.append("sslaccept=accept_invalid_certs was dropped: sslmode determines what is verified.")
         return
     if given.get("sslmode") == "disable":
-        raise TlsSettingError(f"{variable} contains sslaccept=strict and sslmode=disable, which contradict each other.")
+        raise TlsSettingError(Message("database.contains_sslaccept_strict_sslmode_disable_which", variable=variable))
     given["sslmode"] = "verify-full"
     if "sslrootcert" not in given:
         if not has_system_roots:
-            raise TlsSettingError(
-                f"{variable} contains sslaccept=strict, and the installed libpq has no root certificates: name"
-                " the provider's with sslrootcert=FILE."
-            )
+            raise TlsSettingError(Message("database.contains_sslaccept_strict_installed_libpq_root", variable=variable))
         given["sslrootcert"] = "system"
     notes.append(f"sslaccept=strict was read as sslmode=verify-full&sslrootcert={given['sslrootcert'][:200]}.")
 
@@ -155,12 +155,14 @@ def _infer_mode(given: dict[str, str], notes: list[str]) -> None:
     root = given.get("sslrootcert")
     if root and root != "system":  # libpq itself uses verify-full with system
         mode, cause = "verify-ca", "sslrootcert"
-    elif any(given.get(key) for key in _NEED_ENCRYPTION) or given.get("sslnegotiation") == "direct":
-        mode, cause = "require", "A TLS parameter"
+    elif causes := [key for key in _NEED_ENCRYPTION if given.get(key)]:
+        mode, cause = "require", causes[0]
+    elif given.get("sslnegotiation") == "direct":
+        mode, cause = "require", "sslnegotiation=direct"
     elif given.get("channel_binding") == "require":
         mode, cause = "require", "channel_binding=require"
     else:
         return
     if os.environ.get("PGSSLMODE") not in MODES[MODES.index(mode) + 1 :]:
         given["sslmode"] = mode
-        notes.append(f"{cause} without sslmode was read as sslmode={mode}.")
+        notes.append(Message("database.sslmode_inferred", cause=cause, mode=mode))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 
 _SCHEME = r"(?i)(?:postgres|postgresql)(?:\+[a-z0-9_]+)?\Z"
 _SCHEMA_KEYS = {"schema", "currentSchema"}
@@ -84,19 +85,13 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
     Raises `SettingError`, which names the variable and never shows the password.
     """
     if not _is_sendable(text):
-        raise SettingError(
-            f"{variable} (masked) contains a character that can't be sent: NUL, or bytes that are not UTF-8; it must be"
-            " postgresql://user:password@host:5432/database, with such characters percent-encoded."
-        )
+        raise SettingError(Message("database.url_unsendable", variable=variable))
     notes: list[str] = []
     bare = _unwrap(text, notes)
     scheme, separator, rest = bare.partition("://")
     if not separator or not re.match(_SCHEME, scheme):
         kind = f"an address that starts with {scheme!r}" if separator and len(scheme) < 30 else "no URL"
-        raise SettingError(
-            f"{variable} is {kind} (masked); it must be a PostgreSQL URL such as"
-            " postgresql://user:password@host:5432/database."
-        )
+        raise SettingError(Message("database.url_wrong_kind", variable=variable, kind=kind))
     address, query = _split_query(rest, variable)
     params, schema = _query_params(query, notes, variable)
     params = {**_parse("postgresql://" + _quote_credentials(address, notes), variable), **params}
@@ -107,10 +102,10 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
 def _unwrap(text: str, notes: list[str]) -> str:
     bare = text.strip()
     if bare != text:
-        notes.append("White space around the URL was removed.")
+        notes.append(Message("database.white_space_around_url_removed"))
     while len(bare) > 1 and bare[0] in "\"'`" and bare[-1] == bare[0]:
         bare = bare[1:-1].strip()
-        notes.append("Quotes around the URL were removed.")
+        notes.append(Message("database.quotes_around_url_were_removed"))
     return bare
 
 
@@ -125,10 +120,7 @@ def _split_query(rest: str, variable: str) -> tuple[str, str]:
         if "@" not in query or _is_query(query):
             return rest[:mark], query.partition("#")[0]
         if query.lstrip("&").partition("=")[0].isidentifier():
-            raise SettingError(
-                f"{variable} (masked) contains an @ after a ?, so the end of its password is ambiguous; write ? in a"
-                " password as %3F, and @ anywhere but before the host as %40."
-            )
+            raise SettingError(Message("database.url_password_ambiguous", variable=variable))
     return rest, ""
 
 
@@ -149,7 +141,7 @@ def _quote_credentials(address: str, notes: list[str]) -> str:
     # Existing %XX sequences must not change: only characters that libpq misinterprets are quoted.
     escaped = "".join(quote(char, safe="") if char in "@/?#: " else char for char in password)
     if escaped != password:
-        notes.append("The password contains characters that a URL must percent-encode; they were used literally.")
+        notes.append(Message("database.url_password_encoded"))
     return f"{quote(user, safe='%+.-_~!$&*=')}{colon}{escaped}@{hosts}"
 
 
@@ -162,20 +154,14 @@ def _parse(url: str, variable: str) -> dict[str, str]:
         reason = "is not a PostgreSQL URL that can be read"
         if re.search(r"%(?![0-9A-Fa-f]{2})", url):
             reason = "contains a % without two hexadecimal digits after it; write % in a password as %25"
-        raise SettingError(
-            f"{variable} (masked) {reason}; it must be postgresql://user:password@host:5432/database, with"
-            " special characters of the password percent-encoded."
-        ) from None
+        raise SettingError(Message("database.url_malformed", variable=variable, reason=reason)) from None
 
 
 def _check_port(ports: str, variable: str) -> None:
     for port in filter(None, ports.split(",")):
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
             # If the host is missing, the text at the position of the port is the password.
-            raise SettingError(
-                f"{variable} contains an invalid port (masked); a port is a number from 1 to 65535, after"
-                " user:password@host."
-            )
+            raise SettingError(Message("database.url_port_invalid", variable=variable))
 
 
 def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str, str], str | None]:
@@ -194,7 +180,7 @@ def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str
         if is_tls_key(key):
             encryption.append((key, value))
         elif not _is_sendable(value):
-            notes.append(f"{_display_key(key)} was dropped: it contains a character that can't be sent.")
+            notes.append(Message("database.parameter_unsendable_dropped", value=_display_key(key)))
         elif key in {*_SCHEMA_KEYS, "search_path", "options"}:
             schema = _schema(key, value, schema, notes)
         elif key == "connect_timeout" and not (value.isascii() and value.isdigit()):
@@ -202,7 +188,7 @@ def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str
         elif is_libpq_key(key):
             params[key] = value
         else:
-            notes.append(f"{_display_key(key)} was dropped: it belongs to another driver.")
+            notes.append(Message("database.parameter_of_other_driver_dropped", value=_display_key(key)))
     if encryption:
         known = [key for key, _ in encryption if is_libpq_key(key)]
         params |= read_tls_params(encryption, variable, known, notes, has_system_roots=has_system_roots())

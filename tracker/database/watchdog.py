@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tracker import threads
 from tracker.errors import SetupError
+from tracker.messages import Message
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -105,8 +106,8 @@ class Deadline:
         if unscheduled and not self._schedule(cut_at):
             raise SetupError(
                 "no_thread",
-                "This process has no thread left or ends, and without one nothing would end a hang.",
-                "Raise its limit of threads.",
+                Message("database.no_thread"),
+                Message("database.no_thread.remedy"),
             )
         return self
 

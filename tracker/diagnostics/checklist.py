@@ -17,6 +17,7 @@ from tracker.diagnostics.probe import ReserveConnection
 from tracker.diagnostics.report import Report
 from tracker.diagnostics.self_test import DASHBOARD_CHECK, OPERATIONS, RollupCheck, SelfTestResult, self_test
 from tracker.errors import TrackerError
+from tracker.messages import Message
 
 Status = Literal["passed", "failed", "not_checked"]
 ITEM_TITLES = (
@@ -28,7 +29,7 @@ ITEM_TITLES = (
     "The debug API answers",
     "The log contains them",
 )
-_INFO_IS_HIDDEN = "The log level of this process hides INFO lines; it shows failures and slow records."
+_INFO_IS_HIDDEN = Message("diagnostics.log_level_process_hides_info_lines")
 _REPORT_KEYS = ("environment", "database", "tokenUsage", "recommendations")
 
 
@@ -102,22 +103,30 @@ class Checklist:
         database = self._report()["database"]
         if database["connectionStatus"] != "connected":
             error = database["error"]
-            evidence = f"{error['sentence']} {error['remedy']}".strip() if error else "No database is configured."
+            evidence = (
+                f"{error['sentence']} {error['remedy']}".strip()
+                if error
+                else Message("diagnostics.database_configured")
+            )
             return "failed", evidence
-        return "passed", f"PostgreSQL {database['serverVersion']}, one round trip {database['latencyMs']:.1f} ms."
+        return "passed", Message(
+            "diagnostics.postgresql_one_round_trip_ms",
+            serverVersion=database["serverVersion"],
+            latencyMs=f"{database['latencyMs']:.1f}",
+        )
 
     def _check_table(self) -> tuple[Status, str]:
         report = self._report()
         database = report["database"]
         if database["tableExists"] is None:
-            return "not_checked", "The database is not reachable."
+            return "not_checked", Message("diagnostics.database_reachable")
         if not database["healthy"]:
             return "failed", report["recommendations"][0]["cause"]
-        return "passed", "All columns exist, and a test insert succeeded (and was rolled back)."
+        return "passed", Message("diagnostics.all_columns_exist_test_insert_succeeded")
 
     def _check_recording(self) -> tuple[Status, str]:
         if self.database_url is None:
-            return "not_checked", "There is no database to record in."
+            return "not_checked", Message("diagnostics.there_database_record")
         with self._captured_log():
             for operation in OPERATIONS:
                 with self.reserve_connections():
@@ -152,27 +161,27 @@ class Checklist:
         tried = [c for c in checks if c.ok is not None]
         if not tried:
             has_reason = checks and self.dashboard_reads
-            return "not_checked", checks[0].evidence if has_reason else "Open the dashboard to check it."
+            return "not_checked", checks[0].evidence if has_reason else Message("diagnostics.open_dashboard_check")
         failures = [c.evidence for c in tried if not c.ok]
         if failures:
             return "failed", failures[0]
-        return "passed", f"The pages' query reads {len(tried)} test recordings."
+        return "passed", Message("diagnostics.pages_query_reads_test_recordings", value=len(tried))
 
     def _check_debug_api(self) -> tuple[Status, str]:
         if self.call_debug_route is None:
-            return "not_checked", "This process doesn't serve GET /api/debug/token-tracking."
+            return "not_checked", Message("diagnostics.process_doesnt_serve_get_api_debug")
         status, body = self.call_debug_route()
         missing = [key for key in _REPORT_KEYS if key not in body]
         if status not in {200, 503} or missing:
             return "failed", f"It answered {status}" + (f" without {', '.join(missing)}." if missing else ".")
-        return "passed", f"It answered {status} with all keys."
+        return "passed", Message("diagnostics.answered_all_keys", status=status)
 
     def _check_log(self) -> tuple[Status, str]:
         if not self._self_tests:
-            return "not_checked", "Nothing was recorded, so there is nothing to log."
+            return "not_checked", Message("diagnostics.nothing_recorded_there_nothing_log")
         lines = [line for line in self._log_lines if any(str(result.id) in line for result in self._self_tests)]
         if not lines:
-            return "failed", "The log has no line about the test recordings: TRACKER_LOG_RECORDS is off."
+            return "failed", Message("diagnostics.log_line_about_test_recordings_tracker_log_records")
         note = "" if self._info_is_enabled else f" {_INFO_IS_HIDDEN}"
         return "passed", f"{len(lines)} lines about the test recordings, such as {lines[0][:60]}….{note}"
 

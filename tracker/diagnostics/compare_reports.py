@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tracker.diagnostics.rules import SLOW_ROUND_TRIP_MS
+from tracker.messages import Message
 
 Weight = Literal["error", "warning", "info", "same"]
 _WEIGHTS = ("error", "warning", "info", "same")
@@ -126,47 +127,50 @@ def _format(value: Any) -> str:
 
 # By key: the weight of a difference, and what it means.
 _MEANINGS: dict[str, tuple[Weight, str]] = {
-    "database.tableExists": ("error", "One of the two has no table to record in: run token-tracker migrate there."),
-    "database.insertAllowed": ("error", "One of the two can't insert: its role, its table or its server differs."),
-    "database.host": ("warning", "Different servers: calls recorded on one don't appear on the other."),
-    "database.port": ("info", "One uses a pooler: on serverless, use the transaction pooler (6543)."),
-    "database.database": ("warning", "Different databases: calls recorded in one don't appear in the other."),
-    "database.schema": ("warning", "Different schemas: each has its own table token_usage."),
-    "database.user": ("warning", "Different roles: their rights and row-level security may differ."),
-    "database.sslmode": ("info", "Only one of the two requires encryption."),
-    "database.columnsMissing": ("error", "The tables differ: run token-tracker migrate where columns are missing."),
-    "database.optionalColumnsMissing": ("warning", "One database lacks columns: run token-tracker migrate."),
-    "database.rightsMissing": ("error", "One role lacks a right that the other has."),
-    "database.migrationsPending": ("warning", "One database lacks migrations: run token-tracker migrate."),
-    "database.readOnly": ("error", "One of the two is a replica, or its sessions are read-only."),
-    "database.latency": ("warning", "The function is far from the database: run it in the database's region."),
-    "database.serverVersion": ("info", "Different server versions."),
-    "tokenUsage.recorded": ("warning", "Only one of the two has records: they don't write to the same table."),
-    "runtime.mode": ("info", "On serverless, record() writes before it returns; on a server, in the background."),
-    "runtime.poolSize": ("info", "Each instance opens at most this many connections; serverless has many instances."),
-    "runtime.platform": ("info", "The platform determines the mode and the connection policy."),
-    "runtime.region": ("info", "One of the two is farther from the database."),
-    "outbox.waiting": ("warning", "Records are waiting in one of the two and aren't delivered."),
-    "environment.NODE_ENV": ("info", "One is a production build; each environment has its own variables."),
+    "database.tableExists": ("error", Message("diagnostics.one_two_table_record_run_token")),
+    "database.insertAllowed": ("error", Message("diagnostics.one_two_cant_insert_role_table")),
+    "database.host": ("warning", Message("diagnostics.different_servers_calls_recorded_one_dont")),
+    "database.port": ("info", Message("diagnostics.one_uses_pooler_serverless_use_transaction")),
+    "database.database": ("warning", Message("diagnostics.different_databases_calls_recorded_one_dont")),
+    "database.schema": ("warning", Message("diagnostics.different_schemas_each_own_table_token_usage")),
+    "database.user": ("warning", Message("diagnostics.different_roles_their_rights_row_level")),
+    "database.sslmode": ("info", Message("diagnostics.only_one_two_requires_encryption")),
+    "database.columnsMissing": ("error", Message("diagnostics.tables_differ_run_token_tracker_migrate")),
+    "database.optionalColumnsMissing": ("warning", Message("diagnostics.optional_columns_differ")),
+    "database.rightsMissing": ("error", Message("diagnostics.one_role_lacks_right_other")),
+    "database.migrationsPending": ("warning", Message("diagnostics.one_database_lacks_migrations_run_token")),
+    "database.readOnly": ("error", Message("diagnostics.one_two_replica_sessions_read_only")),
+    "database.latency": ("warning", Message("diagnostics.function_far_database_run_databases_region")),
+    "database.serverVersion": ("info", Message("diagnostics.different_server_versions")),
+    "tokenUsage.recorded": ("warning", Message("diagnostics.only_one_two_records_they_dont")),
+    "runtime.mode": ("info", Message("diagnostics.serverless_record_writes_before_returns_server")),
+    "runtime.poolSize": ("info", Message("diagnostics.each_instance_opens_most_many_connections")),
+    "runtime.platform": ("info", Message("diagnostics.platform_determines_mode_connection_policy")),
+    "runtime.region": ("info", Message("diagnostics.one_two_farther_database")),
+    "outbox.waiting": ("warning", Message("diagnostics.records_waiting_one_two_arent_delivered")),
+    "environment.NODE_ENV": ("info", Message("diagnostics.one_production_build_each_environment_own")),
     "environment.VERCEL": (
         "info",
-        "Serverless: short-lived instances, few connections, nothing runs after the response.",
+        Message("diagnostics.serverless_short_lived_instances_few_connections"),
     ),
-    "environment.VERCEL_ENV": ("info", "On Vercel, production, preview and development have their own variables."),
-    "environment.VERCEL_REGION": ("info", "Where the function runs; set only in a deployed one."),
+    "environment.VERCEL_ENV": ("info", Message("diagnostics.vercel_production_preview_development_their_own")),
+    "environment.VERCEL_REGION": ("info", Message("diagnostics.where_function_runs_set_only_deployed")),
     "environment.DATABASE_URL_SET": (
         "error",
-        "Nothing can be recorded where it is not set: set it there and deploy again.",
+        Message("diagnostics.nothing_recorded_where_set_set_there"),
     ),
-    "environment.POSTGRES_URL_SET": ("info", "Used if DATABASE_URL is not set."),
+    "environment.POSTGRES_URL_SET": ("info", Message("diagnostics.used_if_database_url_set")),
     "environment.GEMINI_API_KEY_SET": (
         "warning",
-        "The AI call fails where it is not set, so there is nothing to record.",
+        Message("diagnostics.ai_call_fails_where_set_there"),
     ),
-    "environment.NEXT_PUBLIC_SUPABASE_URL_SET": ("warning", "The app's Supabase client fails where it is not set."),
+    "environment.NEXT_PUBLIC_SUPABASE_URL_SET": (
+        "warning",
+        Message("diagnostics.apps_supabase_client_fails_where_set"),
+    ),
     "environment.SUPABASE_SERVICE_ROLE_KEY_SET": (
         "warning",
-        "The app's server can't write to Supabase where it is not set.",
+        Message("diagnostics.apps_server_cant_write_supabase_where"),
     ),
 }
 
@@ -174,20 +178,22 @@ _MEANINGS: dict[str, tuple[Weight, str]] = {
 def _meaning(key: str, here: Any, there: Any) -> tuple[Weight, str]:
     if key == "database.connectionStatus":
         if here == "connected":
-            return "error", "Only this deployment reaches the database: see the recommendations of the other one."
+            return "error", Message("diagnostics.only_deployment_reaches_database_see_recommendations")
         if there == "connected":
-            return "error", "Only the other deployment reaches the database: see the recommendations of this one."
-        return "error", "Neither deployment reaches the database: see the recommendations of both."
+            return "error", Message("diagnostics.only_other_deployment_reaches_database_see")
+        return "error", Message("diagnostics.neither_deployment_reaches_database_see_recommendations")
     if key.startswith("variables."):
         name = key.removeprefix("variables.")
         if here:
-            return "error", f"{name} has a problem in this deployment: {here}."
-        return "error", f"{name} has a problem in the other deployment: {there}."
+            return "error", Message("diagnostics.problem_deployment", name=name, here=here)
+        return "error", Message("diagnostics.problem_other_deployment", name=name, there=there)
     if key in _MEANINGS:
         return _MEANINGS[key]
     if key.endswith("_SET"):
-        return "info", f"{key.removeprefix('environment.').removesuffix('_SET')} is set in only one of the two."
-    return "info", "The two deployments have different values."
+        return "info", Message(
+            "diagnostics.set_only_one_two", value=key.removeprefix("environment.").removesuffix("_SET")
+        )
+    return "info", Message("diagnostics.two_deployments_different_values")
 
 
 def recommendations_of(report: Mapping[str, Any]) -> list[dict[str, str]]:

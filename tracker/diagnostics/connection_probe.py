@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tracker.database.connect import Connection, connect, elapsed_ms
 from tracker.diagnostics.dns_lookup import SocketAddress, look_up
 from tracker.errors import DatabaseError
+from tracker.messages import Message
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -144,7 +145,9 @@ class ConnectionProbe:
             try:
                 client.connect(f"{self.url.host}/.s.PGSQL.{self.url.port}")
             except OSError:
-                raise _StepFailure("refused", f"Nothing answers at the socket in {self.url.host}.") from None
+                raise _StepFailure(
+                    "refused", Message("diagnostics.nothing_answers_socket", host=self.url.host)
+                ) from None
         return True, ""
 
     def _resolve(self) -> tuple[list[SocketAddress], str]:
@@ -153,9 +156,9 @@ class ConnectionProbe:
         try:
             addresses = look_up(zip(hosts, ports, strict=True), self._remaining_s())
         except TimeoutError:
-            raise _StepFailure("dns_timeout", "DNS didn't answer in time.") from None
+            raise _StepFailure("dns_timeout", Message("diagnostics.step.dns_timeout")) from None
         if not addresses:
-            raise _StepFailure("host_unknown", f"There is no server named {self.url.host}.")
+            raise _StepFailure("host_unknown", Message("diagnostics.step.host_unknown", host=self.url.host))
         families = sorted({_family_name(family) for family, _ in addresses})
         return addresses, " and ".join(families)
 
@@ -177,14 +180,12 @@ class ConnectionProbe:
 
     def _tcp_failure(self, addresses: list[SocketAddress], errors: list[OSError]) -> _StepFailure:
         if any(isinstance(error, ConnectionRefusedError) for error in errors):
-            return _StepFailure("refused", f"Nothing answers at {self._server}.")
+            return _StepFailure("refused", Message("diagnostics.step.refused", server=self._server))
         if all(family == socket.AF_INET6 for family, _ in addresses):
-            return _StepFailure(
-                "ipv6_only", f"{self.url.host} has an IPv6 address alone, which this network can't reach."
-            )
+            return _StepFailure("ipv6_only", Message("diagnostics.step.ipv6_only", host=self.url.host))
         if all(error.errno in _UNREACHABLE for error in errors):
-            return _StepFailure("unreachable", f"{self._server} is not reachable from this network.")
-        return _StepFailure("timeout", f"The server {self._server} didn't answer in time.")
+            return _StepFailure("unreachable", Message("diagnostics.step.unreachable", server=self._server))
+        return _StepFailure("timeout", Message("diagnostics.step.timeout", server=self._server))
 
     def _start_tls(self, sock: socket.socket) -> tuple[bool, str]:
         """Send PostgreSQL's SSLRequest (see "SSL Session Encryption" in its protocol) and do the TLS handshake."""
@@ -195,19 +196,21 @@ class ConnectionProbe:
             reply = sock.recv(1)
         except OSError as error:
             if isinstance(error, TimeoutError) and _speaks_line_protocol(sock):
-                raise _StepFailure("not_postgres", f"{self._server} does not speak the PostgreSQL protocol.") from None
+                raise _StepFailure(
+                    "not_postgres", Message("diagnostics.step.not_postgres", server=self._server)
+                ) from None
             code = "silent" if isinstance(error, TimeoutError) else "hung_up"
-            message = f"{self._server} accepted the connection but sent no reply."
+            message = Message("diagnostics.accepted_connection_but_sent_reply", server=self._server)
             raise _StepFailure(code, message) from None
         if reply == b"N":
             if mode in {"require", "verify-ca", "verify-full"}:
-                message = f"The server {self._server} doesn't support TLS, but sslmode={mode} requires it."
+                message = Message("diagnostics.server_doesnt_support_tls_but_sslmode", server=self._server, mode=mode)
                 raise _StepFailure("tls_refused", message)
             return True, NOT_ENCRYPTED
         if reply == b"":
-            raise _StepFailure("hung_up", f"{self._server} closed the connection at once.")
+            raise _StepFailure("hung_up", Message("diagnostics.step.hung_up", server=self._server))
         if reply not in b"SE":
-            raise _StepFailure("not_postgres", f"{self._server} does not speak the PostgreSQL protocol.")
+            raise _StepFailure("not_postgres", Message("diagnostics.step.not_postgres", server=self._server))
         if reply == b"E":
             return True, "refused with an error: see the login"
         return True, self._do_tls_handshake(sock, mode)
@@ -229,9 +232,9 @@ class ConnectionProbe:
             raise _StepFailure(code, message.format(server=self._server)) from None
         except (ssl.SSLError, OSError) as error:
             if isinstance(error, TimeoutError):
-                message = f"The TLS handshake with {self._server} timed out."
+                message = Message("diagnostics.tls_handshake_timed_out", server=self._server)
                 raise _StepFailure("tls_timeout", message) from None
-            raise _StepFailure("tls_failed", f"The TLS handshake with {self._server} failed.") from None
+            raise _StepFailure("tls_failed", Message("diagnostics.step.tls_failed", server=self._server)) from None
 
     def _load_root_certificates(self, context: ssl.SSLContext) -> None:
         from pathlib import Path
@@ -244,9 +247,7 @@ class ConnectionProbe:
         try:
             context.load_verify_locations(file)
         except (OSError, ssl.SSLError):
-            raise _StepFailure(
-                "root_certificate", "The root certificate that sslmode asks for can't be read."
-            ) from None
+            raise _StepFailure("root_certificate", Message("diagnostics.step.root_certificate")) from None
 
 
 def _family_name(family: socket.AddressFamily) -> str:

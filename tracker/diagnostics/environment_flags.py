@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.settings import DATABASE_URL_NAMES, VARIABLES, Settings
 
 # These variables name the platform and are not secret. A report contains only whether the others are set.
@@ -20,15 +21,15 @@ HIDDEN_NAMES = (
 )
 
 _MEANINGS = {
-    "NODE_ENV": "The mode the app was built for: development or production.",
-    "VERCEL": "1 on Vercel, and on a laptop after vercel dev or vercel env pull.",
-    "VERCEL_ENV": "Vercel's environment: production, preview or development.",
-    "VERCEL_REGION": "Where the function runs; set only in a deployed function.",
-    "DATABASE_URL": "The database that calls are recorded in.",
-    "POSTGRES_URL": "The same under the name that Vercel's Postgres integrations use; DATABASE_URL wins.",
-    "GEMINI_API_KEY": "Lets the app call Gemini; recording doesn't need it.",
-    "NEXT_PUBLIC_SUPABASE_URL": "The app's Supabase project; recording doesn't need it.",
-    "SUPABASE_SERVICE_ROLE_KEY": "Lets the app act as Supabase's service role; recording doesn't need it.",
+    "NODE_ENV": Message("diagnostics.mode_app_built_development_production"),
+    "VERCEL": Message("diagnostics.vercel_laptop_after_vercel_dev_vercel"),
+    "VERCEL_ENV": Message("diagnostics.vercels_environment_production_preview_development"),
+    "VERCEL_REGION": Message("diagnostics.where_function_runs_set_only_deployed_2"),
+    "DATABASE_URL": Message("diagnostics.database_calls_recorded"),
+    "POSTGRES_URL": Message("diagnostics.same_under_name_vercels_postgres_integrations"),
+    "GEMINI_API_KEY": Message("diagnostics.lets_app_call_gemini_recording_doesnt"),
+    "NEXT_PUBLIC_SUPABASE_URL": Message("diagnostics.apps_supabase_project_recording_doesnt_need"),
+    "SUPABASE_SERVICE_ROLE_KEY": Message("diagnostics.lets_app_act_supabases_service_role"),
 }
 
 
@@ -65,7 +66,7 @@ def _flag(env: Mapping[str, str], name: str) -> Flag:
 
 def _problem(name: str, value: str) -> str | None:
     if value and not value.strip():
-        return "It is set, but contains only white space."
+        return Message("diagnostics.set_but_contains_only_white_space")
     if name in DATABASE_URL_NAMES and value:
         try:
             clean(value, name)

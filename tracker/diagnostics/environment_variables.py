@@ -13,6 +13,7 @@ from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics.environment_flags import HIDDEN_NAMES, PUBLIC_NAMES
 from tracker.diagnostics.rules import Severity
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.settings import DATABASE_URL_NAMES, PLATFORM, VARIABLES
 
 _TOKEN = "TRACKER_DEBUG_TOKEN"  # noqa: S105  a name
@@ -70,31 +71,31 @@ def _database_url_problems(env: Mapping[str, str]) -> Iterator[VariableProblem]:
         yield VariableProblem(
             names[1],
             "two_databases",
-            f"{names[0]} and {names[1]} have different values; {names[0]} is used.",
+            Message("diagnostics.different_values_used", names=names[0], names2=names[1], names3=names[0]),
             "info",
         )
 
 
 def _url_problems(name: str, text: str) -> Iterator[VariableProblem]:
     if not text.strip():
-        yield VariableProblem(name, "blank", f"{name} contains only white space.", "error")
+        yield VariableProblem(name, "blank", Message("diagnostics.contains_only_white_space", name=name), "error")
         return
     bare = text.strip().strip(_QUOTES).strip()
     if bare.lower().startswith("psql "):
-        message = f"{name} contains a psql command; it must contain only the URL."
+        message = Message("diagnostics.contains_psql_command_must_contain_only", name=name)
         yield VariableProblem(name, "command", message, "error")
         return
     yield from _whitespace_and_quote_problems(name, text)
     if _PLACEHOLDER.search(bare):
-        message = f"{name} still contains the placeholder for the password."
+        message = Message("diagnostics.still_contains_placeholder_password", name=name)
         yield VariableProblem(name, "placeholder", message, "error")
         return
     if bare.lower().startswith((f"{name.lower()}=", "export ")):
-        message = f"{name} contains its own name: NAME= was pasted with the value."
+        message = Message("diagnostics.contains_own_name_name_pasted_value", name=name)
         yield VariableProblem(name, "name_in_value", message, "error")
         return
     if _VARIABLE_REFERENCE.match(bare):
-        message = f"{name} contains a reference to another variable that was not replaced."
+        message = Message("diagnostics.contains_reference_another_variable_replaced", name=name)
         yield VariableProblem(name, "unexpanded", message, "error")
         return
     try:
@@ -111,13 +112,15 @@ def _whitespace_and_quote_problems(name: str, text: str) -> Iterator[VariablePro
     bare = text.strip()
     has_escaped_newline = bare.strip(_QUOTES).endswith(("\\n", "\\r"))
     if "\n" in text or "\r" in text or has_escaped_newline:
-        message = f"The value of {name} contains a line break."
+        message = Message("diagnostics.value_contains_line_break", name=name)
         yield VariableProblem(name, "newline", message, "error" if has_escaped_newline else "warning")
     elif bare != text:
-        yield VariableProblem(name, "white_space", f"There is white space around the value of {name}.", "warning")
+        yield VariableProblem(
+            name, "white_space", Message("diagnostics.there_white_space_around_value", name=name), "warning"
+        )
     if bare[:1] in _QUOTES or bare[-1:] in _QUOTES:
         is_quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'`"
-        message = f"The quotes of the .env file are part of the value of {name}."
+        message = Message("diagnostics.quotes_env_file_part_value", name=name)
         yield VariableProblem(name, "quotes", message, "warning" if is_quoted else "error")
 
 
@@ -132,10 +135,10 @@ def _setting_problems(env: Mapping[str, str]) -> Iterator[VariableProblem]:
             yield from _whitespace_and_quote_problems(name, text)
     if 0 < (length := len(env.get(_TOKEN, "").strip())) < _MIN_TOKEN_CHARACTERS:
         # The rate limit doesn't stop guessing: it never refuses the right token, so that no span is lost.
-        message = f"TRACKER_DEBUG_TOKEN has only {length} characters and can be guessed."
+        message = Message("diagnostics.tracker_debug_token_only_characters_guessed", length=length)
         yield VariableProblem(_TOKEN, "token_short", message, "info")
     if env.get("PGOPTIONS", "").strip():
-        message = "PGOPTIONS is set; transaction poolers refuse its parameter."
+        message = Message("diagnostics.pgoptions_set_transaction_poolers_refuse_parameter")
         yield VariableProblem("PGOPTIONS", "pgoptions", message, "info")
 
 
@@ -143,7 +146,7 @@ def _exposed_secrets(env: Mapping[str, str]) -> Iterator[VariableProblem]:
     """Next.js puts every NEXT_PUBLIC_ variable into the browser's bundle (nextjs.org, "Environment Variables")."""
     for name, value in sorted(env.items()):
         if name.startswith("NEXT_PUBLIC_") and value and _is_secret(name, value):
-            message = f"{name} contains a secret, and Next.js sends it to every visitor's browser."
+            message = Message("diagnostics.contains_secret_next_js_sends_every", name=name)
             yield VariableProblem(name, "exposed_secret", message, "error")
 
 
@@ -172,11 +175,11 @@ def find_url_problems(url: DatabaseUrl, *, serverless: bool) -> Iterator[Variabl
     if not serverless:
         return
     if host.endswith(".pooler.supabase.com") and port == "5432":
-        message = "Port 5432 of Supabase's pooler uses one server connection for each client."
+        message = Message("diagnostics.port_5432_supabases_pooler_uses_one")
         yield VariableProblem(name, "session_pooler", message, "warning")
     elif re.match(r"db\.\w+\.supabase\.co\Z", host) and port == "5432":
-        message = "Supabase's direct host accepts few connections, and only over IPv6."
+        message = Message("diagnostics.supabases_direct_host_accepts_few_connections")
         yield VariableProblem(name, "direct_host", message, "warning")
     elif host.endswith(".neon.tech") and "-pooler." not in host:
-        message = "Neon's direct host accepts few connections; its pooler accepts many."
+        message = Message("diagnostics.neons_direct_host_accepts_few_connections")
         yield VariableProblem(name, "direct_host", message, "warning")

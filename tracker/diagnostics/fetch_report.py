@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from tracker.database.watchdog import timer
 from tracker.diagnostics.dns_lookup import SocketAddress, look_up
 from tracker.errors import SettingError, TrackerError
+from tracker.messages import Message
 
 REPORT_PATH = "/api/debug/token-tracking"
 TIMEOUT_S = 15.0
@@ -48,7 +49,7 @@ def fetch_report(
     deadline = time.monotonic() + timeout_s
     address = _resolve(parts, private, deadline)
     if parts.scheme == "http" and is_public_address(address):
-        raise FetchError("The URL begins with http://, which would expose the token; use https://.")
+        raise FetchError(Message("diagnostics.url_begins_http_which_would_expose"))
     status, body = _get(parts, str(address), token, deadline)
     return _parse_report(status, body)
 
@@ -69,15 +70,13 @@ def _parse_url(url: str) -> SplitResult:
         parts = urlsplit(url.strip())
         is_port_valid = parts.port is None or parts.port > 0
     except ValueError:
-        raise ReportUrlError("The report's URL is invalid; an example is https://your-app.vercel.app.") from None
+        raise ReportUrlError(Message("diagnostics.reports_url_invalid_example_https_your")) from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or not is_port_valid:
-        raise ReportUrlError("The report's URL must begin with https://, for example https://your-app.vercel.app.")
+        raise ReportUrlError(Message("diagnostics.reports_url_must_begin_https_example"))
     if parts.username is not None or parts.password is not None:
-        raise ReportUrlError(
-            "The report's URL must not contain a user or a password. Set the token in TRACKER_DEBUG_TOKEN."
-        )
+        raise ReportUrlError(Message("diagnostics.reports_url_must_contain_user_password"))
     if not all("!" <= char <= "~" for char in parts.geturl()):
-        raise ReportUrlError("The report's URL contains white space or a character that must be written as %XX.")
+        raise ReportUrlError(Message("diagnostics.reports_url_contains_white_space_character"))
     return parts
 
 
@@ -87,12 +86,11 @@ def _resolve(parts: SplitResult, private: bool, deadline: float) -> IpAddress:
         socket_addresses = look_up([(parts.hostname or "", _port(parts))], max(0.0, deadline - time.monotonic()))
     addresses = [ipaddress.ip_address(str(address[0]).partition("%")[0]) for _, address in socket_addresses]
     if not addresses:
-        raise FetchError(f"There is no server named {parts.hostname}; correct the URL.")
+        raise FetchError(Message("diagnostics.there_server_named_correct_url", hostname=parts.hostname))
     non_public = [address for address in addresses if not is_public_address(address)]
     if non_public and not private:
         raise FetchError(
-            f"{parts.hostname} is an address of this machine or of a private network. Reports are fetched from there"
-            " only on request (--private)."
+            Message("diagnostics.address_machine_private_network_reports_fetched", hostname=parts.hostname)
         )
     # IPv4 first: IPv6 doesn't work in all networks that resolve it.
     return min(addresses, key=lambda address: address.version)
@@ -133,17 +131,17 @@ def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -
         body = response.read(MAX_BYTES + 1)
         timed_out = time.monotonic() >= deadline
     except ssl.SSLCertVerificationError:
-        raise FetchError(f"The certificate of {host} can't be verified; nothing was sent.") from None
+        raise FetchError(Message("diagnostics.certificate_cant_verified_nothing_sent", host=host)) from None
     except TimeoutError:
-        raise FetchError(f"{host} didn't answer in time.") from None
+        raise FetchError(Message("diagnostics.didnt_answer_time", host=host)) from None
     except (OSError, http.client.HTTPException, ValueError):
         if time.monotonic() >= deadline:
-            raise FetchError(f"{host} didn't answer in time.") from None
-        raise FetchError(f"{host} can't be reached.") from None
+            raise FetchError(Message("diagnostics.didnt_answer_time", host=host)) from None
+        raise FetchError(Message("diagnostics.cant_reached", host=host)) from None
     finally:
         connection.close()
     if timed_out:
-        raise FetchError(f"{host} didn't answer in time.")
+        raise FetchError(Message("diagnostics.didnt_answer_time", host=host))
     return response.status, body
 
 
@@ -167,18 +165,15 @@ def _shut_down(sock: socket.socket) -> None:
 
 def _parse_report(status: int, body: bytes) -> dict[str, Any]:
     if 300 <= status < 400:
-        raise FetchError(
-            f"It answered {status}, a redirect, which is not followed. Enter the URL that it redirects to, or switch"
-            " the redirect off."
-        )
+        raise FetchError(Message("diagnostics.answered_redirect_which_followed_enter_url", status=status))
     if len(body) > MAX_BYTES:
-        raise FetchError(f"The answer is larger than {MAX_BYTES:,} bytes; it is not a debug report.")
+        raise FetchError(Message("diagnostics.answer_larger_bytes_debug_report", MAX_BYTES=f"{MAX_BYTES:,}"))
     if status in {401, 403}:
         is_from_debug_api = b'"unauthorized"' in body
         remedy = (
-            "Set TRACKER_DEBUG_TOKEN here to the token of that deployment."
+            Message("diagnostics.set_tracker_debug_token_here_token_deployment")
             if is_from_debug_api
-            else "A proxy in front of the route requires a login (for example Vercel's Deployment Protection)."
+            else Message("diagnostics.proxy_front_route_requires_login_example")
         )
         raise FetchError(f"It answered {status}. {remedy}")
     try:
@@ -187,7 +182,6 @@ def _parse_report(status: int, body: bytes) -> dict[str, Any]:
         report = None
     if not isinstance(report, dict) or not isinstance(report.get("environment"), dict):
         raise FetchError(
-            f"It answered {status}, but not with a debug report. The route is {REPORT_PATH}; docs/debugging.md has a"
-            " file for each platform."
+            Message("diagnostics.answered_but_debug_report_route_docs", status=status, REPORT_PATH=REPORT_PATH)
         )
     return report

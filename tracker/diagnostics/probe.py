@@ -17,6 +17,7 @@ from tracker.database.watchdog import Deadline
 from tracker.diagnostics.connection_probe import ConnectionProbe
 from tracker.diagnostics.server_queries import ServerQueries, is_read_only_role, missing_rights, to_utc
 from tracker.errors import DatabaseError, TransientError
+from tracker.messages import Message
 from tracker.platforms import application_name
 from tracker.settings import Settings
 
@@ -145,8 +146,8 @@ def _reconnect(probe: ConnectionProbe, settings: Settings, deadline: float) -> C
 def _silent_after_login(url: DatabaseUrl) -> DatabaseError:
     return TransientError(
         "silent_after_login",
-        f"The server {url.host}:{url.port} accepted the login and then stopped answering.",
-        "Look for a firewall or a pooler that drops connections, and at the server's load.",
+        Message("diagnostics.silent_after_login", host=url.host, port=url.port),
+        Message("diagnostics.silent_after_login.remedy"),
     )
 
 

@@ -10,7 +10,9 @@ from tracker.database.schema import quote
 from tracker.diagnostics.rules import RULES, ReportDict, Severity
 from tracker.diagnostics.server_queries import INSERT_POLICY, SELECT_POLICY
 from tracker.diagnostics.variable_remedies import STEP_REMEDIES, VARIABLE_REMEDIES
+from tracker.messages import Message
 
+_TEXTS = ("cause", "evidence", "remedy")
 _SEVERITIES = ("error", "warning", "info")
 _LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
@@ -25,8 +27,11 @@ class Recommendation:
     evidence: str
     remedy: str
 
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """The texts, and the code and parameters of each text that is a message."""
+        texts = {name: str(text) for name, text in asdict(self).items()}
+        messages = {name: text.as_dict() for name in _TEXTS if isinstance(text := getattr(self, name), Message)}
+        return {**texts, "messages": messages}
 
 
 def recommend(report: ReportDict) -> tuple[Recommendation, ...]:
@@ -50,7 +55,7 @@ def recommend(report: ReportDict) -> tuple[Recommendation, ...]:
 def _variable_problems(report: ReportDict, severity: Severity) -> Iterator[Recommendation]:
     for problem in report["variables"]:
         if problem["severity"] == severity:
-            evidence = f"The value of {problem['name']}."
+            evidence = Message("diagnostics.value", name=problem["name"])
             remedy = VARIABLE_REMEDIES[problem["code"]]
             yield Recommendation(problem["code"], severity, problem["sentence"], evidence, remedy)
 
@@ -61,20 +66,18 @@ def _missing_database_url(report: ReportDict) -> Iterator[Recommendation]:
     if flags["DATABASE_URL_SET"] or flags["POSTGRES_URL_SET"] or is_blank:
         return
     uses_embedded = report["database"]["target"] is not None
-    remedy = (
-        "Set DATABASE_URL to postgresql://user:password@host:5432/database for this environment (production, preview"
-        " and development each have their own), then deploy again: running deployments keep their old values."
-    )
+    cause = Message("recording.database_url_missing")
+    remedy = Message("diagnostics.set_database_url_postgresql_user_password_host")
     if uses_embedded:
-        remedy += (
-            " To deliver queued records of this machine to the embedded database:"
-            " token-tracker outbox drain --embedded."
+        cause = Message("diagnostics.embedded_database_used")
+        remedy = Message(
+            "general.two_sentences", first=remedy, second=Message("diagnostics.drain_to_embedded_database")
         )
     yield Recommendation(
         "database_url_missing",
         "warning" if uses_embedded else "error",
-        "DATABASE_URL is not set" + (": the embedded database of this machine is used." if uses_embedded else "."),
-        "Neither DATABASE_URL nor POSTGRES_URL is set in this environment.",
+        cause,
+        Message("diagnostics.neither_database_url_postgres_url_set_environment"),
         remedy,
     )
 
@@ -86,12 +89,12 @@ def _failed_step(report: ReportDict) -> Iterator[Recommendation]:
     if error is None or failed_step is None:
         return
     if error["code"] == "refused" and report["runtime"]["deployed"] and state["target"]["host"] in _LOOPBACK_HOSTS:
-        cause = f"DATABASE_URL names this machine itself ({state['target']['host']}), and no database runs here."
-        error = {"code": "localhost", "sentence": cause, "remedy": "Use an address that the platform can reach."}
+        cause = Message("diagnostics.database_url_names_machine_itself_database_runs", host=state["target"]["host"])
+        error = {"code": "localhost", "sentence": cause, "remedy": Message("diagnostics.use_address_platform_reach")}
     if error["code"] == "parameter_refused" and any(p["code"] == "pgoptions" for p in report["variables"]):
         error = {**error, "remedy": VARIABLE_REMEDIES["pgoptions"]}
     evidence = "; ".join(_step_summary(step) for step in state["steps"])
-    remedy = error["remedy"] or STEP_REMEDIES.get(error["code"], "Check DATABASE_URL.")
+    remedy = error["remedy"] or STEP_REMEDIES.get(error["code"], Message("diagnostics.check_database_url"))
     catalog_causes = list(_refused_insert(report)) if failed_step == "insert" else []
     yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, remedy)]
 
@@ -113,21 +116,21 @@ def _refused_insert(report: ReportDict) -> Iterator[Recommendation]:
         yield Recommendation(
             "right_missing",
             "error",
-            f"This role cannot record: the database user {user} lacks a right: {', '.join(missing)}.",
+            Message("diagnostics.role_cannot_record_database_user_lacks", user=user, value=", ".join(missing)),
             f"The right is missing in the catalog, and an insert was refused: {state['error']['sentence']}",
             remedy,
         )
     elif state["objections"]:
         cause = "The table token_usage can't store records as it is. " + state["objections"][0]
-        remedy = "Change the table as described, then: token-tracker migrate."
-        yield Recommendation("not_adoptable", "error", cause, "An insert was refused.", remedy)
+        remedy = Message("diagnostics.rule.not_adoptable.remedy")
+        yield Recommendation("not_adoptable", "error", cause, Message("diagnostics.insert_refused"), remedy)
     elif state["columnsMissing"]:
         yield Recommendation(
             "column_missing",
             "error",
-            "The table token_usage lacks columns that recording needs.",
+            Message("diagnostics.rule.column_missing"),
             "Missing: " + ", ".join(state["columnsMissing"]) + ".",
-            "Add them: token-tracker migrate. No column is renamed and no row is rewritten.",
+            Message("diagnostics.rule.column_missing.remedy"),
         )
 
 
@@ -135,9 +138,9 @@ def _grant_statements(missing: Sequence[str], target: Mapping[str, Any]) -> str:
     """All statements that are needed together: each one alone leads to the next refusal."""
     user, schema = quote(str(target["user"] or "the role")), quote(str(target["schema"]))
     table = f"{schema}.{quote('token_usage')}"
-    statements = []
+    statements: list[str] = []
     if any(right.startswith("USAGE") for right in missing):
-        statements.append(f"As the schema's owner: GRANT USAGE ON SCHEMA {schema} TO {user};")
+        statements.append(Message("diagnostics.schemas_owner_grant_usage_schema", schema=schema, user=user))
     as_table_owner = []
     if {"SELECT", "INSERT"} & set(missing):
         as_table_owner.append(f"GRANT SELECT, INSERT ON {table} TO {user};")

@@ -9,11 +9,12 @@ from tracker.database.connect import Connection
 from tracker.database.schema import read_table
 from tracker.diagnostics.self_test import RollupCheck
 from tracker.errors import SetupError
+from tracker.messages import Message
 from tracker.rollups.refresh import wait_for_visibility
 from tracker.rollups.rollup_state import require_write_access
 from tracker.rollups.verify import verify
 
-_REMEDY = "Rebuild the rollups: token-tracker rollup --rebuild."
+_REMEDY = Message("diagnostics.rebuild_rollups_token_tracker_rollup_rebuild")
 
 
 def rollup_check(schema: str | None) -> RollupCheck:
@@ -27,6 +28,6 @@ def rollup_check(schema: str | None) -> RollupCheck:
         difference = next(iter(verify(connection, table, int(midnight.timestamp()))), None)
         if difference is not None:
             raise SetupError("rollup_wrong", f"A sum differs from its rows: {difference}", _REMEDY)
-        return "Today's rollups are refreshed and match the rows, including the test row."
+        return Message("diagnostics.todays_rollups_refreshed_match_rows_including")
 
     return check

@@ -14,6 +14,7 @@ from tracker.database.connect import Connection, connect, elapsed_ms, execute
 from tracker.database.url import DatabaseUrl
 from tracker.database.watchdog import Deadline
 from tracker.errors import DatabaseError, SetupError
+from tracker.messages import Message
 from tracker.platforms import application_name, detect
 from tracker.recording.insert import Target
 from tracker.recording.tracker import Tracker
@@ -126,8 +127,8 @@ class _SelfTestRun:
             query = f"SELECT input_tokens, output_tokens, is_test FROM {target.name} WHERE id = %s"  # noqa: S608
             _, rows = execute(connection, query, (str(self._usage.id),))
             if rows != [(*_TOKENS, True)]:
-                raise SetupError("not_found", f"The test row is not stored as it was written: {len(rows)} rows.", "")
-            return "The test row is stored as it was written."
+                raise SetupError("not_found", Message("diagnostics.not_found", value=len(rows)), "")
+            return Message("diagnostics.test_row_stored_written")
 
         self._run_with_connection("read back", compare_row)
 
@@ -146,12 +147,13 @@ class _SelfTestRun:
             self._skip(DASHBOARD_CHECK)
             return
         started = time.perf_counter()
+        evidence: str
         try:
             ok = self._dashboard_reads(self._usage.id)
             evidence = (
-                "The dashboard reads the test row by its id."
+                Message("diagnostics.dashboard_reads_test_row_id")
                 if ok
-                else "The dashboard doesn't find the test row by its id."
+                else Message("diagnostics.dashboard_doesnt_find_test_row_id")
             )
         except DatabaseError as error:
             ok, evidence = False, error.cause
@@ -160,7 +162,7 @@ class _SelfTestRun:
     def check_rollups(self) -> None:
         """Check that the rollups count the test row, where there are rollups."""
         if self._check_rollup is None:
-            self._skip("rollup", "This database has no rollups to check.")
+            self._skip("rollup", Message("diagnostics.database_rollups_check"))
             return
         check = self._check_rollup
         self._run_with_connection("rollup", lambda connection, _: check(connection, self._usage.id))
@@ -170,7 +172,7 @@ class _SelfTestRun:
             deletion = "DELETE FROM {table} AS calls WHERE is_test AND id = %(id)s"
             parameters = {"id": str(self._usage.id)}
             count = execute_and_invalidate(connection, target.schema, deletion, parameters, ledger_kind="removed")
-            return f"{count} test row deleted and entered in the loss ledger."
+            return Message("diagnostics.test_row_deleted_entered_loss_ledger", count=count)
 
         # An app's role need not have the right to delete.
         self._run_with_connection("clean up", delete_row, accepted_code="right_missing")
@@ -192,7 +194,7 @@ class _SelfTestRun:
                 evidence = check(connection, Target.read(connection, self._url.schema))
         except DatabaseError as error:
             if error.code == accepted_code:
-                evidence = f"This role may not delete. The test row {self._usage.id} remains; it is not counted."
+                evidence = Message("diagnostics.role_may_delete_test_row_remains", id=self._usage.id)
                 self._add(name, None, evidence, started)
             else:
                 self._add(name, False, str(error), started)
@@ -202,5 +204,5 @@ class _SelfTestRun:
     def _add(self, name: str, ok: bool | None, evidence: str, started: float) -> None:
         self.checks.append(SelfTestCheck(name, ok, evidence, elapsed_ms(started)))
 
-    def _skip(self, name: str, reason: str = "Not tried, because nothing was written.") -> None:
+    def _skip(self, name: str, reason: str = Message("diagnostics.tried_because_nothing_written")) -> None:
         self.checks.append(SelfTestCheck(name, None, reason, 0.0))

@@ -17,6 +17,7 @@ from tracker.database.schema import DEFAULT_SCHEMA, Table, quote, read_table
 from tracker.database.sql_file import load
 from tracker.database.statement_pooling import refuses_transactions
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
+from tracker.messages import Message
 from tracker.platforms import Runtime
 from tracker.recording.insert import Target, insert
 from tracker.recording.instance import Instance
@@ -58,7 +59,9 @@ class ServerQueries:
         """SET LOCAL statements to put before a query. Raises `TransientError` when no time is left."""
         remaining_s = self._deadline - time.monotonic()
         if remaining_s < _MIN_REMAINING_S:
-            raise TransientError("out_of_time", "The time limit of the report is reached.", "Try again.")
+            raise TransientError(
+                "out_of_time", Message("diagnostics.out_of_time"), Message("diagnostics.out_of_time.remedy")
+            )
         timeout_ms = min(STATEMENT_TIMEOUT_MS, int(remaining_s * 1000))
         # One simple query under AUTOCOMMIT: the settings end with it, also behind a transaction pooler.
         return (

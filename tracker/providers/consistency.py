@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tracker.messages import Message
 from tracker.usage import TOKEN_COLUMNS
 
 MAX_COUNT = 2**31 - 1  # PostgreSQL's integer
@@ -21,31 +21,26 @@ AGGREGATED = "usage_aggregated"
 # The text that earlier versions stored instead of the code.
 _EARLIER_AGGREGATED_TEXT = "the sum of many calls, which has no price of one call"
 
-USAGE_PROBLEMS: Mapping[str, str] = MappingProxyType(
+USAGE_PROBLEMS = frozenset(
     {
-        "usage_missing": "The response contains no usage that Token Tracker can read; it is recorded with 0 tokens.",
-        "stream_usage_missing": "The stream contains no usage; it is recorded with 0 tokens."
-        ' OpenAI\'s chat streams contain it only with stream_options={"include_usage": True}.',
-        "stream_not_read": "The response is a stream that was not read, so its usage is unknown; it is recorded with"
-        " 0 tokens. Record the list of its chunks, or use recorder.track and read call.response.",
-        "response_missing": "No response was set (call.response = …); the call is recorded with 0 tokens.",
-        "unit_not_tokens": "The usage is stated in another unit than tokens; it is recorded with 0 tokens.",
-        "response_never_retrieved": "The response was created in the background and its result was never"
-        " retrieved; it is recorded with 0 tokens.",
-        "response_unreadable": "Reading the response raised an error; what was not read is recorded with 0 tokens.",
-        "input_missing": "The usage does not state the input tokens; they are recorded as 0 and the call has no price.",
-        "count_invalid": "The usage contains a count that is not a whole number; that count is recorded as 0 tokens.",
-        "count_too_large": f"The usage contains a count above {MAX_COUNT}; what the table cannot store is recorded as"
-        " 0 tokens.",
-        "total_mismatch": "The stated total does not match the counts; input and output are recorded as stated.",
-        "details_exceed_counts": "A part by modality exceeds the count that contains it; that part is not recorded.",
-        "parts_exceed_input": "Cached tokens exceed the input tokens; the cached tokens are recorded as 0 tokens.",
-        "reasoning_exceeds_output": "Reasoning tokens exceed the output tokens; the reasoning tokens are recorded as"
-        " 0 tokens.",
-        AGGREGATED: "The row is the sum of many calls in a usage export; it has no price.",
+        "usage_missing",
+        "stream_usage_missing",
+        "stream_not_read",
+        "response_missing",
+        "unit_not_tokens",
+        "response_never_retrieved",
+        "response_unreadable",
+        "input_missing",
+        "count_invalid",
+        "count_too_large",
+        "total_mismatch",
+        "details_exceed_counts",
+        "parts_exceed_input",
+        "reasoning_exceeds_output",
+        AGGREGATED,
     }
 )
-"""The meaning of each code of `metadata.usage_problem`, as one sentence."""
+"""The codes of `metadata.usage_problem`; their sentences are in `tracker/messages/prices_texts.py`."""
 
 _CACHED = ("cache_read_input_tokens", "cache_write_input_tokens")
 
@@ -76,7 +71,8 @@ class CountError(ValueError):
 
 def problem_text(code: str) -> str:
     """The sentence for a code of `USAGE_PROBLEMS`; any other text unchanged."""
-    return USAGE_PROBLEMS.get(AGGREGATED if is_aggregated(code) else code, code)
+    known_code = AGGREGATED if is_aggregated(code) else code
+    return Message(f"prices.problem.{known_code}") if known_code in USAGE_PROBLEMS else code
 
 
 def is_aggregated(problem: object) -> bool:

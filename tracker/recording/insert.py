@@ -12,6 +12,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.failures import RECORD_CLASSES, ErrorObject, explain_statement
 from tracker.database.schema import COLUMNS, Table, quote, read_table
 from tracker.errors import DatabaseError, RecordError
+from tracker.messages import Message
 
 Row = Mapping[str, Any]
 _TYPES = {column.name: column.type for column in COLUMNS}
@@ -231,9 +232,8 @@ def row_swallowed_error() -> RecordError:
     """The error for a record whose insert succeeded without adding a row, although its id didn't exist."""
     return RecordError(
         "row_swallowed",
-        "The table accepted the record but stored no row: a trigger or rule of the table dropped it, or row-level"
-        " security hides it.",
-        "Correct the trigger, rule or policy on token_usage.",
+        Message("recording.row_swallowed"),
+        Message("recording.row_swallowed.remedy"),
     )
 
 

@@ -10,6 +10,7 @@ from tracker.database.connect import elapsed_ms
 from tracker.database.pool import ConnectionPool, Lease
 from tracker.errors import DatabaseError, RecordError, SetupError, TransientError
 from tracker.forks import fork_guard
+from tracker.messages import Message
 from tracker.recording.insert import (
     DeliveryInfo,
     InsertResult,
@@ -220,8 +221,8 @@ def _warn_ledger_unwritable(error: SetupError) -> None:
 def _deadline_error() -> TransientError:
     return TransientError(
         "deadline",
-        "The database didn't respond within the record's deadline.",
-        "Check the locks on token_usage and the network.",
+        Message("recording.deadline"),
+        Message("recording.deadline.remedy"),
     )
 
 

@@ -16,6 +16,7 @@ from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
 from tracker.forks import fork_guard
+from tracker.messages import Message
 from tracker.outcome import Outcome
 from tracker.platforms import application_name
 from tracker.recording import lifecycle, record_log
@@ -90,7 +91,7 @@ class Tracker:
             if self.settings.database_url:
                 return clean(self.settings.database_url, self.settings.database_url_variable), None
             remedy = _REMEDY if self.settings.runtime.deployed else f"{_REMEDY} {_EMBEDDED}"
-            setup_error = SetupError("database_url_missing", "DATABASE_URL is not set.", remedy)
+            setup_error = SetupError("database_url_missing", Message("recording.database_url_missing"), remedy)
         except SettingError as error:
             setup_error = SetupError("database_url_malformed", str(error), "")
         record_log.warn_once(f"Token usage can't be recorded yet and is queued in the outbox. {setup_error}")
@@ -164,7 +165,7 @@ class Tracker:
 
     def _handle_unexpected_error(self, usage: TokenUsage, error: Exception, assigned: list[int]) -> Outcome:
         """Write the record to the log after an error of the library itself."""
-        text = f"Recording failed with {type(error).__name__}; the record is in the log."
+        text = Message("recording.recording_failed", name=type(error).__name__)
         record_log.log_full_record("failed", self._row(usage, assigned), text, 0)
         return Outcome("failed", usage.id, error=text)
 
@@ -175,7 +176,7 @@ class Tracker:
             self._get_queue().enqueue(row, _INTERRUPTED_LOCK_TIMEOUT_S)
             self._direct.has_backlog = True
         except Exception as error:  # noqa: BLE001  the host must see the interruption, not this error
-            text = f"Recording was interrupted, and the record could not be queued ({type(error).__name__})."
+            text = Message("recording.recording_interrupted", name=type(error).__name__)
             record_log.log_full_record("failed", row, text, 0)
 
     def _enqueue(self, usage: TokenUsage, deadline: float, assigned: list[int]) -> Outcome:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracker.errors import SetupError
+from tracker.messages import Message
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
@@ -97,10 +98,7 @@ def _entries(reader: Reader, instance_ids: Sequence[str]) -> tuple[Mapping[str, 
         for entry in reader.rows("ledger_entries", {"instances": list(instance_ids)}):
             entries[entry["instance_id"]].append(entry)
     except SetupError as error:
-        return entries, (
-            f"What explains a missing number is hidden. {error.sentence}"
-            " GRANT SELECT ON token_tracker_ledger TO this role, or: token-tracker migrate."
-        )
+        return entries, (Message("reports.loss_explanations_hidden", sentence=error.sentence))
     return entries, None
 
 

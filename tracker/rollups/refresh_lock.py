@@ -11,6 +11,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.database.transactions import transaction
 from tracker.errors import TransientError
+from tracker.messages import Message
 from tracker.rollups.rollup_tables import STATE, qualified
 
 T = TypeVar("T")
@@ -48,7 +49,5 @@ def retry_while_locked(work: Callable[[], T | None]) -> T:
             if error.code not in {"conflict", "deadlock", "locked"} or time.monotonic() >= deadline:
                 raise
         if time.monotonic() >= deadline:
-            raise TransientError(
-                "refreshing", "Another process is refreshing the rollups.", "No action is needed; try again later."
-            )
+            raise TransientError("refreshing", Message("reports.refreshing"), Message("reports.readers_busy.remedy"))
         time.sleep(_RETRY_INTERVAL_S)

@@ -11,6 +11,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import TABLE, Table, quote
 from tracker.database.sql_file import load
 from tracker.errors import SetupError
+from tracker.messages import Message
 from tracker.rollups.rollup_tables import ALL
 
 QUERIES = "tracker.rollups.sql"
@@ -98,14 +99,12 @@ def require_write_access(connection: Connection, table: Table) -> None:
     if not access.exists:
         raise rollups_missing_error()
     if not access.writes:
-        raise SetupError(
-            "right_missing", "This database user has no permission to write the rollups.", f"{access.remedy}"
-        )
+        raise SetupError("right_missing", Message("reports.right_missing"), f"{access.remedy}")
 
 
 def rollups_missing_error() -> SetupError:
     """The error for a database without rollup tables."""
-    return SetupError("rollups_missing", "The rollup tables are missing.", "Create them: token-tracker migrate.")
+    return SetupError("rollups_missing", Message("reports.rollups_missing"), Message("reports.rollups_missing.remedy"))
 
 
 def access_parameters(table: Table) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracker.database.login_errors.causes import CAUSES
+from tracker.database.login_errors.causes import TEMPORARY_CAUSES
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -158,7 +158,7 @@ def _match_text(message: str, url: DatabaseUrl) -> str | None:
 def is_temporary(login_error: LoginError) -> bool:
     """Whether a retry may succeed without a change by a person."""
     if login_error.code is not None:
-        return CAUSES[login_error.code].is_temporary
+        return login_error.code in TEMPORARY_CAUSES
     state = login_error.refusal.sqlstate
     # An unknown refusal without a SQLSTATE is retried.
     return state is None or state in {"08P01", "XX000", "58000"} or bool(_TEMPORARY_STATES.match(state))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import OutboxError, SettingError
 from tracker.forks import fork_guard
+from tracker.messages import Message
 from tracker.platforms import Runtime, user_directory
 
 if TYPE_CHECKING:
@@ -104,14 +105,12 @@ def make_directory(path: Path) -> None:
             if status.st_uid != os.getuid() or status.st_mode & 0o022:
                 raise OutboxError(
                     "outbox_unsafe",
-                    f"The outbox's directory {directory} can be written by others; set TRACKER_OUTBOX to a file"
-                    " in a directory of your own.",
+                    Message("recording.outbox_unsafe", directory=directory),
                 )
     except OSError as error:
         raise OutboxError(
             "outbox_unwritable",
-            f"The outbox directory {directory} can't be created: {error.strerror}. Set TRACKER_OUTBOX to a file that"
-            " can be written.",
+            Message("recording.outbox_directory_not_created", directory=directory, strerror=error.strerror),
         ) from None
 
 

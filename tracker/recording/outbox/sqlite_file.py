@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from tracker.errors import OutboxError
 from tracker.forks import fork_guard
+from tracker.messages import Message
 from tracker.recording.outbox import drain_lock
 from tracker.recording.outbox.drain_lock import DrainLease, DrainLock
 from tracker.recording.outbox.file_lock import FileLocks
@@ -129,7 +130,7 @@ class OutboxFile:
     def do(self, work: Callable[[sqlite3.Connection], T], lock_timeout_s: float = LOCK_TIMEOUT_S) -> T:
         """Run a function with the open database. A nested call of the same thread raises the busy error."""
         if sqlite3 is None:
-            raise OutboxError("outbox_unavailable", "This Python has no sqlite3, which the outbox needs. Install it.")
+            raise OutboxError("outbox_unavailable", Message("recording.outbox_unavailable"))
         lock_timeout_s = call_deadline.bounded_wait_s(lock_timeout_s, _MIN_LOCK_TIMEOUT_S)
         end = time.monotonic() + lock_timeout_s
         lock = self.lock
@@ -165,8 +166,7 @@ class OutboxFile:
         if self._inherited:
             raise OutboxError(
                 "outbox_inherited",
-                f"The outbox {self.path} was in use when this process was forked, and its locks are the parent's."
-                " Make the Tracker after the fork.",
+                Message("recording.outbox_inherited", path=self.path),
             )
         database = self._database
         if database is None or self._was_replaced():
@@ -313,12 +313,12 @@ class OutboxFile:
 
     def busy_error(self) -> OutboxError:
         """The error for a lock that wasn't acquired in time."""
-        return OutboxError("outbox_busy", f"The outbox {self.path} stayed locked by another process or thread.")
+        return OutboxError("outbox_busy", Message("recording.outbox_busy", path=self.path))
 
     def _foreign_error(self) -> OutboxError:
         return OutboxError(
             "outbox_foreign",
-            f"The file {self.path} is not an outbox and stays unchanged. Set TRACKER_OUTBOX to another file.",
+            Message("recording.outbox_foreign", path=self.path),
         )
 
     def _to_outbox_error(self, error: sqlite3.Error) -> OutboxError:
@@ -326,13 +326,12 @@ class OutboxFile:
         if code == _FULL:
             return OutboxError(
                 "outbox_full",
-                f"The outbox {self.path} is full: the disk is, or it reached TRACKER_OUTBOX_MAX_MB"
-                f" ({self._max_mb}). Fix what prevents the database from accepting records, or free disk space.",
+                Message("recording.outbox_full", path=self.path, max_mb=self._max_mb),
             )
         if code in {_BUSY, _LOCKED}:
             return self.busy_error()
         if _is_damaged(error):
-            return OutboxError("outbox_damaged", f"The outbox {self.path} is damaged. Move it away and check the disk.")
+            return OutboxError("outbox_damaged", Message("recording.outbox_damaged", path=self.path))
         if self.path.is_dir():
             return _unwritable_error(self.path, "it is a directory")
         return _unwritable_error(self.path, "it is read-only" if code == _READONLY else "the disk refused")
@@ -364,5 +363,5 @@ def _is_damaged(error: sqlite3.Error) -> bool:
 def _unwritable_error(path: Path, reason: str) -> OutboxError:
     return OutboxError(
         "outbox_unwritable",
-        f"The outbox {path} can't be written: {reason}. Set TRACKER_OUTBOX to a file that can be.",
+        Message("recording.outbox_unwritable", path=path, reason=reason),
     )

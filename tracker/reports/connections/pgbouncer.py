@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tracker.database.connect import DriverError, connect
 from tracker.database.url import clean
 from tracker.errors import DatabaseError, SetupError
+from tracker.messages import Message
 from tracker.settings import Settings
 
 VARIABLE = "TRACKER_PGBOUNCER_URL"
@@ -50,8 +51,8 @@ def pools(settings: Settings, name: str) -> tuple[Pool, ...] | None:
 def _not_a_console() -> DatabaseError:
     return SetupError(
         "not_pgbouncer",
-        f"The server of {VARIABLE} doesn't support SHOW POOLS.",
-        "Use the URL of the admin console: its database is named pgbouncer, its user is listed in stats_users.",
+        Message("reports.not_pgbouncer", VARIABLE=VARIABLE),
+        Message("reports.not_pgbouncer.remedy"),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tracker.background_tasks import PeriodicWorker
 from tracker.errors import SettingError, TrackerError
+from tracker.messages import Message
 from tracker.platforms import SERVERLESS
 from tracker.reports.connections import pgbouncer
 from tracker.reports.connections.advice import Advice, Instances, advise
@@ -88,7 +89,7 @@ class Sampler:
             if self._error is not None:
                 raise self._error.copy()
             if self._sample is None:
-                raise SettingError("The connections can't be sampled: the first sample takes too long.")
+                raise SettingError(Message("reports.first_sample_slow"))
             return self._sample
 
     def keep_awake(self) -> None:
@@ -110,8 +111,7 @@ class Sampler:
             self._publish(self._sample, error.copy())
             raise
         except Exception as error:
-            sentence = f"The connections can't be sampled ({type(error).__name__}); the log has details."
-            self._publish(self._sample, SettingError(sentence))
+            self._publish(self._sample, SettingError(Message("reports.sampling_failed", name=type(error).__name__)))
             raise
         self._publish(sample, None)
 

@@ -20,6 +20,7 @@ from tracker.database.schema import Table, read_table
 from tracker.database.sql_file import Query
 from tracker.database.watchdog import Deadline, timer
 from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.messages import Message
 from tracker.platforms import application_name
 from tracker.reports.engine.freshness import ACCESS_CACHE_S, Freshness, PinnedRollupState, Refresher, freshness
 from tracker.reports.sql import load
@@ -105,8 +106,8 @@ class Reader:
             except exc.TimeoutError:
                 raise TransientError(
                     "readers_busy",
-                    "All connections of the dashboard are busy.",
-                    "No action is needed; try again later.",
+                    Message("reports.readers_busy"),
+                    Message("reports.readers_busy.remedy"),
                 ) from None
             except (exc.DBAPIError, DriverError) as error:
                 # SQLAlchemy's own first statements on a new connection can fail, too.
@@ -270,12 +271,12 @@ def _deadline(connection: sqlalchemy.Connection) -> Deadline:
 
 def _require_columns(table: Table) -> Table:
     if not table.exists:
-        raise SetupError("table_missing", "The table token_usage isn't there.", "Create it: token-tracker migrate.")
+        raise SetupError("table_missing", Message("reports.table_missing"), Message("reports.table_missing.remedy"))
     if table.missing_columns:
         names = ", ".join(table.missing_columns)
         raise SetupError(
             "column_missing",
-            f"The table token_usage lacks: {names}.",
-            "Add what is missing: token-tracker migrate.",
+            Message("reports.column_missing", names=names),
+            Message("reports.column_missing.remedy"),
         )
     return table

@@ -1,0 +1,94 @@
+"""Messages: a code and parameters, rendered from the English catalog.
+
+The catalog is one `TEXTS` table per area in this package. A code is `area.name`; the area's table is imported when its
+first message is created. A message is a `str` with the English text, so logs, JSON and the command line use it
+unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+AREAS = ("auth", "database", "diagnostics", "general", "login", "prices", "recording", "reports", "settings")
+
+
+class Message(str):
+    """The English text of a message, with its `code` and `params`. A parameter may be a message."""
+
+    __slots__ = ("_code", "_params")
+    _code: str
+    _params: dict[str, Any]
+
+    def __new__(cls, code: str, /, **params: object) -> Message:
+        values = {name: _as_json_type(value) for name, value in params.items()}
+        message = super().__new__(cls, english_template(code).format_map(values))
+        message._code, message._params = code, values
+        return message
+
+    @property
+    def code(self) -> str:
+        """The stable identifier, `area.name`."""
+        return self._code
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The values of the placeholders: text, numbers, and messages."""
+        return MappingProxyType(self._params)
+
+    def english(self) -> str:
+        """The English text as a plain string."""
+        return str(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Code, parameters and English text as JSON types."""
+        params = {name: v.as_dict() if isinstance(v, Message) else v for name, v in self._params.items()}
+        return {"code": self._code, "params": params, "text": str(self)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._code, self._params)
+
+
+def _restore(code: str, params: Mapping[str, Any]) -> Message:
+    return Message(code, **params)
+
+
+def _as_json_type(value: object) -> str | int | float:
+    if isinstance(value, BaseException) and value.args and isinstance(value.args[0], Message):
+        return value.args[0]
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+def english_template(code: str) -> str:
+    """The English text of a code, with its placeholders in braces."""
+    area, _, name = code.partition(".")
+    text: str = _texts(area)[name]
+    return text
+
+
+def has_message(code: str) -> bool:
+    """Whether the catalog contains the code."""
+    area, _, name = code.partition(".")
+    return area in AREAS and name in _texts(area)
+
+
+def catalog() -> Iterator[tuple[str, str]]:
+    """All codes with their English templates."""
+    for area in AREAS:
+        for name, text in _texts(area).items():
+            yield f"{area}.{name}", text
+
+
+def _texts(area: str) -> dict[str, str]:
+    texts: dict[str, str] = import_module(f"tracker.messages.{area}_texts").TEXTS
+    return texts
+
+
+def join_messages(messages: list[str]) -> str:
+    """One text from several sentences; a `Message` if it can be translated as a whole."""
+    joined = ""
+    for message in filter(None, messages):
+        joined = Message("general.two_sentences", first=joined, second=message) if joined else message
+    return joined

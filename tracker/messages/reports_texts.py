@@ -1,0 +1,23 @@
+"""Messages of reports and rollups; `name.remedy` is the remedy of the cause `name`."""
+
+from __future__ import annotations
+
+TEXTS = {
+    "loss_explanations_hidden": "What explains a missing number is hidden. {sentence} GRANT SELECT ON"
+    " token_tracker_ledger TO this role, or: token-tracker migrate.",
+    "table_missing": "The table token_usage isn't there.",
+    "table_missing.remedy": "Create it: token-tracker migrate.",
+    "column_missing": "The table token_usage lacks: {names}.",
+    "column_missing.remedy": "Add what is missing: token-tracker migrate.",
+    "readers_busy": "All connections of the dashboard are busy.",
+    "readers_busy.remedy": "No action is needed; try again later.",
+    "not_pgbouncer": "The server of {VARIABLE} doesn't support SHOW POOLS.",
+    "not_pgbouncer.remedy": "Use the URL of the admin console: its database is named pgbouncer, its user is listed in"
+    " stats_users.",
+    "first_sample_slow": "The connections can't be sampled: the first sample takes too long.",
+    "sampling_failed": "The connections can't be sampled ({name}); the log has details.",
+    "refreshing": "Another process is refreshing the rollups.",
+    "rollups_missing": "The rollup tables are missing.",
+    "rollups_missing.remedy": "Create them: token-tracker migrate.",
+    "right_missing": "This database user has no permission to write the rollups.",
+}  # fmt: skip
