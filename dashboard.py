@@ -39,9 +39,9 @@ from tracker.otlp.app import TracesApp
 from tracker.otlp.storing.late_rows import compare_late_rows
 from tracker.otlp.storing.retrieved_responses import remove_retrieved
 from tracker.redaction import RedactSecrets
+from tracker.reports.ai_calls.export_app import EXPORT_PATH, CallsExportApp
 from tracker.reports.database_health import HealthCheck
 from tracker.reports.engine import current_reader
-from tracker.reports.export_app import EXPORT_PATH, CallsExportApp
 
 log = logging.getLogger("tracker.dashboard")
 
@@ -125,9 +125,9 @@ def _prepare() -> None:
         "pages.sections.recordings",
         "pages.widgets.charts",
         "pyarrow",
-        "tracker.reports.call_log",
+        "tracker.reports.ai_calls.call_log",
         "tracker.reports.delivery_lag",
-        "tracker.reports.explorer_query",
+        "tracker.reports.explorer.explorer_query",
         "tracker.reports.ledger_report",
         "tracker.reports.recording_quality",
         "tracker.reports.connections.sampler",

@@ -21,7 +21,7 @@ from pages.support.i18n import _, keep_language
 from pages.widgets.empty_state import no_calls
 from pages.widgets.layout import card, current_range, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
-from tracker.reports.call_log import CallSearch, search_calls
+from tracker.reports.ai_calls.call_log import CallSearch, search_calls
 from tracker.reports.engine import current_reader
 
 _REFRESH_S = 30

@@ -32,7 +32,7 @@ from pages.widgets.time_range import TimeRange
 from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
 from tracker.reports.explorer.explorer_measures import LATENCY
-from tracker.reports.explorer_query import MAX_CALLS, explore, matching_calls, needs_row_scan
+from tracker.reports.explorer.explorer_query import MAX_CALLS, explore, matching_calls, needs_row_scan
 
 _REFRESH_S = 30
 

@@ -16,8 +16,8 @@ from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
 from tracker import settings
 from tracker.reports import Filters
-from tracker.reports.call_log import TIME_LIMIT_S, CallPage, CallSearch, Position, Row, search_as_json
-from tracker.reports.export_app import EXPORT_PATH
+from tracker.reports.ai_calls.call_log import TIME_LIMIT_S, CallPage, CallSearch, Position, Row, search_as_json
+from tracker.reports.ai_calls.export_app import EXPORT_PATH
 
 _MAX_VISIBLE_ROWS = 13
 _POSITIONS, _POSITIONS_KEY = "call_positions", "call_positions_key"

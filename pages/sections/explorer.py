@@ -19,8 +19,8 @@ from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
 from tracker.reports import Reader, usage_totals
 from tracker.reports.explorer.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
+from tracker.reports.explorer.explorer_query import DIMENSIONS
 from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
-from tracker.reports.explorer_query import DIMENSIONS
 
 _MAX_VISIBLE_ROWS = 11
 _MAX_ROWS = 200

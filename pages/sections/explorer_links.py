@@ -14,8 +14,8 @@ from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import user_timezone
 from pages.widgets.time_span import format_instants
 from tracker.reports.explorer.explorer_measures import MEASURES
+from tracker.reports.explorer.explorer_query import COLUMNS, DIMENSIONS, UNKNOWN
 from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, value_of
-from tracker.reports.explorer_query import COLUMNS, DIMENSIONS, UNKNOWN
 
 _OPENED = "explorer_opened"
 

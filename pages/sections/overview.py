@@ -15,7 +15,7 @@ from pages.support.i18n import _, plural
 from pages.widgets.charts import stacked
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import TimeRange
-from tracker.reports.explorer_query import UNKNOWN
+from tracker.reports.explorer.explorer_query import UNKNOWN
 from tracker.reports.usage_totals import Totals
 
 _MAX_MODELS = 6

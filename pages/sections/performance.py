@@ -20,7 +20,7 @@ from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.delivery_lag import LAG_COLUMNS
-from tracker.reports.explorer_query import UNKNOWN
+from tracker.reports.explorer.explorer_query import UNKNOWN
 from tracker.reports.ledger_report import Ledger, ledger
 from tracker.reports.recording_quality import RecordingTotals
 from tracker.rollups.rollup_tables import LATE_S

@@ -12,8 +12,8 @@ from pages.support import query_params
 from pages.support.ttl_cache import cached, generation
 from tracker.reports import Filters
 from tracker.reports.engine import current_reader
+from tracker.reports.explorer.explorer_query import explore, needs_row_scan
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS
-from tracker.reports.explorer_query import explore, needs_row_scan
 
 OTHER = "others"
 OTHER_SLOT = 9

@@ -25,7 +25,7 @@ from tracker.database.locate import Database
 from tracker.database.schema import read_table
 from tracker.reports import Filters, Reader, hour_heatmap, latency, recording_quality, usage_totals
 from tracker.reports.explorer.explorer_measures import LATENCY, measure_by
-from tracker.reports.explorer_query import explore
+from tracker.reports.explorer.explorer_query import explore
 from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import refresh, rollup_tables
 

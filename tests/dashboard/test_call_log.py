@@ -21,9 +21,17 @@ from tracker.auth.signed_links import SignedLinks
 from tracker.database.locate import Database
 from tracker.database.url import clean
 from tracker.errors import SettingError
-from tracker.reports import Filters, Reader, call_log, export_app
-from tracker.reports.call_log import CallSearch, Position, scan_calls, search_as_json, search_calls, search_from_json
-from tracker.reports.export_app import EXPORT_COLUMNS, EXPORT_PATH, CallsExportApp
+from tracker.reports import Filters, Reader
+from tracker.reports.ai_calls import call_log, export_app
+from tracker.reports.ai_calls.call_log import (
+    CallSearch,
+    Position,
+    scan_calls,
+    search_as_json,
+    search_calls,
+    search_from_json,
+)
+from tracker.reports.ai_calls.export_app import EXPORT_COLUMNS, EXPORT_PATH, CallsExportApp
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 RANGE = Filters(start=NOON - timedelta(days=2), end=NOON + timedelta(days=2))

@@ -24,8 +24,8 @@ from tracker.auth.logins import Logins
 from tracker.auth.password_hash import hash_password
 from tracker.auth.signed_links import SignedLinks
 from tracker.reports import Filters
-from tracker.reports.call_log import CallSearch, search_as_json
-from tracker.reports.export_app import EXPORT_PATH
+from tracker.reports.ai_calls.call_log import CallSearch, search_as_json
+from tracker.reports.ai_calls.export_app import EXPORT_PATH
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = str(hash_password(PASSWORD))

@@ -15,7 +15,7 @@ from test_same_answer import cases, matching, priced, run_step
 
 from tracker.reports import Filters
 from tracker.reports.explorer.explorer_measures import MEASURES, measure_by, measure_total
-from tracker.reports.explorer_query import explore, matching_calls
+from tracker.reports.explorer.explorer_query import explore, matching_calls
 
 EXPLORED = [("model", "day"), ("hour_of_day", "weekday"), ("operation", "month"), ("user", "week"), ("hour", None)]
 

@@ -9,7 +9,7 @@ from rollups_support import Store
 from support import run
 
 from tracker.reports import Filters, hour_heatmap, latency, recording_quality, usage_totals
-from tracker.reports.explorer_query import explore, matching_calls
+from tracker.reports.explorer.explorer_query import explore, matching_calls
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

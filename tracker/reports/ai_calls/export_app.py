@@ -15,7 +15,7 @@ from typing import Any
 
 from tracker.auth.signed_links import LinkError, SignedLinks
 from tracker.errors import SettingError, TrackerError
-from tracker.reports.call_log import EXPORT_BATCH_ROWS, CallSearch, Position, Row, scan_calls, search_from_json
+from tracker.reports.ai_calls.call_log import EXPORT_BATCH_ROWS, CallSearch, Position, Row, scan_calls, search_from_json
 from tracker.reports.csv_text import csv_bytes
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
