@@ -75,9 +75,9 @@ class Variable(NamedTuple):
     def fallback(self) -> str:
         """The sentence about what applies instead of an invalid value."""
         return (
-            Message("settings.all_access_refused_until_corrected")
+            Message("settings.fallback.access_refused")
             if self.controls_access
-            else Message("settings.default_used")
+            else Message("settings.fallback.default")
         )
 
     def check(self, given: str) -> None:
@@ -85,7 +85,7 @@ class Variable(NamedTuple):
         if text := given.strip():
             self.parse(text)
         elif given and self.controls_access:
-            raise SettingError(Message("settings.setting_blank", name=self.name, allowed=self.allowed))
+            raise SettingError(Message("settings.setting_blank", variable=self.name, allowed=self.allowed))
 
     def parse(self, text: str) -> Any:
         try:
@@ -93,7 +93,7 @@ class Variable(NamedTuple):
         except (ValueError, OverflowError):
             given = "something else (masked)" if self.secret else _quote(text)
             raise SettingError(
-                Message("settings.setting_invalid", name=self.name, given=given, allowed=self.allowed)
+                Message("settings.setting_invalid", variable=self.name, given=given, allowed=self.allowed)
             ) from None
 
 
@@ -317,7 +317,7 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
     known = {variable.field for variable in VARIABLES} | {"platform", "database_url"}
     if unknown := sorted(set(overrides) - known):
         raise SettingError(
-            Message("settings.setting_unknown", unknown=f"{unknown[0]!r}", value=", ".join(sorted(known)))
+            Message("settings.setting_unknown", unknown=f"{unknown[0]!r}", known=", ".join(sorted(known)))
         )
     problems: list[str] = []
 
@@ -333,7 +333,7 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
             fallback = (
                 variable.fallback
                 if variable.controls_access
-                else Message("settings.default_value_used", default=default)
+                else Message("settings.fallback.default_value", default=default)
             )
             problems.append(f"{error} {fallback}")
             return default
@@ -363,5 +363,5 @@ def _database_url(env: Mapping[str, str], given: object) -> tuple[str | None, st
         if env.get(name, "").strip():
             return env[name], name
     if blank := next((name for name in DATABASE_URL_NAMES if env.get(name)), None):
-        raise SettingError(Message("settings.database_url_blank", blank=blank))
+        raise SettingError(Message("settings.database_url_blank", variable=blank))
     return None, DATABASE_URL_NAMES[0]

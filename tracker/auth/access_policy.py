@@ -87,7 +87,7 @@ class Policy:
 
 def host_refused(scope: Mapping[str, Any]) -> str:
     """The error message for a request that `Policy.rejects_host` rejects."""
-    return Message("auth.host_not_allowed", value=f"{host_name(request_headers(scope).get('host', ''))[:100]!r}")
+    return Message("auth.host_not_allowed", host=f"{host_name(request_headers(scope).get('host', ''))[:100]!r}")
 
 
 def resolve_policy(
@@ -138,4 +138,4 @@ def _unreadable_variables(settings: Settings) -> Iterator[str]:
     """A message for each unreadable sign-in variable. It is public, so it doesn't quote the value."""
     for variable in VARIABLES:
         if variable.name.startswith("TRACKER_DASHBOARD_") and settings.is_unreadable(variable.name):
-            yield Message("auth.access_setting_unreadable", name=variable.name, allowed=variable.allowed)
+            yield Message("auth.access_setting_unreadable", variable=variable.name, allowed=variable.allowed)

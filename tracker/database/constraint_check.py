@@ -62,17 +62,16 @@ def _check_lengths(lengths: Mapping[str, int]) -> Iterator[str]:
         if column in lengths and lengths[column] < len(word):
             yield (
                 Message(
-                    "database.token_tracker_value_too_long",
+                    "database.column_length.tracker_value_longer",
                     column=column,
-                    value=lengths[column],
-                    word=f"{word!r}",
-                    value2=len(word),
-                    column2=column,
+                    max_length=lengths[column],
+                    tracker_value=f"{word!r}",
+                    length=len(word),
                 )
             )
     limited = [f"{name} ({lengths[name]})" for name in COLUMN_NAMES if name in lengths]
     if limited:
-        yield Message("database.longer_text_refused", value=", ".join(limited))
+        yield Message("database.column_length.limited", columns=", ".join(limited))
 
 
 def _check_constraints(run_query: RunQuery, catalog: Mapping[str, Any]) -> Iterator[str]:
@@ -85,9 +84,9 @@ def _check_constraints(run_query: RunQuery, catalog: Mapping[str, Any]) -> Itera
         elif _refuses_minimal_call(run_query, constraint, catalog["types"]):
             yield (
                 Message(
-                    "database.constraint_refuses_token_tracker_value",
-                    name=constraint["name"],
-                    value=", ".join(ours),
+                    "database.check_constraint.tracker_values_refused",
+                    constraint=constraint["name"],
+                    columns=", ".join(ours),
                     definition=constraint["definition"],
                 )
             )
@@ -98,10 +97,10 @@ def _check_foreign_key(run_query: RunQuery, constraint: Mapping[str, Any]) -> It
     if len(columns) != 1 or columns[0] not in DEFAULTS:
         yield (
             Message(
-                "database.value_not_in_target",
-                value=", ".join(columns),
+                "database.foreign_key.value_absent",
+                columns=", ".join(columns),
                 target=constraint["target"],
-                name=constraint["name"],
+                constraint=constraint["name"],
             )
         )
         return
@@ -114,13 +113,12 @@ def _check_foreign_key(run_query: RunQuery, constraint: Mapping[str, Any]) -> It
         return
     yield (
         Message(
-            "database.token_tracker_value_not_in_target",
-            columns=columns[0],
+            "database.foreign_key.tracker_value_absent",
+            column=columns[0],
             target=constraint["target"],
-            name=constraint["name"],
-            word=f"{word!r}",
-            value="is not" if exists else "may not be",
-            columns2=columns[0],
+            constraint=constraint["name"],
+            tracker_value=f"{word!r}",
+            presence="is not" if exists else "may not be",
         )
     )
 

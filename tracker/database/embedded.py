@@ -54,7 +54,7 @@ def start(directory: str | None = None) -> DatabaseUrl:
     """
     base = _base(directory)
     if _UNUSABLE.search(str(base)):
-        raise SettingError(Message("database.embedded_dir_invalid", value=f"{str(base)!r}"))
+        raise SettingError(Message("database.embedded_dir_invalid", directory=f"{str(base)!r}"))
     server = _servers.get(base) or _Server(base)
     try:
         server.join()
@@ -67,7 +67,7 @@ def start(directory: str | None = None) -> DatabaseUrl:
     except OSError as error:
         raise SetupError(
             "embedded_failed",
-            Message("database.embedded_unwritable", base=server.base, value=error.strerror or type(error).__name__),
+            Message("database.embedded_unwritable", base=server.base, strerror=error.strerror or type(error).__name__),
             Message("database.embedded_unwritable.remedy"),
         ) from error
     _servers[base] = server
@@ -85,7 +85,7 @@ def _base(directory: str | None) -> Path:
         try:
             return Path(directory).expanduser().resolve()
         except RuntimeError:
-            raise SettingError(Message("database.embedded_dir_without_home", value=f"{directory[:60]!r}")) from None
+            raise SettingError(Message("database.embedded_dir_without_home", directory=f"{directory[:60]!r}")) from None
     return embedded_directory.ROOT_BASE if os.geteuid() == 0 else user_directory("data")
 
 

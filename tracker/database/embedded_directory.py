@@ -67,7 +67,7 @@ def flock(file: IO[str], *, exclusive: bool, wait_s: float = 0.0) -> None:
             if time.monotonic() >= end_s:
                 raise SetupError(
                     "embedded_busy",
-                    Message("database.embedded_busy", value=_holder(file), name=file.name, wait_s=f"{wait_s:.0f}"),
+                    Message("database.embedded_busy", holder=_holder(file), lock=file.name, wait_s=f"{wait_s:.0f}"),
                     Message("database.embedded_busy.remedy"),
                 ) from None
         time.sleep(0.05)
@@ -100,7 +100,9 @@ def open_parents(base: Path, user: int, group: int) -> None:
             raise SetupError(
                 "embedded_unreachable",
                 Message("database.embedded_unreachable", base=base, path=path),
-                Message("database.embedded_unreachable.remedy", value=shlex.quote(str(path)), ROOT_BASE=ROOT_BASE),
+                Message(
+                    "database.embedded_unreachable.remedy", quoted_path=shlex.quote(str(path)), root_base=ROOT_BASE
+                ),
             )
         os.chown(path, -1, group)
         path.chmod(status.st_mode & 0o7777 | 0o010)

@@ -182,8 +182,8 @@ def explain_missing_identity(table: str | None) -> SetupError:
     identity = "USING INDEX the unique index on id" if name == "token_usage" else "FULL"
     return SetupError(
         "replica_identity_missing",
-        Message("database.table_without_identity", name=name),
-        Message("database.table_without_identity.remedy", name=name, identity=identity),
+        Message("database.table_without_identity", table=name),
+        Message("database.table_without_identity.remedy", table=name, identity=identity),
         "55000",
     )
 
@@ -204,10 +204,10 @@ def explain_statement(
             return _temporary(code, sqlstate)
     if broken:
         return _temporary("connection_lost", None)
-    value, about = f"SQLSTATE {state}" if state else name, _in_parentheses(error_object.name)
+    failure, about = f"SQLSTATE {state}" if state else name, _in_parentheses(error_object.name)
     return SetupError(
         "refused_statement",
-        Message("database.statement_refused", about=about, value=value),
+        Message("database.statement_refused", about=about, failure=failure),
         Message("database.statement_refused.remedy"),
         sqlstate,
     )

@@ -57,7 +57,7 @@ def remark(statement: str) -> str:
 def _identity_error(missing: dict[str, str]) -> SetupError:
     return SetupError(
         "replica_identity_missing",
-        Message("database.replica_identity_missing", value=", ".join(missing)),
+        Message("database.replica_identity_missing", tables=", ".join(missing)),
         f"As the tables' owner: {' '.join(missing.values())}",
         NO_IDENTITY,
     )

@@ -67,7 +67,9 @@ def read_tls_params(
             )
         else:
             raise TlsSettingError(
-                Message("database.parameter_unknown", variable=variable, value=_display(key), value2=", ".join(MODES))
+                Message(
+                    "database.parameter_unknown", variable=variable, parameter=_display(key), modes=", ".join(MODES)
+                )
             )
     if modes:
         given["sslmode"] = _strongest(modes, variable)
@@ -82,18 +84,22 @@ def _mode(key: str, value: str, variable: str, notes: list[str]) -> str:
     if value not in _FOREIGN_MODES:
         raise TlsSettingError(
             Message(
-                "database.sslmode_invalid", variable=variable, key=key, value=_display(value), value2=", ".join(MODES)
+                "database.sslmode_invalid",
+                variable=variable,
+                parameter=key,
+                given=_display(value),
+                allowed=", ".join(MODES),
             )
         )
-    notes.append(Message("database.read_sslmode", key=key, value=value, value2=_FOREIGN_MODES[value]))
+    notes.append(Message("database.sslmode_converted", parameter=key, given=value, mode=_FOREIGN_MODES[value]))
     return _FOREIGN_MODES[value]
 
 
 def _strongest(modes: list[tuple[str, str]], variable: str) -> str:
     names = {mode for _, mode in modes}
     if "disable" in names and len(names) > 1:
-        texts = " and ".join(dict.fromkeys(f"{key}={mode}" for key, mode in modes))
-        raise TlsSettingError(Message("database.tls_contradiction", variable=variable, texts=texts))
+        parameters = " and ".join(dict.fromkeys(f"{key}={mode}" for key, mode in modes))
+        raise TlsSettingError(Message("database.tls_contradiction", variable=variable, parameters=parameters))
     return max(names, key=MODES.index)
 
 
@@ -103,9 +109,9 @@ def _one_of(key: str, value: str, choices: tuple[str, ...], variable: str) -> st
             Message(
                 "database.tls_choice_invalid",
                 variable=variable,
-                key=key,
-                value=_display(value),
-                value2=" or ".join(choices),
+                parameter=key,
+                given=_display(value),
+                allowed=" or ".join(choices),
             )
         )
     return value
@@ -113,9 +119,9 @@ def _one_of(key: str, value: str, choices: tuple[str, ...], variable: str) -> st
 
 def _text(key: str, value: str, variable: str) -> str:
     if "\0" in value or value != value.encode("utf-8", "replace").decode("utf-8"):
-        raise TlsSettingError(Message("database.tls_value_unsendable", variable=variable, key=key))
+        raise TlsSettingError(Message("database.tls_value_unsendable", variable=variable, parameter=key))
     if key != "sslpassword" and value != value.strip():
-        raise TlsSettingError(Message("database.tls_value_white_space", variable=variable, key=key))
+        raise TlsSettingError(Message("database.tls_value_white_space", variable=variable, parameter=key))
     return value
 
 
@@ -136,11 +142,11 @@ def _convert_prisma(given: dict[str, str], variable: str, notes: list[str], *, h
         notes.append("sslaccept=accept_invalid_certs was dropped: sslmode determines what is verified.")
         return
     if given.get("sslmode") == "disable":
-        raise TlsSettingError(Message("database.contains_sslaccept_strict_sslmode_disable_which", variable=variable))
+        raise TlsSettingError(Message("database.sslaccept_contradicts_sslmode", variable=variable))
     given["sslmode"] = "verify-full"
     if "sslrootcert" not in given:
         if not has_system_roots:
-            raise TlsSettingError(Message("database.contains_sslaccept_strict_installed_libpq_root", variable=variable))
+            raise TlsSettingError(Message("database.sslaccept_without_roots", variable=variable))
         given["sslrootcert"] = "system"
     notes.append(f"sslaccept=strict was read as sslmode=verify-full&sslrootcert={given['sslrootcert'][:200]}.")
 

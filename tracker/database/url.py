@@ -102,10 +102,10 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
 def _unwrap(text: str, notes: list[str]) -> str:
     bare = text.strip()
     if bare != text:
-        notes.append(Message("database.white_space_around_url_removed"))
+        notes.append(Message("database.url_white_space_removed"))
     while len(bare) > 1 and bare[0] in "\"'`" and bare[-1] == bare[0]:
         bare = bare[1:-1].strip()
-        notes.append(Message("database.quotes_around_url_were_removed"))
+        notes.append(Message("database.url_quotes_removed"))
     return bare
 
 
@@ -180,7 +180,7 @@ def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str
         if is_tls_key(key):
             encryption.append((key, value))
         elif not _is_sendable(value):
-            notes.append(Message("database.parameter_unsendable_dropped", value=_display_key(key)))
+            notes.append(Message("database.parameter_unsendable_dropped", parameter=_display_key(key)))
         elif key in {*_SCHEMA_KEYS, "search_path", "options"}:
             schema = _schema(key, value, schema, notes)
         elif key == "connect_timeout" and not (value.isascii() and value.isdigit()):
@@ -188,7 +188,7 @@ def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str
         elif is_libpq_key(key):
             params[key] = value
         else:
-            notes.append(Message("database.parameter_of_other_driver_dropped", value=_display_key(key)))
+            notes.append(Message("database.parameter_of_other_driver_dropped", parameter=_display_key(key)))
     if encryption:
         known = [key for key, _ in encryption if is_libpq_key(key)]
         params |= read_tls_params(encryption, variable, known, notes, has_system_roots=has_system_roots())

@@ -29,7 +29,7 @@ ITEM_TITLES = (
     "The debug API answers",
     "The log contains them",
 )
-_INFO_IS_HIDDEN = Message("diagnostics.log_level_process_hides_info_lines")
+_INFO_IS_HIDDEN = Message("diagnostics.check.log_level_hides_info")
 _REPORT_KEYS = ("environment", "database", "tokenUsage", "recommendations")
 
 
@@ -106,27 +106,27 @@ class Checklist:
             evidence = (
                 f"{error['sentence']} {error['remedy']}".strip()
                 if error
-                else Message("diagnostics.database_configured")
+                else Message("diagnostics.check.database_not_configured")
             )
             return "failed", evidence
         return "passed", Message(
-            "diagnostics.postgresql_one_round_trip_ms",
-            serverVersion=database["serverVersion"],
-            latencyMs=f"{database['latencyMs']:.1f}",
+            "diagnostics.check.round_trip",
+            server_version=database["serverVersion"],
+            latency_ms=f"{database['latencyMs']:.1f}",
         )
 
     def _check_table(self) -> tuple[Status, str]:
         report = self._report()
         database = report["database"]
         if database["tableExists"] is None:
-            return "not_checked", Message("diagnostics.database_reachable")
+            return "not_checked", Message("diagnostics.check.database_unreachable")
         if not database["healthy"]:
             return "failed", report["recommendations"][0]["cause"]
-        return "passed", Message("diagnostics.all_columns_exist_test_insert_succeeded")
+        return "passed", Message("diagnostics.check.table_complete")
 
     def _check_recording(self) -> tuple[Status, str]:
         if self.database_url is None:
-            return "not_checked", Message("diagnostics.there_database_record")
+            return "not_checked", Message("diagnostics.check.recording_without_database")
         with self._captured_log():
             for operation in OPERATIONS:
                 with self.reserve_connections():
@@ -161,27 +161,27 @@ class Checklist:
         tried = [c for c in checks if c.ok is not None]
         if not tried:
             has_reason = checks and self.dashboard_reads
-            return "not_checked", checks[0].evidence if has_reason else Message("diagnostics.open_dashboard_check")
+            return "not_checked", checks[0].evidence if has_reason else Message("diagnostics.check.dashboard_not_read")
         failures = [c.evidence for c in tried if not c.ok]
         if failures:
             return "failed", failures[0]
-        return "passed", Message("diagnostics.pages_query_reads_test_recordings", value=len(tried))
+        return "passed", Message("diagnostics.check.dashboard_reads", count=len(tried))
 
     def _check_debug_api(self) -> tuple[Status, str]:
         if self.call_debug_route is None:
-            return "not_checked", Message("diagnostics.process_doesnt_serve_get_api_debug")
+            return "not_checked", Message("diagnostics.check.debug_api_not_served")
         status, body = self.call_debug_route()
         missing = [key for key in _REPORT_KEYS if key not in body]
         if status not in {200, 503} or missing:
             return "failed", f"It answered {status}" + (f" without {', '.join(missing)}." if missing else ".")
-        return "passed", Message("diagnostics.answered_all_keys", status=status)
+        return "passed", Message("diagnostics.check.debug_api_complete", status=status)
 
     def _check_log(self) -> tuple[Status, str]:
         if not self._self_tests:
-            return "not_checked", Message("diagnostics.nothing_recorded_there_nothing_log")
+            return "not_checked", Message("diagnostics.check.log_without_recording")
         lines = [line for line in self._log_lines if any(str(result.id) in line for result in self._self_tests)]
         if not lines:
-            return "failed", Message("diagnostics.log_line_about_test_recordings_tracker_log_records")
+            return "failed", Message("diagnostics.check.log_off")
         note = "" if self._info_is_enabled else f" {_INFO_IS_HIDDEN}"
         return "passed", f"{len(lines)} lines about the test recordings, such as {lines[0][:60]}….{note}"
 

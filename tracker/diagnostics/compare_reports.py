@@ -127,50 +127,50 @@ def _format(value: Any) -> str:
 
 # By key: the weight of a difference, and what it means.
 _MEANINGS: dict[str, tuple[Weight, str]] = {
-    "database.tableExists": ("error", Message("diagnostics.one_two_table_record_run_token")),
-    "database.insertAllowed": ("error", Message("diagnostics.one_two_cant_insert_role_table")),
-    "database.host": ("warning", Message("diagnostics.different_servers_calls_recorded_one_dont")),
-    "database.port": ("info", Message("diagnostics.one_uses_pooler_serverless_use_transaction")),
-    "database.database": ("warning", Message("diagnostics.different_databases_calls_recorded_one_dont")),
-    "database.schema": ("warning", Message("diagnostics.different_schemas_each_own_table_token_usage")),
-    "database.user": ("warning", Message("diagnostics.different_roles_their_rights_row_level")),
-    "database.sslmode": ("info", Message("diagnostics.only_one_two_requires_encryption")),
-    "database.columnsMissing": ("error", Message("diagnostics.tables_differ_run_token_tracker_migrate")),
-    "database.optionalColumnsMissing": ("warning", Message("diagnostics.optional_columns_differ")),
-    "database.rightsMissing": ("error", Message("diagnostics.one_role_lacks_right_other")),
-    "database.migrationsPending": ("warning", Message("diagnostics.one_database_lacks_migrations_run_token")),
-    "database.readOnly": ("error", Message("diagnostics.one_two_replica_sessions_read_only")),
-    "database.latency": ("warning", Message("diagnostics.function_far_database_run_databases_region")),
-    "database.serverVersion": ("info", Message("diagnostics.different_server_versions")),
-    "tokenUsage.recorded": ("warning", Message("diagnostics.only_one_two_records_they_dont")),
-    "runtime.mode": ("info", Message("diagnostics.serverless_record_writes_before_returns_server")),
-    "runtime.poolSize": ("info", Message("diagnostics.each_instance_opens_most_many_connections")),
-    "runtime.platform": ("info", Message("diagnostics.platform_determines_mode_connection_policy")),
-    "runtime.region": ("info", Message("diagnostics.one_two_farther_database")),
-    "outbox.waiting": ("warning", Message("diagnostics.records_waiting_one_two_arent_delivered")),
-    "environment.NODE_ENV": ("info", Message("diagnostics.one_production_build_each_environment_own")),
+    "database.tableExists": ("error", Message("diagnostics.difference.table_exists")),
+    "database.insertAllowed": ("error", Message("diagnostics.difference.insert_allowed")),
+    "database.host": ("warning", Message("diagnostics.difference.host")),
+    "database.port": ("info", Message("diagnostics.difference.port_pooler")),
+    "database.database": ("warning", Message("diagnostics.difference.database")),
+    "database.schema": ("warning", Message("diagnostics.difference.schema")),
+    "database.user": ("warning", Message("diagnostics.difference.role")),
+    "database.sslmode": ("info", Message("diagnostics.difference.sslmode")),
+    "database.columnsMissing": ("error", Message("diagnostics.difference.columns_missing")),
+    "database.optionalColumnsMissing": ("warning", Message("diagnostics.difference.optional_columns_missing")),
+    "database.rightsMissing": ("error", Message("diagnostics.difference.rights_missing")),
+    "database.migrationsPending": ("warning", Message("diagnostics.difference.migrations_pending")),
+    "database.readOnly": ("error", Message("diagnostics.difference.read_only")),
+    "database.latency": ("warning", Message("diagnostics.difference.latency")),
+    "database.serverVersion": ("info", Message("diagnostics.difference.server_version")),
+    "tokenUsage.recorded": ("warning", Message("diagnostics.difference.recorded")),
+    "runtime.mode": ("info", Message("diagnostics.difference.mode")),
+    "runtime.poolSize": ("info", Message("diagnostics.difference.pool_size")),
+    "runtime.platform": ("info", Message("diagnostics.difference.platform")),
+    "runtime.region": ("info", Message("diagnostics.difference.region")),
+    "outbox.waiting": ("warning", Message("diagnostics.difference.outbox_waiting")),
+    "environment.NODE_ENV": ("info", Message("diagnostics.difference.node_env")),
     "environment.VERCEL": (
         "info",
-        Message("diagnostics.serverless_short_lived_instances_few_connections"),
+        Message("diagnostics.difference.vercel"),
     ),
-    "environment.VERCEL_ENV": ("info", Message("diagnostics.vercel_production_preview_development_their_own")),
-    "environment.VERCEL_REGION": ("info", Message("diagnostics.where_function_runs_set_only_deployed")),
+    "environment.VERCEL_ENV": ("info", Message("diagnostics.difference.vercel_env")),
+    "environment.VERCEL_REGION": ("info", Message("diagnostics.difference.vercel_region")),
     "environment.DATABASE_URL_SET": (
         "error",
-        Message("diagnostics.nothing_recorded_where_set_set_there"),
+        Message("diagnostics.difference.database_url_set"),
     ),
-    "environment.POSTGRES_URL_SET": ("info", Message("diagnostics.used_if_database_url_set")),
+    "environment.POSTGRES_URL_SET": ("info", Message("diagnostics.difference.postgres_url_set")),
     "environment.GEMINI_API_KEY_SET": (
         "warning",
-        Message("diagnostics.ai_call_fails_where_set_there"),
+        Message("diagnostics.difference.gemini_key_set"),
     ),
     "environment.NEXT_PUBLIC_SUPABASE_URL_SET": (
         "warning",
-        Message("diagnostics.apps_supabase_client_fails_where_set"),
+        Message("diagnostics.difference.supabase_url_set"),
     ),
     "environment.SUPABASE_SERVICE_ROLE_KEY_SET": (
         "warning",
-        Message("diagnostics.apps_server_cant_write_supabase_where"),
+        Message("diagnostics.difference.supabase_key_set"),
     ),
 }
 
@@ -178,22 +178,22 @@ _MEANINGS: dict[str, tuple[Weight, str]] = {
 def _meaning(key: str, here: Any, there: Any) -> tuple[Weight, str]:
     if key == "database.connectionStatus":
         if here == "connected":
-            return "error", Message("diagnostics.only_deployment_reaches_database_see_recommendations")
+            return "error", Message("diagnostics.difference.connected_here")
         if there == "connected":
-            return "error", Message("diagnostics.only_other_deployment_reaches_database_see")
-        return "error", Message("diagnostics.neither_deployment_reaches_database_see_recommendations")
+            return "error", Message("diagnostics.difference.connected_there")
+        return "error", Message("diagnostics.difference.connected_neither")
     if key.startswith("variables."):
         name = key.removeprefix("variables.")
         if here:
-            return "error", Message("diagnostics.problem_deployment", name=name, here=here)
-        return "error", Message("diagnostics.problem_other_deployment", name=name, there=there)
+            return "error", Message("diagnostics.difference.problem_here", variable=name, here=here)
+        return "error", Message("diagnostics.difference.problem_there", variable=name, there=there)
     if key in _MEANINGS:
         return _MEANINGS[key]
     if key.endswith("_SET"):
         return "info", Message(
-            "diagnostics.set_only_one_two", value=key.removeprefix("environment.").removesuffix("_SET")
+            "diagnostics.difference.set_in_one", variable=key.removeprefix("environment.").removesuffix("_SET")
         )
-    return "info", Message("diagnostics.two_deployments_different_values")
+    return "info", Message("diagnostics.difference.values")
 
 
 def recommendations_of(report: Mapping[str, Any]) -> list[dict[str, str]]:

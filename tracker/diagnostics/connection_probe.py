@@ -145,9 +145,7 @@ class ConnectionProbe:
             try:
                 client.connect(f"{self.url.host}/.s.PGSQL.{self.url.port}")
             except OSError:
-                raise _StepFailure(
-                    "refused", Message("diagnostics.nothing_answers_socket", host=self.url.host)
-                ) from None
+                raise _StepFailure("refused", Message("diagnostics.step.socket_refused", host=self.url.host)) from None
         return True, ""
 
     def _resolve(self) -> tuple[list[SocketAddress], str]:
@@ -200,11 +198,11 @@ class ConnectionProbe:
                     "not_postgres", Message("diagnostics.step.not_postgres", server=self._server)
                 ) from None
             code = "silent" if isinstance(error, TimeoutError) else "hung_up"
-            message = Message("diagnostics.accepted_connection_but_sent_reply", server=self._server)
+            message = Message("diagnostics.step.silent", server=self._server)
             raise _StepFailure(code, message) from None
         if reply == b"N":
             if mode in {"require", "verify-ca", "verify-full"}:
-                message = Message("diagnostics.server_doesnt_support_tls_but_sslmode", server=self._server, mode=mode)
+                message = Message("diagnostics.step.tls_refused", server=self._server, mode=mode)
                 raise _StepFailure("tls_refused", message)
             return True, NOT_ENCRYPTED
         if reply == b"":
@@ -232,7 +230,7 @@ class ConnectionProbe:
             raise _StepFailure(code, message.format(server=self._server)) from None
         except (ssl.SSLError, OSError) as error:
             if isinstance(error, TimeoutError):
-                message = Message("diagnostics.tls_handshake_timed_out", server=self._server)
+                message = Message("diagnostics.step.tls_timeout", server=self._server)
                 raise _StepFailure("tls_timeout", message) from None
             raise _StepFailure("tls_failed", Message("diagnostics.step.tls_failed", server=self._server)) from None
 

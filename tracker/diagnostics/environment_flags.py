@@ -21,15 +21,15 @@ HIDDEN_NAMES = (
 )
 
 _MEANINGS = {
-    "NODE_ENV": Message("diagnostics.mode_app_built_development_production"),
-    "VERCEL": Message("diagnostics.vercel_laptop_after_vercel_dev_vercel"),
-    "VERCEL_ENV": Message("diagnostics.vercels_environment_production_preview_development"),
-    "VERCEL_REGION": Message("diagnostics.where_function_runs_set_only_deployed_2"),
-    "DATABASE_URL": Message("diagnostics.database_calls_recorded"),
-    "POSTGRES_URL": Message("diagnostics.same_under_name_vercels_postgres_integrations"),
-    "GEMINI_API_KEY": Message("diagnostics.lets_app_call_gemini_recording_doesnt"),
-    "NEXT_PUBLIC_SUPABASE_URL": Message("diagnostics.apps_supabase_project_recording_doesnt_need"),
-    "SUPABASE_SERVICE_ROLE_KEY": Message("diagnostics.lets_app_act_supabases_service_role"),
+    "NODE_ENV": Message("diagnostics.variable_meaning.node_env"),
+    "VERCEL": Message("diagnostics.variable_meaning.vercel"),
+    "VERCEL_ENV": Message("diagnostics.variable_meaning.vercel_env"),
+    "VERCEL_REGION": Message("diagnostics.variable_meaning.vercel_region"),
+    "DATABASE_URL": Message("diagnostics.variable_meaning.database_url"),
+    "POSTGRES_URL": Message("diagnostics.variable_meaning.postgres_url"),
+    "GEMINI_API_KEY": Message("diagnostics.variable_meaning.gemini_key"),
+    "NEXT_PUBLIC_SUPABASE_URL": Message("diagnostics.variable_meaning.supabase_url"),
+    "SUPABASE_SERVICE_ROLE_KEY": Message("diagnostics.variable_meaning.supabase_key"),
 }
 
 
@@ -66,7 +66,7 @@ def _flag(env: Mapping[str, str], name: str) -> Flag:
 
 def _problem(name: str, value: str) -> str | None:
     if value and not value.strip():
-        return Message("diagnostics.set_but_contains_only_white_space")
+        return Message("diagnostics.variable.set_but_blank")
     if name in DATABASE_URL_NAMES and value:
         try:
             clean(value, name)

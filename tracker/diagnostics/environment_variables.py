@@ -71,31 +71,31 @@ def _database_url_problems(env: Mapping[str, str]) -> Iterator[VariableProblem]:
         yield VariableProblem(
             names[1],
             "two_databases",
-            Message("diagnostics.different_values_used", names=names[0], names2=names[1], names3=names[0]),
+            Message("diagnostics.variable.two_databases", variable=names[0], other_variable=names[1]),
             "info",
         )
 
 
 def _url_problems(name: str, text: str) -> Iterator[VariableProblem]:
     if not text.strip():
-        yield VariableProblem(name, "blank", Message("diagnostics.contains_only_white_space", name=name), "error")
+        yield VariableProblem(name, "blank", Message("diagnostics.variable.blank", variable=name), "error")
         return
     bare = text.strip().strip(_QUOTES).strip()
     if bare.lower().startswith("psql "):
-        message = Message("diagnostics.contains_psql_command_must_contain_only", name=name)
+        message = Message("diagnostics.variable.command", variable=name)
         yield VariableProblem(name, "command", message, "error")
         return
     yield from _whitespace_and_quote_problems(name, text)
     if _PLACEHOLDER.search(bare):
-        message = Message("diagnostics.still_contains_placeholder_password", name=name)
+        message = Message("diagnostics.variable.placeholder", variable=name)
         yield VariableProblem(name, "placeholder", message, "error")
         return
     if bare.lower().startswith((f"{name.lower()}=", "export ")):
-        message = Message("diagnostics.contains_own_name_name_pasted_value", name=name)
+        message = Message("diagnostics.variable.name_in_value", variable=name)
         yield VariableProblem(name, "name_in_value", message, "error")
         return
     if _VARIABLE_REFERENCE.match(bare):
-        message = Message("diagnostics.contains_reference_another_variable_replaced", name=name)
+        message = Message("diagnostics.variable.unexpanded", variable=name)
         yield VariableProblem(name, "unexpanded", message, "error")
         return
     try:
@@ -112,15 +112,15 @@ def _whitespace_and_quote_problems(name: str, text: str) -> Iterator[VariablePro
     bare = text.strip()
     has_escaped_newline = bare.strip(_QUOTES).endswith(("\\n", "\\r"))
     if "\n" in text or "\r" in text or has_escaped_newline:
-        message = Message("diagnostics.value_contains_line_break", name=name)
+        message = Message("diagnostics.variable.newline", variable=name)
         yield VariableProblem(name, "newline", message, "error" if has_escaped_newline else "warning")
     elif bare != text:
         yield VariableProblem(
-            name, "white_space", Message("diagnostics.there_white_space_around_value", name=name), "warning"
+            name, "white_space", Message("diagnostics.variable.white_space", variable=name), "warning"
         )
     if bare[:1] in _QUOTES or bare[-1:] in _QUOTES:
         is_quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'`"
-        message = Message("diagnostics.quotes_env_file_part_value", name=name)
+        message = Message("diagnostics.variable.quotes", variable=name)
         yield VariableProblem(name, "quotes", message, "warning" if is_quoted else "error")
 
 
@@ -135,10 +135,10 @@ def _setting_problems(env: Mapping[str, str]) -> Iterator[VariableProblem]:
             yield from _whitespace_and_quote_problems(name, text)
     if 0 < (length := len(env.get(_TOKEN, "").strip())) < _MIN_TOKEN_CHARACTERS:
         # The rate limit doesn't stop guessing: it never refuses the right token, so that no span is lost.
-        message = Message("diagnostics.tracker_debug_token_only_characters_guessed", length=length)
+        message = Message("diagnostics.variable.token_short", length=length)
         yield VariableProblem(_TOKEN, "token_short", message, "info")
     if env.get("PGOPTIONS", "").strip():
-        message = Message("diagnostics.pgoptions_set_transaction_poolers_refuse_parameter")
+        message = Message("diagnostics.variable.pgoptions")
         yield VariableProblem("PGOPTIONS", "pgoptions", message, "info")
 
 
@@ -146,7 +146,7 @@ def _exposed_secrets(env: Mapping[str, str]) -> Iterator[VariableProblem]:
     """Next.js puts every NEXT_PUBLIC_ variable into the browser's bundle (nextjs.org, "Environment Variables")."""
     for name, value in sorted(env.items()):
         if name.startswith("NEXT_PUBLIC_") and value and _is_secret(name, value):
-            message = Message("diagnostics.contains_secret_next_js_sends_every", name=name)
+            message = Message("diagnostics.variable.exposed_secret", variable=name)
             yield VariableProblem(name, "exposed_secret", message, "error")
 
 
@@ -175,11 +175,11 @@ def find_url_problems(url: DatabaseUrl, *, serverless: bool) -> Iterator[Variabl
     if not serverless:
         return
     if host.endswith(".pooler.supabase.com") and port == "5432":
-        message = Message("diagnostics.port_5432_supabases_pooler_uses_one")
+        message = Message("diagnostics.variable.session_pooler")
         yield VariableProblem(name, "session_pooler", message, "warning")
     elif re.match(r"db\.\w+\.supabase\.co\Z", host) and port == "5432":
-        message = Message("diagnostics.supabases_direct_host_accepts_few_connections")
+        message = Message("diagnostics.variable.direct_host_supabase")
         yield VariableProblem(name, "direct_host", message, "warning")
     elif host.endswith(".neon.tech") and "-pooler." not in host:
-        message = Message("diagnostics.neons_direct_host_accepts_few_connections")
+        message = Message("diagnostics.variable.direct_host_neon")
         yield VariableProblem(name, "direct_host", message, "warning")

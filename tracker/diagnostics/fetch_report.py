@@ -49,7 +49,7 @@ def fetch_report(
     deadline = time.monotonic() + timeout_s
     address = _resolve(parts, private, deadline)
     if parts.scheme == "http" and is_public_address(address):
-        raise FetchError(Message("diagnostics.url_begins_http_which_would_expose"))
+        raise FetchError(Message("diagnostics.fetch.token_over_http"))
     status, body = _get(parts, str(address), token, deadline)
     return _parse_report(status, body)
 
@@ -70,13 +70,13 @@ def _parse_url(url: str) -> SplitResult:
         parts = urlsplit(url.strip())
         is_port_valid = parts.port is None or parts.port > 0
     except ValueError:
-        raise ReportUrlError(Message("diagnostics.reports_url_invalid_example_https_your")) from None
+        raise ReportUrlError(Message("diagnostics.fetch.url_malformed")) from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or not is_port_valid:
-        raise ReportUrlError(Message("diagnostics.reports_url_must_begin_https_example"))
+        raise ReportUrlError(Message("diagnostics.fetch.url_scheme_invalid"))
     if parts.username is not None or parts.password is not None:
-        raise ReportUrlError(Message("diagnostics.reports_url_must_contain_user_password"))
+        raise ReportUrlError(Message("diagnostics.fetch.url_with_credentials"))
     if not all("!" <= char <= "~" for char in parts.geturl()):
-        raise ReportUrlError(Message("diagnostics.reports_url_contains_white_space_character"))
+        raise ReportUrlError(Message("diagnostics.fetch.url_unencoded_character"))
     return parts
 
 
@@ -86,12 +86,10 @@ def _resolve(parts: SplitResult, private: bool, deadline: float) -> IpAddress:
         socket_addresses = look_up([(parts.hostname or "", _port(parts))], max(0.0, deadline - time.monotonic()))
     addresses = [ipaddress.ip_address(str(address[0]).partition("%")[0]) for _, address in socket_addresses]
     if not addresses:
-        raise FetchError(Message("diagnostics.there_server_named_correct_url", hostname=parts.hostname))
+        raise FetchError(Message("diagnostics.fetch.host_unknown", hostname=parts.hostname))
     non_public = [address for address in addresses if not is_public_address(address)]
     if non_public and not private:
-        raise FetchError(
-            Message("diagnostics.address_machine_private_network_reports_fetched", hostname=parts.hostname)
-        )
+        raise FetchError(Message("diagnostics.fetch.private_address", hostname=parts.hostname))
     # IPv4 first: IPv6 doesn't work in all networks that resolve it.
     return min(addresses, key=lambda address: address.version)
 
@@ -131,17 +129,17 @@ def _get(parts: SplitResult, address: str, token: str | None, deadline: float) -
         body = response.read(MAX_BYTES + 1)
         timed_out = time.monotonic() >= deadline
     except ssl.SSLCertVerificationError:
-        raise FetchError(Message("diagnostics.certificate_cant_verified_nothing_sent", host=host)) from None
+        raise FetchError(Message("diagnostics.fetch.certificate_unverified", host=host)) from None
     except TimeoutError:
-        raise FetchError(Message("diagnostics.didnt_answer_time", host=host)) from None
+        raise FetchError(Message("diagnostics.fetch.timeout", host=host)) from None
     except (OSError, http.client.HTTPException, ValueError):
         if time.monotonic() >= deadline:
-            raise FetchError(Message("diagnostics.didnt_answer_time", host=host)) from None
-        raise FetchError(Message("diagnostics.cant_reached", host=host)) from None
+            raise FetchError(Message("diagnostics.fetch.timeout", host=host)) from None
+        raise FetchError(Message("diagnostics.fetch.unreachable", host=host)) from None
     finally:
         connection.close()
     if timed_out:
-        raise FetchError(Message("diagnostics.didnt_answer_time", host=host))
+        raise FetchError(Message("diagnostics.fetch.timeout", host=host))
     return response.status, body
 
 
@@ -165,15 +163,15 @@ def _shut_down(sock: socket.socket) -> None:
 
 def _parse_report(status: int, body: bytes) -> dict[str, Any]:
     if 300 <= status < 400:
-        raise FetchError(Message("diagnostics.answered_redirect_which_followed_enter_url", status=status))
+        raise FetchError(Message("diagnostics.fetch.redirect", status=status))
     if len(body) > MAX_BYTES:
-        raise FetchError(Message("diagnostics.answer_larger_bytes_debug_report", MAX_BYTES=f"{MAX_BYTES:,}"))
+        raise FetchError(Message("diagnostics.fetch.answer_too_large", max_bytes=f"{MAX_BYTES:,}"))
     if status in {401, 403}:
         is_from_debug_api = b'"unauthorized"' in body
         remedy = (
-            Message("diagnostics.set_tracker_debug_token_here_token_deployment")
+            Message("diagnostics.fetch.token_required")
             if is_from_debug_api
-            else Message("diagnostics.proxy_front_route_requires_login_example")
+            else Message("diagnostics.fetch.proxy_login")
         )
         raise FetchError(f"It answered {status}. {remedy}")
     try:
@@ -181,7 +179,5 @@ def _parse_report(status: int, body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         report = None
     if not isinstance(report, dict) or not isinstance(report.get("environment"), dict):
-        raise FetchError(
-            Message("diagnostics.answered_but_debug_report_route_docs", status=status, REPORT_PATH=REPORT_PATH)
-        )
+        raise FetchError(Message("diagnostics.fetch.not_a_report", status=status, report_path=REPORT_PATH))
     return report

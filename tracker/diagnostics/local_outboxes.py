@@ -56,7 +56,7 @@ def _file_state(path: Path, own: Path, now: float) -> dict[str, Any] | None:
         return {
             "path": str(path),
             "own": path == own,
-            "error": Message("diagnostics.cant_read_damaged_locked_permitted"),
+            "error": Message("diagnostics.outbox_unreadable"),
         }
     if not waiting and not dead_letters and path != own:
         return None

@@ -55,7 +55,7 @@ def recommend(report: ReportDict) -> tuple[Recommendation, ...]:
 def _variable_problems(report: ReportDict, severity: Severity) -> Iterator[Recommendation]:
     for problem in report["variables"]:
         if problem["severity"] == severity:
-            evidence = Message("diagnostics.value", name=problem["name"])
+            evidence = Message("diagnostics.evidence.variable_value", variable=problem["name"])
             remedy = VARIABLE_REMEDIES[problem["code"]]
             yield Recommendation(problem["code"], severity, problem["sentence"], evidence, remedy)
 
@@ -67,7 +67,7 @@ def _missing_database_url(report: ReportDict) -> Iterator[Recommendation]:
         return
     uses_embedded = report["database"]["target"] is not None
     cause = Message("recording.database_url_missing")
-    remedy = Message("diagnostics.set_database_url_postgresql_user_password_host")
+    remedy = Message("diagnostics.database_url_missing.remedy")
     if uses_embedded:
         cause = Message("diagnostics.embedded_database_used")
         remedy = Message(
@@ -77,7 +77,7 @@ def _missing_database_url(report: ReportDict) -> Iterator[Recommendation]:
         "database_url_missing",
         "warning" if uses_embedded else "error",
         cause,
-        Message("diagnostics.neither_database_url_postgres_url_set_environment"),
+        Message("diagnostics.evidence.database_url_missing"),
         remedy,
     )
 
@@ -89,12 +89,12 @@ def _failed_step(report: ReportDict) -> Iterator[Recommendation]:
     if error is None or failed_step is None:
         return
     if error["code"] == "refused" and report["runtime"]["deployed"] and state["target"]["host"] in _LOOPBACK_HOSTS:
-        cause = Message("diagnostics.database_url_names_machine_itself_database_runs", host=state["target"]["host"])
-        error = {"code": "localhost", "sentence": cause, "remedy": Message("diagnostics.use_address_platform_reach")}
+        cause = Message("diagnostics.localhost", host=state["target"]["host"])
+        error = {"code": "localhost", "sentence": cause, "remedy": Message("diagnostics.localhost.remedy")}
     if error["code"] == "parameter_refused" and any(p["code"] == "pgoptions" for p in report["variables"]):
         error = {**error, "remedy": VARIABLE_REMEDIES["pgoptions"]}
     evidence = "; ".join(_step_summary(step) for step in state["steps"])
-    remedy = error["remedy"] or STEP_REMEDIES.get(error["code"], Message("diagnostics.check_database_url"))
+    remedy = error["remedy"] or STEP_REMEDIES.get(error["code"], Message("diagnostics.step.other.remedy"))
     catalog_causes = list(_refused_insert(report)) if failed_step == "insert" else []
     yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, remedy)]
 
@@ -116,14 +116,14 @@ def _refused_insert(report: ReportDict) -> Iterator[Recommendation]:
         yield Recommendation(
             "right_missing",
             "error",
-            Message("diagnostics.role_cannot_record_database_user_lacks", user=user, value=", ".join(missing)),
+            Message("diagnostics.role_lacks_right", user=user, rights=", ".join(missing)),
             f"The right is missing in the catalog, and an insert was refused: {state['error']['sentence']}",
             remedy,
         )
     elif state["objections"]:
         cause = "The table token_usage can't store records as it is. " + state["objections"][0]
         remedy = Message("diagnostics.rule.not_adoptable.remedy")
-        yield Recommendation("not_adoptable", "error", cause, Message("diagnostics.insert_refused"), remedy)
+        yield Recommendation("not_adoptable", "error", cause, Message("diagnostics.evidence.insert_refused"), remedy)
     elif state["columnsMissing"]:
         yield Recommendation(
             "column_missing",
@@ -140,7 +140,7 @@ def _grant_statements(missing: Sequence[str], target: Mapping[str, Any]) -> str:
     table = f"{schema}.{quote('token_usage')}"
     statements: list[str] = []
     if any(right.startswith("USAGE") for right in missing):
-        statements.append(Message("diagnostics.schemas_owner_grant_usage_schema", schema=schema, user=user))
+        statements.append(Message("diagnostics.grant_schema_usage", schema=schema, user=user))
     as_table_owner = []
     if {"SELECT", "INSERT"} & set(missing):
         as_table_owner.append(f"GRANT SELECT, INSERT ON {table} TO {user};")

@@ -14,7 +14,7 @@ from tracker.rollups.refresh import wait_for_visibility
 from tracker.rollups.rollup_state import require_write_access
 from tracker.rollups.verify import verify
 
-_REMEDY = Message("diagnostics.rebuild_rollups_token_tracker_rollup_rebuild")
+_REMEDY = Message("diagnostics.rollup_check.differs.remedy")
 
 
 def rollup_check(schema: str | None) -> RollupCheck:
@@ -28,6 +28,6 @@ def rollup_check(schema: str | None) -> RollupCheck:
         difference = next(iter(verify(connection, table, int(midnight.timestamp()))), None)
         if difference is not None:
             raise SetupError("rollup_wrong", f"A sum differs from its rows: {difference}", _REMEDY)
-        return Message("diagnostics.todays_rollups_refreshed_match_rows_including")
+        return Message("diagnostics.rollup_check.matches")
 
     return check

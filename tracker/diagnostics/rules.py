@@ -41,7 +41,11 @@ def _connected(report: ReportDict) -> ReportDict:
 
 def _schema_missing(report: ReportDict) -> str | None:
     state = _connected(report)
-    return Message("diagnostics.there_schema", schema=state["target"]["schema"]) if state.get("schemaMissing") else None
+    return (
+        Message("diagnostics.evidence.schema_missing", schema=state["target"]["schema"])
+        if state.get("schemaMissing")
+        else None
+    )
 
 
 def _table_missing(report: ReportDict) -> str | None:
@@ -49,7 +53,7 @@ def _table_missing(report: ReportDict) -> str | None:
     if state.get("tableExists") is not False or state.get("schemaMissing"):
         return None
     return Message(
-        "diagnostics.schema_database_token_usage",
+        "diagnostics.evidence.table_missing",
         schema=state["target"]["schema"],
         database=state["target"]["database"],
     )
@@ -83,36 +87,36 @@ def _not_adoptable(report: ReportDict) -> str | None:
 
 def _outbox_unwritable(report: ReportDict) -> str | None:
     outbox = report["outbox"]
-    return None if outbox["writable"] else Message("diagnostics.cant_written", path=outbox["path"])
+    return None if outbox["writable"] else Message("diagnostics.evidence.outbox_unwritable", path=outbox["path"])
 
 
 def _outbox_damaged(report: ReportDict) -> str | None:
     damaged = [file["path"] for file in report["outbox"]["files"] if "error" in file]
-    return Message("diagnostics.cant_read", damaged=damaged[0]) if damaged else None
+    return Message("diagnostics.evidence.outbox_damaged", path=damaged[0]) if damaged else None
 
 
 def _outbox_waiting(report: ReportDict) -> str | None:
     outbox = report["outbox"]
     if not outbox["waiting"] or (outbox["oldestAgeS"] or 0) < OLD_RECORD_S:
         return None
-    return Message("diagnostics.records_waiting_oldest", waiting=outbox["waiting"], oldestAgeS=outbox["oldestAgeS"])
+    return Message("diagnostics.evidence.outbox_waiting", waiting=outbox["waiting"], oldest_age_s=outbox["oldestAgeS"])
 
 
 def _dead_letters(report: ReportDict) -> str | None:
     count = report["outbox"]["setAside"]
-    return Message("diagnostics.outbox_contains_dead_letters", count=count) if count else None
+    return Message("diagnostics.evidence.outbox_set_aside", count=count) if count else None
 
 
 def _records_missing(report: ReportDict) -> str | None:
     missing = report["ledger"].get("missing")
-    return Message("diagnostics.sequence_numbers_last_day_neither_row", missing=missing) if missing else None
+    return Message("diagnostics.evidence.records_missing", count=missing) if missing else None
 
 
 def _recent_alerts(report: ReportDict) -> str | None:
     if not report["alerts"]:
         return None
     newest = report["alerts"][0]
-    return Message("diagnostics.alerts_kind_last_day", alerts=newest["alerts"], reason=newest["reason"])
+    return Message("diagnostics.evidence.alerts", count=newest["alerts"], reason=newest["reason"])
 
 
 def _read_only_default(report: ReportDict) -> str | None:
@@ -124,9 +128,7 @@ def _few_slots(report: ReportDict) -> str | None:
     slots = _connected(report).get("slots")
     if not slots or slots["free"] >= MIN_FREE_SLOTS:
         return None
-    return Message(
-        "diagnostics.connections_use_role_open_more", used=slots["used"], max=slots["max"], free=slots["free"]
-    )
+    return Message("diagnostics.evidence.few_slots", used=slots["used"], max=slots["max"], free=slots["free"])
 
 
 def _clock_off(report: ReportDict) -> str | None:
@@ -134,8 +136,8 @@ def _clock_off(report: ReportDict) -> str | None:
     if skew_s is None or abs(skew_s) < MAX_CLOCK_SKEW_S:
         return None
     if skew_s > 0:
-        return Message("diagnostics.machines_clock_ahead_databases", skew_s=f"{skew_s:.0f}")
-    return Message("diagnostics.machines_clock_behind_databases", value=f"{-skew_s:.0f}")
+        return Message("diagnostics.evidence.clock_ahead", skew_s=f"{skew_s:.0f}")
+    return Message("diagnostics.evidence.clock_behind", skew_s=f"{-skew_s:.0f}")
 
 
 def _far_away(report: ReportDict) -> str | None:
@@ -143,27 +145,29 @@ def _far_away(report: ReportDict) -> str | None:
     if latency_ms is None or latency_ms < SLOW_ROUND_TRIP_MS:
         return None
     return Message(
-        "diagnostics.one_round_trip_took_ms_region",
+        "diagnostics.evidence.far_away",
         latency_ms=f"{latency_ms:.0f}",
-        value=report["runtime"]["region"] or "not known",
+        region=report["runtime"]["region"] or "not known",
     )
 
 
 def _migration_pending(report: ReportDict) -> str | None:
     state = _connected(report)
     pending = state.get("migrationsPending") if not state.get("objections") else None
-    return Message("diagnostics.pending_migrations", value=", ".join(map(str, pending))) if pending else None
+    return (
+        Message("diagnostics.evidence.migration_pending", migrations=", ".join(map(str, pending))) if pending else None
+    )
 
 
 def _ledger_closed(report: ReportDict) -> str | None:
     state = _connected(report)
     is_closed = state.get("tableExists") and state.get("takesNotes") is False and not state.get("migrationsPending")
-    return Message("diagnostics.role_may_insert_into_token_tracker_ledger_token_tracker_aler") if is_closed else None
+    return Message("diagnostics.evidence.ledger_closed") if is_closed else None
 
 
 def _sees_no_rows(report: ReportDict) -> str | None:
     sees_no_rows = _connected(report).get("seesNoRows")
-    return Message("diagnostics.row_level_security_policy_allows_select") if sees_no_rows else None
+    return Message("diagnostics.evidence.sees_no_rows") if sees_no_rows else None
 
 
 def _defaults_refused(report: ReportDict) -> str | None:
@@ -173,12 +177,12 @@ def _defaults_refused(report: ReportDict) -> str | None:
 
 def _undated_rows(report: ReportDict) -> str | None:
     count = _connected(report).get("undatedRows")
-    return Message("diagnostics.rows_null_created_at", count=count) if count else None
+    return Message("diagnostics.evidence.undated_rows", count=count) if count else None
 
 
 def _replica_identity_missing(report: ReportDict) -> str | None:
     statements = _connected(report).get("replicaIdentities")
-    return Message("diagnostics.published_tables_replica_identity", value=len(statements)) if statements else None
+    return Message("diagnostics.evidence.replica_identity_missing", count=len(statements)) if statements else None
 
 
 def _set_replica_identities(report: ReportDict) -> str:
@@ -189,15 +193,13 @@ def _two_tables(report: ReportDict) -> str | None:
     state = _connected(report)
     others = ", ".join(state.get("otherSchemas") or ())
     return (
-        Message("diagnostics.one_schema_another_one", schema=state["target"]["schema"], others=others)
-        if others
-        else None
+        Message("diagnostics.evidence.two_tables", schema=state["target"]["schema"], others=others) if others else None
     )
 
 
 def _duplicate_indexes(report: ReportDict) -> str | None:
     statements = _connected(report).get("duplicateIndexes")
-    return Message("diagnostics.indexes_same_keys_other_indexes", value=len(statements)) if statements else None
+    return Message("diagnostics.evidence.duplicate_indexes", count=len(statements)) if statements else None
 
 
 def _drop_duplicate_indexes(report: ReportDict) -> str:
@@ -206,30 +208,28 @@ def _drop_duplicate_indexes(report: ReportDict) -> str:
 
 def _cost_never_unknown(report: ReportDict) -> str | None:
     never_unknown = _connected(report).get("costIsNeverUnknown")
-    return Message("diagnostics.column_cost_null_default_replaces_unknown") if never_unknown else None
+    return Message("diagnostics.evidence.cost_never_unknown") if never_unknown else None
 
 
 def _public_key_reads(report: ReportDict) -> str | None:
-    return (
-        Message("diagnostics.row_level_security_off_token_usage") if _connected(report).get("publicKeyReads") else None
-    )
+    return Message("diagnostics.evidence.public_key_reads") if _connected(report).get("publicKeyReads") else None
 
 
 def _statement_pooling(report: ReportDict) -> str | None:
-    return Message("diagnostics.begin_closed_connection_twice") if _connected(report).get("statementMode") else None
+    return Message("diagnostics.evidence.statement_pooling") if _connected(report).get("statementMode") else None
 
 
 def _background_on_serverless(report: ReportDict) -> str | None:
     runtime = report["runtime"]
     if runtime["serverless"] and runtime["mode"] == "background":
-        return Message("diagnostics.tracker_mode_background", platform=runtime["platform"])
+        return Message("diagnostics.evidence.background_on_serverless", platform=runtime["platform"])
     return None
 
 
 def _large_pool(report: ReportDict) -> str | None:
     runtime = report["runtime"]
     if runtime["serverless"] and runtime["poolSize"] > MAX_SERVERLESS_POOL:
-        return Message("diagnostics.tracker_pool_size", poolSize=runtime["poolSize"], platform=runtime["platform"])
+        return Message("diagnostics.evidence.pool_large", pool_size=runtime["poolSize"], platform=runtime["platform"])
     return None
 
 
@@ -240,17 +240,17 @@ def _not_encrypted(report: ReportDict) -> str | None:
     unencrypted = any(
         step["name"] == "tls" and step["detail"] in {NOT_ENCRYPTED, TLS_DISABLED} for step in state.get("steps", ())
     )
-    return Message("diagnostics.connection_isnt_encrypted") if unencrypted else None
+    return Message("diagnostics.evidence.not_encrypted") if unencrypted else None
 
 
 def _debug_token_missing(report: ReportDict) -> str | None:
     missing = report["runtime"]["deployed"] and not report["environment"]["TRACKER_DEBUG_TOKEN_SET"]
-    return Message("diagnostics.tracker_debug_token_set_deployed_environment") if missing else None
+    return Message("diagnostics.evidence.debug_token_missing") if missing else None
 
 
 def _pulled_variables(report: ReportDict) -> str | None:
     pulled = report["environment"]["VERCEL"] and report["runtime"]["platform"] == "local"
-    return Message("diagnostics.vercel_set_but_deployed_function") if pulled else None
+    return Message("diagnostics.evidence.pulled_variables") if pulled else None
 
 
 RULES: tuple[ReportRule, ...] = (

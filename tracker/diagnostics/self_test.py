@@ -127,8 +127,8 @@ class _SelfTestRun:
             query = f"SELECT input_tokens, output_tokens, is_test FROM {target.name} WHERE id = %s"  # noqa: S608
             _, rows = execute(connection, query, (str(self._usage.id),))
             if rows != [(*_TOKENS, True)]:
-                raise SetupError("not_found", Message("diagnostics.not_found", value=len(rows)), "")
-            return Message("diagnostics.test_row_stored_written")
+                raise SetupError("not_found", Message("diagnostics.self_test.row_differs", count=len(rows)), "")
+            return Message("diagnostics.self_test.row_matches")
 
         self._run_with_connection("read back", compare_row)
 
@@ -151,9 +151,9 @@ class _SelfTestRun:
         try:
             ok = self._dashboard_reads(self._usage.id)
             evidence = (
-                Message("diagnostics.dashboard_reads_test_row_id")
+                Message("diagnostics.self_test.dashboard_reads_row")
                 if ok
-                else Message("diagnostics.dashboard_doesnt_find_test_row_id")
+                else Message("diagnostics.self_test.dashboard_lacks_row")
             )
         except DatabaseError as error:
             ok, evidence = False, error.cause
@@ -162,7 +162,7 @@ class _SelfTestRun:
     def check_rollups(self) -> None:
         """Check that the rollups count the test row, where there are rollups."""
         if self._check_rollup is None:
-            self._skip("rollup", Message("diagnostics.database_rollups_check"))
+            self._skip("rollup", Message("diagnostics.self_test.no_rollups"))
             return
         check = self._check_rollup
         self._run_with_connection("rollup", lambda connection, _: check(connection, self._usage.id))
@@ -172,7 +172,7 @@ class _SelfTestRun:
             deletion = "DELETE FROM {table} AS calls WHERE is_test AND id = %(id)s"
             parameters = {"id": str(self._usage.id)}
             count = execute_and_invalidate(connection, target.schema, deletion, parameters, ledger_kind="removed")
-            return Message("diagnostics.test_row_deleted_entered_loss_ledger", count=count)
+            return Message("diagnostics.self_test.row_deleted", count=count)
 
         # An app's role need not have the right to delete.
         self._run_with_connection("clean up", delete_row, accepted_code="right_missing")
@@ -194,7 +194,7 @@ class _SelfTestRun:
                 evidence = check(connection, Target.read(connection, self._url.schema))
         except DatabaseError as error:
             if error.code == accepted_code:
-                evidence = Message("diagnostics.role_may_delete_test_row_remains", id=self._usage.id)
+                evidence = Message("diagnostics.self_test.row_remains", id=self._usage.id)
                 self._add(name, None, evidence, started)
             else:
                 self._add(name, False, str(error), started)
@@ -204,5 +204,5 @@ class _SelfTestRun:
     def _add(self, name: str, ok: bool | None, evidence: str, started: float) -> None:
         self.checks.append(SelfTestCheck(name, ok, evidence, elapsed_ms(started)))
 
-    def _skip(self, name: str, reason: str = Message("diagnostics.tried_because_nothing_written")) -> None:
+    def _skip(self, name: str, reason: str = Message("diagnostics.self_test.not_tried")) -> None:
         self.checks.append(SelfTestCheck(name, None, reason, 0.0))

@@ -8,9 +8,9 @@ TEXTS = {
     "row_swallowed": "The table accepted the record but stored no row: a trigger or rule of the table dropped it, or"
     " row-level security hides it.",
     "row_swallowed.remedy": "Correct the trigger, rule or policy on token_usage.",
-    "recording_failed": "Recording failed with {name}; the record is in the log.",
+    "recording_failed": "Recording failed with {error_type}; the record is in the log.",
     "database_url_missing": "DATABASE_URL is not set.",
-    "recording_interrupted": "Recording was interrupted, and the record could not be queued ({name}).",
+    "recording_interrupted": "Recording was interrupted, and the record could not be queued ({error_type}).",
     "outbox_unwritable": "The outbox {path} can't be written: {reason}. Set TRACKER_OUTBOX to a file that can be.",
     "outbox_busy": "The outbox {path} stayed locked by another process or thread.",
     "outbox_foreign": "The file {path} is not an outbox and stays unchanged. Set TRACKER_OUTBOX to another file.",

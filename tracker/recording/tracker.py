@@ -165,7 +165,7 @@ class Tracker:
 
     def _handle_unexpected_error(self, usage: TokenUsage, error: Exception, assigned: list[int]) -> Outcome:
         """Write the record to the log after an error of the library itself."""
-        text = Message("recording.recording_failed", name=type(error).__name__)
+        text = Message("recording.recording_failed", error_type=type(error).__name__)
         record_log.log_full_record("failed", self._row(usage, assigned), text, 0)
         return Outcome("failed", usage.id, error=text)
 
@@ -176,7 +176,7 @@ class Tracker:
             self._get_queue().enqueue(row, _INTERRUPTED_LOCK_TIMEOUT_S)
             self._direct.has_backlog = True
         except Exception as error:  # noqa: BLE001  the host must see the interruption, not this error
-            text = Message("recording.recording_interrupted", name=type(error).__name__)
+            text = Message("recording.recording_interrupted", error_type=type(error).__name__)
             record_log.log_full_record("failed", row, text, 0)
 
     def _enqueue(self, usage: TokenUsage, deadline: float, assigned: list[int]) -> Outcome:

@@ -51,7 +51,7 @@ def pools(settings: Settings, name: str) -> tuple[Pool, ...] | None:
 def _not_a_console() -> DatabaseError:
     return SetupError(
         "not_pgbouncer",
-        Message("reports.not_pgbouncer", VARIABLE=VARIABLE),
+        Message("reports.not_pgbouncer", variable=VARIABLE),
         Message("reports.not_pgbouncer.remedy"),
     )
 

@@ -111,7 +111,9 @@ class Sampler:
             self._publish(self._sample, error.copy())
             raise
         except Exception as error:
-            self._publish(self._sample, SettingError(Message("reports.sampling_failed", name=type(error).__name__)))
+            self._publish(
+                self._sample, SettingError(Message("reports.sampling_failed", error_type=type(error).__name__))
+            )
             raise
         self._publish(sample, None)
 

@@ -276,7 +276,7 @@ def _require_columns(table: Table) -> Table:
         names = ", ".join(table.missing_columns)
         raise SetupError(
             "column_missing",
-            Message("reports.column_missing", names=names),
+            Message("reports.column_missing", columns=names),
             Message("reports.column_missing.remedy"),
         )
     return table
