@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -138,6 +138,5 @@ def search_from_json(content: Mapping[str, Any]) -> tuple[Filters, CallSearch]:
 
 def search_as_json(filters: Filters, search: CallSearch) -> dict[str, object]:
     """The filters and the search as JSON values, for a signed link."""
-    values = {**filters.parameters(), "timezone": filters.timezone}
-    values |= {"start": filters.start.isoformat(), "end": filters.end.isoformat()}
+    values = {**asdict(filters), "start": filters.start.isoformat(), "end": filters.end.isoformat()}
     return {"filters": values, "search": search.parameters()}

@@ -1,5 +1,5 @@
--- Which error messages do the failed calls have, by model and operation, newest first? The last column counts all
--- failed calls, with those beyond the limit.
+-- Which error messages do the failed calls have, by model and operation, newest first?
+-- The last column counts all failed calls, with those beyond the limit.
 \ir defaults.sql
 SELECT left(error_message, 500) AS message, model, operation, count(*)::bigint AS calls,
        min(created_at) AS first_at, max(created_at) AS last_at,
