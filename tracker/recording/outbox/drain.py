@@ -151,7 +151,8 @@ class Drainer:
                 self.outbox.remove(delivered, lease)
             if is_full:
                 self._report_overtaken(lease, records, _batch_deadline(deadline))
-            delivered, records = [record for record in records if record.key not in self.held], next_batch
+            delivered = [record for record in records if record.key not in self.held] if self.held else records
+            records = next_batch
         self.outbox.remove(delivered, lease)
         return not is_full
 

@@ -84,9 +84,10 @@ class Outbox(OutboxFile):
         def read(database: sqlite3.Connection) -> list[QueuedRecord]:
             records: list[QueuedRecord] = []
             left = size
+            has_exceptions = bool(without)
             with closing(database.execute(query, after.key if after else ("", "", 0))) as cursor:
                 for row in cursor if limit > 0 else ():
-                    if row[:3] in without:
+                    if has_exceptions and row[:3] in without:
                         continue
                     records.append(QueuedRecord._make(row))
                     left -= len(row[3])
