@@ -26,6 +26,7 @@ from tracker.recording.direct_writer import DirectWriter
 from tracker.recording.instance import Instance
 from tracker.recording.outbox.paths import has_pending, with_absolute_path
 from tracker.recording.retry import Delivery
+from tracker.threads import CHECK_HOLDER_AFTER_S
 from tracker.usage import TokenUsage
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
 _EMBEDDED = "To deliver records to this machine's embedded database: token-tracker outbox drain --embedded."
 _NOTE_TIMEOUT_S = 2.0
-# How long the record of an interrupted call waits for an outbox that another process has locked.
-_INTERRUPTED_LOCK_TIMEOUT_S = 0.2
+# How long the record of an interrupted call waits for a locked outbox. The interrupted call may have left the lock
+# behind, which is replaced after `CHECK_HOLDER_AFTER_S`.
+_INTERRUPTED_LOCK_TIMEOUT_S = 2 * CHECK_HOLDER_AFTER_S
 
 
 class Tracker:
