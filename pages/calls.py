@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-
 import streamlit as st
 
+from pages.sections.call_details import selected_call_card
 from pages.sections.calls import (
     calls_log_table,
     export_link,
@@ -15,7 +14,6 @@ from pages.sections.calls import (
     search_progress,
     selected_search,
 )
-from pages.sections.explorer import call_record
 from pages.support import query_params
 from pages.support.i18n import _, keep_language
 from pages.widgets.empty_state import no_calls
@@ -55,19 +53,7 @@ def draw_page() -> None:
             st.fragment(keep_language(export_link), run_every=_LINK_REFRESH_S)(range_.filters, search)
     if selected is not None:
         query_params.set("call", selected)
-    with card(_("Call details")):
-        if (record_id := query_params.get("call")) is not None and _is_uuid(record_id):
-            call_record(reader, record_id)
-        else:
-            st.caption(_("Select a call to see its details."))
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+    selected_call_card(reader)
 
 
 main()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pandas as pd
 import streamlit as st
 
+from pages.sections.call_details import selected_call_card
 from pages.sections.explorer import (
-    call_record,
     calls_table,
     capitalize_first,
     chart,
@@ -112,19 +110,8 @@ def calls_of_value(reader: Reader, filters: Filters, values: dict[str, str]) -> 
         download_buttons(calls, "calls", "calls")
     if selected is not None:
         query_params.set("call", selected)
-    with right, card(_("Call details")):
-        if (record_id := query_params.get("call")) is not None and _is_uuid(record_id):
-            call_record(reader, record_id)
-        else:
-            st.caption(_("Select a call to see its details."))
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+    with right:
+        selected_call_card(reader)
 
 
 main()

@@ -16,6 +16,7 @@ from pages.support.i18n import set_language
 from pages.support.message_text import translate
 from tracker.database.failures import ErrorObject, explain_missing_privilege, explain_refused_kind, explain_statement
 from tracker.diagnostics.recommendations import Recommendation
+from tracker.diagnostics.rules import RULES
 from tracker.errors import RecordError, SetupError
 from tracker.messages import Message, catalog, english_template, has_message, join_messages
 
@@ -35,6 +36,12 @@ def test_every_code_in_the_source_is_in_the_catalog() -> None:
     assert [code for code in codes if not has_message(code)] == []
 
 
+def test_every_rule_has_a_cause_and_a_remedy() -> None:
+    codes = {f"diagnostics.rule.{rule.code}" for rule in RULES}
+    codes |= {f"diagnostics.rule.{rule.code}.remedy" for rule in RULES if rule.command is None}
+    assert {code for code in TEXTS if code.startswith("diagnostics.rule.")} == codes
+
+
 def test_every_code_has_a_translation_with_the_same_placeholders() -> None:
     for file in catalog_files():
         if file.stem == "library":
@@ -49,7 +56,7 @@ def test_every_code_has_a_translation_with_the_same_placeholders() -> None:
 
 def test_a_message_is_its_english_text_with_a_code_and_parameters() -> None:
     message = Message("login.host_unknown", host="db.example")
-    assert message == str(message) == message.english() == "There is no server named db.example."
+    assert message == str(message) == "There is no server named db.example."
     assert (message.code, dict(message.params)) == ("login.host_unknown", {"host": "db.example"})
     with pytest.raises(TypeError):
         message.params["host"] = "other"  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""The details of one call: its names, usage, cost, result, and delivery."""
+"""The columns of a table of calls, and the details of one call: its names, usage, cost, result, and delivery."""
 
 from __future__ import annotations
 
@@ -11,17 +11,63 @@ import pandas as pd
 import streamlit as st
 
 from pages.sections.overview import delivery_label
-from pages.support.formats import ago, exact, milliseconds, short_date, usd
+from pages.support import query_params
+from pages.support.formats import ago, exact, milliseconds, short_date, to_json_value, usd
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
+from pages.widgets.layout import card
 from pages.widgets.tables import table
 from pages.widgets.time_range import clamp_time, user_timezone
 from tracker import settings
 from tracker.prices.unpriced_reasons import describe_reason, read_reason
 from tracker.providers.consistency import problem_text
 from tracker.providers.usage_notes import note_text
+from tracker.reports import Reader, usage_totals
 
 CallRow = Mapping[str, Any]
+
+
+def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """The calls with the texts that `call_columns` shows."""
+    return data.assign(
+        at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
+        cost=[usd(cost) for cost in data["cost_usd"].astype(float)],
+        result=[_("ok") if ok else _("failed") for ok in data["success"]],
+        arrived=[delivery_label(delivery) for delivery in data["delivery"]],
+    )
+
+
+def call_columns() -> dict[str, Any]:
+    """The columns of a table of calls; needs the rows of `call_rows`."""
+    return {
+        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
+        "model": st.column_config.TextColumn(_("Model"), width=140),
+        "operation": st.column_config.TextColumn(_("Operation"), width=140),
+        "user_id": st.column_config.TextColumn(_("User"), width=120),
+        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized"),
+        "cost": st.column_config.TextColumn(_("Cost"), alignment="right"),
+        "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
+        "result": st.column_config.TextColumn(_("Result")),
+        "arrived": st.column_config.TextColumn(_("Delivery")),
+    }
+
+
+def selected_call_card(reader: Reader) -> None:
+    """Draw all columns of the call in the address bar."""
+    with card(_("Call details")):
+        record_id = query_params.get("call")
+        if record_id is None:
+            st.caption(_("Select a call to see its details."))
+            return
+        try:
+            row = usage_totals.record(reader, record_id)
+        except ValueError:  # not an id
+            row = None
+        if row is None:
+            st.caption(_("This record no longer exists."))
+            return
+        call_card(row)
+        st.json({name: to_json_value(value) for name, value in row.items() if value is not None}, expanded=True)
 
 
 def call_card(row: CallRow) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from pages.support.formats import exact, milliseconds, percentage
 from pages.support.i18n import _
 from pages.widgets.charts import lines
-from pages.widgets.tables import table
+from pages.widgets.tables import right_aligned, table
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.ai_calls import call_speed
@@ -69,7 +69,7 @@ def latency_metrics(overall: pd.DataFrame, speed: CallSpeed, totals: Totals) -> 
             ),
         )
         st.metric(
-            _("Output tokens per second"),
+            _("Output tokens/s"),
             tokens_per_second(call_speed.overall_tokens_per_s(speed.output)),
             border=True,
             help=_("Output tokens of the successful calls, divided by the sum of their durations"),
@@ -112,6 +112,9 @@ def first_token_chart(reader: Reader, speed: CallSpeed, axis: dict[str, Any]) ->
 
 def model_latency_table(latency: pd.DataFrame, speed: CallSpeed) -> None:
     """Draw the duration, the time to the first token, and the output speed of the models with the most calls."""
+    if latency.empty:
+        st.caption(_("No call in this range has a duration."))
+        return
     first = speed.first_token_by_model.set_index("model")[[*call_speed.FIRST_TOKEN_COLUMNS]]
     data = latency.join(first, on="model").join(speed.output.set_index("model")["tokens_per_s"], on="model")
     data = data.head(_MAX_MODELS)
@@ -120,19 +123,16 @@ def model_latency_table(latency: pd.DataFrame, speed: CallSpeed) -> None:
     texts["tokens_per_s"] = [tokens_per_second(value) for value in data["tokens_per_s"]]
     texts["model"] = data["model"].fillna("unknown")
 
-    def text(label: str, help_text: str | None = None) -> Any:
-        return st.column_config.TextColumn(label, help=help_text, alignment="right")
-
     config: dict[str, Any] = {
         "model": st.column_config.TextColumn(_("Model"), pinned=True),
         "calls": st.column_config.NumberColumn(_("Calls"), format="localized"),
-        "latency_p50_ms": text("p50", _("Duration of the call, for 50% of the calls")),
-        "latency_p95_ms": text("p95"),
-        "latency_p99_ms": text("p99"),
-        "max_ms": text(_("max")),
-        "first_token_p50_ms": text(_("first token p50"), _("Time to the first content of a stream")),
-        "first_token_p95_ms": text(_("first token p95")),
-        "tokens_per_s": text(_("tokens/s"), _("Output tokens divided by the duration, of successful calls")),
+        "latency_p50_ms": right_aligned("p50", _("Duration of the call, for 50% of the calls")),
+        "latency_p95_ms": right_aligned("p95"),
+        "latency_p99_ms": right_aligned("p99"),
+        "max_ms": right_aligned(_("max")),
+        "first_token_p50_ms": right_aligned(_("first token p50"), _("Time to the first content of a stream")),
+        "first_token_p95_ms": right_aligned(_("first token p95")),
+        "tokens_per_s": right_aligned(_("tokens/s"), _("Output tokens divided by the duration, of successful calls")),
     }
     table(data.assign(**texts), config, alt=_("Latency by model"), placeholder="–")
     if speed.too_slow:

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.sections.overview import delivery_label
+from pages.sections.call_details import call_columns, call_rows
 from pages.support import auth, query_params
-from pages.support.formats import exact, short_date, time_of_day, usd
+from pages.support.formats import exact, short_date, time_of_day
 from pages.support.i18n import _, plural
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
@@ -122,33 +122,13 @@ def calls_log_table(rows: Sequence[Row], timezone: str) -> str | None:
     # Other calls need a new key: a selection is a row number, which would select another call after a refresh.
     key = f"call_log_{hash(tuple(row['id'] for row in rows))}"
     data = pd.DataFrame(rows)
-    table = pd.DataFrame(
-        {
-            "at": pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
-            "model": data["model"],
-            "operation": data["operation"],
-            "user_id": data["user_id"],
-            "session_id": data["session_id"].fillna(""),
-            "total_tokens": data["total_tokens"],
-            "cost": [usd(cost) for cost in data["cost_usd"].astype(float)],
-            "duration": data["processing_time"],
-            "result": [_("ok") if ok else _("failed") for ok in data["success"]],
-            "error": data["error_message"].fillna("").str.slice(0, 200),
-            "arrived": [delivery_label(delivery) for delivery in data["delivery"]],
-        }
+    table = call_rows(data, timezone).assign(
+        session_id=data["session_id"].fillna(""), error=data["error_message"].fillna("").str.slice(0, 200)
     )
     config: dict[str, Any] = {
-        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
-        "model": st.column_config.TextColumn(_("Model"), width=140),
-        "operation": st.column_config.TextColumn(_("Operation"), width=140),
-        "user_id": st.column_config.TextColumn(_("User"), width=110),
-        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized"),
-        "cost": st.column_config.TextColumn(_("Cost"), alignment="right"),
-        "duration": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
-        "result": st.column_config.TextColumn(_("Result")),
+        **call_columns(),
         "error": st.column_config.TextColumn(_("Error"), width=160),
         "session_id": st.column_config.TextColumn(_("Session"), width=120),
-        "arrived": st.column_config.TextColumn(_("Delivery")),
     }
     selected = selectable_table(table, config, alt=_("Calls"), key=key, max_rows=_MAX_VISIBLE_ROWS)
     return str(data["id"].iloc[selected]) if selected is not None else None

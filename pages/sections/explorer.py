@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.sections.call_details import call_card
-from pages.sections.overview import delivery_label
+from pages.sections.call_details import call_columns, call_rows
 from pages.support import query_params
-from pages.support.formats import count, exact, milliseconds, percentage, to_json_value, usd
+from pages.support.formats import count, exact, milliseconds, percentage, usd
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
-from tracker.reports import Reader, usage_totals
 from tracker.reports.explorer.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
 from tracker.reports.explorer.explorer_query import DIMENSIONS
 from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
@@ -223,40 +221,8 @@ def calls_table(data: pd.DataFrame, timezone: str, max_calls: int, key: str) -> 
     """Draw the calls of a selected value. Returns the id of the selected call."""
     text = plural("{n} call", "{n} calls", len(data)).format(n=exact(len(data)))
     st.caption(_("The newest {n} calls").format(n=exact(max_calls)) if len(data) >= max_calls else text)
-    table = data.assign(
-        at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
-        cost=[usd(cost) for cost in data["cost_usd"]],
-        result=[_("ok") if ok else _("failed") for ok in data["success"]],
-        arrived=[delivery_label(delivery) for delivery in data["delivery"]],
-    )
-    config: dict[str, Any] = {
-        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
-        "model": st.column_config.TextColumn(_("Model"), width=140),
-        "operation": st.column_config.TextColumn(_("Operation"), width=140),
-        "user_id": st.column_config.TextColumn(_("User"), width=120),
-        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized"),
-        "cost": st.column_config.TextColumn(_("Cost"), alignment="right"),
-        "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
-        "result": st.column_config.TextColumn(_("Result")),
-        "arrived": st.column_config.TextColumn(_("Delivery")),
-    }
+    table = call_rows(data, timezone)
+    config = call_columns()
     alt = _("The calls of the selected value")
     selected = selectable_table(table, config, alt=alt, key=key, max_rows=_MAX_VISIBLE_ROWS)
     return str(data["id"].iloc[selected]) if selected is not None else None
-
-
-def call_record(reader: Reader, record_id: str) -> None:
-    """Draw all columns of one call."""
-    try:
-        row = usage_totals.record(reader, record_id)
-    except ValueError:
-        row = None
-    if row is None:
-        st.caption(_("This record no longer exists."))
-        return
-    call_card(row)
-    st.json(_to_json(row), expanded=True)
-
-
-def _to_json(row: Mapping[str, object]) -> dict[str, object]:
-    return {name: to_json_value(value) for name, value in row.items() if value is not None}

@@ -14,7 +14,7 @@ from pages.support.formats import exact, milliseconds, percentage, records, seco
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.ttl_cache import cached, generation
-from pages.widgets.tables import table
+from pages.widgets.tables import right_aligned, table
 from pages.widgets.time_range import TimeRange
 from tracker import Outcome
 from tracker.errors import DatabaseError
@@ -126,20 +126,17 @@ def environment_table(quality: pd.DataFrame, lag: pd.DataFrame) -> None:
         for name in ("connection_p50_ms", "connection_p95_ms", "connection_p99_ms", "cold_p50_ms", "warm_p50_ms")
     } | {name: [seconds(value) for value in data[name]] for name in ("lag_p50_s", "lag_p95_s", "worst_lag_s")}
 
-    def text(label: str, help_text: str | None = None) -> Any:
-        return st.column_config.TextColumn(label, help=help_text, alignment="right")
-
     config: dict[str, Any] = {
         "environment": st.column_config.TextColumn(_("Environment"), pinned=True),
         "records": st.column_config.NumberColumn(_("Records"), format="localized"),
-        "connection_p50_ms": text("p50", _("Time to get a connection, for 50% of the records")),
-        "connection_p95_ms": text("p95"),
-        "connection_p99_ms": text("p99"),
-        "cold_p50_ms": text(_("cold p50"), _("Connection time of the first record of a process")),
-        "warm_p50_ms": text(_("warm p50"), _("Connection time of the other records")),
-        "lag_p50_s": text(_("lag p50"), _("From the end of the AI call to the row in the database")),
-        "lag_p95_s": text(_("lag p95")),
-        "worst_lag_s": text(_("max lag")),
+        "connection_p50_ms": right_aligned("p50", _("Time to get a connection, for 50% of the records")),
+        "connection_p95_ms": right_aligned("p95"),
+        "connection_p99_ms": right_aligned("p99"),
+        "cold_p50_ms": right_aligned(_("cold p50"), _("Connection time of the first record of a process")),
+        "warm_p50_ms": right_aligned(_("warm p50"), _("Connection time of the other records")),
+        "lag_p50_s": right_aligned(_("lag p50"), _("From the end of the AI call to the row in the database")),
+        "lag_p95_s": right_aligned(_("lag p95")),
+        "worst_lag_s": right_aligned(_("max lag")),
         "retried_records": st.column_config.NumberColumn(_("Retried"), format="localized"),
         "late_records": st.column_config.NumberColumn(_("Late"), format="localized"),
     }

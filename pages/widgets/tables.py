@@ -57,3 +57,8 @@ def selectable_table(
 def table_height(data: pd.DataFrame, max_rows: int | None) -> Any:
     """The height in pixels of `max_rows` rows and the header, or *content* for a shorter table."""
     return "content" if max_rows is None or len(data) <= max_rows else (max_rows + 1) * _ROW_HEIGHT_PX
+
+
+def right_aligned(label: str, help_text: str | None = None, width: int | None = None) -> Any:
+    """The configuration of a column of formatted numbers."""
+    return st.column_config.TextColumn(label, help=help_text, alignment="right", width=width)

@@ -13,7 +13,7 @@ def test_latency_and_speed_are_shown(open_page: OpenPage, database_url: str, cal
     call(processing_time=60_000, output_tokens=500, success=False, model="failed")
     shown = figures(open_page(database_url, "latency.py"))
     assert shown["First token, p95"] == "95 ms"
-    assert shown["Output tokens per second"] == "20"  # 1,000 tokens in 50.5 s
+    assert shown["Output tokens/s"] == "20"  # 1,000 tokens in 50.5 s
     assert shown["Error rate"] == "1.0%"
 
 
@@ -21,7 +21,7 @@ def test_ratios_are_of_sums_and_models_are_listed(open_page: OpenPage, database_
     call(model="fast", processing_time=1000, output_tokens=100)
     call(model="slow", processing_time=9000, output_tokens=100)
     app = open_page(database_url, "latency.py")
-    assert figures(app)["Output tokens per second"] == "20"  # 200 tokens in 10 s, not the mean of 100 and 11
+    assert figures(app)["Output tokens/s"] == "20"  # 200 tokens in 10 s, not the mean of 100 and 11
     table = app.dataframe[0].value.set_index("model")
     assert table["tokens_per_s"].to_dict() == {"fast": "100", "slow": "11"}
     assert "No call in this range has a time to the first token." in texts(app)
@@ -35,7 +35,7 @@ def test_errors_are_grouped_newest_first(open_page: OpenPage, database_url: str,
         call(success=False, error_message=message, model="gpt", created_at=f"2024-05-05 0{hour}:00+00")
     call(model="gpt", created_at="2024-05-05 05:00+00")
     app = open_page(database_url, "latency.py", range="2024-05-05")
-    rates, errors = app.dataframe[1].value, app.dataframe[2].value
+    rates, errors = (table.value for table in app.dataframe)
     assert rates[["failed_calls", "calls"]].to_numpy().tolist() == [[4, 5]]
     assert errors["error"].to_list() == ["no message", "**bold** [x](<url>)", "Limit <n> of <id>"]
     assert errors["calls"].to_list() == [1, 1, 2]

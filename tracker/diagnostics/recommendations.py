@@ -159,5 +159,4 @@ def _grant_statements(missing: Sequence[str], target: Mapping[str, Any]) -> str:
 def _matching_rules(report: ReportDict) -> Iterator[Recommendation]:
     for rule in RULES:
         if (evidence := rule.find_evidence(report)) is not None:
-            remedy = rule.remedy if isinstance(rule.remedy, str) else rule.remedy(report)
-            yield Recommendation(rule.code, rule.severity, rule.cause, evidence, remedy)
+            yield Recommendation(rule.code, rule.severity, rule.cause, evidence, rule.remedy(report))

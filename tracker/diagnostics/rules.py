@@ -24,13 +24,26 @@ MAX_SERVERLESS_POOL = 10
 
 
 class ReportRule(NamedTuple):
-    """`find_evidence` returns None when the rule doesn't apply; `remedy` may be built from the report."""
+    """`find_evidence` returns None when the rule doesn't apply.
+
+    The messages `diagnostics.rule.CODE` and `diagnostics.rule.CODE.remedy` have the cause and the remedy. `command` is
+    the remedy instead if it is a command, which no language translates, or is built from the report.
+    """
 
     code: str
     severity: Severity
     find_evidence: Callable[[ReportDict], str | None]
-    cause: str
-    remedy: str | Callable[[ReportDict], str]
+    command: str | Callable[[ReportDict], str] | None = None
+
+    @property
+    def cause(self) -> Message:
+        return Message(f"diagnostics.rule.{self.code}")
+
+    def remedy(self, report: ReportDict) -> str:
+        """The remedy for a report that the rule applies to."""
+        if self.command is None:
+            return Message(f"diagnostics.rule.{self.code}.remedy")
+        return self.command if isinstance(self.command, str) else self.command(report)
 
 
 def _connected(report: ReportDict) -> ReportDict:
@@ -254,84 +267,42 @@ def _pulled_variables(report: ReportDict) -> str | None:
 
 
 RULES: tuple[ReportRule, ...] = (
-    ReportRule("schema_missing", "error", _schema_missing, Message("diagnostics.rule.schema_missing"),
-        Message("diagnostics.rule.schema_missing.remedy")),
-    ReportRule("table_missing", "error", _table_missing, Message("diagnostics.rule.table_missing"),
-        Message("diagnostics.rule.table_missing.remedy")),
-    ReportRule("read_only", "error", _read_only_replica, Message("diagnostics.rule.read_only"),
-        Message("diagnostics.rule.read_only.remedy")),
-    ReportRule("not_adoptable", "error", _not_adoptable,
-        Message("diagnostics.rule.not_adoptable"),
-        Message("diagnostics.rule.not_adoptable.remedy")),
-    ReportRule("column_missing", "error", _columns_missing,
-        Message("diagnostics.rule.column_missing"),
-        Message("diagnostics.rule.column_missing.remedy")),
-    ReportRule("right_missing", "warning", _rights_missing, Message("diagnostics.rule.right_missing"),
-        Message("diagnostics.rule.right_missing.remedy")),
-    ReportRule("sees_no_rows", "warning", _sees_no_rows,
-        Message("diagnostics.rule.sees_no_rows"),
-        Message("diagnostics.rule.sees_no_rows.remedy")),
-    ReportRule("outbox_unwritable", "warning", _outbox_unwritable,
-        Message("diagnostics.rule.outbox_unwritable"),
-        Message("diagnostics.rule.outbox_unwritable.remedy")),
-    ReportRule("outbox_damaged", "warning", _outbox_damaged, Message("diagnostics.rule.outbox_damaged"),
-        Message("diagnostics.rule.outbox_damaged.remedy")),
-    ReportRule("outbox_waiting", "warning", _outbox_waiting,
-        Message("diagnostics.rule.outbox_waiting"),
-        Message("diagnostics.rule.outbox_waiting.remedy")),
-    ReportRule("outbox_set_aside", "warning", _dead_letters, Message("diagnostics.rule.outbox_set_aside"),
-        Message("diagnostics.rule.outbox_set_aside.remedy")),
-    ReportRule("records_missing", "warning", _records_missing, Message("diagnostics.rule.records_missing"),
-        Message("diagnostics.rule.records_missing.remedy")),
-    ReportRule("alerts", "warning", _recent_alerts, Message("diagnostics.rule.alerts"),
-        Message("diagnostics.rule.alerts.remedy")),
-    ReportRule("read_only_default", "warning", _read_only_default, Message("diagnostics.rule.read_only_default"),
-        Message("diagnostics.rule.read_only_default.remedy")),
-    ReportRule("few_slots", "warning", _few_slots, Message("diagnostics.rule.few_slots"),
-        Message("diagnostics.rule.few_slots.remedy")),
-    ReportRule("clock_off", "warning", _clock_off, Message("diagnostics.rule.clock_off"),
-        Message("diagnostics.rule.clock_off.remedy")),
-    ReportRule("statement_pooling", "warning", _statement_pooling,
-        Message("diagnostics.rule.statement_pooling"),
-        Message("diagnostics.rule.statement_pooling.remedy")),
-    ReportRule("far_away", "warning", _far_away, Message("diagnostics.rule.far_away"),
-        Message("diagnostics.rule.far_away.remedy")),
-    ReportRule("background_on_serverless", "warning", _background_on_serverless,
-        Message("diagnostics.rule.background_on_serverless"),
-        Message("diagnostics.rule.background_on_serverless.remedy")),
-    ReportRule("pool_large", "warning", _large_pool,
-        Message("diagnostics.rule.pool_large"),
-        Message("diagnostics.rule.pool_large.remedy")),
-    ReportRule("migration_pending", "warning", _migration_pending, Message("diagnostics.rule.migration_pending"),
-        "token-tracker migrate."),
-    ReportRule("optional_column_missing", "warning", _optional_columns_missing,
-        Message("diagnostics.rule.optional_column_missing"),
-        Message("diagnostics.rule.optional_column_missing.remedy")),
-    ReportRule("ledger_closed", "warning", _ledger_closed,
-        Message("diagnostics.rule.ledger_closed"),
-        Message("diagnostics.rule.ledger_closed.remedy")),
-    ReportRule("cost_never_unknown", "warning", _cost_never_unknown,
-        Message("diagnostics.rule.cost_never_unknown"),
-        Message("diagnostics.rule.cost_never_unknown.remedy")),
-    ReportRule("defaults_refused", "warning", _defaults_refused, Message("diagnostics.rule.defaults_refused"),
-        Message("diagnostics.rule.defaults_refused.remedy")),
-    ReportRule("undated_rows", "warning", _undated_rows, Message("diagnostics.rule.undated_rows"),
-        Message("diagnostics.rule.undated_rows.remedy")),
-    ReportRule("replica_identity_missing", "warning", _replica_identity_missing,
-        Message("diagnostics.rule.replica_identity_missing"),
-        _set_replica_identities),
-    ReportRule("two_tables", "warning", _two_tables, Message("diagnostics.rule.two_tables"),
-        Message("diagnostics.rule.two_tables.remedy")),
-    ReportRule("duplicate_indexes", "warning", _duplicate_indexes,
-        Message("diagnostics.rule.duplicate_indexes"), _drop_duplicate_indexes),
-    ReportRule("public_key_reads", "warning", _public_key_reads,
-        Message("diagnostics.rule.public_key_reads"),
-        "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY; REVOKE ALL ON token_usage FROM anon, authenticated;"),
-    ReportRule("not_encrypted", "warning", _not_encrypted, Message("diagnostics.rule.not_encrypted"),
-        Message("diagnostics.rule.not_encrypted.remedy")),
-    ReportRule("debug_token_missing", "info", _debug_token_missing,
-        Message("diagnostics.rule.debug_token_missing"),
-        Message("diagnostics.rule.debug_token_missing.remedy")),
-    ReportRule("pulled_variables", "info", _pulled_variables, Message("diagnostics.rule.pulled_variables"),
-        Message("diagnostics.rule.pulled_variables.remedy")),
-)  # fmt: skip
+    ReportRule("schema_missing", "error", _schema_missing),
+    ReportRule("table_missing", "error", _table_missing),
+    ReportRule("read_only", "error", _read_only_replica),
+    ReportRule("not_adoptable", "error", _not_adoptable),
+    ReportRule("column_missing", "error", _columns_missing),
+    ReportRule("right_missing", "warning", _rights_missing),
+    ReportRule("sees_no_rows", "warning", _sees_no_rows),
+    ReportRule("outbox_unwritable", "warning", _outbox_unwritable),
+    ReportRule("outbox_damaged", "warning", _outbox_damaged),
+    ReportRule("outbox_waiting", "warning", _outbox_waiting),
+    ReportRule("outbox_set_aside", "warning", _dead_letters),
+    ReportRule("records_missing", "warning", _records_missing),
+    ReportRule("alerts", "warning", _recent_alerts),
+    ReportRule("read_only_default", "warning", _read_only_default),
+    ReportRule("few_slots", "warning", _few_slots),
+    ReportRule("clock_off", "warning", _clock_off),
+    ReportRule("statement_pooling", "warning", _statement_pooling),
+    ReportRule("far_away", "warning", _far_away),
+    ReportRule("background_on_serverless", "warning", _background_on_serverless),
+    ReportRule("pool_large", "warning", _large_pool),
+    ReportRule("migration_pending", "warning", _migration_pending, "token-tracker migrate."),
+    ReportRule("optional_column_missing", "warning", _optional_columns_missing),
+    ReportRule("ledger_closed", "warning", _ledger_closed),
+    ReportRule("cost_never_unknown", "warning", _cost_never_unknown),
+    ReportRule("defaults_refused", "warning", _defaults_refused),
+    ReportRule("undated_rows", "warning", _undated_rows),
+    ReportRule("replica_identity_missing", "warning", _replica_identity_missing, _set_replica_identities),
+    ReportRule("two_tables", "warning", _two_tables),
+    ReportRule("duplicate_indexes", "warning", _duplicate_indexes, _drop_duplicate_indexes),
+    ReportRule(
+        "public_key_reads",
+        "warning",
+        _public_key_reads,
+        "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY; REVOKE ALL ON token_usage FROM anon, authenticated;",
+    ),
+    ReportRule("not_encrypted", "warning", _not_encrypted),
+    ReportRule("debug_token_missing", "info", _debug_token_missing),
+    ReportRule("pulled_variables", "info", _pulled_variables),
+)

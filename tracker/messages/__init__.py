@@ -38,10 +38,6 @@ class Message(str):
         """The values of the placeholders: text, numbers, and messages."""
         return MappingProxyType(self._params)
 
-    def english(self) -> str:
-        """The English text as a plain string."""
-        return str(self)
-
     def as_dict(self) -> dict[str, Any]:
         """Code, parameters and English text as JSON types."""
         params = {name: v.as_dict() if isinstance(v, Message) else v for name, v in self._params.items()}

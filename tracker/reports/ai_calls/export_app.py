@@ -7,12 +7,12 @@ and no query runs after the client disconnects.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from tracker.auth.http_responses import Receive, Send, send_json
 from tracker.auth.signed_links import LinkError, SignedLinks
 from tracker.errors import SettingError, TrackerError
 from tracker.reports.ai_calls.call_log import EXPORT_BATCH_ROWS, CallSearch, Position, Row, scan_calls, search_from_json
@@ -21,8 +21,6 @@ from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
 log = logging.getLogger("tracker.dashboard")
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 EXPORT_PATH = "/exports/calls.csv"
 """The path below the server's base path. It is part of the signature."""
@@ -72,7 +70,8 @@ class CallsExportApp:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["method"] not in {"GET", "HEAD"}:
-            await _send_error(send, 405, "method not allowed", "Use GET.", head=False)
+            allow = (("allow", "GET, HEAD"),)
+            await send_json(send, 405, "method not allowed", "Use GET.", head=False, headers=allow)
             return
         head = scope["method"] == "HEAD"
         try:
@@ -80,13 +79,13 @@ class CallsExportApp:
             content = self._links().verify(EXPORT_PATH, query)
             filters, search = search_from_json(content)
         except (LinkError, SettingError) as error:
-            await _send_error(send, 403, "invalid link", str(error), head=head)
+            await send_json(send, 403, "invalid link", str(error), head=head)
             return
         try:
             batches = export_batches(await asyncio.to_thread(self._reader), filters, search)
             first = await self._next_batch(batches)
         except TrackerError as error:
-            await _send_error(send, 503, "database error", str(error), head=head)
+            await send_json(send, 503, "database error", str(error), head=head)
             return
         await self._send_file(first, batches, receive, send, head=head)
 
@@ -124,12 +123,3 @@ class CallsExportApp:
 async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _send_error(send: Send, status: int, error: str, remedy: str, *, head: bool) -> None:
-    body = json.dumps({"error": error, "remedy": remedy}, ensure_ascii=False).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 405:
-        headers.append((b"allow", b"GET, HEAD"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
