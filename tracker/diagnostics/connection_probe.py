@@ -156,7 +156,7 @@ class ConnectionProbe:
         except TimeoutError:
             raise _StepFailure("dns_timeout", Message("diagnostics.step.dns_timeout")) from None
         if not addresses:
-            raise _StepFailure("host_unknown", Message("diagnostics.step.host_unknown", host=self.url.host))
+            raise _StepFailure("host_unknown", Message("login.host_unknown", host=self.url.host))
         families = sorted({_family_name(family) for family, _ in addresses})
         return addresses, " and ".join(families)
 
@@ -178,12 +178,12 @@ class ConnectionProbe:
 
     def _tcp_failure(self, addresses: list[SocketAddress], errors: list[OSError]) -> _StepFailure:
         if any(isinstance(error, ConnectionRefusedError) for error in errors):
-            return _StepFailure("refused", Message("diagnostics.step.refused", server=self._server))
+            return _StepFailure("refused", Message("login.refused", server=self._server))
         if all(family == socket.AF_INET6 for family, _ in addresses):
-            return _StepFailure("ipv6_only", Message("diagnostics.step.ipv6_only", host=self.url.host))
+            return _StepFailure("ipv6_only", Message("login.ipv6_only", host=self.url.host))
         if all(error.errno in _UNREACHABLE for error in errors):
-            return _StepFailure("unreachable", Message("diagnostics.step.unreachable", server=self._server))
-        return _StepFailure("timeout", Message("diagnostics.step.timeout", server=self._server))
+            return _StepFailure("unreachable", Message("login.unreachable", server=self._server))
+        return _StepFailure("timeout", Message("login.timeout", server=self._server))
 
     def _start_tls(self, sock: socket.socket) -> tuple[bool, str]:
         """Send PostgreSQL's SSLRequest (see "SSL Session Encryption" in its protocol) and do the TLS handshake."""
@@ -194,9 +194,7 @@ class ConnectionProbe:
             reply = sock.recv(1)
         except OSError as error:
             if isinstance(error, TimeoutError) and _speaks_line_protocol(sock):
-                raise _StepFailure(
-                    "not_postgres", Message("diagnostics.step.not_postgres", server=self._server)
-                ) from None
+                raise _StepFailure("not_postgres", Message("login.not_postgres", server=self._server)) from None
             code = "silent" if isinstance(error, TimeoutError) else "hung_up"
             message = Message("diagnostics.step.silent", server=self._server)
             raise _StepFailure(code, message) from None
@@ -208,7 +206,7 @@ class ConnectionProbe:
         if reply == b"":
             raise _StepFailure("hung_up", Message("diagnostics.step.hung_up", server=self._server))
         if reply not in b"SE":
-            raise _StepFailure("not_postgres", Message("diagnostics.step.not_postgres", server=self._server))
+            raise _StepFailure("not_postgres", Message("login.not_postgres", server=self._server))
         if reply == b"E":
             return True, "refused with an error: see the login"
         return True, self._do_tls_handshake(sock, mode)
@@ -232,7 +230,7 @@ class ConnectionProbe:
             if isinstance(error, TimeoutError):
                 message = Message("diagnostics.step.tls_timeout", server=self._server)
                 raise _StepFailure("tls_timeout", message) from None
-            raise _StepFailure("tls_failed", Message("diagnostics.step.tls_failed", server=self._server)) from None
+            raise _StepFailure("tls_failed", Message("login.tls_failed", server=self._server)) from None
 
     def _load_root_certificates(self, context: ssl.SSLContext) -> None:
         from pathlib import Path
@@ -245,7 +243,7 @@ class ConnectionProbe:
         try:
             context.load_verify_locations(file)
         except (OSError, ssl.SSLError):
-            raise _StepFailure("root_certificate", Message("diagnostics.step.root_certificate")) from None
+            raise _StepFailure("root_certificate", Message("login.root_certificate")) from None
 
 
 def _family_name(family: socket.AddressFamily) -> str:

@@ -133,8 +133,6 @@ TEXTS = {
     "step.dns_timeout.remedy": "Try again; if it fails again, check the DNS of this network.",
     "step.host_unknown.remedy": "Correct the host in DATABASE_URL; the name of a paused or deleted project disappears"
     " too.",
-    "step.refused.remedy": "Check host and port in DATABASE_URL and that the database is running.",
-    "step.ipv6_only.remedy": "Use an address with IPv4: the provider's pooler (Supabase: the pooler host, port 6543).",
     "step.unreachable.remedy": "Check host and network: a private address is only reachable from its own network.",
     "step.timeout.remedy": "Check host and port, and the provider's allow list: a firewall drops packets that it"
     " doesn't allow.",
@@ -142,8 +140,6 @@ TEXTS = {
     " doesn't reply.",
     "step.hung_up.remedy": "Check host and port, and the provider's allow list: the connection closes before"
     " PostgreSQL replies.",
-    "step.not_postgres.remedy": "Correct the port in DATABASE_URL: 5432, or the pooler's (6543 at Supabase).",
-    "step.tls_refused.remedy": "Remove sslmode from DATABASE_URL, or switch TLS on at the server.",
     "step.tls_timeout.remedy": "Try again; a firewall that inspects TLS can block it.",
     "step.tls_failed.remedy": "See the server's log; an old server may need TLS 1.2 to be switched on.",
     "step.certificate.remedy": "Use the host name of the certificate and sslrootcert=system; sslmode=require encrypts"
@@ -153,8 +149,6 @@ TEXTS = {
     "step.certificate_host.remedy": "Use the host name of the certificate.",
     "step.certificate_unknown.remedy": "Set sslrootcert= to the provider's root certificate; system uses the public"
     " ones.",
-    "step.root_certificate.remedy": "Put the provider's root certificate where sslrootcert= says, and deploy it with"
-    " the app.",
     "rollup_check.differs.remedy": "Rebuild the rollups: token-tracker rollup --rebuild.",
     "rollup_check.matches": "Today's rollups are refreshed and match the rows, including the test row.",
     "evidence.table_missing": "Schema {schema} of database {database} has no token_usage.",
@@ -272,19 +266,11 @@ TEXTS = {
     "self_test.row_remains": "This role may not delete. The test row {id} remains; it is not counted.",
     "out_of_time": "The time limit of the report is reached.",
     "out_of_time.remedy": "Try again.",
-    "step.timeout": "The server {server} didn't answer in time.",
-    "step.host_unknown": "There is no server named {host}.",
-    "step.refused": "Nothing answers at {server}.",
-    "step.ipv6_only": "{host} has an IPv6 address alone, which this network can't reach.",
-    "step.unreachable": "{server} is not reachable from this network.",
     "step.silent": "{server} accepted the connection but sent no reply.",
     "step.tls_refused": "The server {server} doesn't support TLS, but sslmode={mode} requires it.",
     "step.hung_up": "{server} closed the connection at once.",
-    "step.not_postgres": "{server} does not speak the PostgreSQL protocol.",
     "step.dns_timeout": "DNS didn't answer in time.",
     "step.tls_timeout": "The TLS handshake with {server} timed out.",
-    "step.tls_failed": "The TLS handshake with {server} failed.",
-    "step.root_certificate": "The root certificate that sslmode asks for can't be read.",
     "step.socket_refused": "Nothing answers at the socket in {host}.",
     "variable.command": "{variable} contains a psql command; it must contain only the URL.",
     "variable.placeholder": "{variable} still contains the placeholder for the password.",

@@ -65,7 +65,7 @@ TEXTS = {
     "client_certificate_required.remedy": "Name one with sslcert= and sslkey= in DATABASE_URL; its common name must"
     " be the user's.",
     "root_certificate": "The root certificate that sslmode asks for can't be read.",
-    "root_certificate.remedy": "Put the provider's root certificate where sslrootcert= says, and deploy it with the"
+    "root_certificate.remedy": "Put the provider's root certificate where sslrootcert points to, and deploy it with the"
     " app.",
     "certificate": "The certificate of the server {server} couldn't be verified.",
     "certificate.remedy": "Use the host name it is made for and sslrootcert=system; sslmode=require encrypts without"
