@@ -1,4 +1,4 @@
-"""Shared by the tests of POST /v1/traces: a request to the ASGI app, and spans to send."""
+"""Shared by the tests of POST /v1/traces: a request to the ASGI app, spans to send, and the rows that are stored."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from otlp_json import attributes_json, span_json
-from support import connect
+from support import connect, rows
 
 from tracker.settings import load
 from tracker.traces import TracesApp
@@ -26,17 +27,20 @@ GENAI = {
     "gen_ai.usage.input_tokens": 100,
     "gen_ai.usage.output_tokens": 20,
 }
+PROTOBUF = {"content-type": "application/x-protobuf"}
+COLUMNS = "model, provider, operation, input_tokens, output_tokens"
+CODE = "metadata ->> 'usage_problem'"
 
 
-def app_on(url: str) -> TracesApp:
-    """The app as in a process of its own."""
+def app_on(url: str, **env: str) -> TracesApp:
+    """The app as in a process of its own, in an environment."""
 
     @contextmanager
     def borrow() -> Iterator[tuple[Any, None]]:
         with closing(connect(url)) as connection:
             yield connection, None
 
-    return TracesApp(borrow, lambda: load({}))
+    return TracesApp(borrow, lambda: load(env))
 
 
 def post(
@@ -71,6 +75,10 @@ def post(
     return sent[0]["status"], response_headers, sent[1]["body"]
 
 
+def stored(url: str, columns: str = COLUMNS) -> list[tuple[Any, ...]]:
+    return rows(url, f"SELECT {columns} FROM token_usage ORDER BY id")
+
+
 def span(number: int, attributes: Mapping[str, Any], parent: int | None = None, **fields: Any) -> dict[str, Any]:
     """A span in OTLP/JSON."""
     return {
@@ -93,6 +101,24 @@ def export(*spans: Mapping[str, Any], **resource: Any) -> dict[str, Any]:
             {"resource": {"attributes": attributes}, "scopeSpans": [{"scope": {"name": "t"}, "spans": list(spans)}]}
         ]
     }
+
+
+def protobuf(*attributes: Any, spans: int = 1) -> bytes:
+    """An export of calls in protobuf."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for number in range(1, spans + 1):
+        made = scope.spans.add()
+        made.trace_id, made.span_id = bytes.fromhex(TRACE), number.to_bytes(8)
+        made.name, made.end_time_unix_nano = "chat", END_NS
+        for key, content in GENAI.items():
+            pair = made.attributes.add()
+            pair.key = key
+            if isinstance(content, int):
+                pair.value.int_value = content
+            else:
+                pair.value.string_value = content
+    return request.SerializeToString()
 
 
 def export_of(*scopes: tuple[str, Sequence[Mapping[str, Any]]], **resource: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Shared by the tests of recording: programs of other processes, log lines about losses, a call with a deadline."""
+"""Shared by the tests of recording: programs of other processes, queued records, log lines about losses, deadlines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from support import a_call
 
 from tracker import Tracker
+from tracker.recording.outbox.store import QueuedRecord
 
 ENDS = """
 import os, sys
@@ -28,6 +29,10 @@ for _ in range(30):
 print(recorder.instance_id, flush=True)
 os._exit(0)
 """
+
+
+def a_record(number: int = 1, instance: str = "one") -> QueuedRecord:
+    return QueuedRecord(f"{instance}-{number:06}", instance, number, f'{{"n": {number}}}')
 
 
 def failures(caplog) -> list[dict]:
