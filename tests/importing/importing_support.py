@@ -30,7 +30,7 @@ LITELLM = {
         "usage_object": {"completion_tokens_details": {"reasoning_tokens": 7}},
     },
 }
-# Two real traces of an Azure LLM service, 28,185 calls, if they are next to the work tree.
+# The options that map the columns of an Azure LLM trace.
 AZURE = (
     "--map=created_at=TIMESTAMP",
     "--map=input_tokens=ContextTokens",
