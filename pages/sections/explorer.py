@@ -151,7 +151,7 @@ def total_note(data: pd.DataFrame, measure: str, rows: str) -> None:
         _("Total: {value}").format(value=format_measure(measure_total(data, measure), measure).replace("$", "\\$"))
     ]
     if measure == LATENCY:
-        texts.append(_("Percentiles come from a histogram and can be up to 9 % too high or too low."))
+        texts.append(_("Percentiles come from a histogram and can be up to 9% too high or too low."))
     if measure == "cost_per_call_usd":
         texts.append(_("Calls without a price are not included."))
     if rows in CALENDAR_DIMENSIONS and data["row_name"].nunique() > MAX_BUCKETS:

@@ -11,13 +11,13 @@ _MARKDOWN_CHARACTERS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")
 # Markdown turns URLs into links without any markup; a word joiner after these prefixes prevents it.
 _LINK_PREFIXES, _WORD_JOINER = ("://", "www", "@"), "\u2060"
 _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
-    "en": ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")),
+    "en": ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")),
     "ko": ((1e12, "조"), (1e8, "억"), (1e4, "만")),
 }
 
 
 def count(value: float) -> str:
-    """A short count: 28,185 · 123 k · 97.2 M; in Korean 9,721만."""
+    """A short count: 28,185 · 123K · 97.2M; in Korean 9,721만."""
     if abs(value) < 100_000:
         return f"{value:,.0f}"
     step, unit = next(entry for entry in _STEPS[language()] if abs(value) >= entry[0])

@@ -30,7 +30,7 @@ def test_overview_shows_totals_of_the_range(open_page: OpenPage, database_url: s
     call(cost=Decimal("0.75"), user_id="b", success=False, input_tokens=97_000_000)
     call(is_test=True)
     shown = figures(open_page(database_url))
-    assert shown == {"Tokens": "97.0 M", "Cost": "$2.00", "Calls": "2", "Errors": "50%", "Users": "2"}
+    assert shown == {"Tokens": "97.0M", "Cost": "$2.00", "Calls": "2", "Errors": "50%", "Users": "2"}
 
 
 def test_overview_tooltips_show_exact_counts(open_page: OpenPage, database_url: str, call: Execute) -> None:

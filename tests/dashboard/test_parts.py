@@ -32,7 +32,7 @@ def pages_on_path() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0, "0"), (28_185, "28,185"), (123_456, "123 k"), (97_214_003, "97.2 M"), (1.5e9, "1.5 B")]
+    ("value", "shown"), [(0, "0"), (28_185, "28,185"), (123_456, "123K"), (97_214_003, "97.2M"), (1.5e9, "1.5B")]
 )
 def test_counts_are_short(value: float, shown: str) -> None:
     from pages.support.formats import count

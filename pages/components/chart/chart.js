@@ -230,7 +230,7 @@ function thinTimeTicks(state, figure) {
 // --- numbers
 
 const STEPS = {
-  en: [[1e12, " T"], [1e9, " B"], [1e6, " M"], [1e3, " k"]],
+  en: [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]],
   ko: [[1e12, "조"], [1e8, "억"], [1e4, "만"]],
 };
 
