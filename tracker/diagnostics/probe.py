@@ -60,6 +60,7 @@ def initial_database_state(url: DatabaseUrl | None, url_error: str | None) -> di
         "serverVersion": None,
         "latencyMs": None,
         "clockSkewS": None,
+        "encrypted": None,
         "slots": None,
         "columnsMissing": None,
         "optionalColumnsMissing": None,
@@ -111,6 +112,9 @@ def _log_in_and_query(
             connection = probe.log_in(_probe_application_name(settings), LOGIN_TIMEOUT_S)
             if connection is None:
                 return
+            # A Unix-domain socket needs no encryption.
+            uses_network = not probe.url.host.startswith("/")
+            result.database["encrypted"] = connection.info.ssl_in_use if uses_network else None
             started = time.perf_counter()
             guard = Deadline(connection)
             with guard(deadline):

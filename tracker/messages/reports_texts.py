@@ -5,6 +5,15 @@ from __future__ import annotations
 TEXTS = {
     "loss_explanations_hidden": "What explains a missing number is hidden. {sentence} GRANT SELECT ON"
     " token_tracker_ledger TO this role, or: token-tracker migrate.",
+    "range_without_zone": "A report's range needs times with a zone; give its start and end a tzinfo.",
+    "range_reversed": "A report's range must not end before it starts; exchange the two.",
+    "weekday_invalid": "A weekday is 0 (Monday) to 6 (Sunday), not {weekday}.",
+    "hour_invalid": "An hour of the day is 0 to 23, not {hour}.",
+    "time_zone_unknown": "There is no time zone {name}; use an IANA name such as Asia/Seoul.",
+    "minimum_invalid": "The minimum of a search must be a number from 0, not {value}.",
+    "export_invalid": "The filters of the export can't be read. Reload the page and export again.",
+    "rollups_incomplete": "The rollups don't cover all calls yet.",
+    "rollups_incomplete.remedy": "Run: token-tracker rollup.",
     "table_missing": "The table token_usage isn't there.",
     "table_missing.remedy": "Create it: token-tracker migrate.",
     "column_missing": "The table token_usage lacks: {columns}.",
