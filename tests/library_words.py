@@ -17,18 +17,14 @@ from tracker import messages
 
 TRACKER = Path(__file__).parent.parent / "tracker"
 SAID_IN = {
-    "auth": "access_policy",
-    "database": "adoption embedded embedded_directory constraint_check locate pool publications"
-    " statement_pooling watchdog tls url",
-    "diagnostics": "checklist compare_reports fetch_report environment_flags probe local_outboxes recommendations"
-    " variable_remedies rollup_check rules self_test server_queries connection_probe environment_variables",
+    "diagnostics": "checklist compare_reports fetch_report probe local_outboxes recommendations"
+    " rollup_check rules self_test server_queries",
     "recording": "retry direct_writer insert tracker",
     "recording/outbox": "store sqlite_file paths",
     "reports": "ledger_report",
     "reports/engine": "reader",
     "reports/connections": "pgbouncer sampler",
     "rollups": "refresh_lock refresh rollup_state",
-    "": "settings",
 }
 _SENTENCE = re.compile(r"(?:[A-Z0-9{]|token-tracker ).* .*[.;]")
 # Statements for the log of a server or for psql: they are copied, not read.
@@ -39,41 +35,17 @@ _LEAST_LETTERS = 8
 FRAGMENTS = (
     "Environment variables are set", "The database is reachable", "The table token_usage exists",
     "AI summary and AI tag are recorded", "The dashboard shows them", "The debug API answers",
-    "The log contains them", "Maximum connections", "Idle timeout", "Connect timeout",
-    "Maximum lifetime of a connection", "Maximum retries", "Time limit for one record, including retries", "no limit",
-    "{n} s", "set by {variable}", "Serverless:", "Server:",
-    "many instances share the server's connections, so each uses few",
-    "one process serves all requests, so it may use more",
-    "a frozen instance keeps its sockets open, so idle ones close soon", "connections stay open between bursts",
-    "an upper bound: the record's deadline ends earlier", "instances live for minutes, and so do their connections",
-    "the process keeps running, and so may its connections", "transient errors are retried",
-    "the function's own time limit is short", "a server has no time limit for a request",
-    "not reported", "yes", "no", "some", "none", "slow", "fast",
-    "failed: {code}", "connected", "ok", "FAILED", "{step} {ok} after {ms} ms", "{step} not needed",
-    "failed", "write", "read back", "same id again", "dashboard shows it", "rollup", "clean up",
-    "no second row", "recorded", "duplicate", "{outcome}, {n} retries, id {id}", "a view", "a materialized view",
-    "a foreign table", "a partitioned table", "As an owner:", "As the table's owner:", "As the schema's owner:",
-    "with row-level security also CREATE POLICY.", "it is read-only", "the disk refused",
-    "a row-level security policy for INSERT", "something else (masked)", "no URL",
-    "an address that starts with {scheme}", "is not a PostgreSQL URL that can be read",
-    "contains a % without two hexadecimal digits after it; write % in a password as %25",
-    "a whole number from {low} to {high}", "seconds from {low} to {high}", "seconds from {low} to {high}, or none",
-    "direct or background", "a file", "a directory", "megabytes from {low} to {high}",
-    "URLs separated by spaces, such as {url}", "true or false", "milliseconds from {low} to {high}",
-    "an IANA time zone such as Asia/Seoul", "a TOML file with custom prices", "a bearer token",
-    "the URL of PgBouncer's admin console, such as {url}", "one of {names}",
-    "SCHEMA public TO the user, or on the schema that DATABASE_URL names", "{check} ok", "{check} FAILED",
-    "{check} not tried", "{steps} ({sentence})", "The database user may not read {table}.",
-    "The database user may not insert into {table}.", "The database user may not delete from {table}.",
-    "The database user may not update {table}.", "The database user may not insert into or update {table}.",
-    "The database user may not create a table in the schema.",
-    "The database user may not change {table}: only its owner may.",
-    "The database user may not enter the schema of {table}.", "It answered {status} without {keys}.", "Set: {names}.",
+    "The log contains them", "not reported", "yes", "no", "some", "none", "slow", "fast", "failed: {code}",
+    "connected", "ok", "FAILED", "{step} {ok} after {ms} ms", "{step} not needed", "failed", "write", "read back",
+    "same id again", "dashboard shows it", "rollup", "clean up", "no second row", "recorded", "duplicate",
+    "{outcome}, {n} retries, id {id}", "a partitioned table", "As an owner:", "As the table's owner:",
+    "As the schema's owner:", "with row-level security also CREATE POLICY.", "it is read-only", "the disk refused",
+    "a row-level security policy for INSERT", "{check} ok", "{check} FAILED", "{check} not tried",
+    "{steps} ({sentence})", "It answered {status} without {keys}.", "Set: {names}.",
     "Set: none; the embedded database is used.", "Missing: {names}.",
     "The right is missing in the catalog, and an insert was refused:", "A sum differs from its rows:",
     "{n} lines about the test recordings, such as {line}….", "DATABASE_URL is not set.",
-    "{sentence} The server's message: \"{words}\".",
-    "Not attempted, because the last attempt failed.", "addresses or domains, such as {users}",
+    "{sentence} The server's message: \"{words}\".", "Not attempted, because the last attempt failed.",
 )  # fmt: skip
 
 

@@ -9,10 +9,8 @@ from typing import Any
 from tracker.database.schema import quote
 from tracker.diagnostics.rules import RULES, ReportDict, Severity
 from tracker.diagnostics.server_queries import INSERT_POLICY, SELECT_POLICY
-from tracker.diagnostics.variable_remedies import STEP_REMEDIES, VARIABLE_REMEDIES
-from tracker.messages import Message
+from tracker.messages import Message, with_messages
 
-_TEXTS = ("cause", "evidence", "remedy")
 _SEVERITIES = ("error", "warning", "info")
 _LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
@@ -29,9 +27,7 @@ class Recommendation:
 
     def as_dict(self) -> dict[str, Any]:
         """The texts, and the code and parameters of each text that is a message."""
-        texts = {name: str(text) for name, text in asdict(self).items()}
-        messages = {name: text.as_dict() for name in _TEXTS if isinstance(text := getattr(self, name), Message)}
-        return {**texts, "messages": messages}
+        return with_messages(asdict(self))
 
 
 def recommend(report: ReportDict) -> tuple[Recommendation, ...]:
@@ -56,7 +52,7 @@ def _variable_problems(report: ReportDict, severity: Severity) -> Iterator[Recom
     for problem in report["variables"]:
         if problem["severity"] == severity:
             evidence = Message("diagnostics.evidence.variable_value", variable=problem["name"])
-            remedy = VARIABLE_REMEDIES[problem["code"]]
+            remedy = Message(f"diagnostics.variable.{problem['code']}.remedy")
             yield Recommendation(problem["code"], severity, problem["sentence"], evidence, remedy)
 
 
@@ -92,11 +88,10 @@ def _failed_step(report: ReportDict) -> Iterator[Recommendation]:
         cause = Message("diagnostics.localhost", host=state["target"]["host"])
         error = {"code": "localhost", "sentence": cause, "remedy": Message("diagnostics.localhost.remedy")}
     if error["code"] == "parameter_refused" and any(p["code"] == "pgoptions" for p in report["variables"]):
-        error = {**error, "remedy": VARIABLE_REMEDIES["pgoptions"]}
+        error = {**error, "remedy": Message("diagnostics.variable.pgoptions.remedy")}
     evidence = "; ".join(_step_summary(step) for step in state["steps"])
-    remedy = error["remedy"] or STEP_REMEDIES.get(error["code"], Message("diagnostics.step.other.remedy"))
     catalog_causes = list(_refused_insert(report)) if failed_step == "insert" else []
-    yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, remedy)]
+    yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, error["remedy"])]
 
 
 def _step_summary(step: Mapping[str, Any]) -> str:
@@ -128,9 +123,9 @@ def _refused_insert(report: ReportDict) -> Iterator[Recommendation]:
         yield Recommendation(
             "column_missing",
             "error",
-            Message("diagnostics.rule.column_missing"),
+            Message("database.column_missing"),
             "Missing: " + ", ".join(state["columnsMissing"]) + ".",
-            Message("diagnostics.rule.column_missing.remedy"),
+            Message("database.column_missing.remedy"),
         )
 
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 TEXTS = {
     "loss_explanations_hidden": "What explains a missing number is hidden. {sentence} GRANT SELECT ON"
     " token_tracker_ledger TO this role, or: token-tracker migrate.",
-    "table_missing": "The table token_usage isn't there.",
-    "table_missing.remedy": "Create it: token-tracker migrate.",
-    "column_missing": "The table token_usage lacks: {columns}.",
-    "column_missing.remedy": "Add what is missing: token-tracker migrate.",
     "readers_busy": "All connections of the dashboard are busy.",
     "readers_busy.remedy": "No action is needed; try again later.",
     "not_pgbouncer": "The server of {variable} doesn't support SHOW POOLS.",
