@@ -9,7 +9,6 @@ from typing import Any
 from tracker.database.schema import quote
 from tracker.diagnostics.rules import RULES, ReportDict, Severity
 from tracker.diagnostics.server_queries import INSERT_POLICY, SELECT_POLICY
-from tracker.diagnostics.variable_remedies import STEP_REMEDIES, VARIABLE_REMEDIES
 from tracker.messages import Message, join_messages, with_messages
 
 _SEVERITIES = ("error", "warning", "info")
@@ -53,7 +52,7 @@ def _variable_problems(report: ReportDict, severity: Severity) -> Iterator[Recom
     for problem in report["variables"]:
         if problem["severity"] == severity:
             evidence = Message("diagnostics.evidence.variable_value", variable=problem["name"])
-            remedy = VARIABLE_REMEDIES[problem["code"]]
+            remedy = Message(f"diagnostics.variable.{problem['code']}.remedy")
             yield Recommendation(problem["code"], severity, problem["sentence"], evidence, remedy)
 
 
@@ -83,11 +82,10 @@ def _failed_step(report: ReportDict) -> Iterator[Recommendation]:
         cause = Message("diagnostics.localhost", host=state["target"]["host"])
         error = {"code": "localhost", "sentence": cause, "remedy": Message("diagnostics.localhost.remedy")}
     if error["code"] == "parameter_refused" and any(p["code"] == "pgoptions" for p in report["variables"]):
-        error = {**error, "remedy": VARIABLE_REMEDIES["pgoptions"]}
+        error = {**error, "remedy": Message("diagnostics.variable.pgoptions.remedy")}
     evidence = join_messages(map(_step_summary, state["steps"]), "general.statements")
-    remedy = error["remedy"] or STEP_REMEDIES.get(error["code"], Message("diagnostics.step.other.remedy"))
     catalog_causes = list(_refused_insert(report)) if failed_step == "insert" else []
-    yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, remedy)]
+    yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, error["remedy"])]
 
 
 def _step_summary(step: Mapping[str, Any]) -> Message:
@@ -117,9 +115,9 @@ def _refused_insert(report: ReportDict) -> Iterator[Recommendation]:
         yield Recommendation(
             "column_missing",
             "error",
-            Message("diagnostics.rule.column_missing"),
+            Message("database.column_missing"),
             Message("diagnostics.evidence.missing", names=", ".join(state["columnsMissing"])),
-            Message("diagnostics.rule.column_missing.remedy"),
+            Message("database.column_missing.remedy"),
         )
 
 

@@ -25,23 +25,25 @@ MAX_SERVERLESS_POOL = 10
 class ReportRule(NamedTuple):
     """`find_evidence` returns None when the rule doesn't apply.
 
-    The messages `diagnostics.rule.CODE` and `diagnostics.rule.CODE.remedy` have the cause and the remedy. `command` is
-    the remedy instead if it is a command, which no language translates, or is built from the report.
+    The messages `AREA.CODE` and `AREA.CODE.remedy` have the cause and the remedy; the area is `database` if an error
+    of the database has the same cause. `command` is the remedy instead if it is a command, which no language
+    translates, or is built from the report.
     """
 
     code: str
     severity: Severity
     find_evidence: Callable[[ReportDict], str | None]
     command: str | Callable[[ReportDict], str] | None = None
+    area: str = "diagnostics.rule"
 
     @property
     def cause(self) -> Message:
-        return Message(f"diagnostics.rule.{self.code}")
+        return Message(f"{self.area}.{self.code}")
 
     def remedy(self, report: ReportDict) -> str:
         """The remedy for a report that the rule applies to."""
         if self.command is None:
-            return Message(f"diagnostics.rule.{self.code}.remedy")
+            return Message(f"{self.area}.{self.code}.remedy")
         return self.command if isinstance(self.command, str) else self.command(report)
 
 
@@ -263,12 +265,12 @@ def _pulled_variables(report: ReportDict) -> str | None:
 
 
 RULES: tuple[ReportRule, ...] = (
-    ReportRule("schema_missing", "error", _schema_missing),
-    ReportRule("table_missing", "error", _table_missing),
+    ReportRule("schema_missing", "error", _schema_missing, area="database"),
+    ReportRule("table_missing", "error", _table_missing, area="database"),
     ReportRule("read_only", "error", _read_only_replica),
     ReportRule("not_adoptable", "error", _not_adoptable),
-    ReportRule("column_missing", "error", _columns_missing),
-    ReportRule("right_missing", "warning", _rights_missing),
+    ReportRule("column_missing", "error", _columns_missing, area="database"),
+    ReportRule("right_missing", "warning", _rights_missing, area="database"),
     ReportRule("sees_no_rows", "warning", _sees_no_rows),
     ReportRule("outbox_unwritable", "warning", _outbox_unwritable),
     ReportRule("outbox_damaged", "warning", _outbox_damaged),
@@ -279,7 +281,7 @@ RULES: tuple[ReportRule, ...] = (
     ReportRule("read_only_default", "warning", _read_only_default),
     ReportRule("few_slots", "warning", _few_slots),
     ReportRule("clock_off", "warning", _clock_off),
-    ReportRule("statement_pooling", "warning", _statement_pooling),
+    ReportRule("statement_pooling", "warning", _statement_pooling, area="database"),
     ReportRule("far_away", "warning", _far_away),
     ReportRule("background_on_serverless", "warning", _background_on_serverless),
     ReportRule("pool_large", "warning", _large_pool),
