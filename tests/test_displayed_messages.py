@@ -12,13 +12,28 @@ import pytest
 
 from pages.support.i18n import set_language
 from pages.support.message_text import translate
+from tracker.database.failures import explain_connect
+from tracker.database.url import clean
 from tracker.diagnostics.compare_reports import recommendations_of
+from tracker.diagnostics.environment_flags import connection_policy, read_flags
 from tracker.diagnostics.report import build_report
+from tracker.settings import load
 
 TRACKER = Path(__file__).parent.parent / "tracker"
 HANGUL = re.compile("[가-힣]")
-# Only the command line prints the texts of these packages.
-COMMAND_LINE = {"cli", "importing", "reconcile", "budgets", "traces", "maintenance"}
+# The packages whose texts pages show. Other texts are printed by the command line only.
+DISPLAYED = (
+    "auth",
+    "budgets",
+    "database",
+    "diagnostics",
+    "platforms.py",
+    "recording",
+    "reports",
+    "rollups",
+    "settings.py",
+)
+COMMAND_LINE = {"auth/password_hash.py", "database/migrate.py", "recording/outbox/file_check.py"}
 RESULTS = re.compile(
     r"(Database|Transient|Setup|Record|Table|Setting|Outbox|Fetch|ReportUrl)Error"
     r"|Recommendation|SelfTestCheck|ChecklistItem|ComparisonLine|Outcome|ReportRule|PolicyRule|ConnectionStep"
@@ -57,14 +72,33 @@ def test_a_sentence_in_a_result_is_detected() -> None:
 
 
 def test_results_and_errors_get_their_sentences_from_the_catalog() -> None:
-    files = [file for file in TRACKER.rglob("*.py") if file.relative_to(TRACKER).parts[0] not in COMMAND_LINE]
-    violations = {
-        str(file.relative_to(TRACKER)): found
-        for file in files
-        if (found := sentences_in_results(file.read_text(encoding="utf-8")))
+    sources = {file.relative_to(TRACKER).as_posix(): file for file in TRACKER.rglob("*.py")}
+    displayed = {
+        name: file for name, file in sources.items() if name.startswith(DISPLAYED) and name not in COMMAND_LINE
     }
-    assert len(files) > 100
+    violations = {
+        name: sentences
+        for name, file in displayed.items()
+        if (sentences := sentences_in_results(file.read_text(encoding="utf-8")))
+    }
+    assert len(displayed) > 100
     assert violations == {}
+
+
+@pytest.mark.usefixtures("korean")
+def test_flags_and_connection_policy_are_translated() -> None:
+    texts = [flag.problem or flag.meaning for flag in read_flags({"DATABASE_URL": "mysql://db"})]
+    texts += [text for rule in connection_policy(load({}, strict=False)) for text in (rule.name, rule.reason)]
+    assert [text for text in texts if not HANGUL.search(translate(text))] == []
+
+
+@pytest.mark.usefixtures("korean")
+def test_cause_and_remedy_of_an_error_are_translated() -> None:
+    error = explain_connect("connection refused", clean("postgresql://app:secret@db.example:5432/app"))
+    assert translate(str(error)) == (
+        "db.example:5432에서 응답이 없습니다. DATABASE_URL의 호스트와 포트, 그리고 데이터베이스가 실행 중인지"
+        " 확인하십시오."
+    )
 
 
 @pytest.mark.usefixtures("korean")

@@ -21,6 +21,8 @@ TEXTS = {
     "unwritable.read_only": "it is read-only",
     "unwritable.disk": "the disk refused",
     "outbox_busy": "The outbox {path} stayed locked by another process or thread.",
+    "drain_superseded": "Another process now delivers from the outbox {path}, because this process didn't respond for"
+    " {stale_s} s.",
     "outbox_foreign": "The file {path} is not an outbox and stays unchanged. Set TRACKER_OUTBOX to another file.",
     "outbox_unavailable": "This Python has no sqlite3, which the outbox needs. Install it.",
     "outbox_inherited": "The outbox {path} was in use when this process was forked, and its locks are the parent's."
