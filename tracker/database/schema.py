@@ -191,7 +191,7 @@ def quote(identifier: str) -> str:
 def literal(text: str) -> str:
     """A text as an SQL literal, for statements that accept no parameters."""
     if "\\" in text:
-        raise SettingError("The existing comment of created_at contains a backslash; remove it and migrate again.")
+        raise SettingError(Message("database.comment_with_backslash"))
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -12,4 +12,8 @@ TEXTS = {
     "password_hash_invalid": "TRACKER_DASHBOARD_PASSWORD_HASH is not a password hash. Create one with token-tracker"
     " password.",
     "access_setting_unreadable": "{variable} can't be read; it may hold {allowed}.",
+    "link_incomplete": "The link is incomplete. Open the page and use its export button.",
+    "link_changed": "The link was changed, or made by another server. Open the page and use its export button.",
+    "link_expired": "The link has expired; it is valid for {minutes} minutes. Reload the page and export again.",
+    "link_empty": "The link contains no filters. Open the page and use its export button.",
 }  # fmt: skip

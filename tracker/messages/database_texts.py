@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TEXTS = {
+    "not_adoptable": "The existing token_usage can't be adopted, and nothing was changed.",
     "not_a_table": "token_usage is {kind}; the tracker needs a table. Rename it or use another schema.",
     "kind.view": "a view",
     "kind.materialized_view": "a materialized view",
@@ -52,6 +53,12 @@ TEXTS = {
     "embedded_busy": "The embedded database can't start: another process{holder} has held the lock {lock} for {wait_s}"
     " s.",
     "embedded_busy.remedy": "End that process, or set TRACKER_EMBEDDED_DIR to another directory, or DATABASE_URL.",
+    "time_zone_unknown": "--timezone is {given}, which this server doesn't know; it must be an IANA time zone such as"
+    " Asia/Seoul.",
+    "time_zone_unused": "created_at has a time zone of its own, so --timezone {given} did nothing.",
+    "time_zone_stored": "created_at is known to mean {stored}; reading old rows as {given} would move them. Change the"
+    " column's comment by hand if that is what you want.",
+    "comment_with_backslash": "The existing comment of created_at contains a backslash; remove it and migrate again.",
     "rows_without_created_at": "{count} rows have no created_at and are not counted in any figure. Set created_at, or"
     " delete them: WHERE created_at IS NULL.",
     "foreign_key.tracker_value_absent": "{column} must be in {target} ({constraint}), and Token Tracker's value"
@@ -69,6 +76,17 @@ TEXTS = {
     " [dashboard] brings a database of its own.",
     "database_url_missing": "DATABASE_URL is not set; set it to postgresql://user:password@host:5432/database, or"
     " install the extra [dashboard], which brings an embedded database.",
+    "table_ambiguous": "There are {tables}, and DATABASE_URL doesn't say which one is meant; add {choices} to it.",
+    "other_table": "token_usage is in the schema {schema}; there is another one in {others}. To use that, add schema="
+    " to DATABASE_URL.",
+    "one_connection": "The pooler lends one connection at a time, and building an index without blocking writers needs"
+    " two.",
+    "one_connection.remedy": "Set DATABASE_URL to the database's direct address for this command, or let the pooler"
+    " have more.",
+    "forked_in_handshake": "This process was forked while its parent encrypted a connection, so it can't open one of"
+    " its own.",
+    "forked_in_handshake.remedy": "Another process delivers its records. Fork before the first record, or use the spawn"
+    " method.",
     "pool_exhausted": "All {size} connections of this process stayed busy until the deadline.",
     "pool_exhausted.remedy": "Raise TRACKER_POOL_SIZE if the server has connections left.",
     "replica_identity_missing": "Published tables without a replica identity take no changes: {tables}.",
