@@ -72,7 +72,7 @@ def send_due_alerts(
         return BudgetCheck([], [])
     checked = _evaluate(connection, access, now or datetime.now(UTC))
     if not access.can_claim:
-        remarks = [Message("budgets.alerts_not_allowed", statement=remedy) for remedy in access.remedies]
+        remarks: list[str] = [Message("budgets.alerts_not_allowed", statement=remedy) for remedy in access.remedies]
         return BudgetCheck(checked.states, checked.remarks + remarks)
     due = _claim_alerts(connection, access.schema, checked.states)
     for state, reached in due:
