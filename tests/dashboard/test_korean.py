@@ -149,6 +149,8 @@ def test_with_a_budget_that_is_ignored(leftovers, database_url):
         "INSERT INTO token_tracker_budgets (name, scope, period, measure, amount, timezone)"
         " VALUES ('b', 'everybody', 'day', 'usd', 1, 'Mars/Base')",
     )
+    with Tracker(database_url=database_url, mode="direct") as recorder:
+        recorder.record(a_call(user_id="u"))
     assert leftovers(database_url, "overview") == []
 
 
