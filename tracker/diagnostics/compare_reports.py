@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tracker.diagnostics.rules import SLOW_ROUND_TRIP_MS
-from tracker.messages import Message, restore_message, with_messages
+from tracker.messages import Message, join_messages, restore_message, with_messages
 
 Weight = Literal["error", "warning", "info", "same"]
 _WEIGHTS = ("error", "warning", "info", "same")
@@ -82,7 +82,8 @@ def _database_values(database: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, str(target[name])
     for name in ("columnsMissing", "optionalColumnsMissing", "rightsMissing", "migrationsPending"):
         if isinstance(database.get(name), list):
-            yield name, ", ".join(map(str, database[name])) or _NONE
+            names = [item if isinstance(item, Message) else str(item)[:60] for item in _items(database, name)]
+            yield name, join_messages(names[:20], "general.list") or _NONE
     if isinstance(database.get("latencyMs"), int | float):
         speed = "slow" if database["latencyMs"] >= SLOW_ROUND_TRIP_MS else "fast"
         yield "latency", Message(f"diagnostics.value.{speed}")
