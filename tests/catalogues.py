@@ -1,6 +1,6 @@
 """Translation catalogs: `python -m tests.catalogues` updates them from the code.
 
-It collects the texts of the pages and the sentences of the library, keeps existing translations, and compiles the
+It collects the texts of the pages and of the library's messages, keeps existing translations, and compiles the
 catalogs. It lists texts without a translation, which pages show in English, and exits with 1 if there are any.
 """
 
@@ -15,10 +15,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-if __package__:
-    from tests.library_words import library_words
-else:
-    from library_words import library_words
+from tracker import messages
 
 # Contains no date and no author, so that a run without changes leaves the file unchanged.
 _HEADER = """msgid ""
@@ -44,7 +41,15 @@ def collect_page_texts() -> Catalog:
     return catalog
 
 
-COLLECTORS = {"pages": collect_page_texts, "library": library_words}
+def collect_messages() -> Catalog:
+    """Returns each text of the library's message catalog with the codes that have it."""
+    catalog = Catalog(fuzzy=False)
+    for code, text in messages.catalog():
+        catalog.add(text, locations=[(code, None)])  # type: ignore[list-item]
+    return catalog
+
+
+COLLECTORS = {"pages": collect_page_texts, "library": collect_messages}
 
 
 def read_catalog(file: Path) -> Catalog:

@@ -18,7 +18,15 @@ from tracker.database.failures import ErrorObject, explain_missing_privilege, ex
 from tracker.diagnostics.recommendations import Recommendation
 from tracker.diagnostics.rules import RULES
 from tracker.errors import RecordError, SetupError
-from tracker.messages import Message, catalog, english_template, has_message, join_messages
+from tracker.messages import (
+    Message,
+    catalog,
+    english_template,
+    has_message,
+    join_messages,
+    restore_message,
+    with_messages,
+)
 
 ROOT = Path(__file__).parent.parent
 TEXTS = dict(catalog())
@@ -37,9 +45,10 @@ def test_every_code_in_the_source_is_in_the_catalog() -> None:
 
 
 def test_every_rule_has_a_cause_and_a_remedy() -> None:
-    codes = {f"diagnostics.rule.{rule.code}" for rule in RULES}
-    codes |= {f"diagnostics.rule.{rule.code}.remedy" for rule in RULES if rule.command is None}
-    assert {code for code in TEXTS if code.startswith("diagnostics.rule.")} == codes
+    codes = {f"{rule.area}.{rule.code}" for rule in RULES}
+    codes |= {f"{rule.area}.{rule.code}.remedy" for rule in RULES if rule.command is None}
+    assert codes - TEXTS.keys() == set()
+    assert {code for code in TEXTS if code.startswith("diagnostics.rule.")} - codes == set()
 
 
 def test_every_code_has_a_translation_with_the_same_placeholders() -> None:
@@ -122,3 +131,52 @@ def test_a_remedy_belongs_to_a_cause() -> None:
     assert english_template("database.temporary.remedy")
     login = [code for code in TEXTS if code.startswith("login.") and not code.endswith(".remedy")]
     assert [code for code in login if not has_message(f"{code}.remedy") and code not in shared] == []
+
+
+def test_the_text_of_an_error_keeps_the_code_of_its_message() -> None:
+    cause, remedy = Message("database.deadlock"), Message("database.temporary.remedy")
+    text = str(SetupError("deadlock", cause, remedy))
+    assert isinstance(text, Message)
+    assert text.params["first"] is cause
+
+
+def test_messages_are_joined_into_one_message() -> None:
+    first, second = Message("database.deadlock"), Message("database.conflict")
+    joined = join_messages([first, "", second], "general.list")
+    assert isinstance(joined, Message)
+    assert joined == f"{first}, {second}"
+    assert join_messages([first]) is first
+    assert join_messages([]) == ""
+
+
+def entry_of(message: Message) -> dict[str, object]:
+    """Returns an entry of a report with this message as its cause, as another program reads it."""
+    entry: dict[str, object] = json.loads(json.dumps(with_messages({"cause": message})))
+    return entry
+
+
+def test_a_message_of_a_report_is_restored() -> None:
+    message = join_messages([Message("login.refused", server="db.example:5432"), Message("login.refused.remedy")])
+    assert isinstance(message, Message)
+    restored = restore_message(entry_of(message), "cause")
+    assert isinstance(restored, Message)
+    assert restored.as_dict() == message.as_dict()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        None,
+        [],
+        {"cause": "text"},
+        {"cause": {"code": 1, "params": {}}},
+        {"cause": {"code": "login.no_such_code", "params": {}}},
+        {"cause": {"code": "os.path", "params": {}}},
+        {"cause": {"code": "login.refused", "params": {}}},
+        {"cause": {"code": "login.refused", "params": {"server": {"code": "general.list", "params": None}}}},
+        {"cause": {"code": "login.refused", "params": {"server": "x" * 5000}}},
+    ],
+)
+def test_an_invalid_message_of_a_report_is_its_text(messages: object) -> None:
+    assert restore_message({"cause": "The text.", "messages": messages}, "cause") == "The text."
+    assert restore_message({"messages": messages}, "cause") == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 
 Platform = Literal[
     "vercel",
@@ -157,4 +158,4 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise SettingError("This user has no home directory; set HOME to one that can be written.") from None
+        raise SettingError(Message("settings.home_missing")) from None

@@ -10,7 +10,7 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from tracker.errors import SettingError
-from tracker.messages import Message
+from tracker.messages import Message, join_messages
 from tracker.platforms import PLATFORMS, Platform, Runtime, detect
 
 # Other files in the system's zone directory: the machine's own zone, and copies that PostgreSQL doesn't have.
@@ -44,11 +44,12 @@ class Settings(NamedTuple):
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
     problems: tuple[str, ...] = ()
-    """One sentence for each invalid variable: its default is used, or access is refused if it controls access."""
+    """A message for each invalid variable: its default is used, or access is refused if it controls access."""
+    invalid_variables: tuple[str, ...] = ()
 
     def is_unreadable(self, variable: str) -> bool:
         """Whether a variable is set and invalid."""
-        return any(problem.startswith(f"{variable} ") for problem in self.problems)
+        return variable in self.invalid_variables
 
     def __repr__(self) -> str:
         public = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRETS)
@@ -63,7 +64,7 @@ class Variable(NamedTuple):
 
     field: str
     name: str
-    allowed: str
+    allowed: Message
     read: Callable[[str], Any]
     serverless: Any = None
     server: Any = None
@@ -71,14 +72,13 @@ class Variable(NamedTuple):
     controls_access: bool = False
     """Whether it controls access: an invalid value then refuses all access."""
 
-    @property
-    def fallback(self) -> str:
-        """The sentence about what applies instead of an invalid value."""
-        return (
-            Message("settings.fallback.access_refused")
-            if self.controls_access
-            else Message("settings.fallback.default")
-        )
+    def fallback(self, default: object = None) -> Message:
+        """What applies instead of an invalid value."""
+        if self.controls_access:
+            return Message("settings.fallback.access_refused")
+        if default in (None, ()):
+            return Message("settings.fallback.default")
+        return Message("settings.fallback.default_value", default=default)
 
     def check(self, given: str) -> None:
         """Raises `SettingError` for an invalid text; blank counts as unset, unless the variable controls access."""
@@ -91,7 +91,7 @@ class Variable(NamedTuple):
         try:
             return self.read(text)
         except (ValueError, OverflowError):
-            given = "something else (masked)" if self.secret else _quote(text)
+            given = Message("settings.masked_value") if self.secret else _quote(text)
             raise SettingError(
                 Message("settings.setting_invalid", variable=self.name, given=given, allowed=self.allowed)
             ) from None
@@ -108,28 +108,41 @@ def require_plain_number(text: str) -> str:
     return text
 
 
-def _float_parser(low: float, high: float) -> Callable[[str], float]:
+def _number(unit: str, low: float, high: float) -> tuple[Message, Callable[[str], float]]:
+    """The allowed values and the parser of a number in this unit."""
+
     def parse(text: str) -> float:
         value = float(require_plain_number(text))
         if not (math.isfinite(value) and low <= value <= high):
             raise ValueError
         return value
 
-    return parse
+    return _allowed(unit, low=low, high=high), parse
 
 
-def _integer_parser(low: int, high: int) -> Callable[[str], int]:
+def _integer(unit: str, low: int, high: int) -> tuple[Message, Callable[[str], int]]:
+    """The allowed values and the parser of a whole number in this unit."""
+
     def parse(text: str) -> int:
         value = int(require_plain_number(text))
         if not low <= value <= high:
             raise ValueError
         return value
 
-    return parse
+    return _allowed(unit, low=low, high=high), parse
 
 
-def _parse_seconds_or_none(text: str) -> float | None:
-    return None if text.lower() == "none" else _float_parser(1, 86_400)(text)
+def _seconds_or_none(low: float, high: float) -> tuple[Message, Callable[[str], float | None]]:
+    _, parse_seconds = _number("seconds", low, high)
+
+    def parse(text: str) -> float | None:
+        return None if text.lower() == "none" else parse_seconds(text)
+
+    return _allowed("seconds_or_none", low=low, high=high), parse
+
+
+def _allowed(name: str, **params: object) -> Message:
+    return Message(f"settings.allowed.{name}", **params)
 
 
 def _parse_boolean(text: str) -> bool:
@@ -220,43 +233,20 @@ def load_time_zone(name: str) -> tzinfo:
 # Defaults for connections: few and short-lived ones on serverless platforms, where many instances share one database;
 # more and longer-lived ones on a server.
 VARIABLES: tuple[Variable, ...] = (
-    Variable("pool_size", "TRACKER_POOL_SIZE", "a whole number from 1 to 100", _integer_parser(1, 100), 5, 15),
-    Variable(
-        "connect_timeout_s",
-        "TRACKER_CONNECT_TIMEOUT_S",
-        "seconds from 0.1 to 300",
-        _float_parser(0.1, 300),
-        15.0,
-        30.0,
-    ),
-    Variable(
-        "idle_timeout_s",
-        "TRACKER_IDLE_TIMEOUT_S",
-        "seconds from 0.1 to 86400",
-        _float_parser(0.1, 86_400),
-        5.0,
-        10.0,
-    ),
-    Variable(
-        "max_lifetime_s",
-        "TRACKER_MAX_LIFETIME_S",
-        "seconds from 1 to 86400, or none",
-        _parse_seconds_or_none,
-        600.0,
-        None,
-    ),
-    Variable("max_retries", "TRACKER_MAX_RETRIES", "a whole number from 0 to 100", _integer_parser(0, 100), 5, 5),
-    Variable("deadline_s", "TRACKER_DEADLINE_S", "seconds from 0.1 to 900", _float_parser(0.1, 900), 5.0, 10.0),
+    Variable("pool_size", "TRACKER_POOL_SIZE", *_integer("whole_number", 1, 100), 5, 15),
+    Variable("connect_timeout_s", "TRACKER_CONNECT_TIMEOUT_S", *_number("seconds", 0.1, 300), 15.0, 30.0),
+    Variable("idle_timeout_s", "TRACKER_IDLE_TIMEOUT_S", *_number("seconds", 0.1, 86_400), 5.0, 10.0),
+    Variable("max_lifetime_s", "TRACKER_MAX_LIFETIME_S", *_seconds_or_none(1, 86_400), 600.0, None),
+    Variable("max_retries", "TRACKER_MAX_RETRIES", *_integer("whole_number", 0, 100), 5, 5),
+    Variable("deadline_s", "TRACKER_DEADLINE_S", *_number("seconds", 0.1, 900), 5.0, 10.0),
     # A serverless instance may be frozen after its response, so records are written before it.
-    Variable("mode", "TRACKER_MODE", "direct or background", _parse_mode, "direct", "background"),
-    Variable("outbox", "TRACKER_OUTBOX", "a file", str),
-    Variable(
-        "outbox_max_mb", "TRACKER_OUTBOX_MAX_MB", "megabytes from 1 to 100000", _integer_parser(1, 100_000), 100, 1000
-    ),
+    Variable("mode", "TRACKER_MODE", _allowed("mode"), _parse_mode, "direct", "background"),
+    Variable("outbox", "TRACKER_OUTBOX", _allowed("file"), str),
+    Variable("outbox_max_mb", "TRACKER_OUTBOX_MAX_MB", *_integer("megabytes", 1, 100_000), 100, 1000),
     Variable(
         "alert_urls",
         "TRACKER_ALERT_URLS",
-        "URLs separated by spaces, such as https://example.com/hook",
+        _allowed("urls", url="https://example.com/hook"),
         _parse_urls,
         (),
         (),
@@ -265,28 +255,21 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "pgbouncer_url",
         "TRACKER_PGBOUNCER_URL",
-        "the URL of PgBouncer's admin console, such as postgresql://stats:password@host:6432/pgbouncer",
+        _allowed("pgbouncer_url", url="postgresql://stats:password@host:6432/pgbouncer"),
         _parse_postgres_url,
         secret=True,
     ),
-    Variable("log_records", "TRACKER_LOG_RECORDS", "true or false", _parse_boolean, True, True),
-    Variable(
-        "slow_record_ms",
-        "TRACKER_SLOW_RECORD_MS",
-        "milliseconds from 1 to 900000",
-        _float_parser(1, 900_000),
-        1000.0,
-        1000.0,
-    ),
-    Variable("timezone", "TRACKER_TIMEZONE", "an IANA time zone such as Asia/Seoul", resolve_time_zone_name),
-    Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", "a directory", str),
-    Variable("prices", "TRACKER_PRICES", "a TOML file with custom prices", str),
-    Variable("debug_token", "TRACKER_DEBUG_TOKEN", "a bearer token", _parse_token, secret=True, controls_access=True),
+    Variable("log_records", "TRACKER_LOG_RECORDS", _allowed("boolean"), _parse_boolean, True, True),
+    Variable("slow_record_ms", "TRACKER_SLOW_RECORD_MS", *_number("milliseconds", 1, 900_000), 1000.0, 1000.0),
+    Variable("timezone", "TRACKER_TIMEZONE", _allowed("time_zone"), resolve_time_zone_name),
+    Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", _allowed("directory"), str),
+    Variable("prices", "TRACKER_PRICES", _allowed("prices_file"), str),
+    Variable("debug_token", "TRACKER_DEBUG_TOKEN", _allowed("token"), _parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(
         "dashboard_password_hash",
         "TRACKER_DASHBOARD_PASSWORD_HASH",
-        "the hash that token-tracker password printed",
+        _allowed("password_hash"),
         str,
         secret=True,
         controls_access=True,
@@ -294,17 +277,23 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "dashboard_users",
         "TRACKER_DASHBOARD_USERS",
-        "addresses or domains, such as ann@example.com @example.org",
+        _allowed("users", users="ann@example.com @example.org"),
         _parse_users,
         (),
         (),
         controls_access=True,
     ),
     Variable(
-        "dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _parse_boolean, False, False, controls_access=True
+        "dashboard_open",
+        "TRACKER_DASHBOARD_OPEN",
+        _allowed("boolean"),
+        _parse_boolean,
+        False,
+        False,
+        controls_access=True,
     ),
 )
-PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _parse_platform)
+PLATFORM = Variable("platform", "TRACKER_PLATFORM", _allowed("platform", names=", ".join(PLATFORMS)), _parse_platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")
 
 
@@ -312,14 +301,14 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
     """Read all settings; a keyword argument overrides the variable of the same setting, None means unset.
 
     Raises `SettingError` for an invalid argument and, if `strict`, for an invalid variable. Otherwise the variable's
-    default is used and `problems` has a sentence about it, so that a variable can't break the application.
+    default is used and `problems` has a message about it, so that a variable can't break the application.
     """
     known = {variable.field for variable in VARIABLES} | {"platform", "database_url"}
     if unknown := sorted(set(overrides) - known):
         raise SettingError(
             Message("settings.setting_unknown", unknown=f"{unknown[0]!r}", known=", ".join(sorted(known)))
         )
-    problems: list[str] = []
+    invalid: dict[str, str] = {}
 
     def value(variable: Variable, default: Any) -> Any:
         if (given := overrides.get(variable.field)) is not None:
@@ -330,12 +319,7 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
         except SettingError as error:
             if strict:
                 raise
-            fallback = (
-                variable.fallback
-                if variable.controls_access
-                else Message("settings.fallback.default_value", default=default)
-            )
-            problems.append(f"{error} {fallback}")
+            invalid[variable.name] = join_messages([str(error), variable.fallback(default)])
             return default
         return variable.parse(text) if (text := given_text.strip()) else default
 
@@ -347,16 +331,20 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
         if strict or overrides.get("database_url") is not None:
             raise
         url, name = None, DATABASE_URL_NAMES[0]
-        problems.append(str(error))
-    return Settings(runtime=runtime, database_url=url, database_url_variable=name, problems=tuple(problems), **values)
+        invalid[name] = str(error)
+    return Settings(
+        runtime=runtime,
+        database_url=url,
+        database_url_variable=name,
+        problems=tuple(invalid.values()),
+        invalid_variables=tuple(invalid),
+        **values,
+    )
 
 
 def _database_url(env: Mapping[str, str], given: object) -> tuple[str | None, str]:
     if given is not None and not isinstance(given, str):
-        raise SettingError(
-            f"database_url is {type(given).__name__}; it must be text such as"
-            " postgresql://user:password@host:5432/database."
-        )
+        raise SettingError(Message("settings.database_url_not_text", type_name=type(given).__name__))
     if given:
         return given, "database_url"
     for name in DATABASE_URL_NAMES:

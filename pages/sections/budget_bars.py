@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.support.formats import calls, count, exact, seconds, usd
 from pages.support.i18n import _, plural
+from pages.support.message_text import translate
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.layout import card
 from tracker.budgets.evaluate import BudgetCheck
@@ -48,7 +49,7 @@ def budget_bars(reader: Reader) -> None:
         )
         st.caption(text.format(n=exact(hidden)))
     for remark in report.remarks:
-        st.text(remark)
+        st.text(translate(remark))
 
 
 def _draw(state: BudgetState) -> None:

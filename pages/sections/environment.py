@@ -120,10 +120,8 @@ def comparison_tables(lines: tuple[ComparisonLine, ...]) -> None:
 
 
 def _line_table(lines: list[ComparisonLine], alt: str) -> None:
-    translated = ("here", "there", "explains")
-    data = pd.DataFrame(
-        [line.as_dict() | {name: translate(getattr(line, name)) for name in translated} for line in lines]
-    )
+    names = ("weight", "key", "here", "there", "explains")
+    data = pd.DataFrame([{name: translate(getattr(line, name)) for name in names} for line in lines])
     weights = {"error": _("error"), "warning": _("warning"), "info": _("info"), "same": _("same")}
     data["weight"] = data["weight"].map(weights)
     config = {

@@ -143,6 +143,17 @@ def test_the_comparison_with_a_deployment(leftovers, database_url):
     assert leftovers(database_url, "environment", state=there) == []
 
 
+def test_with_a_budget_that_is_ignored(leftovers, database_url):
+    run(
+        database_url,
+        "INSERT INTO token_tracker_budgets (name, scope, period, measure, amount, timezone)"
+        " VALUES ('b', 'everybody', 'day', 'usd', 1, 'Mars/Base')",
+    )
+    with Tracker(database_url=database_url, mode="direct") as recorder:
+        recorder.record(a_call(user_id="u"))
+    assert leftovers(database_url, "overview") == []
+
+
 @pytest.mark.parametrize("page", ["overview", "environment"])
 def test_with_unreadable_settings(leftovers, page, monkeypatch):
     monkeypatch.setenv("TRACKER_POOL_SIZE", "many")

@@ -16,6 +16,7 @@ from pages.support.recording_status import RecordingState, StatusMonitor
 from pages.widgets import status_badge
 from tracker import Tracker
 from tracker.diagnostics import report
+from tracker.messages import Message
 
 ROLE = "A role may not insert."
 
@@ -58,7 +59,8 @@ def test_the_worst_problem_decides_the_color_and_the_page(found, color, page):
 
 
 def test_the_reason_comes_from_the_debug_report_and_is_translated():
-    found = RecordingState(error="It failed.", advice=advice("refused", cause="Nothing answers at db:5432."))
+    cause = Message("login.refused", server="db:5432")
+    found = RecordingState(error="It failed.", advice=advice("refused", cause=cause))
     assert status_badge.badge_status(found).reason == "Nothing answers at db:5432."
     set_language("ko")
     assert status_badge.badge_status(found).reason == "db:5432에서 응답이 없습니다."

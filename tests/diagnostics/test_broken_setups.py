@@ -19,8 +19,10 @@ from tracker import Tracker, settings
 from tracker.cli import main
 from tracker.database.locate import locate
 from tracker.diagnostics.debug_api import DebugApp
-from tracker.diagnostics.report import build_report
+from tracker.diagnostics.report import Report, build_report
+from tracker.diagnostics.rules import RULES
 from tracker.errors import TrackerError
+from tracker.messages import Message
 from tracker.reports.engine import current_reader
 
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
@@ -54,6 +56,7 @@ def test_the_first_recommendation_names_the_cause_and_no_output_contains_a_secre
     assert first.code == applied_setup, report_json
     assert first.cause and first.evidence and first.remedy
     assert report.healthy == all(r.severity != "error" or r.code == "exposed_secret" for r in report.recommendations)
+    assert texts_without_code(report) == []
     assert count_open_connections(setup) == 0
 
     response = get(DebugApp(), {"authorization": f"Bearer {token}"})
@@ -63,6 +66,7 @@ def test_the_first_recommendation_names_the_cause_and_no_output_contains_a_secre
     main(["doctor"])
     with Tracker(deadline_s=0.3, mode="direct", max_retries=0) as recorder:
         outcome = recorder.record(a_call())
+        assert isinstance(outcome.error, Message | None)
         representations = [
             repr(recorder),
             repr(recorder.settings),
@@ -87,6 +91,20 @@ def test_the_first_recommendation_names_the_cause_and_no_output_contains_a_secre
     )
     for form in {*secret_forms(secret), *secret_forms(token), *setup_secrets()}:
         assert form not in everything
+
+
+def texts_without_code(report: Report) -> list[str]:
+    """The displayed texts of a report that are not messages of the catalog, so that no page could translate them."""
+    commands = {rule.code for rule in RULES if isinstance(rule.command, str)}
+    state = report.database
+    texts = [text for item in report.recommendations for text in (item.cause, item.evidence)]
+    texts += [item.remedy for item in report.recommendations if item.code not in commands]
+    texts += [problem["sentence"] for problem in report.variables]
+    texts += [rule[name] for rule in report.policy for name in ("name", "reason")]
+    texts += [state["error"][name] for name in ("sentence", "remedy") if state["error"] and state["error"][name]]
+    texts += [step["detail"] for step in state["steps"] if step["ok"] is False]
+    texts += [*state["objections"], *state.get("refusedDefaults", ()), *(state["target"] or {}).get("notes", ())]
+    return [text for text in texts if not isinstance(text, Message)]
 
 
 def environment_page() -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from support import python, run
+from support import python, run, with_role
+
+from tracker.diagnostics.report import build_report
 
 
 def doctor(url: str, **env: str) -> dict:
@@ -67,3 +69,13 @@ def test_a_missing_home_directory_is_an_error_of_one_setting():
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("token-tracker: TRACKER_EMBEDDED_DIR")
+
+
+def test_an_unencrypted_connection_of_a_deployment_is_named(setup):
+    def encryption(url: str) -> tuple[bool | None, bool]:
+        report = build_report({"VERCEL": "1", "VERCEL_REGION": "icn1", "DATABASE_URL": url})
+        return report.database["encrypted"], any(item.code == "not_encrypted" for item in report.recommendations)
+
+    tls_port, _ = setup.fixture("tls_pooler")("localhost")
+    assert encryption(setup.on_port(setup.proxy().port, query="?sslmode=disable")) == (False, True)
+    assert encryption(with_role(setup.on_port(tls_port, query="?sslmode=require"), "postgres")) == (True, False)

@@ -13,12 +13,9 @@ from tracker.auth.password_hash import PasswordHash, parse_hash
 from tracker.messages import Message
 from tracker.settings import VARIABLES, Settings
 
-SECRETS_UNREADABLE = "The secrets can't be read: .streamlit/secrets.toml is not valid TOML."
-AUTH_UNREADABLE = "The section [auth] in .streamlit/secrets.toml is not a TOML table."
-CROSS_SITE_REFUSED = (
-    "This request comes from a page of another site. A reverse proxy in front of the dashboard must forward the Host"
-    " header unchanged."
-)
+SECRETS_UNREADABLE = Message("auth.secrets_unreadable")
+AUTH_UNREADABLE = Message("auth.auth_section_invalid")
+CROSS_SITE_REFUSED = Message("auth.cross_site_refused")
 Kind = Literal["login", "password", "open", "local", "broken"]
 
 

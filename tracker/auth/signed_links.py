@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
+from tracker.messages import Message
+
 LINK_LIFETIME_S = 300
 _PROCESS_SECRET = secrets.token_hex(32)
 
@@ -44,22 +46,19 @@ class SignedLinks:
         values = parse_qs(query, keep_blank_values=True, max_num_fields=10) if query.isascii() else {}
         fields = [values.get(name, []) for name in ("data", "expires", "signature")]
         if any(len(field) != 1 for field in fields) or len(values) != len(fields):
-            raise LinkError("The link is incomplete. Open the page and use its export button.")
+            raise LinkError(Message("auth.link_incomplete"))
         data, expires, signature = (field[0] for field in fields)
         expected = self._signature(path, data, expires)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
-            raise LinkError("The link was changed, or made by another server. Open the page and use its export button.")
+            raise LinkError(Message("auth.link_changed"))
         if int(expires) <= self._clock():
-            minutes = LINK_LIFETIME_S // 60
-            raise LinkError(
-                f"The link has expired; it is valid for {minutes} minutes. Reload the page and export again."
-            )
+            raise LinkError(Message("auth.link_expired", minutes=LINK_LIFETIME_S // 60))
         try:
             content = json.loads(base64.urlsafe_b64decode(data + "=" * (-len(data) % 4)))
         except (binascii.Error, ValueError):
             content = None
         if not isinstance(content, dict):
-            raise LinkError("The link contains no filters. Open the page and use its export button.")
+            raise LinkError(Message("auth.link_empty"))
         return content
 
     def _signature(self, path: str, data: str, expires: str) -> str:

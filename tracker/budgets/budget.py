@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from tracker import settings
 from tracker.errors import SettingError
+from tracker.messages import Message
 
 SCOPES = ("everybody", "user", "model", "operation")
 PERIODS = ("day", "month")
@@ -55,26 +56,26 @@ class Budget:
             ("measure", self.measure, MEASURES),
         ):
             if value not in allowed:
-                raise SettingError(f"A budget's {field} is {value[:60]!r}; it must be {', '.join(allowed)}.")
+                values = {"field": field, "value": repr(value[:60]), "allowed": ", ".join(allowed)}
+                raise SettingError(Message("budgets.value_invalid", **values))
         if not self.name.strip() or not self.name.isprintable() or (self.own and len(self.name) > _MAX_NAME_CHARS):
-            raise SettingError(f"A budget's name is one line of at most {_MAX_NAME_CHARS} characters.")
+            raise SettingError(Message("budgets.name_invalid", max_chars=_MAX_NAME_CHARS))
         if self.scope == "everybody" and self.subject is not None:
-            raise SettingError("A budget for everybody has no user, model or operation.")
+            raise SettingError(Message("budgets.subject_for_everybody"))
         if self.scope != "everybody" and not self.subject:
-            raise SettingError(f"A budget for one {self.scope} must name it.")
+            raise SettingError(Message("budgets.subject_missing", scope=self.scope))
         if not self.amount.is_finite() or not 0 < self.amount <= _MAX_AMOUNT:
-            raise SettingError(f"A budget's limit is {str(self.amount)[:40]}; it must be above 0, to {_MAX_AMOUNT:,}.")
+            amount = str(self.amount)[:40]
+            raise SettingError(Message("budgets.amount_invalid", amount=amount, max_amount=f"{_MAX_AMOUNT:,}"))
         if self.alert_percent is not None and not 1 <= self.alert_percent <= FULL:
-            raise SettingError(f"A budget's alert is sent at 1 to 100 percent, not at {self.alert_percent}.")
+            raise SettingError(Message("budgets.alert_percent_invalid", percent=self.alert_percent))
         self._load_time_zone()
 
     def _load_time_zone(self) -> object:
         try:
             return settings.load_time_zone(self.timezone)
         except ValueError:
-            raise SettingError(
-                f"There is no time zone {self.timezone[:60]!r}; use an IANA name such as Asia/Seoul."
-            ) from None
+            raise SettingError(Message("reports.time_zone_unknown", name=repr(self.timezone[:60]))) from None
 
     def window(self, now: datetime) -> BudgetWindow:
         """The day or month that contains `now` (aware)."""

@@ -11,6 +11,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
 from tracker.database.sql_file import load
 from tracker.errors import SettingError, SetupError
+from tracker.messages import Message
 
 BUDGETS = "token_tracker_budgets"
 ALERTS = "token_tracker_budget_alerts"
@@ -71,9 +72,10 @@ def read_access(connection: Connection, schema: str | None) -> BudgetAccess:
 def require_readable(access: BudgetAccess) -> None:
     """Raise `SetupError` unless this role may read budgets."""
     if not access.exists:
-        raise SetupError("budgets_missing", "The tables of budgets don't exist.", "Create them: token-tracker migrate.")
+        cause, remedy = Message("budgets.tables_missing"), Message("budgets.tables_missing.remedy")
+        raise SetupError("budgets_missing", cause, remedy)
     if not access.can_read:
-        raise SetupError("right_missing", "This database user may not read the budgets.", " ".join(access.remedies))
+        raise SetupError("right_missing", Message("budgets.not_readable"), " ".join(access.remedies))
 
 
 def read_budgets(connection: Connection, access: BudgetAccess) -> BudgetList:
@@ -89,7 +91,8 @@ def read_budgets(connection: Connection, access: BudgetAccess) -> BudgetList:
     if access.has_thresholds and access.can_read_thresholds:
         _read_thresholds(connection, access.schema, result)
     elif access.has_thresholds:
-        result.remarks.append(f"This database user may not read {THRESHOLDS}: {access.remedies[-1]}")
+        statement = access.remedies[-1]
+        result.remarks.append(Message("budgets.limits_not_readable", table=THRESHOLDS, statement=statement))
     return result
 
 
@@ -97,7 +100,7 @@ def _add_budget(result: BudgetList, values: dict[str, Any]) -> None:
     try:
         result.budgets.append(Budget(**values))
     except SettingError as error:  # the row was written by hand
-        result.remarks.append(f"Budget {str(values['name'])[:60]!r} is ignored: {error}")
+        result.remarks.append(Message("budgets.ignored", name=repr(str(values["name"])[:60]), error=error))
 
 
 def _read_thresholds(connection: Connection, schema: str, result: BudgetList) -> None:
@@ -110,7 +113,8 @@ def _read_thresholds(connection: Connection, schema: str, result: BudgetList) ->
         f" AS thresholds WHERE limits ->> 'user_id' <> '' ORDER BY 1 LIMIT {MAX_THRESHOLDS + 1}",
     )
     if len(rows) > MAX_THRESHOLDS:
-        result.remarks.append(f"Only the first {MAX_THRESHOLDS:,} users of {THRESHOLDS} are checked.")
+        limit = f"{MAX_THRESHOLDS:,}"
+        result.remarks.append(Message("budgets.limits_not_checked", count=limit, table=THRESHOLDS))
     for user, daily, monthly, enabled, threshold in rows[:MAX_THRESHOLDS]:
         alert_percent = None if enabled in {"false", "0", "f", "no"} else _parse_percent(threshold)
         for period, limit in (("day", daily), ("month", monthly)):

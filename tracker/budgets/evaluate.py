@@ -16,6 +16,7 @@ from tracker.budgets.spending import read_spending
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
 from tracker.database.transactions import read_only_snapshot
+from tracker.messages import Message
 from tracker.platforms import Runtime
 from tracker.redaction import redact
 
@@ -71,7 +72,7 @@ def send_due_alerts(
         return BudgetCheck([], [])
     checked = _evaluate(connection, access, now or datetime.now(UTC))
     if not access.can_claim:
-        remarks = [f"This role can't send alerts: {remedy}" for remedy in access.remedies]
+        remarks: list[str] = [Message("budgets.alerts_not_allowed", statement=remedy) for remedy in access.remedies]
         return BudgetCheck(checked.states, checked.remarks + remarks)
     due = _claim_alerts(connection, access.schema, checked.states)
     for state, reached in due:

@@ -10,8 +10,8 @@ from tracker.budgets.evaluate import BudgetCheck, evaluate_budgets, send_due_ale
 from tracker.cli.terminal import show_progress
 from tracker.database.connect import Connection
 from tracker.database.locate import Database, locate
-from tracker.database.schema import Table, read_table
-from tracker.errors import SettingError, SetupError
+from tracker.database.schema import Table, read_table, require_columns
+from tracker.errors import SettingError
 from tracker.recording.alerts.channels import send
 
 _NO_ALERT_URL = (
@@ -48,13 +48,7 @@ def check_time_zone(name: str) -> str:
 
 def read_usage_table(connection: Connection, schema: str | None) -> Table:
     """The table token_usage. Raises `DatabaseError`, and `SetupError` if the table or a column is missing."""
-    table = read_table(connection, schema)
-    if not table.exists:
-        raise SetupError("table_missing", "The table token_usage isn't there.", "Create it: token-tracker migrate.")
-    if table.missing_columns:
-        names = ", ".join(table.missing_columns)
-        raise SetupError("column_missing", f"The table token_usage lacks: {names}.", "Add it: token-tracker migrate.")
-    return table
+    return require_columns(read_table(connection, schema))
 
 
 def check_budgets(connection: Connection, database: Database) -> BudgetCheck:

@@ -26,6 +26,7 @@ from tracker.database.failures import (
 )
 from tracker.errors import DatabaseError, TransientError
 from tracker.forks import fork_guard
+from tracker.messages import Message
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -100,8 +101,8 @@ def connect(url: DatabaseUrl, *, timeout_s: float, application_name: str, reset_
     if fork_guard.forked_during_handshake:
         raise TransientError(
             "forked_in_handshake",
-            "This process was forked while its parent encrypted a connection, so it can't open one of its own.",
-            "Another process delivers its records. Fork before the first record, or use the spawn method.",
+            Message("database.forked_in_handshake"),
+            Message("database.forked_in_handshake.remedy"),
         )
     connection_class = PoolerSafeConnection if reset_session else Connection
     attempt = _ConnectionAttempt(

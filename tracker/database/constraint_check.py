@@ -111,15 +111,12 @@ def _check_foreign_key(run_query: RunQuery, constraint: Mapping[str, Any]) -> It
     )
     if exists and exists[0][0]:
         return
-    yield (
-        Message(
-            "database.foreign_key.tracker_value_absent",
-            column=columns[0],
-            target=constraint["target"],
-            constraint=constraint["name"],
-            tracker_value=f"{word!r}",
-            presence="is not" if exists else "may not be",
-        )
+    yield Message(
+        f"database.foreign_key.{'tracker_value_absent' if exists else 'tracker_value_unchecked'}",
+        column=columns[0],
+        target=constraint["target"],
+        constraint=constraint["name"],
+        tracker_value=f"{word!r}",
     )
 
 

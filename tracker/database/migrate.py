@@ -18,6 +18,7 @@ from tracker.database.statement_pooling import refuses_transactions
 from tracker.database.transactions import transaction
 from tracker.database.watchdog import Deadline
 from tracker.errors import DatabaseError, SettingError, SetupError, TransientError
+from tracker.messages import Message, join_messages
 
 Connect = Callable[[], Connection]
 
@@ -88,9 +89,9 @@ class AmbiguousTableError(SettingError):
     """Two schemas have a token_usage, and DATABASE_URL doesn't name one. `schemas` are their names."""
 
     def __init__(self, schemas: Sequence[str]) -> None:
-        names = " and ".join(f"{quote(name)}.token_usage" for name in schemas)
-        choices = " or ".join(f"schema={quote_url(name, safe='')}" for name in schemas)
-        super().__init__(f"There are {names}, and DATABASE_URL doesn't say which one is meant; add {choices} to it.")
+        tables = join_messages((f"{quote(name)}.token_usage" for name in schemas), "general.both")
+        choices = join_messages((f"schema={quote_url(name, safe='')}" for name in schemas), "general.either")
+        super().__init__(Message("database.table_ambiguous", tables=tables, choices=choices))
         self.schemas = tuple(schemas)
 
 
@@ -118,11 +119,7 @@ class _MigrationRun:
         if not table.has_tracker_tables:
             raise AmbiguousTableError((table.schema, *table.other_schemas))
         others = ", ".join(table.other_schemas)
-        remark = (
-            f"token_usage is in the schema {table.schema}; there is another one in {others}. To use that, add schema="
-            " to DATABASE_URL."
-        )
-        return [remark]
+        return [Message("database.other_table", schema=table.schema, others=others)]
 
     def migrate(self) -> None:
         connection = self._connect()
@@ -183,15 +180,12 @@ class _MigrationRun:
             return
         query = "SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE lower(name) = lower(%s))"
         if not execute(connection, query, (self._timezone,))[1][0][0]:
-            raise SettingError(
-                f"--timezone is {self._timezone[:60]!r}, which this server doesn't know; it must be an IANA time"
-                " zone such as Asia/Seoul."
-            )
+            raise SettingError(Message("database.time_zone_unknown", given=repr(self._timezone[:60])))
 
     def _zone_remark(self, table: Table) -> list[str]:
         if self._timezone is None or table.naive_created_at:
             return []
-        return [f"created_at has a time zone of its own, so --timezone {self._timezone} did nothing."]
+        return [Message("database.time_zone_unused", given=self._timezone)]
 
     def _set_replica_identities(self, connection: Connection) -> None:
         """Set the replica identity of published tables; for token_usage, add a remark for its owner."""
@@ -230,8 +224,8 @@ class _MigrationRun:
         if problems := adoption.find_objections(table) if table.exists else []:
             raise SetupError(
                 "not_adoptable",
-                "The existing token_usage can't be adopted, and nothing was changed.",
-                " ".join(problems),
+                Message("database.not_adoptable"),
+                join_messages(problems),
             )
         before = _tables(connection, self._schema)
         if table.exists:
@@ -274,8 +268,7 @@ class _MigrationRun:
         if not table.naive_created_at or ZONE_COMMENT in (table.created_at_comment or ""):
             if self._timezone and self._timezone != (table.created_at_zone or self._timezone):
                 raise SettingError(
-                    f"created_at is known to mean {table.created_at_zone}; reading old rows as {self._timezone} would"
-                    " move them. Change the column's comment by hand if that is what you want."
+                    Message("database.time_zone_stored", stored=table.created_at_zone, given=self._timezone)
                 )
             return
         note = ZONE_COMMENT + (self._timezone or "UTC")
@@ -365,8 +358,8 @@ def _require_second_connection(worker: Connection) -> None:
             raise
         raise SetupError(
             "one_connection",
-            "The pooler lends one connection at a time, and building an index without blocking writers needs two.",
-            "Set DATABASE_URL to the database's direct address for this command, or let the pooler have more.",
+            Message("database.one_connection"),
+            Message("database.one_connection.remedy"),
         ) from None
 
 

@@ -48,16 +48,13 @@ def require_replica_identity(connection: Connection, schema: str) -> None:
 
 def remark(statement: str) -> str:
     """The remark about token_usage for its owner."""
-    return (
-        "token_usage is published for updates or deletes and has no replica identity, so that reprice and prune are"
-        f" refused: {statement}"
-    )
+    return Message("database.published_without_identity", statement=statement)
 
 
 def _identity_error(missing: dict[str, str]) -> SetupError:
     return SetupError(
         "replica_identity_missing",
         Message("database.replica_identity_missing", tables=", ".join(missing)),
-        f"As the tables' owner: {' '.join(missing.values())}",
+        Message("database.replica_identity_missing.remedy", statements=" ".join(missing.values())),
         NO_IDENTITY,
     )

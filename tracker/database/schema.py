@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.database.connect import execute
 from tracker.database.url import SearchPath
-from tracker.errors import SettingError
+from tracker.errors import SettingError, SetupError
+from tracker.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,8 +191,21 @@ def quote(identifier: str) -> str:
 def literal(text: str) -> str:
     """A text as an SQL literal, for statements that accept no parameters."""
     if "\\" in text:
-        raise SettingError("The existing comment of created_at contains a backslash; remove it and migrate again.")
+        raise SettingError(Message("database.comment_with_backslash"))
     return "'" + text.replace("'", "''") + "'"
+
+
+def require_columns(table: Table) -> Table:
+    """The table. Raises `SetupError` if it is missing or lacks a column."""
+    if not table.exists:
+        raise SetupError("table_missing", Message("database.table_missing"), Message("database.table_missing.remedy"))
+    if table.missing_columns:
+        raise SetupError(
+            "column_missing",
+            Message("database.column_missing.named", columns=", ".join(table.missing_columns)),
+            Message("database.column_missing.remedy"),
+        )
+    return table
 
 
 def _limit(column: Mapping[str, Any]) -> int | None:

@@ -9,7 +9,6 @@ from tracker.database.connect import Connection, execute
 from tracker.errors import DatabaseError, SetupError
 from tracker.messages import Message
 
-REMEDY = "Set DATABASE_URL to the database's direct address for this command, or pool_mode = transaction at the pooler."
 _ATTEMPTS = 2
 
 
@@ -35,5 +34,6 @@ def _is_lost_at_begin(connect: Callable[[], Connection]) -> bool:
 
 def explain() -> SetupError:
     """The error for work that needs transactions."""
-    sentence = Message("database.statement_pooling")
-    return SetupError("statement_pooling", sentence, REMEDY)
+    return SetupError(
+        "statement_pooling", Message("database.statement_pooling"), Message("database.statement_pooling.remedy")
+    )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from tracker.errors import SettingError
-from tracker.messages import Message
+from tracker.messages import Message, join_messages
 
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Values of other drivers. libpq's require encrypts without verifying the certificate.
@@ -98,7 +98,7 @@ def _mode(key: str, value: str, variable: str, notes: list[str]) -> str:
 def _strongest(modes: list[tuple[str, str]], variable: str) -> str:
     names = {mode for _, mode in modes}
     if "disable" in names and len(names) > 1:
-        parameters = " and ".join(dict.fromkeys(f"{key}={mode}" for key, mode in modes))
+        parameters = join_messages(dict.fromkeys(f"{key}={mode}" for key, mode in modes), "general.both")
         raise TlsSettingError(Message("database.tls_contradiction", variable=variable, parameters=parameters))
     return max(names, key=MODES.index)
 
@@ -111,7 +111,7 @@ def _one_of(key: str, value: str, choices: tuple[str, ...], variable: str) -> st
                 variable=variable,
                 parameter=key,
                 given=_display(value),
-                allowed=" or ".join(choices),
+                allowed=join_messages(choices, "general.either"),
             )
         )
     return value
@@ -127,7 +127,9 @@ def _text(key: str, value: str, variable: str) -> str:
 
 def _display(text: str) -> str:
     """The value if it resembles a known one, otherwise a mask: it may be a part of a password."""
-    return repr(text[:40]) if not text or _LIKE_A_MODE.fullmatch(text.strip()) else "a value (masked)"
+    if not text or _LIKE_A_MODE.fullmatch(text.strip()):
+        return repr(text[:40])
+    return Message("database.value_masked")
 
 
 def _convert_prisma(given: dict[str, str], variable: str, notes: list[str], *, has_system_roots: bool) -> None:
@@ -137,9 +139,9 @@ def _convert_prisma(given: dict[str, str], variable: str, notes: list[str], *, h
         return
     if "sslcert" in given and "sslkey" not in given:
         given.setdefault("sslrootcert", given.pop("sslcert"))
-        notes.append("sslcert was read as Prisma means it: sslrootcert, the certificate that signs the server's.")
+        notes.append(Message("database.sslcert_converted"))
     if accept == "accept_invalid_certs":
-        notes.append("sslaccept=accept_invalid_certs was dropped: sslmode determines what is verified.")
+        notes.append(Message("database.sslaccept_dropped"))
         return
     if given.get("sslmode") == "disable":
         raise TlsSettingError(Message("database.sslaccept_contradicts_sslmode", variable=variable))
@@ -148,7 +150,7 @@ def _convert_prisma(given: dict[str, str], variable: str, notes: list[str], *, h
         if not has_system_roots:
             raise TlsSettingError(Message("database.sslaccept_without_roots", variable=variable))
         given["sslrootcert"] = "system"
-    notes.append(f"sslaccept=strict was read as sslmode=verify-full&sslrootcert={given['sslrootcert'][:200]}.")
+    notes.append(Message("database.sslaccept_converted", sslrootcert=given["sslrootcert"][:200]))
 
 
 def _infer_mode(given: dict[str, str], notes: list[str]) -> None:

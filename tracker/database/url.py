@@ -90,7 +90,9 @@ def clean(text: str, variable: str = "DATABASE_URL") -> DatabaseUrl:
     bare = _unwrap(text, notes)
     scheme, separator, rest = bare.partition("://")
     if not separator or not re.match(_SCHEME, scheme):
-        kind = f"an address that starts with {scheme!r}" if separator and len(scheme) < 30 else "no URL"
+        kind = Message("database.url_kind.none")
+        if separator and len(scheme) < 30:
+            kind = Message("database.url_kind.other_scheme", scheme=repr(scheme))
         raise SettingError(Message("database.url_wrong_kind", variable=variable, kind=kind))
     address, query = _split_query(rest, variable)
     params, schema = _query_params(query, notes, variable)
@@ -151,10 +153,9 @@ def _parse(url: str, variable: str) -> dict[str, str]:
     try:
         return parse_url(url)
     except ValueError:
-        reason = "is not a PostgreSQL URL that can be read"
-        if re.search(r"%(?![0-9A-Fa-f]{2})", url):
-            reason = "contains a % without two hexadecimal digits after it; write % in a password as %25"
-        raise SettingError(Message("database.url_malformed", variable=variable, reason=reason)) from None
+        lone_percent = re.search(r"%(?![0-9A-Fa-f]{2})", url)
+        code = "database.url_percent_invalid" if lone_percent else "database.url_malformed"
+        raise SettingError(Message(code, variable=variable)) from None
 
 
 def _check_port(ports: str, variable: str) -> None:
@@ -184,7 +185,7 @@ def _query_params(query: str, notes: list[str], variable: str) -> tuple[dict[str
         elif key in {*_SCHEMA_KEYS, "search_path", "options"}:
             schema = _schema(key, value, schema, notes)
         elif key == "connect_timeout" and not (value.isascii() and value.isdigit()):
-            notes.append("connect_timeout was dropped: it must be whole seconds.")
+            notes.append(Message("database.connect_timeout_dropped"))
         elif is_libpq_key(key):
             params[key] = value
         else:
@@ -201,16 +202,16 @@ def _is_sendable(value: str) -> bool:
 
 def _display_key(key: str) -> str:
     """The key for a note, or a mask if it is no identifier: it may be the rest of a password with a question mark."""
-    return repr(key[:40]) if key.isidentifier() else "A part of the query (masked)"
+    return repr(key[:40]) if key.isidentifier() else Message("database.query_part_masked")
 
 
 def _schema(key: str, value: str, before: str | None, notes: list[str]) -> str | None:
     """The table's schema after this parameter."""
     if key == "search_path":
-        notes.append("search_path was dropped: poolers refuse it. The table is searched in its schemas.")
+        notes.append(Message("database.search_path_dropped"))
         return before or _search_path(value)
     if key == "options":
-        notes.append("options was dropped: transaction poolers refuse it.")
+        notes.append(Message("database.options_dropped"))
         return _schema_of_options(value) or before
     return value or None
 

@@ -17,19 +17,13 @@ from tracker.diagnostics.probe import ReserveConnection
 from tracker.diagnostics.report import Report
 from tracker.diagnostics.self_test import DASHBOARD_CHECK, OPERATIONS, RollupCheck, SelfTestResult, self_test
 from tracker.errors import TrackerError
-from tracker.messages import Message
+from tracker.messages import Message, join_messages
 
 Status = Literal["passed", "failed", "not_checked"]
-ITEM_TITLES = (
-    "Environment variables are set",
-    "The database is reachable",
-    "The table token_usage exists",
-    "AI summary and AI tag are recorded",
-    "The dashboard shows them",
-    "The debug API answers",
-    "The log contains them",
+ITEM_TITLES = tuple(
+    Message(f"diagnostics.checklist.{name}")
+    for name in ("variables", "connection", "table", "recording", "dashboard", "debug_api", "log")
 )
-_INFO_IS_HIDDEN = Message("diagnostics.check.log_level_hides_info")
 _REPORT_KEYS = ("environment", "database", "tokenUsage", "recommendations")
 
 
@@ -92,23 +86,21 @@ class Checklist:
         report = self._report()
         errors = [problem["sentence"] for problem in report["variables"] if problem["severity"] == "error"]
         if errors:
-            return "failed", " ".join(errors)
+            return "failed", join_messages(errors)
         if report["database"]["target"] is None:
             return "failed", report["recommendations"][0]["cause"]
         flags = report["environment"]
         set_names = [name.removesuffix("_SET") for name, value in flags.items() if name.endswith("_SET") and value]
-        return "passed", "Set: " + (", ".join(set_names) or "none; the embedded database is used") + "."
+        if not set_names:
+            return "passed", Message("diagnostics.check.embedded_database_used")
+        return "passed", Message("diagnostics.check.variables_set", names=", ".join(set_names))
 
     def _check_connection(self) -> tuple[Status, str]:
         database = self._report()["database"]
         if database["connectionStatus"] != "connected":
-            error = database["error"]
-            evidence = (
-                f"{error['sentence']} {error['remedy']}".strip()
-                if error
-                else Message("diagnostics.check.database_not_configured")
-            )
-            return "failed", evidence
+            if (error := database["error"]) is None:
+                return "failed", Message("diagnostics.check.database_not_configured")
+            return "failed", join_messages([error["sentence"], error["remedy"]])
         return "passed", Message(
             "diagnostics.check.round_trip",
             server_version=database["serverVersion"],
@@ -137,7 +129,7 @@ class Checklist:
                         dashboard_reads=self.dashboard_reads,
                     )
                 self._self_tests.append(result)
-        evidence = "; ".join(_summary(result) for result in self._self_tests)
+        evidence = join_messages(map(_summary, self._self_tests), "general.statements")
         checks = [c for result in self._self_tests for c in result.checks if c.name != DASHBOARD_CHECK]
         return ("passed" if all(c.ok is not False for c in checks) else "failed"), evidence
 
@@ -172,8 +164,11 @@ class Checklist:
             return "not_checked", Message("diagnostics.check.debug_api_not_served")
         status, body = self.call_debug_route()
         missing = [key for key in _REPORT_KEYS if key not in body]
-        if status not in {200, 503} or missing:
-            return "failed", f"It answered {status}" + (f" without {', '.join(missing)}." if missing else ".")
+        if missing:
+            keys = ", ".join(missing)
+            return "failed", Message("diagnostics.check.debug_api_keys_missing", status=status, keys=keys)
+        if status not in {200, 503}:
+            return "failed", Message("diagnostics.check.debug_api_status", status=status)
         return "passed", Message("diagnostics.check.debug_api_complete", status=status)
 
     def _check_log(self) -> tuple[Status, str]:
@@ -182,8 +177,9 @@ class Checklist:
         lines = [line for line in self._log_lines if any(str(result.id) in line for result in self._self_tests)]
         if not lines:
             return "failed", Message("diagnostics.check.log_off")
-        note = "" if self._info_is_enabled else f" {_INFO_IS_HIDDEN}"
-        return "passed", f"{len(lines)} lines about the test recordings, such as {lines[0][:60]}….{note}"
+        evidence = Message("diagnostics.check.log_lines", count=len(lines), line=lines[0][:60])
+        note = "" if self._info_is_enabled else Message("diagnostics.check.log_level_hides_info")
+        return "passed", join_messages([evidence, note])
 
 
 class _LineCollector(logging.Handler):
@@ -197,8 +193,11 @@ class _LineCollector(logging.Handler):
         self._lines.append(record.getMessage())
 
 
-def _summary(result: SelfTestResult) -> str:
-    states = {True: "ok", False: "FAILED", None: "not tried"}
-    steps = ", ".join(f"{check.name} {states[check.ok]}" for check in result.checks)
-    failure = next((check.evidence for check in result.checks if check.ok is False), "")
-    return f"{result.operation}: {steps}" + (f" ({failure})" if failure else "")
+def _summary(result: SelfTestResult) -> Message:
+    states = {True: "check_passed", False: "check_failed", None: "check_not_tried"}
+    summaries = [Message(f"diagnostics.self_test.{states[check.ok]}", check=check.name) for check in result.checks]
+    steps = join_messages(summaries, "general.list")
+    failure = next((check.evidence for check in result.checks if check.ok is False), None)
+    if failure is None:
+        return Message("diagnostics.check.self_test", operation=result.operation, steps=steps)
+    return Message("diagnostics.check.self_test_failed", operation=result.operation, steps=steps, sentence=failure)

@@ -12,13 +12,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tracker.diagnostics.rules import SLOW_ROUND_TRIP_MS
-from tracker.messages import Message
+from tracker.messages import Message, join_messages, restore_message, with_messages
 
 Weight = Literal["error", "warning", "info", "same"]
 _WEIGHTS = ("error", "warning", "info", "same")
 _SUCCESS_WORDS = {"connected", "success", "successful", "ok", "healthy", "true"}
 _RUNTIME_KEYS = ("platform", "region", "mode", "poolSize")
-UNKNOWN = "not reported"
+CONNECTED = Message("diagnostics.value.connected")
+YES, NO = Message("diagnostics.value.yes"), Message("diagnostics.value.no")
+_SOME, _NONE = Message("diagnostics.value.some"), Message("diagnostics.value.none")
+_TEXTS = ("cause", "evidence", "remedy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,9 @@ class ComparisonLine:
     def differs(self) -> bool:
         return self.weight != "same"
 
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """The line as JSON types, with the code and parameters of each text that is a message."""
+        return with_messages(asdict(self))
 
 
 def compare_reports(here: Mapping[str, Any], there: Mapping[str, Any]) -> tuple[ComparisonLine, ...]:
@@ -54,17 +58,17 @@ def _comparable_values(report: Mapping[str, Any]) -> dict[str, Any]:
     status = database.get("connectionStatus", database.get("connected"))
     if status is not None:
         is_connected = str(status).strip().lower() in _SUCCESS_WORDS
-        values["database.connectionStatus"] = "connected" if is_connected else _failure(database, status)
+        values["database.connectionStatus"] = CONNECTED if is_connected else _failure(database, status)
     values |= {f"database.{name}": value for name, value in _database_values(database)}
     if isinstance(usage.get("total"), int):
-        values["tokenUsage.recorded"] = "some" if usage["total"] else "none"
+        values["tokenUsage.recorded"] = _SOME if usage["total"] else _NONE
     values |= {f"runtime.{name}": runtime[name] for name in _RUNTIME_KEYS if name in runtime}
     for problem in _items(report, "variables"):
         if isinstance(problem, Mapping) and problem.get("severity") in {"error", "warning"}:
             values[f"variables.{problem.get('name')}"] = str(problem.get("code"))
     waiting = _part(report, "outbox").get("waiting")
     if isinstance(waiting, int):
-        values["outbox.waiting"] = "some" if waiting else "none"
+        values["outbox.waiting"] = _SOME if waiting else _NONE
     return values
 
 
@@ -78,9 +82,11 @@ def _database_values(database: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, str(target[name])
     for name in ("columnsMissing", "optionalColumnsMissing", "rightsMissing", "migrationsPending"):
         if isinstance(database.get(name), list):
-            yield name, ", ".join(map(str, database[name])) or "none"
+            names = [item if isinstance(item, Message) else str(item)[:60] for item in _items(database, name)]
+            yield name, join_messages(names[:20], "general.list") or _NONE
     if isinstance(database.get("latencyMs"), int | float):
-        yield "latency", "slow" if database["latencyMs"] >= SLOW_ROUND_TRIP_MS else "fast"
+        speed = "slow" if database["latencyMs"] >= SLOW_ROUND_TRIP_MS else "fast"
+        yield "latency", Message(f"diagnostics.value.{speed}")
 
 
 def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -99,7 +105,7 @@ def _is_plain(value: object) -> bool:
 
 def _failure(database: Mapping[str, Any], status: object) -> str:
     code = _part(database, "error").get("code")
-    return f"failed: {code}" if code else str(status)[:80]
+    return Message("diagnostics.value.failed", code=str(code)[:80]) if code else str(status)[:80]
 
 
 def _compare_value(key: str, here: Any, there: Any) -> ComparisonLine:
@@ -119,10 +125,10 @@ def _is_same(key: str, here: Any, there: Any) -> bool:
 
 def _format(value: Any) -> str:
     if value is None:
-        return UNKNOWN
+        return Message("diagnostics.value.not_reported")
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)[:200]
+        return YES if value else NO
+    return value if isinstance(value, Message) else str(value)[:200]
 
 
 # By key: the weight of a difference, and what it means.
@@ -177,9 +183,9 @@ _MEANINGS: dict[str, tuple[Weight, str]] = {
 
 def _meaning(key: str, here: Any, there: Any) -> tuple[Weight, str]:
     if key == "database.connectionStatus":
-        if here == "connected":
+        if here == CONNECTED:
             return "error", Message("diagnostics.difference.connected_here")
-        if there == "connected":
+        if there == CONNECTED:
             return "error", Message("diagnostics.difference.connected_there")
         return "error", Message("diagnostics.difference.connected_neither")
     if key.startswith("variables."):
@@ -196,13 +202,18 @@ def _meaning(key: str, here: Any, there: Any) -> tuple[Weight, str]:
     return "info", Message("diagnostics.difference.values")
 
 
+def _restored_text(recommendation: Mapping[str, Any], name: str) -> str:
+    text = restore_message(recommendation, name)
+    return text if isinstance(text, Message) else text[:1000]
+
+
 def recommendations_of(report: Mapping[str, Any]) -> list[dict[str, str]]:
     """A report's recommendations. The strings of an app's own route become causes without a remedy."""
     recommendations = []
     for item in _items(report, "recommendations"):
         if isinstance(item, Mapping):
-            names = ("code", "severity", "cause", "evidence", "remedy")
-            recommendations.append({name: str(item.get(name, ""))[:1000] for name in names})
+            entry = {name: str(item.get(name, ""))[:1000] for name in ("code", "severity")}
+            recommendations.append(entry | {name: _restored_text(item, name) for name in _TEXTS})
         else:
             recommendations.append(
                 {"code": "", "severity": "info", "cause": str(item)[:1000], "evidence": "", "remedy": ""}

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.database.connect import Connection, connect, elapsed_ms
 from tracker.diagnostics.dns_lookup import SocketAddress, look_up
 from tracker.errors import DatabaseError
-from tracker.messages import Message
+from tracker.messages import Message, join_messages, with_messages
 
 if TYPE_CHECKING:
     from tracker.database.url import DatabaseUrl
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STEP_TIMEOUT_S = 2.5
-NOT_ENCRYPTED = "not offered: the connection isn't encrypted"
-TLS_DISABLED = "sslmode=disable"
+NOT_ENCRYPTED = Message("diagnostics.step.not_encrypted")
+TLS_DISABLED = Message("diagnostics.step.tls_disabled")
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 # OpenSSL's verification errors (x509_vfy.h) that have a remedy of their own.
 _CERTIFICATE_ERRORS = {
-    10: ("certificate_expired", "The certificate of the server {server} has expired."),
-    9: ("certificate_not_yet", "The certificate of the server {server} isn't valid yet, or this clock is slow."),
-    62: ("certificate_host", "The certificate of the server {server} is for another host name."),
-    64: ("certificate_host", "The certificate of the server {server} is for another address."),
-    18: ("certificate_unknown", "The certificate of {server} is not signed by a trusted authority."),
-    19: ("certificate_unknown", "The certificate of {server} is not signed by a trusted authority."),
-    20: ("certificate_unknown", "The certificate of {server} is not signed by a trusted authority."),
+    9: "certificate_not_yet",
+    10: "certificate_expired",
+    18: "certificate_unknown",
+    19: "certificate_unknown",
+    20: "certificate_unknown",
+    62: "certificate_host",
+    64: "certificate_host",
 }
 
 
@@ -48,12 +48,27 @@ class ConnectionStep:
     ms: float | None = None
     code: str | None = None
     detail: str = ""
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The step as an entry of the report's `database.steps`."""
+        return with_messages(
+            {"name": self.name, "ok": self.ok, "ms": self.ms, "code": self.code, "detail": self.detail}
+        )
+
+    def error_as_dict(self) -> dict[str, Any]:
+        """The failed step as the report's `database.error`."""
+        return with_messages({"code": self.code, "sentence": self.detail, "remedy": self.remedy})
 
 
 class _StepFailure(Exception):  # noqa: N818  the result of a step, not an error of the program
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    """The cause of a failed step. The message with `.remedy` after the cause's code is its remedy."""
+
+    def __init__(self, code: str, cause: Message) -> None:
+        super().__init__(cause)
         self.code = code
+        self.cause = cause
+        self.remedy = Message(f"{cause.code}.remedy")
 
 
 @dataclass(slots=True)
@@ -73,7 +88,7 @@ class ConnectionProbe:
     def probe_network(self) -> bool:
         """Run DNS, TCP and TLS. Returns whether a login can be tried."""
         if self.url.host.startswith("/"):
-            self.skip("dns", "a Unix-domain socket")
+            self.skip("dns", Message("diagnostics.step.unix_socket"))
             is_reachable = self._run("tcp", self._connect_unix_socket)
             self.skip("tls")
             return is_reachable is not None
@@ -87,7 +102,7 @@ class ConnectionProbe:
             if self.url.params.get("sslmode") == "disable":
                 return self.skip("tls", TLS_DISABLED)
             if self.url.params.get("sslnegotiation") == "direct":
-                return self.skip("tls", "negotiated at login")
+                return self.skip("tls", Message("diagnostics.step.tls_at_login"))
             return self._run("tls", lambda: self._start_tls(connected)) is not None
 
     def log_in(self, application_name: str, timeout_s: float) -> Connection | None:
@@ -110,7 +125,7 @@ class ConnectionProbe:
     def record_failure(self, name: str, error: DatabaseError, started: float) -> None:
         """Add a step that failed with an error of the database."""
         self.error = error
-        self.steps.append(ConnectionStep(name, False, elapsed_ms(started), error.code, error.cause))
+        self.steps.append(ConnectionStep(name, False, elapsed_ms(started), error.code, error.cause, error.remedy))
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -130,7 +145,9 @@ class ConnectionProbe:
         try:
             result, detail = step()
         except _StepFailure as failure:
-            self.steps.append(ConnectionStep(name, False, elapsed_ms(started), failure.code, str(failure)))
+            self.steps.append(
+                ConnectionStep(name, False, elapsed_ms(started), failure.code, failure.cause, failure.remedy)
+            )
             return None
         self.steps.append(ConnectionStep(name, True, elapsed_ms(started), detail=detail))
         return result
@@ -158,7 +175,7 @@ class ConnectionProbe:
         if not addresses:
             raise _StepFailure("host_unknown", Message("login.host_unknown", host=self.url.host))
         families = sorted({_family_name(family) for family, _ in addresses})
-        return addresses, " and ".join(families)
+        return addresses, join_messages(families, "general.both")
 
     def _connect_tcp(self, addresses: list[SocketAddress]) -> tuple[socket.socket, str]:
         """A socket to the first address that accepts; the addresses are tried in turn, as libpq does."""
@@ -196,19 +213,17 @@ class ConnectionProbe:
             if isinstance(error, TimeoutError) and _speaks_line_protocol(sock):
                 raise _StepFailure("not_postgres", Message("login.not_postgres", server=self._server)) from None
             code = "silent" if isinstance(error, TimeoutError) else "hung_up"
-            message = Message("diagnostics.step.silent", server=self._server)
-            raise _StepFailure(code, message) from None
+            raise _StepFailure(code, Message(f"diagnostics.step.{code}", server=self._server)) from None
         if reply == b"N":
             if mode in {"require", "verify-ca", "verify-full"}:
-                message = Message("diagnostics.step.tls_refused", server=self._server, mode=mode)
-                raise _StepFailure("tls_refused", message)
+                raise _StepFailure("tls_refused", Message("login.tls_refused", server=self._server))
             return True, NOT_ENCRYPTED
         if reply == b"":
             raise _StepFailure("hung_up", Message("diagnostics.step.hung_up", server=self._server))
         if reply not in b"SE":
             raise _StepFailure("not_postgres", Message("login.not_postgres", server=self._server))
         if reply == b"E":
-            return True, "refused with an error: see the login"
+            return True, Message("diagnostics.step.tls_request_refused")
         return True, self._do_tls_handshake(sock, mode)
 
     def _do_tls_handshake(self, sock: socket.socket, mode: str) -> str:
@@ -220,12 +235,14 @@ class ConnectionProbe:
             if verifies:
                 self._load_root_certificates(context)
             with context.wrap_socket(sock, server_hostname=self.url.host.split(",")[0]) as tls:
-                return f"{tls.version()}" + ("" if verifies else ", certificate not verified")
+                version = str(tls.version())
+                return (
+                    version if verifies else Message("diagnostics.step.certificate_not_verified", tls_version=version)
+                )
         except ssl.SSLCertVerificationError as error:
-            code, message = _CERTIFICATE_ERRORS.get(
-                error.verify_code, ("certificate", "The certificate of {server} is refused.")
-            )
-            raise _StepFailure(code, message.format(server=self._server)) from None
+            if code := _CERTIFICATE_ERRORS.get(error.verify_code):
+                raise _StepFailure(code, Message(f"diagnostics.step.{code}", server=self._server)) from None
+            raise _StepFailure("certificate", Message("login.certificate", server=self._server)) from None
         except (ssl.SSLError, OSError) as error:
             if isinstance(error, TimeoutError):
                 message = Message("diagnostics.step.tls_timeout", server=self._server)

@@ -90,52 +90,39 @@ def _valid_url(settings: Settings) -> DatabaseUrl | None:
         return None
 
 
+_POLICY_FIELDS = (
+    "pool_size",
+    "idle_timeout_s",
+    "connect_timeout_s",
+    "max_lifetime_s",
+    "max_retries",
+    "deadline_s",
+)
+_SAME_REASON_ON_ALL_PLATFORMS = {"connect_timeout_s", "max_retries"}
+
+
 def connection_policy(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[PolicyRule, ...]:
     """The recorder's connection limits in this runtime, each with its reason."""
-    titles_and_units = {
-        "pool_size": ("Maximum connections", ""),
-        "idle_timeout_s": ("Idle timeout", " s"),
-        "connect_timeout_s": ("Connect timeout", " s"),
-        "max_lifetime_s": ("Maximum lifetime of a connection", " s"),
-        "max_retries": ("Maximum retries", ""),
-        "deadline_s": ("Time limit for one record, including retries", " s"),
-    }
     variables = {variable.field: variable.name for variable in VARIABLES}
     return tuple(
-        PolicyRule(title, _format(getattr(settings, field), unit), _reason(settings, field, variables[field], env))
-        for field, (title, unit) in titles_and_units.items()
+        PolicyRule(
+            Message(f"diagnostics.policy.{field}"),
+            _format(field, getattr(settings, field)),
+            _reason(settings, field, variables[field], env),
+        )
+        for field in _POLICY_FIELDS
     )
 
 
-def _format(value: float | None, unit: str) -> str:
-    return "no limit" if value is None else f"{value:g}{unit}"
+def _format(field: str, value: float | None) -> str:
+    if value is None:
+        return Message("diagnostics.policy.no_limit")
+    return Message("diagnostics.policy.seconds", n=f"{value:g}") if field.endswith("_s") else f"{value:g}"
 
 
-# For each setting: the reason on a serverless platform, and the reason on a server.
-_REASONS = {
-    "pool_size": (
-        "many instances share the server's connections, so each uses few",
-        "one process serves all requests, so it may use more",
-    ),
-    "idle_timeout_s": (
-        "a frozen instance keeps its sockets open, so idle ones close soon",
-        "connections stay open between bursts",
-    ),
-    "connect_timeout_s": (
-        "an upper bound: the record's deadline ends earlier",
-        "an upper bound: the record's deadline ends earlier",
-    ),
-    "max_lifetime_s": (
-        "instances live for minutes, and so do their connections",
-        "the process keeps running, and so may its connections",
-    ),
-    "max_retries": ("transient errors are retried", "transient errors are retried"),
-    "deadline_s": ("the function's own time limit is short", "a server has no time limit for a request"),
-}
-
-
-def _reason(settings: Settings, field: str, variable: str, env: Mapping[str, str]) -> str:
-    if env.get(variable, "").strip() and not any(variable in problem for problem in settings.problems):
-        return f"set by {variable}"
-    serverless = settings.runtime.serverless
-    return f"{'Serverless' if serverless else 'Server'}: {_REASONS[field][0 if serverless else 1]}"
+def _reason(settings: Settings, field: str, variable: str, env: Mapping[str, str]) -> Message:
+    if env.get(variable, "").strip() and not settings.is_unreadable(variable):
+        return Message("diagnostics.policy.set_by", variable=variable)
+    platform_kind = "serverless" if settings.runtime.serverless else "server"
+    reason_kind = "reason" if field in _SAME_REASON_ON_ALL_PLATFORMS else platform_kind
+    return Message(f"diagnostics.policy.{platform_kind}", reason=Message(f"diagnostics.policy.{field}.{reason_kind}"))

@@ -7,13 +7,14 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tracker.database.tls import TlsSettingError
 from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics.environment_flags import HIDDEN_NAMES, PUBLIC_NAMES
 from tracker.diagnostics.rules import Severity
 from tracker.errors import SettingError
-from tracker.messages import Message
+from tracker.messages import Message, join_messages, with_messages
 from tracker.settings import DATABASE_URL_NAMES, PLATFORM, VARIABLES
 
 _TOKEN = "TRACKER_DEBUG_TOKEN"  # noqa: S105  a name
@@ -42,9 +43,11 @@ class VariableProblem:
     message: str
     severity: Severity
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """The problem as an entry of the report's `variables`."""
-        return {"name": self.variable, "code": self.code, "sentence": self.message, "severity": self.severity}
+        return with_messages(
+            {"name": self.variable, "code": self.code, "sentence": self.message, "severity": self.severity}
+        )
 
 
 def read_environment(env: Mapping[str, str]) -> dict[str, str | bool | None]:
@@ -129,7 +132,8 @@ def _setting_problems(env: Mapping[str, str]) -> Iterator[VariableProblem]:
         try:
             variable.check(env.get(variable.name, ""))
         except SettingError as error:
-            yield VariableProblem(variable.name, "setting_malformed", f"{error} {variable.fallback}", "warning")
+            message = join_messages([str(error), variable.fallback()])
+            yield VariableProblem(variable.name, "setting_malformed", message, "warning")
     for name in (*HIDDEN_NAMES, _TOKEN):
         if name not in DATABASE_URL_NAMES and (text := env.get(name, "")):
             yield from _whitespace_and_quote_problems(name, text)

@@ -168,12 +168,8 @@ def _parse_report(status: int, body: bytes) -> dict[str, Any]:
         raise FetchError(Message("diagnostics.fetch.answer_too_large", max_bytes=f"{MAX_BYTES:,}"))
     if status in {401, 403}:
         is_from_debug_api = b'"unauthorized"' in body
-        remedy = (
-            Message("diagnostics.fetch.token_required")
-            if is_from_debug_api
-            else Message("diagnostics.fetch.proxy_login")
-        )
-        raise FetchError(f"It answered {status}. {remedy}")
+        remedy = Message(f"diagnostics.fetch.{'token_required' if is_from_debug_api else 'proxy_login'}")
+        raise FetchError(Message("diagnostics.fetch.refused", status=status, remedy=remedy))
     try:
         report = json.loads(body)
     except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.database.url import DatabaseUrl
-from tracker.messages import Message
+from tracker.messages import Message, with_messages
 from tracker.recording.outbox.paths import (
     damaged_files,
     exists,
@@ -53,11 +53,7 @@ def _file_state(path: Path, own: Path, now: float) -> dict[str, Any] | None:
     try:
         waiting, dead_letters, oldest_at = _read_depth(path)
     except (sqlite3.Error, OSError, TypeError):
-        return {
-            "path": str(path),
-            "own": path == own,
-            "error": Message("diagnostics.outbox_unreadable"),
-        }
+        return with_messages({"path": str(path), "own": path == own, "error": Message("diagnostics.outbox_unreadable")})
     if not waiting and not dead_letters and path != own:
         return None
     return {

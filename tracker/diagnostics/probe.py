@@ -17,7 +17,7 @@ from tracker.database.watchdog import Deadline
 from tracker.diagnostics.connection_probe import ConnectionProbe
 from tracker.diagnostics.server_queries import ServerQueries, is_read_only_role, missing_rights, to_utc
 from tracker.errors import DatabaseError, TransientError
-from tracker.messages import Message
+from tracker.messages import Message, with_messages
 from tracker.platforms import application_name
 from tracker.settings import Settings
 
@@ -40,26 +40,31 @@ def initial_database_state(url: DatabaseUrl | None, url_error: str | None) -> di
     """The report's `database` part before the probe; None means unknown."""
     target = None
     if url is not None:
-        target = {
-            "host": url.host,
-            "port": url.port,
-            "database": url.dbname,
-            "user": url.user,
-            "schema": url.schema or "public",
-            "sslmode": url.params.get("sslmode", "prefer"),
-            "notes": list(url.notes),
-        }
+        target = with_messages(
+            {
+                "host": url.host,
+                "port": url.port,
+                "database": url.dbname,
+                "user": url.user,
+                "schema": url.schema or "public",
+                "sslmode": url.params.get("sslmode", "prefer"),
+                "notes": list(url.notes),
+            }
+        )
     return {
         "healthy": False,
         "connectionStatus": "not_configured" if url is None else "failed",
         "tableExists": None,
         "target": target,
-        "error": {"code": "database_url_malformed", "sentence": url_error, "remedy": ""} if url_error else None,
+        "error": with_messages({"code": "database_url_malformed", "sentence": url_error, "remedy": ""})
+        if url_error
+        else None,
         "failedStep": None,
         "steps": [],
         "serverVersion": None,
         "latencyMs": None,
         "clockSkewS": None,
+        "encrypted": None,
         "slots": None,
         "columnsMissing": None,
         "optionalColumnsMissing": None,
@@ -87,13 +92,10 @@ def probe_database(
     finally:
         probe.close()
         failed = probe.failed_step
-        result.database["steps"] = [
-            {"name": s.name, "ok": s.ok, "ms": s.ms, "code": s.code, "detail": s.detail} for s in probe.steps
-        ]
+        result.database["steps"] = [step.as_dict() for step in probe.steps]
         if failed is not None:
             result.database["failedStep"] = failed.name
-            remedy = probe.error.remedy if probe.error and probe.error.code == failed.code else ""
-            result.database["error"] = {"code": failed.code, "sentence": failed.detail, "remedy": remedy}
+            result.database["error"] = failed.error_as_dict()
 
 
 def _log_in_and_query(
@@ -111,6 +113,9 @@ def _log_in_and_query(
             connection = probe.log_in(_probe_application_name(settings), LOGIN_TIMEOUT_S)
             if connection is None:
                 return
+            # A Unix-domain socket needs no encryption.
+            uses_network = not probe.url.host.startswith("/")
+            result.database["encrypted"] = connection.info.ssl_in_use if uses_network else None
             started = time.perf_counter()
             guard = Deadline(connection)
             with guard(deadline):

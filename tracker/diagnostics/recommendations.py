@@ -9,10 +9,8 @@ from typing import Any
 from tracker.database.schema import quote
 from tracker.diagnostics.rules import RULES, ReportDict, Severity
 from tracker.diagnostics.server_queries import INSERT_POLICY, SELECT_POLICY
-from tracker.diagnostics.variable_remedies import STEP_REMEDIES, VARIABLE_REMEDIES
-from tracker.messages import Message
+from tracker.messages import Message, join_messages, with_messages
 
-_TEXTS = ("cause", "evidence", "remedy")
 _SEVERITIES = ("error", "warning", "info")
 _LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
@@ -29,9 +27,7 @@ class Recommendation:
 
     def as_dict(self) -> dict[str, Any]:
         """The texts, and the code and parameters of each text that is a message."""
-        texts = {name: str(text) for name, text in asdict(self).items()}
-        messages = {name: text.as_dict() for name in _TEXTS if isinstance(text := getattr(self, name), Message)}
-        return {**texts, "messages": messages}
+        return with_messages(asdict(self))
 
 
 def recommend(report: ReportDict) -> tuple[Recommendation, ...]:
@@ -56,7 +52,7 @@ def _variable_problems(report: ReportDict, severity: Severity) -> Iterator[Recom
     for problem in report["variables"]:
         if problem["severity"] == severity:
             evidence = Message("diagnostics.evidence.variable_value", variable=problem["name"])
-            remedy = VARIABLE_REMEDIES[problem["code"]]
+            remedy = Message(f"diagnostics.variable.{problem['code']}.remedy")
             yield Recommendation(problem["code"], severity, problem["sentence"], evidence, remedy)
 
 
@@ -67,19 +63,13 @@ def _missing_database_url(report: ReportDict) -> Iterator[Recommendation]:
         return
     uses_embedded = report["database"]["target"] is not None
     cause = Message("recording.database_url_missing")
-    remedy = Message("diagnostics.database_url_missing.remedy")
+    remedy: str = Message("diagnostics.database_url_missing.remedy")
     if uses_embedded:
         cause = Message("diagnostics.embedded_database_used")
-        remedy = Message(
-            "general.two_sentences", first=remedy, second=Message("diagnostics.drain_to_embedded_database")
-        )
-    yield Recommendation(
-        "database_url_missing",
-        "warning" if uses_embedded else "error",
-        cause,
-        Message("diagnostics.evidence.database_url_missing"),
-        remedy,
-    )
+        remedy = join_messages([remedy, Message("recording.drain_to_embedded_database")])
+    severity: Severity = "warning" if uses_embedded else "error"
+    evidence = Message("diagnostics.evidence.database_url_missing")
+    yield Recommendation("database_url_missing", severity, cause, evidence, remedy)
 
 
 def _failed_step(report: ReportDict) -> Iterator[Recommendation]:
@@ -92,51 +82,48 @@ def _failed_step(report: ReportDict) -> Iterator[Recommendation]:
         cause = Message("diagnostics.localhost", host=state["target"]["host"])
         error = {"code": "localhost", "sentence": cause, "remedy": Message("diagnostics.localhost.remedy")}
     if error["code"] == "parameter_refused" and any(p["code"] == "pgoptions" for p in report["variables"]):
-        error = {**error, "remedy": VARIABLE_REMEDIES["pgoptions"]}
-    evidence = "; ".join(_step_summary(step) for step in state["steps"])
-    remedy = error["remedy"] or STEP_REMEDIES.get(error["code"], Message("diagnostics.step.other.remedy"))
+        error = {**error, "remedy": Message("diagnostics.variable.pgoptions.remedy")}
+    evidence = join_messages(map(_step_summary, state["steps"]), "general.statements")
     catalog_causes = list(_refused_insert(report)) if failed_step == "insert" else []
-    yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, remedy)]
+    yield from catalog_causes or [Recommendation(error["code"], "error", error["sentence"], evidence, error["remedy"])]
 
 
-def _step_summary(step: Mapping[str, Any]) -> str:
+def _step_summary(step: Mapping[str, Any]) -> Message:
     if step["ok"] is None:
-        return f"{step['name']} not needed"
-    return f"{step['name']} {'ok' if step['ok'] else 'FAILED'} after {step['ms']:.0f} ms"
+        return Message("diagnostics.evidence.step_not_needed", step=step["name"])
+    state = "step_succeeded" if step["ok"] else "step_failed"
+    return Message(f"diagnostics.evidence.{state}", step=step["name"], ms=f"{step['ms']:.0f}")
 
 
 def _refused_insert(report: ReportDict) -> Iterator[Recommendation]:
     """Why an insert was refused, as far as the catalog shows it."""
     state = report["database"]
     if missing := state["rightsMissing"]:
-        user = state["target"]["user"] or "the role"
+        user = state["target"]["user"] or Message("diagnostics.role")
+        rights = join_messages(missing, "general.list")
+        cause = Message("diagnostics.role_lacks_right", user=user, rights=rights)
+        evidence = Message("diagnostics.evidence.right_missing", sentence=state["error"]["sentence"])
         remedy = _grant_statements(missing, state["target"])
         if state["onlyReads"]:
-            remedy += " If the role is meant to be read-only, no action is needed."
-        yield Recommendation(
-            "right_missing",
-            "error",
-            Message("diagnostics.role_lacks_right", user=user, rights=", ".join(missing)),
-            f"The right is missing in the catalog, and an insert was refused: {state['error']['sentence']}",
-            remedy,
-        )
+            remedy = join_messages([remedy, Message("diagnostics.role_reads_only")])
+        yield Recommendation("right_missing", "error", cause, evidence, remedy)
     elif state["objections"]:
-        cause = "The table token_usage can't store records as it is. " + state["objections"][0]
+        cause = Message("diagnostics.table_not_adoptable", objection=state["objections"][0])
         remedy = Message("diagnostics.rule.not_adoptable.remedy")
         yield Recommendation("not_adoptable", "error", cause, Message("diagnostics.evidence.insert_refused"), remedy)
     elif state["columnsMissing"]:
         yield Recommendation(
             "column_missing",
             "error",
-            Message("diagnostics.rule.column_missing"),
-            "Missing: " + ", ".join(state["columnsMissing"]) + ".",
-            Message("diagnostics.rule.column_missing.remedy"),
+            Message("database.column_missing"),
+            Message("diagnostics.evidence.missing", names=", ".join(state["columnsMissing"])),
+            Message("database.column_missing.remedy"),
         )
 
 
 def _grant_statements(missing: Sequence[str], target: Mapping[str, Any]) -> str:
     """All statements that are needed together: each one alone leads to the next refusal."""
-    user, schema = quote(str(target["user"] or "the role")), quote(str(target["schema"]))
+    user, schema = quote(str(target["user"] or Message("diagnostics.role"))), quote(str(target["schema"]))
     table = f"{schema}.{quote('token_usage')}"
     statements: list[str] = []
     if any(right.startswith("USAGE") for right in missing):
@@ -152,8 +139,8 @@ def _grant_statements(missing: Sequence[str], target: Mapping[str, Any]) -> str:
     elif policies:
         as_table_owner.append(f"CREATE POLICY token_tracker_inserts ON {table} FOR INSERT TO {user} WITH CHECK (true);")
     if as_table_owner:
-        statements.append("As the table's owner: " + " ".join(as_table_owner))
-    return " ".join(statements)
+        statements.append(Message("diagnostics.as_table_owner", statements=" ".join(as_table_owner)))
+    return join_messages(statements)
 
 
 def _matching_rules(report: ReportDict) -> Iterator[Recommendation]:

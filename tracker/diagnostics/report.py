@@ -11,7 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from tracker.diagnostics.environment_variables import find_url_problems, find_va
 from tracker.diagnostics.local_outboxes import outbox_state
 from tracker.diagnostics.probe import ProbeResult, ReserveConnection, initial_database_state, probe_database
 from tracker.errors import SettingError
+from tracker.messages import with_messages
 from tracker.platforms import application_name
 from tracker.recording.tracker import shared_pool
 from tracker.settings import Settings, load
@@ -107,8 +108,8 @@ def build_report(
         environment=read_environment(env),
         runtime=_runtime(settings),
         variables=tuple(problem.as_dict() for problem in problems),
-        policy=tuple({"name": r.name, "value": r.value, "reason": r.reason} for r in connection_policy(settings, env)),
-        database=result.database,
+        policy=tuple(with_messages(asdict(rule)) for rule in connection_policy(settings, env)),
+        database=with_messages(result.database),
         usage=result.usage,
         ledger=result.ledger,
         alerts=tuple(result.alerts),

@@ -14,8 +14,6 @@ from tracker.rollups.refresh import wait_for_visibility
 from tracker.rollups.rollup_state import require_write_access
 from tracker.rollups.verify import verify
 
-_REMEDY = Message("diagnostics.rollup_check.differs.remedy")
-
 
 def rollup_check(schema: str | None) -> RollupCheck:
     """A check that refreshes today's rollups in a schema and compares them with the rows."""
@@ -27,7 +25,8 @@ def rollup_check(schema: str | None) -> RollupCheck:
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         difference = next(iter(verify(connection, table, int(midnight.timestamp()))), None)
         if difference is not None:
-            raise SetupError("rollup_wrong", f"A sum differs from its rows: {difference}", _REMEDY)
+            cause = Message("diagnostics.rollup_check.differs", difference=difference)
+            raise SetupError("rollup_wrong", cause, Message("diagnostics.rollup_check.differs.remedy"))
         return Message("diagnostics.rollup_check.matches")
 
     return check

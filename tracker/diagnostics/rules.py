@@ -6,11 +6,10 @@ prevent it or that hides records is a *warning*. All others are *info*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from tracker.diagnostics.connection_probe import NOT_ENCRYPTED, TLS_DISABLED
-from tracker.messages import Message
+from tracker.messages import Message, join_messages
 
 Severity = Literal["error", "warning", "info"]
 ReportDict = Mapping[str, Any]
@@ -26,23 +25,25 @@ MAX_SERVERLESS_POOL = 10
 class ReportRule(NamedTuple):
     """`find_evidence` returns None when the rule doesn't apply.
 
-    The messages `diagnostics.rule.CODE` and `diagnostics.rule.CODE.remedy` have the cause and the remedy. `command` is
-    the remedy instead if it is a command, which no language translates, or is built from the report.
+    The messages `AREA.CODE` and `AREA.CODE.remedy` have the cause and the remedy; the area is `database` if an error
+    of the database has the same cause. `command` is the remedy instead if it is a command, which no language
+    translates, or is built from the report.
     """
 
     code: str
     severity: Severity
     find_evidence: Callable[[ReportDict], str | None]
     command: str | Callable[[ReportDict], str] | None = None
+    area: str = "diagnostics.rule"
 
     @property
     def cause(self) -> Message:
-        return Message(f"diagnostics.rule.{self.code}")
+        return Message(f"{self.area}.{self.code}")
 
     def remedy(self, report: ReportDict) -> str:
         """The remedy for a report that the rule applies to."""
         if self.command is None:
-            return Message(f"diagnostics.rule.{self.code}.remedy")
+            return Message(f"{self.area}.{self.code}.remedy")
         return self.command if isinstance(self.command, str) else self.command(report)
 
 
@@ -73,24 +74,26 @@ def _table_missing(report: ReportDict) -> str | None:
 
 
 def _read_only_replica(report: ReportDict) -> str | None:
-    return "pg_is_in_recovery() is true." if _connected(report).get("readOnly") == "standby" else None
+    is_standby = _connected(report).get("readOnly") == "standby"
+    return Message("diagnostics.evidence.in_recovery") if is_standby else None
 
 
 def _columns_missing(report: ReportDict) -> str | None:
     state = _connected(report)
     # While the table can't be adopted, migrate refuses to add columns.
-    missing = state.get("columnsMissing") if not state.get("objections") else None
-    return "Missing: " + ", ".join(missing) + "." if missing else None
+    return None if state.get("objections") else _missing_names(state.get("columnsMissing"))
 
 
 def _optional_columns_missing(report: ReportDict) -> str | None:
-    missing = _connected(report).get("optionalColumnsMissing")
-    return "Missing: " + ", ".join(missing) + "." if missing else None
+    return _missing_names(_connected(report).get("optionalColumnsMissing"))
 
 
 def _rights_missing(report: ReportDict) -> str | None:
-    missing = _connected(report).get("rightsMissing")
-    return "Missing: " + ", ".join(missing) + "." if missing else None
+    return _missing_names(_connected(report).get("rightsMissing"))
+
+
+def _missing_names(names: Sequence[str] | None) -> str | None:
+    return Message("diagnostics.evidence.missing", names=join_messages(names, "general.list")) if names else None
 
 
 def _not_adoptable(report: ReportDict) -> str | None:
@@ -134,7 +137,7 @@ def _recent_alerts(report: ReportDict) -> str | None:
 
 def _read_only_default(report: ReportDict) -> str | None:
     read_only = _connected(report).get("readOnly") == "default"
-    return "default_transaction_read_only is on for this session." if read_only else None
+    return Message("diagnostics.evidence.read_only_default") if read_only else None
 
 
 def _few_slots(report: ReportDict) -> str | None:
@@ -160,7 +163,7 @@ def _far_away(report: ReportDict) -> str | None:
     return Message(
         "diagnostics.evidence.far_away",
         latency_ms=f"{latency_ms:.0f}",
-        region=report["runtime"]["region"] or "not known",
+        region=report["runtime"]["region"] or Message("diagnostics.evidence.region_unknown"),
     )
 
 
@@ -185,7 +188,7 @@ def _sees_no_rows(report: ReportDict) -> str | None:
 
 def _defaults_refused(report: ReportDict) -> str | None:
     refusals = _connected(report).get("refusedDefaults")
-    return " ".join(refusals) if refusals else None
+    return join_messages(refusals) if refusals else None
 
 
 def _undated_rows(report: ReportDict) -> str | None:
@@ -199,7 +202,7 @@ def _replica_identity_missing(report: ReportDict) -> str | None:
 
 
 def _set_replica_identities(report: ReportDict) -> str:
-    return "As the tables' owner: " + " ".join(report["database"]["replicaIdentities"])
+    return Message("diagnostics.as_owner_of_tables", statements=" ".join(report["database"]["replicaIdentities"]))
 
 
 def _two_tables(report: ReportDict) -> str | None:
@@ -216,7 +219,7 @@ def _duplicate_indexes(report: ReportDict) -> str | None:
 
 
 def _drop_duplicate_indexes(report: ReportDict) -> str:
-    return "As the table's owner: " + " ".join(report["database"]["duplicateIndexes"])
+    return Message("diagnostics.as_table_owner", statements=" ".join(report["database"]["duplicateIndexes"]))
 
 
 def _cost_never_unknown(report: ReportDict) -> str | None:
@@ -247,13 +250,8 @@ def _large_pool(report: ReportDict) -> str | None:
 
 
 def _not_encrypted(report: ReportDict) -> str | None:
-    state = _connected(report)
-    if not report["runtime"]["deployed"]:
-        return None
-    unencrypted = any(
-        step["name"] == "tls" and step["detail"] in {NOT_ENCRYPTED, TLS_DISABLED} for step in state.get("steps", ())
-    )
-    return Message("diagnostics.evidence.not_encrypted") if unencrypted else None
+    is_unencrypted = report["runtime"]["deployed"] and _connected(report).get("encrypted") is False
+    return Message("diagnostics.evidence.not_encrypted") if is_unencrypted else None
 
 
 def _debug_token_missing(report: ReportDict) -> str | None:
@@ -267,12 +265,12 @@ def _pulled_variables(report: ReportDict) -> str | None:
 
 
 RULES: tuple[ReportRule, ...] = (
-    ReportRule("schema_missing", "error", _schema_missing),
-    ReportRule("table_missing", "error", _table_missing),
+    ReportRule("schema_missing", "error", _schema_missing, area="database"),
+    ReportRule("table_missing", "error", _table_missing, area="database"),
     ReportRule("read_only", "error", _read_only_replica),
     ReportRule("not_adoptable", "error", _not_adoptable),
-    ReportRule("column_missing", "error", _columns_missing),
-    ReportRule("right_missing", "warning", _rights_missing),
+    ReportRule("column_missing", "error", _columns_missing, area="database"),
+    ReportRule("right_missing", "warning", _rights_missing, area="database"),
     ReportRule("sees_no_rows", "warning", _sees_no_rows),
     ReportRule("outbox_unwritable", "warning", _outbox_unwritable),
     ReportRule("outbox_damaged", "warning", _outbox_damaged),
@@ -283,7 +281,7 @@ RULES: tuple[ReportRule, ...] = (
     ReportRule("read_only_default", "warning", _read_only_default),
     ReportRule("few_slots", "warning", _few_slots),
     ReportRule("clock_off", "warning", _clock_off),
-    ReportRule("statement_pooling", "warning", _statement_pooling),
+    ReportRule("statement_pooling", "warning", _statement_pooling, area="database"),
     ReportRule("migration_pending", "warning", _migration_pending, "token-tracker migrate."),
     ReportRule("optional_column_missing", "warning", _optional_columns_missing),
     ReportRule("ledger_closed", "warning", _ledger_closed),

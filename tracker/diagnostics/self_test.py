@@ -23,7 +23,7 @@ from tracker.usage import TokenUsage
 
 DEADLINE_S = 4.0
 OPERATIONS = ("summary_generation", "tag_generation")
-DASHBOARD_CHECK = "dashboard shows it"
+DASHBOARD_CHECK = Message("diagnostics.self_test.dashboard")
 _TOKENS = (812, 164)
 RollupCheck = Callable[[Connection, UUID], str]
 """Takes the test row's id and returns the evidence that the rollups count it. Raises `DatabaseError` otherwise."""
@@ -119,8 +119,8 @@ class _SelfTestRun:
         started = time.perf_counter()
         outcome = tracker.record(self._usage)
         self._is_written = outcome.status == "recorded"
-        evidence = outcome.error or f"{outcome.status}, {outcome.retry_count} retries, id {outcome.id}"
-        self._add("write", self._is_written, evidence, started)
+        success = Message("diagnostics.self_test.recorded", count=outcome.retry_count, id=outcome.id)
+        self._add(Message("diagnostics.self_test.write"), self._is_written, outcome.error or success, started)
 
     def read_back(self) -> None:
         def compare_row(connection: Connection, target: Target) -> str:
@@ -130,16 +130,18 @@ class _SelfTestRun:
                 raise SetupError("not_found", Message("diagnostics.self_test.row_differs", count=len(rows)), "")
             return Message("diagnostics.self_test.row_matches")
 
-        self._run_with_connection("read back", compare_row)
+        self._run_with_connection(Message("diagnostics.self_test.read_back"), compare_row)
 
     def repeat(self, tracker: Tracker) -> None:
+        name = Message("diagnostics.self_test.repeat")
         if not self._is_written:
-            self._skip("same id again")
+            self._skip(name)
             return
         started = time.perf_counter()
         outcome = tracker.record(self._usage)
         ok = outcome.status == "duplicate"
-        self._add("same id again", ok, f"{outcome.status}: {'no second row' if ok else outcome.error}", started)
+        evidence = Message(f"diagnostics.self_test.{'no_second_row' if ok else 'second_row'}")
+        self._add(name, ok, outcome.error or evidence, started)
 
     def check_dashboard(self) -> None:
         """Check that the dashboard's own query reads the test row."""
@@ -150,22 +152,19 @@ class _SelfTestRun:
         evidence: str
         try:
             ok = self._dashboard_reads(self._usage.id)
-            evidence = (
-                Message("diagnostics.self_test.dashboard_reads_row")
-                if ok
-                else Message("diagnostics.self_test.dashboard_lacks_row")
-            )
+            evidence = Message(f"diagnostics.self_test.dashboard_{'reads' if ok else 'lacks'}_row")
         except DatabaseError as error:
             ok, evidence = False, error.cause
         self._add(DASHBOARD_CHECK, ok, evidence, started)
 
     def check_rollups(self) -> None:
         """Check that the rollups count the test row, where there are rollups."""
+        name = Message("diagnostics.self_test.rollup")
         if self._check_rollup is None:
-            self._skip("rollup", Message("diagnostics.self_test.no_rollups"))
+            self._skip(name, Message("diagnostics.self_test.no_rollups"))
             return
         check = self._check_rollup
-        self._run_with_connection("rollup", lambda connection, _: check(connection, self._usage.id))
+        self._run_with_connection(name, lambda connection, _: check(connection, self._usage.id))
 
     def clean_up(self) -> None:
         def delete_row(connection: Connection, target: Target) -> str:
@@ -175,7 +174,8 @@ class _SelfTestRun:
             return Message("diagnostics.self_test.row_deleted", count=count)
 
         # An app's role need not have the right to delete.
-        self._run_with_connection("clean up", delete_row, accepted_code="right_missing")
+        name = Message("diagnostics.self_test.clean_up")
+        self._run_with_connection(name, delete_row, accepted_code="right_missing")
 
     def _run_with_connection(
         self, name: str, check: Callable[[Connection, Target], str], accepted_code: str | None = None

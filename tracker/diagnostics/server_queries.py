@@ -26,8 +26,8 @@ from tracker.usage import TokenUsage
 STATEMENT_TIMEOUT_MS = 1500
 LOCK_TIMEOUT_MS = 1000
 _MIN_REMAINING_S = 0.2
-SELECT_POLICY = "a row-level security policy for SELECT"
-INSERT_POLICY = "a row-level security policy for INSERT"
+SELECT_POLICY = Message("diagnostics.right.select_policy")
+INSERT_POLICY = Message("diagnostics.right.insert_policy")
 # Columns that an owner's constraints may restrict: the app's values satisfy them, the test row's may not.
 _APP_COLUMNS = ("user_id", "session_id", "provider", "model", "operation", "environment")
 _ROLLBACK_SQLSTATE = "TT000"

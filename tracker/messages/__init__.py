@@ -7,12 +7,13 @@ unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-AREAS = ("auth", "database", "diagnostics", "general", "login", "prices", "recording", "reports", "settings")
+AREAS = ("auth", "budgets", "database", "diagnostics", "general", "login", "prices", "recording", "reports", "settings")
+_MAX_RESTORED_CHARS = 2000
 
 
 class Message(str):
@@ -38,10 +39,14 @@ class Message(str):
         """The values of the placeholders: text, numbers, and messages."""
         return MappingProxyType(self._params)
 
+    def __str__(self) -> Message:
+        """The message itself, so that the `str` of a message, and of an error with a message, keeps its code."""
+        return self
+
     def as_dict(self) -> dict[str, Any]:
         """Code, parameters and English text as JSON types."""
         params = {name: v.as_dict() if isinstance(v, Message) else v for name, v in self._params.items()}
-        return {"code": self._code, "params": params, "text": str(self)}
+        return {"code": self._code, "params": params, "text": str.__str__(self)}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._code, self._params)
@@ -52,8 +57,6 @@ def _restore(code: str, params: Mapping[str, Any]) -> Message:
 
 
 def _as_json_type(value: object) -> str | int | float:
-    if isinstance(value, BaseException) and value.args and isinstance(value.args[0], Message):
-        return value.args[0]
     return value if isinstance(value, str | int | float) else str(value)
 
 
@@ -82,9 +85,42 @@ def _texts(area: str) -> dict[str, str]:
     return texts
 
 
-def join_messages(messages: list[str]) -> str:
-    """One text from several sentences; a `Message` if it can be translated as a whole."""
+def join_messages(messages: Iterable[str], code: str = "general.two_sentences") -> str:
+    """One text from several; a `Message` of `code`, whose parameters are `first` and `second`, if there are several."""
     joined = ""
     for message in filter(None, messages):
-        joined = Message("general.two_sentences", first=joined, second=message) if joined else message
+        joined = Message(code, first=joined, second=message) if joined else message
     return joined
+
+
+def with_messages(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of a JSON report, with the JSON form of its messages and of its lists of messages as `messages`."""
+    messages = {name: form for name, value in entry.items() if (form := _json_form(value))}
+    return {**entry, "messages": messages}
+
+
+def _json_form(value: object) -> dict[str, Any] | list[dict[str, Any]]:
+    if isinstance(value, Message):
+        return value.as_dict()
+    return [item.as_dict() for item in value if isinstance(item, Message)] if isinstance(value, list) else []
+
+
+def restore_message(entry: Mapping[str, Any], name: str) -> str:
+    """The text `name` of a report's entry: a `Message` if the entry's `messages` contain one of this catalog.
+
+    The report may be of another version or another program, so its messages can be invalid.
+    """
+    try:
+        return _from_dict(entry["messages"][name])
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return str(entry.get(name, ""))
+
+
+def _from_dict(data: Mapping[str, Any]) -> Message:
+    params = {name: _from_dict(v) if isinstance(v, Mapping) else v for name, v in data["params"].items()}
+    if not has_message(data["code"]):
+        raise LookupError(data["code"])
+    message = Message(data["code"], **params)
+    if len(message) > _MAX_RESTORED_CHARS:  # nested parameters of an untrusted report could grow without limit
+        raise ValueError(data["code"])
+    return message

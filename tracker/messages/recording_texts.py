@@ -10,9 +10,19 @@ TEXTS = {
     "row_swallowed.remedy": "Correct the trigger, rule or policy on token_usage.",
     "recording_failed": "Recording failed with {error_type}; the record is in the log.",
     "database_url_missing": "DATABASE_URL is not set.",
+    "database_url_missing.remedy": "Set DATABASE_URL to postgresql://user:password@host:5432/database.",
+    "drain_to_embedded_database": "To deliver records to this machine's embedded database: token-tracker outbox drain"
+    " --embedded.",
+    "not_attempted": "Not attempted, because the last attempt failed. {sentence}",
     "recording_interrupted": "Recording was interrupted, and the record could not be queued ({error_type}).",
     "outbox_unwritable": "The outbox {path} can't be written: {reason}. Set TRACKER_OUTBOX to a file that can be.",
+    "unwritable.invalid_name": "no file can have this name",
+    "unwritable.directory": "it is a directory",
+    "unwritable.read_only": "it is read-only",
+    "unwritable.disk": "the disk refused",
     "outbox_busy": "The outbox {path} stayed locked by another process or thread.",
+    "drain_superseded": "Another process now delivers from the outbox {path}, because this process didn't respond for"
+    " {stale_s} s.",
     "outbox_foreign": "The file {path} is not an outbox and stays unchanged. Set TRACKER_OUTBOX to another file.",
     "outbox_unavailable": "This Python has no sqlite3, which the outbox needs. Install it.",
     "outbox_inherited": "The outbox {path} was in use when this process was forked, and its locks are the parent's."

@@ -15,8 +15,7 @@ from decimal import Decimal
 from typing import IO, Any
 
 from tracker.database.connect import Connection
-from tracker.database.schema import Table, read_table
-from tracker.errors import SetupError
+from tracker.database.schema import read_table, require_columns
 from tracker.prices.cost_changes import CallChange, CostColumns, apply_changes, read_columns
 from tracker.prices.count_corrections import Correction, read_correction
 from tracker.prices.price_catalog import OWN, Price, PriceCatalog
@@ -97,7 +96,7 @@ def plan(
     Costs from a caller or a provider remain, except for a 0 that the price list contradicts. A cost from Token Tracker
     becomes NULL if the list has no price by the current rules. Raises `DatabaseError`.
     """
-    table = _require_table(connection, schema)
+    table = require_columns(read_table(connection, schema))
     planner = _Planner(catalog, read_columns(connection, table), RepricePlan(changes, cursor=scope.since))
     for row in read_calls(connection, table, scope):
         planner.add(row)
@@ -211,7 +210,7 @@ def apply(connection: Connection, schema: str | None, plan: RepricePlan) -> int:
 
     Each transaction marks the rollups of the calls that it changes. Raises `DatabaseError`.
     """
-    return apply_changes(connection, _require_table(connection, schema), plan.changes)
+    return apply_changes(connection, require_columns(read_table(connection, schema)), plan.changes)
 
 
 def price_unpriced_calls(
@@ -226,15 +225,3 @@ def price_unpriced_calls(
         if reprice_plan.has_changes:
             apply(connection, schema, reprice_plan)
         return reprice_plan
-
-
-def _require_table(connection: Connection, schema: str | None) -> Table:
-    table = read_table(connection, schema)
-    if not table.exists:
-        raise SetupError("table_missing", "The table token_usage doesn't exist.", "Create it: token-tracker migrate.")
-    if table.missing_columns:
-        missing = ", ".join(table.missing_columns)
-        raise SetupError(
-            "column_missing", f"token_usage lacks {missing}.", "Add what is missing: token-tracker migrate."
-        )
-    return table

@@ -12,6 +12,7 @@ from tracker.database.connect import elapsed_ms
 from tracker.database.failures import explain_refused_kind
 from tracker.errors import DatabaseError, OutboxError, RecordError, SetupError, TableError
 from tracker.forks import fork_guard
+from tracker.messages import Message, join_messages
 from tracker.outcome import Outcome
 from tracker.recording import record_log
 from tracker.recording.retry import Delivery, DeliveryAttempts
@@ -107,7 +108,7 @@ class DirectWriter:
         if self._delivery is None:
             raise self._setup_error.copy() if self._setup_error else AssertionError("no database URL without an error")
         if breaker_error is not None and not self._breaker.allow_request():
-            text = f"Not attempted, because the last attempt failed. {breaker_error.sentence}"
+            text = Message("recording.not_attempted", sentence=breaker_error.sentence)
             raise SetupError(breaker_error.code, text, breaker_error.remedy, server_words=breaker_error.server_words)
         entries = notices.take_unreported(row) if notices else []
         try:
@@ -143,7 +144,7 @@ class DirectWriter:
         try:
             queue.enqueue(row, left_s + budget_s * _OVERRUN_SHARE)
         except OutboxError as outbox_error:
-            text = f"{error} {outbox_error}"
+            text = join_messages([str(error), str(outbox_error)])
             record_log.log_full_record("failed", row, text, attempts.retry_count)
             queue.notices.alert(outbox_error.code, f"{error.text_for_alerts} {outbox_error}", **details)
             return _outcome("failed", row, attempts, text)

@@ -16,7 +16,7 @@ from tracker.database.pool import ConnectionPool, PoolPolicy, PoolStats
 from tracker.database.url import DatabaseUrl, clean
 from tracker.errors import OutboxError, SettingError, SetupError, UsageTypeError
 from tracker.forks import fork_guard
-from tracker.messages import Message
+from tracker.messages import Message, join_messages
 from tracker.outcome import Outcome
 from tracker.platforms import application_name
 from tracker.recording import lifecycle, record_log
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tracker.recording.outbox.store import OutboxDepth
 
 ClientT = TypeVar("ClientT")
-_REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
-_EMBEDDED = "To deliver records to this machine's embedded database: token-tracker outbox drain --embedded."
 _NOTE_TIMEOUT_S = 2.0
 # How long the record of an interrupted call waits for a locked outbox. The interrupted call may have left the lock
 # behind, which is replaced after `CHECK_HOLDER_AFTER_S`.
@@ -92,7 +90,9 @@ class Tracker:
         try:
             if self.settings.database_url:
                 return clean(self.settings.database_url, self.settings.database_url_variable), None
-            remedy = _REMEDY if self.settings.runtime.deployed else f"{_REMEDY} {_EMBEDDED}"
+            remedy: str = Message("recording.database_url_missing.remedy")
+            if not self.settings.runtime.deployed:
+                remedy = join_messages([remedy, Message("recording.drain_to_embedded_database")])
             setup_error = SetupError("database_url_missing", Message("recording.database_url_missing"), remedy)
         except SettingError as error:
             setup_error = SetupError("database_url_malformed", str(error), "")

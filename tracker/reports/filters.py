@@ -9,6 +9,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.reports.explorer.local_clock import Interval, selected_hours
 from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.usage import replace_unstorable
@@ -39,24 +40,22 @@ class Filters:
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise SettingError("A report's range needs times with a zone; give its start and end a tzinfo.")
+            raise SettingError(Message("reports.range_without_zone"))
         # The recorder stores text without NUL characters, which the driver refuses.
         for name in ("model", "provider", "operation", "user", "environment"):
             if (text := getattr(self, name)) is not None:
                 object.__setattr__(self, name, replace_unstorable(text))
         # In UTC: Python compares two datetimes of one zone by local time, which can occur twice.
         if self.end.astimezone(UTC) < self.start.astimezone(UTC):
-            raise SettingError("A report's range must not end before it starts; exchange the two.")
+            raise SettingError(Message("reports.range_reversed"))
         if self.weekday not in {None, *range(7)}:
-            raise SettingError(f"A weekday is 0 (Monday) to 6 (Sunday), not {self.weekday}.")
+            raise SettingError(Message("reports.weekday_invalid", weekday=self.weekday))
         if self.hour_of_day not in {None, *range(24)}:
-            raise SettingError(f"An hour of the day is 0 to 23, not {self.hour_of_day}.")
+            raise SettingError(Message("reports.hour_invalid", hour=self.hour_of_day))
         try:
             ZoneInfo(self.timezone)
         except (OSError, ValueError, KeyError):
-            raise SettingError(
-                f"There is no time zone {self.timezone[:60]!r}; use an IANA name such as Asia/Seoul."
-            ) from None
+            raise SettingError(Message("reports.time_zone_unknown", name=repr(self.timezone[:60]))) from None
 
     @property
     def bucket(self) -> Bucket:

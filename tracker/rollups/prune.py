@@ -15,6 +15,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.schema import Table
 from tracker.errors import TransientError
+from tracker.messages import Message
 from tracker.rollups.refresh_lock import lock_rollups, retry_while_locked
 from tracker.rollups.replace_buckets import bucket_parameters, merge_users_sql, replace_buckets, replace_larger_buckets
 from tracker.rollups.rollup_state import driver_sql, read_state, timestamptz, timestamptz_array
@@ -80,7 +81,8 @@ def _prune_batch(
         if not has_lock:
             return None
         if not read_state(connection, table).complete:
-            raise TransientError("refreshing", "The rollups don't cover all calls yet.", "Run: token-tracker rollup.")
+            cause, remedy = Message("reports.rollups_incomplete"), Message("reports.rollups_incomplete.remedy")
+            raise TransientError("refreshing", cause, remedy)
         buckets = _next_buckets(connection, table, start, until)
         if not buckets:
             return PruneBatch(0, None)

@@ -99,7 +99,7 @@ def require_write_access(connection: Connection, table: Table) -> None:
     if not access.exists:
         raise rollups_missing_error()
     if not access.writes:
-        raise SetupError("right_missing", Message("reports.right_missing"), f"{access.remedy}")
+        raise SetupError("right_missing", Message("reports.right_missing"), access.remedy or "")
 
 
 def rollups_missing_error() -> SetupError:

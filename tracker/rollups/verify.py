@@ -10,6 +10,7 @@ from typing import Any
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.database.transactions import read_only_snapshot
+from tracker.messages import Message, join_messages
 from tracker.rollups.refresh import day_of, days_since
 from tracker.rollups.replace_buckets import bucket_parameters, buckets_of_day, larger_bucket_queries, user_days_sql
 from tracker.rollups.rollup_state import RollupState, driver_sql, read_state
@@ -40,22 +41,22 @@ class Difference:
     actual: Row | None
     expected: Row | None
 
-    def __str__(self) -> str:
+    def __str__(self) -> Message:
         key = ", ".join(
             f"{name} {_format(value)}"
             for name, value in zip(self.columns, self.key, strict=False)
             if name != "generation"
         )
+        row = f"{self.table}: {key}"
         if self.actual is None or self.expected is None:
-            problem = "is missing" if self.actual is None else "has no rows in token_usage"
-            return f"{self.table}: {key}: {problem}"
+            return Message(f"reports.difference.{'missing' if self.actual is None else 'without_rows'}", row=row)
         totals = self.columns[len(self.key) :]
         differing = [
-            f"{name} is {_format(actual)}, the rows have {_format(expected)}"
+            Message("reports.difference.total", name=name, actual=_format(actual), expected=_format(expected))
             for name, actual, expected in zip(totals, self.actual, self.expected, strict=True)
             if actual != expected
         ]
-        return f"{self.table}: {key}: {'; '.join(differing)}"
+        return Message("reports.difference.totals", row=row, totals=join_messages(differing, "general.statements"))
 
 
 def _format(value: Any) -> str:

@@ -15,7 +15,7 @@ from tracker.cli.terminal import terminal_text
 from tracker.database.locate import locate
 from tracker.database.url import DatabaseUrl
 from tracker.diagnostics import report as report_module
-from tracker.diagnostics.compare_reports import ComparisonLine, compare_reports, recommendations_of
+from tracker.diagnostics.compare_reports import CONNECTED, NO, ComparisonLine, compare_reports, recommendations_of
 from tracker.diagnostics.env_file import deployed_environment, read_env_file
 from tracker.diagnostics.fetch_report import fetch_report, is_private_url
 from tracker.errors import DatabaseError, SettingError
@@ -90,7 +90,7 @@ def _status(local: Mapping[str, Any], remote: Mapping[str, Any] | None) -> int:
 def _seems_healthy(remote: Mapping[str, Any]) -> bool:
     """Whether a report without the key `healthy`, as an application's own route returns it, has a working database."""
     lines = {line.key: line.there for line in compare_reports({}, remote)}
-    return lines.get("database.connectionStatus") == "connected" and lines.get("database.tableExists") != "no"
+    return lines.get("database.connectionStatus") == CONNECTED and lines.get("database.tableExists") != NO
 
 
 def _show(local: Mapping[str, Any], remote: Mapping[str, Any] | None, lines: tuple[ComparisonLine, ...]) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from tracker.messages import join_messages
 from tracker.outcome import Outcome
 from tracker.providers.consistency import problem_text
 from tracker.providers.responses import ParsedResponse, ResponseReader, read
@@ -41,7 +42,7 @@ def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
     """The outcome with the text of a problem code, which states what could not be read from the response."""
     if problem is None:
         return outcome
-    return replace(outcome, error=" ".join(filter(None, (problem_text(problem), outcome.error))))
+    return replace(outcome, error=join_messages([problem_text(problem), outcome.error or ""]))
 
 
 class _RowToWrite(NamedTuple):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import OutboxError
+from tracker.messages import Message
 
 if TYPE_CHECKING:
     import sqlite3
@@ -164,10 +165,8 @@ class DrainLock:
 
 def superseded_error(path: Path) -> OutboxError:
     """The error for a lease that another process has taken over."""
-    return OutboxError(
-        "drain_superseded",
-        f"Another process now delivers from the outbox {path}, because this process didn't respond for {STALE_S:g} s.",
-    )
+    message = Message("recording.drain_superseded", path=path, stale_s=f"{STALE_S:g}")
+    return OutboxError("drain_superseded", message)
 
 
 def _flock(path: Path) -> tuple[bool, int | None]:

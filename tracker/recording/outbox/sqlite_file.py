@@ -146,7 +146,7 @@ class OutboxFile:
         except OSError as error:
             raise _unwritable_error(self.path, error.strerror or type(error).__name__) from None
         except ValueError:  # a name that no file can have
-            raise _unwritable_error(self.path, "no file can have this name") from None
+            raise _unwritable_error(self.path, Message("recording.unwritable.invalid_name")) from None
         finally:
             lock.release()
 
@@ -333,8 +333,9 @@ class OutboxFile:
         if _is_damaged(error):
             return OutboxError("outbox_damaged", Message("recording.outbox_damaged", path=self.path))
         if self.path.is_dir():
-            return _unwritable_error(self.path, "it is a directory")
-        return _unwritable_error(self.path, "it is read-only" if code == _READONLY else "the disk refused")
+            return _unwritable_error(self.path, Message("recording.unwritable.directory"))
+        reason = "read_only" if code == _READONLY else "disk"
+        return _unwritable_error(self.path, Message(f"recording.unwritable.{reason}"))
 
 
 def _create(path: Path) -> None:

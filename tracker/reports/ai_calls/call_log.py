@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 from tracker.usage import replace_unstorable
@@ -41,7 +42,7 @@ class CallSearch:
         for name in ("min_ms", "min_usd"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                raise SettingError(f"The minimum of a search must be a number from 0, not {value}.")
+                raise SettingError(Message("reports.minimum_invalid", value=value))
 
     def parameters(self) -> dict[str, object]:
         return {"text": self.text, "failed": self.failed, "min_ms": self.min_ms, "min_usd": self.min_usd}
@@ -133,7 +134,7 @@ def search_from_json(content: Mapping[str, Any]) -> tuple[Filters, CallSearch]:
         filters["start"], filters["end"] = (datetime.fromisoformat(filters[name]) for name in ("start", "end"))
         return Filters(**filters), CallSearch(**content["search"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SettingError("The filters of the export can't be read. Reload the page and export again.") from error
+        raise SettingError(Message("reports.export_invalid")) from error
 
 
 def search_as_json(filters: Filters, search: CallSearch) -> dict[str, object]:

@@ -16,10 +16,10 @@ from sqlalchemy.pool import QueuePool
 from tracker.database import sql_file
 from tracker.database.connect import Connection, DriverError, connect, translate
 from tracker.database.locate import Database
-from tracker.database.schema import Table, read_table
+from tracker.database.schema import Table, read_table, require_columns
 from tracker.database.sql_file import Query
 from tracker.database.watchdog import Deadline, timer
-from tracker.errors import DatabaseError, SetupError, TransientError
+from tracker.errors import DatabaseError, TransientError
 from tracker.messages import Message
 from tracker.platforms import application_name
 from tracker.reports.engine.freshness import ACCESS_CACHE_S, Freshness, PinnedRollupState, Refresher, freshness
@@ -118,12 +118,12 @@ class Reader:
     def table(self) -> Table:
         """The cached properties of token_usage; raises `SetupError` if the table or a required column is missing."""
         if self._table is None:
-            self._table = _require_columns(self._with_retry(self._read_table))
+            self._table = require_columns(self._with_retry(self._read_table))
         return self._table
 
     def check(self) -> None:
         """Read the table's properties now; raises unless the server responds and all required columns exist."""
-        self._table = _require_columns(self._with_retry(self._read_table))
+        self._table = require_columns(self._with_retry(self._read_table))
 
     def rows(self, query: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """The result of `sql/<query>.sql`, one dict per row."""
@@ -267,16 +267,3 @@ def _deadline(connection: sqlalchemy.Connection) -> Deadline:
     driver_connection = cast("Connection", connection.connection.driver_connection)
     deadline: Deadline = connection.info.setdefault("deadline", Deadline(driver_connection))
     return deadline(time.monotonic() + HANG_S)
-
-
-def _require_columns(table: Table) -> Table:
-    if not table.exists:
-        raise SetupError("table_missing", Message("reports.table_missing"), Message("reports.table_missing.remedy"))
-    if table.missing_columns:
-        names = ", ".join(table.missing_columns)
-        raise SetupError(
-            "column_missing",
-            Message("reports.column_missing", columns=names),
-            Message("reports.column_missing.remedy"),
-        )
-    return table
