@@ -55,7 +55,7 @@ def draw_page() -> None:
 def _draw(reader: Reader) -> None:
     range_ = current_range(reader)
     filters = range_.filters
-    page_question(_("How much was used, and what did it cost?"))
+    page_question(_("How much was used, and what did it cost?"), range_)
     with loading_skeleton(metrics=5):
         totals = usage_totals.totals(reader, filters)
         previous = usage_totals.totals(reader, range_.previous) if range_.previous and totals.calls else None

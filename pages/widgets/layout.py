@@ -36,11 +36,13 @@ def page_header(title: str, reader: Reader | None = None, *, live: bool = True) 
         filter_pills.filter_bar(reader)
 
 
-def page_question(text: str) -> None:
-    """Draw the question that the page answers, and the time of its data."""
+def page_question(text: str, range_: TimeRange | None = None) -> None:
+    """Draw the question that the page answers, the dates of its range, and the time of its data."""
     with st.container(horizontal=True, key="question", gap="small"):
         st.caption(text, width="content")
         st.space("stretch")
+        if range_ is not None:
+            st.caption(range_.dates, width="content")
         live_refresh.as_of_caption()
 
 
