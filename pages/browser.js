@@ -6,6 +6,8 @@
 (() => {
   const BASE_URL = new URL(".", document.currentScript.src).href.replace(/\/$/, "");
   const PHONE_WIDTH_PX = 768; // up to this width, Streamlit's sidebar covers the page
+  const CHECK_EVERY_MS = 5000;
+  const STREAMLIT_TITLE = "Connection error";
   const SIGNED_OUT = "signed-out";
   const SIDEBAR_LINKS = ["stSidebarNavLink", "stPageLink-NavLink"]
     .map((name) => `[data-testid="stSidebar"] [data-testid="${name}"]`)
@@ -94,7 +96,22 @@
 
   // --- connection dialog -------------------------------------------------------------------------------------------
 
+  /** Replace the texts of Streamlit's dialog, which are English and address the developer of an app. */
   function translateDialog() {
+    const title = document.querySelector('[data-testid="stDialog"] h2[slot="title"]');
+    if (title?.textContent !== STREAMLIT_TITLE) return;
+    const texts = TEXTS[language()];
+    const body = title.nextElementSibling;
+    const replacement = document.createElement("p");
+    replacement.className = body.className;
+    replacement.textContent = texts.body;
+    // React keeps its own nodes: it may write to them again or remove them.
+    title.firstChild.nodeValue = texts.title;
+    body.style.display = "none";
+    body.after(replacement);
+    title.parentElement.querySelector(":scope > button")?.setAttribute("aria-label", texts.close);
+    reloadIfRefused();
+    const timer = setInterval(() => (title.isConnected ? reloadIfRefused() : clearInterval(timer)), CHECK_EVERY_MS);
   }
 
   new MutationObserver(translateDialog).observe(document, { childList: true, subtree: true });

@@ -35,7 +35,7 @@ def main() -> None:
 def draw_page() -> None:
     reader = current_reader.reader()
     range_, search = current_range(reader), selected_search()
-    page_question(_("Every call, newest first. Select a row to see its details."), range_)
+    page_question(_("Every call, newest first. Select a row to see its details."))
     key = (range_.cache_key, search)
     position = page_position(key)
     with loading_skeleton(charts=1):

@@ -46,7 +46,7 @@ def draw_page() -> None:
     range_ = current_range(reader)
     filters = range_.filters
     rows, columns, measure = selected_dimensions()
-    page_question(_("Click a bar or select a row to see its calls."), range_)
+    page_question(_("Click a bar or select a row to see its calls."))
     with loading_skeleton():
         data = pivot_data(reader, range_, rows, columns, latency=measure == LATENCY)
     if not len(data):

@@ -41,7 +41,7 @@ def draw_page() -> None:
 def _draw(reader: Reader) -> None:
     range_ = current_range(reader)
     filters = range_.filters
-    page_question(_("How fast do AI calls respond, and which calls fail?"), range_)
+    page_question(_("How fast do AI calls respond, and which calls fail?"))
     with loading_skeleton(metrics=6):
         totals = usage_totals.totals(reader, filters)
         overall = latency.overall(reader, filters)

@@ -45,7 +45,7 @@ def draw_page() -> None:
 def _draw(reader: Reader) -> None:
     range_ = current_range(reader)
     filters = range_.filters
-    page_question(_("Does recording work, and how long do callers wait?"), range_)
+    page_question(_("Does recording work, and how long do callers wait?"))
     with loading_skeleton(metrics=6):
         quality = recording_quality.by_environment(reader, filters)
         verdict = recording_quality.totals(quality)

@@ -204,7 +204,8 @@ def resolve_range(
     **columns: Any,
 ) -> TimeRange:
     """The range of a name at the time `now`. Days start at midnight in the time zone of `now`."""
-    end = now + timedelta(seconds=1)  # include records of the current second
+    # Includes records of the current second. In UTC, because local arithmetic ends in the first of two equal hours.
+    end = (now.astimezone(UTC) + timedelta(seconds=1)).astimezone(now.tzinfo)
     if name == "all":
         all_time = extent()
         start = clamp_time(all_time.first_at or _midnight(now, now.date()))

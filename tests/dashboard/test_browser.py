@@ -306,6 +306,8 @@ def test_a_load_test_stores_each_record_once(visit: Callable[..., Page], sample_
     expect(metric(page, "p95")).to_be_visible()
     assert value(sample_url, "SELECT count(*) FROM token_usage WHERE is_test") == 40
     page.get_by_role("button", name="Remove all test rows").click()
+    expect(page.get_by_text("40 test rows of all users and apps are deleted.")).to_be_visible()
+    page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text("40 test rows were removed.")).to_be_visible()
 
 

@@ -229,7 +229,9 @@ def test_a_test_recording_is_stored(open_page: OpenPage, database_url: str, key:
     assert f'"operation": "{operation}"' in row
     assert "synthetic, no AI was called" in row
     app.button(key="remove_tests").click().run()
-    assert "1 test row was removed." in texts(app)
+    assert "1 test row of all users and apps is deleted." in texts(app)
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 1
+    assert "confirm_remove_tests" in {button.key for button in app.button}
 
 
 def test_the_rate_limit_is_shared_by_all_users(
