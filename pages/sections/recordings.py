@@ -59,7 +59,7 @@ def outcome_card(call: RecordedCall, row: Row) -> None:
     color, icon = _STATUS_STYLE[status]
     with st.container(border=True, gap="small", key="outcome"):
         st.markdown(f":{color}[{icon}] **{status_meaning(status)}**")
-        if outcome.error:
+        if outcome.error and status != "delivered":
             st.text(translate(outcome.error))
         with st.grid(4, min_column_width=140):
             st.metric(_("Status"), status_name(status), border=True)
