@@ -58,8 +58,9 @@ def current_report() -> CheckedReport:
     with nullcontext() if cached else st.spinner(_("Checking variables, network, database, and outbox")):
         at = datetime.now(UTC)
         report = dashboard_report.build_dashboard_report().as_dict(users=False)
-    st.session_state["report"] = CheckedReport(report, at, is_usable)
-    return st.session_state["report"]
+    checked = CheckedReport(report, at, is_usable)
+    st.session_state["report"] = checked
+    return checked
 
 
 def _is_database_usable() -> bool:

@@ -100,4 +100,4 @@ class _PageResponse:
 
 def _is_html(start: Message) -> bool:
     headers = {name.lower(): value for name, value in start["headers"]}
-    return start["status"] == 200 and headers.get(b"content-type", b"").startswith(b"text/html")
+    return bool(start["status"] == 200 and headers.get(b"content-type", b"").startswith(b"text/html"))

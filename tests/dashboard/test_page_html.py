@@ -89,12 +89,11 @@ def test_the_script_has_the_texts_of_every_language() -> None:
 
 @cache
 def streamlit_scripts() -> str:
-    """The bundle of Streamlit's page, without the modules of single elements."""
+    """The bundle of Streamlit's page and the module of its page links."""
     names = re.findall(rb'"\./static/js/(index\.[^"]+\.js)"', PAGE)
-    elements = [file for file in (STATIC / "static" / "js").glob("PageLink.*.js")]
-    return "\n".join(
-        file.read_text("utf-8") for file in [STATIC / "static" / "js" / name.decode() for name in names] + elements
-    )
+    scripts = STATIC / "static" / "js"
+    files = [*(scripts / name.decode() for name in names), *scripts.glob("PageLink.*.js")]
+    return "\n".join(file.read_text("utf-8") for file in files)
 
 
 @pytest.mark.parametrize(
