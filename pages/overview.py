@@ -28,7 +28,7 @@ from pages.support.ttl_cache import cached, cached_as_of, generation
 from pages.widgets.charts import heat, stacked
 from pages.widgets.empty_state import no_calls, sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
-from pages.widgets.live_refresh import as_of_text, auto_refresh, loading_skeleton
+from pages.widgets.live_refresh import auto_refresh, computed_at_text, loading_skeleton
 from pages.widgets.time_range import TimeRange, now
 from tracker.reports import Reader, usage_totals
 from tracker.reports.engine import current_reader
@@ -106,7 +106,7 @@ def _draw(reader: Reader) -> None:
         user_table(usage_totals.top_users(reader, filters, count=6))
     key = ("heatmap", generation(reader), range_.cache_key)
     heatmap, at = cached_as_of(key, _HEATMAP_TTL_S, lambda: by_hour_and_weekday(reader, filters))
-    with right, card(_("When"), f"{_('calls by hour and weekday')}, {as_of_text(at)}"):
+    with right, card(_("When"), f"{_('calls by hour and weekday')}, {computed_at_text(at)}"):
         alt = _("Calls by hour and weekday")
         heat(heatmap, "calls", label=_("Calls"), alt=alt, on_click=open_heat_cell)
     with card(_("Last records")):

@@ -10,7 +10,7 @@ from pages.support.formats import calls, count, exact, seconds, usd
 from pages.support.i18n import _, plural
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.layout import card
-from pages.widgets.live_refresh import as_of_text
+from pages.widgets.live_refresh import computed_at_text
 from tracker.budgets.evaluate import BudgetCheck
 from tracker.budgets.progress import BudgetState, format_percent
 from tracker.errors import DatabaseError
@@ -39,7 +39,7 @@ def budget_bars(reader: Reader) -> None:
         return
     note = _("usage and forecast")
     if report.states:
-        note = f"{note}, {as_of_text(report.states[0].at)}"
+        note = f"{note}, {computed_at_text(report.states[0].at)}"
     with card(_("Budgets"), note), st.grid(3, min_column_width=280):
         for state in report.states[:_MAX_BUDGETS]:
             _draw(state)

@@ -10,7 +10,7 @@ from pages.sections.budget_bars import budget_report
 from pages.support.formats import count, exact, usd
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, cached_as_of, generation
-from pages.widgets.live_refresh import as_of_text
+from pages.widgets.live_refresh import computed_at_text
 from pages.widgets.time_range import TimeRange, now
 from tracker.errors import DatabaseError, SettingError
 from tracker.prices import custom_prices
@@ -37,7 +37,7 @@ def cost_outlook(reader: Reader, range_: TimeRange) -> None:
                 _escape(projection_text(projection)), help=_escape(_projection_help(projection)), width="content"
             )
         if savings.read_tokens or savings.write_tokens:
-            text = f"{savings_text(savings)}, {as_of_text(at)}"
+            text = f"{savings_text(savings)}, {computed_at_text(at)}"
             st.caption(_escape(text), help=_escape(_savings_help(savings)), width="content")
 
 

@@ -16,7 +16,7 @@ from pages.support.formats import exact, milliseconds
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import RateLimited, check_rate_limit
-from pages.widgets.live_refresh import as_of_text
+from pages.widgets.live_refresh import computed_at_text
 from pages.widgets.tables import table
 from pages.widgets.time_range import user_timezone
 from tracker.diagnostics import dashboard_report
@@ -83,7 +83,7 @@ def report_summary() -> None:
         healthy, unhealthy = _("This process can record calls."), _("This process can't record calls.")
         icon, verdict = ("passed", healthy) if report["healthy"] else ("failed", unhealthy)
         st.markdown(f"{_ICONS[icon]} **{verdict}**", width="content")
-        st.caption(as_of_text(checked.at), width="content")
+        st.caption(computed_at_text(checked.at), width="content")
         st.button(_("Check again"), icon=":material/refresh:", key="check_again", on_click=discard_report)
     recommendation_list(recommendations_of(report))
     steps = [step for step in report["database"]["steps"] if step["ok"] is not None]

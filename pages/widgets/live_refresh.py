@@ -47,9 +47,9 @@ def as_of_caption() -> None:
     st.caption(text.format(time=time_of_day(now())), width="content", help=exception)
 
 
-def as_of_text(at: datetime) -> str:
+def computed_at_text(at: datetime) -> str:
     """The text of the time of data that is older than the rest of the page, in the user's time zone."""
-    return _("as of {time}").format(time=time_of_day(at.astimezone(now().tzinfo)))
+    return _("computed at {time}").format(time=time_of_day(at.astimezone(now().tzinfo)))
 
 
 @contextmanager
