@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 import tomllib
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -330,3 +332,13 @@ def test_models_without_a_price_are_listed_with_the_remedy(
     assert "1 more" in texts(app)
     prices = tomllib.loads(app.code[0].value)["price"]
     assert {price["model"] for price in prices} < set(names)
+
+
+def test_cached_figures_state_their_own_time(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call()
+    computed = re.compile(r"calls by hour and weekday, computed at (\d\d:\d\d:\d\d)")
+    app = open_page(database_url)
+    first = computed.findall(texts(app))
+    time.sleep(1.1)
+    assert first == computed.findall(texts(app.run())) != []
+    assert f"as of {first[0]}" not in texts(app)
