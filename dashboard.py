@@ -50,6 +50,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from pages.support.auth import base_path, current_policy, signed_links  # noqa: E402
 from pages.support.auth_page import render  # noqa: E402
+from pages.support.page_html import BrowserScript  # noqa: E402
 from pages.support.static_files import CompressedFiles  # noqa: E402
 from pages.widgets.chart_component import register  # noqa: E402
 from pages.widgets.chart_figures import warm_up  # noqa: E402
@@ -187,6 +188,7 @@ app = st.App(
             base=base_path,
         ),
         Middleware(CompressedFiles, base=base_path),
+        Middleware(BrowserScript, base=base_path),
     ],
     lifespan=lifespan,
     on_script_error=on_script_error,

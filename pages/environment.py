@@ -9,13 +9,15 @@ import streamlit as st
 
 from pages.sections.environment import checklist, comparison, current_report, report_summary
 from pages.support.formats import escape_markdown
-from pages.support.i18n import _
+from pages.support.i18n import _, keep_language
 from pages.support.message_text import translate
 from pages.widgets.layout import card, page_header, page_question
 from pages.widgets.tables import table
 from tracker.diagnostics.environment_flags import Flag, connection_policy, read_flags, url_notes
 from tracker.reports.engine import current_reader
 from tracker.settings import Settings
+
+_REFRESH_S = 5
 
 
 def main() -> None:
@@ -24,11 +26,10 @@ def main() -> None:
     page_question(_("How is this process configured, and can it record calls?"))
     runtime_metrics(settings)
     setting_problems(settings)
-    report = current_report()
     with card(_("Debug report"), _("of this process")):
-        report_summary(report)
+        st.fragment(keep_language(report_summary), run_every=_REFRESH_S)()
     with card(_("Compare with a deployment")):
-        comparison(report)
+        comparison(current_report().report)
     with card(_("Checklist")):
         checklist()
     with card(_("Flags"), _("for secrets, only whether they are set")):

@@ -24,11 +24,11 @@ from pages.sections.overview import (
 )
 from pages.sections.unpriced import unpriced_notice
 from pages.support.i18n import _
-from pages.support.ttl_cache import cached, generation
+from pages.support.ttl_cache import cached, cached_as_of, generation
 from pages.widgets.charts import heat, stacked
 from pages.widgets.empty_state import no_calls, sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
-from pages.widgets.live_refresh import auto_refresh, loading_skeleton
+from pages.widgets.live_refresh import auto_refresh, computed_at_text, loading_skeleton
 from pages.widgets.time_range import TimeRange, now
 from tracker.reports import Reader, usage_totals
 from tracker.reports.engine import current_reader
@@ -104,9 +104,9 @@ def _draw(reader: Reader) -> None:
     left, right = st.columns(2)
     with left, card(_("Top users")):
         user_table(usage_totals.top_users(reader, filters, count=6))
-    with right, card(_("When"), _("calls by hour and weekday")):
-        key = ("heatmap", generation(reader), range_.cache_key)
-        heatmap = cached(key, _HEATMAP_TTL_S, lambda: by_hour_and_weekday(reader, filters))
+    key = ("heatmap", generation(reader), range_.cache_key)
+    heatmap, at = cached_as_of(key, _HEATMAP_TTL_S, lambda: by_hour_and_weekday(reader, filters))
+    with right, card(_("When"), f"{_('calls by hour and weekday')}, {computed_at_text(at)}"):
         alt = _("Calls by hour and weekday")
         heat(heatmap, "calls", label=_("Calls"), alt=alt, on_click=open_heat_cell)
     with card(_("Last records")):
@@ -117,7 +117,8 @@ def _draw(reader: Reader) -> None:
 def _user_counts(reader: Reader, range_: TimeRange) -> UserCounts:
     """The users of the range. What changes slowly and takes long is counted once a minute for all readers."""
     filters, previous = range_.filters, range_.previous
-    key = (generation(reader), range_.cache_key, filters.start)
+    # To the minute: a range of hours starts later at each refresh.
+    key = (generation(reader), range_.cache_key, filters.start.replace(second=0, microsecond=0))
     before = over_time = None
     if previous:
         before = cached(("users before", *key), _USERS_TTL_S, lambda: usage_totals.users(reader, previous))

@@ -36,7 +36,7 @@ _STYLE = """
 
 
 def main() -> None:
-    st.set_page_config(page_title="Token Tracker", page_icon=str(PAGES / "logo.svg"), layout="wide")
+    st.set_page_config(page_icon=str(PAGES / "logo.svg"), layout="wide")
     st.html(f"<style>{_STYLE}</style>")
     st.logo(str(PAGES / "wordmark.svg"), size="large", icon_image=str(PAGES / "logo.svg"))
     selected = st.query_params.get("lang") or query_params.get("lang")
@@ -61,6 +61,7 @@ def main() -> None:
             ],
         }
     )
+    st.set_page_config(page_title=f"{page.title} · Token Tracker")
     query_params.sync_from_address(page.url_path)
     with st.sidebar:
         database_info()

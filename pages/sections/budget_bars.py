@@ -11,6 +11,7 @@ from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.layout import card
+from pages.widgets.live_refresh import computed_at_text
 from tracker.budgets.evaluate import BudgetCheck
 from tracker.budgets.progress import BudgetState, format_percent
 from tracker.errors import DatabaseError
@@ -37,7 +38,10 @@ def budget_bars(reader: Reader) -> None:
         return  # the metrics of the page show the error
     if not report.states and not report.remarks:
         return
-    with card(_("Budgets"), _("usage and forecast")), st.grid(3, min_column_width=280):
+    note = _("usage and forecast")
+    if report.states:
+        note = f"{note}, {computed_at_text(report.states[0].at)}"
+    with card(_("Budgets"), note), st.grid(3, min_column_width=280):
         for state in report.states[:_MAX_BUDGETS]:
             _draw(state)
     hidden = len(report.states) - _MAX_BUDGETS

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import streamlit as st
 
 from pages.sections.budget_bars import budget_report
 from pages.support.formats import count, exact, usd
 from pages.support.i18n import _
-from pages.support.ttl_cache import cached, generation
+from pages.support.ttl_cache import cached, cached_as_of, generation
+from pages.widgets.live_refresh import computed_at_text
 from pages.widgets.time_range import TimeRange, now
 from tracker.errors import DatabaseError, SettingError
 from tracker.prices import custom_prices
@@ -25,7 +28,7 @@ def cost_outlook(reader: Reader, range_: TimeRange) -> None:
     """Draw the projection and the savings; nothing for a part that does not apply."""
     try:
         projection = _projection(reader, range_)
-        savings = _savings(reader, range_)
+        savings, at = _savings(reader, range_)
     except DatabaseError:
         return  # the metrics of the page show the error
     with st.container(horizontal=True, gap="medium", key="cost_outlook"):
@@ -34,7 +37,8 @@ def cost_outlook(reader: Reader, range_: TimeRange) -> None:
                 _escape(projection_text(projection)), help=_escape(_projection_help(projection)), width="content"
             )
         if savings.read_tokens or savings.write_tokens:
-            st.caption(_escape(savings_text(savings)), help=_escape(_savings_help(savings)), width="content")
+            text = f"{savings_text(savings)}, {computed_at_text(at)}"
+            st.caption(_escape(text), help=_escape(_savings_help(savings)), width="content")
 
 
 def _projection(reader: Reader, range_: TimeRange) -> CostProjection | None:
@@ -42,9 +46,9 @@ def _projection(reader: Reader, range_: TimeRange) -> CostProjection | None:
     return project_month(reader, range_.filters, budget_report(reader).states, now())
 
 
-def _savings(reader: Reader, range_: TimeRange) -> CacheSavings:
+def _savings(reader: Reader, range_: TimeRange) -> tuple[CacheSavings, datetime]:
     key = ("cache_savings", generation(reader), range_.cache_key)
-    return cached(key, _SAVINGS_TTL_S, lambda: cache_savings(reader, range_.filters, _catalog()))
+    return cached_as_of(key, _SAVINGS_TTL_S, lambda: cache_savings(reader, range_.filters, _catalog()))
 
 
 def _catalog() -> PriceCatalog | None:

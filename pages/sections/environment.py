@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +16,7 @@ from pages.support.formats import exact, milliseconds
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import RateLimited, check_rate_limit
+from pages.widgets.live_refresh import computed_at_text
 from pages.widgets.tables import table
 from pages.widgets.time_range import user_timezone
 from tracker.diagnostics import dashboard_report
@@ -21,10 +24,11 @@ from tracker.diagnostics.checklist import ITEM_TITLES, Checklist, ChecklistItem
 from tracker.diagnostics.compare_reports import ComparisonLine, compare_reports, recommendations_of
 from tracker.diagnostics.fetch_report import REPORT_PATH, FetchError, fetch_report
 from tracker.diagnostics.rollup_check import rollup_check
+from tracker.errors import TrackerError
 from tracker.reports import usage_totals
 from tracker.reports.engine import current_reader
 
-REPORT_TTL_S = 30.0
+REPORT_TTL = timedelta(seconds=30)
 _ICONS = {
     "error": ":red[:material/error:]",
     "warning": ":orange[:material/warning:]",
@@ -35,26 +39,51 @@ _ICONS = {
 }
 
 
-def current_report() -> dict[str, Any]:
-    """The debug report, cached in this browser session."""
-    cached: tuple[float, dict[str, Any]] | None = st.session_state.get("report")
-    if cached is None or time.monotonic() - cached[0] > REPORT_TTL_S:
-        with st.spinner(_("Checking variables, network, database, and outbox")):
-            cached = (time.monotonic(), dashboard_report.build_dashboard_report().as_dict(users=False))
-        st.session_state["report"] = cached
-    return cached[1]
+@dataclass(frozen=True, slots=True)
+class CheckedReport:
+    """A debug report, when it was made, and whether the database could be used then."""
+
+    report: Mapping[str, Any]
+    at: datetime
+    is_database_usable: bool
+
+
+def current_report() -> CheckedReport:
+    """The debug report, cached in this browser session until the database starts or stops to respond."""
+    cached: CheckedReport | None = st.session_state.get("report")
+    is_usable = _is_database_usable()
+    if cached is not None and cached.is_database_usable == is_usable and datetime.now(UTC) - cached.at < REPORT_TTL:
+        return cached
+    # A refresh replaces the report without a spinner, which would move the page.
+    with nullcontext() if cached else st.spinner(_("Checking variables, network, database, and outbox")):
+        at = datetime.now(UTC)
+        report = dashboard_report.build_dashboard_report().as_dict(users=False)
+    checked = CheckedReport(report, at, is_usable)
+    st.session_state["report"] = checked
+    return checked
+
+
+def _is_database_usable() -> bool:
+    try:
+        current_reader.check()
+    except TrackerError:
+        return False
+    return True
 
 
 def discard_report() -> None:
     st.session_state.pop("report", None)
 
 
-def report_summary(report: Mapping[str, Any]) -> None:
-    """Draw whether calls can be recorded, and the recommendations, the most likely cause first."""
+def report_summary() -> None:
+    """Draw whether calls can be recorded now, and the recommendations, the most likely cause first."""
+    checked = current_report()
+    report = checked.report
     with st.container(horizontal=True, vertical_alignment="center"):
         healthy, unhealthy = _("This process can record calls."), _("This process can't record calls.")
         icon, verdict = ("passed", healthy) if report["healthy"] else ("failed", unhealthy)
         st.markdown(f"{_ICONS[icon]} **{verdict}**", width="content")
+        st.caption(computed_at_text(checked.at), width="content")
         st.button(_("Check again"), icon=":material/refresh:", key="check_again", on_click=discard_report)
     recommendation_list(recommendations_of(report))
     steps = [step for step in report["database"]["steps"] if step["ok"] is not None]

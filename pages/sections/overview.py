@@ -15,6 +15,7 @@ from pages.support.i18n import _, plural
 from pages.widgets.charts import stacked
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import TimeRange
+from pages.widgets.time_span import to_local
 from tracker.reports.explorer.explorer_query import UNKNOWN
 from tracker.reports.usage_totals import Totals
 
@@ -44,8 +45,10 @@ def usage_metrics(
     totals: Totals, previous: Totals | None, users: UserCounts, trend: pd.DataFrame, range_: TimeRange
 ) -> None:
     """Draw five metrics with their change from the previous range and their trend."""
-    # Without the incomplete last bucket, which would look like a sharp drop.
-    complete = trend.iloc[:-1] if len(trend) > 3 else trend
+    # Without the incomplete buckets at the ends, which would look like sharp drops.
+    start = to_local(range_.filters.start, range_.filters.timezone)
+    is_cut = range_.name != "all" and len(trend) > 0 and trend.index[0] < start
+    complete = trend.iloc[int(is_cut) : -1] if len(trend) > 3 else trend
     failed = (complete["failed_calls"] / complete["calls"].where(complete["calls"] > 0)).fillna(0)
     comparison = range_.comparison_label if previous else None
     named_users = users.current - users.has_anonymous

@@ -17,20 +17,24 @@ from tracker import Outcome
 from tracker.errors import DatabaseError
 from tracker.reports import Reader, usage_totals
 
+Row = dict[str, object] | str | None
+"""The row of a record, the reason why it can't be read, or None."""
 _STATUS_STYLE = {
     "recorded": ("green", ":material/check_circle:"),
     "duplicate": ("blue", ":material/content_copy:"),
     "queued": ("orange", ":material/schedule:"),
+    "delivered": ("green", ":material/check_circle:"),
     "failed": ("red", ":material/error:"),
 }
 
 
 def status_name(status: str) -> str:
-    """The label of an outcome's status."""
+    """The label of an outcome's status; *delivered* is a queued record that the table contains now."""
     labels = {
         "recorded": _("recorded"),
         "duplicate": _("duplicate"),
         "queued": _("queued"),
+        "delivered": _("queued, then delivered"),
         "failed": _("failed"),
     }
     return labels[status]
@@ -42,22 +46,23 @@ def status_meaning(status: str) -> str:
         "recorded": _("The record is committed in Postgres."),
         "duplicate": _("The record already exists and was not stored again."),
         "queued": _("The record is in the local outbox and is delivered automatically."),
+        "delivered": _("The record was in the local outbox and is now committed in Postgres."),
         "failed": _("The record is neither stored nor queued. It is a line in the dashboard's log."),
     }
     return descriptions[status]
 
 
-def outcome_card(reader: Reader, call: RecordedCall) -> None:
+def outcome_card(call: RecordedCall, row: Row) -> None:
     """Draw the outcome of a test recording, its steps, and the row in the table."""
     outcome = call.outcome
-    color, icon = _STATUS_STYLE[outcome.status]
-    row = _read_back(reader, outcome) if outcome.status in STORED else None
+    status = "delivered" if outcome.status == "queued" and isinstance(row, dict) else outcome.status
+    color, icon = _STATUS_STYLE[status]
     with st.container(border=True, gap="small", key="outcome"):
-        st.markdown(f":{color}[{icon}] **{status_meaning(outcome.status)}**")
-        if outcome.error:
+        st.markdown(f":{color}[{icon}] **{status_meaning(status)}**")
+        if outcome.error and status != "delivered":
             st.text(translate(outcome.error))
         with st.grid(4, min_column_width=140):
-            st.metric(_("Status"), status_name(outcome.status), border=True)
+            st.metric(_("Status"), status_name(status), border=True)
             if outcome.status in STORED:
                 st.metric(_("Connection"), milliseconds(outcome.connection_ms), border=True)
                 st.metric(_("Write"), milliseconds(outcome.write_ms), border=True)
@@ -77,15 +82,17 @@ def note_label(note: str) -> str:
     return {SYNTHETIC_NOTE: _("synthetic, no AI was called"), GEMINI_NOTE: _("a real call to Gemini")}[note]
 
 
-def _read_back(reader: Reader, outcome: Outcome) -> dict[str, object] | str | None:
-    """The row, the reason why it can't be read, or None if there is no row."""
+def read_back(reader: Reader, outcome: Outcome) -> Row:
+    """The row of a record, the reason why it can't be read, or None if there is no row."""
+    if outcome.status == "failed":
+        return None
     try:
         return usage_totals.record(reader, outcome.id)
     except DatabaseError as error:
         return error.cause
 
 
-def _steps(call: RecordedCall, row: dict[str, object] | str | None) -> Iterator[tuple[bool, str]]:
+def _steps(call: RecordedCall, row: Row) -> Iterator[tuple[bool, str]]:
     """The steps in order: whether each succeeded, and its description."""
     outcome = call.outcome
     if call.ai_call_ms is None:
@@ -100,6 +107,11 @@ def _steps(call: RecordedCall, row: dict[str, object] | str | None) -> Iterator[
                 time=milliseconds(call.ai_call_ms)
             ),
         )
+    if outcome.status == "queued":
+        yield True, _("Queued in the local outbox.")
+        is_delivered = isinstance(row, dict)
+        yield is_delivered, _("Read back from the table.") if is_delivered else _("Not written to the table yet.")
+        return
     if outcome.status not in STORED:
         yield False, _("Not written to the table.")
         return
@@ -159,7 +171,8 @@ def burst_result(burst: Burst) -> None:
 
 def _outcome_badges(burst: Burst) -> None:
     with st.container(horizontal=True):
-        for status, number in sorted(burst.statuses().items()):
+        for recorded, number in sorted(burst.statuses().items()):
+            status = "delivered" if recorded == "queued" and burst.exactly_once else recorded
             color, icon = _STATUS_STYLE[status]
             st.badge(f"{status_name(status)} {exact(number)}", icon=icon, color=color)  # type: ignore[arg-type]
     first = next((outcome.error for outcome in burst.outcomes if outcome.error), None)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +20,8 @@ MAX_RECORDS = 1000
 MAX_PARALLEL = 50
 Mode = Literal["direct", "background"]
 _FLUSH_TIMEOUT_S = 30.0
+_KEPT_S = 600.0
+_latest: Burst | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +51,8 @@ class Burst:
         ready.wait()
         if refused.is_set():
             raise test_calls.RecorderBusy
+        global _latest
+        _latest = self
 
     @property
     def progress(self) -> float:
@@ -59,9 +64,21 @@ class Burst:
         return self.done_s is not None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the result is final: no record waits in the outbox."""
+        return self.done and (self.error is not None or self.undelivered == 0)
+
+    @property
     def exactly_once(self) -> bool:
         """Whether every acknowledged record has exactly one row."""
         return self.rows == self.ids == len(self.outcomes) and self.undelivered == 0
+
+    def check_again(self) -> None:
+        """Count the rows again: the outbox may have been delivered since. Keeps the last result on a database error."""
+        with suppress(TrackerError):
+            self._check()
+            accepted = sum(outcome.status != "failed" for outcome in self.outcomes)
+            self.undelivered = max(0, accepted - (self.ids or 0))
 
     def statuses(self) -> dict[str, int]:
         """The number of outcomes so far by status."""
@@ -116,3 +133,18 @@ class Burst:
         """Count the rows and the distinct ids of the outcomes in the database."""
         counts = self.reader.rows("recorded_ids", {"ids": [str(outcome.id) for outcome in self.outcomes]})[0]
         self.rows, self.ids = int(counts["records"]), int(counts["ids"])
+
+
+def latest(reader: Reader) -> Burst | None:
+    """The load test that runs on this database, or the last one for some minutes after its end; for all sessions."""
+    burst = _latest
+    if burst is None or burst.reader is not reader:
+        return None
+    ended_at = burst.started_at + burst.done_s if burst.done_s is not None else time.monotonic()
+    return burst if time.monotonic() - ended_at < _KEPT_S else None
+
+
+def discard_latest() -> None:
+    """Forget the last load test, because its rows are removed."""
+    global _latest
+    _latest = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, MutableSet
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from tracker.usage import replace_unstorable
 
@@ -30,6 +31,12 @@ def sync_from_address(page: str) -> None:
     written: dict[str, str] = state.setdefault(_WRITTEN, {})
     address = {name: replace_unstorable(value[:MAX_LENGTH]) for name, value in st.query_params.to_dict().items()}
     dirty = _dirty()
+    if _is_history_navigation():
+        # The address is an earlier view, with all of its parameters: a missing one has its default value.
+        dirty |= NAMES | view.keys() | address.keys()
+        state[_VIEW], state[_WRITTEN] = dict(address), dict(address)
+        state[_PAGE], state[_LAST_READ] = page, address
+        return
     if state.get(_PAGE) != page:
         _undo_switch(page, address)
     # An unchanged value of the previous run is old: a button may have set another one since, and a rerun that the
@@ -39,11 +46,6 @@ def sync_from_address(page: str) -> None:
         if value not in {last_read.get(name), written.get(name)}:
             view[name] = value
             dirty.add(name)
-    # A parameter that disappears from the same page means the browser's Back button. A page change removes all.
-    if state.get(_PAGE) == page:
-        for name in (last_read.keys() & written.keys()) - address.keys():
-            view.pop(name, None)
-            dirty.add(name)
     state[_WRITTEN] = dict(address)
     if state.get(_PAGE) != page:
         # A page change clears the browser's address and resets the widgets, so write and read everything again.
@@ -52,6 +54,12 @@ def sync_from_address(page: str) -> None:
         for name in view.keys() - NAMES - address.keys():
             del view[name]  # a selection on the previous page
     state[_PAGE], state[_LAST_READ] = page, address
+
+
+def _is_history_navigation() -> bool:
+    """Whether the browser's Back or Forward button caused this run."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
 
 
 def get(name: str) -> str | None:

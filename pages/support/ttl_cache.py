@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Hashable
+from datetime import UTC, datetime
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -35,6 +36,16 @@ def cached(key: Hashable, ttl_s: float, load: Callable[[], T]) -> T:
                     _load_locks.clear()
                 _values[key] = time.monotonic(), value
     return value  # type: ignore[return-value]
+
+
+def cached_as_of(key: Hashable, ttl_s: float, load: Callable[[], T]) -> tuple[T, datetime]:
+    """As `cached`, with the UTC time of the value, which the page shows next to it."""
+
+    def load_with_time() -> tuple[T, datetime]:
+        as_of = datetime.now(UTC)
+        return load(), as_of
+
+    return cached(key, ttl_s, load_with_time)
 
 
 def generation(reader: Reader) -> int:

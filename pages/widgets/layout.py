@@ -15,6 +15,8 @@ from pages.widgets.time_range import TimeRange, range_picker, selected_range, us
 from tracker import settings
 from tracker.reports import Reader, usage_totals
 
+_DATES = "range_dates"
+
 
 def page_header(title: str, reader: Reader | None = None, *, live: bool = True) -> None:
     """Draw the page title and controls; with a reader also the time range and the filters."""
@@ -30,6 +32,7 @@ def page_header(title: str, reader: Reader | None = None, *, live: bool = True) 
         with st.container(
             horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content", key="range_bar"
         ):
+            st.session_state[_DATES] = st.empty()
             range_picker()
             live_refresh.live_toggle()
     with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
@@ -45,9 +48,12 @@ def page_question(text: str) -> None:
 
 
 def current_range(reader: Reader) -> TimeRange:
-    """The selected time range with the active filters."""
+    """The selected time range with the active filters. Draws its dates next to the picker."""
     columns = filter_pills.filter_arguments()
-    return selected_range(lambda: usage_totals.extent(reader, include_tests=bool(columns["include_tests"])), **columns)
+    include_tests = bool(columns["include_tests"])
+    range_ = selected_range(lambda: usage_totals.extent(reader, include_tests=include_tests), **columns)
+    st.session_state[_DATES].caption(range_.dates, width="content")
+    return range_
 
 
 @contextmanager

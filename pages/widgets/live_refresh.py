@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 
 import streamlit as st
 
@@ -42,7 +43,13 @@ def is_paused() -> bool:
 def as_of_caption() -> None:
     """Draw the time of the page's data."""
     text = _("as of {time}, paused") if is_paused() else _("as of {time}")
-    st.caption(text.format(time=time_of_day(now())), width="content")
+    exception = _("Figures that take long to compute can be up to one minute older, or state their own time.")
+    st.caption(text.format(time=time_of_day(now())), width="content", help=exception)
+
+
+def computed_at_text(at: datetime) -> str:
+    """The text of the time of data that is older than the rest of the page, in the user's time zone."""
+    return _("computed at {time}").format(time=time_of_day(at.astimezone(now().tzinfo)))
 
 
 @contextmanager

@@ -13,7 +13,16 @@ import streamlit as st
 
 from pages.support import query_params
 from pages.support.i18n import _, plural
-from pages.widgets.time_span import DateSpan, format_span, parse_instants, show_span, span_days, times_input
+from pages.widgets.time_span import (
+    DateSpan,
+    format_span,
+    has_times,
+    parse_instants,
+    show_span,
+    span_days,
+    span_label,
+    times_input,
+)
 from tracker import settings
 from tracker.reports import Filters
 from tracker.reports.engine import current_reader
@@ -21,6 +30,8 @@ from tracker.reports.usage_totals import Extent
 
 NAMES = ("1h", "24h", "today", "7d", "30d", "month", "all", "custom")
 DEFAULT = "30d"
+_LENGTH_HOURS = {"1h": 1, "24h": 24}
+"""The ranges that are a length of time. The others are calendar days of the user's time zone, with today."""
 _MAX_DAYS = 3660
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -38,6 +49,12 @@ class TimeRange:
     def cache_key(self) -> Hashable:
         """A key of the range and the filters that doesn't change while the clock advances."""
         return self.name, self.days, without_times(self.filters)
+
+    @property
+    def dates(self) -> str:
+        """The first and the last day, with times for a range that doesn't consist of calendar days."""
+        start, end = self.filters.start, self.filters.end
+        return span_label(start, end, self.filters.timezone, times=self.name in _LENGTH_HOURS or has_times(self.days))
 
     @property
     def comparison_label(self) -> str | None:
@@ -187,12 +204,19 @@ def resolve_range(
     **columns: Any,
 ) -> TimeRange:
     """The range of a name at the time `now`. Days start at midnight in the time zone of `now`."""
-    end = now + timedelta(seconds=1)  # include records of the current second
+    # Includes records of the current second. In UTC, because local arithmetic ends in the first of two equal hours.
+    end = (now.astimezone(UTC) + timedelta(seconds=1)).astimezone(now.tzinfo)
     if name == "all":
         all_time = extent()
         start = clamp_time(all_time.first_at or _midnight(now, now.date()))
         last = clamp_time(all_time.last_at or now) + timedelta(seconds=1)
         return TimeRange(name, _filters(min(start, last), last, now, columns), None)
+    if name in _LENGTH_HOURS:
+        # In UTC: a day of the user's time zone with a clock change doesn't have 24 hours.
+        length = timedelta(hours=_LENGTH_HOURS[name])
+        start, before = ((end.astimezone(UTC) - n * length).astimezone(now.tzinfo) for n in (1, 2))
+        filters = _filters(start, end, now, columns)
+        return TimeRange(name, filters, replace(filters, start=before, end=start))
     if name == "custom" and days and isinstance(days[0], datetime) and isinstance(days[1], datetime):
         start = days[0].astimezone(now.tzinfo)
         end = min(days[1].astimezone(now.tzinfo), max(end, start))
@@ -212,12 +236,8 @@ def resolve_range(
 
 
 def _start_and_shift(name: str, now: datetime) -> tuple[datetime, timedelta]:
-    """The start of a range that ends now, and the time from the previous range to it."""
+    """The start of a range of calendar days that ends now, and the time from the previous range to it."""
     midnight = _midnight(now, now.date())
-    if name == "1h":
-        return now.replace(second=0, microsecond=0) - timedelta(minutes=59), timedelta(hours=1)
-    if name == "24h":
-        return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23), timedelta(days=1)
     if name == "month":
         start = midnight.replace(day=1)
         return start, start - _midnight(now, (start - timedelta(days=1)).date().replace(day=1))

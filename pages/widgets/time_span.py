@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import streamlit as st
 
+from pages.support.formats import short_date
 from pages.support.i18n import _
 from tracker import settings
 
@@ -21,6 +22,21 @@ def span_days(days: DateSpan) -> int:
     if isinstance(days[0], datetime) and isinstance(days[1], datetime):
         return max(1, math.ceil((days[1] - days[0]) / timedelta(days=1)))
     return (days[1] - days[0]).days + 1
+
+
+def has_times(days: DateSpan | None) -> bool:
+    """Whether a custom range has two times instead of whole days."""
+    return days is not None and isinstance(days[0], datetime)
+
+
+def span_label(start: datetime, end: datetime, zone: str, *, times: bool) -> str:
+    """The text of a range in a time zone: 21 Nov 2026 – 27 Nov 2026, or with the times of day; one day once."""
+    first, last = to_local(start, zone), to_local(end if times else max(start, end - timedelta(microseconds=1)), zone)
+    first_day, last_day = short_date(first), short_date(last)
+    if not times:
+        return first_day if first_day == last_day else f"{first_day} – {last_day}"
+    last_text = f"{last:%H:%M}" if first_day == last_day else f"{last_day}, {last:%H:%M}"
+    return f"{first_day}, {first:%H:%M} – {last_text}"
 
 
 def parse_instants(text: str) -> tuple[datetime, datetime] | None:

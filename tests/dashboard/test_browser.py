@@ -302,10 +302,17 @@ def test_a_load_test_stores_each_record_once(visit: Callable[..., Page], sample_
     page.get_by_role("radio", name=mode).or_(page.get_by_role("button", name=mode, exact=True)).click()
     settled(page)
     page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text(" of 40 records").or_(metric(page, "p95"))).to_be_visible()
+    page.reload()  # the load test of the server goes on
+    expect(page.get_by_label("Records", exact=True)).to_have_value("40")
     expect(page.get_by_text("40 records were acknowledged, and each has exactly one row.")).to_be_visible()
     expect(metric(page, "p95")).to_be_visible()
+    status = "recorded" if mode == "direct" else "queued, then delivered"
+    expect(page.get_by_text(f"{status} 40")).to_be_visible()
     assert value(sample_url, "SELECT count(*) FROM token_usage WHERE is_test") == 40
     page.get_by_role("button", name="Remove all test rows").click()
+    expect(page.get_by_text("40 test rows of all users and apps are deleted.")).to_be_visible()
+    page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text("40 test rows were removed.")).to_be_visible()
 
 
@@ -349,6 +356,9 @@ def test_open_pages_show_an_outage_and_recover(visit: Callable[..., Page], sampl
             expect(page.get_by_text("Not recording")).to_be_visible()
             if path not in STILL:
                 expect(page.get_by_text("The page recovers automatically.")).to_be_visible()
+        expect(pages["environment"].get_by_text("This process can't record calls.")).to_be_visible()
+        pages["recordings"].get_by_role("button", name="AI tag").click()
+        expect(pages["recordings"].get_by_text("The record is in the local outbox")).to_be_visible()
     finally:
         run(maintenance, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
     for path, page in pages.items():
@@ -356,6 +366,8 @@ def test_open_pages_show_an_outage_and_recover(visit: Callable[..., Page], sampl
         expect(page.get_by_text("The page recovers automatically.")).to_have_count(0)
         expect(page.get_by_text(SHOWN[path]).first).to_be_visible()
         assert page.evaluate("window.stayed"), path
+    expect(pages["environment"].get_by_text("This process can record calls.")).to_be_visible()
+    expect(metric(pages["recordings"], "Status")).to_contain_text("queued, then delivered")
 
 
 def test_a_page_refreshes_until_it_is_paused(visit: Callable[..., Page]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 import tomllib
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -229,7 +231,9 @@ def test_a_test_recording_is_stored(open_page: OpenPage, database_url: str, key:
     assert f'"operation": "{operation}"' in row
     assert "synthetic, no AI was called" in row
     app.button(key="remove_tests").click().run()
-    assert "1 test row was removed." in texts(app)
+    assert "1 test row of all users and apps is deleted." in texts(app)
+    assert value(database_url, "SELECT count(*) FROM token_usage") == 1
+    assert "confirm_remove_tests" in {button.key for button in app.button}
 
 
 def test_the_rate_limit_is_shared_by_all_users(
@@ -328,3 +332,13 @@ def test_models_without_a_price_are_listed_with_the_remedy(
     assert "1 more" in texts(app)
     prices = tomllib.loads(app.code[0].value)["price"]
     assert {price["model"] for price in prices} < set(names)
+
+
+def test_cached_figures_state_their_own_time(open_page: OpenPage, database_url: str, call: Execute) -> None:
+    call()
+    computed = re.compile(r"calls by hour and weekday, computed at (\d\d:\d\d:\d\d)")
+    app = open_page(database_url)
+    first = computed.findall(texts(app))
+    time.sleep(1.1)
+    assert first == computed.findall(texts(app.run())) != []
+    assert f"as of {first[0]}" not in texts(app)

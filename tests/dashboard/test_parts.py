@@ -76,7 +76,7 @@ def test_a_change_from_zero_is_none() -> None:
     [
         ("today", "2026-03-31 00:00", "2026-03-30 00:00", "2026-03-30 15:30"),
         ("7d", "2026-03-25 00:00", "2026-03-18 00:00", "2026-03-24 15:30"),
-        ("24h", "2026-03-30 16:00", "2026-03-29 16:00", "2026-03-30 15:30"),
+        ("24h", "2026-03-30 15:30", "2026-03-29 15:30", "2026-03-30 15:30"),
         ("month", "2026-03-01 00:00", "2026-02-01 00:00", "2026-03-01 00:00"),
     ],
 )
@@ -91,6 +91,48 @@ def test_a_range_is_compared_with_the_same_hours_of_the_previous_range(
     shown = [f"{at:%Y-%m-%d %H:%M}" for at in (found.filters.start, found.previous.start, found.previous.end)]
     assert shown == [start, previous_start, previous_end]
     assert found.filters.timezone == "Asia/Seoul"
+
+
+@pytest.mark.parametrize(("name", "hours"), [("1h", 1), ("24h", 24)])
+@pytest.mark.parametrize("zone", ["Asia/Seoul", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"])
+@pytest.mark.parametrize(
+    "at", ["2026-03-29 12:59:59.5", "2026-03-08 20:00", "2026-10-25 01:00", "2026-11-01 06:30", "2026-11-01 20:17:41"]
+)
+def test_a_range_of_hours_has_exactly_this_length_also_when_the_clock_changes(
+    name: str, hours: int, zone: str, at: str
+) -> None:
+    from pages.widgets.time_range import resolve_range
+
+    now = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    found = resolve_range(name, now.astimezone(ZoneInfo(zone)), None, lambda: Extent(None, None))
+    assert found.previous is not None
+    start, end = found.filters.start.astimezone(UTC), found.filters.end.astimezone(UTC)
+    assert (end - start, end - now) == (timedelta(hours=hours), timedelta(seconds=1))
+    before = found.previous.start.astimezone(UTC), found.previous.end.astimezone(UTC)
+    assert before == (start - timedelta(hours=hours), start)
+
+
+@pytest.mark.parametrize(
+    ("name", "dates"),
+    [
+        ("1h", "31 Mar 2026, 14:30 – 15:30"),
+        ("24h", "30 Mar 2026, 15:30 – 31 Mar 2026, 15:30"),
+        ("today", "31 Mar 2026"),
+        ("7d", "25 Mar 2026 – 31 Mar 2026"),
+        ("30d", "2 Mar 2026 – 31 Mar 2026"),
+        ("month", "1 Mar 2026 – 31 Mar 2026"),
+        ("2026-03-02..2026-03-03", "2 Mar 2026 – 3 Mar 2026"),
+        ("2026-03-02T01:00Z..2026-03-02T04:30Z", "2 Mar 2026, 10:00 – 13:30"),
+    ],
+)
+def test_a_range_states_its_dates(name: str, dates: str) -> None:
+    from pages.support.i18n import set_language
+    from pages.widgets.time_range import parse_range, resolve_range
+
+    set_language("en")
+    moment = datetime(2026, 3, 31, 15, 30, tzinfo=SEOUL)
+    selected, days = parse_range(name)
+    assert resolve_range(selected, moment, days, lambda: Extent(None, None)).dates == dates
 
 
 def test_all_time_is_from_the_first_call_to_the_last() -> None:

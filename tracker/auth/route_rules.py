@@ -36,6 +36,7 @@ PAGE_RULES: Mapping[str, Rule] = {
     "/exports/calls.csv": "signed_link",
     "/": "page",
     "/index.html": "page",
+    "/browser.js": "page",
     "/favicon.png": "page",
     "/manifest.json": "page",
     "/static/*": "page",

@@ -19,6 +19,11 @@ def remove_samples(reader: Reader) -> int:
         return sample_data.remove(connection, reader.database.url.schema)
 
 
+def count_tests(reader: Reader) -> int:
+    """The number of test calls in the table. Raises `DatabaseError`."""
+    return int(reader.rows("test_rows")[0]["records"])
+
+
 def remove_tests(reader: Reader) -> int:
     """Remove the test calls; returns their number. Raises `DatabaseError`."""
     with reader.borrow() as connection:
