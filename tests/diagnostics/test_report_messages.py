@@ -60,6 +60,15 @@ def test_a_failed_step_has_the_code_of_its_cause(report: dict[str, Any]) -> None
     assert failed["messages"]["detail"] == error["messages"]["sentence"]
 
 
+def test_a_list_of_texts_has_the_code_of_each(report: dict[str, Any]) -> None:
+    target = report["database"]["target"]
+    assert [note["text"] for note in target["messages"]["notes"]] == target["notes"]
+    assert {note["code"] for note in target["messages"]["notes"]} == {
+        "database.url_quotes_removed",
+        "database.sslaccept_dropped",
+    }
+
+
 @pytest.mark.parametrize(
     ("host", "code"),
     [

@@ -40,15 +40,17 @@ def initial_database_state(url: DatabaseUrl | None, url_error: str | None) -> di
     """The report's `database` part before the probe; None means unknown."""
     target = None
     if url is not None:
-        target = {
-            "host": url.host,
-            "port": url.port,
-            "database": url.dbname,
-            "user": url.user,
-            "schema": url.schema or "public",
-            "sslmode": url.params.get("sslmode", "prefer"),
-            "notes": list(url.notes),
-        }
+        target = with_messages(
+            {
+                "host": url.host,
+                "port": url.port,
+                "database": url.dbname,
+                "user": url.user,
+                "schema": url.schema or "public",
+                "sslmode": url.params.get("sslmode", "prefer"),
+                "notes": list(url.notes),
+            }
+        )
     return {
         "healthy": False,
         "connectionStatus": "not_configured" if url is None else "failed",

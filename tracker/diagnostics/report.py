@@ -109,7 +109,7 @@ def build_report(
         runtime=_runtime(settings),
         variables=tuple(problem.as_dict() for problem in problems),
         policy=tuple(with_messages(asdict(rule)) for rule in connection_policy(settings, env)),
-        database=result.database,
+        database=with_messages(result.database),
         usage=result.usage,
         ledger=result.ledger,
         alerts=tuple(result.alerts),

@@ -94,9 +94,15 @@ def join_messages(messages: Iterable[str], code: str = "general.two_sentences") 
 
 
 def with_messages(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of a JSON report, with the JSON form of those of its values that are messages as `messages`."""
-    messages = {name: value.as_dict() for name, value in entry.items() if isinstance(value, Message)}
+    """An entry of a JSON report, with the JSON form of its messages and of its lists of messages as `messages`."""
+    messages = {name: form for name, value in entry.items() if (form := _json_form(value))}
     return {**entry, "messages": messages}
+
+
+def _json_form(value: object) -> dict[str, Any] | list[dict[str, Any]]:
+    if isinstance(value, Message):
+        return value.as_dict()
+    return [item.as_dict() for item in value if isinstance(item, Message)] if isinstance(value, list) else []
 
 
 def restore_message(entry: Mapping[str, Any], name: str) -> str:
