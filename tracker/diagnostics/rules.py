@@ -108,9 +108,23 @@ def _outbox_damaged(report: ReportDict) -> str | None:
     return Message("diagnostics.evidence.outbox_damaged", path=damaged[0]) if damaged else None
 
 
+def _uses_embedded_database(report: ReportDict) -> bool:
+    """Whether the database is the embedded one, to which no process delivers queued records by itself."""
+    flags = report["environment"]
+    is_configured = flags["DATABASE_URL_SET"] or flags["POSTGRES_URL_SET"]
+    return report["database"]["target"] is not None and not is_configured
+
+
+def _deliver_waiting(report: ReportDict) -> str:
+    if _uses_embedded_database(report):
+        return Message("diagnostics.drain_to_embedded_database")
+    return Message("diagnostics.rule.outbox_waiting.remedy")
+
+
 def _outbox_waiting(report: ReportDict) -> str | None:
     outbox = report["outbox"]
-    if not outbox["waiting"] or (outbox["oldestAgeS"] or 0) < OLD_RECORD_S:
+    min_age_s = 0.0 if _uses_embedded_database(report) else OLD_RECORD_S
+    if not outbox["waiting"] or (outbox["oldestAgeS"] or 0) < min_age_s:
         return None
     return Message("diagnostics.evidence.outbox_waiting", waiting=outbox["waiting"], oldest_age_s=outbox["oldestAgeS"])
 
@@ -276,7 +290,7 @@ RULES: tuple[ReportRule, ...] = (
     ReportRule("sees_no_rows", "warning", _sees_no_rows),
     ReportRule("outbox_unwritable", "warning", _outbox_unwritable),
     ReportRule("outbox_damaged", "warning", _outbox_damaged),
-    ReportRule("outbox_waiting", "warning", _outbox_waiting),
+    ReportRule("outbox_waiting", "warning", _outbox_waiting, _deliver_waiting),
     ReportRule("outbox_set_aside", "warning", _dead_letters),
     ReportRule("records_missing", "warning", _records_missing),
     ReportRule("alerts", "warning", _recent_alerts),
