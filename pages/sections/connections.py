@@ -88,7 +88,9 @@ def _ending_text(ending: str) -> str:
     """How the transaction can be ended."""
     return {
         "allowed": _("End the transaction in its program, or terminate the session below."),
-        "own": _("The session belongs to a dashboard and can't be terminated here. If it doesn't end, restart it."),
+        "own": _(
+            "The session belongs to a dashboard and can't be terminated here. If it doesn't end, restart the dashboard."
+        ),
         "superuser": _("End the transaction in its program. A superuser's session can't be terminated here."),
         "right_missing": _(
             "End the transaction in its program. This role may not terminate the session; select it below to see the"

@@ -231,12 +231,15 @@ def click_at(page: Page, chart: Locator, x_share: float, y_share: float) -> None
 def test_tables_can_be_downloaded(visit: Callable[..., Page], sample_url: str) -> None:
     page = visit("explorer?range=all&measure=calls")
     frames = []
-    for label, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
+    for label, read in (("CSV", pd.read_csv), ("CSV for Excel", pd.read_csv), ("Parquet", pd.read_parquet)):
         with page.expect_download() as download:
             page.get_by_role("button", name=label, exact=True).click()
-        frames.append(read(io.BytesIO(Path(download.value.path()).read_bytes())))
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(b"\xef\xbb\xbf") == (label == "CSV for Excel")
+        frames.append(read(io.BytesIO(content)))
     expected = value(sample_url, "SELECT count(*) FROM token_usage WHERE NOT is_test")
-    assert [int(frame["total"].sum()) for frame in frames] == [expected, expected]
+    assert [list(frame) for frame in frames] == [["model", "calls"]] * 3
+    assert [int(frame["calls"].sum()) for frame in frames] == [expected] * 3
 
 
 def test_the_call_log_is_searched_paged_and_exported(visit: Callable[..., Page], sample_url: str) -> None:
