@@ -139,13 +139,16 @@ def slot_metrics(sample: ConnectionSample) -> None:
             help=_("The longest idle time of an open transaction"),
         )
         st.metric(_("Longest transaction"), seconds(longest_transaction_s), border=True)
-    limits = (
-        (_("This role may open at most {n} connections."), slots.role_limit),
-        (_("This database allows at most {n} connections."), slots.database_limit),
-    )
-    for text, limit in limits:
-        if limit is not None:
-            st.caption(":material/info: " + text.format(n=exact(limit)))
+    if (limit := slots.role_limit) is not None:
+        text = plural(
+            "This role may open at most {n} connection.", "This role may open at most {n} connections.", limit
+        )
+        st.caption(":material/info: " + text.format(n=exact(limit)))
+    if (limit := slots.database_limit) is not None:
+        text = plural(
+            "This database allows at most {n} connection.", "This database allows at most {n} connections.", limit
+        )
+        st.caption(":material/info: " + text.format(n=exact(limit)))
 
 
 def slot_bar(slots: Slots) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ClientT = TypeVar("ClientT")
 _REMEDY = "Set DATABASE_URL to postgresql://user:password@host:5432/database."
-_EMBEDDED = "To deliver records to this machine's embedded database: token-tracker outbox drain --embedded{source}."
+_EMBEDDED = "To deliver records to this machine's embedded database: token-tracker outbox drain --embedded."
 _NOTE_TIMEOUT_S = 2.0
 # How long the record of an interrupted call waits for a locked outbox. The interrupted call may have left the lock
 # behind, which is replaced after `CHECK_HOLDER_AFTER_S`.
@@ -92,22 +92,12 @@ class Tracker:
         try:
             if self.settings.database_url:
                 return clean(self.settings.database_url, self.settings.database_url_variable), None
-            setup_error = SetupError("database_url_missing", Message("recording.database_url_missing"), self._remedy())
+            remedy = _REMEDY if self.settings.runtime.deployed else f"{_REMEDY} {_EMBEDDED}"
+            setup_error = SetupError("database_url_missing", Message("recording.database_url_missing"), remedy)
         except SettingError as error:
             setup_error = SetupError("database_url_malformed", str(error), "")
         record_log.warn_once(f"Token usage can't be recorded yet and is queued in the outbox. {setup_error}")
         return None, setup_error
-
-    def _remedy(self) -> str:
-        """How records that are queued without a database URL reach a database."""
-        if self.settings.runtime.deployed:
-            return _REMEDY
-        source = ""
-        if self.settings.outbox:
-            import shlex  # here, because a Tracker with a database URL doesn't need it
-
-            source = f" --from {shlex.quote(self.settings.outbox)}"
-        return f"{_REMEDY} {_EMBEDDED.format(source=source)}"
 
     def _make_pool(self, url: DatabaseUrl) -> ConnectionPool:
         s = self.settings
