@@ -310,7 +310,7 @@ def test_records_without_a_database_url_are_delivered_to_the_embedded_database_o
     assert "outbox drain --embedded" in capsys.readouterr().err
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    assert "Records are waiting on this machine and aren't delivered." in printed
+    assert "Records are waiting on this machine, and no process delivers them to the embedded database" in printed
     assert "token-tracker outbox drain --embedded" in printed
     depth = outbox_depth(Reader(locate(settings.load())))
     assert depth

@@ -24,12 +24,15 @@ _PAGE_BY_CODE = {
     "session_pool_full": "connections.py",
     "pool_exhausted": "connections.py",
     "outbox_waiting": "performance.py",
+    "outbox_undelivered": "environment.py",
     "outbox_set_aside": "performance.py",
     "records_missing": "performance.py",
     "alerts": "performance.py",
 }
 # The sidebar shows these causes already, so they don't count as hints.
-_SHOWN_ELSEWHERE = {"database_url_missing", "outbox_waiting", "outbox_set_aside", "records_missing"}
+_SHOWN_ELSEWHERE = {
+    *("database_url_missing", "outbox_waiting", "outbox_undelivered", "outbox_set_aside", "records_missing"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ prevent it or that hides records is a *warning*. All others are *info*.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tracker.diagnostics.connection_probe import NOT_ENCRYPTED, TLS_DISABLED
 from tracker.messages import Message
+from tracker.recording.outbox.paths import UNASSIGNED, fallback_file
 
 Severity = Literal["error", "warning", "info"]
 ReportDict = Mapping[str, Any]
@@ -115,18 +117,28 @@ def _uses_embedded_database(report: ReportDict) -> bool:
     return report["database"]["target"] is not None and not is_configured
 
 
-def _deliver_waiting(report: ReportDict) -> str:
-    if _uses_embedded_database(report):
-        return Message("diagnostics.drain_to_embedded_database")
-    return Message("diagnostics.rule.outbox_waiting.remedy")
-
-
 def _outbox_waiting(report: ReportDict) -> str | None:
     outbox = report["outbox"]
-    min_age_s = 0.0 if _uses_embedded_database(report) else OLD_RECORD_S
-    if not outbox["waiting"] or (outbox["oldestAgeS"] or 0) < min_age_s:
+    undelivered = sum(file["waiting"] for file in _undelivered_files(report))
+    if outbox["waiting"] <= undelivered or (outbox["oldestAgeS"] or 0) < OLD_RECORD_S:
         return None
     return Message("diagnostics.evidence.outbox_waiting", waiting=outbox["waiting"], oldest_age_s=outbox["oldestAgeS"])
+
+
+def _outbox_undelivered(report: ReportDict) -> str | None:
+    if not (files := _undelivered_files(report)):
+        return None
+    waiting, oldest_age_s = (sum(file["waiting"] for file in files), max(file["oldestAgeS"] or 0 for file in files))
+    return Message("diagnostics.evidence.outbox_waiting", waiting=waiting, oldest_age_s=oldest_age_s)
+
+
+def _undelivered_files(report: ReportDict) -> list[ReportDict]:
+    """The outboxes without a database that wait for a command, because the embedded database is used."""
+    if not _uses_embedded_database(report):
+        return []
+    names = (UNASSIGNED, fallback_file(Path(UNASSIGNED)).name)
+    files = report["outbox"]["files"]
+    return [file for file in files if file.get("waiting") and Path(file["path"]).name in names]
 
 
 def _dead_letters(report: ReportDict) -> str | None:
@@ -290,7 +302,8 @@ RULES: tuple[ReportRule, ...] = (
     ReportRule("sees_no_rows", "warning", _sees_no_rows),
     ReportRule("outbox_unwritable", "warning", _outbox_unwritable),
     ReportRule("outbox_damaged", "warning", _outbox_damaged),
-    ReportRule("outbox_waiting", "warning", _outbox_waiting, _deliver_waiting),
+    ReportRule("outbox_waiting", "warning", _outbox_waiting),
+    ReportRule("outbox_undelivered", "warning", _outbox_undelivered),
     ReportRule("outbox_set_aside", "warning", _dead_letters),
     ReportRule("records_missing", "warning", _records_missing),
     ReportRule("alerts", "warning", _recent_alerts),
