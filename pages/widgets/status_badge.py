@@ -31,7 +31,11 @@ _PAGE_BY_CODE = {
 }
 # The sidebar shows these causes already, so they don't count as hints.
 _SHOWN_ELSEWHERE = {
-    *("database_url_missing", "outbox_waiting", "outbox_undelivered", "outbox_set_aside", "records_missing"),
+    "database_url_missing",
+    "outbox_waiting",
+    "outbox_undelivered",
+    "outbox_set_aside",
+    "records_missing",
 }
 
 

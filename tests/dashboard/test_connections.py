@@ -110,27 +110,27 @@ def test_a_process_that_blocks_others_is_the_root_of_their_chain() -> None:
     ],
 )
 def test_advice_states_whether_the_blocking_session_can_be_terminated(blocker: dict[str, Any], ending: str) -> None:
-    held = [a_session(pid=9, state="active", blocked_by=(7,)), a_session(**blocker)]
-    (found,) = advise(held, slots_of(2), [], URL)
-    assert (found.kind, found.number, found.ending) == ("blocked", 1, ending)
-    assert ("or terminate the session below" in advice_text(found)) == (ending == "allowed")
-    assert "1 session waits" in advice_text(found)
+    sessions = [a_session(pid=9, state="active", blocked_by=(7,)), a_session(**blocker)]
+    (advice,) = advise(sessions, slots_of(2), [], URL)
+    assert (advice.kind, advice.number, advice.ending) == ("blocked", 1, ending)
+    assert ("or terminate the session below" in advice_text(advice)) == (ending == "allowed")
+    assert "1 session waits" in advice_text(advice)
 
 
 def test_a_prepared_transaction_that_blocks_is_named() -> None:
-    (found,) = advise([a_session(blocked_by=(0,))], slots_of(1), [], URL)
-    assert "pg_prepared_xacts" in advice_text(found)
+    (advice,) = advise([a_session(blocked_by=(0,))], slots_of(1), [], URL)
+    assert "pg_prepared_xacts" in advice_text(advice)
 
 
 def test_blocking_sessions_are_first_and_those_of_dashboards_last() -> None:
-    held = [
+    sessions = [
         a_session(pid=1, is_own=True),
         a_session(pid=2),
         a_session(pid=3, blocked_by=(4,)),
         a_session(pid=4),
         a_session(pid=5, is_own_backend=True),
     ]
-    assert [session.pid for session in order_sessions(held)] == [4, 3, 2, 1, 5]
+    assert [session.pid for session in order_sessions(sessions)] == [4, 3, 2, 1, 5]
 
 
 @pytest.mark.direct
@@ -138,13 +138,13 @@ def test_the_values_of_another_sessions_query_are_masked(database_url: str, open
     with closing(psycopg2.connect(database_url, application_name="leaky")) as client, client.cursor() as cursor:
         cursor.execute("SELECT 'sk-s3cret' AS key, 4711 AS number /* hunter2 */")
         reader = reader_of(database_url)
-        found = next(one for one in list_sessions(reader) if one.application_name == "leaky")
-        assert found.query == "SELECT ? AS key, ? AS number /* … */"
-        assert "s3cret" in found.raw_query
-        assert "s3cret" not in repr(found)
+        session = next(one for one in list_sessions(reader) if one.application_name == "leaky")
+        assert session.query == "SELECT ? AS key, ? AS number /* … */"
+        assert "s3cret" in session.raw_query
+        assert "s3cret" not in repr(session)
         page = open_page(database_url, "connections.py")
         (table,) = [frame.value for frame in page.dataframe if "query" in frame.value]
-        assert found.query in list(table["query"])
+        assert session.query in list(table["query"])
         assert not table.astype(str).stack().str.contains("s3cret|4711|hunter2").any()
 
 

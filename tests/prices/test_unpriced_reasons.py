@@ -164,13 +164,13 @@ def test_a_call_without_its_billed_unit_does_not_cost_0(provider: str, model: st
 
 def billed_by_units() -> list[tuple[str, str]]:
     """All models with a positive price by time, page, character, or message."""
-    found = []
+    models = []
     for seller in get_snapshot().providers:
         for model in seller.models:
             priced = priced_units(model.get_prices(DAY, None))
             if any(not unit.endswith(("_tokens", "_searches", "requests")) and priced[unit] for unit in priced):
-                found.append((seller.id, model.id))
-    return found
+                models.append((seller.id, model.id))
+    return models
 
 
 def test_no_model_that_is_billed_by_units_is_priced_by_its_tokens_alone() -> None:
