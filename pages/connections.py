@@ -91,7 +91,9 @@ def query_text(session: Session) -> None:
     """Draw the query with masked values, or with them if the user asks: they may be keys or personal data."""
     if not session.query:
         return
-    is_raw = st.toggle(_("Show values"), key=f"show_values_{session.pid}", help=_("Values may be keys or personal data."))
+    is_raw = st.toggle(
+        _("Show values"), key=f"show_values_{session.pid}", help=_("Values may be keys or personal data.")
+    )
     st.code(session.raw_query if is_raw else session.query, language="sql", wrap_lines=True)
 
 
