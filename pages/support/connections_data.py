@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from tracker.reports.connections.sampler import ConnectionSample
-from tracker.reports.connections.sessions import Holder, Session, blocking_pids, deployment, holders
+from tracker.reports.connections.sessions import Holder, Session, deployment, holders
 
 _MAX_POINTS = 120
 
@@ -39,7 +38,7 @@ def build_tables(sample: ConnectionSample) -> ConnectionTables:
 
 
 def _build_tables(sample: ConnectionSample) -> ConnectionTables:
-    ordered = order_sessions(sample.sessions)
+    ordered = sample.sessions
     return ConnectionTables(
         applications=_holder_frame(holders(sample.sessions, lambda session: session.application_name)),
         users=_holder_frame(holders(sample.sessions, lambda session: f"{session.user_name} · {session.database_name}")),
@@ -47,24 +46,6 @@ def _build_tables(sample: ConnectionSample) -> ConnectionTables:
         session_frame=_session_frame(ordered),
         history=_history_frame(sample),
     )
-
-
-def order_sessions(sessions: Iterable[Session]) -> tuple[Session, ...]:
-    """Blocking sessions first, then waiting ones, then the others; those of dashboards last.
-
-    Within a group they are ordered by start time, so that a row keeps its position while sessions open and close.
-    """
-    sessions = tuple(sessions)
-    blocking = blocking_pids(sessions)
-
-    def group(session: Session) -> int:
-        if session.pid in blocking:
-            return 0
-        if session.blocked_by:
-            return 1
-        return 3 if session.ending == "own" else 2
-
-    return tuple(sorted(sessions, key=lambda session: (group(session), str(session.backend_start), session.pid)))
 
 
 def _holder_frame(rows: list[Holder]) -> pd.DataFrame:

@@ -12,7 +12,6 @@ from support import eventually, value, with_role
 from test_reports import reader_of
 
 from pages.sections.connections import advice_text
-from pages.support.connections_data import order_sessions
 from tracker import settings
 from tracker.database.url import clean
 from tracker.reports.connections import pgbouncer
@@ -26,6 +25,7 @@ from tracker.reports.connections.sessions import (
     deployment,
     end_session,
     list_sessions,
+    order_sessions,
 )
 
 URL = clean("postgresql://u@h/d")

@@ -120,9 +120,9 @@ class Deployment:
 
 
 def list_sessions(reader: Reader) -> tuple[Session, ...]:
-    """All client sessions of the server. Raises `DatabaseError`."""
+    """All client sessions of the server in the order of `order_sessions`. Raises `DatabaseError`."""
     own_name = application_name(reader.database.settings.runtime)
-    return tuple(_session(row, own_name) for row in reader.rows("sessions"))
+    return order_sessions(_session(row, own_name) for row in reader.rows("sessions"))
 
 
 def _session(row: Mapping[str, Any], own_name: str) -> Session:
@@ -182,6 +182,24 @@ def deployment(name: str) -> Deployment | None:
     if role not in {_RECORDER, DASHBOARD} or len(parts) < 2:
         return None
     return Deployment(role, parts[0], parts[1], parts[2] if len(parts) > 2 else "")
+
+
+def order_sessions(sessions: Iterable[Session]) -> tuple[Session, ...]:
+    """Blocking sessions first, then waiting ones, then the others; those of dashboards last.
+
+    Within a group they are ordered by start time, so that a row keeps its position while sessions open and close.
+    """
+    sessions = tuple(sessions)
+    blocking = blocking_pids(sessions)
+
+    def group(session: Session) -> int:
+        if session.pid in blocking:
+            return 0
+        if session.blocked_by:
+            return 1
+        return 3 if session.ending == "own" else 2
+
+    return tuple(sorted(sessions, key=lambda session: (group(session), str(session.backend_start), session.pid)))
 
 
 def blocking_pids(sessions: Iterable[Session]) -> dict[int, int]:
