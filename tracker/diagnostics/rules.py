@@ -7,12 +7,10 @@ prevent it or that hides records is a *warning*. All others are *info*.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tracker.diagnostics.connection_probe import NOT_ENCRYPTED, TLS_DISABLED
 from tracker.messages import Message
-from tracker.recording.outbox.paths import UNASSIGNED, fallback_file
 
 Severity = Literal["error", "warning", "info"]
 ReportDict = Mapping[str, Any]
@@ -136,9 +134,7 @@ def _undelivered_files(report: ReportDict) -> list[ReportDict]:
     """The outboxes without a database that wait for a command, because the embedded database is used."""
     if not _uses_embedded_database(report):
         return []
-    names = (UNASSIGNED, fallback_file(Path(UNASSIGNED)).name)
-    files = report["outbox"]["files"]
-    return [file for file in files if file.get("waiting") and Path(file["path"]).name in names]
+    return [file for file in report["outbox"]["files"] if file.get("waiting") and file.get("unassigned")]
 
 
 def _dead_letters(report: ReportDict) -> str | None:
