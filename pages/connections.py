@@ -79,7 +79,9 @@ def session_actions(session: Session, grant: str) -> None:
             if st.button(_("Terminate the session"), icon=":material/power_settings_new:"):
                 request_confirmation(session, terminate=True)
     elif session.ending == "own":
-        st.caption(_("A session of a dashboard. It can't be terminated here."))
+        st.caption(
+            _("A session of a dashboard, or of a Tracker with the same application_name. It can't be terminated here.")
+        )
     elif session.ending == "superuser":
         st.caption(_("A superuser's session or a session with a hidden role can't be terminated here."))
     else:

@@ -48,7 +48,7 @@ class Session:
     is_superuser: bool
     may_signal: bool
     is_own: bool = False
-    """Whether the session belongs to a dashboard, or to this dashboard's Tracker for test records."""
+    """Whether the session belongs to a dashboard, or has the name of this dashboard's Tracker for test records."""
     raw_query: str = field(default="", repr=False)
 
     @property
