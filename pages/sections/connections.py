@@ -89,8 +89,8 @@ def _ending_text(ending: str) -> str:
     return {
         "allowed": _("End the transaction in its program, or terminate the session below."),
         "own": _(
-            "The session belongs to a dashboard, or to a Tracker with the same application_name, and can't be terminated"
-            " here. If it doesn't end, restart that program."
+            "The session belongs to a dashboard, or to a Tracker with the same application_name, and can't be"
+            " terminated here. If it doesn't end, restart that program."
         ),
         "superuser": _("End the transaction in its program. A superuser's session can't be terminated here."),
         "right_missing": _(
