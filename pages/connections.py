@@ -71,22 +71,32 @@ def draw_page() -> None:
 
 def session_actions(session: Session, grant: str) -> None:
     """Draw the query of the selected session, and the actions that the role allows."""
-    reader = current_reader.reader()
-    if session.query:
-        st.code(session.query, language="sql", wrap_lines=True)
-    if sessions.may_end(reader, session):
+    query_text(session)
+    if session.ending == "allowed":
         with st.container(horizontal=True):
             if st.button(_("Cancel the query"), icon=":material/cancel:", disabled=session.state != "active"):
                 request_confirmation(session, terminate=False)
             if st.button(_("Terminate the session"), icon=":material/power_settings_new:"):
                 request_confirmation(session, terminate=True)
-    elif sessions.is_own(reader, session):
-        st.caption(_("A session of this dashboard."))
-    elif session.is_superuser:
+    elif session.ending == "own":
+        st.caption(
+            _("A session of a dashboard, or of a Tracker with the same application_name. It can't be terminated here.")
+        )
+    elif session.ending == "superuser":
         st.caption(_("A superuser's session or a session with a hidden role can't be terminated here."))
     else:
         st.caption(_("This role may not terminate it. A superuser can allow it with:"))
         st.code(grant, language="sql")
+
+
+def query_text(session: Session) -> None:
+    """Draw the query with masked values, or with them if the user asks: they may be keys or personal data."""
+    if not session.query:
+        return
+    is_raw = st.toggle(
+        _("Show values"), key=f"show_values_{session.pid}", help=_("Values may be keys or personal data.")
+    )
+    st.code(session.raw_query if is_raw else session.query, language="sql", wrap_lines=True)
 
 
 def request_confirmation(session: Session, *, terminate: bool) -> None:

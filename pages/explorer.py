@@ -11,6 +11,7 @@ from pages.sections.explorer import (
     capitalize_first,
     chart,
     controls,
+    download_table,
     measure_label,
     pivot,
     pivot_table,
@@ -67,7 +68,7 @@ def draw_page() -> None:
         total_note(data, measure, rows)
     with right, card(_("Table")):
         selected = pivot_table(wide, measure, rows, columns, f"explore_table_{key}")
-        download_buttons(wide.reset_index().rename(columns={"row_name": rows, "": measure}), "explorer", "explore")
+        download_buttons(download_table(wide, measure, rows, columns), "explorer", "explore")
     _store_click("click_chart", clicked)
     _store_click("click_table", {"row": selected} if selected is not None else None)
     if (row := query_params.get("row")) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,15 +13,18 @@ from pathlib import Path
 
 import pytest
 from faults import Proxy
-from support import a_call, count, eventually, rows, run
+from support import ROOT, a_call, count, eventually, python, rows, run
 
+from pages.support.recording_status import outbox_depth
 from tracker import Tracker, settings
 from tracker.cli import main
 from tracker.database import embedded
+from tracker.database.locate import locate
 from tracker.database.url import clean
 from tracker.diagnostics.local_outboxes import outbox_state
 from tracker.recording.outbox.paths import outbox_directory
 from tracker.recording.outbox.store import Outbox, QueuedRecord
+from tracker.reports import Reader
 
 
 @pytest.fixture
@@ -294,12 +298,23 @@ def queue_without_address(*usages) -> None:
 def test_records_without_a_database_url_are_delivered_to_the_embedded_database_only_on_request(
     embedded_url, capsys, caplog
 ):
-    queue_without_address(a_call(), a_call())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"<!-- first call -->\n```python\n(.*?)```", readme, re.DOTALL)
+    (commands,) = re.findall(r"<!-- first call -->\n```sh\n(.*?)```", readme, re.DOTALL)
+    assert commands.splitlines()[-1].endswith("token-tracker outbox drain --embedded")
+    done = python("-c", snippet)
+    assert (done.stdout, "token-tracker outbox drain --embedded" in done.stderr) == ("queued\n", True)
+    queue_without_address(a_call())
     assert "outbox drain --embedded" in caplog.text
     assert main(["outbox", "drain"]) == 2
     assert "outbox drain --embedded" in capsys.readouterr().err
     assert main(["doctor"]) == 0
-    assert "outbox drain --embedded" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Records are waiting on this machine, and no process delivers them to the embedded database" in printed
+    assert "token-tracker outbox drain --embedded" in printed
+    depth = outbox_depth(Reader(locate(settings.load())))
+    assert depth
+    assert depth.waiting == 2
     assert count(embedded_url) == 0
     assert main(["outbox", "drain", "--embedded"]) == 0
     assert "2 records delivered" in capsys.readouterr().out

@@ -44,11 +44,17 @@ def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
     secrets = [value for name, value in env.items() if _SECRET_NAME.search(name) and len(value) >= _MIN_SECRET_CHARS]
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    for pattern in (_PREFIXED_KEY, _JWT):
-        text = pattern.sub("***", text)
+    text = redact_prefixed_keys(text)
     for pattern in (_AUTHORIZATION, _PARAMETER, _NAMED_KEY):
         text = pattern.sub(r"\1***", text)
     return _URL_PASSWORD.sub(r"\1:***@", text)
+
+
+def redact_prefixed_keys(text: str) -> str:
+    """The text without JWTs and keys that have the prefix of a provider."""
+    for pattern in (_PREFIXED_KEY, _JWT):
+        text = pattern.sub("***", text)
+    return text
 
 
 class RedactSecrets(logging.Filter):

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from pages.sections.overview import delivery_label
+from pages.sections.overview import delivery_label, delivery_labels
 from pages.support import query_params
 from pages.support.formats import ago, exact, milliseconds, short_date, to_json_value, usd
 from pages.support.i18n import _, plural
@@ -33,7 +33,7 @@ def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
         at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
         cost=[usd(cost) for cost in data["cost_usd"].astype(float)],
         result=[_("ok") if ok else _("failed") for ok in data["success"]],
-        arrived=[delivery_label(delivery) for delivery in data["delivery"]],
+        arrived=delivery_labels(data),
     )
 
 
@@ -111,6 +111,10 @@ def _usage_note(metadata: object) -> str:
     return translate(note_text(note)) if isinstance(note, str) else ""
 
 
+def _is_span(metadata: object) -> bool:
+    return isinstance(metadata, Mapping) and metadata.get("source") == "otlp"
+
+
 def _joined(*parts: object) -> str:
     return " · ".join(str(part) for part in parts if part not in {None, ""})
 
@@ -137,7 +141,7 @@ def _delivery(row: CallRow) -> str:
     retries = int(row["retry_count"] or 0)
     connection = row["connection_ms"]
     return _joined(
-        delivery_label(cast("str | None", row["delivery"])),
+        delivery_label(row["delivery"], _is_span(row.get("metadata"))),
         _("connected in {time}").format(time=milliseconds(float(connection))) if connection is not None else "",
         plural("{n} retry", "{n} retries", retries).format(n=exact(retries)) if retries else "",
     )

@@ -12,6 +12,7 @@ from pages.sections.call_details import call_columns, call_rows
 from pages.support import auth, query_params
 from pages.support.formats import exact, short_date, time_of_day
 from pages.support.i18n import _, plural
+from pages.widgets.downloads import excel_help
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
 from tracker import settings
@@ -135,11 +136,17 @@ def calls_log_table(rows: Sequence[Row], timezone: str) -> str | None:
 
 
 def export_link(filters: Filters, search: CallSearch) -> None:
-    """Draw the link that exports all matching calls. Its address is relative, so that a proxy may add a base path."""
-    query = auth.signed_links().create(EXPORT_PATH, search_as_json(filters, search))
-    st.link_button(
-        _("Export all matching calls (CSV)"),
-        f".{EXPORT_PATH}?{query}",
-        icon=":material/download:",
-        help=_("All calls of the range that match, not only this page. Text such as =1+1 is escaped."),
+    """Draw the links that export all matching calls. They are relative, so that a proxy may add a base path."""
+    links = (
+        (_("Export all matching calls (CSV)"), False, export_help()),
+        (_("CSV for Excel"), True, f"{export_help()} {excel_help()}."),
     )
+    with st.container(horizontal=True, gap="small"):
+        for label, with_bom, help_text in links:
+            query = auth.signed_links().create(EXPORT_PATH, search_as_json(filters, search, with_bom=with_bom))
+            st.link_button(label, f".{EXPORT_PATH}?{query}", icon=":material/download:", help=help_text)
+
+
+def export_help() -> str:
+    """The description of the export."""
+    return _("All calls of the range that match, not only this page. Text such as =1+1 is escaped.")

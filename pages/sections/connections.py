@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -39,7 +40,7 @@ def advice_boxes(sample: ConnectionSample) -> None:
 
 def advice_text(advice: Advice) -> str:
     """A problem with its remedy. Not Markdown, because it may contain names from the database."""
-    text = {
+    templates = {
         "crowded_idle": _(
             "{share} of the connections are used, most of them idle. Use the provider's transaction pooler (port 6543"
             " at Supabase, -pooler at Neon) or lower TRACKER_POOL_SIZE."
@@ -48,35 +49,57 @@ def advice_text(advice: Advice) -> str:
             "{share} of the connections are used, most of them active. Find the long-running queries, or raise"
             " max_connections."
         ),
-        "blocked": _(
-            "{n} sessions wait for a lock of pid {who}, the longest for {time}. End that transaction, or terminate its"
-            " session below."
+        "blocked": plural(
+            "{n} session waits for a lock of {who}, for {time}.",
+            "{n} sessions wait for a lock of {who}, the longest for {time}.",
+            advice.number,
         ),
         "idle_in_transaction": _(
-            "A transaction of {who} has been open and idle for {time}. It keeps its locks and prevents vacuum. Stop"
-            " the program, or terminate the session below."
+            "A transaction of {who} has been open and idle for {time}. It keeps its locks and prevents vacuum."
         ),
         "long_transaction": _("A transaction of {who} has been running for {time}. See its query below."),
         "hoarding": _(
             "{who} has {n} idle connections, the oldest for {time}. Frozen functions keep their sockets open. Use the"
             " transaction pooler, or set TRACKER_POOL_SIZE=1 for this app."
         ),
-        "too_many_instances": _(
+        "too_many_instances": plural(
+            "{n} instance of {who} recorded in the last 15 minutes. With a full pool it would open {of} connections,"
+            " more than the server allows. Use a transaction pooler, or lower TRACKER_POOL_SIZE.",
             "{n} instances of {who} recorded in the last 15 minutes. With full pools they would open {of} connections,"
-            " more than the server allows. Use a transaction pooler, or lower TRACKER_POOL_SIZE."
+            " more than the server allows. Use a transaction pooler, or lower TRACKER_POOL_SIZE.",
+            advice.number,
         ),
         "session_pooler": _(
             "Functions connect through Supabase's session pooler (port 5432), where each connection uses a slot. Use"
             " the transaction pooler: the same host, port 6543."
         ),
-    }[advice.kind]
-    return text.format(
+    }
+    text = templates[advice.kind].format(
         n=exact(advice.number),
         of=exact(advice.of),
         time=seconds(advice.seconds),
         who=advice.who,
         share=percentage(advice.number / advice.of if advice.of else None),
     )
+    return f"{text} {_ending_text(advice.ending)}" if advice.ending else text
+
+
+def _ending_text(ending: str) -> str:
+    """How the transaction can be ended."""
+    return {
+        "allowed": _("End the transaction in its program, or terminate the session below."),
+        "own": _(
+            "The session belongs to a dashboard, or to a Tracker with the same application_name, and can't be"
+            " terminated here. If it doesn't end, restart that program."
+        ),
+        "superuser": _("End the transaction in its program. A superuser's session can't be terminated here."),
+        "right_missing": _(
+            "End the transaction in its program. This role may not terminate the session; select it below to see the"
+            " GRANT that allows it."
+        ),
+        "prepared": _("It is a prepared transaction of pg_prepared_xacts: use COMMIT PREPARED or ROLLBACK PREPARED."),
+        "not_a_client": _("The process is not a client session and can't be terminated here."),
+    }[ending]
 
 
 def slot_metrics(sample: ConnectionSample) -> None:
@@ -117,13 +140,16 @@ def slot_metrics(sample: ConnectionSample) -> None:
             help=_("The longest idle time of an open transaction"),
         )
         st.metric(_("Longest transaction"), seconds(longest_transaction_s), border=True)
-    limits = (
-        (_("This role may open at most {n} connections."), slots.role_limit),
-        (_("This database allows at most {n} connections."), slots.database_limit),
-    )
-    for text, limit in limits:
-        if limit is not None:
-            st.caption(":material/info: " + text.format(n=exact(limit)))
+    if (limit := slots.role_limit) is not None:
+        text = plural(
+            "This role may open at most {n} connection.", "This role may open at most {n} connections.", limit
+        )
+        st.caption(":material/info: " + text.format(n=exact(limit)))
+    if (limit := slots.database_limit) is not None:
+        text = plural(
+            "This database allows at most {n} connection.", "This database allows at most {n} connections.", limit
+        )
+        st.caption(":material/info: " + text.format(n=exact(limit)))
 
 
 def slot_bar(slots: Slots) -> None:
@@ -216,8 +242,27 @@ def session_table(tables: ConnectionTables) -> Session | None:
     for name in ("waits_for", "blocked_by"):
         if not data[name].fillna("").astype(bool).any():
             del config[name]  # an empty column would take width from the query
-    selected = selectable_table(data, config, alt=_("Sessions"), key="sessions", max_rows=_MAX_VISIBLE_ROWS)
+    key, row = _selected_row(tables.sessions)
+    selected = selectable_table(data, config, alt=_("Sessions"), key=key, max_rows=_MAX_VISIBLE_ROWS, selected=row)
     return tables.sessions[selected] if selected is not None else None
+
+
+def _selected_row(sessions: Sequence[Session]) -> tuple[str, int | None]:
+    """The key of the table, and the row of the session that the user selected.
+
+    A selection is the number of a row. Its session is that of the row in the previous sample, and may have another row
+    in this one: then the table gets a new key and its new row.
+    """
+    drawn, generation = st.session_state.get("drawn_sessions", ([], 0))
+    selection = st.session_state.get(f"sessions_{generation}")
+    rows = selection["selection"]["rows"] if selection else []
+    ids = [(session.pid, session.backend_start) for session in sessions]
+    selected = drawn[rows[0]] if rows and rows[0] < len(drawn) else None
+    row = ids.index(selected) if selected in ids else None
+    if rows and rows != [row]:
+        generation += 1
+    st.session_state["drawn_sessions"] = (ids, generation)
+    return f"sessions_{generation}", row
 
 
 def client_pool_table(reader: Reader) -> None:

@@ -144,7 +144,12 @@ def comparison_tables(lines: tuple[ComparisonLine, ...]) -> None:
     if different:
         _line_table(different, _("Differences from the deployment"))
     if same:
-        with st.expander(_("{n} lines are equal or known for one side only").format(n=exact(len(same)))):
+        title = plural(
+            "{n} line is equal or known for one side only",
+            "{n} lines are equal or known for one side only",
+            len(same),
+        )
+        with st.expander(title.format(n=exact(len(same)))):
             _line_table(same, _("Equal lines"))
 
 

@@ -24,6 +24,8 @@ _MAX_VISIBLE_ROWS = 11
 _MAX_ROWS = 200
 _MAX_COLUMNS = 8
 _NONE = ""
+# The column of the totals. A value from the database contains no NUL, so no value has this name.
+_TOTAL = "\0total"
 
 
 def measure_label(measure: str) -> str:
@@ -101,8 +103,19 @@ def pivot(data: pd.DataFrame, measure: str, rows: str, columns: str | None) -> p
         "row_name": measure_by(data, measure, ["row_name"]),
         "column_name": measure_by(data, measure, ["column_name"]),
     }
-    wide = wide[_ordered(totals["column_name"], columns)].assign(total=totals["row_name"])
+    wide = wide[_ordered(totals["column_name"], columns)].assign(**{_TOTAL: totals["row_name"]})
     return wide.loc[_ordered(totals["row_name"], rows)]
+
+
+def download_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None) -> pd.DataFrame:
+    """The pivot for a file: the rows' values, the total under the measure's name, and one column for each value."""
+    table = pd.DataFrame({rows: wide.index, measure: wide[_TOTAL].to_numpy()})
+    for name in (name for name in wide.columns if columns and name != _TOTAL):
+        label = str(name)
+        while label in table:  # a value may be equal to a name that this function chose
+            label += "_"
+        table[label] = wide[name].to_numpy()
+    return table
 
 
 def _ordered(totals: pd.Series[float], dimension: str | None) -> list[str]:
@@ -131,7 +144,7 @@ def chart(
         "key": key,
         "alt": _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows)),
     }
-    names = [name for name in wide.columns if name != "total"]
+    names = [name for name in wide.columns if name != _TOTAL]
     if rows in TIME_DIMENSIONS:
         clicked = time_bars(cells, "value", dimension=rows, columns=names, **options)
     else:
@@ -162,9 +175,9 @@ def total_note(data: pd.DataFrame, measure: str, rows: str) -> None:
 def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str) -> str | None:
     """Draw the pivot table. Returns the selected row."""
     visible = wide.head(_MAX_ROWS)
-    names = [name for name in visible.columns if name not in {"total", ""}][:_MAX_COLUMNS]
+    names = [name for name in visible.columns if columns and name != _TOTAL][:_MAX_COLUMNS]
     labels = [value_label(rows, str(name)) for name in visible.index]
-    data = pd.DataFrame({"row": labels, "total": visible["total"].astype(float).to_numpy()})
+    data = pd.DataFrame({"row": labels, "total": visible[_TOTAL].astype(float).to_numpy()})
     for number, name in enumerate(names):
         data[f"column {number}"] = [
             "" if value != value else format_measure(value, measure)

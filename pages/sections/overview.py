@@ -260,7 +260,7 @@ def record_table(data: pd.DataFrame, timezone: str) -> None:
         ago=[ago(created_at) for created_at in pd.to_datetime(data["created_at"], utc=True)],
         cost=[usd(cost) for cost in data["cost_usd"]],
         result=[_result(ok, test, sample) for ok, test, sample in data[["success", "is_test", "is_sample"]].values],
-        arrived=[delivery_label(delivery) for delivery in data["delivery"]],
+        arrived=delivery_labels(data),
     )
     config: dict[str, Any] = {
         "ago": st.column_config.TextColumn(_("When"), width=90),
@@ -275,7 +275,8 @@ def record_table(data: pd.DataFrame, timezone: str) -> None:
         "arrived": st.column_config.TextColumn(
             _("Delivery"),
             help=_(
-                "direct: written before record returned; background: by the app's worker thread; outbox: queued first"
+                "direct: written before record returned; background: by the app's worker thread; outbox: queued first;"
+                " OTLP: from an OpenTelemetry span; imported: from a file or by another program"
             ),
         ),
         "at": st.column_config.DatetimeColumn(_("Time"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
@@ -290,10 +291,17 @@ def record_table(data: pd.DataFrame, timezone: str) -> None:
         open_explorer(rows="model", row=model, call=str(record["id"]))
 
 
-def delivery_label(delivery: str | None) -> str:
-    """The label of a row's delivery. A row that no Tracker recorded is imported or a sample."""
+def delivery_labels(data: pd.DataFrame) -> list[str]:
+    """The label of each row's delivery, for rows with `delivery` and `is_span`."""
+    return [delivery_label(*values) for values in data[["delivery", "is_span"]].values]
+
+
+def delivery_label(delivery: object, is_span: object) -> str:
+    """The label of a row's delivery. A row that no Tracker recorded has none, or NaN in a column with other texts."""
     labels = {"direct": _("direct"), "background": _("background"), "outbox": _("outbox")}
-    return labels.get(delivery, delivery) if delivery else _("imported")
+    if isinstance(delivery, str) and delivery:
+        return labels.get(delivery, delivery)
+    return "OTLP" if is_span else _("imported")
 
 
 def _result(success: bool, is_test: bool, is_sample: bool) -> str:

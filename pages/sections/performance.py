@@ -99,7 +99,7 @@ def recording_metrics(reader: Reader, verdict: RecordingTotals, busiest: pd.Seri
             _("Retried"),
             percentage(verdict.retried_records / verdict.records),
             border=True,
-            help=_("{records} needed {n} retries").format(
+            help=plural("{records} needed {n} retry", "{records} needed {n} retries", verdict.retries).format(
                 records=records(verdict.retried_records), n=exact(verdict.retries)
             ),
         )

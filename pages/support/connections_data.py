@@ -38,8 +38,7 @@ def build_tables(sample: ConnectionSample) -> ConnectionTables:
 
 
 def _build_tables(sample: ConnectionSample) -> ConnectionTables:
-    # Ordered by start time, so that a row keeps its position while sessions open and close.
-    ordered = tuple(sorted(sample.sessions, key=lambda session: (str(session.backend_start), session.pid)))
+    ordered = sample.sessions
     return ConnectionTables(
         applications=_holder_frame(holders(sample.sessions, lambda session: session.application_name)),
         users=_holder_frame(holders(sample.sessions, lambda session: f"{session.user_name} · {session.database_name}")),

@@ -13,11 +13,12 @@ from concurrent.futures import wait
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from tracker.diagnostics import report
 from tracker.errors import OutboxError, TrackerError
-from tracker.recording.outbox.paths import exists, outbox_file
+from tracker.recording.outbox.paths import embedded_source, exists, outbox_file
 from tracker.recording.outbox.store import Outbox, OutboxDepth
 from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
@@ -45,6 +46,8 @@ class RecordingState:
     oldest_wait_s: float = 0.0
     dead_letters: int = 0
     recorded: int = 0
+    """The records of the last 24 hours, including tests."""
+    tests: int = 0
     advice: Advice = ()
     """The recommendations of the debug report, the most likely cause first."""
     is_read_only: bool = False
@@ -103,6 +106,7 @@ class StatusMonitor:
             oldest_wait_s=time.time() - depth.oldest_at if depth and depth.oldest_at else LATE_S * bool(waiting),
             dead_letters=depth.dead_letters if depth else 0,
             recorded=loss.recorded if loss else 0,
+            tests=loss.tests if loss else 0,
             advice=advice,
             is_read_only=is_read_only,
         )
@@ -138,10 +142,25 @@ def last_day_ledger(reader: Reader) -> Ledger:
 
 
 def outbox_depth(reader: Reader) -> OutboxDepth | None:
-    """The depth of this machine's outbox for the dashboard's database; None if there is no outbox."""
-    path = outbox_file(reader.database.settings, reader.database.url)
-    if not exists(path):
+    """The depth of this machine's outbox for the dashboard's database; None if there is no outbox.
+
+    For the embedded database it includes the records that were queued without a database URL.
+    """
+    settings = reader.database.settings
+    paths = [outbox_file(settings, reader.database.url)]
+    if reader.database.embedded and (unassigned := embedded_source(settings)):
+        paths.append(unassigned)
+    depths = [depth for path in paths if exists(path) and (depth := _depth(path))]
+    if not depths:
         return None
+    return OutboxDepth(
+        sum(depth.waiting for depth in depths),
+        sum(depth.dead_letters for depth in depths),
+        min((depth.oldest_at for depth in depths if depth.oldest_at), default=None),
+    )
+
+
+def _depth(path: Path) -> OutboxDepth | None:
     try:
         with closing(Outbox(path)) as outbox:
             return outbox.depth()

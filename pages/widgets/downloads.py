@@ -1,4 +1,4 @@
-"""Download buttons for a table: CSV that is safe in a spreadsheet, CSV with raw values, and Parquet."""
+"""Download buttons for a table: CSV that is safe in a spreadsheet, also for Excel, raw CSV, and Parquet."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from pages.support.i18n import _
-from tracker.reports.csv_text import escape_formula
+from tracker.reports.csv_text import BOM, escape_formula
 
 
 def download_buttons(data: pd.DataFrame, name: str, key: str) -> None:
-    """Three download buttons. A file is created when its button is clicked."""
+    """Four download buttons. A file is created when its button is clicked."""
 
     def parquet() -> bytes:
         buffer = io.BytesIO()
@@ -28,6 +28,16 @@ def download_buttons(data: pd.DataFrame, name: str, key: str) -> None:
             "text/csv",
             key=f"{key}_csv",
             icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            _("CSV for Excel"),
+            lambda: BOM + spreadsheet_csv(data),
+            f"{name}-excel.csv",
+            "text/csv",
+            key=f"{key}_excel_csv",
+            icon=":material/download:",
+            help=excel_help(),
             on_click="ignore",
         )
         st.download_button(
@@ -49,6 +59,11 @@ def download_buttons(data: pd.DataFrame, name: str, key: str) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
+
+
+def excel_help() -> str:
+    """The description of a CSV for Excel."""
+    return _("With a byte order mark, from which Excel recognizes the encoding UTF-8")
 
 
 def spreadsheet_csv(data: pd.DataFrame) -> bytes:

@@ -24,12 +24,19 @@ _PAGE_BY_CODE = {
     "session_pool_full": "connections.py",
     "pool_exhausted": "connections.py",
     "outbox_waiting": "performance.py",
+    "outbox_undelivered": "environment.py",
     "outbox_set_aside": "performance.py",
     "records_missing": "performance.py",
     "alerts": "performance.py",
 }
 # The sidebar shows these causes already, so they don't count as hints.
-_SHOWN_ELSEWHERE = {"database_url_missing", "outbox_waiting", "outbox_set_aside", "records_missing"}
+_SHOWN_ELSEWHERE = {
+    "database_url_missing",
+    "outbox_waiting",
+    "outbox_undelivered",
+    "outbox_set_aside",
+    "records_missing",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,16 @@ def badge_status(state: RecordingState | None) -> BadgeStatus:
     if not state.recorded:
         # The table may still contain rows: imported, sample, or inserted by an app itself.
         return BadgeStatus("gray", _("No recordings"), _("No Tracker has recorded in the last 24 h."), "", hints)
-    reason = _("{records} in the last 24 h, none missing.").format(records=records(state.recorded))
-    return BadgeStatus("green", _("Recording normally"), reason, "", hints)
+    return BadgeStatus("green", _("Recording normally"), _recorded_text(state), "", hints)
+
+
+def _recorded_text(state: RecordingState) -> str:
+    """The number of records; test records count only if there are no others."""
+    if state.recorded > state.tests:
+        template, number = _("{records} in the last 24 h, none missing."), state.recorded - state.tests
+    else:
+        template, number = _("{records} in the last 24 h, none missing; tests only."), state.tests
+    return template.format(records=records(number))
 
 
 def _delivery_problem(state: RecordingState) -> BadgeStatus | None:

@@ -34,9 +34,19 @@ def table(
 
 
 def selectable_table(
-    data: pd.DataFrame, config: dict[str, Any], *, alt: str, key: str, max_rows: int, placeholder: str = ""
+    data: pd.DataFrame,
+    config: dict[str, Any],
+    *,
+    alt: str,
+    key: str,
+    max_rows: int,
+    placeholder: str = "",
+    selected: int | None = None,
 ) -> int | None:
-    """Draw a table in which the user can select a row. Returns the position of the selected row."""
+    """Draw a table in which the user can select a row. Returns the position of the selected row.
+
+    `selected` is the row that is selected when a table with a new `key` is drawn.
+    """
     event: Any = st.dataframe(
         data,
         column_config=config,
@@ -48,6 +58,7 @@ def selectable_table(
         key=key,
         on_select="rerun",
         selection_mode="single-row",
+        selection_default=None if selected is None else {"selection": {"rows": [selected]}},
         alt=alt,
     )
     rows: list[int] = event["selection"]["rows"]

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
@@ -231,12 +232,15 @@ def click_at(page: Page, chart: Locator, x_share: float, y_share: float) -> None
 def test_tables_can_be_downloaded(visit: Callable[..., Page], sample_url: str) -> None:
     page = visit("explorer?range=all&measure=calls")
     frames = []
-    for label, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):
+    for label, read in (("CSV", pd.read_csv), ("CSV for Excel", pd.read_csv), ("Parquet", pd.read_parquet)):
         with page.expect_download() as download:
             page.get_by_role("button", name=label, exact=True).click()
-        frames.append(read(io.BytesIO(Path(download.value.path()).read_bytes())))
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(b"\xef\xbb\xbf") == (label == "CSV for Excel")
+        frames.append(read(io.BytesIO(content)))
     expected = value(sample_url, "SELECT count(*) FROM token_usage WHERE NOT is_test")
-    assert [int(frame["total"].sum()) for frame in frames] == [expected, expected]
+    assert [list(frame) for frame in frames] == [["model", "calls"]] * 3
+    assert [int(frame["calls"].sum()) for frame in frames] == [expected] * 3
 
 
 def test_the_call_log_is_searched_paged_and_exported(visit: Callable[..., Page], sample_url: str) -> None:
@@ -267,11 +271,17 @@ def test_a_row_of_the_call_log_opens_its_details(visit: Callable[..., Page]) -> 
 
 
 @pytest.mark.direct
-def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[..., Page], sample_url: str) -> None:
+def test_connections_terminates_the_blocking_session_after_a_confirmation(
+    visit: Callable[..., Page], sample_url: str
+) -> None:
     role = f"tracker_stray_{os.getpid()}"
     run(sample_url, f"CREATE ROLE {role} LOGIN PASSWORD '{ROLE_PASSWORD}'")
     stray = psycopg2.connect(with_role(sample_url, role), application_name="zz-stray")
+    waiter = psycopg2.connect(with_role(sample_url, role), application_name="zz-waiter")
+    lock = "SELECT pg_advisory_lock(4711), 'sk-s3cret'"
     try:
+        stray.autocommit = waiter.autocommit = True
+        stray.cursor().execute(lock)
         page = visit("connections")
         expect(page.get_by_text("more connections can be opened")).to_be_visible()
         assert int(metric(page, "Used").inner_text().split()[-1]) >= 2
@@ -283,14 +293,26 @@ def test_connections_terminates_a_session_after_a_confirmation(visit: Callable[.
         box = table.bounding_box()
         assert box
         page.mouse.click(box["x"] + 14, box["y"] + 34 + 34 * row + 17)
+        expect(page.get_by_test_id("stCode").get_by_text("SELECT pg_advisory_lock(?), ?")).to_be_visible()
+        page.get_by_text("Show values").click()
+        expect(page.get_by_test_id("stCode").get_by_text(lock)).to_be_visible()
+        # The session moves to the first row and stays selected.
+        waiting = Thread(target=lambda: waiter.cursor().execute(lock))
+        waiting.start()
+        expect(page.get_by_text("1 session waits for a lock of zz-stray")).to_be_visible()
+        expect(page.get_by_text("or terminate the session below")).to_be_visible()
+        eventually(lambda: "zz-stray" in table.locator("tbody tr").first.inner_text())
         page.get_by_role("button", name="Terminate the session").click()
+        expect(page.get_by_role("dialog")).to_contain_text("zz-stray")
         assert value(sample_url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'zz-stray'") == 1
         page.get_by_role("button", name="Terminate", exact=True).click()
         expect(page.get_by_text("was terminated.")).to_be_visible()
         gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'zz-stray'"
         eventually(lambda: value(sample_url, gone))
+        waiting.join(20)
     finally:
         stray.close()
+        waiter.close()
         run(sample_url, f"DROP ROLE {role}")
 
 

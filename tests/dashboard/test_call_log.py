@@ -182,6 +182,13 @@ def test_the_export_contains_all_matching_calls(
     assert {row["operation"] for row in matching} == {"operation-123", *(f"operation-123{n}" for n in range(5))}
 
 
+def test_an_export_for_excel_begins_with_a_byte_order_mark(reader: Reader, call: Execute) -> None:
+    call(created_at=NOON, model="모델")
+    links = [SignedLinks().create(EXPORT_PATH, search_as_json(RANGE, ALL, with_bom=bom)) for bom in (False, True)]
+    plain, excel = (b"".join(export(reader, link)[1]) for link in links)
+    assert excel == b"\xef\xbb\xbf" + plain
+
+
 def test_an_export_needs_its_own_valid_link(reader: Reader) -> None:
     for query in ("", "data=x", link().replace("signature=", "signature=0"), link() + "&model=x", "\xff"):
         status, body = export(reader, query)

@@ -46,6 +46,14 @@ def test_all_that_was_recorded_is_there(read, new_tracker):
     assert (found.recorded, found.missing, found.in_flight, found.open_instances) == (5, 0, 0, 0)
 
 
+def test_the_number_of_records_counts_the_range_only_and_tests_separately(read, new_tracker, database_url):
+    with new_tracker() as recorder:
+        recorder.record_many([a_call(), a_call(is_test=True), a_call()])
+    run(database_url, "UPDATE token_usage SET created_at = created_at - interval '30 hours' WHERE sequence = 1")
+    found = read()
+    assert (found.recorded, found.tests, found.missing) == (2, 1, 0)
+
+
 @pytest.mark.parametrize("lost", [1, 3, 5])
 def test_a_row_that_vanished_is_missing_once_its_process_has_ended(read, new_tracker, database_url, lost):
     with new_tracker() as recorder:

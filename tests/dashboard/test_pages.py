@@ -8,11 +8,15 @@ import tomllib
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from dashboard_support import Execute, OpenPage, figures, texts
-from support import connect, run, value, with_parameters
+from support import a_call, connect, run, value, with_parameters
+from traces_support import GENAI, app_on, export, post, span
 
+from tracker import Tracker
+from tracker.cli import main
 from tracker.database.migrate import migrate
 
 PAGES = (
@@ -67,6 +71,30 @@ def test_explorer_never_shows_an_unknown_price_as_zero(open_page: OpenPage, data
         "$3.00",
         "unpriced",
     ]
+
+
+def test_each_table_of_calls_states_how_a_row_arrived(
+    open_page: OpenPage, database_url: str, call: Execute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    now = datetime.now(UTC)
+    file = tmp_path / "calls.csv"
+    file.write_text(f"created_at,model,input_tokens,output_tokens\n{now.isoformat()},imported,1,1\n")
+    assert main(["import", str(file)]) == 0
+    ended_ns = str(int(now.timestamp() * 1e9))
+    attributes = {**GENAI, "gen_ai.response.model": "traced"}
+    body = export(span(1, attributes, startTimeUnixNano=ended_ns, endTimeUnixNano=ended_ns))
+    assert post(app_on(database_url), body)[0] == 200
+    call(model="own-sql")
+    with Tracker(mode="direct") as recorder:
+        recorder.record(a_call(model="live"))
+    expected = {"live": "direct", "imported": "imported", "traced": "OTLP", "own-sql": "imported"}
+    for page in ("overview.py", "calls.py"):
+        frames = [frame.value for frame in open_page(database_url, page).dataframe]
+        (table,) = [frame for frame in frames if {"arrived", "operation"} <= set(frame)]
+        assert dict(zip(table["model"], table["arrived"], strict=True)) == expected
+    frames = [frame.value for frame in open_page(database_url, "explorer.py", row="traced").dataframe]
+    assert [list(frame["arrived"]) for frame in frames if "arrived" in frame] == [["OTLP"]]
 
 
 def test_overview_compares_with_the_previous_range(open_page: OpenPage, database_url: str, call: Execute) -> None:

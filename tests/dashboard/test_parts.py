@@ -217,6 +217,20 @@ def test_a_csv_download_contains_no_formula() -> None:
     assert set(read["calls"]) == {-1}
 
 
+def test_the_explorers_file_has_each_number_once() -> None:
+    from pages.sections.explorer import download_table, pivot
+
+    data = pd.DataFrame(
+        [["gpt", "a", 1], ["gpt", "total", 2], ["gpt", "calls", 4], ["gpt", "model", 8]],
+        columns=["row_name", "column_name", "calls"],
+    ).assign(failed_calls=0)
+    table = download_table(pivot(data, "calls", "model", "operation"), "calls", "model", "operation")
+    assert table.to_dict("records") == [{"model": "gpt", "calls": 15, "a": 1, "total": 2, "calls_": 4, "model_": 8}]
+    single = data.groupby("row_name", as_index=False)["calls"].sum().assign(column_name="")
+    table = download_table(pivot(single, "calls", "model", None), "calls", "model", None)
+    assert table.to_dict("records") == [{"model": "gpt", "calls": 15}]
+
+
 def test_a_download_keeps_duplicate_columns() -> None:
     from pages.widgets.downloads import spreadsheet_csv
 

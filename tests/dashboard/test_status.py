@@ -86,6 +86,14 @@ def test_recorded_calls_make_it_green(open_page, database_url):
     assert "Recording normally" in texts(open_page(database_url))
 
 
+def test_the_number_of_records_excludes_tests(open_page, database_url):
+    with Tracker(database_url=database_url, mode="direct") as recorder:
+        recorder.record(a_call(is_test=True))
+    assert "1 record in the last 24 h, none missing; tests only." in texts(open_page(database_url))
+    status = status_badge.badge_status(RecordingState(recorded=5, tests=2))
+    assert status.reason == "3 records in the last 24 h, none missing."
+
+
 def test_fifty_users_share_one_check(monkeypatch, database_url):
     monkeypatch.setenv("DATABASE_URL", database_url)
     built = []

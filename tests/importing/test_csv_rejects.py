@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,24 @@ def test_the_rejects_file_can_be_named(write, load, tmp_path):
     assert load(write(HEADER + "broken,gpt,1,1\n"), f"--rejects={tmp_path / 'bad rows.csv'}") == 1
     assert rejects(tmp_path / "bad rows.csv")[1][2] == "broken,gpt,1,1"
     assert not Path("calls.rejects.csv").exists()
+
+
+@pytest.mark.parametrize("names", [("ours.csv", "ours.jsonl"), ("a/ours.csv", "b/ours.csv"), ("ours", "ours.csv")])
+def test_two_files_never_share_a_rejects_file(load, capsys, tmp_path, monkeypatch, names):
+    monkeypatch.chdir(tmp_path)
+    columns = HEADER.strip().split(",")
+    broken = dict.fromkeys(columns, "broken")
+    for name in (*names, *names):  # the second import of a file replaces its own rejects
+        Path(name).parent.mkdir(exist_ok=True)
+        is_json = name.endswith("jsonl")
+        Path(name).write_text(f"{json.dumps(broken)}\n" * 2 if is_json else f"{HEADER}broken,{name},1,1\n")
+        assert load(Path(name), *[f"--map={column}={column}" for column in columns]) == 1
+    output = capsys.readouterr().err
+    files = sorted(Path().glob("*.rejects.csv"))
+    assert len(files) == 2
+    assert all(output.count(f"Rejected rows are in {file};") == 2 for file in files)
+    written = {row["file"] for file in files for row in csv.DictReader(file.read_text().splitlines())}
+    assert written == {str(Path(name).absolute()) for name in names}
 
 
 def test_a_file_without_a_broken_row_creates_no_rejects_file(write, load):

@@ -65,6 +65,9 @@ def test_a_dry_run_shows_the_sums_and_writes_nothing(command, calls, database_ur
     assert "openai/gpt-4o" in out
     assert "2.500000" in out
     assert "1 without a price" in out
+    assert next(line.split()[1:5] for line in out.splitlines() if line.startswith("own/my-finetune")) == [
+        *("1", "0", "-", "-")
+    ]
     assert "2 calls would change; nothing was written." in out
     assert costs(database_url) == before
 

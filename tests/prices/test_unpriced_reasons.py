@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tracker.messages.prices_texts import TEXTS
 from tracker.prices.custom_prices import load
 from tracker.prices.price_catalog import Price, PriceCatalog
+from tracker.prices.price_coverage import priced_units
 from tracker.prices.unpriced_reasons import Unpriced, describe_reason, read_reason, unpriced
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
@@ -161,6 +162,37 @@ def test_a_call_without_its_billed_unit_does_not_cost_0(provider: str, model: st
     assert price(provider, model) == reason
 
 
+def billed_by_units() -> list[tuple[str, str]]:
+    """All models with a positive price by time, page, character, or message."""
+    models = []
+    for seller in get_snapshot().providers:
+        for model in seller.models:
+            priced = priced_units(model.get_prices(DAY, None))
+            if any(not unit.endswith(("_tokens", "_searches", "requests")) and priced[unit] for unit in priced):
+                models.append((seller.id, model.id))
+    return models
+
+
+def test_no_model_that_is_billed_by_units_is_priced_by_its_tokens_alone() -> None:
+    models = billed_by_units()
+    assert len(models) > 20
+    for provider, model in models:
+        assert isinstance(price(provider, model), Unpriced), model
+        if model != "voxtral-small-24b-2507":  # a chat model: Mistral states its seconds of audio only if there are any
+            assert isinstance(price(provider, model, input_tokens=10, output_tokens=10), Unpriced), model
+
+
+def test_tokens_and_time_are_priced_together() -> None:
+    tokens = {"input_tokens": 1_000_000}
+    assert price("elevenlabs", "eleven_realtime_v1_max", **tokens) == Unpriced("unit_missing", "audio_seconds")
+    assert cost("elevenlabs", "eleven_realtime_v1_max", {"audio_seconds": 3600}, **tokens) == Decimal("6.6")
+
+
+def test_a_deep_research_call_without_its_searches_has_no_price() -> None:
+    assert price("perplexity", "sonar-deep-research", input_tokens=10) == Unpriced("unit_missing", "web_searches")
+    assert cost("perplexity", "sonar-deep-research", {"web_searches": 2}, input_tokens=10) == Decimal("0.01002")
+
+
 def test_audio_that_is_billed_by_time_is_priced_by_its_seconds() -> None:
     assert cost("openai", "whisper-1", {"audio_seconds": 60}) == Decimal("0.006")
 
@@ -182,11 +214,20 @@ def test_cached_text_is_priced_where_zeros_state_that_no_audio_was_cached() -> N
     assert found == Price(Decimal("0.0289696"), BOOK.source)  # 36 text at 4, 64 cached at 0.4, 900 audio at 32 USD
 
 
-@pytest.mark.parametrize("model", ["gemini-2.5-flash-image", "gemini-3-pro-image-preview"])
-def test_output_of_an_image_model_needs_its_modality(model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "modality"),
+    [
+        ("gemini-2.5-flash-image", "image"),
+        ("gemini-3-pro-image-preview", "image"),
+        ("gemini-omni-1.1-flash", "video"),
+        ("gemini-live-2.5-flash", "audio"),
+    ],
+)
+def test_output_of_a_model_with_several_output_prices_needs_its_modality(model: str, modality: str) -> None:
     given = {"input_tokens": 10, "output_tokens": 1290}
     assert price("google", model, **given) == Unpriced("details_incomplete")
-    assert cost("google", model, {"output_image_tokens": 1290}, **given)
+    assert cost("google", model, {f"output_{modality}_tokens": 1290}, **given)
+    assert cost("google", model, {"output_text_tokens": 1290}, **given)
     assert cost("google", model, input_tokens=10)
 
 
@@ -290,6 +331,46 @@ def test_a_model_of_one_maker_needs_no_provider(model: str, provider: str) -> No
 
 def test_a_model_that_only_others_sell_needs_its_provider() -> None:
     assert price("", "llama-3.3-70b-versatile", input_tokens=1) == Unpriced("provider_unknown")
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "sold_as"),
+    [
+        ("us.anthropic.claude-opus-5", "aws", "us.anthropic.claude-opus-5"),  # a tenth more than Anthropic's price
+        ("anthropic.claude-opus-5", "aws", "anthropic.claude-opus-5"),
+        ("deepseek.r1-v1:0", "aws", "deepseek.r1-v1:0"),
+        ("anthropic/claude-opus-4.5:batch", "openrouter", "anthropic/claude-opus-4.5:batch"),
+        ("openai/gpt-4o", "openai", "gpt-4o"),
+        ("google/gemini-2.5-pro", "google", "gemini-2.5-pro"),
+        ("mistralai/mistral-large-2407", "mistral", "mistral-large-2407"),
+        ("vertex_ai/gemini-2.5-pro", "google", "gemini-2.5-pro"),
+        ("azure/gpt-4o", "azure", "gpt-4o"),
+        ("claude-3-5-haiku", "anthropic", "claude-3-5-haiku"),
+    ],
+)
+def test_a_name_that_only_one_seller_uses_has_its_price(model: str, provider: str, sold_as: str) -> None:
+    given = {"input_tokens": 1000, "output_tokens": 100}
+    assert cost("", model, **given) == cost(provider, sold_as, **given)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "deepseek-r1-distill-llama-70b",  # in DeepSeek's list only by a pattern; Groq and OVHcloud sell it
+        "mixtral-8x7b-32768",
+        "deepseek/deepseek-v4-pro",
+        "moonshotai/kimi-k3",
+        "anthropic/claude-opus-4.8-fast",
+        "glm-5",  # z.ai and bigmodel.cn have different prices
+        "openai/gpt-oss-120b",
+    ],
+)
+def test_a_name_with_several_prices_needs_its_provider(model: str) -> None:
+    assert price("", model, input_tokens=1000) == Unpriced("provider_unknown")
+
+
+def test_a_free_variant_does_not_cost_what_its_maker_charges() -> None:
+    assert isinstance(price("", "deepseek-chat:free", input_tokens=1000), Unpriced)
 
 
 # --- custom prices ------------------------------------------------------------------------------------------------

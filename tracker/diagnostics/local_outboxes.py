@@ -12,6 +12,7 @@ from typing import Any
 from tracker.database.url import DatabaseUrl
 from tracker.messages import Message, with_messages
 from tracker.recording.outbox.paths import (
+    UNASSIGNED,
     damaged_files,
     exists,
     fallback_file,
@@ -47,7 +48,10 @@ def outbox_state(settings: Settings, url: DatabaseUrl | None, *, now: float) -> 
 
 
 def _file_state(path: Path, own: Path, now: float) -> dict[str, Any] | None:
-    """The state of one outbox; None for another process's empty outbox."""
+    """The state of one outbox; None for another process's empty outbox.
+
+    `unassigned`: its records were queued without a database URL.
+    """
     import sqlite3  # here, because some Python builds lack it, and the rest of the report works without it
 
     try:
@@ -59,6 +63,7 @@ def _file_state(path: Path, own: Path, now: float) -> dict[str, Any] | None:
     return {
         "path": str(path),
         "own": path == own,
+        "unassigned": path.name in {UNASSIGNED, fallback_file(Path(UNASSIGNED)).name},
         "waiting": waiting,
         "setAside": dead_letters,
         "oldestAt": datetime.fromtimestamp(oldest_at, UTC).isoformat(timespec="seconds") if oldest_at else None,

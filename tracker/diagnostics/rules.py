@@ -111,11 +111,33 @@ def _outbox_damaged(report: ReportDict) -> str | None:
     return Message("diagnostics.evidence.outbox_damaged", path=damaged[0]) if damaged else None
 
 
+def _uses_embedded_database(report: ReportDict) -> bool:
+    """Whether the database is the embedded one, to which no process delivers queued records by itself."""
+    flags = report["environment"]
+    is_configured = flags["DATABASE_URL_SET"] or flags["POSTGRES_URL_SET"]
+    return report["database"]["target"] is not None and not is_configured
+
+
 def _outbox_waiting(report: ReportDict) -> str | None:
     outbox = report["outbox"]
-    if not outbox["waiting"] or (outbox["oldestAgeS"] or 0) < OLD_RECORD_S:
+    undelivered = sum(file["waiting"] for file in _undelivered_files(report))
+    if outbox["waiting"] <= undelivered or (outbox["oldestAgeS"] or 0) < OLD_RECORD_S:
         return None
     return Message("diagnostics.evidence.outbox_waiting", waiting=outbox["waiting"], oldest_age_s=outbox["oldestAgeS"])
+
+
+def _outbox_undelivered(report: ReportDict) -> str | None:
+    if not (files := _undelivered_files(report)):
+        return None
+    waiting, oldest_age_s = (sum(file["waiting"] for file in files), max(file["oldestAgeS"] or 0 for file in files))
+    return Message("diagnostics.evidence.outbox_waiting", waiting=waiting, oldest_age_s=oldest_age_s)
+
+
+def _undelivered_files(report: ReportDict) -> list[ReportDict]:
+    """The outboxes without a database that wait for a command, because the embedded database is used."""
+    if not _uses_embedded_database(report):
+        return []
+    return [file for file in report["outbox"]["files"] if file.get("waiting") and file.get("unassigned")]
 
 
 def _dead_letters(report: ReportDict) -> str | None:
@@ -275,6 +297,7 @@ RULES: tuple[ReportRule, ...] = (
     ReportRule("outbox_unwritable", "warning", _outbox_unwritable),
     ReportRule("outbox_damaged", "warning", _outbox_damaged),
     ReportRule("outbox_waiting", "warning", _outbox_waiting),
+    ReportRule("outbox_undelivered", "warning", _outbox_undelivered),
     ReportRule("outbox_set_aside", "warning", _dead_letters),
     ReportRule("records_missing", "warning", _records_missing),
     ReportRule("alerts", "warning", _recent_alerts),

@@ -1,4 +1,4 @@
-"""Writes the file of rejected rows, each with its line and the reason."""
+"""Writes the file of rejected rows, each with its line, the reason, and the imported file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import stat
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -14,23 +15,46 @@ from tracker.errors import SettingError
 from tracker.importing.row_builder import Reject
 
 _BUFFERED_ROWS = 10_000
-_HEADER = ("line", "reason", "row")
+_HEADER = ("line", "reason", "row", "file")
 _FIRST_LINE = b"line,reason,row"
 
 
 def rejects_path(given: Path | None, source: Path) -> Path:
     """The path of the rejects of `source`: NAME.rejects.csv unless given; NAME with its suffix if that isn't .csv.
 
-    Raises `SettingError` for a path that must not or can't be written, before the first row is stored: the imported
-    file itself, a link, a file that is not a rejects file, a directory, or a file without write permission.
+    If that file contains the rejects of another imported file, the path is NAME-2.rejects.csv, and so on. Raises
+    `SettingError` for a path that must not or can't be written, before the first row is stored: the imported file
+    itself, a link, a file that is not a rejects file, a directory, or a file without write permission.
     """
     name = source.stem if source.suffix.lower() == ".csv" else source.name
-    path = given or Path(f"{name}.rejects.csv")
+    path = given or _default_path(name, source)
     if path.exists() and path.samefile(source):
         raise SettingError(f"The rejects would overwrite the imported file {source}: use another --rejects.")
     if why := _unwritable(path):
         raise SettingError(f"The rejects file {str(path)[:200]!r} {why}: use another --rejects.")
     return path
+
+
+def _default_path(name: str, source: Path) -> Path:
+    for number in count(1):
+        path = Path(f"{name}.rejects.csv" if number == 1 else f"{name}-{number}.rejects.csv")
+        if _unwritable(path) or _imported_file(path) in {None, _file_text(source)}:
+            break
+    return path
+
+
+def _imported_file(path: Path) -> str | None:
+    """The file whose rejects are in this file; None if there are none, or if an earlier version wrote them."""
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            return next(csv.DictReader(file)).get("file")
+    except (OSError, StopIteration, csv.Error):  # missing, empty, or with a row that csv does not read
+        return None
+
+
+def _file_text(source: Path) -> str:
+    """The absolute path as it is written into the file."""
+    return str(source.absolute()).encode("utf-8", "replace").decode()
 
 
 def _unwritable(path: Path) -> str | None:
@@ -58,15 +82,16 @@ def _unwritable_directory(directory: Path) -> str | None:
 
 
 class RejectsFile:
-    """Writes line, reason and the row as the file has it. The first reject creates the file.
+    """Writes line, reason, the row as the file has it, and the file. The first reject creates the rejects file.
 
     Rows are sorted by line within the buffer.
 
-    `delimiter` is that of the imported file: a corrected row can be imported as it is.
+    `delimiter` is that of the imported file `source`: a corrected row can be imported as it is.
     """
 
-    def __init__(self, path: Path, delimiter: str = ",") -> None:
+    def __init__(self, path: Path, source: Path, delimiter: str = ",") -> None:
         self._path = path
+        self._source = _file_text(source)
         self._delimiter = delimiter
         self._file: TextIO | None = None
         self._buffer: list[Reject] = []
@@ -99,7 +124,7 @@ class RejectsFile:
         writer: Any = csv.writer(self._file)
         if is_new:
             writer.writerow(_HEADER)
-        writer.writerows((reject.line, reject.reason, self._row(reject)) for reject in buffered)
+        writer.writerows((reject.line, reject.reason, self._row(reject), self._source) for reject in buffered)
 
     def _row(self, reject: Reject) -> str:
         """The row as one text, quoted as in the imported file."""

@@ -238,6 +238,9 @@ TEXTS = {
     "rule.outbox_damaged.remedy": "Check the disk. The next Tracker that uses a damaged file renames it.",
     "rule.outbox_waiting": "Records are waiting on this machine and aren't delivered.",
     "rule.outbox_waiting.remedy": "Fix what prevents the database from storing them, then: token-tracker outbox drain.",
+    "rule.outbox_undelivered": "Records are waiting on this machine, and no process delivers them to the embedded"
+    " database by itself.",
+    "rule.outbox_undelivered.remedy": "Deliver them: token-tracker outbox drain --embedded.",
     "rule.outbox_set_aside": "The database refused records.",
     "rule.outbox_set_aside.remedy": "Find the reason with token-tracker outbox list, then: token-tracker outbox drain"
     " --dead-letters.",

@@ -16,31 +16,14 @@ from typing import Any
 from tracker.errors import SettingError
 from tracker.prices import model_parts, price_coverage, service_tiers
 from tracker.prices.custom_prices import CustomPrice
+from tracker.prices.sellers import MAKERS, find_seller
 from tracker.prices.unpriced_reasons import Unpriced, unpriced
 from tracker.providers.model_names import is_local
 
 OWN = "own prices"
-# Models that search the web in each call, for a fee that their usage does not state. Source: developers.openai.com,
-# pricing, web search.
-_SEARCH_MODEL = re.compile(r"-search-(preview|api)")
-# The lists of model makers, with the prefix of their models' names; other lists are of resellers.
-_MAKERS: Mapping[str, str] = {
-    "anthropic": "",
-    "arcee": "",
-    "aws": "amazon.",
-    "cohere": "",
-    "deepseek": "",
-    "elevenlabs": "",
-    "google": "",
-    "meta": "",
-    "minimax": "",
-    "mistral": "",
-    "moonshotai": "",
-    "openai": "",
-    "perplexity": "sonar",
-    "voyageai": "",
-    "x-ai": "",
-}
+# Models that search the web in each call, for a fee by search. Sources: developers.openai.com, pricing, web search;
+# docs.perplexity.ai, pricing.
+_SEARCH_MODEL = re.compile(r"-search-(preview|api)|\bsonar-deep-research")
 _MAX_CACHED = 2000
 _NO_DETAILS: Mapping[str, Any] = {}
 
@@ -146,8 +129,10 @@ class PriceCatalog:
         self, seller: Any, listed: Any, at: datetime, used: Mapping[str, int | float], context: Any, calls: int
     ) -> Price | Unpriced:
         priced = price_coverage.priced_units(listed.get_prices(at, context or None))
-        reason = price_coverage.check_units(used, priced, seller.id) or price_coverage.check_batch(
-            used, priced, calls, seller.id
+        reason = (
+            price_coverage.check_units(used, priced, seller.id)
+            or (used and price_coverage.check_unit_prices(used, priced, seller.id))
+            or price_coverage.check_batch(used, priced, calls, seller.id)
         )
         if reason:
             return reason
@@ -176,23 +161,14 @@ class PriceCatalog:
 
     def _search_listings(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
         name = model.removeprefix("models/")
-        if is_local(name) and (not provider or provider in _MAKERS):
+        if is_local(name) and (not provider or provider in MAKERS):
             return unpriced("model_unknown")  # a local model has no seller, not even its maker
+        if not provider:
+            return find_seller(self._snapshot.providers, name)
         try:
-            return self._snapshot.find_provider_model(name, None, provider or None, None)
+            return self._snapshot.find_provider_model(name, None, provider, None)
         except LookupError:
-            if provider or not name:
-                return unpriced("model_unknown")
-        makers = [
-            (seller, listed)
-            for seller in self._snapshot.providers
-            if seller.id in _MAKERS and name.lower().startswith(_MAKERS[seller.id])
-            if (listed := seller.find_model(name))
-        ]
-        if len(makers) == 1:
-            return makers[0]
-        sold = makers or any(seller.find_model(name) for seller in self._snapshot.providers)
-        return unpriced("provider_unknown" if sold else "model_unknown")
+            return unpriced("model_unknown")
 
 
 def _custom_price(own: CustomPrice, used: Mapping[str, int], recorded: Mapping[str, int | float]) -> Price | Unpriced:

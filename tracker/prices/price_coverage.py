@@ -42,7 +42,14 @@ _LIKE_WHOLE_OF: Mapping[str, tuple[str, frozenset[str]]] = {
     "cache_image_read_tokens": ("cache_read_tokens", frozenset({"openai", "azure", "google"})),
     "cache_video_read_tokens": ("cache_read_tokens", frozenset({"google"})),
 }
-_OUTPUT_MODALITIES = frozenset({"output_image_tokens", "output_text_tokens", "output_audio_tokens"})
+_OUTPUT_MODALITIES = frozenset(
+    {"output_image_tokens", "output_text_tokens", "output_audio_tokens", "output_video_tokens"}
+)
+_SEPARATE_OUTPUTS = frozenset({"output_image_tokens", "output_video_tokens"})
+# Google's usage states the modality of every output. OpenAI's states 0 audio tokens for text, which is not recorded.
+_STATED_OUTPUTS_OF: Mapping[str, frozenset[str]] = {"google": frozenset({"output_audio_tokens"})}
+# Mistral's usage states the seconds of audio only if audio was sent.
+_UNITS_IF_USED = frozenset({"mistral"})
 _IMAGES = frozenset({"input_image_tokens", "cache_image_read_tokens"})
 _CACHED_MODALITIES = frozenset({"cache_audio_read_tokens", "cache_image_read_tokens", "cache_video_read_tokens"})
 # Details that describe the origin of tokens; they change no price.
@@ -97,9 +104,22 @@ def check_units(used: Mapping[str, int | float], priced: Mapping[str, Any], prov
         if count and not _is_covered(unit, priced, provider):
             return unpriced("detail_not_priced", unit)
     # A model that makes images and text has a price for each: which of them the output is has to be recorded.
-    if "output_image_tokens" in priced and used.get("output_tokens") and _OUTPUT_MODALITIES.isdisjoint(used):
+    separate = _SEPARATE_OUTPUTS | (_STATED_OUTPUTS_OF.get(provider) or frozenset())
+    if not separate.isdisjoint(priced) and used.get("output_tokens") and _OUTPUT_MODALITIES.isdisjoint(used):
         return unpriced("details_incomplete")
     return None
+
+
+def check_unit_prices(used: Mapping[str, int | float], priced: Mapping[str, Any], provider: str) -> Unpriced | None:
+    """The unit that a model is billed by besides tokens, if the call records none of its units."""
+    units = [unit for unit, price in priced.items() if not _is_optional(unit) and _is_positive(price)]
+    if not units or provider in _UNITS_IF_USED or not used.keys().isdisjoint(units):
+        return None
+    return unpriced("unit_missing", units[0])
+
+
+def _is_optional(unit: str) -> bool:
+    return unit.endswith(("_tokens", "_searches")) or unit == "requests"
 
 
 def _is_covered(unit: str, priced: Mapping[str, Any], provider: str) -> bool:

@@ -30,12 +30,15 @@ _UNREADABLE = object()
 
 @dataclass(slots=True)
 class ModelSums:
-    """The sums of one model: calls, calls with a new cost, and the cost in USD before and after."""
+    """The sums of one model: calls, calls with a new cost, and the cost in USD before and after.
+
+    A cost is None if no call has one.
+    """
 
     calls: int = 0
     changed: int = 0
-    old: Decimal = Decimal(0)
-    new: Decimal = Decimal(0)
+    old: Decimal | None = None
+    new: Decimal | None = None
     reasons: Counter[Unpriced] = field(default_factory=Counter)
 
     @property
@@ -154,13 +157,13 @@ class _Planner:
         old, is_usable = _amount(row["cost"])
         if not is_usable and not _is_calculated(row["cost_source"]):
             return
-        sums.old += old or 0
+        sums.old = _add(sums.old, old)
         if old is not None and not _may_replace(old, row["cost_source"], price):
-            sums.new += old
+            sums.new = _add(sums.new, old)
         elif isinstance(price, Price):
             # An app's column with few digits contains the rounded cost.
             new = self.columns.round_cost(price.cost)
-            sums.new += new
+            sums.new = _add(sums.new, new)
             if old is None or new != self.columns.round_cost(old):
                 sums.changed += 1
                 change.set_cost(format(price.cost, "f"), self.columns.truncate_source(price.source))
@@ -171,6 +174,11 @@ class _Planner:
                 sums.changed += old is not None
                 self.plan.explained += old is None
                 change.set_cost(None, source)
+
+
+def _add(total: Decimal | None, cost: Decimal | None) -> Decimal | None:
+    """The total with a cost; None if both are unknown."""
+    return total if cost is None else cost + (total or 0)
 
 
 def _is_aggregated(marked: object) -> bool:

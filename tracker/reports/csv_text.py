@@ -10,6 +10,10 @@ from collections.abc import Iterable, Sequence
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark, without which Excel reads UTF-8 as the system's code page."""
+
+
 def escape_formula(value: object) -> object:
     """The value; text that looks like a formula gets a leading apostrophe. Source: owasp.org, "CSV Injection"."""
     is_text = isinstance(value, str | dict | list)

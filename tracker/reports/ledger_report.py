@@ -29,13 +29,15 @@ NumberRange = tuple[int, int]
 class DeploymentCounts:
     """The sequence numbers of one deployment.
 
-    `open_instances` is the number of processes that never reported their last number, so later records are unknown.
+    `recorded` is the number of rows in the range, `tests` how many of them are test records. `open_instances` is the
+    number of processes that never reported their last number, so later records are unknown.
     """
 
     environment: str
     platform: str
     deployment: str
     recorded: int = 0
+    tests: int = 0
     missing: int = 0
     in_flight: int = 0
     explained: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EXPLANATIONS, 0))
@@ -56,6 +58,10 @@ class Ledger:
     @property
     def recorded(self) -> int:
         return sum(counts.recorded for counts in self.deployments)
+
+    @property
+    def tests(self) -> int:
+        return sum(counts.tests for counts in self.deployments)
 
     @property
     def missing(self) -> int:
@@ -138,6 +144,7 @@ def _add_instance(
 ) -> None:
     last_closed = _last_closed(entries)
     counts.recorded += instance["recorded"]
+    counts.tests += instance["tests"]
     counts.instances += 1
     counts.open_instances += last_closed < instance["last_sequence"]
     for first, last, age_s in _gaps(instance, entries):

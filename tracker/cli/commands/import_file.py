@@ -116,7 +116,7 @@ def _run_file(arguments: argparse.Namespace) -> int:
         database = command_setup.locate_database()
         with (
             closing(database.connect()) as connection,
-            RejectsFile(path, file.delimiter) as rejects,
+            RejectsFile(path, arguments.file, file.delimiter) as rejects,
             CopyWriter(connection, database.url.schema) as writer,
         ):
             try:

@@ -18,8 +18,8 @@ from tracker.platforms import application_name
 from tracker.recording.outbox.file_check import require_outbox
 from tracker.recording.outbox.paths import (
     DAMAGED,
-    UNASSIGNED,
     damaged_files,
+    embedded_source,
     existing_outbox_files,
     exists,
     fallback_file,
@@ -161,10 +161,7 @@ def _sources(source: Path | None, own: Path, settings: Settings, url: DatabaseUr
 
 def _unassigned(settings: Settings, url: DatabaseUrl, *, embedded: bool) -> Path | None:
     """The file of records that were queued without a database URL; None if they belong elsewhere."""
-    if not embedded:
-        return unassigned_file(settings, url)
-    path = outbox_directory(settings.runtime) / UNASSIGNED
-    return path if not settings.outbox and exists(path) else None
+    return embedded_source(settings) if embedded else unassigned_file(settings, url)
 
 
 def _url(settings: Settings) -> DatabaseUrl | None:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from tracker import settings
@@ -80,12 +81,18 @@ def _refresh(connection: Connection, schema: str | None) -> None:
 
 
 def _print_sums(repricing: reprice.RepricePlan) -> None:
-    """One line for each model: the sums before and after, and how many calls have no price."""
+    """One line for each model: the sums before and after, "-" without a cost, and how many calls have no price."""
     print(f"{'model':<44} {'calls':>10} {'changed':>10} {'old USD':>16} {'new USD':>16}")
-    for (provider, model), sums in sorted(repricing.sums.items(), key=lambda item: (-item[1].new, item[0])):
+    for (provider, model), sums in sorted(repricing.sums.items(), key=lambda item: (-(item[1].new or 0), item[0])):
         note = f"  {sums.unpriced:,} without a price" if sums.unpriced else ""
         name = _model(provider, model)
-        print(f"{name:<44} {sums.calls:>10,} {sums.changed:>10,} {sums.old:>16,.6f} {sums.new:>16,.6f}{note}")
+        old, new = _usd(sums.old), _usd(sums.new)
+        print(f"{name:<44} {sums.calls:>10,} {sums.changed:>10,} {old:>16} {new:>16}{note}")
+
+
+def _usd(cost: Decimal | None) -> str:
+    """The cost with six digits after the point, or "-" if no call has one."""
+    return "-" if cost is None else f"{cost:,.6f}"
 
 
 def _print_reasons(repricing: reprice.RepricePlan) -> None:

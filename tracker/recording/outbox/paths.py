@@ -71,6 +71,12 @@ def unassigned_file(settings: Settings, url: DatabaseUrl | None) -> Path | None:
     return path if existing_outbox_files(path) else None
 
 
+def embedded_source(settings: Settings) -> Path | None:
+    """The outbox of records that were queued without a database URL, which only `drain --embedded` delivers there."""
+    path = outbox_directory(settings.runtime) / UNASSIGNED
+    return path if not settings.outbox and existing_outbox_files(path) else None
+
+
 def has_pending(settings: Settings, url: DatabaseUrl | None) -> bool:
     """Whether an earlier process may have left records; not if the outbox directory doesn't exist."""
     if not settings.outbox and not exists(outbox_directory(settings.runtime)):

@@ -137,7 +137,7 @@ def search_from_json(content: Mapping[str, Any]) -> tuple[Filters, CallSearch]:
         raise SettingError(Message("reports.export_invalid")) from error
 
 
-def search_as_json(filters: Filters, search: CallSearch) -> dict[str, object]:
-    """The filters and the search as JSON values, for a signed link."""
+def search_as_json(filters: Filters, search: CallSearch, *, with_bom: bool = False) -> dict[str, object]:
+    """The filters and the search as JSON values, for a signed link; `with_bom` is for Excel."""
     values = {**asdict(filters), "start": filters.start.isoformat(), "end": filters.end.isoformat()}
-    return {"filters": values, "search": search.parameters()}
+    return {"filters": values, "search": search.parameters(), **({"bom": True} if with_bom else {})}

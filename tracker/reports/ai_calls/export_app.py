@@ -16,7 +16,7 @@ from tracker.auth.http_responses import Receive, Send, send_json
 from tracker.auth.signed_links import LinkError, SignedLinks
 from tracker.errors import SettingError, TrackerError
 from tracker.reports.ai_calls.call_log import EXPORT_BATCH_ROWS, CallSearch, Position, Row, scan_calls, search_from_json
-from tracker.reports.csv_text import csv_bytes
+from tracker.reports.csv_text import BOM, csv_bytes
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
@@ -33,9 +33,9 @@ EXPORT_COLUMNS = (
 _DONE = None
 
 
-def export_batches(reader: Reader, filters: Filters, search: CallSearch) -> Iterator[bytes]:
+def export_batches(reader: Reader, filters: Filters, search: CallSearch, *, with_bom: bool = False) -> Iterator[bytes]:
     """The CSV of all matching calls, newest first, one batch of rows at a time. Raises `DatabaseError`."""
-    text, position = csv_bytes([EXPORT_COLUMNS]), None
+    text, position = (BOM if with_bom else b"") + csv_bytes([EXPORT_COLUMNS]), None
     while True:
         rows, position = _read_batch(reader, filters, search, position)
         yield text + csv_bytes([_cell(row, name) for name in EXPORT_COLUMNS] for row in rows)
@@ -82,7 +82,8 @@ class CallsExportApp:
             await send_json(send, 403, "invalid link", str(error), head=head)
             return
         try:
-            batches = export_batches(await asyncio.to_thread(self._reader), filters, search)
+            reader = await asyncio.to_thread(self._reader)
+            batches = export_batches(reader, filters, search, with_bom=content.get("bom") is True)
             first = await self._next_batch(batches)
         except TrackerError as error:
             await send_json(send, 503, "database error", str(error), head=head)

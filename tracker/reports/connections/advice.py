@@ -8,13 +8,14 @@ from typing import Literal
 
 from tracker.database.url import DatabaseUrl
 from tracker.platforms import SERVERLESS
-from tracker.reports.connections.sessions import Session, Slots, deployment
+from tracker.reports.connections.sessions import Ending, Session, Slots, blocking_pids, deployment
 
 CROWDED = 0.8
 """The share of used slots from which on monitoring tools warn."""
 IDLE_IN_TRANSACTION_S = 60.0
 """An open transaction that is idle for longer blocks others without need."""
 LONG_TRANSACTION_S = 300.0
+_MAX_BLOCKERS = 3
 HOARDING_SESSIONS = 5
 HOARDING_IDLE_S = 30.0
 # Supabase's documentation: the pooler pools sessions at port 5432 and transactions at port 6543.
@@ -34,13 +35,17 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One recommendation. `number`, `of`, `seconds` and `who` (a name from the database) are parameters of its text."""
+    """One recommendation. `number`, `of`, `seconds` and `who` (a name from the database) are parameters of its text.
+
+    `ending` is how the transaction that causes the problem can be ended.
+    """
 
     kind: Kind
     number: int = 0
     of: int = 0
     seconds: float = 0.0
     who: str = ""
+    ending: Ending | Literal["prepared", "not_a_client"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ def advise(
     """All recommendations, the most urgent first."""
     return (
         *_crowded(sessions, slots),
+        *_blockers(sessions),
         *_transactions(sessions),
         *_hoarding(sessions),
         *_growth(slots, instances),
@@ -72,12 +78,21 @@ def _crowded(sessions: Sequence[Session], slots: Slots) -> Iterator[Advice]:
         yield Advice(kind, slots.used, slots.max - slots.reserved)
 
 
+def _blockers(sessions: Sequence[Session]) -> Iterator[Advice]:
+    """One recommendation for each process at the root of the waiting sessions, those with the most waiters first."""
+    by_pid = {session.pid: session for session in sessions}
+    longest_s = max((session.state_s or 0.0 for session in sessions if session.blocked_by), default=0.0)
+    counted = sorted(blocking_pids(sessions).items(), key=lambda item: (-item[1], item[0]))
+    for pid, waiting in counted[:_MAX_BLOCKERS]:
+        blocker = by_pid.get(pid)
+        if blocker is not None:
+            yield Advice("blocked", waiting, seconds=longest_s, who=_who(blocker), ending=blocker.ending)
+        else:
+            ending: Literal["prepared", "not_a_client"] = "not_a_client" if pid else "prepared"
+            yield Advice("blocked", waiting, seconds=longest_s, who=f"pid {pid}", ending=ending)
+
+
 def _transactions(sessions: Sequence[Session]) -> Iterator[Advice]:
-    waiting = [session for session in sessions if session.blocked_by]
-    if waiting:
-        blockers = sorted({pid for session in waiting for pid in session.blocked_by})
-        longest = max(session.state_s or 0.0 for session in waiting)
-        yield Advice("blocked", len(waiting), len(blockers), longest, ", ".join(map(str, blockers[:5])))
     idle = [
         session
         for session in sessions
@@ -85,7 +100,8 @@ def _transactions(sessions: Sequence[Session]) -> Iterator[Advice]:
     ]
     if idle:
         oldest = max(idle, key=lambda session: session.state_s or 0.0)
-        yield Advice("idle_in_transaction", len(idle), seconds=oldest.state_s or 0.0, who=_who(oldest))
+        seconds = oldest.state_s or 0.0
+        yield Advice("idle_in_transaction", len(idle), seconds=seconds, who=_who(oldest), ending=oldest.ending)
     long = [
         session
         for session in sessions
@@ -93,7 +109,8 @@ def _transactions(sessions: Sequence[Session]) -> Iterator[Advice]:
     ]
     if long:
         oldest = max(long, key=lambda session: session.transaction_s or 0.0)
-        yield Advice("long_transaction", len(long), seconds=oldest.transaction_s or 0.0, who=_who(oldest))
+        seconds = oldest.transaction_s or 0.0
+        yield Advice("long_transaction", len(long), seconds=seconds, who=_who(oldest), ending=oldest.ending)
 
 
 def _who(session: Session) -> str:

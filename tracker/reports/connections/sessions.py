@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Literal
 
 from tracker.database.schema import quote
 from tracker.platforms import application_name
+from tracker.reports.connections.sql_literals import mask_literals
 from tracker.reports.engine.reader import Reader
 
 STATES = (
@@ -19,13 +21,17 @@ STATES = (
     "fastpath function call",
     "disabled",
 )
+Ending = Literal["allowed", "own", "superuser", "right_missing"]
 _RECORDER = "token-tracker"
 DASHBOARD = "token-tracker dashboard"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A row of pg_stat_activity. A time is None if there is none or the current role can't see it."""
+    """A row of pg_stat_activity. A time is None if there is none or the current role can't see it.
+
+    `query` has masked values; `raw_query` has them, and may contain keys and personal data.
+    """
 
     pid: int
     application_name: str
@@ -41,6 +47,18 @@ class Session:
     is_own_backend: bool
     is_superuser: bool
     may_signal: bool
+    is_own: bool = False
+    """Whether the session belongs to a dashboard, or has the name of this dashboard's Tracker for test records."""
+    raw_query: str = field(default="", repr=False)
+
+    @property
+    def ending(self) -> Ending:
+        """Whether the session can be terminated by this role, or why not."""
+        if self.is_own_backend or self.is_own:
+            return "own"
+        if self.is_superuser:
+            return "superuser"
+        return "allowed" if self.may_signal else "right_missing"
 
     @property
     def idle_in_transaction(self) -> bool:
@@ -102,11 +120,20 @@ class Deployment:
 
 
 def list_sessions(reader: Reader) -> tuple[Session, ...]:
-    """All client sessions of the server. Raises `DatabaseError`."""
-    return tuple(
-        Session(**{**row, "blocked_by": tuple(row["blocked_by"]), "query": row["query"] or ""})
-        for row in reader.rows("sessions")
-    )
+    """All client sessions of the server in the order of `order_sessions`. Raises `DatabaseError`."""
+    own_name = application_name(reader.database.settings.runtime)
+    return order_sessions(_session(row, own_name) for row in reader.rows("sessions"))
+
+
+def _session(row: Mapping[str, Any], own_name: str) -> Session:
+    name, query = row["application_name"], row["query"] or ""
+    derived = {
+        "blocked_by": tuple(row["blocked_by"]),
+        "query": mask_literals(query),
+        "raw_query": query,
+        "is_own": name == own_name or name.startswith(DASHBOARD),
+    }
+    return Session(**{**row, **derived})
 
 
 def read_slots(reader: Reader, sessions: Sequence[Session]) -> Slots:
@@ -157,15 +184,49 @@ def deployment(name: str) -> Deployment | None:
     return Deployment(role, parts[0], parts[1], parts[2] if len(parts) > 2 else "")
 
 
-def is_own(reader: Reader, session: Session) -> bool:
-    """Whether the session belongs to this dashboard or to its Tracker for test records."""
-    own = application_name(reader.database.settings.runtime)
-    return session.is_own_backend or session.application_name == own or session.application_name.startswith(DASHBOARD)
+def order_sessions(sessions: Iterable[Session]) -> tuple[Session, ...]:
+    """Blocking sessions first, then waiting ones, then the others; those of dashboards last.
+
+    Within a group they are ordered by start time, so that a row keeps its position while sessions open and close.
+    """
+    sessions = tuple(sessions)
+    blocking = blocking_pids(sessions)
+
+    def group(session: Session) -> int:
+        if session.pid in blocking:
+            return 0
+        if session.blocked_by:
+            return 1
+        return 3 if session.ending == "own" else 2
+
+    return tuple(sorted(sessions, key=lambda session: (group(session), str(session.backend_start), session.pid)))
 
 
-def may_end(reader: Reader, session: Session) -> bool:
-    """Whether the current role can cancel or terminate the session. Own and superuser sessions are excluded."""
-    return session.may_signal and not session.is_superuser and not is_own(reader, session)
+def blocking_pids(sessions: Iterable[Session]) -> dict[int, int]:
+    """The processes that block others and are not blocked, each with the number of sessions that wait for it.
+
+    A session that waits for a blocked session waits for that session's blockers. In a deadlock, which has no such
+    process, each member counts. A pid of 0 is a prepared transaction.
+    """
+    blockers = {session.pid: session.blocked_by for session in sessions if session.blocked_by}
+    counted: Counter[int] = Counter()
+    for pid in blockers:
+        counted.update(_roots(pid, blockers) or set(blockers[pid]))
+    return dict(counted)
+
+
+def _roots(pid: int, blockers: Mapping[int, Sequence[int]]) -> set[int]:
+    """The processes at the end of a session's chains of blockers."""
+    visited: set[int] = set()
+    pending, roots = list(blockers[pid]), set()
+    while pending:
+        blocker = pending.pop()
+        if blocker not in blockers:
+            roots.add(blocker)
+        elif blocker not in visited:
+            visited.add(blocker)
+            pending += blockers[blocker]
+    return roots
 
 
 def end_session(reader: Reader, session: Session, *, terminate: bool) -> bool:

@@ -11,7 +11,8 @@ WITH scanned AS MATERIALIZED (
   SELECT id, created_at, provider, model, operation, user_id, session_id, input_tokens, output_tokens, total_tokens,
          cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
          CASE WHEN :has_cost THEN cost END AS cost_usd, cost_source, processing_time, success, error_message,
-         environment, platform, region, deployment, delivery, is_test
+         environment, platform, region, deployment, delivery, is_test,
+         (delivery IS NULL AND metadata ->> 'source' = 'otlp') IS TRUE AS is_span
   FROM token_usage AS calls
   WHERE created_at >= :start AND created_at < :end
     AND (CAST(:before AS timestamptz) IS NULL
@@ -34,11 +35,11 @@ WITH scanned AS MATERIALIZED (
 SELECT id::text AS id, created_at, provider, model, operation, user_id, session_id, input_tokens, output_tokens,
        total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens, cost_usd, cost_source,
        processing_time, success IS NOT FALSE AS success, error_message, environment, platform, region, deployment,
-       delivery, is_test IS TRUE AS is_test, FALSE AS is_end, NULL::bigint AS scanned
+       delivery, is_test IS TRUE AS is_test, is_span, FALSE AS is_end, NULL::bigint AS scanned
 FROM matching
 UNION ALL
 -- The last scanned call is the position from which a search without further matches continues.
 SELECT id::text, created_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, TRUE, (SELECT count(*) FROM scanned)
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, TRUE, (SELECT count(*) FROM scanned)
 FROM (SELECT id, created_at FROM scanned ORDER BY created_at, id LIMIT 1) AS last_scanned
 ORDER BY is_end, created_at DESC, id DESC;

@@ -1,6 +1,7 @@
 -- Which records are the newest?
 \ir defaults.sql
-SELECT id, created_at, model, operation, user_id, input_tokens, output_tokens, CASE WHEN :has_cost THEN cost::float8 END AS cost_usd,
+SELECT id, created_at, (delivery IS NULL AND metadata ->> 'source' = 'otlp') IS TRUE AS is_span,
+       model, operation, user_id, input_tokens, output_tokens, CASE WHEN :has_cost THEN cost::float8 END AS cost_usd,
        processing_time, success IS NOT FALSE AS success, error_message, environment, delivery,
        is_test IS TRUE AS is_test, (metadata ->> 'sample' = 'true') IS TRUE AS is_sample
 FROM token_usage AS calls

@@ -4,6 +4,8 @@
 \ir defaults.sql
 WITH numbered AS (
     SELECT instance_id, sequence, recorded_at, created_at, environment, platform, deployment,
+           is_test IS TRUE AS is_test,
+           created_at >= CAST(:start AS timestamptz) AND created_at < CAST(:end AS timestamptz) AS is_in_range,
            lag(sequence) OVER (PARTITION BY instance_id ORDER BY sequence) AS before
     FROM token_usage AS calls
     WHERE created_at >= CAST(:start AS timestamptz) - interval '1 day'
@@ -14,7 +16,8 @@ SELECT instance_id::text,
        max(environment) AS environment,
        max(platform) AS platform,
        max(deployment) AS deployment,
-       count(DISTINCT sequence) AS recorded,
+       count(DISTINCT sequence) FILTER (WHERE is_in_range) AS recorded,
+       count(DISTINCT sequence) FILTER (WHERE is_in_range AND is_test) AS tests,
        max(sequence) AS last_sequence,
        max(recorded_at) AS last_at,
        coalesce(json_agg(json_build_array(coalesce(before, 0) + 1, sequence - 1,

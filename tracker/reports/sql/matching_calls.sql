@@ -6,7 +6,7 @@
 \if :{?column_name} \else \set column_name NULL \endif
 SELECT id::text AS id, created_at, provider, model, operation, user_id, input_tokens, output_tokens, total_tokens,
        CASE WHEN :has_cost THEN cost::float8 END AS cost_usd, processing_time, success IS NOT FALSE AS success, error_message, environment, platform,
-       deployment, delivery, is_test IS TRUE AS is_test
+       deployment, delivery, is_test IS TRUE AS is_test, (delivery IS NULL AND metadata ->> 'source' = 'otlp') IS TRUE AS is_span
 FROM token_usage AS calls
 WHERE created_at >= :start AND created_at < :end
   AND :matches_filters
