@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
+    dashboard_write: bool
     problems: tuple[str, ...] = ()
     """One sentence for each invalid variable: its default is used, or access is refused if it controls access."""
 
@@ -302,6 +303,15 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _parse_boolean, False, False, controls_access=True
+    ),
+    Variable(
+        "dashboard_write",
+        "TRACKER_DASHBOARD_WRITE",
+        "true or false",
+        _parse_boolean,
+        False,
+        False,
+        controls_access=True,
     ),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _parse_platform)

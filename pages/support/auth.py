@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.errors import Error as StreamlitError
 
 from pages.support.i18n import _
+from tracker.auth import write_permission
 from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, resolve_policy
 from tracker.auth.signed_links import SignedLinks
 from tracker.redaction import redact
@@ -53,6 +54,18 @@ def signed_links() -> SignedLinks:
 def _cookie_secret() -> str | None:
     section: Any = st.secrets.get("auth")
     return _as_text(section.get("cookie_secret"))
+
+
+def may_write() -> bool:
+    """Whether the readers of this dashboard may save on its pages; the database role may still refuse the write."""
+    return write_permission.may_write(current_policy(), current_reader.settings())
+
+
+def user_email() -> str | None:
+    """The email address of the signed-in user; None for a shared password or without a sign-in."""
+    if _request_scope() is None or current_policy().kind != "login":
+        return None
+    return _as_text(st.user.get("email"))
 
 
 def require_access() -> bool:
