@@ -14,7 +14,6 @@ import streamlit as st
 from streamlit.errors import Error as StreamlitError
 
 from pages.support.i18n import _
-from tracker.auth import write_permission
 from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, resolve_policy
 from tracker.auth.signed_links import SignedLinks
 from tracker.redaction import redact
@@ -56,18 +55,6 @@ def _cookie_secret() -> str | None:
     return _as_text(section.get("cookie_secret"))
 
 
-def may_write() -> bool:
-    """Whether the readers of this dashboard may save on its pages; the database role may still refuse the write."""
-    return write_permission.may_write(current_policy(), current_reader.settings())
-
-
-def user_email() -> str | None:
-    """The email address of the signed-in user; None for a shared password or without a sign-in."""
-    if _request_scope() is None or current_policy().kind != "login":
-        return None
-    return _as_text(st.user.get("email"))
-
-
 def require_access() -> bool:
     """Whether this session may see the pages. If not, it draws the sign-in page or the reason."""
     policy = current_policy()
@@ -99,6 +86,18 @@ def sign_out_button() -> None:
             st.caption(_("Signed in as"))
             st.text(name)
         st.button(_("Sign out"), icon=":material/logout:", on_click=st.logout, key="sign_out", type="tertiary")
+
+
+def may_write() -> bool:
+    """Whether the readers of this dashboard may save on its pages; the database role may still refuse the write."""
+    return current_policy().allows_writes
+
+
+def user_email() -> str | None:
+    """The email address of the signed-in user; None for a shared password or without a sign-in."""
+    if _request_scope() is None or current_policy().kind != "login":
+        return None
+    return _as_text(st.user.get("email"))
 
 
 def _sign_in_page() -> None:

@@ -46,6 +46,8 @@ OURS = (
     "token_tracker_unread",
     "token_tracker_budgets",
     "token_tracker_budget_alerts",
+    "token_tracker_deployments",
+    "token_tracker_saved_views",
     *rollup_tables.ALL,
 )
 COLUMN_FACTS = """
