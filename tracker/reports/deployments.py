@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from tracker.database.table_privileges import read_privileges
 from tracker.reports.engine.reader import Reader
-from tracker.reports.filters import Bucket, Filters
+from tracker.reports.filters import Filters
 from tracker.rollups.first_calls import DEPLOYMENTS
 from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.rollups.rollup_tables import INTERVAL_15M_S
@@ -39,7 +39,7 @@ class FirstCalls:
     hidden: int = 0
 
 
-def first_calls(reader: Reader, filters: Filters, bucket: Bucket | None = None) -> FirstCalls:
+def first_calls(reader: Reader, filters: Filters, bucket: str | None = None) -> FirstCalls:
     """The deployments whose first call is in the range, or at most one `bucket` before it.
 
     Only the filter of the environment applies: a deployment is not a property of a model or a user. Test calls and
