@@ -88,18 +88,6 @@ def sign_out_button() -> None:
         st.button(_("Sign out"), icon=":material/logout:", on_click=st.logout, key="sign_out", type="tertiary")
 
 
-def may_write() -> bool:
-    """Whether the readers of this dashboard may save on its pages; the database role may still refuse the write."""
-    return current_policy().allows_writes
-
-
-def user_email() -> str | None:
-    """The email address of the signed-in user; None for a shared password or without a sign-in."""
-    if _request_scope() is None or current_policy().kind != "login":
-        return None
-    return _as_text(st.user.get("email"))
-
-
 def _sign_in_page() -> None:
     _centered_message(_("Sign in"), _("Sign in to see this dashboard."))
     providers, _problem = _login_providers()

@@ -47,7 +47,6 @@ OURS = (
     "token_tracker_budgets",
     "token_tracker_budget_alerts",
     "token_tracker_deployments",
-    "token_tracker_saved_views",
     *rollup_tables.ALL,
 )
 COLUMN_FACTS = """

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote as quote_url
 
-from tracker.database import adoption, constraint_check, indexes, migration_fills, publications, statement_pooling
+from tracker.database import adoption, constraint_check, indexes, publications, statement_pooling
 from tracker.database.connect import Connection, execute
-from tracker.database.migrations import FILES, step_text, tables_created_by
+from tracker.database.migrations import FILES, migration_fills, step_text, tables_created_by
 from tracker.database.schema import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.database.statement_pooling import refuses_transactions
 from tracker.database.transactions import transaction

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tracker.database.table_privileges import read_privileges
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 from tracker.rollups.first_calls import DEPLOYMENTS
 from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.rollups.rollup_tables import INTERVAL_15M_S
+from tracker.rollups.table_privileges import read_privileges
 
 MAX_DEPLOYMENTS = 20
 _LENGTHS = {

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
-from tracker.database.table_privileges import read_privileges
 from tracker.rollups.rollup_state import driver_sql, timestamptz_array
 from tracker.rollups.rollup_tables import STATE, qualified
+from tracker.rollups.table_privileges import read_privileges
 
 DEPLOYMENTS = "token_tracker_deployments"
 
@@ -26,7 +26,7 @@ def add_first_calls(connection: Connection, table: Table, buckets: Iterable[int]
         return
     execute(
         connection,
-        f"INSERT INTO {qualified(table, DEPLOYMENTS)} AS known (deployment, environment, first_at)"  # noqa: S608
+        f"INSERT INTO {qualified(table, DEPLOYMENTS)} AS known (deployment, environment, first_at)"
         f" {driver_sql('first_calls_from_rows', table)} ON CONFLICT (deployment, environment)"
         " DO UPDATE SET first_at = excluded.first_at WHERE excluded.first_at < known.first_at",
         {"buckets": timestamptz_array(sorted(set(buckets))), "created_at_zone": table.created_at_zone},

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracker.database.connect import Connection, execute
-from tracker.database.schema import quote
 
 _QUERY = """
 SELECT c.oid IS NOT NULL,
        coalesce(has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid), false),
        coalesce(has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
                 AND has_table_privilege(c.oid, 'DELETE') AND NOT row_security_active(c.oid), false),
-       pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
-       current_user::text
+       pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'
 FROM (SELECT) AS one
 LEFT JOIN pg_class AS c ON c.relname = %(table)s AND c.relkind IN ('r', 'p')
  AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)"""
@@ -30,21 +28,13 @@ class TablePrivileges:
     reads: bool
     may_change: bool
     read_only: bool
-    role: str
-    schema: str
-    table: str
 
     @property
     def writes(self) -> bool:
         return self.reads and self.may_change and not self.read_only
 
-    @property
-    def grant(self) -> str:
-        """The statement that lets the role read and change the table."""
-        return f"GRANT SELECT, INSERT, UPDATE, DELETE ON {quote(self.schema)}.{self.table} TO {quote(self.role)};"
-
 
 def read_privileges(connection: Connection, schema: str, table: str) -> TablePrivileges:
     """The privileges of the current role on a table that may be missing. Raises `DatabaseError`."""
     _, rows = execute(connection, _QUERY, {"schema": schema, "table": table})
-    return TablePrivileges(*rows[0], schema, table)
+    return TablePrivileges(*rows[0])

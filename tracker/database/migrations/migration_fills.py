@@ -22,7 +22,7 @@ def fill(connection: Connection, table: Table, name: str, applied: AbstractSet[i
     execute(connection, "SELECT set_config('statement_timeout', '10min', true)")
     if name == "unpriced_rollup" and {1, 4} <= applied:
         _refresh_inconsistent(connection, table)
-    elif name == "deployments_and_views":
+    elif name == "deployments":
         _add_deployments(connection, table)
 
 
