@@ -21,6 +21,7 @@ from pages.sections.explorer import (
 from pages.support import query_params
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
+from pages.widgets.deployment_marks import deployment_marks
 from pages.widgets.downloads import download_buttons
 from pages.widgets.empty_state import no_calls
 from pages.widgets.filter_pills import column_label
@@ -32,6 +33,7 @@ from tracker.reports import Filters, Reader
 from tracker.reports.engine import current_reader
 from tracker.reports.explorer.explorer_measures import LATENCY
 from tracker.reports.explorer.explorer_query import MAX_CALLS, explore, matching_calls, needs_row_scan
+from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS
 
 _REFRESH_S = 30
 
@@ -64,7 +66,8 @@ def draw_page() -> None:
             _("by {rows}").format(rows=column_label(rows)),
         ),
     ):
-        clicked = chart(data, wide, measure, rows, columns, f"explore_chart_{key}")
+        marks = deployment_marks(reader, range_, rows) if rows in CALENDAR_DIMENSIONS else None
+        clicked = chart(data, wide, measure, rows, columns, f"explore_chart_{key}", marks)
         total_note(data, measure, rows)
     with right, card(_("Table")):
         selected = pivot_table(wide, measure, rows, columns, f"explore_table_{key}")

@@ -12,6 +12,7 @@ from pages.sections.call_latency import CallSpeed, first_token_chart, latency_me
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.charts import lines
+from pages.widgets.deployment_marks import deployment_marks
 from pages.widgets.empty_state import no_calls
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
@@ -49,7 +50,11 @@ def _draw(reader: Reader) -> None:
         no_calls(reader)
         return
     speed = cached(("call_speed", generation(reader), range_.cache_key), _TTL_S, lambda: read_speed(reader, filters))
-    axis: dict[str, Any] = {"buckets": bucket_labels(filters), "bucket": filters.bucket}
+    axis: dict[str, Any] = {
+        "buckets": bucket_labels(filters),
+        "bucket": filters.bucket,
+        "marks": deployment_marks(reader, range_),
+    }
     latency_metrics(overall, speed, totals)
     _draw_charts(reader, filters, speed, axis)
     with card(_("Models"), _("duration, time to first token, and speed")):

@@ -26,6 +26,7 @@ from pages.sections.unpriced import unpriced_notice
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, cached_as_of, generation
 from pages.widgets.charts import heat, stacked
+from pages.widgets.deployment_marks import deployment_marks
 from pages.widgets.empty_state import no_calls, sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, computed_at_text, loading_skeleton
@@ -78,6 +79,7 @@ def _draw(reader: Reader) -> None:
         "bucket": bucket,
         "now": pd.Timestamp(now().replace(tzinfo=None)),
         "edges": (filters.start, filters.end) if range_.name != "all" else None,
+        "marks": deployment_marks(reader, range_),
     }
     left, right = st.columns(2)
     with left, card(_("Tokens"), step_label(bucket), tokens_by_switch):

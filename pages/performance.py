@@ -20,6 +20,7 @@ from pages.sections.performance import (
 )
 from pages.support.i18n import _
 from pages.widgets.charts import lines
+from pages.widgets.deployment_marks import deployment_marks
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
 from tracker.reports import Filters, Reader, recording_quality
@@ -60,7 +61,11 @@ def _draw(reader: Reader) -> None:
     over_time = recording_quality.connection_time(reader, filters).rename(
         columns={"bucket": "at", "environment": "name"}
     )
-    axis: dict[str, Any] = {"buckets": bucket_labels(filters), "bucket": filters.bucket}
+    axis: dict[str, Any] = {
+        "buckets": bucket_labels(filters),
+        "bucket": filters.bucket,
+        "marks": deployment_marks(reader, range_),
+    }
     left, right = st.columns(2)
     with left, card(_("Connection time, p95"), _("by environment")):
         lines(over_time, "connection_p95_ms", number="ms", label="p95", alt=_("Connection time p95 over time"), **axis)

@@ -13,6 +13,7 @@ from pages.support import query_params
 from pages.support.formats import count, exact, milliseconds, percentage, usd
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
+from pages.widgets.deployment_marks import Marks
 from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
@@ -125,9 +126,15 @@ def _ordered(totals: pd.Series[float], dimension: str | None) -> list[str]:
 
 
 def chart(
-    data: pd.DataFrame, wide: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str
+    data: pd.DataFrame,
+    wide: pd.DataFrame,
+    measure: str,
+    rows: str,
+    columns: str | None,
+    key: str,
+    marks: Marks | None = None,
 ) -> dict[str, str] | None:
-    """Draw the bars, or lines over time. Returns the row and column of the clicked value."""
+    """Draw the bars, or lines over time with `marks`. Returns the row and column of the clicked value."""
     cells = measure_by(data, measure, ["row_name", "column_name"]).rename("value").reset_index()
     if cells["value"].isna().all():
         st.caption(_no_value_text(measure))
@@ -146,7 +153,7 @@ def chart(
     }
     names = [name for name in wide.columns if name != _TOTAL]
     if rows in TIME_DIMENSIONS:
-        clicked = time_bars(cells, "value", dimension=rows, columns=names, **options)
+        clicked = time_bars(cells, "value", dimension=rows, columns=names, marks=marks, **options)
     else:
         clicked = bars(cells, "value", order=(list(wide.index), names), **options)
     if clicked is None:

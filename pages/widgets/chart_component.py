@@ -55,7 +55,7 @@ def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> A
 
     Options: `titles` (the hover title of each bucket: hover then lists all series), `label` and `unit` of the values,
     `stacked`, `value_axis` (the axis whose ticks the component sets), `least` (values up to it are drawn as zero),
-    `can_click`, `can_drag`, `can_reset`.
+    `can_click`, `can_drag`, `can_reset`, `marks` (the texts of deployments at positions of the x axis).
     """
     register(Runtime.instance().bidi_component_registry)  # tests run a page without dashboard.py, which registers too
     defaults: dict[str, Any] = {
@@ -68,6 +68,7 @@ def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> A
         "can_click": False,
         "can_drag": False,
         "can_reset": False,
+        "marks": None,
     }
     words = {
         "png": _("Download the chart as PNG"),

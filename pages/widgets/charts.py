@@ -25,6 +25,7 @@ from pages.widgets.chart_figures import (
     series_color,
     time_axis,
 )
+from pages.widgets.deployment_marks import Marks, mark_options, mark_shapes
 
 _MOST_BARS = 14
 _TIME_HEIGHT = 235
@@ -49,11 +50,12 @@ def stacked(
     colors: str = "model",
     edges: Edges | None = None,
     on_click: OnClick | None = None,
+    marks: Marks | None = None,
 ) -> None:
     """Bars over all `buckets`, stacked by `name`; needs the columns at (wall clock), name and `value`.
 
     `names` get their colors, largest first. `colors` is the column of the names. `edges` are the start and the end of
-    the range: buckets that it cuts are pale. `on_click` is called once for each click.
+    the range: buckets that it cuts are pale. `on_click` is called once for each click. `marks` are deployments.
     """
     slots = _colors.assign(names, colors)
     sums = _sum_by_bucket(frame, value, slots, buckets)
@@ -70,7 +72,12 @@ def stacked(
         }
         for name in present
     ]
-    layout = {"xaxis": time_axis(buckets, bucket), "hovermode": "x", "dragmode": "zoom"}
+    layout = {
+        "xaxis": time_axis(buckets, bucket),
+        "hovermode": "x",
+        "dragmode": "zoom",
+        **mark_shapes(marks, buckets, bucket),
+    }
     result = mount(
         figure(data, layout, height=_TIME_HEIGHT, revision=chart_range.revision(bucket)),
         alt=alt,
@@ -82,6 +89,7 @@ def stacked(
         can_click=on_click is not None,
         can_drag=True,
         can_reset=chart_range.is_zoomed(),
+        marks=mark_options(marks, buckets, bucket),
     )
     chart_range.apply(result, buckets, bucket)
     clicked = _clicked(result, len(buckets))
@@ -122,8 +130,12 @@ def lines(
     number: str,
     label: str,
     alt: str,
+    marks: Marks | None = None,
 ) -> None:
-    """Lines over time, one for each `name`; needs the columns at (wall clock), name and `value`."""
+    """Lines over time, one for each `name`; needs the columns at (wall clock), name and `value`.
+
+    `marks` are deployments.
+    """
     slots = _colors.assign(sorted(frame["name"].unique()), "environment")
     wide = frame.groupby(["at", "name"])[value].max().unstack().reindex(buckets)
     data = [
@@ -140,7 +152,12 @@ def lines(
         for name in sorted(wide.columns)
         if wide[name].notna().any()
     ]
-    layout = {"xaxis": time_axis(buckets, bucket), "hovermode": "x", "dragmode": "zoom"}
+    layout = {
+        "xaxis": time_axis(buckets, bucket),
+        "hovermode": "x",
+        "dragmode": "zoom",
+        **mark_shapes(marks, buckets, bucket),
+    }
     result = mount(
         figure(data, layout, height=_TIME_HEIGHT, revision=chart_range.revision(bucket)),
         alt=alt,
@@ -151,6 +168,7 @@ def lines(
         least=1.0 if number == "ms" else 0.0,  # thousandths of a millisecond are noise, which would fill the chart
         can_drag=True,
         can_reset=chart_range.is_zoomed(),
+        marks=mark_options(marks, buckets, bucket),
     )
     chart_range.apply(result, buckets, bucket)
 

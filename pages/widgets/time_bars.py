@@ -12,6 +12,7 @@ from pages.support.formats import weekdays
 from pages.support.i18n import _
 from pages.widgets.chart_component import mount
 from pages.widgets.chart_figures import SOLID, bucket_titles, figure, identity, plain, series_color, time_axis
+from pages.widgets.deployment_marks import Marks, mark_options, mark_shapes
 
 _HEIGHT = 320
 MAX_BUCKETS = 750
@@ -31,13 +32,14 @@ def time_bars(
     stacked: bool,
     key: str,
     alt: str,
+    marks: Marks | None = None,
 ) -> tuple[str, str] | None:
     """The values by `row_name` (of a time dimension) in order of time; returns the row and the column of a click.
 
     `labels` are those of rows, columns and the value. `columns` are the values of column_name, the largest first, and
-    `column_text` is the text of one of them.
+    `column_text` is the text of one of them. `marks` are deployments, for a dimension of calendar periods.
     """
-    rows, titles, axis = _positions(frame["row_name"], dimension)
+    rows, titles, axis, buckets = _positions(frame["row_name"], dimension)
     slots = _colors.assign(columns, colors) if labels[1] else {}
     positions = {row: position for position, row in enumerate(rows)}
     groups: dict[str, list[list[Any]]] = {}
@@ -62,6 +64,10 @@ def time_bars(
     for trace in traces:
         trace["showlegend"] = bool(labels[1])
     layout = {"hovermode": "closest", "hoverdistance": 30, "dragmode": False, "xaxis": axis}
+    mark_texts = None
+    if buckets is not None:
+        layout |= mark_shapes(marks, buckets, dimension)
+        mark_texts = mark_options(marks, buckets, dimension)
     result = mount(
         figure(traces, layout, height=_HEIGHT),
         alt=alt,
@@ -71,6 +77,7 @@ def time_bars(
         stacked=stacked,
         value_axis="yaxis",
         can_click=True,
+        marks=mark_texts,
     )
     match result.click:
         case [str(row), str(column)]:
@@ -101,18 +108,20 @@ def _trace(name: str, text: str, points: list[list[Any]], slot: int, *, as_bars:
     }
 
 
-def _positions(names: pd.Series[str], dimension: str) -> tuple[list[str], list[str], dict[str, Any]]:
-    """The rows in order of time, also those without calls, their titles, and the axis."""
+def _positions(
+    names: pd.Series[str], dimension: str
+) -> tuple[list[str], list[str], dict[str, Any], pd.DatetimeIndex | None]:
+    """The rows in order of time, also those without calls, their titles, the axis, and their starts if they have."""
     if dimension not in _FREQUENCIES:
         rows = [str(number) for number in range(7 if dimension == "weekday" else 24)]
         titles = [value_label(dimension, row) for row in rows]
         axis = {"type": "linear", "range": [-0.5, len(rows) - 0.5], "tickmode": "array", "showgrid": False}
-        return rows, titles, {**axis, "tickvals": list(range(len(rows))), "ticktext": titles}
+        return rows, titles, {**axis, "tickvals": list(range(len(rows))), "ticktext": titles}, None
     times = _times(names)
     buckets = pd.date_range(times.min(), times.max(), freq=_FREQUENCIES[dimension])[-MAX_BUCKETS:]
     form = {"hour": "%Y-%m-%dT%H", "month": "%Y-%m"}.get(dimension, "%Y-%m-%d")
     axis = {**time_axis(buckets, dimension), "fixedrange": True}
-    return list(buckets.strftime(form)), bucket_titles(buckets, dimension), axis
+    return list(buckets.strftime(form)), bucket_titles(buckets, dimension), axis, buckets
 
 
 def _times(names: pd.Series[str]) -> pd.DatetimeIndex:

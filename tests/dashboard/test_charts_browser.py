@@ -21,6 +21,12 @@ HTML_NAME = '<a href="http://example.com">model & co</a>'
 
 
 @pytest.fixture(scope="module")
+def chart_url(server_url: str) -> str:
+    """The database of `server`."""
+    return with_database(server_url, f"tracker_charts_{os.getpid()}")
+
+
+@pytest.fixture(scope="module")
 def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A dashboard on sample calls, one of them with a model whose name is markup."""
     name = f"tracker_charts_{os.getpid()}"
@@ -93,6 +99,27 @@ def drag(page: Page, start: float, end: float) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * end, y, steps=8)
     page.mouse.up()
+
+
+def test_deployments_are_marks_with_their_texts(visit: Callable[..., Page], server: Server, chart_url: str) -> None:
+    name = "<b>a1b2c3d</b> 배포"
+    run(
+        chart_url,
+        "INSERT INTO token_usage (created_at, deployment, environment, model, input_tokens, output_tokens,"
+        " total_tokens, is_test) SELECT now() - age, deployment, 'production', 'm', 1, 1, 2, is_test FROM (VALUES"
+        f" (interval '30 hours', '{name}', false), (interval '10 hours', '{name}', false),"
+        " (interval '4 hours', 'test', true)) AS calls (age, deployment, is_test)",
+    )
+    # The refresh of the rollups stores the deployment in the background, and the page reads it every 15 s.
+    page = visit("?range=7d")
+    flag = page.locator(".tracker-chart-flag").first
+    flag.wait_for(timeout=60_000)
+    assert page.locator(".tracker-chart").first.locator(".shapelayer path").count() == 1
+    flag.hover(force=True)
+    text = re.compile(rf"^deployment {re.escape(name)}, first call \d.*\d\d:\d\d \(production\)$")
+    expect(page.locator(".tracker-chart-hover .tracker-chart-mark").first).to_have_text(text)
+    page.locator(".tracker-chart-marks summary", has_text="1 deployment").first.click()
+    expect(page.locator(".tracker-chart-marks li").first).to_have_text(text)
 
 
 def test_a_drag_sets_the_range_and_back_and_a_double_click_undo_it(visit: Callable[..., Page]) -> None:

@@ -46,6 +46,7 @@ OURS = (
     "token_tracker_unread",
     "token_tracker_budgets",
     "token_tracker_budget_alerts",
+    "token_tracker_deployments",
     *rollup_tables.ALL,
 )
 COLUMN_FACTS = """

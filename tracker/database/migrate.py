@@ -12,7 +12,7 @@ from urllib.parse import quote as quote_url
 
 from tracker.database import adoption, constraint_check, indexes, publications, statement_pooling
 from tracker.database.connect import Connection, execute
-from tracker.database.migrations import FILES, step_text, tables_created_by
+from tracker.database.migrations import FILES, migration_fills, step_text, tables_created_by
 from tracker.database.schema import DEFAULT_SCHEMA, TABLE, ZONE_COMMENT, Table, literal, quote, read_table
 from tracker.database.statement_pooling import refuses_transactions
 from tracker.database.transactions import transaction
@@ -146,8 +146,8 @@ class _MigrationRun:
                         connection, self._schema
                     ):
                         self._step_file(connection, version, name)
-                        if name == "unpriced_rollup" and {1, 4} <= applied:
-                            self._refresh_inconsistent(connection, table)
+                        if not self._dry_run:
+                            migration_fills.fill(connection, table, name, applied)
                 self._set_replica_identities(connection)
                 has_indexes = 2 in applied and not any(indexes.missing(connection, table))
                 if not has_indexes and _is_small_table(connection):
@@ -241,27 +241,6 @@ class _MigrationRun:
         self._execute(connection, step_text(version, name))
         self._protect(connection, before)
         self._mark_applied(connection, version, name)
-
-    def _refresh_inconsistent(self, connection: Connection, table: Table) -> None:
-        """Mark the rollup buckets of calls with inconsistent usage as dirty: an earlier version did not count them.
-
-        For Citus, the statement that reads `token_usage` reads no other table.
-        """
-        if self._dry_run:
-            return
-        zone = f" AT TIME ZONE {literal(table.created_at_zone)}" if table.created_at_zone else ""
-        execute(connection, "SELECT set_config('statement_timeout', '10min', true)")
-        _, rows = execute(
-            connection,
-            f"SELECT DISTINCT date_bin('15 minutes', created_at{zone}, 'epoch')::text FROM token_usage"  # noqa: S608
-            " WHERE metadata ->> 'usage_problem' IS NOT NULL",
-        )
-        if rows:
-            execute(
-                connection,
-                "INSERT INTO token_tracker_rollup_touched SELECT unnest(CAST(%s AS timestamptz[]))",
-                ([bucket for (bucket,) in rows],),
-            )
 
     def _store_zone(self, connection: Connection, table: Table) -> None:
         """Store the zone of a naive created_at in the column's comment, which every role can read."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
+from tracker.rollups.first_calls import remove_first_calls
 from tracker.rollups.refresh_lock import lock_rollups, retry_while_locked
 from tracker.rollups.replace_buckets import buckets_of_day, replace_buckets
 from tracker.rollups.rollup_state import RollupState, driver_sql, read_state, timestamptz, timestamptz_array
@@ -190,7 +191,7 @@ def rebuild(connection: Connection, table: Table, since: int | None = None, prog
     Totals of pruned calls are unchanged. `since` is in seconds of the epoch; its day (UTC) is the first one. A reader
     sees each day either before or after its rebuild. Raises `DatabaseError`.
     """
-    retry_while_locked(lambda: _copy_user_days(connection, table, since))
+    retry_while_locked(lambda: _prepare_rebuild(connection, table, since))
     days = days_since(connection, table, since)
     for number, day in enumerate(days, 1):
         retry_while_locked(lambda: _rebuild_day(connection, table, day))  # noqa: B023  called at once
@@ -213,13 +214,17 @@ def day_of(since: int | None) -> str:
     return "-infinity" if since is None else timestamptz(since - since % DAY_S)
 
 
-def _copy_user_days(connection: Connection, table: Table, since: int | None) -> RefreshStep | None:
-    """Copy the user days from the user rollup, pruned calls included. An older version doesn't maintain this table."""
+def _prepare_rebuild(connection: Connection, table: Table, since: int | None) -> RefreshStep | None:
+    """Remove the first calls of deployments, and copy the user days from the user rollup, pruned calls included.
+
+    An older version doesn't maintain these tables.
+    """
     with lock_rollups(connection, table) as has_lock:
         if not has_lock:
             return None
         names, days = ", ".join(USER_DAY_COLUMNS), qualified(table, USER_DAYS)
         start = day_of(since)
+        remove_first_calls(connection, table, start)
         execute(connection, f"DELETE FROM {days} WHERE day >= %(start)s", {"start": start})  # noqa: S608  our own names
         execute(
             connection,

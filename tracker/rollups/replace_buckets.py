@@ -1,4 +1,4 @@
-"""Replaces the totals of 15-minute buckets, and of their hours and days. Idempotent; one round trip."""
+"""Replaces the totals of 15-minute buckets, and of their hours and days. Idempotent; few round trips."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import ZONE_COMMENT, Table
 from tracker.database.sql_file import load
+from tracker.rollups.first_calls import add_first_calls
 from tracker.rollups.rollup_state import QUERIES, driver_sql, timestamptz_array
 from tracker.rollups.rollup_tables import (
     DAY_S,
@@ -30,9 +31,9 @@ def replace_buckets(connection: Connection, table: Table, buckets: Iterable[int]
 
     Runs in the caller's transaction, which holds the lock of the rollups.
     """
-    execute(
-        connection, _replacement_sql(table.schema, table.created_at_zone), bucket_parameters(table, set(buckets), 0)
-    )
+    changed = set(buckets)
+    execute(connection, _replacement_sql(table.schema, table.created_at_zone), bucket_parameters(table, changed, 0))
+    add_first_calls(connection, table, changed)
 
 
 def replace_larger_buckets(connection: Connection, table: Table, buckets: Iterable[int], generation: int) -> None:

@@ -88,11 +88,15 @@ function createChart(parent) {
   save.textContent = "PNG";
   const box = element("div", "tracker-chart-hover", stage);
   box.hidden = true;
+  const flags = element("div", "tracker-chart-flags", stage);
+  flags.setAttribute("aria-hidden", "true");
   const legend = element("div", "tracker-chart-legend", root);
+  const marks = element("details", "tracker-chart-marks", root);
+  marks.hidden = true;
   const spoken = element("div", "tracker-chart-spoken", root);
   spoken.setAttribute("aria-live", "polite");
   const state = {
-    parent, root, stage, plot, save, box, legend, spoken,
+    parent, root, stage, plot, save, box, flags, legend, marks, spoken,
     hidden: new Set(), hovered: null, pressed: false, updating: false, figure: null, data: null, next: null,
   };
   // A refresh while the reader drags would end the drag: it waits for the release.
@@ -155,6 +159,7 @@ function draw(state) {
     if (first) listen(state);
     state.updating = false;
     drawLegend(state);
+    drawMarks(state);
     if (state.hovered) showHover(state, state.hovered);
   });
 }
@@ -269,6 +274,7 @@ function listen(state) {
     if (!state.updating && !state.pressed) hideHover(state);
   });
   plot.on("plotly_click", (event) => clickPoint(state, pressedPoint(state, event)));
+  plot.on("plotly_afterplot", () => placeFlags(state));
   plot.on("plotly_relayout", (event) => changeRange(state, event));
   plot.on("plotly_doubleclick", () => {
     state.hidden.clear();
@@ -303,6 +309,7 @@ function showHover(state, point) {
   for (const [name, value, color] of text.rows) addRow(box, color, data.titles ? name : data.label, format(value));
   if (text.total !== null) addRow(box, null, `${data.words.total} · ${data.label}`, format(text.total), true);
   else if (data.titles && text.rows.length) box.firstChild.textContent += ` · ${data.label}`;
+  if (data.titles) addMarkTexts(state, marksAt(data.marks, (x) => Math.round(x) === point.index));
   box.hidden = false;
   placeHover(state, point);
 }
@@ -326,6 +333,74 @@ function placeHover(state, point) {
   const right = x + 14 + box.offsetWidth <= stage.clientWidth;
   box.style.left = `${right ? x + 14 : Math.max(0, x - 14 - box.offsetWidth)}px`;
   box.style.top = `${Math.max(0, Math.min(y, stage.clientHeight - box.offsetHeight))}px`;
+}
+
+// --- marks of deployments
+
+const FLAG_WIDTH = 12;
+
+function marksAt(marks, matches) {
+  return (marks?.items ?? []).filter((mark) => matches(Math.max(mark.x, 0)));
+}
+
+function addMarkTexts(state, marks) {
+  for (const mark of marks) element("div", "tracker-chart-mark", state.box).textContent = mark.text;
+}
+
+// The list below the chart: for screen readers, keyboards and phones, and the legend of the lines.
+function drawMarks(state) {
+  const { marks } = state.data;
+  const described = JSON.stringify(marks);
+  if (state.marks.dataset.described !== described) {
+    state.marks.dataset.described = described;
+    state.marks.replaceChildren();
+    state.marks.hidden = !marks;
+    if (marks) {
+      element("summary", "", state.marks).textContent = marks.summary;
+      const list = element("ul", "", state.marks);
+      for (const mark of marks.items) element("li", "", list).textContent = mark.text;
+    }
+  }
+  placeFlags(state);
+}
+
+// A flag above each line, which a mouse or a finger reaches; flags that would overlap are one flag.
+function placeFlags(state) {
+  const axis = state.plot._fullLayout?.xaxis;
+  const top = state.plot._fullLayout?.yaxis?._offset;
+  if (!axis || top === undefined) return;
+  const groups = [];
+  for (const mark of state.data.marks?.items ?? []) {
+    const x = axis._offset + axis.d2p(mark.x);
+    if (x < axis._offset - 1 || x > axis._offset + axis._length + 1) continue;
+    const last = groups.at(-1);
+    if (last && x - last.x < FLAG_WIDTH) last.marks.push(mark);
+    else groups.push({ x, marks: [mark] });
+  }
+  // A flag that a reader points at stays as it is during a refresh.
+  const described = JSON.stringify([top, groups]);
+  if (state.flags.dataset.described === described) return;
+  state.flags.dataset.described = described;
+  state.flags.replaceChildren();
+  for (const group of groups) addFlag(state, group, top);
+}
+
+function addFlag(state, { x, marks }, top) {
+  const flag = element("span", "tracker-chart-flag", state.flags);
+  flag.style.left = `${x}px`;
+  flag.style.top = `${top}px`;
+  const show = () => {
+    state.hovered = null;
+    state.box.replaceChildren();
+    addMarkTexts(state, marks);
+    state.box.hidden = false;
+    const right = x + 14 + state.box.offsetWidth <= state.stage.clientWidth;
+    state.box.style.left = `${right ? x + 14 : Math.max(0, x - 14 - state.box.offsetWidth)}px`;
+    state.box.style.top = `${top}px`;
+  };
+  flag.onpointerenter = show;
+  flag.onclick = show;
+  flag.onpointerleave = () => hideHover(state);
 }
 
 function hideHover(state) {

@@ -11,3 +11,7 @@
 -- The rows of the dirty buckets. OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole
 -- table for each bucket.
 \set bucket_calls 'unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket) CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval ''15 minutes'' OFFSET 0) AS calls'
+-- The deployment of a call, for the table of first calls: longer names would not fit into its index.
+\set deployment_name 'left(deployment::text, 200)'
+\set deployment_environment 'left(coalesce(environment::text, ''''), 200)'
+\set is_of_deployment '(btrim(deployment::text) <> '''' AND is_test IS NOT TRUE AND metadata ->> ''sample'' IS DISTINCT FROM ''true'')'
