@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
+    dashboard_write: bool | None
     problems: tuple[str, ...] = ()
     """One sentence for each invalid variable: its default is used, or access is refused if it controls access."""
 
@@ -69,16 +70,14 @@ class Variable(NamedTuple):
     server: Any = None
     secret: bool = False
     controls_access: bool = False
-    """Whether it controls access: an invalid value then refuses all access."""
+    """Whether it controls access: an invalid value then refuses access, and white space is invalid."""
+    refused: str = "access_refused"
+    """The name of the message about what an invalid value refuses, if it controls access."""
 
     @property
     def fallback(self) -> str:
         """The sentence about what applies instead of an invalid value."""
-        return (
-            Message("settings.fallback.access_refused")
-            if self.controls_access
-            else Message("settings.fallback.default")
-        )
+        return Message(f"settings.fallback.{self.refused if self.controls_access else 'default'}")
 
     def check(self, given: str) -> None:
         """Raises `SettingError` for an invalid text; blank counts as unset, unless the variable controls access."""
@@ -302,6 +301,14 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "dashboard_open", "TRACKER_DASHBOARD_OPEN", "true or false", _parse_boolean, False, False, controls_access=True
+    ),
+    Variable(
+        "dashboard_write",
+        "TRACKER_DASHBOARD_WRITE",
+        "true or false",
+        _parse_boolean,
+        controls_access=True,
+        refused="writes_refused",
     ),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", "one of " + ", ".join(PLATFORMS), _parse_platform)

@@ -37,6 +37,12 @@ def cached(key: Hashable, ttl_s: float, load: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
+def forget(key: Hashable) -> None:
+    """Load the value of `key` again at its next use."""
+    with _lock:
+        _values.pop(key, None)
+
+
 def generation(reader: Reader) -> int:
     """A number for cache keys that no other reader gets; an `id` would repeat after garbage collection."""
     with _lock:

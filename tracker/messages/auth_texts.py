@@ -8,4 +8,5 @@ TEXTS = {
     "password_hash_invalid": "TRACKER_DASHBOARD_PASSWORD_HASH is not a password hash. Create one with token-tracker"
     " password.",
     "access_setting_unreadable": "{variable} can't be read; it may hold {allowed}.",
+    "changes_refused": "This dashboard does not allow changes of prices and budgets, so nothing was changed.",
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TEXTS = {
     "fallback.access_refused": "All access is refused until it is corrected.",
+    "fallback.writes_refused": "The dashboard changes no prices and budgets until it is corrected.",
     "fallback.default": "Its default is used.",
     "setting_unknown": "There is no setting {unknown}; there are: {known}.",
     "database_url_blank": "{variable} contains only white space; it must be"
