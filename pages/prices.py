@@ -11,6 +11,7 @@ from pages.sections.pricing.change_table import change_table
 from pages.sections.pricing.past_calls import offer_past_calls, past_calls_card
 from pages.sections.pricing.price_form import PriceDraft, address_draft, price_form, start_draft
 from pages.sections.pricing.price_table import model_price_table, stored_price_table
+from pages.sections.pricing.results import show_result
 from pages.sections.pricing.write_access import WriteAccess, read_write_access, write_notice
 from pages.sections.unpriced import example_prices
 from pages.support import query_params
@@ -54,8 +55,7 @@ def main() -> None:
 
 def models_section(reader: Reader, access: WriteAccess) -> list[PricedModel]:
     """Draw the models of the range; a selected one fills the form. Returns the models."""
-    if (result := st.session_state.pop(price_actions.RESULT, None)) is not None:
-        st.success(result, icon=":material/check_circle:")
+    show_result(price_actions.RESULT)
     models = priced_models(reader, current_range(reader).filters, shared_catalog(reader), now())
     address_draft()
     if not models:
@@ -110,8 +110,7 @@ def _price_buttons(reader: Reader, price: CustomPrice) -> None:
 
 def budgets_section(reader: Reader, access: WriteAccess) -> None:
     """Draw the budgets with their use, the actions for the selected one, and the form."""
-    if (result := st.session_state.pop(budget_form.RESULT, None)) is not None:
-        st.success(result, icon=":material/check_circle:")
+    show_result(budget_form.RESULT)
     report = budget_report(reader)
     if report.states:
         selected = budget_table(report.states, selectable=access.budgets)

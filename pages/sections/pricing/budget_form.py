@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages.sections.pricing.budget_table import period_label, scope_label
+from pages.sections.pricing.results import set_result
 from pages.sections.pricing.write_access import require_editor
 from pages.support.formats import escape_markdown
 from pages.support.i18n import _, keep_language
@@ -168,6 +169,6 @@ def _confirm_removal(reader: Reader, budget: Budget) -> None:
 
 def _finish(reader: Reader, text: str) -> None:
     forget(("budgets", generation(reader)))
-    st.session_state[RESULT] = text
+    set_result(RESULT, text)
     edit_budget(None)
     st.rerun()

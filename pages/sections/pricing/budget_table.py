@@ -8,9 +8,10 @@ from decimal import Decimal
 import pandas as pd
 import streamlit as st
 
+from pages.sections.pricing.results import table_key
 from pages.support.formats import count, exact, usd
 from pages.support.i18n import _
-from pages.widgets.tables import right_aligned, selectable_table
+from pages.widgets.tables import right_aligned, selectable_table, table
 from tracker.budgets.budget import Budget
 from tracker.budgets.progress import BudgetState
 
@@ -39,7 +40,10 @@ def budget_table(states: Sequence[BudgetState], *, selectable: bool) -> BudgetSt
     }
     if not data["unpriced"].astype(bool).any():
         del config["unpriced"]
-    key = "budget_table" if selectable else "budget_table_read_only"
+    if not selectable:
+        table(data, config, alt=_("Budgets"), max_rows=_MAX_VISIBLE_ROWS)
+        return None
+    key = table_key("budget_table")
     selected = selectable_table(data, config, alt=_("Budgets"), key=key, max_rows=_MAX_VISIBLE_ROWS)
     return states[selected] if selected is not None else None
 

@@ -43,6 +43,7 @@ def offer_past_calls(*prices: CustomPrice | None) -> None:
     since = min(price.since for price in changed)
     scope = scope_since(None if since == ALWAYS else since, model=changed[0].model, provider=changed[0].provider)
     st.session_state[_REQUEST] = PastCallsRequest(changed[0].model, scope)
+    st.session_state.pop(_JOB, None)  # the result of an earlier job
 
 
 def past_calls_card(reader: Reader) -> None:

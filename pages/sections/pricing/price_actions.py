@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.sections.pricing.past_calls import offer_past_calls
 from pages.sections.pricing.price_form import PriceDraft, free_tokens, start_draft
+from pages.sections.pricing.results import set_result
 from pages.sections.pricing.write_access import require_editor
 from pages.support import query_params
 from pages.support.formats import escape_markdown
@@ -71,7 +72,7 @@ def _confirm_removal(reader: Reader, price: CustomPrice) -> None:
 
 def _finish(reader: Reader, price: CustomPrice, old: CustomPrice | None, text: str) -> None:
     forget_prices(reader)
-    st.session_state[RESULT] = text.format(name=escape_markdown(price.model))
+    set_result(RESULT, text.format(name=escape_markdown(price.model)))
     offer_past_calls(price, old)
     for name in ("price_model", "price_provider"):
         query_params.set(name, None)

@@ -31,10 +31,9 @@ class PriceDraft:
 
 
 def start_draft(draft: PriceDraft) -> None:
-    """Fill the form with other values."""
-    if st.session_state.get(_DRAFT) != draft:
-        st.session_state[_DRAFT] = draft
-        st.session_state[_NUMBER] = st.session_state.get(_NUMBER, 0) + 1
+    """Fill the form with other values; what the reader entered is lost."""
+    st.session_state[_DRAFT] = draft
+    st.session_state[_NUMBER] = st.session_state.get(_NUMBER, 0) + 1
 
 
 def address_draft() -> None:

@@ -8,10 +8,11 @@ from decimal import Decimal
 import pandas as pd
 import streamlit as st
 
+from pages.sections.pricing.results import table_key
 from pages.support.formats import count, exact, usd
 from pages.support.i18n import _
 from pages.support.message_text import translate
-from pages.widgets.tables import right_aligned, selectable_table
+from pages.widgets.tables import right_aligned, selectable_table, table
 from tracker.prices.custom_prices import ALWAYS, FILE_SOURCE, STORED_SOURCE, CustomPrice
 from tracker.prices.model_rates import ModelRates
 from tracker.prices.price_sources import CustomPrices
@@ -81,7 +82,10 @@ def model_price_table(models: Sequence[PricedModel], *, selectable: bool) -> Pri
     if not data["unpriced"].astype(bool).any():
         del config["unpriced"]
     alt = _("Models of the range with their prices in USD per million tokens")
-    key = "price_models" if selectable else "price_models_read_only"
+    if not selectable:
+        table(data, config, alt=alt, max_rows=_MAX_VISIBLE_ROWS)
+        return None
+    key = table_key("price_models")
     selected = selectable_table(data, config, alt=alt, key=key, max_rows=_MAX_VISIBLE_ROWS)
     return models[selected] if selected is not None else None
 
@@ -116,8 +120,11 @@ def stored_price_table(prices: CustomPrices, *, selectable: bool) -> CustomPrice
     for name in ("cache_read", "cache_write", "reasoning", "same_as", "provider", "tier", "since", "note"):
         if not data[name].astype(bool).any():
             del config[name]
-    key = "stored_prices" if selectable else "stored_prices_read_only"
     alt = _("Prices that were set on this page, in USD per million tokens")
+    if not selectable:
+        table(data, config, alt=alt, max_rows=_MAX_VISIBLE_PRICES)
+        return None
+    key = table_key("stored_prices")
     selected = selectable_table(data, config, alt=alt, key=key, max_rows=_MAX_VISIBLE_PRICES)
     return prices.stored[selected] if selected is not None else None
 
