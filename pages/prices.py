@@ -8,7 +8,7 @@ from pages.sections.budget_bars import budget_report
 from pages.sections.pricing import budget_form, price_actions
 from pages.sections.pricing.budget_table import budget_table
 from pages.sections.pricing.change_table import change_table
-from pages.sections.pricing.past_calls import offer_past_calls, past_calls_card
+from pages.sections.pricing.past_calls_card import offer_past_calls, past_calls_card
 from pages.sections.pricing.price_form import PriceDraft, address_draft, price_form, start_draft
 from pages.sections.pricing.price_table import model_price_table, stored_price_table
 from pages.sections.pricing.results import show_result

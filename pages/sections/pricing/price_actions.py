@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.sections.pricing.past_calls import offer_past_calls
+from pages.sections.pricing.past_calls_card import offer_past_calls
 from pages.sections.pricing.price_form import PriceDraft, free_tokens, start_draft
 from pages.sections.pricing.results import set_result
 from pages.sections.pricing.write_access import require_editor
