@@ -8,13 +8,13 @@ from typing import Any
 
 import streamlit as st
 
+from pages.sections.budget_bars import forget_budgets
 from pages.sections.pricing.budget_table import period_label, scope_label
 from pages.sections.pricing.results import set_result
 from pages.sections.pricing.write_access import require_editor
 from pages.support.formats import escape_markdown
 from pages.support.i18n import _, keep_language
 from pages.support.message_text import translate
-from pages.support.ttl_cache import forget, generation
 from pages.widgets.error_box import show_error
 from pages.widgets.time_range import timezone_names, user_timezone
 from tracker.budgets import budget_store
@@ -168,7 +168,7 @@ def _confirm_removal(reader: Reader, budget: Budget) -> None:
 
 
 def _finish(reader: Reader, text: str) -> None:
-    forget(("budgets", generation(reader)))
+    forget_budgets(reader)
     set_result(RESULT, text)
     edit_budget(None)
     st.rerun()

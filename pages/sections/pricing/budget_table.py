@@ -23,20 +23,20 @@ def budget_table(states: Sequence[BudgetState], *, selectable: bool) -> BudgetSt
     data = pd.DataFrame([_row(state) for state in states])
     largest = max(100.0, *(state.share * 100 for state in states))
     config = {
-        "name": st.column_config.TextColumn(_("Budget"), width=170, pinned=True),
+        "name": st.column_config.TextColumn(_("Budget"), width=130, pinned=True),
         "share": st.column_config.ProgressColumn(
-            _("Use"), format="%.0f%%", min_value=0, max_value=largest, color="auto-inverse", width=110
+            _("Use"), format="%.0f%%", min_value=0, max_value=largest, color="auto-inverse", width=100
         ),
         "used": right_aligned(_("Used"), width=90),
         "limit": right_aligned(_("Limit"), width=90),
         "period": st.column_config.TextColumn(_("Period"), width=70),
         "pace": right_aligned(_("At this pace"), _("Forecast for the end of the day or month"), 110),
-        "scope": st.column_config.TextColumn(_("Applies to"), width=160),
+        "scope": st.column_config.TextColumn(_("Applies to"), width=130),
         "alert": right_aligned(_("Alert at"), width=70),
         "unpriced": right_aligned(
             _("Unpriced calls"), _("Calls without a cost, which are not in the used amount"), 100
         ),
-        "timezone": st.column_config.TextColumn(_("Time zone"), width=120),
+        "timezone": st.column_config.TextColumn(_("Time zone"), width=100),
     }
     if not data["unpriced"].astype(bool).any():
         del config["unpriced"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from pages.sections.budget_bars import forget_budgets
 from pages.sections.pricing.write_access import require_editor
 from pages.support.formats import calls, count, exact, long_date, usd
 from pages.support.i18n import _, keep_language
@@ -53,7 +54,7 @@ def past_calls_card(reader: Reader) -> None:
     if job is not None:
         with card(_("Past calls")):
             refresh_s = _REFRESH_S if job.is_running else None
-            st.fragment(keep_language(_draw_progress), run_every=refresh_s, key="past_calls_progress")(job)
+            st.fragment(keep_language(_draw_progress), run_every=refresh_s, key="past_calls_progress")(reader, job)
     elif request is not None:
         with card(_("Past calls")):
             _draw_request(reader, request)
@@ -133,10 +134,11 @@ def _totals_text(totals: PastCallsTotals) -> str:
     return text.format(calls=calls(totals.changed), tokens=count(totals.tokens), old=old, new=new)
 
 
-def _draw_progress(job: PastCallsJob) -> None:
+def _draw_progress(reader: Reader, job: PastCallsJob) -> None:
     """Draw the progress or the result. Reruns the page once after the end, so that its figures are read again."""
     if not job.is_running and st.session_state.get(_FINISHED) is not job:
         st.session_state[_FINISHED] = job
+        forget_budgets(reader)  # a budget in dollars counts the new costs
         st.rerun()
     totals = job.totals
     st.text(_("Model: {name}").format(name=job.subject))
