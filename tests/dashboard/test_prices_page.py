@@ -10,7 +10,7 @@ import pytest
 from dashboard_support import READY, Execute, OpenPage, Server, open_page, texts
 from playwright.sync_api import Browser, Page, expect
 from streamlit.testing.v1 import AppTest
-from support import ROOT, eventually, rows, run, value, with_role
+from support import ROOT, rows, run, value, with_role
 
 from tracker import settings
 from tracker.auth.access_policy import resolve_policy
@@ -116,6 +116,16 @@ def test_readers_who_may_not_change_anything_see_no_forms(
     assert labels(app) & {"Save the price", "Save the budget", "Input", "Limit"} == set()
     assert "my-finetune" in app.dataframe[0].value["model"].to_list()
     assert "TRACKER_PRICES" in texts(app)  # a file still works
+
+
+def test_an_open_dashboard_with_the_write_setting_has_the_forms(
+    open_page: OpenPage, database_url: str, call: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(model="my-finetune")
+    for name in ("TRACKER_DASHBOARD_OPEN", "TRACKER_DASHBOARD_WRITE"):
+        monkeypatch.setenv(name, "true")
+    set_price(open_page(database_url, "prices.py"), Model="my-finetune", Input="0.5", Output="1.5")
+    assert rows(database_url, "SELECT access, changed_by FROM token_tracker_setting_changes") == [("open", None)]
 
 
 def test_a_form_that_was_open_when_changes_were_forbidden_changes_nothing(
@@ -333,19 +343,3 @@ def select_first_row(page: Page, title: str) -> None:
         position={"x": 17, "y": 51}
     )
     page.wait_for_selector(READY)
-
-
-@pytest.mark.browser
-def test_an_open_dashboard_cannot_change_anything(
-    start_dashboard: Callable[..., Server], database_url: str, call: Execute, browser: Browser
-) -> None:
-    call(model="my-finetune")
-    server = start_dashboard(database_url, TRACKER_DASHBOARD_OPEN="true")
-    page = browser.new_page(locale="en-US")
-    open_page(page, server.url + "/prices?price_model=my-finetune")
-    expect(page.get_by_text("because it has no sign-in")).to_be_visible()
-    page.wait_for_selector(READY)
-    expect(page.get_by_role("button", name="Save the price")).to_have_count(0)
-    expect(page.get_by_role("button", name="Save the budget")).to_have_count(0)
-    assert eventually(lambda: page.get_by_text("Prices in a file").count() == 1)
-    assert server.unforeseen() == ""

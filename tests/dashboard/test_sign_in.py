@@ -145,6 +145,11 @@ def test_the_open_setting_allows_every_request(start: Start) -> None:
     server = start(STREAMLIT_SERVER_ADDRESS="0.0.0.0", TRACKER_DASHBOARD_OPEN="true")
     assert ask(server, "/connections", accept="text/html", host="tokens.example.com")[0] == 200
     assert "Connections" in (shown_to(server) or "")
+    prices = shown_to(server, "prices") or ""
+    assert "because it has no sign-in" in prices
+    assert "secret-model" in prices
+    assert "Save the price" not in prices
+    assert "Save the budget" not in prices
 
 
 def test_the_shell_without_the_middleware_denies_access(start: Start) -> None:
