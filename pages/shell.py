@@ -57,6 +57,7 @@ def main() -> None:
             ],
             _("Setup"): [
                 st.Page("environment.py", title=_("Environment"), icon=":material/checklist:", url_path="environment"),
+                st.Page("prices.py", title=_("Prices and budgets"), icon=":material/sell:", url_path="prices"),
                 st.Page("recordings.py", title=_("Test recordings"), icon=":material/science:", url_path="recordings"),
             ],
         }

@@ -44,6 +44,7 @@ LAYERS = (
     "usage",
     "outcome",
     "database",
+    "audit",
     "rollups",
     "providers",
     "importing",

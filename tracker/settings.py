@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
+    dashboard_write: bool | None
     problems: tuple[str, ...] = ()
     """A message for each invalid variable: its default is used, or access is refused if it controls access."""
     invalid_variables: tuple[str, ...] = ()
@@ -70,12 +71,14 @@ class Variable(NamedTuple):
     server: Any = None
     secret: bool = False
     controls_access: bool = False
-    """Whether it controls access: an invalid value then refuses all access."""
+    """Whether it controls access: an invalid value then refuses access, and white space is invalid."""
+    refused: str = "access_refused"
+    """The name of the message about what an invalid value refuses, if it controls access."""
 
     def fallback(self, default: object = None) -> Message:
         """What applies instead of an invalid value."""
         if self.controls_access:
-            return Message("settings.fallback.access_refused")
+            return Message(f"settings.fallback.{self.refused}")
         if default in (None, ()):
             return Message("settings.fallback.default")
         return Message("settings.fallback.default_value", default=default)
@@ -291,6 +294,14 @@ VARIABLES: tuple[Variable, ...] = (
         False,
         False,
         controls_access=True,
+    ),
+    Variable(
+        "dashboard_write",
+        "TRACKER_DASHBOARD_WRITE",
+        _allowed("boolean"),
+        _parse_boolean,
+        controls_access=True,
+        refused="writes_refused",
     ),
 )
 PLATFORM = Variable("platform", "TRACKER_PLATFORM", _allowed("platform", names=", ".join(PLATFORMS)), _parse_platform)

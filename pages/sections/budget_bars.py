@@ -9,7 +9,7 @@ import streamlit as st
 from pages.support.formats import calls, count, exact, seconds, usd
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
-from pages.support.ttl_cache import cached, generation
+from pages.support.ttl_cache import cached, forget, generation
 from pages.widgets.layout import card
 from pages.widgets.live_refresh import computed_at_text
 from tracker.budgets.evaluate import BudgetCheck
@@ -28,6 +28,11 @@ _HATCH = "repeating-linear-gradient(135deg, {color}b0 0 4px, {color}40 4px 8px)"
 def budget_report(reader: Reader) -> BudgetCheck:
     """The states of the budgets, cached for all users. Raises `DatabaseError`."""
     return cached(("budgets", generation(reader)), _TTL_S, lambda: read_budget_states(reader))
+
+
+def forget_budgets(reader: Reader) -> None:
+    """Read the states again at the next use, after a change of a budget or of costs."""
+    forget(("budgets", generation(reader)))
 
 
 def budget_bars(reader: Reader) -> None:

@@ -9,19 +9,16 @@ import streamlit as st
 from pages.sections.budget_bars import budget_report
 from pages.support.formats import count, exact, usd
 from pages.support.i18n import _
-from pages.support.ttl_cache import cached, cached_as_of, generation
+from pages.support.shared_prices import shared_catalog
+from pages.support.ttl_cache import cached_as_of, generation
 from pages.widgets.live_refresh import computed_at_text
 from pages.widgets.time_range import TimeRange, now
-from tracker.errors import DatabaseError, SettingError
-from tracker.prices import custom_prices
-from tracker.prices.price_catalog import PriceCatalog
+from tracker.errors import DatabaseError
 from tracker.reports import Reader
 from tracker.reports.cache_savings import CacheSavings, cache_savings
 from tracker.reports.cost_projection import CostProjection, project_month
-from tracker.reports.engine import current_reader
 
 _SAVINGS_TTL_S = 300.0
-_CATALOG_TTL_S = 600.0
 
 
 def cost_outlook(reader: Reader, range_: TimeRange) -> None:
@@ -47,20 +44,10 @@ def _projection(reader: Reader, range_: TimeRange) -> CostProjection | None:
 
 
 def _savings(reader: Reader, range_: TimeRange) -> tuple[CacheSavings, datetime]:
-    key = ("cache_savings", generation(reader), range_.cache_key)
-    return cached_as_of(key, _SAVINGS_TTL_S, lambda: cache_savings(reader, range_.filters, _catalog()))
-
-
-def _catalog() -> PriceCatalog | None:
-    """The price catalog with the custom prices; None without genai-prices or with an invalid file of prices."""
-
-    def load() -> PriceCatalog | None:
-        try:
-            return PriceCatalog(custom_prices.load(current_reader.settings().prices))
-        except SettingError:
-            return None
-
-    return cached(("price_catalog",), _CATALOG_TTL_S, load)
+    catalog = shared_catalog(reader)
+    # A new catalog after a change of prices has another number.
+    key = ("cache_savings", generation(reader), range_.cache_key, catalog.generation if catalog else 0)
+    return cached_as_of(key, _SAVINGS_TTL_S, lambda: cache_savings(reader, range_.filters, catalog))
 
 
 def projection_text(projection: CostProjection) -> str:

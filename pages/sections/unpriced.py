@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import streamlit as st
 
+from pages.support import query_params
 from pages.support.formats import calls, count, exact
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
@@ -35,15 +36,8 @@ def _summary(totals: Totals, models: pd.DataFrame) -> None:
     names = unpriced_models(models)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="unpriced"):
         st.text(summary_text(totals, names), width="content")
-        if names:
-            with st.popover(_("Set a price"), icon=":material/sell:", type="tertiary"):
-                st.markdown(
-                    _(
-                        "Write the price in USD per million tokens into a TOML file. Set `TRACKER_PRICES` to this file"
-                        " for the dashboard. Then price the existing calls with `token-tracker reprice`."
-                    )
-                )
-                st.code(example_prices(names), language="toml")
+        if names and st.button(_("Set a price"), icon=":material/sell:", type="tertiary", key="set_a_price"):
+            query_params.switch_page("prices.py", {"price_model": names[0]})
 
 
 def _reason_list(reasons: pd.DataFrame) -> None:

@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.errors import Error as StreamlitError
 
 from pages.support.i18n import _
+from tracker.audit.change_log import Editor
 from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, resolve_policy
 from tracker.auth.signed_links import SignedLinks
 from tracker.redaction import redact
@@ -58,22 +59,41 @@ def _cookie_secret() -> str | None:
 def require_access() -> bool:
     """Whether this session may see the pages. If not, it draws the sign-in page or the reason."""
     policy = current_policy()
-    scope = _request_scope()
-    if scope is None:  # tests of the pages without a browser
+    if _has_access(policy):
         return True
     if policy.kind != "login":
-        if not (policy.rejects_host(scope) or policy.is_cross_site(scope)) and policy.allows(scope):
-            return True
         _centered_message(_("Access denied"), _("Reload the page. The server must run dashboard.py."))
         return False
     if not st.user.get("is_logged_in"):
         _sign_in_page()
         return False
-    if policy.is_listed_user(_as_text(st.user.get("email")), st.user.get("email_verified")):
-        return True
     _centered_message(_("This account has no access to the dashboard"), _as_text(st.user.get("email")) or "")
     st.button(_("Sign out"), on_click=st.logout, key="sign_out")
     return False
+
+
+def _has_access(policy: Policy) -> bool:
+    scope = _request_scope()
+    if scope is None:  # tests of the pages without a browser
+        return True
+    if policy.kind == "login":
+        is_listed = policy.is_listed_user(_as_text(st.user.get("email")), st.user.get("email_verified"))
+        return bool(st.user.get("is_logged_in")) and is_listed
+    return not (policy.rejects_host(scope) or policy.is_cross_site(scope)) and policy.allows(scope)
+
+
+def current_editor() -> Editor | None:
+    """Who changes prices and budgets in this session; None if the policy does not allow changes.
+
+    Each write asks for it, because the settings and the login can change while a page is open.
+    """
+    policy = current_policy()
+    if not policy.allows_writes or not _has_access(policy):
+        return None
+    name = None
+    if policy.kind == "login":
+        name = _as_text(st.user.get("email")) or _as_text(st.user.get("name"))
+    return Editor(policy.kind, name)
 
 
 def sign_out_button() -> None:

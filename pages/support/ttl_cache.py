@@ -48,6 +48,12 @@ def cached_as_of(key: Hashable, ttl_s: float, load: Callable[[], T]) -> tuple[T,
     return cached(key, ttl_s, load_with_time)
 
 
+def forget(key: Hashable) -> None:
+    """Load the value of `key` again at its next use."""
+    with _lock:
+        _values.pop(key, None)
+
+
 def generation(reader: Reader) -> int:
     """A number for cache keys that no other reader gets; an `id` would repeat after garbage collection."""
     with _lock:

@@ -34,7 +34,8 @@ def page_header(title: str, reader: Reader | None = None, *, live: bool = True) 
         ):
             st.session_state[_DATES] = st.empty()
             range_picker()
-            live_refresh.live_toggle()
+            if live:
+                live_refresh.live_toggle()
     with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
         filter_pills.filter_bar(reader)
 

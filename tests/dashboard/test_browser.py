@@ -21,7 +21,7 @@ from support import eventually as soon
 from tracker.database.migrate import migrate
 
 pytestmark = pytest.mark.browser
-PATHS = ("", "explorer", "latency", "calls", "connections", "performance", "environment", "recordings")
+PATHS = ("", "explorer", "latency", "calls", "connections", "performance", "environment", "prices", "recordings")
 # Streamlit's own, which an app can't change: how it marks up its lists, its charts' images, its tables' canvas.
 NOT_OURS = {"list", "listitem", "svg-img-alt", "aria-allowed-attr", "scrollable-region-focusable", "nested-interactive"}
 

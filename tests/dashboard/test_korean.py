@@ -16,7 +16,17 @@ from support import ROOT, a_call, eventually, python, run
 from tracker import Tracker
 from tracker.diagnostics import report
 
-PAGES = ("overview", "explorer", "latency", "calls", "connections", "performance", "environment", "recordings")
+PAGES = (
+    "overview",
+    "explorer",
+    "latency",
+    "calls",
+    "connections",
+    "performance",
+    "environment",
+    "prices",
+    "recordings",
+)
 # Three English words in a row are a sentence; a name out of the database or of PostgreSQL is none.
 ENGLISH = re.compile(r"(?:\b[A-Za-z][a-z'’]+[ ,]+){2,}[A-Za-z][a-z'’]+")
 _TERMS = re.compile(

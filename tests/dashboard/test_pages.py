@@ -358,6 +358,8 @@ def test_models_without_a_price_are_listed_with_the_remedy(
         call(model=name)
     app = open_page(database_url)
     assert "1 more" in texts(app)
+    assert "Set a price" in [button.label for button in app.button]
+    app.switch_page("prices.py").run()
     prices = tomllib.loads(app.code[0].value)["price"]
     assert {price["model"] for price in prices} < set(names)
 

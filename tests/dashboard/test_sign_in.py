@@ -18,7 +18,7 @@ from oidc_support import Provider, provider, secrets_toml
 from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from support import eventually, run
+from support import eventually, rows, run
 
 from tracker.auth.logins import Logins
 from tracker.auth.password_hash import hash_password
@@ -145,6 +145,11 @@ def test_the_open_setting_allows_every_request(start: Start) -> None:
     server = start(STREAMLIT_SERVER_ADDRESS="0.0.0.0", TRACKER_DASHBOARD_OPEN="true")
     assert ask(server, "/connections", accept="text/html", host="tokens.example.com")[0] == 200
     assert "Connections" in (shown_to(server) or "")
+    prices = shown_to(server, "prices") or ""
+    assert "because it has no sign-in" in prices
+    assert "secret-model" in prices
+    assert "Save the price" not in prices
+    assert "Save the budget" not in prices
 
 
 def test_the_shell_without_the_middleware_denies_access(start: Start) -> None:
@@ -279,7 +284,9 @@ def test_with_st_login_a_websocket_without_a_login_shows_no_data(with_login: Sta
 
 
 @pytest.mark.browser
-def test_a_user_signs_in_with_a_provider_and_signs_out(with_login: Start, identity: Provider, browser: Browser) -> None:
+def test_a_user_signs_in_with_a_provider_and_signs_out(
+    with_login: Start, identity: Provider, browser: Browser, database_url: str
+) -> None:
     server = with_login(TRACKER_DASHBOARD_USERS="ann@example.com @example.org")
     page = browser.new_page(locale="en-US")
     open_page(page, server.url + "/connections")
@@ -292,6 +299,14 @@ def test_a_user_signs_in_with_a_provider_and_signs_out(with_login: Start, identi
     with page.expect_download() as download:
         page.get_by_role("link", name="Export all matching calls (CSV)").click()
     assert "secret-model" in Path(download.value.path()).read_text("utf-8")
+    open_page(page, server.url + "/prices?price_model=secret-model")
+    for label in ("Input", "Output"):
+        page.get_by_label(label, exact=True).fill("1.25")
+    page.get_by_role("button", name="Save the price").click()
+    expect(page.get_by_text("The price of secret-model is saved.")).to_be_visible(timeout=30_000)
+    assert rows(database_url, "SELECT access, changed_by FROM token_tracker_setting_changes") == [
+        ("login", "ann@example.com")
+    ]
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_text("Sign in to see this dashboard.")).to_be_visible(timeout=30_000)
     identity.email = "stranger@example.com"

@@ -47,6 +47,8 @@ OURS = (
     "token_tracker_budgets",
     "token_tracker_budget_alerts",
     "token_tracker_deployments",
+    "token_tracker_prices",
+    "token_tracker_setting_changes",
     *rollup_tables.ALL,
 )
 COLUMN_FACTS = """

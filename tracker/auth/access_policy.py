@@ -16,6 +16,7 @@ from tracker.settings import VARIABLES, Settings
 SECRETS_UNREADABLE = Message("auth.secrets_unreadable")
 AUTH_UNREADABLE = Message("auth.auth_section_invalid")
 CROSS_SITE_REFUSED = Message("auth.cross_site_refused")
+WRITE_VARIABLE = "TRACKER_DASHBOARD_WRITE"
 Kind = Literal["login", "password", "open", "local", "broken"]
 
 
@@ -36,6 +37,8 @@ class Policy:
     any_origin: bool = False
     users: tuple[str, ...] = ()
     problem: str = ""
+    allows_writes: bool = False
+    """Whether the pages may change prices and budgets."""
 
     @property
     def logins(self) -> Logins | None:
@@ -128,11 +131,21 @@ def resolve_policy(
         any_origin=any_origin,
         users=settings.dashboard_users,
         problem=problem,
+        allows_writes=_allows_writes(kind, settings),
     )
+
+
+def _allows_writes(kind: Kind, settings: Settings) -> bool:
+    """Without a sign-in, only an explicit setting allows changes; an unreadable setting allows none."""
+    if kind == "broken" or settings.is_unreadable(WRITE_VARIABLE):
+        return False
+    return kind != "open" if settings.dashboard_write is None else settings.dashboard_write
 
 
 def _unreadable_variables(settings: Settings) -> Iterator[str]:
     """A message for each unreadable sign-in variable. It is public, so it doesn't quote the value."""
     for variable in VARIABLES:
+        if variable.name == WRITE_VARIABLE:  # its value allows no request; an unreadable one refuses changes only
+            continue
         if variable.name.startswith("TRACKER_DASHBOARD_") and settings.is_unreadable(variable.name):
             yield Message("auth.access_setting_unreadable", variable=variable.name, allowed=variable.allowed)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from tracker.audit.change_log import CHANGES, COMMAND_LINE, Editor, SettingChange, change_transaction, record_change
+from tracker.audit.change_log import INSERTS as CHANGES_PRIVILEGES
+from tracker.audit.table_rights import WRITES, read_rights
 from tracker.budgets.budget import ALERT_PERCENT, Budget
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
@@ -78,6 +81,20 @@ def require_readable(access: BudgetAccess) -> None:
         raise SetupError("right_missing", Message("budgets.not_readable"), " ".join(access.remedies))
 
 
+def require_writable(connection: Connection, access: BudgetAccess) -> None:
+    """Raise `SetupError` with the remedy unless this role may change budgets and add lines to the change log.
+
+    Raises `DatabaseError`.
+    """
+    needed = {BUDGETS: WRITES, ALERTS: ("SELECT", "DELETE"), CHANGES: CHANGES_PRIVILEGES}
+    rights = read_rights(connection, access.schema, list(needed))
+    if not all(map(rights.exists, needed)):
+        raise SetupError("budgets_missing", Message("prices.table_missing"), Message("prices.table_missing.remedy"))
+    grants = [rights.grant(table, names) for table, names in needed.items() if not rights.allows(table, names)]
+    if grants:
+        raise SetupError("right_missing", Message("prices.budgets_not_writable"), " ".join(grants), "42501")
+
+
 def read_budgets(connection: Connection, access: BudgetAccess) -> BudgetList:
     """The stored budgets and those of the app's own table. Raises `DatabaseError`."""
     result = BudgetList()
@@ -140,25 +157,56 @@ def _parse_percent(text: str | None) -> int:
     return max(1, round(number * 100 if number <= 1 else number))
 
 
-def save(connection: Connection, access: BudgetAccess, budget: Budget) -> bool:
-    """Store a budget under its name; False if it replaces an existing one. Raises `DatabaseError`."""
+def save(connection: Connection, access: BudgetAccess, budget: Budget, editor: Editor = COMMAND_LINE) -> bool:
+    """Store a budget under its name; False if it replaces an existing one. Raises `DatabaseError`.
+
+    The change log gets a line if this role may add one.
+    """
     values = {name: getattr(budget, name) for name in _COLUMNS}
     parameters = ", ".join(f"%({name})s" for name in _COLUMNS)
     changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
-    table = f"{quote(access.schema)}.{BUDGETS}"
-    _, rows = execute(connection, f"SELECT 1 FROM {table} WHERE name = %(name)s", values)  # noqa: S608  our own names
-    execute(
-        connection,
-        f"INSERT INTO {table} ({', '.join(_COLUMNS)}) VALUES ({parameters}) ON CONFLICT (name) DO UPDATE SET {changes}",  # noqa: S608
-        values,
-    )
-    return not rows
+    with change_transaction(connection, access.schema):
+        old = _read_values(connection, access, budget.name)
+        execute(
+            connection,
+            f"INSERT INTO {quote(access.schema)}.{BUDGETS} ({', '.join(_COLUMNS)}) VALUES ({parameters})"  # noqa: S608
+            f" ON CONFLICT (name) DO UPDATE SET {changes}",
+            values,
+        )
+        record_change(connection, access.schema, SettingChange("budget", budget.name, editor, old, _describe(values)))
+    return old is None
 
 
-def remove(connection: Connection, access: BudgetAccess, name: str) -> bool:
-    """Remove a budget and its alerts; False if it doesn't exist. Raises `DatabaseError`."""
+def remove(connection: Connection, access: BudgetAccess, name: str, editor: Editor = COMMAND_LINE) -> bool:
+    """Remove a budget and its alerts; False if it doesn't exist. Raises `DatabaseError`.
+
+    The change log gets a line if this role may add one.
+    """
     schema = quote(access.schema)
-    count, _ = execute(connection, f"DELETE FROM {schema}.{BUDGETS} WHERE name = %s", (name,))  # noqa: S608  our own name
-    if count:
-        execute(connection, f"DELETE FROM {schema}.{ALERTS} WHERE budget = %s", (name,))  # noqa: S608
-    return bool(count)
+    with change_transaction(connection, access.schema):
+        old = _read_values(connection, access, name)
+        if old is not None:
+            execute(connection, f"DELETE FROM {schema}.{BUDGETS} WHERE name = %s", (name,))  # noqa: S608  our own name
+            execute(connection, f"DELETE FROM {schema}.{ALERTS} WHERE budget = %s", (name,))  # noqa: S608
+            record_change(connection, access.schema, SettingChange("budget", name, editor, old, None))
+    return old is not None
+
+
+def _read_values(connection: Connection, access: BudgetAccess, name: str) -> dict[str, str] | None:
+    """The values of a budget for the change log; None if it doesn't exist."""
+    _, rows = execute(
+        connection,
+        f"SELECT {', '.join(_COLUMNS)} FROM {quote(access.schema)}.{BUDGETS} WHERE name = %s",  # noqa: S608
+        (name,),
+    )
+    return _describe(dict(zip(_COLUMNS, rows[0], strict=True))) if rows else None
+
+
+def _describe(values: dict[str, Any]) -> dict[str, str]:
+    texts = {
+        name: format(value, "f") if isinstance(value, Decimal) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
+    # 100 and 100.00 are the same limit.
+    return texts | {"amount": format(Decimal(texts["amount"]).normalize(), "f")}

@@ -1,7 +1,7 @@
 """Prices new calls once a minute in the dashboard: a recording function has no time to load a price list.
 
 Each call is priced once: a call without a price gets the reason in `cost_source`, and is read again only when the
-dashboard starts or its custom prices change. One run reads a bounded number of calls.
+dashboard starts or its custom prices change, in the file or in the database. One run reads a bounded number of calls.
 """
 
 from __future__ import annotations
@@ -10,8 +10,13 @@ import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from tracker.audit.table_rights import read_rights
+from tracker.database.connect import Connection
+from tracker.database.schema import TABLE
+from tracker.errors import SetupError
 from tracker.prices import custom_prices
-from tracker.prices.price_catalog import PriceCatalog
+from tracker.prices.custom_prices import CustomPrice
+from tracker.prices.price_sources import CustomPrices, read_custom_prices
 from tracker.prices.reprice import price_unpriced_calls
 from tracker.prices.unpriced_calls import Scope, scope_since
 from tracker.reports.engine import current_reader
@@ -27,7 +32,7 @@ _WINDOW = timedelta(hours=2)
 class _Progress:
     """The progress in the first window; `first` is None when all of its calls are priced."""
 
-    prices: tuple[custom_prices.CustomPrice, ...] | None = None
+    prices: tuple[CustomPrice, ...] | None = None
     database: str | None = None
     first: Scope | None = None
     remarks: list[str] = field(default_factory=list)
@@ -38,12 +43,12 @@ _progress = _Progress()
 
 def price_new_calls() -> int:
     """Price the latest calls without a cost; returns the number of priced calls. Raises `TrackerError`."""
-    prices = custom_prices.load(current_reader.settings().prices)
     reader = current_reader.reader()
-    catalog = PriceCatalog(prices)
     schema = reader.database.url.schema
-    _restart_if_changed(prices, str(reader.database.url))
     with reader.borrow() as connection:
+        prices = _read_prices(connection, reader.table().schema, current_reader.settings().prices)
+        catalog = prices.catalog()
+        _restart_if_changed(prices.ordered, str(reader.database.url))
         priced = 0
         if _progress.first is not None:
             plan = price_unpriced_calls(connection, schema, catalog, _progress.first)
@@ -57,6 +62,16 @@ def price_new_calls() -> int:
     return priced
 
 
+def _read_prices(connection: Connection, schema: str, path: str | None) -> CustomPrices:
+    """The custom prices. A role that may not read the stored ones sets no cost, since it may be another one."""
+    try:
+        return read_custom_prices(connection, schema, path)
+    except SetupError:
+        if read_rights(connection, schema, [TABLE]).allows(TABLE, ["UPDATE"]):
+            raise
+        return CustomPrices(custom_prices.load(path))  # this role can't set costs: the error of that names the GRANT
+
+
 def _log_skipped(remarks: list[str]) -> None:
     """Log skipped calls, once until the remarks change."""
     if remarks != _progress.remarks:
@@ -65,7 +80,7 @@ def _log_skipped(remarks: list[str]) -> None:
             log.warning("New calls: %s", remark)
 
 
-def _restart_if_changed(prices: tuple[custom_prices.CustomPrice, ...], database: str) -> None:
+def _restart_if_changed(prices: tuple[CustomPrice, ...], database: str) -> None:
     """Read the first window again after a start, and when the custom prices or the database changed."""
     if (_progress.prices, _progress.database) != (prices, database):
         _progress.prices, _progress.database = prices, database

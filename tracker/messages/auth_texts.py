@@ -12,6 +12,7 @@ TEXTS = {
     "password_hash_invalid": "TRACKER_DASHBOARD_PASSWORD_HASH is not a password hash. Create one with token-tracker"
     " password.",
     "access_setting_unreadable": "{variable} can't be read; it may hold {allowed}.",
+    "changes_refused": "This dashboard does not allow changes of prices and budgets, so nothing was changed.",
     "link_incomplete": "The link is incomplete. Open the page and use its export button.",
     "link_changed": "The link was changed, or made by another server. Open the page and use its export button.",
     "link_expired": "The link has expired; it is valid for {minutes} minutes. Reload the page and export again.",

@@ -61,4 +61,9 @@ TEXTS = {
     "note.response_differs": "The response in the span states another usage than the span's attributes; the"
     " attributes were used.",
     "unpriced.other": "{reason}.",
+    "not_readable": "This database user may not read the prices that were set on the dashboard, so it sets no costs.",
+    "table_missing": "The tables of prices and setting changes don't exist.",
+    "table_missing.remedy": "Create them: token-tracker migrate.",
+    "not_writable": "This database user may not change prices.",
+    "budgets_not_writable": "This database user may not change budgets.",
 }  # fmt: skip

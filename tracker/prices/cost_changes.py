@@ -108,7 +108,7 @@ def _set_costs(connection: Connection, table: Table, changes: Sequence[Mapping[s
         # A cost that a caller has given since the plan remains.
         "(calls.cost IS NULL OR calls.cost = 0 AND (calls.cost_source = 'provided' OR %(zero)s AND"
         " (calls.cost_source IS NULL OR calls.cost_source LIKE 'unpriced %%'))"
-        " OR calls.cost_source LIKE 'genai-prices %%' OR calls.cost_source = 'own prices')",
+        " OR calls.cost_source LIKE 'genai-prices %%' OR calls.cost_source IN ('own prices', 'dashboard prices'))",
         changes,
     )
 

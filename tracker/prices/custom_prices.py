@@ -1,8 +1,8 @@
-"""Custom prices: a TOML file with prices of own, renamed and negotiated models. See docs/prices.md."""
+"""Custom prices: of own, renamed and negotiated models, from a TOML file or from the database. See docs/prices.md."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -12,16 +12,24 @@ from typing import Any
 from tracker.errors import SettingError
 from tracker.small_files import parse_toml, read_text
 
-_RATES = ("input", "output", "cache_read", "cache_write", "reasoning")
-_KEYS = {"model", "provider", "from", "same_as", "same_provider", "service_tier", *_RATES}
+FILE_SOURCE = "own prices"
+"""The `cost_source` of a price of the TOML file."""
+STORED_SOURCE = "dashboard prices"
+"""The `cost_source` of a price that was set on the dashboard's page. The SQL files and docs/prices.md repeat both."""
+RATES = ("input", "output", "cache_read", "cache_write", "reasoning")
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+"""The start of a price without a first day."""
+MAX_RATE_USD = 10**6
+_MAX_DECIMALS = 12
+_KEYS = {"model", "provider", "from", "same_as", "same_provider", "service_tier", *RATES}
 _MILLION = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class CustomPrice:
-    """One `[[price]]`: USD per million tokens, or the name of a model with the same price.
+    """One price: USD per million tokens, or the name of a model with the same price.
 
-    `tier` is a service tier with a separate price; None means the list price.
+    `tier` is a service tier with a separate price; None means the list price. `source` is its `cost_source`.
     """
 
     model: str
@@ -31,11 +39,20 @@ class CustomPrice:
     same_as: str | None
     same_provider: str | None
     tier: str | None = None
+    source: str = FILE_SOURCE
 
     def applies(self, provider: str, model: str, at: datetime) -> bool:
         """Whether it is the price of this model at this time; a price's `model` may end in * as a wildcard."""
-        matches = model.startswith(self.model[:-1]) if self.model.endswith("*") else model == self.model
-        return matches and self.provider in {None, provider} and at >= self.since
+        return self.matches(model) and self.provider in {None, provider} and at >= self.since
+
+    def matches(self, model: str) -> bool:
+        """Whether it is a price of this model, or of all models that this pattern matches."""
+        return model.startswith(self.model[:-1]) if self.model.endswith("*") else model == self.model
+
+    @property
+    def is_free(self) -> bool:
+        """Whether input or output tokens cost nothing."""
+        return self.same_as is None and not (self.rates["input"] and self.rates["output"])
 
     def cost(self, counts: Mapping[str, int]) -> Decimal:
         """The exact cost of a call in USD. Tokens without a separate rate cost as much as input or output."""
@@ -60,9 +77,19 @@ def load(path: str | None) -> tuple[CustomPrice, ...]:
     entries = document.get("price", [])
     if not isinstance(entries, list) or set(document) - {"price"}:
         raise SettingError("The file of TRACKER_PRICES may contain only [[price]] tables.")
-    prices = [_parse_price(entry, number) for number, entry in enumerate(entries, 1)]
-    # The longest name is the most specific; among equal names, the latest day counts.
-    return tuple(sorted(prices, key=lambda price: (not price.model.endswith("*"), len(price.model), price.since))[::-1])
+    return sort_by_precedence(_parse_price(entry, number) for number, entry in enumerate(entries, 1))
+
+
+def sort_by_precedence(prices: Iterable[CustomPrice]) -> tuple[CustomPrice, ...]:
+    """The prices in the order in which they are tried.
+
+    The longest name is the most specific. Among equal names, the latest day counts, then the price of one provider.
+    """
+
+    def rank(price: CustomPrice) -> tuple[bool, int, datetime, bool]:
+        return not price.model.endswith("*"), len(price.model), price.since, price.provider is not None
+
+    return tuple(sorted(prices, key=rank)[::-1])
 
 
 def _parse_price(entry: Any, number: int) -> CustomPrice:
@@ -78,7 +105,7 @@ def _parse_price(entry: Any, number: int) -> CustomPrice:
             raise invalid(f"contains a {name} that is not text")
     if "model" not in entry:
         raise invalid("has no model")
-    rates = {name: _parse_rate(entry[name], invalid, name) for name in _RATES if name in entry}
+    rates = {name: _parse_rate(entry[name], invalid, name) for name in RATES if name in entry}
     if ("same_as" in entry) == bool(rates) or (rates and not {"input", "output"} <= set(rates)):
         raise invalid("must contain either same_as, or input and output in USD per million tokens")
     return CustomPrice(
@@ -96,14 +123,19 @@ def _parse_rate(value: object, invalid: Any, name: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise invalid(f"contains a {name} that is not a number")
     rate = Decimal(value)
-    if not rate.is_finite() or not 0 <= rate <= 10**6 or int(rate.as_tuple().exponent) < -12:
+    if not is_valid_rate(rate):
         raise invalid(f"contains a {name} outside 0 to 1,000,000 USD, or with more than 12 digits after the point")
     return rate
 
 
+def is_valid_rate(rate: Decimal) -> bool:
+    """Whether it is an amount of USD per million tokens that a price may have."""
+    return rate.is_finite() and 0 <= rate <= MAX_RATE_USD and int(rate.as_tuple().exponent) >= -_MAX_DECIMALS
+
+
 def _parse_day(value: object, invalid: Any) -> datetime:
     if value is None:
-        return datetime.min.replace(tzinfo=UTC)
+        return ALWAYS
     if isinstance(value, datetime) or not isinstance(value, date):
         raise invalid("contains a from that is not a day such as 2026-01-01")
     return datetime.combine(value, time(), UTC)

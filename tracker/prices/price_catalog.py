@@ -6,7 +6,9 @@ genai-prices also returns a price for unknown tiers and units, which it ignores.
 
 from __future__ import annotations
 
+import itertools
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,16 +17,16 @@ from typing import Any
 
 from tracker.errors import SettingError
 from tracker.prices import model_parts, price_coverage, service_tiers
-from tracker.prices.custom_prices import CustomPrice
+from tracker.prices.custom_prices import FILE_SOURCE, CustomPrice
 from tracker.prices.sellers import MAKERS, find_seller
 from tracker.prices.unpriced_reasons import Unpriced, unpriced
 from tracker.providers.model_names import is_local
 
-OWN = "own prices"
 # Models that search the web in each call, for a fee by search. Sources: developers.openai.com, pricing, web search;
 # docs.perplexity.ai, pricing.
 _SEARCH_MODEL = re.compile(r"-search-(preview|api)|\bsonar-deep-research")
 _MAX_CACHED = 2000
+_generations = itertools.count(1)
 _NO_DETAILS: Mapping[str, Any] = {}
 
 
@@ -50,6 +52,10 @@ class PriceCatalog:
         self._snapshot = get_snapshot()
         self._own = tuple(own)
         self._listings: dict[tuple[str, str], tuple[Any, Any] | Unpriced] = {}
+        self.generation = next(_generations)
+        """A number for cache keys that no other catalog of this process has."""
+        self.rates: dict[tuple[str, str, datetime], Any] = {}
+        """The cache of `model_rates`."""
         self.source = f"genai-prices {genai_prices.__version__}"
 
     def price(
@@ -89,7 +95,9 @@ class PriceCatalog:
                 return unpriced("part_not_priced", f"{part.model}: {price.code} {price.detail}".rstrip())
             cost += price.cost
             sources.add(price.source)
-        return Price(cost, OWN if sources == {OWN} else self.source)
+        if len(sources) > 1:
+            sources = {self.source if self.source in sources else FILE_SOURCE}
+        return Price(cost, sources.pop())
 
     def _price(
         self,
@@ -153,11 +161,12 @@ class PriceCatalog:
     def _find_listing(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
         """genai-prices' provider and model, cached: an unlisted model requires a search of all lists."""
         key = provider, model
-        if key not in self._listings:
+        listing = self._listings.get(key)
+        if listing is None:
             if len(self._listings) >= _MAX_CACHED:
                 self._listings.clear()
-            self._listings[key] = self._search_listings(provider, model)
-        return self._listings[key]
+            listing = self._listings[key] = self._search_listings(provider, model)
+        return listing
 
     def _search_listings(self, provider: str, model: str) -> tuple[Any, Any] | Unpriced:
         name = model.removeprefix("models/")
@@ -178,4 +187,18 @@ def _custom_price(own: CustomPrice, used: Mapping[str, int], recorded: Mapping[s
             return unpriced("detail_not_priced", unit)
     if not used:
         return unpriced("usage_missing")
-    return Price(own.cost({name: used.get(unit, 0) for name, unit in price_coverage.COUNT_UNITS.items()}), OWN)
+    counts = {name: used.get(unit, 0) for name, unit in price_coverage.COUNT_UNITS.items()}
+    return Price(own.cost(counts), own.source)
+
+
+_lock = threading.Lock()
+_latest: tuple[tuple[CustomPrice, ...], PriceCatalog] | None = None
+
+
+def catalog_for(own: tuple[CustomPrice, ...]) -> PriceCatalog:
+    """The catalog of these custom prices; the same one as long as they do not change. Raises `SettingError`."""
+    global _latest
+    with _lock:
+        if _latest is None or _latest[0] != own:
+            _latest = own, PriceCatalog(own)
+        return _latest[1]

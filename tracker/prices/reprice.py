@@ -18,7 +18,8 @@ from tracker.database.connect import Connection
 from tracker.database.schema import read_table, require_columns
 from tracker.prices.cost_changes import CallChange, CostColumns, apply_changes, read_columns
 from tracker.prices.count_corrections import Correction, read_correction
-from tracker.prices.price_catalog import OWN, Price, PriceCatalog
+from tracker.prices.custom_prices import FILE_SOURCE, STORED_SOURCE
+from tracker.prices.price_catalog import Price, PriceCatalog
 from tracker.prices.unpriced_calls import EVERYTHING, START, Cursor, Scope, count_skipped, read_calls
 from tracker.prices.unpriced_reasons import Unpriced, unpriced
 from tracker.providers.consistency import is_aggregated
@@ -33,6 +34,7 @@ class ModelSums:
     """The sums of one model: calls, calls with a new cost, and the cost in USD before and after.
 
     A cost is None if no call has one.
+    The sums whose names begin with `changed` are those of the calls with a new cost.
     """
 
     calls: int = 0
@@ -40,6 +42,16 @@ class ModelSums:
     old: Decimal | None = None
     new: Decimal | None = None
     reasons: Counter[Unpriced] = field(default_factory=Counter)
+    changed_tokens: int = 0
+    changed_old: Decimal = Decimal(0)
+    changed_new: Decimal = Decimal(0)
+
+    def add_change(self, row: Mapping[str, Any], old: Decimal | None, new: Decimal | None) -> None:
+        """Count a call whose cost changes; None is no cost."""
+        self.changed += 1
+        self.changed_tokens += row["input_tokens"] + row["output_tokens"]
+        self.changed_old += old or 0
+        self.changed_new += new or 0
 
     @property
     def unpriced(self) -> int:
@@ -99,14 +111,31 @@ def plan(
     Costs from a caller or a provider remain, except for a 0 that the price list contradicts. A cost from Token Tracker
     becomes NULL if the list has no price by the current rules. Raises `DatabaseError`.
     """
+    reprice_plan = RepricePlan(changes, cursor=scope.since)
+    plan_calls(connection, schema, catalog, reprice_plan, scope, progress)
+    table = read_table(connection, schema)
+    reprice_plan.without_time, reprice_plan.unusable_costs = count_skipped(connection, table, scope)
+    return reprice_plan
+
+
+def plan_calls(
+    connection: Connection,
+    schema: str | None,
+    catalog: PriceCatalog,
+    reprice_plan: RepricePlan,
+    scope: Scope,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Add the scope's calls to a plan, without the count of skipped calls, which reads the whole table.
+
+    If `progress` or a query raises an exception, the plan contains the calls that were read until then.
+    """
     table = require_columns(read_table(connection, schema))
-    planner = _Planner(catalog, read_columns(connection, table), RepricePlan(changes, cursor=scope.since))
+    planner = _Planner(catalog, read_columns(connection, table), reprice_plan)
     for row in read_calls(connection, table, scope):
         planner.add(row)
-        if planner.plan.read % ROWS_PER_PROGRESS == 0:
-            progress(planner.plan.read)
-    planner.plan.without_time, planner.plan.unusable_costs = count_skipped(connection, table, scope)
-    return planner.plan
+        if reprice_plan.read % ROWS_PER_PROGRESS == 0:
+            progress(reprice_plan.read)
 
 
 @dataclass(slots=True)
@@ -165,13 +194,14 @@ class _Planner:
             new = self.columns.round_cost(price.cost)
             sums.new = _add(sums.new, new)
             if old is None or new != self.columns.round_cost(old):
-                sums.changed += 1
+                sums.add_change(row, old, new)
                 change.set_cost(format(price.cost, "f"), self.columns.truncate_source(price.source))
         else:
             sums.reasons[price] += 1
             source = self.columns.truncate_source(price.source)
             if old is not None or source != row["cost_source"]:
-                sums.changed += old is not None
+                if old is not None:
+                    sums.add_change(row, old, None)
                 self.plan.explained += old is None
                 change.set_cost(None, source)
 
@@ -193,7 +223,7 @@ def _may_replace(old: Decimal, source: str | None, price: Price | Unpriced) -> b
 
 
 def _is_calculated(source: str | None) -> bool:
-    return source is not None and (source == OWN or source.startswith("genai-prices "))
+    return source is not None and (source in {FILE_SOURCE, STORED_SOURCE} or source.startswith("genai-prices "))
 
 
 def _amount(cost: str | None) -> tuple[Decimal | None, bool]:

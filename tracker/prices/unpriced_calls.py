@@ -37,13 +37,16 @@ class Scope:
     """Which calls are read: those without a cost, and with `include_priced` those with a cost from Token Tracker.
 
     `explained` includes calls whose reason for having no price is stored. `zero_costs` includes calls whose cost was
-    given as 0. At most `limit` calls are read.
+    given as 0. `model` selects the calls of a model, or with a * at the end of all models with this prefix; `provider`
+    those of one provider. At most `limit` calls are read.
     """
 
     since: Cursor = START
     include_priced: bool = True
     explained: bool = True
     zero_costs: bool = False
+    model: str | None = None
+    provider: str | None = None
     limit: int | None = None
 
 
@@ -68,6 +71,7 @@ def read_calls(connection: Connection, table: Table, scope: Scope) -> Iterator[d
             "explained": scope.explained,
             "zero_costs": scope.zero_costs,
             "zero": unknown_cost_is_zero(table),
+            **_model_parameters(scope),
             "count": ROWS if remaining is None else min(ROWS, remaining),
             "created_at_zone": table.created_at_zone,
             **cursor._asdict(),
@@ -81,6 +85,11 @@ def read_calls(connection: Connection, table: Table, scope: Scope) -> Iterator[d
             return
         cursor = Cursor(rows[-1][1].isoformat(), rows[-1][0])
         remaining = None if remaining is None else remaining - len(rows)
+
+
+def _model_parameters(scope: Scope) -> dict[str, str | None]:
+    prefix = scope.model[:-1] if scope.model and scope.model.endswith("*") else None
+    return {"model": scope.model if prefix is None else None, "prefix": prefix, "provider": scope.provider}
 
 
 class Skipped(NamedTuple):

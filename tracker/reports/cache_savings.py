@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from tracker.prices.model_rates import model_rates
 from tracker.prices.price_catalog import PriceCatalog
-from tracker.prices.price_coverage import COUNT_UNITS
 from tracker.prices.unpriced_reasons import Unpriced
 from tracker.reports.engine.query_rollups import query_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 
-_SAMPLE_TOKENS = 1000
-"""Prices are read for this number of tokens, far below the prompt length from which a model costs more."""
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +53,9 @@ def cache_savings(reader: Reader, filters: Filters, catalog: PriceCatalog | None
     return CacheSavings(usd, read_tokens, write_tokens, unpriced_tokens)
 
 
-@lru_cache(maxsize=4096)
 def _rates(catalog: PriceCatalog, provider: str, model: str, at: datetime) -> _Rates | None:
     """The rates of a model at a time; None if it has no known price."""
-    costs: list[Decimal] = []
-    for cached_as in (None, "cache_read_input_tokens", "cache_write_input_tokens"):
-        counts = dict.fromkeys(COUNT_UNITS, 0) | {"input_tokens": _SAMPLE_TOKENS}
-        if cached_as:
-            counts[cached_as] = _SAMPLE_TOKENS
-        price = catalog.price(provider, model, at, counts)
-        if isinstance(price, Unpriced):
-            return None
-        costs.append(price.cost / _SAMPLE_TOKENS)
-    plain, read, write = costs
-    return _Rates(plain - read, write - plain)
+    rates = model_rates(catalog, provider, model, at)
+    if isinstance(rates, Unpriced) or rates.input is None or rates.cache_read is None or rates.cache_write is None:
+        return None
+    return _Rates((rates.input - rates.cache_read) / _MILLION, (rates.cache_write - rates.input) / _MILLION)

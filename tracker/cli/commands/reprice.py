@@ -18,7 +18,7 @@ from tracker.database.publications import require_replica_identity, set_replica_
 from tracker.database.schema import read_table
 from tracker.errors import DatabaseError, SettingError
 from tracker.prices import custom_prices, reprice
-from tracker.prices.price_catalog import PriceCatalog
+from tracker.prices.price_sources import load_catalog
 from tracker.prices.unpriced_calls import scope_since
 from tracker.prices.unpriced_reasons import describe_reason
 from tracker.rollups import refresh
@@ -38,12 +38,14 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     since = _day(arguments.since) if arguments.since else None
-    book = PriceCatalog(custom_prices.load(settings.load().prices))
+    prices = settings.load().prices
+    custom_prices.load(prices)  # an invalid file is reported before any connection
     database = command_setup.locate_database()
     scope = scope_since(since, zero_costs=arguments.replace_zero_costs)
     with closing(database.connect()) as connection, tempfile.TemporaryFile("w+", encoding="utf-8") as changes:
+        catalog = load_catalog(connection, database.url.schema, prices)
         progress = command_setup.ProgressCounter("calls")
-        repricing = reprice.plan(connection, database.url.schema, book, changes, scope, progress=progress.show)
+        repricing = reprice.plan(connection, database.url.schema, catalog, changes, scope, progress=progress.show)
         progress.end()
         _print_sums(repricing)
         _print_reasons(repricing)

@@ -21,9 +21,14 @@ FROM token_usage AS calls
 -- Python supports the years 1 to 9999; minus a day at each end, since psycopg2 converts to the session's time zone.
 WHERE created_at >= '0001-01-02 00:00Z' AND created_at < '9999-12-30 00:00Z'
   AND (created_at, id) > (:time::timestamptz, :id::uuid)
+  -- Calls of one model, or of the models whose names have this prefix, also as one of several models of a row.
+  AND (:model::text IS NULL AND :prefix::text IS NULL
+       OR (model = :model OR starts_with(model, :prefix)) AND (:provider::text IS NULL OR provider = :provider)
+       OR jsonb_path_exists(metadata::jsonb, '$.usage.parts[*].model ? (@ == $model || @ starts with $prefix)',
+                            jsonb_build_object('model', :model::text, 'prefix', :prefix::text)))
   AND (((cost IS NULL OR (:zero AND cost = 0 AND (cost_source IS NULL OR cost_source LIKE 'unpriced %')))
         AND (:explained OR cost_source IS NULL OR cost_source NOT LIKE 'unpriced %'))
-       OR (:include_priced AND (cost_source LIKE 'genai-prices %' OR cost_source = 'own prices'
+       OR (:include_priced AND (cost_source LIKE 'genai-prices %' OR cost_source IN ('own prices', 'dashboard prices')
                           OR metadata ->> 'usage_raw' IS NOT NULL
                           OR (cost = 0 AND cost_source = 'provided' AND (:zero_costs OR provider = 'openrouter')))))
 ORDER BY created_at, id
