@@ -21,7 +21,10 @@ _COLUMNS = ("name", "scope", "subject", "period", "measure", "amount", "alert_pe
 
 @dataclass(frozen=True, slots=True)
 class BudgetAccess:
-    """This role's privileges for budgets. `can_claim`: it may insert an alert's row, which allows to send the alert."""
+    """This role's privileges for budgets. `can_claim`: it may insert an alert's row, which allows to send the alert.
+
+    `has_samples`: the table has the column `is_sample`, which `token-tracker migrate` adds.
+    """
 
     exists: bool
     can_read: bool
@@ -30,6 +33,7 @@ class BudgetAccess:
     can_read_thresholds: bool
     role: str
     schema: str
+    has_samples: bool
 
     @property
     def remedies(self) -> list[str]:
@@ -43,6 +47,11 @@ class BudgetAccess:
         if self.has_thresholds and not self.can_read_thresholds:
             statements.append(f"GRANT SELECT ON {self._name(THRESHOLDS)} TO {quote(self.role)};")
         return statements
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a budget."""
+        return (*_COLUMNS, "is_sample") if self.has_samples else _COLUMNS
 
     def _name(self, table: str) -> str:
         return f"{quote(self.schema)}.{table}"
@@ -63,9 +72,9 @@ def read_access(connection: Connection, schema: str | None) -> BudgetAccess:
     names = {"budgets": BUDGETS, "alerts": ALERTS, "thresholds": THRESHOLDS, "schema": schema}
     _, rows = execute(connection, load("tracker.budgets.sql", "access").for_driver(table), names)
     if not rows:  # no such schema
-        rows = [(False, False, False, False, False, "")]
-    exists, can_read, can_claim, has_thresholds, can_read_thresholds, role = rows[0]
-    return BudgetAccess(exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, schema)
+        rows = [(False, False, False, False, False, "", False)]
+    exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, has_samples = rows[0]
+    return BudgetAccess(exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, schema, has_samples)
 
 
 def require_readable(access: BudgetAccess) -> None:
@@ -82,10 +91,10 @@ def read_budgets(connection: Connection, access: BudgetAccess) -> BudgetList:
     if access.can_read:
         _, rows = execute(
             connection,
-            f"SELECT {', '.join(_COLUMNS)} FROM {quote(access.schema)}.{BUDGETS} ORDER BY name",  # noqa: S608  our own names
+            f"SELECT {', '.join(access.columns)} FROM {quote(access.schema)}.{BUDGETS} ORDER BY name",  # noqa: S608  our own names
         )
         for row in rows:
-            _add_budget(result, dict(zip(_COLUMNS, row, strict=True)))
+            _add_budget(result, dict(zip(access.columns, row, strict=True)))
     if access.has_thresholds and access.can_read_thresholds:
         _read_thresholds(connection, access.schema, result)
     elif access.has_thresholds:
@@ -138,14 +147,14 @@ def _parse_percent(text: str | None) -> int:
 
 def save(connection: Connection, access: BudgetAccess, budget: Budget) -> bool:
     """Store a budget under its name; False if it replaces an existing one. Raises `DatabaseError`."""
-    values = {name: getattr(budget, name) for name in _COLUMNS}
-    parameters = ", ".join(f"%({name})s" for name in _COLUMNS)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    values = {name: getattr(budget, name) for name in access.columns}
+    parameters = ", ".join(f"%({name})s" for name in access.columns)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in access.columns[1:])
     table = f"{quote(access.schema)}.{BUDGETS}"
     _, rows = execute(connection, f"SELECT 1 FROM {table} WHERE name = %(name)s", values)  # noqa: S608  our own names
     execute(
         connection,
-        f"INSERT INTO {table} ({', '.join(_COLUMNS)}) VALUES ({parameters}) ON CONFLICT (name) DO UPDATE SET {changes}",  # noqa: S608
+        f"INSERT INTO {table} ({', '.join(access.columns)}) VALUES ({parameters}) ON CONFLICT (name) DO UPDATE SET {changes}",  # noqa: S608
         values,
     )
     return not rows
@@ -158,3 +167,23 @@ def remove(connection: Connection, access: BudgetAccess, name: str) -> bool:
     if count:
         execute(connection, f"DELETE FROM {schema}.{ALERTS} WHERE budget = %s", (name,))  # noqa: S608
     return bool(count)
+
+
+def add_sample(connection: Connection, access: BudgetAccess, budget: Budget) -> None:
+    """Store a budget as a sample, unless there is a budget with its name. Raises `DatabaseError`."""
+    values = {name: getattr(budget, name) for name in _COLUMNS}
+    parameters = ", ".join(f"%({name})s" for name in _COLUMNS)
+    execute(
+        connection,
+        f"INSERT INTO {quote(access.schema)}.{BUDGETS} ({', '.join(_COLUMNS)}, is_sample)"  # noqa: S608  our own names
+        f" VALUES ({parameters}, true) ON CONFLICT (name) DO NOTHING",
+        values,
+    )
+
+
+def remove_samples(connection: Connection, access: BudgetAccess) -> None:
+    """Remove the sample budgets. Raises `DatabaseError`."""
+    table = f"{quote(access.schema)}.{BUDGETS}"
+    _, rows = execute(connection, f"SELECT EXISTS (SELECT 1 FROM {table} WHERE is_sample)")  # noqa: S608  our own name
+    if rows[0][0]:
+        execute(connection, f"DELETE FROM {table} WHERE is_sample")  # noqa: S608

@@ -15,6 +15,7 @@ FILES = {
     7: "user_days",
     8: "span_calls",
     9: "unpriced_rollup",
+    10: "samples",
 }
 VERSIONS = (1, 2, *FILES)
 
