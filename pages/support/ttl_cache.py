@@ -37,6 +37,12 @@ def cached(key: Hashable, ttl_s: float, load: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
+def clear() -> None:
+    """Remove all values, after a change that all pages must show at once."""
+    with _lock:
+        _values.clear()
+
+
 def generation(reader: Reader) -> int:
     """A number for cache keys that no other reader gets; an `id` would repeat after garbage collection."""
     with _lock:

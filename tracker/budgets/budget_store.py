@@ -154,7 +154,8 @@ def save(connection: Connection, access: BudgetAccess, budget: Budget) -> bool:
     _, rows = execute(connection, f"SELECT 1 FROM {table} WHERE name = %(name)s", values)  # noqa: S608  our own names
     execute(
         connection,
-        f"INSERT INTO {table} ({', '.join(access.columns)}) VALUES ({parameters}) ON CONFLICT (name) DO UPDATE SET {changes}",  # noqa: S608
+        f"INSERT INTO {table} ({', '.join(access.columns)}) VALUES ({parameters})"  # noqa: S608
+        f" ON CONFLICT (name) DO UPDATE SET {changes}",
         values,
     )
     return not rows

@@ -55,7 +55,7 @@ def calls_of_hour(hour: int) -> Iterator[Row]:
         draw = Random(f"{VERSION} {source_number} {hour}")  # noqa: S311  no secret, and repeatable
         sequences = [0] * source.instances
         for request in sorted(_requests(source, hour, draw), key=lambda request: request.ended_at):
-            usage = _usage(request, source, hour, number, draw)
+            usage = _usage(request, hour, number, draw)
             instance = draw.randrange(source.instances)
             sequences[instance] += 1
             runtime = {
@@ -153,7 +153,7 @@ def _model(hour: int, draw: Random) -> Model:
     return draw.choices(MODELS, weights)[0]
 
 
-def _usage(request: _Request, source: Source, hour: int, number: int, draw: Random) -> TokenUsage:
+def _usage(request: _Request, hour: int, number: int, draw: Random) -> TokenUsage:
     model, operation = _model(hour, draw), request.operation
     fails = draw.random() < _failure_rate(model, hour)
     input_tokens = int(draw.lognormvariate(math.log(operation.input_tokens), 0.5)) + request.turn * 600

@@ -34,7 +34,9 @@ _HOURS_PER_BATCH = 48
 _IS_CURRENT = f"(id >= '{sample_id(FIRST_KIND, 0, 0)}' AND id < '{sample_id(FIRST_KIND + 8, 0, 0)}')"
 _BUDGETS = (
     Budget(name="Team, per month", period="month", measure="usd", amount=Decimal(30)),
-    Budget(name="Chat, per day", scope="operation", subject="chat", period="day", measure="tokens", amount=Decimal(10**6)),
+    Budget(
+        name="Chat, per day", scope="operation", subject="chat", period="day", measure="tokens", amount=Decimal(10**6)
+    ),
     Budget(
         name="Claude, per month",
         scope="model",

@@ -101,7 +101,8 @@ days AS (
     FROM unnest(CAST(%(buckets)s AS timestamptz[])) AS dirty (bucket)
     GROUP BY 1
 ), current AS MATERIALIZED (
-    SELECT old.day, slot, old.is_test, old.is_sample, old.user_id, part.calls::bigint, tokens, part.cost, unpriced::bigint
+    SELECT old.day, slot, old.is_test, old.is_sample, old.user_id,
+           part.calls::bigint, tokens, part.cost, unpriced::bigint
     FROM {target} AS old
     JOIN days USING (day)
     CROSS JOIN unnest(old.slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)

@@ -57,7 +57,17 @@ UNPRICED = Rollup(
     "token_tracker_unpriced_rollup",
     "unpriced_from_rows",
     "unpriced_from_buckets",
-    ("is_test", "is_sample", "provider", "model", "operation", "environment", "usage_problem", "usage_source", "reason"),
+    (
+        "is_test",
+        "is_sample",
+        "provider",
+        "model",
+        "operation",
+        "environment",
+        "usage_problem",
+        "usage_source",
+        "reason",
+    ),
     ("calls", "total_tokens", "unpriced_calls", "unpriced_tokens"),
 )
 """Calls without a cost or with inconsistent usage by reason, a small part of all calls."""
