@@ -147,7 +147,7 @@ def test_removal_leaves_every_other_row_and_budget(connection, database_url, rec
     # An imported row has no instance and no delivery, and can have the same metadata as old sample rows.
     imported = OLD_ROW.format(3).replace("-7000-", "-8000-")
     run(database_url, OLD_ROW.format(1), imported)
-    add_budget(connection, "Team, per month")
+    add_budget(connection, "Team")
     add_budget(connection, "mine")
     run(
         database_url,
@@ -166,9 +166,9 @@ TABLES = ("token_usage", "token_tracker_budgets", "token_tracker_alerts")
 
 def test_a_sample_budget_that_a_user_sets_belongs_to_the_user(connection, database_url):
     sample_data.add(connection, days=1)
-    assert main(["budget", "set", "Chat, per day", "--tokens", "10", "--per", "day"]) == 0
+    assert main(["budget", "set", "Chat", "--tokens", "10", "--per", "day"]) == 0
     sample_data.remove(connection)
-    assert rows(database_url, "SELECT name FROM token_tracker_budgets") == [("Chat, per day",)]
+    assert rows(database_url, "SELECT name FROM token_tracker_budgets") == [("Chat",)]
 
 
 def test_a_load_that_fails_leaves_nothing(connection, database_url):

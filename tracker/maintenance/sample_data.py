@@ -33,12 +33,10 @@ _STEP = timedelta(minutes=15)
 _HOURS_PER_BATCH = 48
 _IS_CURRENT = f"(id >= '{sample_id(FIRST_KIND, 0, 0)}' AND id < '{sample_id(FIRST_KIND + 8, 0, 0)}')"
 _BUDGETS = (
-    Budget(name="Team, per month", period="month", measure="usd", amount=Decimal(30)),
+    Budget(name="Team", period="month", measure="usd", amount=Decimal(30)),
+    Budget(name="Chat", scope="operation", subject="chat", period="day", measure="tokens", amount=Decimal(10**6)),
     Budget(
-        name="Chat, per day", scope="operation", subject="chat", period="day", measure="tokens", amount=Decimal(10**6)
-    ),
-    Budget(
-        name="Claude, per month",
+        name="Claude",
         scope="model",
         subject="claude-sonnet-4-5",
         period="month",
