@@ -1,4 +1,5 @@
--- Which alerts did recording raise in the last day? (Sample alerts are excluded.)
+-- Which alerts did recording raise in the last day?
+-- Sample alerts are excluded.
 \ir ../../rollups/sql/expressions.sql
 SELECT reason, max(raised_at) AS last_at, (count(*) + sum(held_back))::int AS alerts,
        (array_agg(error ORDER BY raised_at DESC))[1] AS error

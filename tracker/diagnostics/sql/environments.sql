@@ -1,4 +1,5 @@
--- When is the newest call of each environment, within the last 30 days? (Test and sample calls are excluded.)
+-- When is the newest call of each environment, within the last 30 days?
+-- Test and sample calls are excluded.
 \ir ../../rollups/sql/expressions.sql
 SELECT coalesce(environment, 'unknown') AS environment, max(created_at) AS last_at, count(*)::int AS calls
 FROM token_usage

@@ -1,4 +1,5 @@
--- Which users used the most tokens in the last 24 hours? (Test and sample calls are excluded.)
+-- Which users used the most tokens in the last 24 hours?
+-- Test and sample calls are excluded.
 \ir ../../rollups/sql/expressions.sql
 SELECT user_id, count(*)::int AS calls, sum(coalesce(total_tokens, input_tokens::bigint + output_tokens))::bigint AS total_tokens
 FROM token_usage

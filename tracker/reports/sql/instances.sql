@@ -1,4 +1,5 @@
--- How many processes of each deployment recorded in the last 15 minutes? (Sample rows are excluded.)
+-- How many processes of each deployment recorded in the last 15 minutes?
+-- Sample rows are excluded.
 \ir ../../rollups/sql/expressions.sql
 SELECT coalesce(platform, 'unknown') AS platform,
        coalesce(environment, 'unknown') AS environment,
