@@ -50,6 +50,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from pages.support.auth import base_path, current_policy, signed_links  # noqa: E402
 from pages.support.auth_page import render  # noqa: E402
+from pages.support.desktop_browser import open_when_ready  # noqa: E402
 from pages.support.page_html import BrowserScript  # noqa: E402
 from pages.support.static_files import CompressedFiles  # noqa: E402
 from pages.widgets.chart_component import register  # noqa: E402
@@ -93,6 +94,8 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     gc.freeze()
     worker = PeriodicWorker("tracker-minute-jobs", _MINUTE_JOBS, lambda _: 60.0, jitter=0.1)
     worker.wake()
+    if Path(sys.argv[0]).resolve() == Path(__file__).resolve():  # `streamlit run`, not another ASGI server
+        open_when_ready()
     yield {}
     await asyncio.to_thread(worker.stop, 1.0)
     # A signal ends the server, so atexit handlers don't run.

@@ -16,7 +16,7 @@ from pages.sections.calls import (
 )
 from pages.support import query_params
 from pages.support.i18n import _, keep_language
-from pages.widgets.empty_state import no_calls
+from pages.widgets.empty_state import no_calls, range_sample_notice
 from pages.widgets.layout import card, current_range, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
 from tracker.reports.ai_calls.call_log import CallSearch, search_calls
@@ -43,6 +43,7 @@ def draw_page() -> None:
     if not page.rows and page.position is None and position is None and search == CallSearch():
         no_calls(reader)
         return
+    range_sample_notice(reader, range_.filters)
     with card(_("Calls")):
         search_progress(page, range_.filters, is_first=position is None)
         selected = calls_log_table(page.rows, range_.filters.timezone)

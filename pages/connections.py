@@ -20,14 +20,17 @@ from pages.sections.connections import (
 from pages.support.connections_data import build_tables
 from pages.support.formats import seconds
 from pages.support.i18n import _, keep_language
+from pages.support.ttl_cache import cached, generation
 from pages.widgets.layout import card, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh
 from pages.widgets.time_range import user_timezone
 from tracker.reports.connections import sampler, sessions
+from tracker.reports.connections.sample_history import has_sample_calls
 from tracker.reports.connections.sessions import Session
 from tracker.reports.engine import current_reader
 
 _REFRESH_S = 5
+_SAMPLES_TTL_S = 20.0
 
 
 def main() -> None:
@@ -41,7 +44,9 @@ def main() -> None:
 def draw_page() -> None:
     reader = current_reader.reader()
     sample = sampler.shared(reader).latest()
-    tables = build_tables(sample)
+    # Without sample data the chart would be empty until the sampler has run for a minute.
+    has_samples = cached(("has samples", generation(reader)), _SAMPLES_TTL_S, lambda: has_sample_calls(reader))
+    tables = build_tables(sample, with_sample_data=has_samples)
     page_question(_("How many connections are used, and by whom?"))
     advice_boxes(sample)
     slot_metrics(sample)

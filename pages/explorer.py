@@ -23,7 +23,7 @@ from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.deployment_marks import deployment_marks
 from pages.widgets.downloads import download_buttons
-from pages.widgets.empty_state import no_calls
+from pages.widgets.empty_state import no_calls, range_sample_notice
 from pages.widgets.filter_pills import column_label
 from pages.widgets.layout import card, current_range, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
@@ -55,6 +55,7 @@ def draw_page() -> None:
     if not len(data):
         no_calls(reader)
         return
+    range_sample_notice(reader, filters)
     wide = pivot(data, measure, rows, columns)
     # A new key resets the selection of the chart and the table.
     key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_generation', 0)}"

@@ -13,7 +13,7 @@ from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.charts import lines
 from pages.widgets.deployment_marks import deployment_marks
-from pages.widgets.empty_state import no_calls
+from pages.widgets.empty_state import no_calls, sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
 from pages.widgets.time_range import TimeRange, now
@@ -49,6 +49,7 @@ def _draw(reader: Reader) -> None:
     if not totals.calls:
         no_calls(reader)
         return
+    sample_notice(reader, totals.sample_calls, totals.calls)
     speed = cached(("call_speed", generation(reader), range_.cache_key), _TTL_S, lambda: read_speed(reader, filters))
     axis: dict[str, Any] = {
         "buckets": bucket_labels(filters),

@@ -21,6 +21,7 @@ from pages.sections.performance import (
 from pages.support.i18n import _
 from pages.widgets.charts import lines
 from pages.widgets.deployment_marks import deployment_marks
+from pages.widgets.empty_state import range_sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
 from tracker.reports import Filters, Reader, recording_quality
@@ -54,6 +55,7 @@ def _draw(reader: Reader) -> None:
         no_recordings()
         _draw_unread(reader, filters)
         return
+    range_sample_notice(reader, filters)
     loss = range_ledger(reader, range_)
     lag = lag_by_environment(reader, filters)
     recording_verdict(verdict, loss, range_)

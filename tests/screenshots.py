@@ -109,7 +109,7 @@ def dashboard(data: Path | None) -> Iterator[Server]:
     server = start_server(env)
     try:
         if data is None:
-            python("-m", "tracker", "sample-data", "--days", "60", env=env)  # with a period before
+            python("-m", "tracker", "sample-data", env=env)  # with a period before
         else:
             mapping = ["created_at=TIMESTAMP", "input_tokens=ContextTokens", "output_tokens=GeneratedTokens"]
             maps = [word for pair in mapping for word in ("--map", pair)]

@@ -155,7 +155,8 @@ def python(
 def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a process that finds the work tree's modules and uses their compiled files."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**inherited, "PYTHONPATH": str(ROOT), **(env or {})}
+    # A test must not open a browser on a desktop.
+    return {**inherited, "PYTHONPATH": str(ROOT), "STREAMLIT_SERVER_HEADLESS": "true", **(env or {})}
 
 
 class Disk(type(Path())):

@@ -41,6 +41,7 @@ LAYERS = (
     "single_flight",
     "small_files",
     "immutable",
+    "sample_ids",
     "usage",
     "outcome",
     "database",

@@ -78,6 +78,8 @@ def _title(state: BudgetState) -> str:
         "model": _("model {name}"),
         "operation": _("operation {name}"),
     }[budget.scope].format(name=budget.subject)
+    if budget.is_sample:
+        scope = f"{scope} · {_('sample')}"
     return f"{budget.name} · {scope}" if budget.own else scope
 
 

@@ -219,6 +219,9 @@ def history_chart(tables: ConnectionTables, zone: str) -> None:
         clock=time_format,
         alt=_("Connections by state over the last hours"),
     )
+    if (until_s := tables.sample_data_until_s) is not None:
+        until = pd.Timestamp(until_s, unit="s", tz="UTC").tz_convert(zone)
+        st.caption(_("**Sample data** before {time}.").format(time=f"{until:%H:%M}"))
 
 
 def session_table(tables: ConnectionTables) -> Session | None:

@@ -169,6 +169,7 @@ def ledger_table(loss: Ledger | None) -> None:
         st.text(translate(loss.hidden_reason))
     if not loss.deployments:
         st.caption(_("No Tracker assigned sequence numbers in this period, so missing records can't be detected."))
+        st.caption(_("Sample data is not part of the loss ledger."))
         return
     data = pd.DataFrame(
         [
@@ -295,11 +296,11 @@ def process_write_times() -> None:
 
 
 def no_recordings() -> None:
-    """Draw a notice that no Tracker recorded in this range. Imported and sample rows don't count."""
+    """Draw a notice that no Tracker recorded in this range. Imported rows don't count."""
     with st.container(border=True, horizontal_alignment="center", gap="small", key="nothing"):
         st.markdown(f"**{_('No recordings in this range')}**", width="content")
         st.caption(
-            _("Only calls that a Tracker recorded are shown here, no imported or sample calls."),
+            _("Only calls that a Tracker recorded are shown here, no imported calls."),
             text_alignment="center",
         )
         if st.button(_("Record a test call"), type="primary", icon=":material/science:"):

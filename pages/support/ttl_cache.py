@@ -54,6 +54,12 @@ def forget(key: Hashable) -> None:
         _values.pop(key, None)
 
 
+def clear() -> None:
+    """Remove all values, after a change that all pages must show at once."""
+    with _lock:
+        _values.clear()
+
+
 def generation(reader: Reader) -> int:
     """A number for cache keys that no other reader gets; an `id` would repeat after garbage collection."""
     with _lock:

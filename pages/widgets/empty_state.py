@@ -6,8 +6,8 @@ from datetime import datetime
 
 import streamlit as st
 
-from pages.support import query_params
-from pages.support.formats import ago, calls, long_date
+from pages.support import query_params, ttl_cache
+from pages.support.formats import ago, calls, long_date, percentage
 from pages.support.i18n import _
 from pages.widgets import filter_pills
 from pages.widgets.time_range import clamp_time, user_timezone
@@ -15,7 +15,8 @@ from pages.widgets.time_span import format_days
 from tracker import settings
 from tracker.database.schema import quote
 from tracker.maintenance import delete_test_records
-from tracker.reports import Reader, usage_totals
+from tracker.maintenance.sample_data import DEFAULT_DAYS
+from tracker.reports import Filters, Reader, usage_totals
 
 
 def no_calls(reader: Reader) -> None:
@@ -99,11 +100,18 @@ def _sample_button(reader: Reader) -> None:
         _("Load sample data"),
         icon=":material/dataset:",
         key="greet_sample",
-        help=_("30 days of synthetic calls, marked as sample data. One click removes them."),
+        help=_("{days} days of synthetic calls, marked as sample data. One click removes them.").format(
+            days=DEFAULT_DAYS
+        ),
     ):
-        with st.spinner(_("Creating sample data")):
-            delete_test_records.add_samples(reader)
+        bar = st.progress(0.0, text=_("Loading sample data"))
+        delete_test_records.add_samples(reader, lambda share: _show_progress(bar, share))
+        ttl_cache.clear()
         st.rerun()
+
+
+def _show_progress(bar: st.delta_generator.DeltaGenerator, share: float) -> None:
+    bar.progress(share, text=_("Loading sample data: {share}").format(share=percentage(share)))
 
 
 def code_snippet(reader: Reader) -> None:
@@ -136,7 +144,14 @@ def sample_notice(reader: Reader, sample_calls: int, all_calls: int) -> None:
         st.markdown(f":material/dataset: {text}", width="stretch")
         if st.button(_("Remove sample data"), key="remove_sample"):
             delete_test_records.remove_samples(reader)
+            ttl_cache.clear()
             st.rerun()
+
+
+def range_sample_notice(reader: Reader, filters: Filters) -> None:
+    """`sample_notice` for a page that doesn't read the totals of the range."""
+    totals = usage_totals.totals(reader, filters)
+    sample_notice(reader, totals.sample_calls, totals.calls)
 
 
 def _box() -> st.delta_generator.DeltaGenerator:

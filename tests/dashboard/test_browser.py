@@ -464,3 +464,17 @@ def test_pages_fit_the_width_of_a_phone(visit: Callable[..., Page]) -> None:
         eventually(lambda: page.evaluate(width) <= 390)
         page.set_viewport_size({"width": 1280, "height": 720})
         expect(page.get_by_test_id("stSidebarNavLink").first, path).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "contents"),
+    [
+        ("performance", ("Sample data.", "outbox", "connection_refused")),
+        ("connections", ("Sample data before",)),
+        ("", ("Sample data.", "Claude · model claude-sonnet-4-5 · sample")),
+    ],
+)
+def test_a_page_states_its_sample_data(visit: Callable[..., Page], path: str, contents: tuple[str, ...]) -> None:
+    page = visit(path)
+    for content in contents:
+        expect(page.get_by_test_id("stMain")).to_contain_text(content)

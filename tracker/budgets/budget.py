@@ -36,7 +36,8 @@ class Budget:
     """At most `amount` of `measure` in each `period` of `timezone` (IANA).
 
     The first alert is sent at `alert_percent`, the second one at 100; None disables both. `own` is False for a limit in
-    the app's own table. Raises `SettingError` (a ValueError) for invalid values.
+    the app's own table. A sample budget counts the sample calls only, and sends no alert. Raises `SettingError` (a
+    ValueError) for invalid values.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Budget:
     alert_percent: int | None = ALERT_PERCENT
     timezone: str = "UTC"
     own: bool = True
+    is_sample: bool = False
 
     def __post_init__(self) -> None:
         for field, value, allowed in (

@@ -25,7 +25,10 @@ _COLUMNS = ("name", "scope", "subject", "period", "measure", "amount", "alert_pe
 
 @dataclass(frozen=True, slots=True)
 class BudgetAccess:
-    """This role's privileges for budgets. `can_claim`: it may insert an alert's row, which allows to send the alert."""
+    """This role's privileges for budgets. `can_claim`: it may insert an alert's row, which allows to send the alert.
+
+    `has_samples`: the table has the column `is_sample`, which `token-tracker migrate` adds.
+    """
 
     exists: bool
     can_read: bool
@@ -34,6 +37,7 @@ class BudgetAccess:
     can_read_thresholds: bool
     role: str
     schema: str
+    has_samples: bool
 
     @property
     def remedies(self) -> list[str]:
@@ -47,6 +51,11 @@ class BudgetAccess:
         if self.has_thresholds and not self.can_read_thresholds:
             statements.append(f"GRANT SELECT ON {self._name(THRESHOLDS)} TO {quote(self.role)};")
         return statements
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a budget."""
+        return (*_COLUMNS, "is_sample") if self.has_samples else _COLUMNS
 
     def _name(self, table: str) -> str:
         return f"{quote(self.schema)}.{table}"
@@ -67,9 +76,9 @@ def read_access(connection: Connection, schema: str | None) -> BudgetAccess:
     names = {"budgets": BUDGETS, "alerts": ALERTS, "thresholds": THRESHOLDS, "schema": schema}
     _, rows = execute(connection, load("tracker.budgets.sql", "access").for_driver(table), names)
     if not rows:  # no such schema
-        rows = [(False, False, False, False, False, "")]
-    exists, can_read, can_claim, has_thresholds, can_read_thresholds, role = rows[0]
-    return BudgetAccess(exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, schema)
+        rows = [(False, False, False, False, False, "", False)]
+    exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, has_samples = rows[0]
+    return BudgetAccess(exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, schema, has_samples)
 
 
 def require_readable(access: BudgetAccess) -> None:
@@ -101,10 +110,10 @@ def read_budgets(connection: Connection, access: BudgetAccess) -> BudgetList:
     if access.can_read:
         _, rows = execute(
             connection,
-            f"SELECT {', '.join(_COLUMNS)} FROM {quote(access.schema)}.{BUDGETS} ORDER BY name",  # noqa: S608  our own names
+            f"SELECT {', '.join(access.columns)} FROM {quote(access.schema)}.{BUDGETS} ORDER BY name",  # noqa: S608  our own names
         )
         for row in rows:
-            _add_budget(result, dict(zip(_COLUMNS, row, strict=True)))
+            _add_budget(result, dict(zip(access.columns, row, strict=True)))
     if access.has_thresholds and access.can_read_thresholds:
         _read_thresholds(connection, access.schema, result)
     elif access.has_thresholds:
@@ -162,14 +171,14 @@ def save(connection: Connection, access: BudgetAccess, budget: Budget, editor: E
 
     The change log gets a line if this role may add one.
     """
-    values = {name: getattr(budget, name) for name in _COLUMNS}
-    parameters = ", ".join(f"%({name})s" for name in _COLUMNS)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    values = {name: getattr(budget, name) for name in access.columns}
+    parameters = ", ".join(f"%({name})s" for name in access.columns)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in access.columns[1:])
     with change_transaction(connection, access.schema):
         old = _read_values(connection, access, budget.name)
         execute(
             connection,
-            f"INSERT INTO {quote(access.schema)}.{BUDGETS} ({', '.join(_COLUMNS)}) VALUES ({parameters})"  # noqa: S608
+            f"INSERT INTO {quote(access.schema)}.{BUDGETS} ({', '.join(access.columns)}) VALUES ({parameters})"  # noqa: S608
             f" ON CONFLICT (name) DO UPDATE SET {changes}",
             values,
         )
@@ -210,3 +219,23 @@ def _describe(values: dict[str, Any]) -> dict[str, str]:
     }
     # 100 and 100.00 are the same limit.
     return texts | {"amount": format(Decimal(texts["amount"]).normalize(), "f")}
+
+
+def add_sample(connection: Connection, access: BudgetAccess, budget: Budget) -> None:
+    """Store a budget as a sample, unless there is a budget with its name. Raises `DatabaseError`."""
+    values = {name: getattr(budget, name) for name in _COLUMNS}
+    parameters = ", ".join(f"%({name})s" for name in _COLUMNS)
+    execute(
+        connection,
+        f"INSERT INTO {quote(access.schema)}.{BUDGETS} ({', '.join(_COLUMNS)}, is_sample)"  # noqa: S608  our own names
+        f" VALUES ({parameters}, true) ON CONFLICT (name) DO NOTHING",
+        values,
+    )
+
+
+def remove_samples(connection: Connection, access: BudgetAccess) -> None:
+    """Remove the sample budgets. Raises `DatabaseError`."""
+    table = f"{quote(access.schema)}.{BUDGETS}"
+    _, rows = execute(connection, f"SELECT EXISTS (SELECT 1 FROM {table} WHERE is_sample)")  # noqa: S608  our own name
+    if rows[0][0]:
+        execute(connection, f"DELETE FROM {table} WHERE is_sample")  # noqa: S608

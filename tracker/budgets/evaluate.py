@@ -74,7 +74,7 @@ def send_due_alerts(
     if not access.can_claim:
         remarks: list[str] = [Message("budgets.alerts_not_allowed", statement=remedy) for remedy in access.remedies]
         return BudgetCheck(checked.states, checked.remarks + remarks)
-    due = _claim_alerts(connection, access.schema, checked.states)
+    due = _claim_alerts(connection, access.schema, [state for state in checked.states if not state.budget.is_sample])
     for state, reached in due:
         send_alert(build_alert(state, reached, runtime))
     return BudgetCheck(checked.states, checked.remarks, len(due))

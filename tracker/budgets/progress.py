@@ -88,8 +88,9 @@ def describe_budget(state: BudgetState) -> str:
     """The progress of a budget in one to three sentences."""
     budget = state.budget
     when = "today" if budget.period == "day" else "this month"
+    kind = "Sample budget" if budget.is_sample else "Budget"
     text = (
-        f"Budget {budget.name!r} ({describe_subject(budget)}): {format_amount(state.used, budget.measure)} of"
+        f"{kind} {budget.name!r} ({describe_subject(budget)}): {format_amount(state.used, budget.measure)} of"
         f" {format_amount(budget.amount, budget.measure)} {when}, {format_percent(state.share)}."
     )
     if (forecast := state.forecast) is not None and not state.full:

@@ -15,23 +15,25 @@ from tracker.rollups.range_plan import RangePlan, Segment, epoch_us, plan_range
 from tracker.rollups.rollup_state import RollupState, read_access, read_state
 
 _QUERIES = "tracker.budgets.sql"
+_Calls = tuple[BudgetWindow, bool]
+"""The calls that a budget counts: its window, and whether it counts the sample calls instead of the app's."""
 
 
 def read_spending(connection: Connection, table: Table, windows: Sequence[tuple[Budget, BudgetWindow]]) -> list[Spent]:
     """The usage of each budget in its window, with one or two queries per window. Raises `DatabaseError`."""
     state = read_state(connection, table) if read_access(connection, table).reads else None
-    by_call: dict[BudgetWindow, list[tuple[Any, Any, Spent]]] = {}
-    by_user: dict[BudgetWindow, dict[str, Spent]] = {}
-    for window in {window for _, window in windows}:
-        budgets = [budget for budget, budget_window in windows if budget_window == window]
+    by_call: dict[_Calls, list[tuple[Any, Any, Spent]]] = {}
+    by_user: dict[_Calls, dict[str, Spent]] = {}
+    for counted in {(window, budget.is_sample) for budget, window in windows}:
+        budgets = [budget for budget, window in windows if (window, budget.is_sample) == counted]
         if any(budget.scope != "user" for budget in budgets):
-            by_call[window] = list(_by_call(connection, table, window, state))
+            by_call[counted] = list(_by_call(connection, table, counted, state))
         if users := sorted({budget.subject or "" for budget in budgets if budget.scope == "user"}):
-            by_user[window] = _by_user(connection, table, window, state, users)
+            by_user[counted] = _by_user(connection, table, counted, state, users)
     return [
-        by_user[window].get(budget.subject or "", Spent())
+        by_user[window, budget.is_sample].get(budget.subject or "", Spent())
         if budget.scope == "user"
-        else _sum_for(budget, by_call.get(window, []))
+        else _sum_for(budget, by_call.get((window, budget.is_sample), []))
         for budget, window in windows
     ]
 
@@ -48,17 +50,18 @@ def _plan(window: BudgetWindow, state: RollupState | None) -> RangePlan:
 
 
 def _by_call(
-    connection: Connection, table: Table, window: BudgetWindow, state: RollupState | None
+    connection: Connection, table: Table, counted: _Calls, state: RollupState | None
 ) -> Iterator[tuple[Any, Any, Spent]]:
-    given = _plan(window, state).parameters()
+    given = {**_plan(counted[0], state).parameters(), "samples": counted[1]}
     for model, operation, *totals in _query(connection, table, "spent", state, given):
         yield model, operation, Spent(*totals)
 
 
 def _by_user(
-    connection: Connection, table: Table, window: BudgetWindow, state: RollupState | None, users: list[str]
+    connection: Connection, table: Table, counted: _Calls, state: RollupState | None, users: list[str]
 ) -> dict[str, Spent]:
-    given = {**user_range_plan.parameters(_plan(window, state)), "users": users}
+    window, samples = counted
+    given = {**user_range_plan.parameters(_plan(window, state)), "users": users, "samples": samples}
     return {user: Spent(*totals) for user, *totals in _query(connection, table, "spent_by_user", state, given)}
 
 

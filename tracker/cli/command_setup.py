@@ -58,7 +58,7 @@ def check_budgets(connection: Connection, database: Database) -> BudgetCheck:
     """
     if not database.settings.alert_urls:
         checked = evaluate_budgets(connection, database.url.schema)
-        is_due = any(state.reached is not None for state in checked.states)
+        is_due = any(state.reached is not None and not state.budget.is_sample for state in checked.states)
         return BudgetCheck(checked.states, checked.remarks + ([_NO_ALERT_URL] if is_due else []))
 
     def send_alert(alert: dict[str, Any]) -> None:

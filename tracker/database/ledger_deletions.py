@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tracker.sample_ids import IS_SAMPLE_ID
+
 LEDGER = "token_tracker_ledger"
-RETURNED = "instance_id, sequence, environment, deployment"
+RETURNED = "id, instance_id, sequence, environment, deployment"
 
 
 def ledger_insert_cte(ledger: str) -> str:
@@ -11,7 +13,7 @@ def ledger_insert_cte(ledger: str) -> str:
     return (
         " numbered AS (SELECT instance_id, sequence, environment, deployment,"  # noqa: S608  our own names
         " sequence - row_number() OVER (PARTITION BY instance_id ORDER BY sequence) AS run"
-        " FROM gone WHERE instance_id IS NOT NULL AND sequence IS NOT NULL),"
+        f" FROM gone WHERE instance_id IS NOT NULL AND sequence IS NOT NULL AND NOT {IS_SAMPLE_ID}),"
         f" noted AS (INSERT INTO {ledger} (instance_id, kind, first_sequence, last_sequence, environment, deployment)"
         " SELECT instance_id, %(kind)s, min(sequence), max(sequence), min(environment), min(deployment)"
         " FROM numbered GROUP BY instance_id, run ON CONFLICT DO NOTHING)"

@@ -1,20 +1,25 @@
-"""Adds and removes sample calls, and removes test calls, for the pages."""
+"""Adds and removes sample data, and removes test calls, for the pages."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from tracker.maintenance import sample_data
 from tracker.reports.engine.reader import Reader
 from tracker.rollups.invalidation import execute_and_invalidate
 
 
-def add_samples(reader: Reader, days: int = 30) -> int:
-    """Replace all sample calls with new ones; returns their number. Raises `DatabaseError`."""
+def add_samples(reader: Reader, progress: Callable[[float], None]) -> int:
+    """Add the sample data that is not stored yet; returns the number of calls. Raises `DatabaseError`.
+
+    `progress` is called with the completed share, 0 to 1.
+    """
     with reader.borrow() as connection:
-        return sample_data.add(connection, reader.database.url.schema, days=days)
+        return sample_data.add(connection, reader.database.url.schema, progress=progress)
 
 
 def remove_samples(reader: Reader) -> int:
-    """Remove the sample calls; returns their number. Raises `DatabaseError`."""
+    """Remove the sample data; returns the number of calls. Raises `DatabaseError`."""
     with reader.borrow() as connection:
         return sample_data.remove(connection, reader.database.url.schema)
 

@@ -127,7 +127,8 @@ def _copy_to_generation(connection: Connection, table: Table, buckets: list[int]
         )
     replace_larger_buckets(connection, table, buckets, generation)
     slots = f"""
-SELECT day, slot, is_test, user_id, part.calls, part.tokens AS total_tokens, part.cost, part.unpriced AS unpriced_calls
+SELECT day, slot, is_test, is_sample, user_id, part.calls, part.tokens AS total_tokens, part.cost,
+       part.unpriced AS unpriced_calls
 FROM {qualified(table, USERS)} AS live
 CROSS JOIN unnest(slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
   AS part (slot, calls, tokens, cost, unpriced)

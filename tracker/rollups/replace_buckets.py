@@ -102,7 +102,8 @@ days AS (
     FROM unnest(CAST(%(buckets)s AS timestamptz[])) AS dirty (bucket)
     GROUP BY 1
 ), current AS MATERIALIZED (
-    SELECT old.day, slot, old.is_test, old.user_id, part.calls::bigint, tokens, part.cost, unpriced::bigint
+    SELECT old.day, slot, old.is_test, old.is_sample, old.user_id,
+           part.calls::bigint, tokens, part.cost, unpriced::bigint
     FROM {target} AS old
     JOIN days USING (day)
     CROSS JOIN unnest(old.slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
@@ -110,23 +111,23 @@ days AS (
     WHERE old.generation = %(generation)s AND old.slots && days.slots AND slot = ANY (days.slots)
 ), changed AS MATERIALIZED (
     -- Most users of a day have no call in these buckets: their rows are not rewritten.
-    SELECT DISTINCT day, is_test, coalesce(user_id, '') AS name
+    SELECT DISTINCT day, is_test, is_sample, coalesce(user_id, '') AS name
     FROM ((TABLE fresh EXCEPT ALL TABLE current) UNION ALL (TABLE current EXCEPT ALL TABLE fresh)) AS differing
 ), deleted AS (
     DELETE FROM {target} AS old
     WHERE old.generation = %(generation)s AND old.day IN (SELECT day FROM days)
-      AND (old.day, old.is_test, coalesce(old.user_id, '')) IN (TABLE changed)
+      AND (old.day, old.is_test, old.is_sample, coalesce(old.user_id, '')) IN (TABLE changed)
     RETURNING old.*
 ), deleted_days AS (
     DELETE FROM {days_target} AS old
     WHERE old.generation = %(generation)s AND old.day IN (SELECT day FROM days)
-      AND (old.day, old.is_test, coalesce(old.user_id, '')) IN (TABLE changed)
+      AND (old.day, old.is_test, old.is_sample, coalesce(old.user_id, '')) IN (TABLE changed)
 ), slots AS (
-    SELECT day, slot, is_test, user_id, calls, total_tokens, cost, unpriced_calls
+    SELECT day, slot, is_test, is_sample, user_id, calls, total_tokens, cost, unpriced_calls
     FROM fresh
-    WHERE (day, is_test, coalesce(user_id, '')) IN (TABLE changed)
+    WHERE (day, is_test, is_sample, coalesce(user_id, '')) IN (TABLE changed)
     UNION ALL
-    SELECT day, slot, is_test, user_id, kept.calls, tokens, kept.cost, unpriced
+    SELECT day, slot, is_test, is_sample, user_id, kept.calls, tokens, kept.cost, unpriced
     FROM deleted
     JOIN days USING (day)
     CROSS JOIN unnest(deleted.slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
@@ -143,14 +144,14 @@ SELECT {", ".join(USER_DAY_COLUMNS)} FROM user_days"""  # noqa: S608  our own na
 def user_days_sql(slots: str, generation: str) -> str:
     """The SQL that groups slots by user and day."""
     return f"""
-SELECT day, {generation} AS generation, is_test, min(slot) AS first_slot, max(slot) AS last_slot, user_id,
+SELECT day, {generation} AS generation, is_test, is_sample, min(slot) AS first_slot, max(slot) AS last_slot, user_id,
        sum(calls)::bigint AS calls, sum(total_tokens)::bigint AS total_tokens, sum(cost) AS cost,
        sum(unpriced_calls)::bigint AS unpriced_calls,
        array_agg(slot ORDER BY slot) AS slots, array_agg(calls::integer ORDER BY slot) AS slot_calls,
        array_agg(total_tokens ORDER BY slot) AS slot_tokens, array_agg(cost ORDER BY slot) AS slot_costs,
        array_agg(unpriced_calls::integer ORDER BY slot) AS slot_unpriced
 FROM {slots}
-GROUP BY day, is_test, user_id"""  # noqa: S608  our own names
+GROUP BY day, is_test, is_sample, user_id"""  # noqa: S608  our own names
 
 
 def buckets_of_day(day: int) -> range:

@@ -37,7 +37,7 @@ USAGE = Rollup(
     "token_tracker_usage_rollup",
     "usage_from_rows",
     "usage_from_buckets",
-    ("is_test", "provider", "model", "operation", "environment"),
+    ("is_test", "is_sample", "provider", "model", "operation", "environment"),
     (
         "calls",
         "failed_calls",
@@ -57,7 +57,17 @@ UNPRICED = Rollup(
     "token_tracker_unpriced_rollup",
     "unpriced_from_rows",
     "unpriced_from_buckets",
-    ("is_test", "provider", "model", "operation", "environment", "usage_problem", "usage_source", "reason"),
+    (
+        "is_test",
+        "is_sample",
+        "provider",
+        "model",
+        "operation",
+        "environment",
+        "usage_problem",
+        "usage_source",
+        "reason",
+    ),
     ("calls", "total_tokens", "unpriced_calls", "unpriced_tokens"),
 )
 """Calls without a cost or with inconsistent usage by reason, a small part of all calls."""
@@ -65,14 +75,14 @@ LATENCY = Rollup(
     "token_tracker_latency_rollup",
     "latency_from_rows",
     "latency_from_buckets",
-    ("is_test", "provider", "model"),
+    ("is_test", "is_sample", "provider", "model"),
     ("calls", "max_ms", "slots", "counts"),
 )
 RECORDING = Rollup(
     "token_tracker_recording_rollup",
     "recording_from_rows",
     "recording_from_buckets",
-    ("is_test", "environment"),
+    ("is_test", "is_sample", "environment"),
     (
         "records",
         "retried_records",
@@ -91,6 +101,7 @@ USER_COLUMNS = (
     "day",
     "generation",
     "is_test",
+    "is_sample",
     "first_slot",
     "last_slot",
     "user_id",

@@ -27,7 +27,7 @@ from tracker.rollups.rollup_tables import (
 
 Row = tuple[Any, ...]
 
-_USER_KEY = ("day", "generation", "is_test", "user_id")
+_USER_KEY = ("day", "generation", "is_test", "is_sample", "user_id")
 _HOUR_S = 3600
 
 

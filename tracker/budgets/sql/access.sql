@@ -12,7 +12,10 @@ SELECT count(c.oid) FILTER (WHERE ours) = 2 AS exists,
          AND NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS claims,
        count(c.oid) FILTER (WHERE NOT ours) > 0 AS has_thresholds,
        coalesce(bool_and(has_table_privilege(c.oid, 'SELECT')) FILTER (WHERE NOT ours), false) AS reads_thresholds,
-       current_user::text AS role
+       current_user::text AS role,
+       coalesce(bool_or(EXISTS (SELECT FROM pg_attribute
+                                WHERE attrelid = c.oid AND attname = 'is_sample' AND NOT attisdropped))
+           FILTER (WHERE c.relname = :budgets), false) AS has_samples
 FROM pg_namespace AS n
 LEFT JOIN (
     SELECT oid, relnamespace, relname, relname <> :thresholds AS ours

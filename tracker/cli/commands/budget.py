@@ -113,7 +113,7 @@ def _check(arguments: argparse.Namespace) -> int:
         budget_store.require_readable(budget_store.read_access(connection, database.url.schema))
         checked = command_setup.check_budgets(connection, database)
     _show(checked, as_json=arguments.json)
-    return 1 if any(state.full for state in checked.states) else 0
+    return 1 if any(state.full and not state.budget.is_sample for state in checked.states) else 0
 
 
 def _show(checked: BudgetCheck, *, as_json: bool) -> None:
@@ -149,4 +149,5 @@ def _document(state: BudgetState) -> dict[str, Any]:
         "window_start": state.window.start.isoformat(),
         "window_end": state.window.end.isoformat(),
         "from_usage_thresholds": not budget.own,
+        "is_sample": budget.is_sample,
     }

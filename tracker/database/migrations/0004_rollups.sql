@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_usage_rollup (
     cost numeric,
     unpriced_calls bigint NOT NULL,
     unpriced_tokens bigint NOT NULL,
-    sample_calls bigint NOT NULL
+    sample_calls bigint NOT NULL,
+    is_sample boolean NOT NULL DEFAULT false
 );
 CREATE INDEX IF NOT EXISTS token_tracker_usage_rollup_idx ON token_tracker_usage_rollup (minutes, bucket);
 
@@ -35,7 +36,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_latency_rollup (
     calls bigint NOT NULL,
     max_ms double precision NOT NULL,
     slots smallint[] NOT NULL,
-    counts bigint[] NOT NULL
+    counts bigint[] NOT NULL,
+    is_sample boolean NOT NULL DEFAULT false
 );
 CREATE INDEX IF NOT EXISTS token_tracker_latency_rollup_idx ON token_tracker_latency_rollup (minutes, bucket);
 
@@ -52,7 +54,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_recording_rollup (
     worst_lag_s double precision,
     connection_max_ms double precision,
     slots smallint[] NOT NULL,
-    counts bigint[] NOT NULL
+    counts bigint[] NOT NULL,
+    is_sample boolean NOT NULL DEFAULT false
 );
 CREATE INDEX IF NOT EXISTS token_tracker_recording_rollup_idx ON token_tracker_recording_rollup (minutes, bucket);
 
@@ -72,7 +75,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_user_rollup (
     slot_calls integer[] NOT NULL,
     slot_tokens bigint[] NOT NULL,
     slot_costs numeric[] NOT NULL,
-    slot_unpriced integer[] NOT NULL
+    slot_unpriced integer[] NOT NULL,
+    is_sample boolean NOT NULL DEFAULT false
 );
 CREATE INDEX IF NOT EXISTS token_tracker_user_rollup_day_idx ON token_tracker_user_rollup (day);
 CREATE INDEX IF NOT EXISTS token_tracker_user_rollup_user_idx ON token_tracker_user_rollup (user_id, day);

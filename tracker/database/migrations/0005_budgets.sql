@@ -8,7 +8,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_budgets (
     amount numeric NOT NULL CHECK (amount > 0),
     alert_percent smallint NOT NULL DEFAULT 80 CHECK (alert_percent BETWEEN 1 AND 100),
     timezone text NOT NULL DEFAULT 'UTC',
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    is_sample boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE token_tracker_budgets IS 'How much may be used in a day or a month of its time zone';
 COMMENT ON COLUMN token_tracker_budgets.subject IS 'Which user, model or operation';

@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_user_day_rollup (
     total_tokens bigint NOT NULL,
     cost numeric,
     unpriced_calls bigint NOT NULL,
-    slots smallint[] NOT NULL
+    slots smallint[] NOT NULL,
+    is_sample boolean NOT NULL DEFAULT false
 );
 CREATE INDEX IF NOT EXISTS token_tracker_user_day_rollup_day_idx ON token_tracker_user_day_rollup (day);
 -- Roles that may read or refresh the users' rollup get the same privileges here.
@@ -30,7 +31,9 @@ END
 $$;
 -- A refresh that runs at this time ends first, so that no bucket is missed.
 SELECT one FROM token_tracker_rollup_state FOR UPDATE;
+-- A database of an earlier version gets the column here, before 0012_samples.sql.
+ALTER TABLE token_tracker_user_rollup ADD COLUMN IF NOT EXISTS is_sample boolean NOT NULL DEFAULT false;
 INSERT INTO token_tracker_user_day_rollup
-SELECT day, generation, is_test, first_slot, last_slot, user_id, calls, total_tokens, cost, unpriced_calls, slots
+SELECT day, generation, is_test, first_slot, last_slot, user_id, calls, total_tokens, cost, unpriced_calls, slots, is_sample
 FROM token_tracker_user_rollup AS rollup
 WHERE NOT EXISTS (SELECT FROM token_tracker_user_day_rollup);

@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS token_tracker_unpriced_rollup (
     calls bigint NOT NULL,
     total_tokens bigint NOT NULL,
     unpriced_calls bigint NOT NULL,
-    unpriced_tokens bigint NOT NULL
+    unpriced_tokens bigint NOT NULL,
+    is_sample boolean NOT NULL DEFAULT false
 );
 CREATE INDEX IF NOT EXISTS token_tracker_unpriced_rollup_idx ON token_tracker_unpriced_rollup (minutes, bucket);
 -- Roles that may read or refresh the usage rollup get the same privileges here.
@@ -34,10 +35,12 @@ END
 $$;
 -- A refresh that runs at this time ends first, so that no bucket is missed.
 SELECT one FROM token_tracker_rollup_state FOR UPDATE;
+-- A database of an earlier version gets the column here, before 0012_samples.sql.
+ALTER TABLE token_tracker_usage_rollup ADD COLUMN IF NOT EXISTS is_sample boolean NOT NULL DEFAULT false;
 -- Earlier versions kept only the number of calls without a cost; `token-tracker reprice` adds the reasons.
 INSERT INTO token_tracker_unpriced_rollup (minutes, bucket, generation, is_test, provider, model, operation, environment,
-                                           calls, total_tokens, unpriced_calls, unpriced_tokens)
+                                           calls, total_tokens, unpriced_calls, unpriced_tokens, is_sample)
 SELECT minutes, bucket, generation, is_test, provider, model, operation, environment,
-       unpriced_calls, unpriced_tokens, unpriced_calls, unpriced_tokens
+       unpriced_calls, unpriced_tokens, unpriced_calls, unpriced_tokens, is_sample
 FROM token_tracker_usage_rollup AS rollup
 WHERE unpriced_calls > 0 AND NOT EXISTS (SELECT FROM token_tracker_unpriced_rollup);

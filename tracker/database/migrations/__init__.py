@@ -17,6 +17,7 @@ FILES = {
     9: "unpriced_rollup",
     10: "prices",
     11: "deployments",
+    12: "samples",
 }
 VERSIONS = (1, 2, *FILES)
 

@@ -1,10 +1,13 @@
 -- How many sequence numbers of the last day have neither a row nor a ledger entry?
--- A gap counts when the row after it is older than the longest deadline. The ledger report names the deployment.
+-- A gap counts when the row after it is older than the longest deadline. The ledger report names the deployment. Sample
+-- rows are ignored.
+\ir ../../rollups/sql/expressions.sql
 WITH numbered AS (
     SELECT instance_id, sequence, recorded_at,
            lag(sequence) OVER (PARTITION BY instance_id ORDER BY sequence) AS before
     FROM token_usage
     WHERE created_at >= now() - interval '2 days' AND instance_id IS NOT NULL AND sequence IS NOT NULL
+      AND NOT :call_is_sample
 ), gaps AS (
     SELECT instance_id, range_agg(int4range(before, sequence, '()')) AS numbers
     FROM numbered

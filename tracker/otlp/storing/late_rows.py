@@ -26,6 +26,7 @@ from tracker.otlp.storing.stored_reports import (
     table_name,
 )
 from tracker.reports.engine import current_reader
+from tracker.sample_ids import IS_SAMPLE_ID
 
 STATE = "token_tracker_span_state"
 MAX_ROWS = 10_000
@@ -134,6 +135,7 @@ def arrived_rows(
     select = (
         f"SELECT extract(epoch FROM calls.recorded_at)::float8 AS arrived_s, {columns}"  # noqa: S608
         f" FROM {table_name(table.schema, 'token_usage')} AS calls WHERE calls.instance_id IS NOT NULL"
+        f" AND NOT {IS_SAMPLE_ID}"
         " AND calls.recorded_at > to_timestamp(%(since_s)s) AND calls.recorded_at <= now() + interval '1 hour'"
         f" AND {created_at} > now() - interval '{_KEPT}' AND {created_at} < now() + interval '1 day'"
         f" AND {condition} AND "

@@ -13,6 +13,7 @@ from uuid import UUID
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, literal, quote
 from tracker.otlp.storing.call_report import CallReport
+from tracker.sample_ids import IS_SAMPLE_ID
 from tracker.usage import TOKEN_COLUMNS
 
 SPAN_CALLS = "token_tracker_span_calls"
@@ -212,7 +213,7 @@ def recorder_rows(connection: Connection, table: Table, near: Sequence[CallRepor
         # OFFSET makes the planner evaluate each range separately; a join could read the whole table.
         f" CROSS JOIN LATERAL (SELECT {recorder_columns(table)} FROM {table_name(table.schema, 'token_usage')} AS calls"
         f" WHERE {created_at} >= to_timestamp(given.first) AND {created_at} <= to_timestamp(given.last)"
-        " AND calls.instance_id IS NOT NULL"
+        f" AND calls.instance_id IS NOT NULL AND NOT {IS_SAMPLE_ID}"
         " AND (calls.metadata ->> 'response_id' = ANY (%(response_ids)s::text[])"
         " OR calls.input_tokens = ANY (%(inputs)s::int[]) OR calls.output_tokens = ANY (%(outputs)s::int[])"
         " OR (calls.success IS FALSE AND %(failures)s) OR coalesce(calls.total_tokens, 0) = 0) OFFSET 0) AS near",

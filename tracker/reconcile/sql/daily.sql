@@ -1,23 +1,24 @@
--- What was used, by day (a step), provider and model? Rows imported from a provider's usage export are excluded.
+-- What was used, by day (a step), provider and model? Rows imported from a provider's usage export and
+-- sample rows are excluded.
 \ir ../../reports/sql/defaults.sql
 WITH used (step, provider, model, operation, calls, input_tokens, output_tokens, cost, unpriced_calls) AS (
     -- From the rollups:
     SELECT segment.step, provider, model, operation, rollup.calls, input_tokens, output_tokens, cost, unpriced_calls
     FROM :rollup_segments
     CROSS JOIN LATERAL (SELECT * FROM token_tracker_usage_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
-    WHERE is_test IS NOT TRUE
+    WHERE is_test IS NOT TRUE AND NOT is_sample
     UNION ALL
     -- From the rows:
     SELECT segment.step, provider, model, operation, 1, coalesce(input_tokens, 0)::bigint,
            coalesce(output_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
     FROM :segment_calls
-    WHERE is_test IS NOT TRUE
+    WHERE is_test IS NOT TRUE AND NOT :call_is_sample
     UNION ALL
     SELECT :call_step,
            provider, model, operation, 1, coalesce(input_tokens, 0)::bigint,
            coalesce(output_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int
     FROM token_usage AS calls
-    WHERE created_at >= :rows_start AND created_at < :rows_until AND is_test IS NOT TRUE
+    WHERE created_at >= :rows_start AND created_at < :rows_until AND is_test IS NOT TRUE AND NOT :call_is_sample
 )
 SELECT step, provider, model, sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens,
        sum(output_tokens)::bigint AS output_tokens, coalesce(sum(cost), 0) AS cost,

@@ -1,6 +1,6 @@
 -- Which processes recorded in the range, how many of their numbers have a row, and which numbers have none?
 -- Also reads one day before and after the range, since numbers and times can be in different order. Numbers before the
--- first row of a process count only if that row is within the range: else their rows can be older.
+-- first row of a process count only if that row is within the range: else their rows can be older. Sample rows are ignored.
 \ir defaults.sql
 WITH numbered AS (
     SELECT instance_id, sequence, recorded_at, created_at, environment, platform, deployment,
@@ -10,7 +10,7 @@ WITH numbered AS (
     FROM token_usage AS calls
     WHERE created_at >= CAST(:start AS timestamptz) - interval '1 day'
       AND created_at < CAST(:end AS timestamptz) + interval '1 day'
-      AND instance_id IS NOT NULL AND sequence IS NOT NULL
+      AND instance_id IS NOT NULL AND sequence IS NOT NULL AND NOT :call_is_sample
 )
 SELECT instance_id::text,
        max(environment) AS environment,

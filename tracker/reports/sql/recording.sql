@@ -1,5 +1,5 @@
 -- What are the recording totals by environment (and by step if `by` contains `step`)?
--- Imported and sample rows have no `delivery` and are not counted.
+-- Imported rows have no `delivery` and are not counted.
 -- Connection time is a histogram: counts[n] records waited from 2^(slots[n]/8) to 2^((slots[n]+1)/8) ms.
 \ir defaults.sql
 WITH used (step, environment, records, retried_records, retries, late_records, worst_lag_s, connection_max_ms,

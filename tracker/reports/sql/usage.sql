@@ -23,7 +23,7 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
            CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
            CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
-           ((metadata ->> 'sample' = 'true') IS TRUE)::int
+           (:call_is_sample)::int
     FROM :segment_calls
     WHERE :matches_filters
     UNION ALL
@@ -34,7 +34,7 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            coalesce(cache_write_input_tokens, 0)::bigint, coalesce(reasoning_output_tokens, 0)::bigint,
            CASE WHEN :has_cost THEN cost::numeric END, (:has_cost IS NOT TRUE)::int,
            CASE WHEN :has_cost IS NOT TRUE THEN coalesce(:call_tokens, 0)::bigint ELSE 0 END,
-           ((metadata ->> 'sample' = 'true') IS TRUE)::int
+           (:call_is_sample)::int
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until
       AND :matches_filters

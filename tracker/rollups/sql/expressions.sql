@@ -8,6 +8,9 @@
 \set duration_bin 'floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint'
 \set first_token_bin 'floor(8 / ln(2::float8) * ln(least(greatest(time_to_first_token_ms::float8, 0.001), 1e12)))::smallint'
 \set connection_bin 'coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint'
+-- A sample row: its id is in the range of tracker/sample_ids.py, or an earlier version created it.
+\set id_is_sample '(id >= ''f3a90917-f800-87fc-8000-000000000000'' AND id <= ''f3a90917-f800-87fc-bfff-ffffffffffff'')'
+\set call_is_sample '(:id_is_sample OR (deployment = ''sample'' AND platform = ''vercel'' AND instance_id IS NULL AND delivery IS NULL AND substr(id::text, 15, 1) = ''7'' AND metadata::text = ''{"sample": true}'') IS TRUE)'
 -- The rows of the dirty buckets. OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole
 -- table for each bucket.
 \set bucket_calls 'unnest(CAST(:buckets AS timestamptz[])) AS dirty (bucket) CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= dirty.bucket AND created_at < dirty.bucket + interval ''15 minutes'' OFFSET 0) AS calls'

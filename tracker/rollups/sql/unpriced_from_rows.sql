@@ -1,6 +1,7 @@
 -- Which calls of these 15-minute buckets have no cost or inconsistent usage, and why?
 \ir defaults.sql
-SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test, provider, model, operation, environment,
+SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test, :call_is_sample AS is_sample,
+       provider, model, operation, environment,
        left(metadata ->> 'usage_problem', 200) AS usage_problem,
        CASE WHEN metadata ->> 'usage_problem' IS NOT NULL THEN left(metadata ->> 'usage_source', 60) END AS usage_source,
        CASE WHEN :has_cost IS NOT TRUE THEN substring(cost_source FROM '^unpriced (.{1,80})') END AS reason,
@@ -17,4 +18,4 @@ CROSS JOIN LATERAL (
       AND (:has_cost IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
     OFFSET 0
 ) AS calls
-GROUP BY dirty.bucket, is_test IS TRUE, provider, model, operation, environment, 9, 10, 11;
+GROUP BY dirty.bucket, is_test IS TRUE, is_sample, provider, model, operation, environment, 10, 11, 12;

@@ -1,6 +1,6 @@
 -- What are the usage totals of these hours or days by model, operation and environment, from the next smaller buckets?
 \ir defaults.sql
-SELECT CAST(:minutes AS smallint) AS minutes, larger.bucket, generation, is_test, provider, model, operation, environment,
+SELECT CAST(:minutes AS smallint) AS minutes, larger.bucket, generation, is_test, is_sample, provider, model, operation, environment,
        sum(calls)::bigint AS calls,
        sum(failed_calls)::bigint AS failed_calls,
        sum(input_tokens)::bigint AS input_tokens,
@@ -17,4 +17,4 @@ FROM unnest(CAST(:larger_buckets AS timestamptz[])) AS larger (bucket)
 JOIN token_tracker_usage_rollup AS source
   ON source.minutes = :source_minutes AND source.generation = :generation
  AND source.bucket >= larger.bucket AND source.bucket < larger.bucket + make_interval(mins => :minutes)
-GROUP BY larger.bucket, generation, is_test, provider, model, operation, environment;
+GROUP BY larger.bucket, generation, is_test, is_sample, provider, model, operation, environment;

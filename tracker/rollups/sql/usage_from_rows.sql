@@ -1,6 +1,6 @@
 -- What are the usage totals of these 15-minute buckets by model, operation and environment?
 \ir defaults.sql
-SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test, provider, model, operation, environment,
+SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test, :call_is_sample AS is_sample, provider, model, operation, environment,
        count(*) AS calls,
        count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
        coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
@@ -14,6 +14,6 @@ SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test,
        count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls,
        coalesce(sum(:call_tokens)
            FILTER (WHERE :has_cost IS NOT TRUE), 0)::bigint AS unpriced_tokens,
-       count(*) FILTER (WHERE metadata ->> 'sample' = 'true') AS sample_calls
+       count(*) FILTER (WHERE :call_is_sample) AS sample_calls
 FROM :bucket_calls
-GROUP BY dirty.bucket, is_test IS TRUE, provider, model, operation, environment;
+GROUP BY dirty.bucket, is_test IS TRUE, is_sample, provider, model, operation, environment;
