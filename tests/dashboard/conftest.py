@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
+from apptest_support import share_component_scan
 from dashboard_support import Execute, Server, needed_browser, start_server, texts
 from playwright.sync_api import Browser
 from streamlit.testing.v1 import AppTest
@@ -13,6 +14,8 @@ from support import ROOT
 
 from tracker.recording import tracker as tracker_module
 from tracker.reports.engine import current_reader
+
+share_component_scan()
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +43,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         app.context = {"timezone": "Asia/Seoul", "locale": "en-US"}
         for name, value in query.items():
             app.query_params[name] = value
-        app.run()
         if page:
-            app.switch_page(page).run()
+            app.switch_page(page)  # before the first run: a direct link
+        app.run()
         assert not app.exception
         assert "An unexpected error occurred" not in texts(app)
         return app
