@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
+from apptest_support import share_component_scan
 from dashboard_support import Execute, Server, needed_browser, start_server, texts
 from playwright.sync_api import Browser
 from streamlit.testing.v1 import AppTest
 from support import ROOT
+from tabs import Tabs, running_loop, running_tabs
 
 from tracker.recording import tracker as tracker_module
 from tracker.reports.engine import current_reader
+
+share_component_scan()
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +28,33 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     current_reader.close()
 
 
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[tuple[Tabs, asyncio.AbstractEventLoop | None]]:
+    """Chromium's tabs for all tests of a process, and Playwright's event loop, which counts as running in tests."""
+    loop = None
+    try:
+        with needed_browser() as opened, running_tabs(opened) as tabs:
+            loop = asyncio._get_running_loop()
+            asyncio._set_running_loop(None)
+            yield tabs, loop
+            asyncio._set_running_loop(loop)
+    finally:
+        asyncio._set_running_loop(None)
+
+
 @pytest.fixture
-def browser() -> Iterator[Browser]:
-    """Chromium for one test, because no other event loop can run while Playwright's does."""
-    with needed_browser() as opened:
+def tabs(chromium: tuple[Tabs, asyncio.AbstractEventLoop | None]) -> Iterator[Tabs]:
+    """Opens tabs of the shared Chromium. No other event loop can run in this thread during the test."""
+    opened, loop = chromium
+    with running_loop(loop):
         yield opened
+        opened.release()
+
+
+@pytest.fixture
+def browser(tabs: Tabs) -> Browser:
+    """The shared Chromium, for a test that needs a new context; its contexts are closed after the test."""
+    return tabs.browser
 
 
 @pytest.fixture
@@ -40,9 +67,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         app.context = {"timezone": "Asia/Seoul", "locale": "en-US"}
         for name, value in query.items():
             app.query_params[name] = value
-        app.run()
         if page:
-            app.switch_page(page).run()
+            app.switch_page(page)  # before the first run: a direct link
+        app.run()
         assert not app.exception
         assert "An unexpected error occurred" not in texts(app)
         return app

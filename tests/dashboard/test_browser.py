@@ -13,10 +13,11 @@ import pandas as pd
 import psycopg2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dashboard_support import READY, Server, metric, needed_browser, open_page, start_server
-from playwright.sync_api import Browser, Locator, Page, expect
+from dashboard_support import READY, Server, metric, open_page, start_server
+from playwright.sync_api import Locator, Page, expect
 from support import ROLE_PASSWORD, connect, python, run, value, with_database, with_role
 from support import eventually as soon
+from tabs import Tabs
 
 from tracker.database.migrate import migrate
 
@@ -47,28 +48,16 @@ def server(sample_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     started.process.wait(timeout=20)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One for all tests here: opening it takes longer than most of them."""
-    with needed_browser() as opened:
-        yield opened
-
-
 @pytest.fixture
-def visit(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+def visit(server: Server, tabs: Tabs) -> Iterator[Callable[..., Page]]:
     """Opens a path, by default as a reader in Seoul who reads English."""
-    opened: list[Page] = []
 
     def open_it(path: str = "", **context: object) -> Page:
-        given = {"timezone_id": "Asia/Seoul", "locale": "en-US", **context}
-        page = browser.new_page(**given)  # type: ignore[arg-type]
-        opened.append(page)
+        page = tabs.open(**{"timezone_id": "Asia/Seoul", "locale": "en-US", **context})
         open_page(page, f"{server.url}/{path}")
         return page
 
     yield open_it
-    for page in opened:
-        page.close()
     assert server.unforeseen() == ""
 
 

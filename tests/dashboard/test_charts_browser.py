@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from dashboard_support import Server, metric, needed_browser, open_page, start_server
-from playwright.sync_api import Browser, FloatRect, Page, expect
+from dashboard_support import Server, metric, open_page, start_server
+from playwright.sync_api import Browser, ConsoleMessage, FloatRect, Page, expect
 from support import ROOT, connect, eventually, python, run, with_database
+from tabs import Tabs
 
 from tracker.database.migrate import migrate
 
@@ -46,32 +47,26 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with needed_browser() as opened:
-        yield opened
-
-
 @pytest.fixture
-def visit(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+def visit(server: Server, tabs: Tabs) -> Iterator[Callable[..., Page]]:
     """Opens a path and waits for the first chart; the policy must refuse nothing."""
-    opened: list[Page] = []
     refused: list[str] = []
+
+    def check_message(message: ConsoleMessage) -> None:
+        if "Security Policy" in message.text:
+            refused.append(message.text)
 
     def open_it(path: str = "", **context: object) -> Page:
         given = {"timezone_id": "Asia/Seoul", "locale": "en-US", "viewport": {"width": 1440, "height": 1300}, **context}
-        page = browser.new_page(**given)  # type: ignore[arg-type]
-        opened.append(page)
-        page.on("console", lambda message: refused.append(message.text) if "Security Policy" in message.text else None)
-        page.on("pageerror", lambda error: refused.append(str(error)))
+        page = tabs.open(**given)
+        tabs.listen(page, "console", check_message)
+        tabs.listen(page, "pageerror", lambda error: refused.append(str(error)))
         open_page(page, f"{server.url}/{path}")
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
         expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
         return page
 
     yield open_it
-    for page in opened:
-        page.close()
     assert refused == []
     assert server.unforeseen() == ""
 
@@ -244,12 +239,12 @@ heat(cells, "calls", label="", alt="hours", on_click=st.json)
 """
 
 
-def test_a_click_on_a_bar_or_a_cell_calls_the_page_with_its_data(browser: Browser, tmp_path: Path) -> None:
+def test_a_click_on_a_bar_or_a_cell_calls_the_page_with_its_data(tabs: Tabs, tmp_path: Path) -> None:
     script = tmp_path / "clickable.py"
     script.write_text(CLICKABLE, encoding="utf-8")
     app = start_server({"_SCRIPT": str(script), "PYTHONPATH": str(ROOT)})
     try:
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, timezone_id="UTC")
+        page = tabs.open(viewport={"width": 1440, "height": 900}, timezone_id="UTC")
         open_page(page, app.url)
         expect(page.locator(".js-plotly-plot .main-svg").last).to_be_attached()
         bar = page.locator(".js-plotly-plot").first.locator(".bars").nth(1).locator(".point").nth(1)
@@ -265,7 +260,6 @@ def test_a_click_on_a_bar_or_a_cell_calls_the_page_with_its_data(browser: Browse
         assert area
         page.mouse.click(area["x"] + area["width"] * 9.5 / 24, area["y"] + area["height"] * 2.5 / 7)
         expect(page.get_by_test_id("stJson")).to_contain_text(re.compile(r"weekday.*2.*hour.*9", re.DOTALL))
-        page.close()
     finally:
         app.process.terminate()
         app.process.wait(timeout=20)

@@ -9,10 +9,11 @@ from urllib.parse import quote, urlsplit
 
 import psycopg2
 import pytest
-from dashboard_support import READY, Server, needed_browser, open_page, start_server
-from playwright.sync_api import Browser, Page, expect
+from dashboard_support import READY, Server, open_page, start_server
+from playwright.sync_api import Page, expect
 from psycopg2.extras import Json
 from support import run, with_database
+from tabs import Tabs
 
 from tracker.database.migrate import migrate
 
@@ -85,13 +86,6 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One for all tests here: opening it takes longer than most of them."""
-    with needed_browser() as opened:
-        yield opened
-
-
 def nobody_else_was_asked(page: Page, server: Server, asked: set[str]) -> None:
     own = urlsplit(server.url).netloc
     assert {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))} == {own}
@@ -101,24 +95,23 @@ def nobody_else_was_asked(page: Page, server: Server, asked: set[str]) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_hostile_names_cause_no_requests_and_no_scripts(server: Server, browser: Browser, path: str) -> None:
+def test_hostile_names_cause_no_requests_and_no_scripts(server: Server, tabs: Tabs, path: str) -> None:
+    page = tabs.open(locale="en-US", timezone_id="Asia/Seoul")
+    asked: set[str] = set()
+    tabs.listen(page, "request", lambda request: asked.add(request.url))
     for name in NAMES if "{name}" in path else NAMES[:1]:
-        page = browser.new_page(locale="en-US", timezone_id="Asia/Seoul")
-        asked: set[str] = set()
-        page.on("request", lambda request, asked=asked: asked.add(request.url))  # type: ignore[misc]
         open_page(page, f"{server.url}/{path.replace('{name}', quote(name))}")
         expect(page.get_by_text("An unexpected error occurred")).to_have_count(0)
         page.get_by_test_id("stMain").get_by_test_id("stMarkdown").first.wait_for()
         page.wait_for_load_state("networkidle")
         nobody_else_was_asked(page, server, asked)
-        page.close()
     assert server.unforeseen() == ""
 
 
-def test_hostile_names_stay_text_in_tooltips_and_filters(server: Server, browser: Browser) -> None:
-    page = browser.new_page(locale="en-US", timezone_id="Asia/Seoul")
+def test_hostile_names_stay_text_in_tooltips_and_filters(server: Server, tabs: Tabs) -> None:
+    page = tabs.open(locale="en-US", timezone_id="Asia/Seoul")
     asked: set[str] = set()
-    page.on("request", lambda request: asked.add(request.url))
+    tabs.listen(page, "request", lambda request: asked.add(request.url))
     open_page(page, f"{server.url}/explorer?range=all&rows=user")
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".main-svg").first.wait_for()
@@ -133,4 +126,3 @@ def test_hostile_names_stay_text_in_tooltips_and_filters(server: Server, browser
     page.get_by_role("option").first.click()
     page.wait_for_selector(READY)
     nobody_else_was_asked(page, server, asked)
-    page.close()

@@ -89,8 +89,8 @@ def leftovers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[s
         app.context = {"timezone": "Asia/Seoul", "locale": "ko-KR"}
         for name, value in query.items():
             app.query_params[name] = value
+        app.switch_page(f"{page}.py")  # before the first run: a direct link
         app.run()
-        app.switch_page(f"{page}.py").run()
         if press:
             app.button(key=press).click().run()
             if "burst" in app.session_state:

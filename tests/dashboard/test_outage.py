@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from dashboard_support import OpenPage, open_page, texts
 from dashboard_support import Server as Dashboard
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from servers import Server
 from support import a_call, connect, run
+from tabs import Tabs
 
 from tracker import Tracker
 from tracker.database.schema import read_table
@@ -55,10 +56,10 @@ def test_a_query_error_is_retried_at_the_next_refresh(open_page: OpenPage, serve
 
 @pytest.mark.browser
 def test_an_open_page_recovers_after_an_outage(
-    start_dashboard: Callable[..., Dashboard], server: Server, browser: Browser
+    start_dashboard: Callable[..., Dashboard], server: Server, tabs: Tabs
 ) -> None:
     dashboard = start_dashboard(server.url)
-    page = browser.new_page(timezone_id="Asia/Seoul", locale="en-US")
+    page = tabs.open(timezone_id="Asia/Seoul", locale="en-US")
     open_page(page, f"{dashboard.url}/explorer")
     expect(page.get_by_text("Table", exact=True)).to_be_visible()
     server.stop()

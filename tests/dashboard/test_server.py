@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from dashboard_support import Server, metric, open_page
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from support import connect, eventually, run, value
+from tabs import Tabs
 
 from tracker.database.migrate import migrate
 
@@ -98,12 +99,12 @@ def short_directory() -> Iterator[Path]:
 
 @pytest.mark.browser
 def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
-    start_dashboard: StartDashboard, database_url: str, browser: Browser, tmp_path: Path
+    start_dashboard: StartDashboard, database_url: str, tabs: Tabs, tmp_path: Path
 ) -> None:
     server = start_dashboard(database_url)
-    page = browser.new_page(timezone_id="Asia/Seoul", locale="en-US")
+    page = tabs.open(timezone_id="Asia/Seoul", locale="en-US")
     asked: set[str] = set()
-    page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
+    tabs.listen(page, "request", lambda request: asked.add(urlsplit(request.url).netloc))
 
     open_page(page, server.url + "/connections")
     expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
@@ -124,7 +125,7 @@ def test_a_cold_deep_link_then_a_test_call_that_the_overview_shows(
 
 @pytest.mark.browser
 def test_names_that_javascript_knows_already_break_no_chart(
-    start_dashboard: StartDashboard, database_url: str, browser: Browser
+    start_dashboard: StartDashboard, database_url: str, tabs: Tabs
 ) -> None:
     for name in ("constructor", "__proto__", "toString", "gpt"):
         insert = (
@@ -134,9 +135,9 @@ def test_names_that_javascript_knows_already_break_no_chart(
         )
         run(database_url, insert.format(name))
     server = start_dashboard(database_url)
-    page = browser.new_page()
+    page = tabs.open()
     broken: list[str] = []
-    page.on("pageerror", lambda error: broken.append(str(error)))
+    tabs.listen(page, "pageerror", lambda error: broken.append(str(error)))
     for path in ("/", "/performance"):
         open_page(page, server.url + path)
         for chart in range(2):
@@ -147,10 +148,10 @@ def test_names_that_javascript_knows_already_break_no_chart(
 
 @pytest.mark.browser
 def test_an_open_page_says_that_the_table_is_gone_and_recovers_by_itself(
-    start_dashboard: StartDashboard, database_url: str, browser: Browser
+    start_dashboard: StartDashboard, database_url: str, tabs: Tabs
 ) -> None:
     server = start_dashboard(database_url)
-    page = browser.new_page()
+    page = tabs.open()
     run(database_url, "ALTER TABLE token_usage RENAME TO hidden")
     open_page(page, server.url)
     main = page.get_by_test_id("stMain")  # the sidebar says it too

@@ -18,7 +18,12 @@ from oidc_support import Provider, provider, secrets_toml
 from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+<<<<<<< HEAD
 from support import eventually, rows, run
+=======
+from support import eventually, run
+from tabs import Tabs
+>>>>>>> quick
 
 from tracker.auth.logins import Logins
 from tracker.auth.password_hash import hash_password
@@ -218,9 +223,9 @@ def test_a_login_survives_a_restart(start: Start) -> None:
 
 
 @pytest.mark.browser
-def test_a_user_signs_in_at_a_deep_link_reloads_and_signs_out(start: Start, browser: Browser) -> None:
+def test_a_user_signs_in_at_a_deep_link_reloads_and_signs_out(start: Start, tabs: Tabs) -> None:
     server = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
-    page = browser.new_context(locale="en-US").new_page()
+    page = tabs.open(locale="en-US")
     page.goto(server.url + "/connections?range=7d")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     sign_in(page, "wrong password")
@@ -244,9 +249,9 @@ def sign_in(page: Page, password: str) -> None:
 
 
 @pytest.mark.browser
-def test_the_auth_pages_are_translated(start: Start, browser: Browser) -> None:
+def test_the_auth_pages_are_translated(start: Start, tabs: Tabs) -> None:
     server = start(TRACKER_DASHBOARD_PASSWORD_HASH=PASSWORD_HASH)
-    page = browser.new_page(locale="ko-KR")
+    page = tabs.open(locale="ko-KR")
     page.goto(server.url)
     expect(page.get_by_role("button", name="로그인")).to_be_visible()
     assert page.locator("html").get_attribute("lang") == "ko"
@@ -284,11 +289,15 @@ def test_with_st_login_a_websocket_without_a_login_shows_no_data(with_login: Sta
 
 
 @pytest.mark.browser
+<<<<<<< HEAD
 def test_a_user_signs_in_with_a_provider_and_signs_out(
     with_login: Start, identity: Provider, browser: Browser, database_url: str
 ) -> None:
+=======
+def test_a_user_signs_in_with_a_provider_and_signs_out(with_login: Start, identity: Provider, tabs: Tabs) -> None:
+>>>>>>> quick
     server = with_login(TRACKER_DASHBOARD_USERS="ann@example.com @example.org")
-    page = browser.new_page(locale="en-US")
+    page = tabs.open(locale="en-US")
     open_page(page, server.url + "/connections")
     expect(page.get_by_text("Sign in to see this dashboard.")).to_be_visible()
     page.get_by_role("button", name="Sign in").click()

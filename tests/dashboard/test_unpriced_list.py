@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from dashboard_support import Execute, OpenPage, Server
 from dashboard_support import open_page as show
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
+from tabs import Tabs
 
 PROBLEM = (
     '{"usage_problem": "parts_exceed_input", "usage_source": "otlp:openinference", "usage_raw": {"input_tokens": 1}}'
@@ -66,11 +67,11 @@ def test_the_list_is_korean_for_a_korean_reader(open_page: OpenPage, database_ur
 
 @pytest.mark.browser
 def test_a_reader_opens_the_list(
-    start_dashboard: Callable[..., Server], browser: Browser, database_url: str, call: Execute
+    start_dashboard: Callable[..., Server], tabs: Tabs, database_url: str, call: Execute
 ) -> None:
     call(model="my-finetune")
     server = start_dashboard(database_url)
-    page = browser.new_page(locale="en-US", timezone_id="Asia/Seoul")
+    page = tabs.open(locale="en-US", timezone_id="Asia/Seoul")
     show(page, server.url)
     label = page.get_by_text("Calls without a price: 1. Calls with inconsistent usage: 0.")
     table = page.get_by_role("region", name="Calls without a price or with inconsistent usage, by reason")

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from apptest_support import share_component_scan
 from asgi_support import get
 from broken_setups import SETUPS, secret_forms
 from streamlit.testing.v1 import AppTest
@@ -25,6 +26,7 @@ from tracker.errors import TrackerError
 from tracker.messages import Message
 from tracker.reports.engine import current_reader
 
+share_component_scan()
 VERCEL = {"VERCEL": "1", "VERCEL_ENV": "production", "VERCEL_REGION": "icn1"}
 
 
