@@ -18,12 +18,8 @@ from oidc_support import Provider, provider, secrets_toml
 from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-<<<<<<< HEAD
 from support import eventually, rows, run
-=======
-from support import eventually, run
 from tabs import Tabs
->>>>>>> quick
 
 from tracker.auth.logins import Logins
 from tracker.auth.password_hash import hash_password
@@ -289,13 +285,9 @@ def test_with_st_login_a_websocket_without_a_login_shows_no_data(with_login: Sta
 
 
 @pytest.mark.browser
-<<<<<<< HEAD
 def test_a_user_signs_in_with_a_provider_and_signs_out(
-    with_login: Start, identity: Provider, browser: Browser, database_url: str
+    with_login: Start, identity: Provider, tabs: Tabs, database_url: str
 ) -> None:
-=======
-def test_a_user_signs_in_with_a_provider_and_signs_out(with_login: Start, identity: Provider, tabs: Tabs) -> None:
->>>>>>> quick
     server = with_login(TRACKER_DASHBOARD_USERS="ann@example.com @example.org")
     page = tabs.open(locale="en-US")
     open_page(page, server.url + "/connections")

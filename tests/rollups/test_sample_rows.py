@@ -114,7 +114,7 @@ def downgrade(store: Store) -> None:
         *(f"DELETE FROM token_tracker_{name} WHERE is_sample" for name in SEPARATED),
         "UPDATE token_tracker_usage_rollup SET sample_calls = 5",
         *(f"ALTER TABLE token_tracker_{name} DROP COLUMN is_sample" for name in (*SEPARATED, "budgets")),
-        "DELETE FROM token_tracker_migrations WHERE version = 10",
+        "DELETE FROM token_tracker_migrations WHERE version = 12",
     )
 
 
