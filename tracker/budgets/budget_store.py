@@ -215,7 +215,7 @@ def _describe(values: dict[str, Any]) -> dict[str, str]:
     texts = {
         name: format(value, "f") if isinstance(value, Decimal) else str(value)
         for name, value in values.items()
-        if value is not None
+        if name in _COLUMNS and value is not None
     }
     # 100 and 100.00 are the same limit.
     return texts | {"amount": format(Decimal(texts["amount"]).normalize(), "f")}

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STEP_TIMEOUT_S = 2.5
-NOT_ENCRYPTED = Message("diagnostics.step.not_encrypted")
-TLS_DISABLED = Message("diagnostics.step.tls_disabled")
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 # OpenSSL's verification errors (x509_vfy.h) that have a remedy of their own.
@@ -100,7 +98,7 @@ class ConnectionProbe:
             return False
         with connected:
             if self.url.params.get("sslmode") == "disable":
-                return self.skip("tls", TLS_DISABLED)
+                return self.skip("tls", Message("diagnostics.step.tls_disabled"))
             if self.url.params.get("sslnegotiation") == "direct":
                 return self.skip("tls", Message("diagnostics.step.tls_at_login"))
             return self._run("tls", lambda: self._start_tls(connected)) is not None
@@ -217,7 +215,7 @@ class ConnectionProbe:
         if reply == b"N":
             if mode in {"require", "verify-ca", "verify-full"}:
                 raise _StepFailure("tls_refused", Message("login.tls_refused", server=self._server))
-            return True, NOT_ENCRYPTED
+            return True, Message("diagnostics.step.not_encrypted")
         if reply == b"":
             raise _StepFailure("hung_up", Message("diagnostics.step.hung_up", server=self._server))
         if reply not in b"SE":

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tracker.audit.table_rights import read_rights
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 from tracker.rollups.first_calls import DEPLOYMENTS
 from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.rollups.rollup_tables import INTERVAL_15M_S
-from tracker.rollups.table_privileges import read_privileges
 
 MAX_DEPLOYMENTS = 20
 _LENGTHS = {
@@ -50,7 +50,7 @@ def first_calls(reader: Reader, filters: Filters, bucket: str | None = None) -> 
     if not reader.access().reads:
         return FirstCalls()
     with reader.borrow() as connection:
-        if not read_privileges(connection, table.schema, DEPLOYMENTS).reads:
+        if not read_rights(connection, table.schema, [DEPLOYMENTS]).allows(DEPLOYMENTS, ["SELECT"]):
             return FirstCalls()
     start = filters.start - _LENGTHS[bucket or filters.bucket]
     parameters = {

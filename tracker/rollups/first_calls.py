@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tracker.audit.table_rights import WRITES, read_rights
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.rollups.rollup_state import driver_sql, timestamptz_array
 from tracker.rollups.rollup_tables import STATE, qualified
-from tracker.rollups.table_privileges import read_privileges
 
 DEPLOYMENTS = "token_tracker_deployments"
 
@@ -22,7 +22,7 @@ def add_first_calls(connection: Connection, table: Table, buckets: Iterable[int]
 
     The time of a known deployment changes only to an earlier one. Raises `DatabaseError`.
     """
-    if not read_privileges(connection, table.schema, DEPLOYMENTS).writes:
+    if not _may_write(connection, table):
         return
     execute(
         connection,
@@ -38,7 +38,7 @@ def remove_first_calls(connection: Connection, table: Table, since: str) -> None
 
     Deployments whose first call was pruned remain: no row contains it any more. Raises `DatabaseError`.
     """
-    if not read_privileges(connection, table.schema, DEPLOYMENTS).writes:
+    if not _may_write(connection, table):
         return
     execute(
         connection,
@@ -46,3 +46,7 @@ def remove_first_calls(connection: Connection, table: Table, since: str) -> None
         f" AND first_at >= coalesce((SELECT pruned_until FROM {qualified(table, STATE)}), '-infinity')",
         {"since": since},
     )
+
+
+def _may_write(connection: Connection, table: Table) -> bool:
+    return read_rights(connection, table.schema, [DEPLOYMENTS]).allows(DEPLOYMENTS, WRITES)
