@@ -43,7 +43,7 @@ class Tabs:
         """An empty tab with these options of a browser context."""
         key = tuple(sorted(context.items()))
         idle = self._idle[key]
-        page = idle.pop() if idle else self.browser.new_page(**context)
+        page = idle.pop() if idle else self.browser.new_context(**context).new_page()
         self._used.append((key, page))
         page.set_viewport_size(viewport or _VIEWPORT)
         page.emulate_media(color_scheme=color_scheme)

@@ -342,7 +342,7 @@ SHOWN = {
     "?range=all": "Last records",
     "explorer?range=all": "Table",
     "connections": "more connections can be opened",
-    "performance?range=all": "No recordings in this range",
+    "performance?range=all": "Connection, p50",
     "environment": "Checklist",
     "recordings": "Clean up",
 }

@@ -26,6 +26,7 @@ TITLES = {
     "connections": "Connections",
     "performance": "Performance",
     "environment": "Environment",
+    "prices": "Prices and budgets",
     "recordings": "Test recordings",
 }
 NewContext = Callable[..., BrowserContext]

@@ -69,6 +69,6 @@ _VALUES = st.builds(
 )
 
 
-@given(st.lists(_NAMES | _VALUES, max_size=12).map("".join), st.integers(0, 200))
+@given(st.lists(_NAMES | _VALUES, max_size=12).map(" ".join), st.integers(0, 200))
 def test_no_value_is_left_in_a_query_that_is_cut_anywhere(query: str, length: int) -> None:
     assert "Z" not in mask_literals(query[:length])
