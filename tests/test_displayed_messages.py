@@ -28,10 +28,12 @@ DISPLAYED = (
     "database",
     "diagnostics",
     "platforms.py",
+    "prices",
     "recording",
     "reports",
     "rollups",
     "settings.py",
+    "small_files.py",
 )
 COMMAND_LINE = {"auth/password_hash.py", "database/migrate.py", "recording/outbox/file_check.py"}
 RESULTS = re.compile(

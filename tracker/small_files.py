@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 
 MAX_BYTES = 1_000_000
 
@@ -23,18 +24,20 @@ def read_text(path: Path, label: str) -> str:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise SettingError(f"{label}: {str(path)!r} is not a regular file.")
+                raise SettingError(Message("general.file.not_regular", label=label, path=repr(str(path))))
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SettingError(f"{label}: {str(path)!r} can't be read: {error.strerror}.") from None
+        raise SettingError(
+            Message("general.file.unreadable", label=label, path=repr(str(path)), words=error.strerror)
+        ) from None
     except ValueError:
-        raise SettingError(f"{label}: {str(path)!r} is not a file path.") from None
+        raise SettingError(Message("general.file.not_a_path", label=label, path=repr(str(path)))) from None
     if len(content) > MAX_BYTES:
-        raise SettingError(f"{label}: {str(path)!r} is larger than {MAX_BYTES:,} bytes.")
+        raise SettingError(Message("general.file.too_large", label=label, path=repr(str(path)), bytes=f"{MAX_BYTES:,}"))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise SettingError(f"{label}: {str(path)!r} is not UTF-8 text.") from None
+        raise SettingError(Message("general.file.not_utf8", label=label, path=repr(str(path)))) from None
 
 
 def parse_toml(text: str, label: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def parse_toml(text: str, label: str, parse_float: Callable[[str], Any] = float)
     try:
         return tomllib.loads(text, parse_float=parse_float)
     except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{label} is not TOML: {error}.") from None
+        raise SettingError(Message("general.file.not_toml", label=label, words=str(error))) from None
     except (ValueError, ArithmeticError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else "it has a number that can't be read"
-        raise SettingError(f"{label} can't be read: {why}.") from None
+        code = "too_deep" if isinstance(error, RecursionError) else "number_unreadable"
+        raise SettingError(Message(f"general.file.{code}", label=label)) from None

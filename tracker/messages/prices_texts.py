@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 TEXTS = {
+    "file.label": "The file of TRACKER_PRICES",
+    "file.other_content": "The file of TRACKER_PRICES may contain only [[price]] tables.",
+    "file.not_a_table": "[[price]] number {number} in the file of TRACKER_PRICES is not a table.",
+    "file.unknown_key": "[[price]] number {number} in the file of TRACKER_PRICES contains {key}; it may"
+    " contain {keys}.",
+    "file.not_text": "[[price]] number {number} in the file of TRACKER_PRICES contains a {key} that is not text.",
+    "file.no_model": "[[price]] number {number} in the file of TRACKER_PRICES has no model.",
+    "file.rates_missing": "[[price]] number {number} in the file of TRACKER_PRICES must contain either"
+    " same_as, or input and output in USD per million tokens.",
+    "file.not_a_number": "[[price]] number {number} in the file of TRACKER_PRICES contains a {key} that is not"
+    " a number.",
+    "file.rate_out_of_range": "[[price]] number {number} in the file of TRACKER_PRICES contains a {key}"
+    " outside 0 to 1,000,000 USD, or with more than 12 digits after the point.",
+    "file.not_a_day": "[[price]] number {number} in the file of TRACKER_PRICES contains a from that is not a"
+    " day such as 2026-01-01.",
+    "library_missing": "Prices need genai-prices: pip install genai-prices.",
     "unpriced.model_unknown": "The price list does not contain this model.",
     "unpriced.provider_unknown": "The provider is not recorded, and the model's name does not identify one provider.",
     "unpriced.tier_unknown": "The meaning of the service tier {detail} is not known, so no price applies.",

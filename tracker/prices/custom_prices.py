@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.small_files import parse_toml, read_text
 
 FILE_SOURCE = "own prices"
@@ -72,11 +73,11 @@ def load(path: str | None) -> tuple[CustomPrice, ...]:
     """The file's prices, the most specific and latest first. Raises `SettingError` for an invalid file."""
     if not path:
         return ()
-    label = "The file of TRACKER_PRICES"
+    label = Message("prices.file.label")
     document = parse_toml(read_text(Path(path), label), label, parse_float=Decimal)
     entries = document.get("price", [])
     if not isinstance(entries, list) or set(document) - {"price"}:
-        raise SettingError("The file of TRACKER_PRICES may contain only [[price]] tables.")
+        raise SettingError(Message("prices.file.other_content"))
     return sort_by_precedence(_parse_price(entry, number) for number, entry in enumerate(entries, 1))
 
 
@@ -93,21 +94,21 @@ def sort_by_precedence(prices: Iterable[CustomPrice]) -> tuple[CustomPrice, ...]
 
 
 def _parse_price(entry: Any, number: int) -> CustomPrice:
-    def invalid(why: str) -> SettingError:
-        return SettingError(f"[[price]] number {number} in the file of TRACKER_PRICES {why}.")
+    def invalid(problem: str, **params: object) -> SettingError:
+        return SettingError(Message(f"prices.file.{problem}", number=number, **params))
 
     if not isinstance(entry, dict):
-        raise invalid("is not a table")
+        raise invalid("not_a_table")
     if unknown := sorted(set(entry) - _KEYS):
-        raise invalid(f"contains {unknown[0]!r}; it may contain {', '.join(sorted(_KEYS))}")
+        raise invalid("unknown_key", key=repr(unknown[0]), keys=", ".join(sorted(_KEYS)))
     for name in ("model", "provider", "same_as", "same_provider", "service_tier"):
         if name in entry and (not isinstance(entry[name], str) or not entry[name].strip()):
-            raise invalid(f"contains a {name} that is not text")
+            raise invalid("not_text", key=name)
     if "model" not in entry:
-        raise invalid("has no model")
+        raise invalid("no_model")
     rates = {name: _parse_rate(entry[name], invalid, name) for name in RATES if name in entry}
     if ("same_as" in entry) == bool(rates) or (rates and not {"input", "output"} <= set(rates)):
-        raise invalid("must contain either same_as, or input and output in USD per million tokens")
+        raise invalid("rates_missing")
     return CustomPrice(
         model=entry["model"],
         provider=entry.get("provider"),
@@ -121,10 +122,10 @@ def _parse_price(entry: Any, number: int) -> CustomPrice:
 
 def _parse_rate(value: object, invalid: Any, name: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise invalid(f"contains a {name} that is not a number")
+        raise invalid("not_a_number", key=name)
     rate = Decimal(value)
     if not is_valid_rate(rate):
-        raise invalid(f"contains a {name} outside 0 to 1,000,000 USD, or with more than 12 digits after the point")
+        raise invalid("rate_out_of_range", key=name)
     return rate
 
 
@@ -137,5 +138,5 @@ def _parse_day(value: object, invalid: Any) -> datetime:
     if value is None:
         return ALWAYS
     if isinstance(value, datetime) or not isinstance(value, date):
-        raise invalid("contains a from that is not a day such as 2026-01-01")
+        raise invalid("not_a_day")
     return datetime.combine(value, time(), UTC)

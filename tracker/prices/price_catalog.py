@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.messages import Message
 from tracker.prices import model_parts, price_coverage, service_tiers
 from tracker.prices.custom_prices import FILE_SOURCE, CustomPrice
 from tracker.prices.sellers import MAKERS, find_seller
@@ -47,7 +48,7 @@ class PriceCatalog:
             import genai_prices
             from genai_prices.data_snapshot import get_snapshot
         except ImportError:
-            raise SettingError("Prices need genai-prices: pip install genai-prices.") from None
+            raise SettingError(Message("prices.library_missing")) from None
         self._library = genai_prices
         self._snapshot = get_snapshot()
         self._own = tuple(own)
