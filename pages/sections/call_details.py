@@ -15,6 +15,7 @@ from pages.support import query_params
 from pages.support.formats import ago, exact, milliseconds, short_date, to_json_value, usd
 from pages.support.i18n import _, keep_language, plural
 from pages.support.message_text import translate
+from pages.widgets.empty_state import empty_section
 from pages.widgets.error_box import show_error
 from pages.widgets.tables import table
 from pages.widgets.time_range import clamp_time, user_timezone
@@ -96,7 +97,7 @@ def _all_columns(reader: Reader, record_id: str) -> None:
     except ValueError:  # not an id
         row = None
     if row is None:
-        st.caption(_("This record no longer exists."))
+        empty_section(_("This record no longer exists."))
         return
     call_card(row)
     st.json({name: to_json_value(value) for name, value in row.items() if value is not None}, expanded=True)

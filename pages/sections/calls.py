@@ -13,6 +13,7 @@ from pages.support import auth, query_params
 from pages.support.formats import exact, short_date, time_of_day
 from pages.support.i18n import _, plural
 from pages.widgets.downloads import excel_help
+from pages.widgets.empty_state import empty_section
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
 from tracker import settings
@@ -105,8 +106,10 @@ def search_progress(page: CallPage, filters: Filters, *, is_first: bool) -> None
     """Draw how many calls the page shows, and how far back the search got."""
     calls = plural("{n} call", "{n} calls", len(page.rows)).format(n=exact(len(page.rows)))
     if page.position is None:
-        template = _("{calls}. No older call matches.") if page.rows or not is_first else _("No call matches.")
-        st.caption(template.format(calls=calls))
+        if not page.rows and is_first:
+            empty_section(_("No call matches."))
+        else:
+            st.caption(_("{calls}. No older call matches.").format(calls=calls))
         return
     local = clamp_time(page.position.created_at).astimezone(settings.load_time_zone(filters.timezone))
     at = f"{short_date(local)}, {time_of_day(local)}"

@@ -15,6 +15,7 @@ from pages.support.formats import count, exact, milliseconds, percentage, usd
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.deployment_marks import Marks
+from pages.widgets.empty_state import empty_section
 from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
@@ -142,7 +143,7 @@ def chart(
     """
     cells = measure_by(data, measure, ["row_name", "column_name"]).rename("value").reset_index()
     if cells["value"].isna().all():
-        st.caption(_no_value_text(measure))
+        empty_section(_no_value_text(measure))
         return None
     unit = measure_unit(measure)
     if unit == "percent":
