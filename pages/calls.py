@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.sections.call_details import selected_call_card
+from pages.sections.call_details import call_dialog, open_call
 from pages.sections.calls import (
     calls_log_table,
     export_link,
@@ -14,7 +14,6 @@ from pages.sections.calls import (
     search_progress,
     selected_search,
 )
-from pages.support import query_params
 from pages.support.i18n import _, keep_language
 from pages.widgets.empty_state import no_calls, range_sample_notice
 from pages.widgets.layout import card, current_range, page_header, page_question
@@ -29,6 +28,7 @@ _LINK_REFRESH_S = 120
 def main() -> None:
     page_header(_("Calls"), current_reader.reader())
     search_controls()
+    call_dialog(current_reader.reader())
     auto_refresh(draw_page, _REFRESH_S, "calls")
 
 
@@ -52,9 +52,7 @@ def draw_page() -> None:
             st.space("stretch")
             # A link expires, so it is made again while the page is open.
             st.fragment(keep_language(export_link), run_every=_LINK_REFRESH_S)(range_.filters, search)
-    if selected is not None:
-        query_params.set("call", selected)
-    selected_call_card(reader)
+    open_call(selected)
 
 
 main()

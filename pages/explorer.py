@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.sections.call_details import selected_call_card
+from pages.sections.call_details import call_dialog, open_call
 from pages.sections.explorer import (
     calls_table,
     capitalize_first,
@@ -18,6 +18,7 @@ from pages.sections.explorer import (
     selected_dimensions,
     total_note,
 )
+from pages.sections.pivot_selection import apply_table_selection, select, selected_value
 from pages.support import query_params
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
@@ -41,6 +42,7 @@ _REFRESH_S = 30
 def main() -> None:
     page_header(_("Explorer"), current_reader.reader())
     controls()
+    call_dialog(current_reader.reader())
     auto_refresh(draw_page, _REFRESH_S, "explorer")
 
 
@@ -57,8 +59,9 @@ def draw_page() -> None:
         return
     range_sample_notice(reader, filters)
     wide = pivot(data, measure, rows, columns)
-    # A new key resets the selection of the chart and the table.
+    # A new key resets the selection of the chart.
     key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_generation', 0)}"
+    apply_table_selection(key)
     left, right = st.columns([3, 2])
     with (
         left,
@@ -68,13 +71,13 @@ def draw_page() -> None:
         ),
     ):
         marks = deployment_marks(reader, range_, rows) if rows in CALENDAR_DIMENSIONS else None
-        clicked = chart(data, wide, measure, rows, columns, f"explore_chart_{key}", marks)
+        selected = selected_value(columns)
+        clicked = chart(data, wide, measure, rows, columns, f"explore_chart_{key}", marks, selected)
         total_note(data, measure, rows)
+    _store_click(clicked)
     with right, card(_("Table")):
-        selected = pivot_table(wide, measure, rows, columns, f"explore_table_{key}")
+        pivot_table(wide, measure, rows, columns, key)
         download_buttons(download_table(wide, measure, rows, columns), "explorer", "explore")
-    _store_click("click_chart", clicked)
-    _store_click("click_table", {"row": selected} if selected is not None else None)
     if (row := query_params.get("row")) is not None:
         column = query_params.get("column")
         values = {rows: row, **({columns: column} if columns and column is not None else {})}
@@ -89,21 +92,18 @@ def pivot_data(reader: Reader, range_: TimeRange, rows: str, columns: str | None
     return cached(key, _REFRESH_S, lambda: explore(reader, range_.filters, rows, columns, latency=latency))
 
 
-def _store_click(name: str, clicked: dict[str, str] | None) -> None:
-    """Write a new click to the address bar. A click that the widget still shows is not new."""
-    if clicked != st.session_state.get(name):
-        st.session_state[name] = clicked
+def _store_click(clicked: dict[str, str] | None) -> None:
+    """Write a new click in the chart to the address bar. A click that the widget still returns is not new."""
+    if clicked != st.session_state.get("click_chart"):
+        st.session_state["click_chart"] = clicked
         if clicked:
-            query_params.set("row", clicked["row"])
-            query_params.set("column", clicked.get("column"))
-            query_params.set("call", None)
+            select(clicked["row"], clicked.get("column"))
 
 
 def calls_of_value(reader: Reader, filters: Filters, values: dict[str, str]) -> None:
-    """Draw the calls of the selected row and column, and the details of the selected call."""
+    """Draw the calls of the selected row and column. A selected call opens its details in a dialog."""
     calls = matching_calls(reader, filters, values)
-    left, right = st.columns([3, 2])
-    with left, card(_("Calls of the selection")):
+    with card(_("Calls of the selection")):
         with st.container(horizontal=True, vertical_alignment="center"):
             for column, value in values.items():
                 st.text(f"{column_label(column)}: {value_label(column, value)}")
@@ -111,12 +111,9 @@ def calls_of_value(reader: Reader, filters: Filters, values: dict[str, str]) -> 
             if st.button(_("Close"), icon=":material/close:", key="close_calls"):
                 st.session_state["explore_generation"] = st.session_state.get("explore_generation", 0) + 1
                 query_params.set_and_rerun(row=None, column=None, call=None)
-        selected = calls_table(calls, filters.timezone, MAX_CALLS, f"calls_{'_'.join(values.values())}")
+        selected = calls_table(calls, filters.timezone, MAX_CALLS)
         download_buttons(calls, "calls", "calls")
-    if selected is not None:
-        query_params.set("call", selected)
-    with right:
-        selected_call_card(reader)
+    open_call(selected)
 
 
 main()

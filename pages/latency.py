@@ -13,7 +13,7 @@ from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.charts import lines
 from pages.widgets.deployment_marks import deployment_marks
-from pages.widgets.empty_state import no_calls, sample_notice
+from pages.widgets.empty_state import empty_section, no_calls, sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, loading_skeleton
 from pages.widgets.time_range import TimeRange, now
@@ -69,7 +69,7 @@ def _draw_charts(reader: Reader, filters: Filters, speed: CallSpeed, axis: dict[
     with left, card(_("Duration"), _("of the calls, percentiles")):
         over_time = latency.over_time(reader, filters).rename(columns={"bucket": "at"})
         if over_time.empty:
-            st.caption(_("No call in this range has a duration."))
+            empty_section(_("No call in this range has a duration."))
         else:
             named = {"latency_p50_ms": "p50", "latency_p95_ms": "p95", "latency_p99_ms": "p99"}
             data = over_time.melt("at", list(named), "name", "ms").replace({"name": named})
@@ -82,7 +82,7 @@ def _draw_errors(reader: Reader, range_: TimeRange, failed_calls: int, axis: dic
     filters = range_.filters
     if not failed_calls:
         with card(_("Errors")):
-            st.caption(_("No call in this range failed."))
+            empty_section(_("No call in this range failed."))
         return
     left, right = st.columns(2)
     with left, card(_("Failed calls"), _("by model")):

@@ -27,7 +27,7 @@ from pages.support.i18n import _
 from pages.support.ttl_cache import cached, cached_as_of, generation
 from pages.widgets.charts import heat, stacked
 from pages.widgets.deployment_marks import deployment_marks
-from pages.widgets.empty_state import no_calls, sample_notice
+from pages.widgets.empty_state import empty_section, no_calls, sample_notice
 from pages.widgets.layout import card, current_range, freshness_notes, page_header, page_question
 from pages.widgets.live_refresh import auto_refresh, computed_at_text, loading_skeleton
 from pages.widgets.time_range import TimeRange, now
@@ -97,7 +97,7 @@ def _draw(reader: Reader) -> None:
                 **chart_options,
             )
         else:
-            st.caption(_("No call in this range has a price."))
+            empty_section(_("No call in this range has a price."))
     left, right = st.columns(2)
     with left, card(_("Models")):
         model_table(models)

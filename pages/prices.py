@@ -18,6 +18,7 @@ from pages.support import query_params
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.support.shared_prices import shared_catalog, shared_prices
+from pages.widgets.empty_state import empty_section
 from pages.widgets.error_box import show_error
 from pages.widgets.layout import card, current_range, page_header, page_question
 from pages.widgets.time_range import now, user_timezone
@@ -59,7 +60,7 @@ def models_section(reader: Reader, access: WriteAccess) -> list[PricedModel]:
     models = priced_models(reader, current_range(reader).filters, shared_catalog(reader), now())
     address_draft()
     if not models:
-        st.caption(_("No calls in this range."))
+        empty_section(_("No calls in this range."))
         return models
     selected = model_price_table(models, selectable=access.prices)
     key = (selected.provider, selected.model) if selected else None
@@ -87,7 +88,7 @@ def prices_section(reader: Reader, access: WriteAccess) -> None:
         return
     with card(_("Prices that were set on this page"), _("USD per 1 M tokens")):
         if not prices.stored:
-            st.caption(_("None yet. Without one, the price of the price list applies."))
+            empty_section(_("None yet. Without one, the price of the price list applies."))
             return
         selected = stored_price_table(prices, selectable=access.prices)
         if access.prices and selected is not None:
@@ -123,7 +124,7 @@ def budgets_section(reader: Reader, access: WriteAccess) -> None:
         elif access.budgets and selected is not None:
             st.caption(_("This limit comes from the app's own table, which the dashboard does not change."))
     elif not access.budgets:
-        st.caption(_("No budget is set."))
+        empty_section(_("No budget is set."))
     for remark in report.remarks:
         st.text(translate(remark))
     if access.budgets:

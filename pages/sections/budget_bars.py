@@ -22,6 +22,7 @@ _TTL_S = 20.0
 _MAX_BUDGETS = 6
 # These colors have enough contrast on the background of both themes.
 _COLORS = {"within": "#2f7de1", "warned": "#d97706", "full": "#d6404b"}
+_ABOVE_COLOR = "#7f1420"
 _HATCH = "repeating-linear-gradient(135deg, {color}b0 0 4px, {color}40 4px 8px)"
 
 
@@ -84,18 +85,30 @@ def _title(state: BudgetState) -> str:
 
 
 def bar_html(state: BudgetState) -> str:
-    """The bar as HTML: usage, the hatched forecast, and a line at the limit. It contains no text from the database."""
+    """The bar as HTML: usage, the hatched forecast, and a mark at the limit. It contains no text from the database.
+
+    Above 100 %, the whole bar is the usage, and the part above the limit is darker.
+    """
     forecast = float((state.forecast or state.used) / state.budget.amount)
     scale = max(1.0, state.share, forecast)
     color = _COLORS["full" if state.full else "warned" if state.reached else "within"]
     hatch = _HATCH.format(color=color)
     label = _("{share} used").format(share=format_percent(state.share))
+    limit = f"{1 / scale:.2%}"
+    above = (
+        f'<div style="position:absolute;inset:0 auto 0 {limit};width:{(state.share - 1) / scale:.2%};'
+        f'background:{_ABOVE_COLOR}"></div>'
+        if state.share > 1
+        else ""
+    )
     return (
         f'<div role="img" aria-label="{label}" style="position:relative;height:12px;border-radius:6px;overflow:hidden;'
         'background:#8080802e">'
         f'<div style="position:absolute;inset:0 auto 0 0;width:{forecast / scale:.2%};background:{hatch}"></div>'
         f'<div style="position:absolute;inset:0 auto 0 0;width:{state.share / scale:.2%};background:{color}"></div>'
-        f'<div style="position:absolute;inset:0 auto 0 calc({1 / scale:.2%} - 2px);width:2px;background:#8a8f99"></div>'
+        f"{above}"
+        f'<div style="position:absolute;inset:0 auto 0 calc({limit} - 3px);width:3px;background:#161b26;'
+        'box-shadow:0 0 0 1px #ffffff"></div>'
         "</div>"
     )
 

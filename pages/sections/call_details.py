@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -13,18 +13,21 @@ import streamlit as st
 from pages.sections.overview import delivery_label, delivery_labels
 from pages.support import query_params
 from pages.support.formats import ago, exact, milliseconds, short_date, to_json_value, usd
-from pages.support.i18n import _, plural
+from pages.support.i18n import _, keep_language, plural
 from pages.support.message_text import translate
-from pages.widgets.layout import card
+from pages.widgets.empty_state import empty_section
+from pages.widgets.error_box import show_error
 from pages.widgets.tables import table
 from pages.widgets.time_range import clamp_time, user_timezone
 from tracker import settings
+from tracker.errors import TrackerError
 from tracker.prices.unpriced_reasons import describe_reason, read_reason
 from tracker.providers.consistency import problem_text
 from tracker.providers.usage_notes import note_text
 from tracker.reports import Reader, usage_totals
 
 CallRow = Mapping[str, Any]
+_OPENED, _GENERATION = "opened_call", "calls_generation"
 
 
 def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
@@ -38,36 +41,66 @@ def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
 
 
 def call_columns() -> dict[str, Any]:
-    """The columns of a table of calls; needs the rows of `call_rows`."""
+    """The columns of a table of calls, the most important first, as a phone shows only these."""
     return {
         "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
         "model": st.column_config.TextColumn(_("Model"), width=140),
+        "cost": st.column_config.TextColumn(_("Cost"), alignment="right", width=80),
+        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized", width=80),
+        "result": st.column_config.TextColumn(_("Result"), width=70),
         "operation": st.column_config.TextColumn(_("Operation"), width=140),
         "user_id": st.column_config.TextColumn(_("User"), width=120),
-        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized"),
-        "cost": st.column_config.TextColumn(_("Cost"), alignment="right"),
         "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
-        "result": st.column_config.TextColumn(_("Result")),
         "arrived": st.column_config.TextColumn(_("Delivery")),
     }
 
 
-def selected_call_card(reader: Reader) -> None:
-    """Draw all columns of the call in the address bar."""
-    with card(_("Call details")):
-        record_id = query_params.get("call")
-        if record_id is None:
-            st.caption(_("Select a call to see its details."))
-            return
+def calls_key(ids: Iterable[object]) -> str:
+    """The key of a table of calls. Other calls, and a closed dialog, reset the selection.
+
+    A selection is a row number, which would select another call after a refresh.
+    """
+    return f"calls_{hash(tuple(map(str, ids)))}_{st.session_state.get(_GENERATION, 0)}"
+
+
+def open_call(record_id: str | None) -> None:
+    """Run the page again with the dialog of a newly selected call."""
+    if record_id is not None and record_id != query_params.get("call"):
+        query_params.set_and_rerun(call=record_id)
+
+
+def call_dialog(reader: Reader) -> None:
+    """Draw the dialog of the call in the address. Called outside the refreshed fragment, which would close it."""
+    record_id = query_params.get("call")
+    if record_id is None:
+        if st.session_state.pop(_OPENED, None) is not None:  # closed, or left by the browser's Back button
+            st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
+        return
+    st.session_state[_OPENED] = record_id
+
+    def draw() -> None:
         try:
-            row = usage_totals.record(reader, record_id)
-        except ValueError:  # not an id
-            row = None
-        if row is None:
-            st.caption(_("This record no longer exists."))
-            return
-        call_card(row)
-        st.json({name: to_json_value(value) for name, value in row.items() if value is not None}, expanded=True)
+            _all_columns(reader, record_id)
+        except TrackerError as error:
+            show_error(error)
+
+    st.dialog(_("Call details"), width="large", on_dismiss=_forget_call)(keep_language(draw))()
+
+
+def _forget_call() -> None:
+    query_params.set("call", None)
+
+
+def _all_columns(reader: Reader, record_id: str) -> None:
+    try:
+        row = usage_totals.record(reader, record_id)
+    except ValueError:  # not an id
+        row = None
+    if row is None:
+        empty_section(_("This record no longer exists."))
+        return
+    call_card(row)
+    st.json({name: to_json_value(value) for name, value in row.items() if value is not None}, expanded=True)
 
 
 def call_card(row: CallRow) -> None:

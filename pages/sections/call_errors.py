@@ -36,10 +36,10 @@ def failure_table(data: pd.DataFrame) -> None:
     """Draw the failed calls and the error rate by model and operation."""
     config: dict[str, Any] = {
         "model": st.column_config.TextColumn(_("Model")),
-        "operation": st.column_config.TextColumn(_("Operation")),
-        "failed_calls": st.column_config.NumberColumn(_("Failed"), format="localized"),
-        "calls": st.column_config.NumberColumn(_("Calls"), format="localized"),
         "failed_share": st.column_config.NumberColumn(_("Error rate"), format="percent"),
+        "failed_calls": st.column_config.NumberColumn(_("Failed"), format="localized"),
+        "operation": st.column_config.TextColumn(_("Operation")),
+        "calls": st.column_config.NumberColumn(_("Calls"), format="localized"),
     }
     table(data, config, alt=_("Error rate by model and operation"), max_rows=6)
 
@@ -53,11 +53,11 @@ def error_table(groups: pd.DataFrame, timezone: str) -> None:
     )
     time_format = _("D MMM YYYY, HH:mm:ss")
     config: dict[str, Any] = {
-        "error": st.column_config.TextColumn(_("Error"), width=420),
         "calls": st.column_config.NumberColumn(_("Calls"), format="localized"),
+        "error": st.column_config.TextColumn(_("Error"), width=420),
+        "last": st.column_config.DatetimeColumn(_("Last"), format=time_format, width=160),
         "model": st.column_config.TextColumn(_("Model")),
         "operation": st.column_config.TextColumn(_("Operation")),
-        "last": st.column_config.DatetimeColumn(_("Last"), format=time_format, width=160),
         "first": st.column_config.DatetimeColumn(_("First"), format=time_format, width=160),
     }
     selected = selectable_table(data, config, alt=_("Errors"), key="call_errors", max_rows=_MAX_ROWS)

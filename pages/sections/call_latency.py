@@ -11,6 +11,7 @@ import streamlit as st
 from pages.support.formats import exact, milliseconds, percentage
 from pages.support.i18n import _
 from pages.widgets.charts import lines
+from pages.widgets.empty_state import empty_section
 from pages.widgets.tables import right_aligned, table
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
@@ -113,7 +114,7 @@ def first_token_chart(reader: Reader, speed: CallSpeed, axis: dict[str, Any]) ->
 def model_latency_table(latency: pd.DataFrame, speed: CallSpeed) -> None:
     """Draw the duration, the time to the first token, and the output speed of the models with the most calls."""
     if latency.empty:
-        st.caption(_("No call in this range has a duration."))
+        empty_section(_("No call in this range has a duration."))
         return
     first = speed.first_token_by_model.set_index("model")[[*call_speed.FIRST_TOKEN_COLUMNS]]
     data = latency.join(first, on="model").join(speed.output.set_index("model")["tokens_per_s"], on="model")

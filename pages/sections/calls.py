@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.sections.call_details import call_columns, call_rows
+from pages.sections.call_details import call_columns, call_rows, calls_key
 from pages.support import auth, query_params
 from pages.support.formats import exact, short_date, time_of_day
 from pages.support.i18n import _, plural
 from pages.widgets.downloads import excel_help
+from pages.widgets.empty_state import empty_section
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
 from tracker import settings
@@ -20,6 +21,7 @@ from tracker.reports import Filters
 from tracker.reports.ai_calls.call_log import TIME_LIMIT_S, CallPage, CallSearch, Position, Row, search_as_json
 from tracker.reports.ai_calls.export_app import EXPORT_PATH
 
+_MAX_ERROR_LENGTH = 200
 _MAX_VISIBLE_ROWS = 13
 _POSITIONS, _POSITIONS_KEY = "call_positions", "call_positions_key"
 _RESULTS = ("all", "failed", "ok")
@@ -104,8 +106,10 @@ def search_progress(page: CallPage, filters: Filters, *, is_first: bool) -> None
     """Draw how many calls the page shows, and how far back the search got."""
     calls = plural("{n} call", "{n} calls", len(page.rows)).format(n=exact(len(page.rows)))
     if page.position is None:
-        template = _("{calls}. No older call matches.") if page.rows or not is_first else _("No call matches.")
-        st.caption(template.format(calls=calls))
+        if not page.rows and is_first:
+            empty_section(_("No call matches."))
+        else:
+            st.caption(_("{calls}. No older call matches.").format(calls=calls))
         return
     local = clamp_time(page.position.created_at).astimezone(settings.load_time_zone(filters.timezone))
     at = f"{short_date(local)}, {time_of_day(local)}"
@@ -120,11 +124,10 @@ def calls_log_table(rows: Sequence[Row], timezone: str) -> str | None:
     """Draw the calls. Returns the id of the selected call."""
     if not rows:
         return None
-    # Other calls need a new key: a selection is a row number, which would select another call after a refresh.
-    key = f"call_log_{hash(tuple(row['id'] for row in rows))}"
+    key = calls_key(row["id"] for row in rows)
     data = pd.DataFrame(rows)
     table = call_rows(data, timezone).assign(
-        session_id=data["session_id"].fillna(""), error=data["error_message"].fillna("").str.slice(0, 200)
+        session_id=data["session_id"].fillna(""), error=data["error_message"].fillna("").map(_shorten)
     )
     config: dict[str, Any] = {
         **call_columns(),
@@ -133,6 +136,10 @@ def calls_log_table(rows: Sequence[Row], timezone: str) -> str | None:
     }
     selected = selectable_table(table, config, alt=_("Calls"), key=key, max_rows=_MAX_VISIBLE_ROWS)
     return str(data["id"].iloc[selected]) if selected is not None else None
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_ERROR_LENGTH else f"{text[: _MAX_ERROR_LENGTH - 1]}…"
 
 
 def export_link(filters: Filters, search: CallSearch) -> None:

@@ -14,6 +14,7 @@ from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import tracker_pool_stats
 from pages.widgets.connection_charts import part_bar, state_areas
+from pages.widgets.empty_state import empty_section
 from pages.widgets.tables import selectable_table, table
 from tracker.reports import Reader
 from tracker.reports.connections.advice import Advice
@@ -25,17 +26,21 @@ _MINUTES_S = 600
 
 
 def advice_boxes(sample: ConnectionSample) -> None:
-    """Draw each problem with its remedy, or the number of free connections."""
+    """Draw a prominent warning with each problem and its remedy, or one quiet line if there is none."""
+    if sample.advice:
+        number = len(sample.advice)
+        text = plural("{n} problem with the connections", "{n} problems with the connections", number)
+        st.warning(f"**{text.format(n=exact(number))}**", icon=":material/warning:")
     for advice in sample.advice:
         with st.container(
             border=True, horizontal=True, wrap=False, key=f"advice_{advice.kind}_{advice.number}", gap="small"
         ):
-            st.markdown(":orange[:material/warning:]", width="content")
+            st.markdown(":orange[:material/arrow_right:]", width="content")
             st.text(advice_text(advice), width="stretch")
     if not sample.advice:
         free = sample.slots.free
         text = plural("OK: {n} more connection can be opened.", "OK: {n} more connections can be opened.", free)
-        st.success(text.format(n=exact(free)), icon=":material/check_circle:")
+        st.caption(f":green[:material/check_circle:] {text.format(n=exact(free))}")
 
 
 def advice_text(advice: Advice) -> str:
@@ -207,7 +212,7 @@ def history_chart(tables: ConnectionTables, zone: str) -> None:
     """Draw the connections by state over the last hours."""
     data = tables.history
     if data["at_s"].nunique() < 3:
-        st.caption(_("The chart starts now: one sample every 15 seconds while a page is open, for up to six hours."))
+        empty_section(_("The chart starts now: one sample every 15 seconds while a page is open, for up to six hours."))
         return
     local = pd.to_datetime(data["at_s"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None)
     # In a short range, several ticks are within one minute.
@@ -233,14 +238,14 @@ def session_table(tables: ConnectionTables) -> Session | None:
     )
     config: dict[str, Any] = {
         "pid": st.column_config.NumberColumn("pid", format="%d", width=70, pinned=True),
-        "who": st.column_config.TextColumn("application_name", width=260),
-        "user": st.column_config.TextColumn(_("User · database"), width=150),
         "state": st.column_config.TextColumn(_("State"), width=100),
         "since": st.column_config.TextColumn(_("duration"), width=70, alignment="right"),
-        "transaction": st.column_config.TextColumn(_("transaction"), width=80, alignment="right"),
-        "waits_for": st.column_config.TextColumn(_("waits for"), width=100),
-        "blocked_by": st.column_config.TextColumn(_("blocked by"), width=80),
+        "who": st.column_config.TextColumn("application_name", width=200),
         "query": st.column_config.TextColumn(_("Query"), width=320),
+        "blocked_by": st.column_config.TextColumn(_("blocked by"), width=80),
+        "waits_for": st.column_config.TextColumn(_("waits for"), width=100),
+        "transaction": st.column_config.TextColumn(_("transaction"), width=80, alignment="right"),
+        "user": st.column_config.TextColumn(_("User · database"), width=150),
     }
     for name in ("waits_for", "blocked_by"):
         if not data[name].fillna("").astype(bool).any():

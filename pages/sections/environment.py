@@ -16,6 +16,7 @@ from pages.support.formats import exact, milliseconds
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import RateLimited, check_rate_limit
+from pages.widgets.empty_state import empty_section
 from pages.widgets.live_refresh import computed_at_text
 from pages.widgets.tables import table
 from pages.widgets.time_range import user_timezone
@@ -99,7 +100,7 @@ def _step_text(step: Mapping[str, Any]) -> str:
 def recommendation_list(items: list[dict[str, str]]) -> None:
     """Draw the cause, evidence, and remedy of each item. Not Markdown, because they contain names from URLs."""
     if not items:
-        st.caption(_("Nothing to do."))
+        empty_section(_("Nothing to do."))
     for item in items:
         with st.container(gap="xxsmall"):
             with st.container(horizontal=True, wrap=False, gap="small"):
@@ -136,13 +137,14 @@ def comparison(report: Mapping[str, Any]) -> None:
 
 
 def comparison_tables(lines: tuple[ComparisonLine, ...]) -> None:
-    """Draw a table of the differences, and the equal lines in an expander."""
+    """Draw the differences, and the equal lines in an expander."""
     different = [line for line in lines if line.differs]
     same = [line for line in lines if not line.differs]
     number = plural("{n} difference", "{n} differences", len(different)).format(n=exact(len(different)))
     st.markdown(f"**{number if different else _('No difference')}**")
     if different:
-        _line_table(different, _("Differences from the deployment"))
+        for line in different:
+            _difference(line)
     if same:
         title = plural(
             "{n} line is equal or known for one side only",
@@ -150,23 +152,30 @@ def comparison_tables(lines: tuple[ComparisonLine, ...]) -> None:
             len(same),
         )
         with st.expander(title.format(n=exact(len(same)))):
-            _line_table(same, _("Equal lines"))
+            _equal_lines_table(same)
 
 
-def _line_table(lines: list[ComparisonLine], alt: str) -> None:
-    names = ("weight", "key", "here", "there", "explains")
+def _difference(line: ComparisonLine) -> None:
+    """Draw a difference with its whole texts, which the cells of a table would cut."""
+    with st.container(border=True, gap="xxsmall"):
+        with st.container(horizontal=True, wrap=False, gap="small"):
+            st.markdown(_ICONS.get(line.weight, _ICONS["info"]), width="content")
+            st.text(translate(line.key), width="stretch")
+        for label, value in ((_("This process"), line.here), (_("Deployment"), line.there)):
+            st.text(f"{label}: {translate(value)}")
+        if line.explains:
+            st.text(translate(line.explains))
+
+
+def _equal_lines_table(lines: list[ComparisonLine]) -> None:
+    names = ("key", "here", "there")
     data = pd.DataFrame([{name: translate(getattr(line, name)) for name in names} for line in lines])
-    weights = {"error": _("error"), "warning": _("warning"), "info": _("info"), "same": _("same")}
-    data["weight"] = data["weight"].map(weights)
     config = {
-        "weight": st.column_config.TextColumn("", width=70),
-        "key": st.column_config.TextColumn(_("What"), width=230),
-        "here": st.column_config.TextColumn(_("This process"), width=150),
-        "there": st.column_config.TextColumn(_("Deployment"), width=150),
-        "explains": st.column_config.TextColumn(_("Explanation")),
+        "key": st.column_config.TextColumn(_("What"), width=200),
+        "here": st.column_config.TextColumn(_("This process")),
+        "there": st.column_config.TextColumn(_("Deployment")),
     }
-    order = [name for name in config if name != "explains" or lines[0].differs]
-    table(data, config, alt=alt, order=order)
+    table(data, config, alt=_("Equal lines"))
 
 
 def checklist() -> None:

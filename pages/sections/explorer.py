@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.sections.call_details import call_columns, call_rows
+from pages.sections.call_details import call_columns, call_rows, calls_key
+from pages.sections.pivot_selection import next_table
 from pages.support import query_params
 from pages.support.formats import count, exact, milliseconds, percentage, usd
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.deployment_marks import Marks
+from pages.widgets.empty_state import empty_section
 from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
@@ -133,11 +135,15 @@ def chart(
     columns: str | None,
     key: str,
     marks: Marks | None = None,
+    selected: list[str | None] | None = None,
 ) -> dict[str, str] | None:
-    """Draw the bars, or lines over time with `marks`. Returns the row and column of the clicked value."""
+    """Draw the bars, or lines over time with `marks`. Returns the row and column of the clicked value.
+
+    All values except the `selected` row and column are paler.
+    """
     cells = measure_by(data, measure, ["row_name", "column_name"]).rename("value").reset_index()
     if cells["value"].isna().all():
-        st.caption(_no_value_text(measure))
+        empty_section(_no_value_text(measure))
         return None
     unit = measure_unit(measure)
     if unit == "percent":
@@ -149,6 +155,7 @@ def chart(
         "column_text": lambda name: value_label(columns or "", name),
         "stacked": measure in SUMS,
         "key": key,
+        "selected": selected,
         "alt": _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows)),
     }
     names = [name for name in wide.columns if name != _TOTAL]
@@ -179,8 +186,8 @@ def total_note(data: pd.DataFrame, measure: str, rows: str) -> None:
     st.caption(" · ".join(texts))
 
 
-def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str) -> str | None:
-    """Draw the pivot table. Returns the selected row."""
+def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None, key: str) -> None:
+    """Draw the pivot table with the selected row."""
     visible = wide.head(_MAX_ROWS)
     names = [name for name in visible.columns if columns and name != _TOTAL][:_MAX_COLUMNS]
     labels = [value_label(rows, str(name)) for name in visible.index]
@@ -203,13 +210,14 @@ def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None
     }
     if _has_no_bar(data["total"]):
         data["total"] = [format_measure(value, measure) for value in data["total"]]
-    selected = selectable_table(data, config, alt=title, key=key, max_rows=_MAX_VISIBLE_ROWS)
+    drawn = next_table(key, tuple(map(str, visible.index)))
+    row = None if drawn.row is None else drawn.order.index(drawn.row)
+    selectable_table(data, config, alt=title, key=drawn.key, max_rows=_MAX_VISIBLE_ROWS, selected=row)
     if len(wide) > _MAX_ROWS:
         text = _("The largest {n} of {all}. The download contains all.")
         if rows in CALENDAR_DIMENSIONS:
             text = _("The newest {n} of {all}. The download contains all.")
         st.caption(text.format(n=_MAX_ROWS, all=exact(len(wide))))
-    return str(visible.index[selected]) if selected is not None else None
 
 
 def _has_no_bar(totals: pd.Series[float]) -> bool:
@@ -234,15 +242,15 @@ def _total_column(totals: pd.Series[float], measure: str) -> Any:
 
 def _short_label(name: str) -> str:
     """A value from the database as a short column label."""
-    return name[:60]
+    return name if len(name) <= 60 else f"{name[:59]}…"
 
 
-def calls_table(data: pd.DataFrame, timezone: str, max_calls: int, key: str) -> str | None:
+def calls_table(data: pd.DataFrame, timezone: str, max_calls: int) -> str | None:
     """Draw the calls of a selected value. Returns the id of the selected call."""
     text = plural("{n} call", "{n} calls", len(data)).format(n=exact(len(data)))
     st.caption(_("The newest {n} calls").format(n=exact(max_calls)) if len(data) >= max_calls else text)
     table = call_rows(data, timezone)
     config = call_columns()
     alt = _("The calls of the selected value")
-    selected = selectable_table(table, config, alt=alt, key=key, max_rows=_MAX_VISIBLE_ROWS)
+    selected = selectable_table(table, config, alt=alt, key=calls_key(data["id"]), max_rows=_MAX_VISIBLE_ROWS)
     return str(data["id"].iloc[selected]) if selected is not None else None

@@ -232,8 +232,8 @@ def operation_table(data: pd.DataFrame, all_tokens: int) -> None:
     config = {
         "operation": st.column_config.TextColumn(_("Operation"), width=130),
         "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
-        "share": st.column_config.TextColumn(_("Share"), alignment="right", width=48),
         "cost": _money_column(_("Cost"), _at_least_help()),
+        "share": st.column_config.TextColumn(_("Share"), alignment="right", width=48),
         "per_call": _money_column(_("Per call"), _("The mean cost of the calls that have a price"), 72),
     }
     alt = _("Tokens and cost by operation")
@@ -246,8 +246,8 @@ def user_table(data: pd.DataFrame) -> None:
     config = {
         "user_id": st.column_config.TextColumn(_("User"), width=120),
         "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
-        "trend": st.column_config.AreaChartColumn(_("Trend"), y_min=0, width=60),
         "cost": _money_column(_("Cost"), _at_least_help()),
+        "trend": st.column_config.AreaChartColumn(_("Trend"), y_min=0, width=60),
     }
     alt = _("The users with the most tokens")
     explorer_table(data, config, alt=alt, key="users", dimension="user", names=list(data["user_id"]))
@@ -265,13 +265,13 @@ def record_table(data: pd.DataFrame, timezone: str) -> None:
     config: dict[str, Any] = {
         "ago": st.column_config.TextColumn(_("When"), width=90),
         "model": st.column_config.TextColumn(_("Model"), width=140),
-        "operation": st.column_config.TextColumn(_("Operation"), width=140),
-        "user_id": st.column_config.TextColumn(_("User"), width=110),
+        "cost": _money_column(_("Cost"), width=None),
         "input_tokens": st.column_config.NumberColumn(_("In"), format="localized"),
         "output_tokens": st.column_config.NumberColumn(_("Out"), format="localized"),
-        "cost": _money_column(_("Cost"), width=None),
-        "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
         "result": st.column_config.TextColumn(_("Result")),
+        "operation": st.column_config.TextColumn(_("Operation"), width=140),
+        "user_id": st.column_config.TextColumn(_("User"), width=110),
+        "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
         "arrived": st.column_config.TextColumn(
             _("Delivery"),
             help=_(

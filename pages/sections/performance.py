@@ -14,6 +14,7 @@ from pages.support.formats import exact, milliseconds, percentage, records, seco
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.ttl_cache import cached, generation
+from pages.widgets.empty_state import empty_section
 from pages.widgets.tables import right_aligned, table
 from pages.widgets.time_range import TimeRange
 from tracker import Outcome
@@ -168,7 +169,7 @@ def ledger_table(loss: Ledger | None) -> None:
     if loss.hidden_reason:
         st.text(translate(loss.hidden_reason))
     if not loss.deployments:
-        st.caption(_("No Tracker assigned sequence numbers in this period, so missing records can't be detected."))
+        empty_section(_("No Tracker assigned sequence numbers in this period, so missing records can't be detected."))
         st.caption(_("Sample data is not part of the loss ledger."))
         return
     data = pd.DataFrame(
@@ -224,7 +225,7 @@ def alert_table(data: pd.DataFrame | None, timezone: str) -> None:
         )
         return
     if data.empty:
-        st.caption(_("None in this range."))
+        empty_section(_("None in this range."))
         return
     data = data.assign(at=pd.to_datetime(data["raised_at"], utc=True).dt.tz_convert(timezone))
     config: dict[str, Any] = {
@@ -279,7 +280,7 @@ def process_write_times() -> None:
     """Draw the write times of this process's test recordings."""
     outcomes = test_calls.measured_outcomes()
     if not outcomes:
-        st.caption(_("This process has no recordings yet. Make a test recording to see its write times here."))
+        empty_section(_("This process has no recordings yet. Make a test recording to see its write times here."))
         return
     first, rest = outcomes[0], outcomes[1:]
     rows = [_write_time_row(_("first (cold)"), [first])]

@@ -55,7 +55,8 @@ def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> A
 
     Options: `titles` (the hover title of each bucket: hover then lists all series), `label` and `unit` of the values,
     `stacked`, `value_axis` (the axis whose ticks the component sets), `least` (values up to it are drawn as zero),
-    `can_click`, `can_drag`, `can_reset`, `marks` (the texts of deployments at positions of the x axis).
+    `can_click`, `can_drag`, `can_reset`, `marks` (the texts of deployments at positions of the x axis), `selected` (the
+    row and the column whose points keep their color; None as the column means all columns of the row).
     """
     register(Runtime.instance().bidi_component_registry)  # tests run a page without dashboard.py, which registers too
     defaults: dict[str, Any] = {
@@ -69,6 +70,7 @@ def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> A
         "can_drag": False,
         "can_reset": False,
         "marks": None,
+        "selected": None,
     }
     words = {
         "png": _("Download the chart as PNG"),

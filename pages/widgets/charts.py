@@ -190,6 +190,7 @@ def bars(
     stacked: bool,
     key: str,
     alt: str,
+    selected: list[str | None] | None = None,
 ) -> tuple[str, str] | None:
     """Horizontal bars, one for each row_name, split by column_name; returns the row and the column of a click.
 
@@ -254,6 +255,7 @@ def bars(
         stacked=stacked,
         value_axis="xaxis",
         can_click=True,
+        selected=selected,
     )
     match result.click:
         case [str(row), str(column)]:

@@ -19,6 +19,11 @@ from tracker.maintenance.sample_data import DEFAULT_DAYS
 from tracker.reports import Filters, Reader, usage_totals
 
 
+def empty_section(text: str) -> None:
+    """A section of a page without data. `text` is Markdown, so it must not contain text from the database."""
+    st.caption(f":material/inbox: {text}")
+
+
 def no_calls(reader: Reader) -> None:
     """Show why there are no calls: row-level security, the filters, the range, only test calls, or an empty table."""
     if reader.table().sees_no_rows:

@@ -78,6 +78,7 @@ def filter_bar(reader: Reader) -> None:
         st.session_state[_KEY] = current
     clock_choices = [(column, str(value)) for column, count in CLOCK_FILTERS.items() for value in range(count)]
     options = dict.fromkeys([*current, *st.session_state[_KEY], *_filter_choices(reader), *clock_choices])
+    options = dict.fromkeys(sorted(options, key=_option_order))
     selected = st.multiselect(
         _("Filters"),
         list(options),
@@ -100,6 +101,12 @@ def filter_bar(reader: Reader) -> None:
         help=_("Test calls are excluded unless this is on."),
     )
     query_params.set("tests", "true" if is_on else None)
+
+
+def _option_order(choice: Any) -> tuple[int, str, str]:
+    """Sorts the choices by dimension, then by value; the values of the clock in the order of time."""
+    column, value = _to_pair(choice)
+    return FILTERS.index(column), value.zfill(2) if column in CLOCK_FILTERS else value.casefold(), value
 
 
 def _pill_label(choice: Any) -> str:

@@ -32,6 +32,7 @@ def time_bars(
     stacked: bool,
     key: str,
     alt: str,
+    selected: list[str | None] | None = None,
     marks: Marks | None = None,
 ) -> tuple[str, str] | None:
     """The values by `row_name` (of a time dimension) in order of time; returns the row and the column of a click.
@@ -77,6 +78,7 @@ def time_bars(
         stacked=stacked,
         value_axis="yaxis",
         can_click=True,
+        selected=selected,
         marks=mark_texts,
     )
     match result.click:

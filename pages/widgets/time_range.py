@@ -142,7 +142,7 @@ def range_picker() -> None:
         format_func=range_label,
         key="range",
         persist_state="session",
-        wrap=False,
+        wrap=True,  # else a phone hides the last ranges
         label_visibility="collapsed",
     )
     if name == "custom":

@@ -137,9 +137,46 @@ def test_explorer_drills_down_to_one_call_and_updates_the_address(visit: Callabl
     expect(page.get_by_test_id("stJson")).to_contain_text("chat")
     again = visit(f"explorer?{urlsplit(page.url).query}")
     expect(again.get_by_test_id("stJson")).to_contain_text(query(page)["call"])
-    again.get_by_role("button", name="Close").click()
+    again.get_by_role("dialog").get_by_role("button", name="Close").click()
     expect(again.get_by_test_id("stJson")).to_have_count(0)
+    eventually(lambda: "call" not in query(again))
+    again.get_by_role("button", name="Close").click()
     eventually(lambda: "row" not in query(again))
+
+
+def test_the_calls_use_the_full_width_and_the_selection_is_visible(visit: Callable[..., Page]) -> None:
+    page = visit("explorer?rows=operation", viewport={"width": 1440, "height": 1600})
+    bars = page.get_by_role("group", name="tokens by operation").first.locator(".barlayer .point path")
+    expect(bars.nth(2)).to_be_attached()
+    select_first_row(page, page.get_by_test_id("stDataFrame").first)
+    eventually(lambda: "row" in query(page))
+    expect(page.get_by_text("Calls of the selection", exact=True)).to_be_visible()
+    eventually(lambda: opacities(bars).count("1") == 1 and opacities(bars).count("0.35") == len(opacities(bars)) - 1)
+    pivot, calls = (page.get_by_test_id("stDataFrame").nth(number).bounding_box() for number in (0, 1))
+    assert pivot
+    assert calls
+    assert calls["width"] > 2 * pivot["width"]
+    select_first_row(page, page.get_by_test_id("stDataFrame").nth(1))
+    expect(page.get_by_role("dialog").get_by_test_id("stJson")).to_be_visible()
+    after = page.get_by_test_id("stDataFrame").nth(1).bounding_box()
+    assert after
+    assert after["width"] == calls["width"]
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    eventually(lambda: "call" not in query(page))
+    settled(page)
+    first = query(page)["row"]
+    box = bars.nth(2).bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 4, box["y"] + box["height"] / 2)
+    eventually(lambda: query(page).get("row") not in {None, first})
+    eventually(lambda: opacities(bars).count("1") == 1)
+    settled(page)
+    assert query(page)["row"] != first  # the table has the new selection, too
+
+
+def opacities(bars: Locator) -> list[str]:
+    return [str(bar.evaluate("bar => getComputedStyle(bar).opacity")) for bar in bars.all()]
 
 
 def test_a_click_on_a_bar_shows_its_calls(visit: Callable[..., Page]) -> None:

@@ -95,6 +95,19 @@ def test_the_bar_contains_the_forecast_and_no_names() -> None:
     assert "66.67%" in html  # where the limit is
 
 
+def test_the_bar_above_the_limit_marks_the_limit_and_the_part_above_it() -> None:
+    from pages.sections import budget_bars
+
+    made = Budget(name="team", period="day", measure="tokens", amount=Decimal(1000))
+    window = made.window(datetime(2026, 3, 10, 12, tzinfo=UTC))
+    state = BudgetState(made, window, Spent(tokens=2000), window.end - timedelta(seconds=1))
+    html = budget_bars.bar_html(state)
+    assert "inset:0 auto 0 50.00%;width:50.00%" in html  # the part above the limit
+    assert "calc(50.00% - 3px)" in html
+    below = BudgetState(made, window, Spent(tokens=500), window.end - timedelta(seconds=1))
+    assert budget_bars._ABOVE_COLOR not in budget_bars.bar_html(below)
+
+
 def test_the_dashboard_sends_due_alerts(
     start_dashboard: Callable[..., Server], database_url: str, call: Execute, put: Callable[..., None]
 ) -> None:

@@ -217,6 +217,14 @@ def test_a_csv_download_contains_no_formula() -> None:
     assert set(read["calls"]) == {-1}
 
 
+def test_the_filter_choices_are_grouped_by_dimension_and_sorted() -> None:
+    from pages.widgets.filter_pills import _option_order
+
+    choices = [("hour_of_day", "10"), ("user", "bob"), "zoe", ("model", "b"), ("hour_of_day", "9"), ("model", "A")]
+    ordered = [("model", "A"), ("model", "b"), ("user", "bob"), "zoe", ("hour_of_day", "9"), ("hour_of_day", "10")]
+    assert sorted(choices, key=_option_order) == ordered
+
+
 def test_the_explorers_file_has_each_number_once() -> None:
     from pages.sections.explorer import download_table, pivot
 

@@ -123,6 +123,10 @@ function update(state) {
   state.data = state.next;
   state.source = JSON.parse(state.data.figure);
   state.source.layout.template = TEMPLATE;
+  // Between a click and the answer of the server, the selection is the clicked point.
+  const given = JSON.stringify(state.data.selected);
+  if (given !== state.given) state.selected = state.data.selected;
+  state.given = given;
   state.root.setAttribute("aria-label", state.data.alt);
   state.root.classList.toggle("tracker-chart-clickable", state.data.can_click && !state.data.can_drag);
   state.stage.setAttribute("aria-label", `${state.data.alt}. ${state.data.words.keys}`);
@@ -165,7 +169,9 @@ function draw(state) {
 }
 
 function fadeOthers(trace, [row, column]) {
-  trace.marker.opacity = trace.customdata.map((custom) => (custom[2] === row && custom[3] === column ? 1 : 0.35));
+  if (!trace.customdata) return;
+  const isSelected = (custom) => custom[2] === row && (column === null || custom[3] === column);
+  trace.marker = { ...trace.marker, opacity: trace.customdata.map((custom) => (isSelected(custom) ? 1 : 0.35)) };
 }
 
 function resolveColors(value, styles) {
