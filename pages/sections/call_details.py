@@ -43,9 +43,9 @@ def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
 def call_columns() -> dict[str, Any]:
     """The columns of a table of calls, the most important first, as a phone shows only these."""
     return {
-        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
-        "model": st.column_config.TextColumn(_("Model"), width=140),
-        "cost": st.column_config.TextColumn(_("Cost"), alignment="right", width=80),
+        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=132),
+        "model": st.column_config.TextColumn(_("Model"), width=100),
+        "cost": st.column_config.TextColumn(_("Cost"), alignment="right", width=70),
         "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized", width=80),
         "result": st.column_config.TextColumn(_("Result"), width=70),
         "operation": st.column_config.TextColumn(_("Operation"), width=140),

@@ -240,7 +240,7 @@ def session_table(tables: ConnectionTables) -> Session | None:
         "pid": st.column_config.NumberColumn("pid", format="%d", width=70, pinned=True),
         "state": st.column_config.TextColumn(_("State"), width=100),
         "since": st.column_config.TextColumn(_("duration"), width=70, alignment="right"),
-        "who": st.column_config.TextColumn("application_name", width=200),
+        "who": st.column_config.TextColumn("application_name", width=260),
         "query": st.column_config.TextColumn(_("Query"), width=320),
         "blocked_by": st.column_config.TextColumn(_("blocked by"), width=80),
         "waits_for": st.column_config.TextColumn(_("waits for"), width=100),
