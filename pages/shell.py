@@ -11,6 +11,7 @@ from pages.support.i18n import LANGUAGES, _, keep_language, language, language_f
 from pages.widgets import status_badge
 from pages.widgets.error_box import draw_guarded
 from pages.widgets.layout import database_name
+from pages.widgets.saved_views import views_button
 from pages.widgets.time_range import (
     canonical_timezone,
     default_timezone,
@@ -69,6 +70,7 @@ def main() -> None:
         recording_status()
         user_settings()
         auth.sign_out_button()
+    views_button(page.url_path)
     draw_guarded(page.run)
 
 
