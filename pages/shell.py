@@ -11,7 +11,6 @@ from pages.support.i18n import LANGUAGES, _, keep_language, language, language_f
 from pages.widgets import status_badge
 from pages.widgets.error_box import draw_guarded
 from pages.widgets.layout import database_name
-from pages.widgets.saved_views import views_button
 from pages.widgets.time_range import (
     canonical_timezone,
     default_timezone,
@@ -19,6 +18,7 @@ from pages.widgets.time_range import (
     unknown_browser_timezone,
     user_timezone,
 )
+from pages.widgets.view_dialog import views_button
 from tracker.errors import TrackerError
 from tracker.reports.engine import current_reader
 

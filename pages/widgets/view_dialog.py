@@ -95,7 +95,7 @@ def _view_list(page: str, views: list[SavedView], *, can_write: bool) -> None:
         return
     st.text(_description(view))
     with st.container(horizontal=True):
-        if st.button(_("Open"), type="primary", icon=":material/open_in_new:", key="open_view"):
+        if st.button(_("Open the view"), type="primary", icon=":material/open_in_new:", key="open_view"):
             _open(page, view)
         if can_write and st.button(_("Delete"), icon=":material/delete:", key="delete_view"):
             st.session_state[_DELETED] = view.name
