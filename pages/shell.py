@@ -18,6 +18,7 @@ from pages.widgets.time_range import (
     unknown_browser_timezone,
     user_timezone,
 )
+from pages.widgets.view_dialog import views_button
 from tracker.errors import TrackerError
 from tracker.reports.engine import current_reader
 
@@ -69,6 +70,7 @@ def main() -> None:
         recording_status()
         user_settings()
         auth.sign_out_button()
+    views_button(page.url_path)
     draw_guarded(page.run)
 
 

@@ -46,6 +46,7 @@ LAYERS = (
     "outcome",
     "database",
     "audit",
+    "saved_views",
     "rollups",
     "providers",
     "importing",

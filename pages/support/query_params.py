@@ -68,6 +68,11 @@ def get(name: str) -> str | None:
     return value
 
 
+def view() -> Mapping[str, str]:
+    """A copy of all parameters of the view."""
+    return dict(st.session_state.get(_VIEW, {}))
+
+
 def set(name: str, value: str | None) -> None:  # noqa: A001 - the counterpart of `get`
     """Set a parameter of the view and of the address; None is the default value, which the address omits."""
     view: dict[str, str] = st.session_state.setdefault(_VIEW, {})

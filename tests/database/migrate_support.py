@@ -49,6 +49,7 @@ OURS = (
     "token_tracker_deployments",
     "token_tracker_prices",
     "token_tracker_setting_changes",
+    "token_tracker_saved_views",
     *rollup_tables.ALL,
 )
 COLUMN_FACTS = """

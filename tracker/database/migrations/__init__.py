@@ -18,6 +18,7 @@ FILES = {
     10: "prices",
     11: "deployments",
     12: "samples",
+    13: "saved_views",
 }
 VERSIONS = (1, 2, *FILES)
 
