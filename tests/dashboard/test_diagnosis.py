@@ -133,11 +133,13 @@ def test_here_and_there_stand_side_by_side(open_page, database_url):
         "recommendations": ["<b>Set</b> [DATABASE_URL](javascript:x)"],
     }
     app.run()
-    lines = next(frame.value for frame in app.dataframe if "explains" in frame.value)
-    assert lines.iloc[0]["weight"] == "error"
-    assert "environment.DATABASE_URL_SET" in set(lines["key"])
+    shown = [text.value for text in app.text]
+    position = shown.index("environment.DATABASE_URL_SET")
+    assert [line.partition(":")[0] for line in shown[position + 1 : position + 3]] == ["This process", "Deployment"]
+    differences = texts(app).partition("difference")[2]
+    assert ":red[:material/error:]" in differences
     # What another server says is text, never Markdown.
-    assert "<b>Set</b> [DATABASE_URL](javascript:x)" in [text.value for text in app.text]
+    assert "<b>Set</b> [DATABASE_URL](javascript:x)" in shown
 
 
 def test_an_address_that_cannot_be_fetched_is_a_sentence(open_page, database_url):
