@@ -42,31 +42,35 @@ _ICONS = {
 
 @dataclass(frozen=True, slots=True)
 class CheckedReport:
-    """A debug report, when it was made, and whether the database could be used then."""
+    """A debug report, when it was made, and whether the database responded then."""
 
     report: Mapping[str, Any]
     at: datetime
-    is_database_usable: bool
+    is_database_responding: bool
 
 
 def current_report() -> CheckedReport:
     """The debug report, cached in this browser session until the database starts or stops to respond."""
     cached: CheckedReport | None = st.session_state.get("report")
-    is_usable = _is_database_usable()
-    if cached is not None and cached.is_database_usable == is_usable and datetime.now(UTC) - cached.at < REPORT_TTL:
+    is_responding = _is_database_responding()
+    if (
+        cached is not None
+        and cached.is_database_responding == is_responding
+        and datetime.now(UTC) - cached.at < REPORT_TTL
+    ):
         return cached
     # A refresh replaces the report without a spinner, which would move the page.
     with nullcontext() if cached else st.spinner(_("Checking variables, network, database, and outbox")):
         at = datetime.now(UTC)
         report = dashboard_report.build_dashboard_report().as_dict(users=False)
-    checked = CheckedReport(report, at, is_usable)
+    checked = CheckedReport(report, at, is_responding)
     st.session_state["report"] = checked
     return checked
 
 
-def _is_database_usable() -> bool:
+def _is_database_responding() -> bool:
     try:
-        current_reader.check()
+        current_reader.ping()
     except TrackerError:
         return False
     return True

@@ -140,8 +140,11 @@ def needed_browser() -> Iterator[Browser]:
 
 def open_page(page: Page, url: str) -> None:
     """Open an address and wait until the page is drawn."""
-    with suppress(Error):
+    try:
         page.goto(url)
+    except Error:  # a download or a reload by the page interrupted it
+        with suppress(Error):
+            page.goto(url)
     page.wait_for_selector(READY, timeout=60_000)
 
 

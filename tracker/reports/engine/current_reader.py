@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from tracker.database import embedded
 from tracker.database.locate import locate
@@ -43,8 +44,17 @@ def check() -> None:
 
     If the server refuses the connection, the Reader is closed, and the next call starts an embedded server again.
     """
+    _close_if_refused(lambda: reader().check())
+
+
+def ping() -> None:
+    """As `check`, but for the server alone: raises unless it responds."""
+    _close_if_refused(lambda: reader().ping())
+
+
+def _close_if_refused(query: Callable[[], None]) -> None:
     try:
-        reader().check()
+        query()
     except DatabaseError as error:
         if error.code == "refused":
             close()

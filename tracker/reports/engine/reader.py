@@ -125,6 +125,10 @@ class Reader:
         """Read the table's properties now; raises unless the server responds and all required columns exist."""
         self._table = require_columns(self._with_retry(self._read_table))
 
+    def ping(self) -> None:
+        """Raises unless the server responds. It reads no table, so that no lock delays it."""
+        self._with_retry(lambda connection: connection.exec_driver_sql("SELECT 1"))
+
     def rows(self, query: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """The result of `sql/<query>.sql`, one dict per row."""
         columns, values = self.execute(query, parameters)
