@@ -128,7 +128,7 @@ def budgets_section(reader: Reader, access: WriteAccess) -> None:
     for remark in report.remarks:
         st.text(translate(remark))
     if access.budgets:
-        budget_form.budget_form(reader, has_budgets=bool(report.states))
+        budget_form.budget_form(reader, {state.budget.name for state in report.states})
 
 
 def file_section(models: list[PricedModel]) -> None:

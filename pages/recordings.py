@@ -89,8 +89,8 @@ def burst_form(reader: Reader) -> None:
     """Draw the form of the load test, and its progress, also after a reload of the page."""
     if "burst" not in st.session_state and (latest := burst.latest(reader)) is not None:
         st.session_state["burst"] = latest
-    shown: Burst | None = st.session_state.get("burst")
-    for key, value in _burst_settings(shown).items():
+    latest_burst: Burst | None = st.session_state.get("burst")
+    for key, value in _burst_settings(latest_burst).items():
         st.session_state.setdefault(key, value)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = st.number_input(_("Records"), 1, MAX_RECORDS, step=50, key="burst_n", width=150)

@@ -59,10 +59,10 @@ def deployment_marks(reader: Reader, range_: TimeRange, bucket: str | None = Non
     filters = range_.filters
     key = ("deployments", generation(reader), range_.cache_key, bucket or filters.bucket)
     try:
-        found = cached(key, _TTL_S, lambda: first_calls(reader, filters, bucket))
+        calls = cached(key, _TTL_S, lambda: first_calls(reader, filters, bucket))
     except DatabaseError:
         return Marks()  # the charts are useful without marks, and the page shows errors of its own queries
-    return Marks(found.deployments, found.hidden, filters.timezone)
+    return Marks(calls.deployments, calls.hidden, filters.timezone)
 
 
 def mark_shapes(marks: Marks | None, buckets: pd.DatetimeIndex, bucket: str) -> dict[str, Any]:

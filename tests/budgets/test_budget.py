@@ -115,7 +115,7 @@ def test_the_forecast_is_the_windows_pace_and_waits_until_something_is_known():
 def test_the_description_contains_the_forecast():
     said = describe_budget(state(799, scope="user", subject="u_42"))
     assert said == (
-        "Budget 'b' (user u_42): 799 tokens of 1,000 tokens today, 79 %."
+        "Budget 'b' (user u_42): 799 tokens of 1,000 tokens today, 79%."
         " At this pace 1,598 tokens by the end of the day."
     )
     assert "12.50" in describe_budget(state("12.5", measure="usd", amount=Decimal(10), period="month"))
@@ -129,7 +129,7 @@ def test_the_description_in_usd_contains_the_calls_without_a_price():
 
 
 def test_figures_are_rounded_for_people_and_never_up_to_a_limit():
-    assert format_percent(0.9999) == "99 %"
-    assert format_percent(1.0) == "100 %"
+    assert format_percent(0.9999) == "99%"
+    assert format_percent(1.0) == "100%"
     assert format_amount(Decimal("0.000012"), "usd") == "$0.000012"
     assert format_amount(Decimal(0), "usd") == "$0.00"

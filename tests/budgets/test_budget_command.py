@@ -22,7 +22,7 @@ def test_a_budget_is_set_listed_changed_and_removed(at, capsys):
     assert main([*SET[:3], "--usd", "12.50", "--per", "month", "--user", "u_1", "--timezone", "Asia/Seoul"]) == 0
     assert "Changed" in capsys.readouterr().out
     assert main(["budget", "list"]) == 0
-    assert "(user u_1): $0.00 of $12.50 this month, 0 %" in capsys.readouterr().out
+    assert "(user u_1): $0.00 of $12.50 this month, 0%" in capsys.readouterr().out
     assert main(["budget", "remove", SET[2]]) == 0
     assert main(["budget", "remove", SET[2]]) == 1
     assert "no budget" in capsys.readouterr().err
@@ -41,7 +41,7 @@ def test_check_sends_what_is_due_once_and_is_exit_1_while_a_limit_is_reached(at,
         ("token_budget_reached", 80),
         ("token_budget_reached", 100),
     ]
-    assert "1,100 tokens of 1,000 tokens today, 110 %" in capsys.readouterr().out
+    assert "1,100 tokens of 1,000 tokens today, 110%" in capsys.readouterr().out
 
 
 def test_without_an_alert_url_no_alert_counts_as_sent(at, capsys, listener, monkeypatch):

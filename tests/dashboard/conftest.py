@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from support import ROOT
 from tabs import Tabs, running_loop, running_tabs
 
+from pages.support import ttl_cache
 from tracker.recording import tracker as tracker_module
 from tracker.reports.engine import current_reader
 
@@ -22,8 +23,9 @@ share_component_scan()
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has its own Reader and its own shared Tracker."""
+    """Each test has its own Reader, shared Tracker and cache of page values."""
     monkeypatch.setattr(tracker_module, "_shared", None)
+    ttl_cache.clear()
     yield
     current_reader.close()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from dashboard_support import Execute, OpenPage, Server, texts
-from support import ROOT, eventually, run, value, with_role
+from support import eventually, run, value, with_role
 
 from tracker.budgets.budget import Budget
 from tracker.budgets.progress import BudgetState, Spent
@@ -17,17 +17,6 @@ from tracker.errors import TrackerError
 from tracker.maintenance import check_budgets as report
 
 EVIL = "![x](http://evil.invalid/a.png) <img src=x>"
-
-
-@pytest.fixture(autouse=True)
-def empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Clear the cache, so that no test gets a value of another test."""
-    monkeypatch.syspath_prepend(str(ROOT / "pages"))
-    from pages.support import ttl_cache
-
-    ttl_cache._values.clear()
-    yield
-    ttl_cache._values.clear()
 
 
 @pytest.fixture

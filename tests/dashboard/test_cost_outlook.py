@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import pytest
 from dashboard_support import Execute, OpenPage, figures, texts
-from support import ROOT
 
 from tracker import settings
 from tracker.budgets.budget import Budget, period_window
@@ -33,16 +32,6 @@ def reader(database_url: str) -> Iterator[Reader]:
     opened = Reader(Database(clean(database_url), embedded=False, settings=settings.load({})))
     yield opened
     opened.close()
-
-
-@pytest.fixture(autouse=True)
-def empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(ROOT / "pages"))
-    from pages.support import ttl_cache
-
-    ttl_cache._values.clear()
-    yield
-    ttl_cache._values.clear()
 
 
 def test_cache_writes_reduce_the_savings_of_cache_reads(reader: Reader, call: Execute) -> None:

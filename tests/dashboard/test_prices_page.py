@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ import pytest
 from dashboard_support import READY, Execute, OpenPage, Server, open_page, texts
 from playwright.sync_api import Browser, Page, expect
 from streamlit.testing.v1 import AppTest
-from support import ROOT, rows, run, value, with_role
+from support import rows, run, value, with_role
 
 from tracker import settings
 from tracker.auth.access_policy import resolve_policy
@@ -34,17 +34,6 @@ FORM = {
     "same_as": "",
     "same_provider": "",
 }
-
-
-@pytest.fixture(autouse=True)
-def empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Clear the cache, so that no test gets a value of another test."""
-    monkeypatch.syspath_prepend(str(ROOT / "pages"))
-    from pages.support import ttl_cache
-
-    ttl_cache._values.clear()
-    yield
-    ttl_cache._values.clear()
 
 
 def labels(app: AppTest) -> set[str]:
@@ -89,7 +78,7 @@ def test_changes_need_a_sign_in_or_an_explicit_setting(env: dict[str, str], logi
 def test_an_unreadable_write_setting_refuses_only_changes() -> None:
     loaded = settings.load({"TRACKER_DASHBOARD_WRITE": "perhaps"}, strict=False)
     assert resolve_policy(loaded, login=True, bound_to="127.0.0.1").kind == "login"
-    assert "changes no prices and budgets until it is corrected" in loaded.problems[0]
+    assert "changes no prices, budgets or views until it is corrected" in loaded.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -275,8 +264,11 @@ def test_a_budget_is_validated_before_it_is_saved(open_page: OpenPage, database_
         {"scope": "user"},
         {"subject": "u"},
         {"amount": "9" * 20},
+        {"amount": "1,5"},
+        {"amount": "12,34"},
+        {"name": "taken"},
     ):
-        budget, problems = read_form({**values, **changed}, None)
+        budget, problems = read_form({**values, **changed}, None, {"taken"})
         assert (budget, len(problems)) == (None, 1), changed
 
 

@@ -38,7 +38,7 @@ class Policy:
     users: tuple[str, ...] = ()
     problem: str = ""
     allows_writes: bool = False
-    """Whether the pages may change prices and budgets."""
+    """Whether the pages may change prices, budgets and saved views."""
 
     @property
     def logins(self) -> Logins | None:

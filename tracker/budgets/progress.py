@@ -75,8 +75,8 @@ def format_amount(value: Decimal, measure: str) -> str:
 
 
 def format_percent(share: float) -> str:
-    """A share in whole percent, rounded down, so that 100 % is displayed only when it is reached."""
-    return f"{math.floor(share * 100 + 1e-9):,} %"
+    """A share in whole percent, rounded down, so that 100% is displayed only when it is reached."""
+    return f"{math.floor(share * 100 + 1e-9):,}%"
 
 
 def describe_subject(budget: Budget) -> str:

@@ -27,7 +27,7 @@ TEXTS = {
     "fallback.access_refused": "All access is refused until it is corrected.",
     "fallback.default": "Its default is used.",
     "fallback.default_value": "Its default, {default}, is used.",
-    "fallback.writes_refused": "The dashboard changes no prices and budgets until it is corrected.",
+    "fallback.writes_refused": "The dashboard changes no prices, budgets or views until it is corrected.",
     "home_missing": "This user has no home directory; set HOME to one that can be written.",
     "masked_value": "something else (masked)",
     "setting_blank": "{variable} contains only white space; it must be {allowed}.",

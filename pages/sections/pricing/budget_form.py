@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+import re
+from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any
 
 import streamlit as st
@@ -26,6 +27,8 @@ from tracker.usage import replace_unstorable
 RESULT = "budget_result"
 _EDITED, _NUMBER = "edited_budget", "budget_form_number"
 _MAX_NAME_LENGTH = 200
+_TOKENS = re.compile(r"\d{1,3}(?:,\d{3})+|\d+", re.ASCII)
+_DOLLARS = re.compile(rf"(?:{_TOKENS.pattern})(?:\.\d+)?", re.ASCII)
 
 
 def edit_budget(budget: Budget | None) -> None:
@@ -34,13 +37,13 @@ def edit_budget(budget: Budget | None) -> None:
     st.session_state[_NUMBER] = st.session_state.get(_NUMBER, 0) + 1
 
 
-def budget_form(reader: Reader, *, has_budgets: bool) -> None:
-    """Draw the form, and save the budget when the reader submits valid values."""
+def budget_form(reader: Reader, names: Collection[str]) -> None:
+    """Draw the form, and save the budget when the reader submits valid values. `names` are those of the budgets."""
     edited: Budget | None = st.session_state.get(_EDITED)
     number = st.session_state.get(_NUMBER, 0)
     label = _("Change the budget") if edited else _("Add a budget")
     with (
-        st.expander(label, icon=":material/savings:", expanded=edited is not None or not has_budgets),
+        st.expander(label, icon=":material/savings:", expanded=edited is not None or not names),
         st.form(f"budget_form_{number}", border=False, enter_to_submit=False),
     ):
         if edited:
@@ -48,7 +51,7 @@ def budget_form(reader: Reader, *, has_budgets: bool) -> None:
         values = _inputs(edited)
         is_submitted = st.form_submit_button(_("Save the budget"), type="primary", icon=":material/save:")
         if is_submitted:
-            budget, problems = read_form(values, edited)
+            budget, problems = read_form(values, edited, names)
             for problem in problems:
                 st.error(problem, icon=":material/error:")
             if budget is not None:
@@ -90,7 +93,9 @@ def _inputs(edited: Budget | None) -> dict[str, Any]:
     return values
 
 
-def read_form(values: Mapping[str, Any], edited: Budget | None) -> tuple[Budget | None, list[str]]:
+def read_form(
+    values: Mapping[str, Any], edited: Budget | None, names: Collection[str] = ()
+) -> tuple[Budget | None, list[str]]:
     """The budget of the form's values, or None with a sentence for each value that is not valid."""
     problems = []
     name = edited.name if edited else replace_unstorable(values["name"]).strip()
@@ -98,6 +103,8 @@ def read_form(values: Mapping[str, Any], edited: Budget | None) -> tuple[Budget 
     amount = _parse_amount(values["amount"], values["measure"])
     if not name:
         problems.append(_("Enter a name."))
+    elif edited is None and name in names:
+        problems.append(_("A budget with this name exists. Select it in the table to change it."))
     if amount is None:
         problems.append(_("Limit: enter a number above 0, for tokens a whole number. Commas separate thousands."))
     if values["scope"] == "everybody" and subject:
@@ -123,13 +130,11 @@ def read_form(values: Mapping[str, Any], edited: Budget | None) -> tuple[Budget 
 
 
 def _parse_amount(text: str, measure: str) -> Decimal | None:
-    plain = text.strip().replace(",", "")
-    if not plain.isascii() or not plain.replace(".", "", 0 if measure == "tokens" else 1).isdigit():
+    """The amount; None if it is not valid. A comma is valid between groups of three digits only: 1,5 is no amount."""
+    pattern = _TOKENS if measure == "tokens" else _DOLLARS
+    if pattern.fullmatch(text.strip()) is None:
         return None
-    try:
-        amount = Decimal(plain)
-    except InvalidOperation:
-        return None
+    amount = Decimal(text.replace(",", ""))
     return amount if amount > 0 else None
 
 

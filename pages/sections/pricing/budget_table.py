@@ -59,7 +59,7 @@ def _row(state: BudgetState) -> dict[str, object]:
         "period": period_label(budget.period),
         "pace": _("too early") if state.forecast is None else amount_text(state.forecast, budget.measure),
         "scope": scope_text(budget),
-        "alert": "–" if budget.alert_percent is None else f"{budget.alert_percent} %",
+        "alert": "–" if budget.alert_percent is None else f"{budget.alert_percent}%",
         "unpriced": exact(unpriced) if unpriced else "",
         "timezone": budget.timezone,
     }

@@ -85,7 +85,7 @@ def values_text(kind: str, values: Mapping[str, Any] | None) -> str:
 def _budget_parts(values: Mapping[str, str]) -> list[str]:
     scope = f"{scope_label(values['scope'])} {values.get('subject', '')}".strip()
     amount = amount_text(Decimal(values["amount"]), values["measure"])
-    alert = _("alert at {n} %").format(n=values["alert_percent"]) if "alert_percent" in values else ""
+    alert = _("alert at {n}%").format(n=values["alert_percent"]) if "alert_percent" in values else ""
     return [part for part in (amount, period_label(values["period"]), scope, alert, values["timezone"]) if part]
 
 

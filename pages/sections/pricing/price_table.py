@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -82,11 +83,7 @@ def model_price_table(models: Sequence[PricedModel], *, selectable: bool) -> Pri
     if not data["unpriced"].astype(bool).any():
         del config["unpriced"]
     alt = _("Models of the range with their prices in USD per million tokens")
-    if not selectable:
-        table(data, config, alt=alt, max_rows=_MAX_VISIBLE_ROWS)
-        return None
-    key = table_key("price_models")
-    selected = selectable_table(data, config, alt=alt, key=key, max_rows=_MAX_VISIBLE_ROWS)
+    selected = _draw_table(data, config, "price_models", alt, _MAX_VISIBLE_ROWS, selectable=selectable)
     return models[selected] if selected is not None else None
 
 
@@ -121,12 +118,18 @@ def stored_price_table(prices: CustomPrices, *, selectable: bool) -> CustomPrice
         if not data[name].astype(bool).any():
             del config[name]
     alt = _("Prices that were set on this page, in USD per million tokens")
-    if not selectable:
-        table(data, config, alt=alt, max_rows=_MAX_VISIBLE_PRICES)
-        return None
-    key = table_key("stored_prices")
-    selected = selectable_table(data, config, alt=alt, key=key, max_rows=_MAX_VISIBLE_PRICES)
+    selected = _draw_table(data, config, "stored_prices", alt, _MAX_VISIBLE_PRICES, selectable=selectable)
     return prices.stored[selected] if selected is not None else None
+
+
+def _draw_table(
+    data: pd.DataFrame, config: dict[str, Any], name: str, alt: str, max_rows: int, *, selectable: bool
+) -> int | None:
+    """Draw a table. Returns the position of the selected row."""
+    if not selectable:
+        table(data, config, alt=alt, max_rows=max_rows)
+        return None
+    return selectable_table(data, config, alt=alt, key=table_key(name), max_rows=max_rows)
 
 
 def _stored_row(price: CustomPrice, prices: CustomPrices) -> dict[str, str]:
