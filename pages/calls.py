@@ -43,7 +43,7 @@ def draw_page() -> None:
     if not page.rows and page.position is None and position is None and search == CallSearch():
         no_calls(reader)
         return
-    range_sample_notice(reader, range_.filters)
+    range_sample_notice(reader, range_)
     with card(_("Calls")):
         search_progress(page, range_.filters, is_first=position is None)
         selected = calls_log_table(page.rows, range_.filters.timezone)

@@ -57,7 +57,7 @@ def draw_page() -> None:
     if not len(data):
         no_calls(reader)
         return
-    range_sample_notice(reader, filters)
+    range_sample_notice(reader, range_)
     wide = pivot(data, measure, rows, columns)
     # A new key resets the selection of the chart.
     key = f"{rows}_{columns}_{measure}_{st.session_state.get('explore_generation', 0)}"

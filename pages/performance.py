@@ -55,7 +55,7 @@ def _draw(reader: Reader) -> None:
         no_recordings()
         _draw_unread(reader, filters)
         return
-    range_sample_notice(reader, filters)
+    range_sample_notice(reader, range_)
     loss = range_ledger(reader, range_)
     lag = lag_by_environment(reader, filters)
     recording_verdict(verdict, loss, range_)

@@ -18,7 +18,7 @@ from pages.support import query_params
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.support.shared_prices import shared_catalog, shared_prices
-from pages.widgets.empty_state import empty_section
+from pages.widgets.empty_state import empty_section, range_sample_notice
 from pages.widgets.error_box import show_error
 from pages.widgets.layout import card, current_range, page_header, page_question
 from pages.widgets.time_range import now, user_timezone
@@ -36,6 +36,7 @@ def main() -> None:
     page_question(_("What does each model cost, and how much may be used?"))
     access = read_write_access(reader)
     write_notice(access)
+    range_sample_notice(reader, current_range(reader))
     with card(_("Models"), _("of this range, those without a price first")):
         models = models_section(reader, access)
     if access.prices:
@@ -57,7 +58,9 @@ def main() -> None:
 def models_section(reader: Reader, access: WriteAccess) -> list[PricedModel]:
     """Draw the models of the range; a selected one fills the form. Returns the models."""
     show_result(price_actions.RESULT)
-    models = priced_models(reader, current_range(reader).filters, shared_catalog(reader), now())
+    # The catalog caches the rates of an hour.
+    at = now().replace(minute=0, second=0, microsecond=0)
+    models = priced_models(reader, current_range(reader).filters, shared_catalog(reader), at)
     address_draft()
     if not models:
         empty_section(_("No calls in this range."))
@@ -69,7 +72,7 @@ def models_section(reader: Reader, access: WriteAccess) -> list[PricedModel]:
         if selected:
             query_params.set("price_model", selected.model)
             query_params.set("price_provider", selected.provider or None)
-            address_draft()
+            address_draft(is_selected=True)
     if access.prices:
         st.caption(_("Select a row to set its price. Prices are USD per 1 M tokens."))
     else:

@@ -71,7 +71,7 @@ class Variable(NamedTuple):
     server: Any = None
     secret: bool = False
     controls_access: bool = False
-    """Whether it controls access: an invalid value then refuses access, and white space is invalid."""
+    """Whether it controls access: an invalid value then refuses what `refused` names, and white space is invalid."""
     refused: str = "access_refused"
     """The name of the message about what an invalid value refuses, if it controls access."""
 

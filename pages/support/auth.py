@@ -15,7 +15,7 @@ from streamlit.errors import Error as StreamlitError
 
 from pages.support.i18n import _
 from tracker.audit.change_log import Editor
-from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, Policy, resolve_policy
+from tracker.auth.access_policy import AUTH_UNREADABLE, SECRETS_UNREADABLE, WRITE_VARIABLE, Policy, resolve_policy
 from tracker.auth.signed_links import SignedLinks
 from tracker.redaction import redact
 from tracker.reports.engine import current_reader
@@ -83,7 +83,7 @@ def _has_access(policy: Policy) -> bool:
 
 
 def current_editor() -> Editor | None:
-    """Who changes prices and budgets in this session; None if the policy does not allow changes.
+    """Who changes prices, budgets and saved views in this session; None if the policy does not allow changes.
 
     Each write asks for it, because the settings and the login can change while a page is open.
     """
@@ -94,6 +94,21 @@ def current_editor() -> Editor | None:
     if policy.kind == "login":
         name = _as_text(st.user.get("email")) or _as_text(st.user.get("name"))
     return Editor(policy.kind, name)
+
+
+def write_refusal() -> str:
+    """Why `current_editor` is None, and how to allow changes, as Markdown."""
+    current = current_reader.settings()
+    if current.is_unreadable(WRITE_VARIABLE):
+        text = _("`{name}` has a value that is not true or false, so prices, budgets and views can't be changed.")
+    elif current.dashboard_write is False:
+        text = _("`{name}` is false, so prices, budgets and views can't be changed.")
+    else:
+        text = _(
+            "Prices, budgets and views can't be changed, because the dashboard has no sign-in. Configure a sign-in, or"
+            " set `{name}=true` for the dashboard."
+        )
+    return text.format(name=WRITE_VARIABLE)
 
 
 def sign_out_button() -> None:

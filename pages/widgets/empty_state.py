@@ -10,13 +10,15 @@ from pages.support import query_params, ttl_cache
 from pages.support.formats import ago, calls, long_date, percentage
 from pages.support.i18n import _
 from pages.widgets import filter_pills
-from pages.widgets.time_range import clamp_time, user_timezone
+from pages.widgets.time_range import TimeRange, clamp_time, user_timezone
 from pages.widgets.time_span import format_days
 from tracker import settings
 from tracker.database.schema import quote
 from tracker.maintenance import delete_test_records
 from tracker.maintenance.sample_data import DEFAULT_DAYS
-from tracker.reports import Filters, Reader, usage_totals
+from tracker.reports import Reader, usage_totals
+
+_SAMPLES_TTL_S = 30.0
 
 
 def empty_section(text: str) -> None:
@@ -153,9 +155,10 @@ def sample_notice(reader: Reader, sample_calls: int, all_calls: int) -> None:
             st.rerun()
 
 
-def range_sample_notice(reader: Reader, filters: Filters) -> None:
+def range_sample_notice(reader: Reader, range_: TimeRange) -> None:
     """`sample_notice` for a page that doesn't read the totals of the range."""
-    totals = usage_totals.totals(reader, filters)
+    key = "range_samples", ttl_cache.generation(reader), range_.cache_key
+    totals = ttl_cache.cached(key, _SAMPLES_TTL_S, lambda: usage_totals.totals(reader, range_.filters))
     sample_notice(reader, totals.sample_calls, totals.calls)
 
 

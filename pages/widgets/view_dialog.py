@@ -60,18 +60,13 @@ def _draw(page: str) -> None:
     _view_list(page, views, can_write=can_write)
     if can_write:
         _save_form(page)
+    elif is_editor and rights.read_only:
+        st.markdown(_("The database takes no writes now, so views can't be saved."))
     elif is_editor:
         st.markdown(_("The database role of the dashboard may not save views. Allow it:"))
         st.code(rights.grant(SAVED_VIEWS, WRITES), language="sql", wrap_lines=True)
     else:
-        st.caption(_refused())
-
-
-def _refused() -> str:
-    return _(
-        "This dashboard does not allow changes, so views can't be saved or deleted. Configure a sign-in, or set"
-        " `TRACKER_DASHBOARD_WRITE=true`."
-    )
+        st.caption(auth.write_refusal())
 
 
 def _read(connection: Connection, rights: TableRights) -> list[SavedView]:
@@ -153,7 +148,7 @@ def _save_form(page: str) -> None:
 def _save(page: str, name: str, *, replace: bool) -> None:
     editor = auth.current_editor()
     if editor is None:
-        st.error(_refused())
+        st.error(auth.write_refusal())
         return
     parameters = {key: value for key, value in query_params.view().items() if _is_saved(key)}
     view = SavedView(name, page, parameters, editor.name)
@@ -174,7 +169,7 @@ def _save(page: str, name: str, *, replace: bool) -> None:
 
 def _delete(name: str) -> None:
     if auth.current_editor() is None:
-        st.error(_refused())
+        st.error(auth.write_refusal())
         return
     try:
         _with_views(lambda connection, rights: saved_views.delete_view(connection, rights, name))

@@ -94,9 +94,9 @@ def test_a_name_says_which_deployment_it_is() -> None:
 
 def test_a_process_that_blocks_others_is_the_root_of_their_chain() -> None:
     chain = [a_session(pid=2, blocked_by=(1,)), a_session(pid=3, blocked_by=(2, 1)), a_session(pid=4, blocked_by=(3,))]
-    assert blocking_pids([a_session(pid=1), *chain]) == {1: 3}
+    assert blocking_pids([a_session(pid=1), *chain]) == {1: [2, 3, 4]}
     deadlock = [a_session(pid=5, blocked_by=(6,)), a_session(pid=6, blocked_by=(5,))]
-    assert blocking_pids(deadlock) == {5: 1, 6: 1}
+    assert blocking_pids(deadlock) == {5: [6], 6: [5]}
 
 
 @pytest.mark.parametrize(

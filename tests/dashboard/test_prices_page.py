@@ -84,7 +84,7 @@ def test_an_unreadable_write_setting_refuses_only_changes() -> None:
 @pytest.mark.parametrize(
     ("env", "sentence"),
     [
-        (OPEN, "because it has no sign-in. Configure a sign-in, or set `TRACKER_DASHBOARD_WRITE=true`"),
+        (OPEN, "because the dashboard has no sign-in. Configure a sign-in, or set `TRACKER_DASHBOARD_WRITE=true`"),
         ({"TRACKER_DASHBOARD_WRITE": "false"}, "`TRACKER_DASHBOARD_WRITE` is false"),
         ({"TRACKER_DASHBOARD_WRITE": "perhaps"}, "`TRACKER_DASHBOARD_WRITE` has a value that is not true or false"),
     ],
@@ -190,7 +190,7 @@ def test_valid_values_are_exact() -> None:
     price, _ = read_form({**FORM, "input": "0.000000000001", "cache_read": "0", "tier": "flex", "provider": "own"})
     assert price is not None
     assert price.rates == {"input": Decimal("1E-12"), "output": Decimal("1.5"), "cache_read": 0}
-    assert (price.since, price.tier, price.provider, price.is_free) == (ALWAYS, "flex", "own", False)
+    assert (price.since, price.tier, price.provider, price.is_free) == (ALWAYS, "flex", "own", True)
     renamed, _ = read_form({**FORM, "input": "", "output": "", "same_as": "gpt-4o", "since": date(2026, 3, 1)})
     assert renamed is not None
     assert (renamed.same_as, renamed.since) == ("gpt-4o", datetime(2026, 3, 1, tzinfo=UTC))

@@ -176,7 +176,7 @@ def test_a_dashboard_without_changes_or_without_the_table_states_why(
     page = browser.new_page(locale="en-US")
     open_page(page, server.url)
     open_dialog(page)
-    expect(page.get_by_text("This dashboard does not allow changes")).to_be_visible()
+    expect(page.get_by_text("Prices, budgets and views can't be changed")).to_be_visible()
     expect(page.get_by_role("button", name="Open the view")).to_be_visible()
     expect(page.get_by_label("Save the present view as")).to_have_count(0)
     expect(page.get_by_role("button", name="Delete", exact=True)).to_have_count(0)

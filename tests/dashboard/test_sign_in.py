@@ -147,7 +147,7 @@ def test_the_open_setting_allows_every_request(start: Start) -> None:
     assert ask(server, "/connections", accept="text/html", host="tokens.example.com")[0] == 200
     assert "Connections" in (shown_to(server) or "")
     prices = shown_to(server, "prices") or ""
-    assert "because it has no sign-in" in prices
+    assert "because the dashboard has no sign-in" in prices
     assert "secret-model" in prices
     assert "Save the price" not in prices
     assert "Save the budget" not in prices

@@ -36,6 +36,11 @@ def test_values_are_masked_and_names_are_not(query: str, masked: str) -> None:
     assert mask_literals(query) == masked
 
 
+def test_a_long_line_of_dashes_is_masked_in_linear_time() -> None:
+    # A pattern that can split the dashes in many ways does not end for this text.
+    assert mask_literals("SELECT 'a' " + "-" * 50_000 + "\nFROM t") == "SELECT ? -- …\nFROM t"
+
+
 _TEXT = st.text("Z'\\\\\"$-/*;\n ", max_size=6).map(lambda text: f"Z{text}Z")
 _NAMES = st.sampled_from(
     ["SELECT ", " t.c1 ", ", ", " = ", "(", ")", '"a\'b" ', "$1 ", "a$b$c ", " e ", "\n", "::int "]

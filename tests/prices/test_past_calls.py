@@ -134,7 +134,7 @@ def test_a_job_prices_all_calls_and_adds_a_line_to_the_change_log(database_url, 
 def test_a_job_retries_a_deadlock_and_only_one_runs(database_url, connection, reader):
     insert(database_url, 10)
     save_price(connection, read_access(connection, None), price(), ANN)
-    job = PastCallsJob(reader, MINE, "my-finetune", ANN, sleep=lambda _: None)
+    job = PastCallsJob(reader, MINE, "my-finetune", ANN, retry_s=0)
     with locked(database_url):
         assert job.start()
         assert not PastCallsJob(reader, MINE, "my-finetune", ANN).start()

@@ -113,7 +113,7 @@ def test_each_change_has_a_line_with_its_editor_and_both_values(connection, acce
 
 def test_the_table_refuses_amounts_that_are_no_price(connection, access):
     for bad in ("-1", "NaN", "Infinity", "1000001"):
-        with pytest.raises(ValueError, match="rate"):
+        with pytest.raises(ValueError, match="price must be"):
             save_price(connection, access, price(input_usd=bad), ANN)
         with connection.cursor() as cursor, pytest.raises(psycopg2.errors.CheckViolation):
             cursor.execute("INSERT INTO token_tracker_prices (model, input, output) VALUES ('m', %s, 1)", (bad,))

@@ -12,6 +12,7 @@ from tracker.database.migrate import migrate
 from tracker.reports import Filters
 from tracker.reports.deployments import MAX_DEPLOYMENTS, FirstCall, FirstCalls, first_calls
 from tracker.rollups import refresh
+from tracker.sample_ids import sample_id
 
 NOW = datetime.now(UTC).replace(minute=7, second=0, microsecond=0)
 DAY = timedelta(days=1)
@@ -57,7 +58,7 @@ def test_a_deployment_shortly_before_the_range_counts(store: Store) -> None:
 
 def test_tests_samples_and_blank_names_do_not_count(store: Store) -> None:
     call(store, "test", NOW - DAY, is_test=True)
-    call(store, "sample", NOW - DAY, metadata='{"sample": true}')
+    call(store, "sample", NOW - DAY, id=str(sample_id(0, 1, 1)))
     call(store, None, NOW - DAY)
     call(store, " ", NOW - DAY)
     store.catch_up()
@@ -113,17 +114,17 @@ def test_a_rebuild_follows_a_manual_change(store: Store, alone: None) -> None:
 
 @pytest.mark.parametrize("zone", [None, "Asia/Seoul"])
 def test_the_migration_adds_the_deployments_of_existing_calls(empty_database_url: str, zone: str | None) -> None:
-    kind, shown = ("timestamp", f" AT TIME ZONE '{zone}'") if zone else ("timestamptz", "")
+    kind, at_zone = ("timestamp", f" AT TIME ZONE '{zone}'") if zone else ("timestamptz", "")
     run(
         empty_database_url,
         f"CREATE TABLE token_usage (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), created_at {kind} NOT NULL,"
         " model text NOT NULL DEFAULT 'm', input_tokens integer NOT NULL DEFAULT 1, output_tokens integer NOT NULL"
         " DEFAULT 1, deployment varchar(300), environment text, is_test boolean, metadata json)",
-        "INSERT INTO token_usage (created_at, deployment, environment, is_test, metadata)"
-        f" SELECT time{shown}, deployment, environment, is_test, metadata::json"
-        f" FROM (VALUES ('{NOW - DAY}'::timestamptz, 'a', 'x', NULL, NULL), ('{NOW}', 'a', 'x', false, '{{}}'),"
-        f" ('{NOW}', 't', 'x', true, '{{}}'), ('{NOW}', 's', 'x', false, '{{\"sample\": true}}'))"
-        " AS calls (time, deployment, environment, is_test, metadata)",
+        "INSERT INTO token_usage (id, created_at, deployment, environment, is_test, metadata)"
+        f" SELECT coalesce(id, gen_random_uuid()), time{at_zone}, deployment, environment, is_test, '{{}}'"
+        f" FROM (VALUES (NULL::uuid, '{NOW - DAY}'::timestamptz, 'a', 'x', NULL), (NULL, '{NOW}', 'a', 'x', false),"
+        f" (NULL, '{NOW}', 't', 'x', true), ('{sample_id(0, 1, 1)}', '{NOW}', 's', 'x', false))"
+        " AS calls (id, time, deployment, environment, is_test)",
     )
     migrate(lambda: connect(empty_database_url), timezone=zone)
     found = rows(empty_database_url, "SELECT deployment, environment, first_at FROM token_tracker_deployments")

@@ -16,8 +16,8 @@ from tracker.database.schema import quote
 from tracker.database.transactions import transaction
 
 CHANGES = "token_tracker_setting_changes"
-INSERTS = ("SELECT", "INSERT")
-KINDS = ("price", "budget", "past calls")
+PRIVILEGES = ("SELECT", "INSERT")
+"""What a role needs on this table to add and to read lines."""
 _LOCK_TIMEOUT = "5s"
 _MAX_TEXT = 300
 
@@ -38,7 +38,7 @@ COMMAND_LINE = Editor("command line")
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
-    """One change. `old` is None for a new setting, `new` for a removed one."""
+    """One change of a price, a budget, or past calls. `old` is None for a new setting, `new` for a removed one."""
 
     kind: str
     subject: str
@@ -50,7 +50,7 @@ class SettingChange:
 
 @contextmanager
 def change_transaction(connection: Connection, schema: str) -> Iterator[None]:
-    """One transaction in which no other process changes a price or a budget, so that old values are exact.
+    """One transaction in which no other page or command changes a price, a budget or a view: old values are exact.
 
     Raises `DatabaseError`.
     """
@@ -60,15 +60,13 @@ def change_transaction(connection: Connection, schema: str) -> Iterator[None]:
         yield
 
 
-def record_change(connection: Connection, schema: str, change: SettingChange) -> bool:
-    """Store a change in the current transaction; False if the role may not, or the table does not exist.
+def record_change(connection: Connection, schema: str, change: SettingChange) -> None:
+    """Store a change in the current transaction, if the table exists and the role may add lines.
 
     A change without an effect is not stored. Raises `DatabaseError`.
     """
-    if change.old == change.new:
-        return True
-    if not read_rights(connection, schema, [CHANGES]).allows(CHANGES, ["INSERT"]):
-        return False
+    if change.old == change.new or not read_rights(connection, schema, [CHANGES]).allows(CHANGES, ["INSERT"]):
+        return
     execute(
         connection,
         f"INSERT INTO {quote(schema)}.{CHANGES} (changed_by, access, kind, subject, old_value, new_value)"  # noqa: S608
@@ -82,7 +80,6 @@ def record_change(connection: Connection, schema: str, change: SettingChange) ->
             _as_json(change.new),
         ),
     )
-    return True
 
 
 def read_changes(connection: Connection, schema: str, limit: int = 100) -> list[SettingChange]:

@@ -136,7 +136,7 @@ def resolve_policy(
 
 
 def _allows_writes(kind: Kind, settings: Settings) -> bool:
-    """Without a sign-in, only an explicit setting allows changes; an unreadable setting allows none."""
+    """An open dashboard allows changes only by an explicit setting; an unreadable setting allows none."""
     if kind == "broken" or settings.is_unreadable(WRITE_VARIABLE):
         return False
     return kind != "open" if settings.dashboard_write is None else settings.dashboard_write

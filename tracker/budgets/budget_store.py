@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from tracker.audit.change_log import CHANGES, COMMAND_LINE, Editor, SettingChange, change_transaction, record_change
-from tracker.audit.change_log import INSERTS as CHANGES_PRIVILEGES
+from tracker.audit.change_log import PRIVILEGES as CHANGES_PRIVILEGES
 from tracker.audit.table_rights import WRITES, read_rights
 from tracker.budgets.budget import ALERT_PERCENT, Budget
 from tracker.database.connect import Connection, execute
@@ -99,6 +99,7 @@ def require_writable(connection: Connection, access: BudgetAccess) -> None:
     rights = read_rights(connection, access.schema, list(needed))
     if not all(map(rights.exists, needed)):
         raise SetupError("budgets_missing", Message("prices.table_missing"), Message("prices.table_missing.remedy"))
+    rights.require_writes()
     grants = [rights.grant(table, names) for table, names in needed.items() if not rights.allows(table, names)]
     if grants:
         raise SetupError("right_missing", Message("prices.budgets_not_writable"), " ".join(grants), "42501")

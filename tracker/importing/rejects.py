@@ -44,12 +44,15 @@ def _default_path(name: str, source: Path) -> Path:
 
 
 def _imported_file(path: Path) -> str | None:
-    """The file whose rejects are in this file; None if there are none, or if an earlier version wrote them."""
+    """The file whose rejects are in this file; None if there are none, or if an earlier version wrote them;
+    empty if it can't be read."""
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             return next(csv.DictReader(file)).get("file")
-    except (OSError, StopIteration, csv.Error):  # missing, empty, or with a row that csv does not read
+    except (OSError, StopIteration):  # missing or empty
         return None
+    except csv.Error:  # a row that csv does not read: it is not known whose rejects they are
+        return ""
 
 
 def _file_text(source: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,7 +20,6 @@ from tracker.reports.engine.reader import Reader
 
 log = logging.getLogger("tracker.dashboard")
 _RETRIES = 5
-_RETRY_S = 1.0
 
 
 class PastCallsJob:
@@ -37,7 +35,7 @@ class PastCallsJob:
         subject: str,
         editor: Editor,
         expected_calls: int | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        retry_s: float = 1.0,
     ) -> None:
         self.subject = subject
         self.totals = PastCallsTotals()
@@ -46,7 +44,7 @@ class PastCallsJob:
         self._scope = scope
         self._editor = editor
         self._expected_calls = expected_calls
-        self._sleep = sleep
+        self._retry_s = retry_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracker-price-past-calls", daemon=True)
 
@@ -117,7 +115,8 @@ class PastCallsJob:
             try:
                 return run_batch()
             except TransientError:
-                self._sleep(_RETRY_S * 2**attempt)
+                if self._stopped.wait(self._retry_s * 2**attempt):
+                    raise
         return run_batch()
 
     def _record(self) -> None:

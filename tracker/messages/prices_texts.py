@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TEXTS = {
+    "rate_invalid": "A price must be from 0 to 1,000,000 USD, with at most 12 digits after the point.",
     "file.label": "The file of TRACKER_PRICES",
     "file.other_content": "The file of TRACKER_PRICES may contain only [[price]] tables.",
     "file.not_a_table": "[[price]] number {number} in the file of TRACKER_PRICES is not a table.",

@@ -52,8 +52,8 @@ class CustomPrice:
 
     @property
     def is_free(self) -> bool:
-        """Whether input or output tokens cost nothing."""
-        return self.same_as is None and not (self.rates["input"] and self.rates["output"])
+        """Whether a kind of tokens costs nothing."""
+        return any(rate == 0 for rate in self.rates.values())
 
     def cost(self, counts: Mapping[str, int]) -> Decimal:
         """The exact cost of a call in USD. Tokens without a separate rate cost as much as input or output."""

@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from tracker.audit.change_log import CHANGES, Editor, SettingChange, change_transaction, record_change
-from tracker.audit.change_log import INSERTS as CHANGES_PRIVILEGES
+from tracker.audit.change_log import PRIVILEGES as CHANGES_PRIVILEGES
 from tracker.audit.table_rights import WRITES, TableRights, read_rights
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
-from tracker.errors import SetupError
+from tracker.errors import SettingError, SetupError
 from tracker.messages import Message
 from tracker.prices.custom_prices import ALWAYS, RATES, STORED_SOURCE, CustomPrice, is_valid_rate, sort_by_precedence
 
@@ -89,11 +89,14 @@ def price_key(price: CustomPrice) -> tuple[str, str, str, date]:
 
 
 def save_price(connection: Connection, access: PriceAccess, price: CustomPrice, editor: Editor) -> CustomPrice | None:
-    """Store a price; returns the price that it replaces. Raises `SetupError` (no privileges) and `DatabaseError`."""
+    """Store a price; returns the price that it replaces.
+
+    Raises `SettingError` for an invalid rate, `SetupError` without the privileges, and `DatabaseError`.
+    """
     require_writable(access)
     row = {**dict(zip(_KEY, price_key(price), strict=True)), **_values(price)}
     if not all(is_valid_rate(rate) for rate in price.rates.values()):
-        raise ValueError("a rate is not an amount of USD")
+        raise SettingError(Message("prices.rate_invalid"))
     changes = ", ".join(f"{name} = excluded.{name}" for name in _VALUES)
     names = ", ".join(row)
     parameters = ", ".join(f"%({name})s" for name in row)
@@ -126,6 +129,7 @@ def require_writable(access: PriceAccess) -> None:
     """Raise `SetupError` with the remedy unless this role may set prices."""
     if not access.exists:
         raise SetupError("table_missing", Message("prices.table_missing"), Message("prices.table_missing.remedy"))
+    access.rights.require_writes()
     if not access.can_write:
         raise SetupError("right_missing", Message("prices.not_writable"), " ".join(access.remedies), "42501")
 

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from tracker.audit.table_rights import read_rights
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
-from tracker.rollups.first_calls import DEPLOYMENTS
 from tracker.rollups.range_plan import timestamptz_array_us
-from tracker.rollups.rollup_tables import INTERVAL_15M_S
+from tracker.rollups.rollup_tables import DEPLOYMENTS, INTERVAL_15M_S
 
 MAX_DEPLOYMENTS = 20
 _LENGTHS = {

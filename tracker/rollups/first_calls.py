@@ -12,9 +12,7 @@ from tracker.audit.table_rights import WRITES, read_rights
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.rollups.rollup_state import driver_sql, timestamptz_array
-from tracker.rollups.rollup_tables import STATE, qualified
-
-DEPLOYMENTS = "token_tracker_deployments"
+from tracker.rollups.rollup_tables import DEPLOYMENTS, STATE, qualified
 
 
 def add_first_calls(connection: Connection, table: Table, buckets: Iterable[int]) -> None:

@@ -189,7 +189,8 @@ def rebuild(connection: Connection, table: Table, since: int | None = None, prog
     """Compute all rollup rows of generation 0 again from the rows, day by day; return the number of days.
 
     Totals of pruned calls are unchanged. `since` is in seconds of the epoch; its day (UTC) is the first one. A reader
-    sees each day either before or after its rebuild. Raises `DatabaseError`.
+    sees the totals of each day either before or after its rebuild; the marks of deployments are removed first, and
+    return with their days. Raises `DatabaseError`.
     """
     retry_while_locked(lambda: _prepare_rebuild(connection, table, since))
     days = days_since(connection, table, since)

@@ -12,7 +12,7 @@ from tracker.database.schema import TABLE, Table, quote
 from tracker.database.sql_file import load
 from tracker.errors import SetupError
 from tracker.messages import Message
-from tracker.rollups.rollup_tables import ALL
+from tracker.rollups.rollup_tables import ALL, DEPLOYMENTS
 
 QUERIES = "tracker.rollups.sql"
 
@@ -64,7 +64,7 @@ class RollupAccess:
             return f"ALTER ROLE {quote(self.role)} BYPASSRLS; -- if it may see every row"
         if self.read_only:
             return "token-tracker rollup  # with the DATABASE_URL of a server that may be written"
-        tables = ", ".join(f"{quote(self.schema)}.{name}" for name in ALL)
+        tables = ", ".join(f"{quote(self.schema)}.{name}" for name in (*ALL, DEPLOYMENTS))
         return f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {quote(self.role)};"
 
 

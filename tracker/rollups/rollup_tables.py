@@ -119,6 +119,8 @@ USER_DAYS = "token_tracker_user_day_rollup"
 USER_DAY_COLUMNS = tuple(column for column in USER_COLUMNS if not column.startswith("slot_"))
 STATE = "token_tracker_rollup_state"
 DIRTY_BUCKETS = "token_tracker_rollup_touched"
+DEPLOYMENTS = "token_tracker_deployments"
+"""The first call of each deployment; optional."""
 ALL = (*(rollup.table for rollup in ROLLUPS), USERS, USER_DAYS, STATE, DIRTY_BUCKETS)
 
 

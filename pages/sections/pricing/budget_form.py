@@ -49,7 +49,11 @@ def budget_form(reader: Reader, names: Collection[str]) -> None:
         if edited:
             st.text(edited.name)
         values = _inputs(edited)
-        is_submitted = st.form_submit_button(_("Save the budget"), type="primary", icon=":material/save:")
+        with st.container(horizontal=True):
+            is_submitted = st.form_submit_button(_("Save the budget"), type="primary", icon=":material/save:")
+            if edited and st.form_submit_button(_("Cancel")):
+                edit_budget(None)
+                st.rerun()
         if is_submitted:
             budget, problems = read_form(values, edited, names)
             for problem in problems:

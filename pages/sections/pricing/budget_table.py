@@ -52,7 +52,7 @@ def _row(state: BudgetState) -> dict[str, object]:
     budget = state.budget
     unpriced = state.spent.unpriced_calls if budget.measure == "usd" else 0
     return {
-        "name": budget.name if budget.own else _("usage_thresholds of the app"),
+        "name": _name(budget),
         "share": state.share * 100,
         "used": amount_text(state.used, budget.measure),
         "limit": amount_text(budget.amount, budget.measure),
@@ -63,6 +63,12 @@ def _row(state: BudgetState) -> dict[str, object]:
         "unpriced": exact(unpriced) if unpriced else "",
         "timezone": budget.timezone,
     }
+
+
+def _name(budget: Budget) -> str:
+    if budget.is_sample:
+        return f"{budget.name} · {_('sample')}"
+    return budget.name if budget.own else _("usage_thresholds of the app")
 
 
 def amount_text(value: Decimal, measure: str) -> str:

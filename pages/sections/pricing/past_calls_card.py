@@ -15,7 +15,7 @@ from pages.widgets.error_box import show_error
 from pages.widgets.layout import card
 from pages.widgets.time_range import clamp_time, user_timezone
 from tracker import settings
-from tracker.errors import DatabaseError
+from tracker.errors import DatabaseError, SettingError
 from tracker.maintenance.price_past_calls import PastCallsJob, current_job
 from tracker.prices.custom_prices import ALWAYS, CustomPrice
 from tracker.prices.past_calls import PastCallsPreview, PastCallsTotals, preview_past_calls
@@ -38,12 +38,10 @@ class PastCallsRequest:
     preview: PastCallsPreview | None = None
 
 
-def offer_past_calls(*prices: CustomPrice | None) -> None:
-    """Offer to price the past calls that any of these prices applies to: the new one and the one that it replaced."""
-    changed = [price for price in prices if price is not None]
-    since = min(price.since for price in changed)
-    scope = scope_since(None if since == ALWAYS else since, model=changed[0].model, provider=changed[0].provider)
-    st.session_state[_REQUEST] = PastCallsRequest(changed[0].model, scope)
+def offer_past_calls(price: CustomPrice) -> None:
+    """Offer to price the past calls that this price applies to, or applied to before it was removed."""
+    scope = scope_since(None if price.since == ALWAYS else price.since, model=price.model, provider=price.provider)
+    st.session_state[_REQUEST] = PastCallsRequest(price.model, scope)
     st.session_state.pop(_JOB, None)  # the result of an earlier job
 
 
@@ -72,8 +70,9 @@ def _draw_request(reader: Reader, request: PastCallsRequest) -> None:
         try:
             with st.spinner(_("Reading the past calls")):
                 request.preview = _compute_preview(reader, request)
-        except DatabaseError as error:
+        except (SettingError, DatabaseError) as error:
             show_error(error)
+            _close_button(_("Close"))
             return
     for line in preview_texts(request.preview):
         st.markdown(line)
@@ -81,9 +80,13 @@ def _draw_request(reader: Reader, request: PastCallsRequest) -> None:
         is_useful = request.preview.totals.changed > 0 or not request.preview.is_complete
         if is_useful and st.button(_("Price these calls"), type="primary", icon=":material/sell:", key="price_calls"):
             _start_job(reader, request)
-        if st.button(_("Not now") if is_useful else _("Close"), key="past_calls_close"):
-            del st.session_state[_REQUEST]
-            st.rerun()
+        _close_button(_("Not now") if is_useful else _("Close"))
+
+
+def _close_button(label: str) -> None:
+    if st.button(label, key="past_calls_close"):
+        del st.session_state[_REQUEST]
+        st.rerun()
 
 
 def _compute_preview(reader: Reader, request: PastCallsRequest) -> PastCallsPreview:

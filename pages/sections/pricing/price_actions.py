@@ -41,11 +41,11 @@ def _save(reader: Reader, price: CustomPrice) -> None:
         editor = require_editor()
         with reader.borrow() as connection:
             access = price_store.read_access(connection, reader.database.url.schema)
-            old = price_store.save_price(connection, access, price, editor)
+            price_store.save_price(connection, access, price, editor)
     except DatabaseError as error:
         show_error(error)
         return
-    _finish(reader, price, old, _("The price of {name} is saved. It applies to new calls within a minute."))
+    _finish(reader, price, _("The price of {name} is saved. It applies to new calls within a minute."))
 
 
 def confirm_removal(reader: Reader, price: CustomPrice) -> None:
@@ -67,13 +67,13 @@ def _confirm_removal(reader: Reader, price: CustomPrice) -> None:
         except DatabaseError as error:
             show_error(error)
             return
-        _finish(reader, price, None, _("The price of {name} is removed."))
+        _finish(reader, price, _("The price of {name} is removed."))
 
 
-def _finish(reader: Reader, price: CustomPrice, old: CustomPrice | None, text: str) -> None:
+def _finish(reader: Reader, price: CustomPrice, text: str) -> None:
     forget_prices(reader)
     set_result(RESULT, text.format(name=escape_markdown(price.model)))
-    offer_past_calls(price, old)
+    offer_past_calls(price)
     for name in ("price_model", "price_provider"):
         query_params.set(name, None)
     start_draft(PriceDraft())

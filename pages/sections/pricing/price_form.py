@@ -1,4 +1,4 @@
-"""The form that sets or changes a price, and the dialogs that confirm a free price and a removal."""
+"""The form that sets or changes a price, and the check of its values."""
 
 from __future__ import annotations
 
@@ -36,31 +36,46 @@ def start_draft(draft: PriceDraft) -> None:
     st.session_state[_NUMBER] = st.session_state.get(_NUMBER, 0) + 1
 
 
-def address_draft() -> None:
-    """Fill the form with the model in the address bar, when that changes."""
+def address_draft(*, is_selected: bool = False) -> None:
+    """Fill the form with the model in the address bar when that changes, or when the reader selects a model."""
     address = query_params.get("price_model"), query_params.get("price_provider")
-    if st.session_state.get("price_address") != address:
+    if is_selected or st.session_state.get("price_address") != address:
         st.session_state["price_address"] = address
         if address[0]:
             start_draft(PriceDraft(address[0], address[1] or ""))
 
 
 def price_form() -> CustomPrice | None:
-    """Draw the form. Returns the price when the reader submits valid values."""
+    """Draw the form. Returns the price when the reader submits valid values.
+
+    While a price is changed, the values that identify it are fixed: another model or day is another price.
+    """
     draft = st.session_state.get(_DRAFT, PriceDraft())
     number = st.session_state.get(_NUMBER, 0)
     with st.form(f"price_form_{number}", border=False, enter_to_submit=False):
         left, right = st.columns(2)
         model = left.text_input(
-            _("Model"), draft.model, max_chars=_MAX_NAME_LENGTH, help=_("A * at the end matches any ending.")
+            _("Model"),
+            draft.model,
+            max_chars=_MAX_NAME_LENGTH,
+            help=_("A * at the end matches any ending."),
+            disabled=draft.price is not None,
         )
         provider = right.text_input(
-            _("Provider"), draft.provider, max_chars=_MAX_NAME_LENGTH, placeholder=_("any provider")
+            _("Provider"),
+            draft.provider,
+            max_chars=_MAX_NAME_LENGTH,
+            placeholder=_("any provider"),
+            disabled=draft.price is not None,
         )
         texts = _rate_inputs(draft)
         with st.expander(_("More options"), expanded=_uses_options(draft.price)):
             options = _option_inputs(draft.price)
-        is_submitted = st.form_submit_button(_("Save the price"), type="primary", icon=":material/save:")
+        with st.container(horizontal=True):
+            is_submitted = st.form_submit_button(_("Save the price"), type="primary", icon=":material/save:")
+            if draft.price is not None and st.form_submit_button(_("Cancel")):
+                start_draft(PriceDraft())
+                st.rerun()
     if not is_submitted:
         return None
     values, problems = read_form({"model": model, "provider": provider, **texts, **options})
@@ -100,9 +115,15 @@ def _option_inputs(price: CustomPrice | None) -> dict[str, Any]:
             max_chars=_MAX_NAME_LENGTH,
             placeholder=_("list price"),
             help=_("Only calls of this tier, such as flex, priority, or batch"),
+            disabled=price is not None,
         ),
         "since": right.date_input(
-            _("From (UTC)"), since, min_value=date(1971, 1, 1), max_value=date(2199, 12, 31), format="YYYY-MM-DD"
+            _("From (UTC)"),
+            since,
+            min_value=date(1971, 1, 1),
+            max_value=date(2199, 12, 31),
+            format="YYYY-MM-DD",
+            disabled=price is not None,
         ),
         "same_as": left.text_input(
             _("Same price as the model"),

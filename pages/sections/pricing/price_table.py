@@ -54,7 +54,7 @@ def kind_label(kind: str) -> str:
 def source_text(rates: ModelRates | Unpriced | None) -> str:
     """The source of a price, or why there is none."""
     if rates is None:
-        return _("No price list is installed")
+        return _("Prices can't be calculated")
     if isinstance(rates, Unpriced):
         return translate(describe_reason(rates))
     return {FILE_SOURCE: _("File of TRACKER_PRICES"), STORED_SOURCE: _("Set on this page")}.get(

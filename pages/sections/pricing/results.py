@@ -1,4 +1,4 @@
-"""After a change: a message that stays for some seconds, and tables without a selected row."""
+"""After a change: a message for the runs of the next seconds, and tables without a selected row."""
 
 from __future__ import annotations
 

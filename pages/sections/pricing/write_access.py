@@ -10,14 +10,12 @@ from pages.support import auth
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from tracker.audit.change_log import Editor
-from tracker.auth.access_policy import WRITE_VARIABLE
 from tracker.budgets import budget_store
 from tracker.database.connect import Connection
 from tracker.errors import SetupError
 from tracker.messages import Message
 from tracker.prices import price_store
 from tracker.reports import Reader
-from tracker.reports.engine import current_reader
 
 _EDITOR_REFUSED = "changes_refused"
 
@@ -73,26 +71,12 @@ def write_notice(access: WriteAccess) -> None:
         return
     with st.container(border=True, gap="xsmall", key="write_notice"):
         if not access.problems:
-            st.markdown(f":material/lock: {_policy_text()}")
+            st.markdown(f":material/lock: {auth.write_refusal()}")
             return
         st.markdown(f":material/lock: **{_('Changes are not possible yet')}**")
         for problem in access.problems:
             st.text(translate(problem.cause))
             st.code(_command(problem), language="sql" if "GRANT" in problem.remedy else "sh", wrap_lines=True)
-
-
-def _policy_text() -> str:
-    settings = current_reader.settings()
-    if settings.is_unreadable(WRITE_VARIABLE):
-        return _(
-            "`{name}` has a value that is not true or false, so prices and budgets can't be changed on this page."
-        ).format(name=WRITE_VARIABLE)
-    if settings.dashboard_write is False:
-        return _("`{name}` is false, so prices and budgets can't be changed on this page.").format(name=WRITE_VARIABLE)
-    return _(
-        "Prices and budgets can't be changed on this page, because it has no sign-in. Configure a sign-in, or set"
-        " `{name}=true` for the dashboard."
-    ).format(name=WRITE_VARIABLE)
 
 
 def _command(problem: SetupError) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table, literal
+from tracker.sample_ids import IS_SAMPLE
 
 _YEARS = "created_at >= '0001-01-02' AND created_at < '9999-12-30'"
 """The times that Python supports."""
@@ -19,11 +20,20 @@ def fill(connection: Connection, table: Table, name: str, applied: AbstractSet[i
 
     Raises `DatabaseError`.
     """
-    execute(connection, "SELECT set_config('statement_timeout', '10min', true)")
     if name == "unpriced_rollup" and {1, 4} <= applied:
-        _refresh_inconsistent(connection, table)
+        run = _refresh_inconsistent
     elif name == "deployments":
-        _add_deployments(connection, table)
+        run = _add_deployments
+    else:
+        return
+    _, rows = execute(connection, "SELECT current_setting('statement_timeout')")
+    _set_statement_timeout(connection, "10min")
+    run(connection, table)
+    _set_statement_timeout(connection, rows[0][0])
+
+
+def _set_statement_timeout(connection: Connection, timeout: str) -> None:
+    execute(connection, "SELECT set_config('statement_timeout', %s, true)", (timeout,))
 
 
 def _refresh_inconsistent(connection: Connection, table: Table) -> None:
@@ -48,7 +58,7 @@ def _add_deployments(connection: Connection, table: Table) -> None:
         "SELECT left(deployment::text, 200), left(coalesce(environment::text, ''), 200),"  # noqa: S608
         f" min({_created_at(table)})::text FROM token_usage"
         f" WHERE btrim(deployment::text) <> '' AND is_test IS NOT TRUE AND {_YEARS}"
-        " AND metadata ->> 'sample' IS DISTINCT FROM 'true' GROUP BY 1, 2",
+        f" AND NOT {IS_SAMPLE} GROUP BY 1, 2",
     )
     if rows:
         names, environments, times = ([*column] for column in zip(*rows, strict=True))

@@ -81,10 +81,10 @@ def _crowded(sessions: Sequence[Session], slots: Slots) -> Iterator[Advice]:
 def _blockers(sessions: Sequence[Session]) -> Iterator[Advice]:
     """One recommendation for each process at the root of the waiting sessions, those with the most waiters first."""
     by_pid = {session.pid: session for session in sessions}
-    longest_s = max((session.state_s or 0.0 for session in sessions if session.blocked_by), default=0.0)
-    counted = sorted(blocking_pids(sessions).items(), key=lambda item: (-item[1], item[0]))
-    for pid, waiting in counted[:_MAX_BLOCKERS]:
-        blocker = by_pid.get(pid)
+    counted = sorted(blocking_pids(sessions).items(), key=lambda item: (-len(item[1]), item[0]))
+    for pid, waiting_pids in counted[:_MAX_BLOCKERS]:
+        blocker, waiting = by_pid.get(pid), len(waiting_pids)
+        longest_s = max(by_pid[waiting_pid].state_s or 0.0 for waiting_pid in waiting_pids)
         if blocker is not None:
             yield Advice("blocked", waiting, seconds=longest_s, who=_who(blocker), ending=blocker.ending)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -202,17 +202,18 @@ def order_sessions(sessions: Iterable[Session]) -> tuple[Session, ...]:
     return tuple(sorted(sessions, key=lambda session: (group(session), str(session.backend_start), session.pid)))
 
 
-def blocking_pids(sessions: Iterable[Session]) -> dict[int, int]:
-    """The processes that block others and are not blocked, each with the number of sessions that wait for it.
+def blocking_pids(sessions: Iterable[Session]) -> dict[int, list[int]]:
+    """The processes that block others and are not blocked, each with the processes that wait for it.
 
     A session that waits for a blocked session waits for that session's blockers. In a deadlock, which has no such
     process, each member counts. A pid of 0 is a prepared transaction.
     """
     blockers = {session.pid: session.blocked_by for session in sessions if session.blocked_by}
-    counted: Counter[int] = Counter()
+    waiting: defaultdict[int, list[int]] = defaultdict(list)
     for pid in blockers:
-        counted.update(_roots(pid, blockers) or set(blockers[pid]))
-    return dict(counted)
+        for root in _roots(pid, blockers) or set(blockers[pid]):
+            waiting[root].append(pid)
+    return dict(waiting)
 
 
 def _roots(pid: int, blockers: Mapping[int, Sequence[int]]) -> set[int]:

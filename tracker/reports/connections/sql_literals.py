@@ -34,7 +34,7 @@ _TOKEN = re.compile(
 _STRING_END = re.compile(r"(?:[^']|'')*'(?!')", re.DOTALL)
 _ESCAPE_STRING_END = re.compile(r"(?:[^'\\]|\\.|'')*'(?!')", re.DOTALL)
 # Strings on successive lines are one string, and the next line has the escape rules of the first one.
-_CONTINUATION = re.compile(r"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:\s|--[^\n\r]*[\n\r])*'", re.ASCII)
+_CONTINUATION = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*'", re.ASCII)
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 

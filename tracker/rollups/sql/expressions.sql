@@ -17,4 +17,4 @@
 -- The deployment of a call, for the table of first calls: longer names would not fit into its index.
 \set deployment_name 'left(deployment::text, 200)'
 \set deployment_environment 'left(coalesce(environment::text, ''''), 200)'
-\set is_of_deployment '(btrim(deployment::text) <> '''' AND is_test IS NOT TRUE AND metadata ->> ''sample'' IS DISTINCT FROM ''true'')'
+\set is_of_deployment '(btrim(deployment::text) <> '''' AND is_test IS NOT TRUE AND NOT :call_is_sample)'

@@ -18,4 +18,4 @@ CROSS JOIN LATERAL (
       AND (:has_cost IS NOT TRUE OR metadata ->> 'usage_problem' IS NOT NULL)
     OFFSET 0
 ) AS calls
-GROUP BY dirty.bucket, is_test IS TRUE, is_sample, provider, model, operation, environment, 10, 11, 12;
+GROUP BY dirty.bucket, is_test IS TRUE, 5, provider, model, operation, environment, 10, 11, 12;

@@ -16,4 +16,4 @@ SELECT 15 AS minutes, dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test,
            FILTER (WHERE :has_cost IS NOT TRUE), 0)::bigint AS unpriced_tokens,
        count(*) FILTER (WHERE :call_is_sample) AS sample_calls
 FROM :bucket_calls
-GROUP BY dirty.bucket, is_test IS TRUE, is_sample, provider, model, operation, environment;
+GROUP BY dirty.bucket, is_test IS TRUE, 5, provider, model, operation, environment;

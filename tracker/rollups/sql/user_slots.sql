@@ -8,4 +8,4 @@ SELECT date_trunc('day', dirty.bucket, 'UTC') AS day,
        sum(cost::numeric) FILTER (WHERE :has_cost) AS cost,
        count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls
 FROM :bucket_calls
-GROUP BY dirty.bucket, is_test IS TRUE, is_sample, user_id;
+GROUP BY dirty.bucket, is_test IS TRUE, 4, user_id;
