@@ -1,20 +1,23 @@
-"""Fixtures: pages under AppTest, and dashboard processes."""
+"""Fixtures: pages under AppTest, dashboard processes, and pages in a browser."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
 from apptest_support import share_component_scan
 from dashboard_support import Execute, Server, needed_browser, start_server, texts
-from playwright.sync_api import Browser
+from dashboard_support import open_page as load_page
+from playwright.sync_api import Browser, Page
 from streamlit.testing.v1 import AppTest
-from support import ROOT
+from support import ROOT, connect, python, run, with_database
 from tabs import Tabs, running_loop, running_tabs
 
 from pages.support import ttl_cache
+from tracker.database.migrate import migrate
 from tracker.recording import tracker as tracker_module
 from tracker.reports.engine import current_reader
 
@@ -108,3 +111,38 @@ def start_dashboard() -> Iterator[Callable[..., Server]]:
     for server in started:
         server.process.terminate()
         server.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def sample_url(server_url: str) -> Iterator[str]:
+    """A database with sample calls and a few recordings, for every test of a module."""
+    name = f"tracker_browser_{os.getpid()}"
+    run(server_url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    url = with_database(server_url, name)
+    migrate(lambda: connect(url))
+    assert python("-m", "tracker", "sample-data", "--days", "10", env={"DATABASE_URL": url}).returncode == 0
+    yield url
+    run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def server(sample_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A dashboard of the sample calls, for every test of a module."""
+    env = {"DATABASE_URL": sample_url, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("home"))}
+    started = start_server({**env, "GEMINI_API_KEY": "", "VERCEL": "", "NODE_ENV": ""})
+    yield started
+    started.process.terminate()
+    started.process.wait(timeout=20)
+
+
+@pytest.fixture
+def visit(server: Server, tabs: Tabs) -> Iterator[Callable[..., Page]]:
+    """Opens a path, by default as a reader in Seoul who reads English."""
+
+    def open_it(path: str = "", **context: object) -> Page:
+        page = tabs.open(**{"timezone_id": "Asia/Seoul", "locale": "en-US", **context})
+        load_page(page, f"{server.url}/{path}")
+        return page
+
+    yield open_it
+    assert server.unforeseen() == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
@@ -13,12 +14,15 @@ from tracker import settings
 from tracker.database.locate import Database
 from tracker.database.schema import read_table
 from tracker.database.url import clean
-from tracker.reports import Reader
+from tracker.reports import Filters, Reader, usage_totals
 from tracker.rollups import refresh, rollup_tables
 from tracker.rollups.rollup_state import RollupState, read_state
 from tracker.rollups.verify import verify
 
 CALL: dict[str, Any] = {"model": "gpt", "input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+RANGE = Filters(start=NOON - timedelta(days=3), end=NOON + timedelta(days=3), timezone="Asia/Kolkata")
+LIVE_15M = "minutes = 15 AND generation = 0"
 
 
 class Store:
@@ -70,3 +74,13 @@ class Store:
 
     def count(self, table: str, condition: str = "true") -> int:
         return int(rows(self.url, f"SELECT count(*) FROM {table} WHERE {condition}")[0][0])
+
+
+def calls(store: Store) -> int:
+    return usage_totals.totals(store.reader, RANGE).calls
+
+
+def catch_up(store: Store) -> None:
+    """Bring the rollups up to date, and wait until the new rows are behind the visibility horizon."""
+    store.catch_up()
+    assert not store.state().dirty_buckets
