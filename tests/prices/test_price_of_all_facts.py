@@ -71,7 +71,7 @@ def test_a_price_is_genai_prices_price_of_all_facts_or_there_is_none(case: Any) 
         assert found.code in REASON_CODES
         return
     used = {NAMES[name]: count for name, count in given.items()}
-    used |= {name: count for name, count in details.items() if name in DETAILS and count}
+    used |= {name: count for name, count in details.items() if name in DETAILS}
     word = details.get("service_tier")
     context = (
         {} if word in LIST_WORDS or not str(word).strip() else dict([CONTEXTS.get(word.strip().lower(), ("", ""))])
