@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.support import auth, query_params
 from pages.support.i18n import LANGUAGES, _, keep_language, language, language_for_locale, set_language
+from pages.support.page_titles import page_titles
 from pages.widgets import status_badge
 from pages.widgets.error_box import draw_guarded
 from pages.widgets.layout import database_name
@@ -47,19 +48,16 @@ def main() -> None:
     page = st.navigation(
         {
             _("Usage"): [
-                st.Page("overview.py", title=_("Overview"), icon=":material/monitoring:", default=True),
-                st.Page("explorer.py", title=_("Explorer"), icon=":material/table_chart:", url_path="explorer"),
-                st.Page("latency.py", title=_("Latency and errors"), icon=":material/timer:", url_path="latency"),
-                st.Page("calls.py", title=_("Calls"), icon=":material/list_alt:", url_path="calls"),
+                _page("overview", "monitoring"),
+                _page("explorer", "table_chart"),
+                _page("latency", "timer"),
+                _page("calls", "list_alt"),
             ],
-            _("Live"): [
-                st.Page("connections.py", title=_("Connections"), icon=":material/cable:", url_path="connections"),
-                st.Page("performance.py", title=_("Performance"), icon=":material/speed:", url_path="performance"),
-            ],
+            _("Live"): [_page("connections", "cable"), _page("performance", "speed")],
             _("Setup"): [
-                st.Page("environment.py", title=_("Environment"), icon=":material/checklist:", url_path="environment"),
-                st.Page("prices.py", title=_("Prices and budgets"), icon=":material/sell:", url_path="prices"),
-                st.Page("recordings.py", title=_("Test recordings"), icon=":material/science:", url_path="recordings"),
+                _page("environment", "checklist"),
+                _page("prices", "sell"),
+                _page("recordings", "science"),
             ],
         }
     )
@@ -116,6 +114,16 @@ def user_settings() -> None:
     if selected is not None and selected != language():
         query_params.set_and_rerun(lang=None if selected == default_language else selected)
     query_params.set("lang", None if selected == default_language else selected)
+
+
+def _page(name: str, icon: str) -> st.Page:
+    return st.Page(
+        f"{name}.py",
+        title=page_titles()[name],
+        icon=f":material/{icon}:",
+        url_path=None if name == "overview" else name,
+        default=name == "overview",
+    )
 
 
 main()

@@ -53,8 +53,8 @@ def budget_bars(reader: Reader) -> None:
     hidden = len(report.states) - _MAX_BUDGETS
     if hidden > 0:
         text = plural(
-            "{n} more budget: run `token-tracker budget list`",
-            "{n} more budgets: run `token-tracker budget list`",
+            "{n} more budget on the page Prices and budgets",
+            "{n} more budgets on the page Prices and budgets",
             hidden,
         )
         st.caption(text.format(n=exact(hidden)))

@@ -12,6 +12,7 @@ import streamlit as st
 from pages.support import auth, query_params
 from pages.support.formats import escape_markdown, long_date
 from pages.support.i18n import _, keep_language
+from pages.support.page_titles import page_titles
 from pages.widgets.error_box import show_error
 from pages.widgets.time_range import user_timezone
 from tracker import saved_views, settings
@@ -26,7 +27,7 @@ _PAGES = {file.stem for file in Path(__file__).parent.parent.glob("*.py")} - {"_
 _READER_SETTINGS = {"tz", "lang"}
 _PARAMETER = re.compile(r"(?!embed)[a-z][a-z_]{0,39}")
 Result = TypeVar("Result")
-_RESULT, _REPLACED, _DELETED = "views_result", "views_replaced", "views_deleted"
+_RESULT, _REPLACED, _DELETED, _SELECTED = "views_result", "views_replaced", "views_deleted", "views_selected"
 
 
 def views_button(page: str) -> None:
@@ -34,7 +35,7 @@ def views_button(page: str) -> None:
     with st.sidebar:
         is_clicked = st.button(_("Views"), icon=":material/bookmarks:", key="views", width="stretch")
     if is_clicked:
-        for key in (_RESULT, _REPLACED, _DELETED):
+        for key in (_RESULT, _REPLACED, _DELETED, _SELECTED):
             st.session_state.pop(key, None)
         st.dialog(_("Saved views"))(keep_language(_draw))(page or "overview")
 
@@ -84,30 +85,36 @@ def _view_list(page: str, views: list[SavedView], *, can_write: bool) -> None:
         st.caption(_("No view is saved yet."))
         return
     by_name = {view.name: view for view in views}
+    previous = st.session_state.get(_SELECTED)
+    if previous and previous not in by_name:
+        st.warning(_("The view {name} no longer exists.").format(name=escape_markdown(previous)))
     name = st.selectbox(_("View"), list(by_name), key="view_name")
     view = by_name.get(name or "")
     if view is None:
         return
+    st.session_state[_SELECTED] = view.name
     st.text(_description(view))
+    # The keys contain the name: a click on a view that another reader deleted does not apply to another view.
     with st.container(horizontal=True):
-        if st.button(_("Open the view"), type="primary", icon=":material/open_in_new:", key="open_view"):
+        if st.button(_("Open the view"), type="primary", icon=":material/open_in_new:", key=f"open_view {view.name}"):
             _open(page, view)
-        if can_write and st.button(_("Delete"), icon=":material/delete:", key="delete_view"):
+        if can_write and st.button(_("Delete"), icon=":material/delete:", key=f"delete_view {view.name}"):
             st.session_state[_DELETED] = view.name
     if can_write and st.session_state.get(_DELETED) == view.name:
-        st.warning(_("All readers lose this view."))
-        if st.button(_("Delete the view"), type="primary", key="confirm_delete_view"):
+        st.warning(_("All readers lose the view {name}.").format(name=escape_markdown(view.name)))
+        if st.button(_("Delete the view"), type="primary", key=f"confirm_delete_view {view.name}"):
             _delete(view.name)
 
 
 def _description(view: SavedView) -> str:
+    title = page_titles().get(view.page, view.page)
     if view.saved_at is None:
-        return view.page
+        return title
     at = view.saved_at.astimezone(settings.load_time_zone(user_timezone()))
     when = f"{long_date(at)}, {at:%H:%M}"
     if view.saved_by:
-        return _("Page {page}, saved on {when} by {who}").format(page=view.page, when=when, who=view.saved_by)
-    return _("Page {page}, saved on {when}").format(page=view.page, when=when)
+        return _("Page {page}, saved on {when} by {who}").format(page=title, when=when, who=view.saved_by)
+    return _("Page {page}, saved on {when}").format(page=title, when=when)
 
 
 def _open(page: str, view: SavedView) -> None:
@@ -181,7 +188,7 @@ def _delete(name: str) -> None:
 
 def _finish(text: str) -> None:
     """Draw the dialog again with the changed list and a message."""
-    for key in (_REPLACED, _DELETED):
+    for key in (_REPLACED, _DELETED, _SELECTED):
         st.session_state.pop(key, None)
     st.session_state[_RESULT] = text
     st.rerun(scope="fragment")

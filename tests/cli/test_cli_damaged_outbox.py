@@ -89,7 +89,7 @@ def test_drain_delivers_from_an_outbox_of_a_killed_process(with_id, left_behind,
         for suffix in ("", "-wal"):
             Path(f"{copy}{suffix}").write_bytes(Path(f"{left_behind_path(database)}{suffix}").read_bytes())
     assert main(["outbox", "drain", "--from", str(copy)]) == 0
-    assert capsys.readouterr().out.startswith("3 records delivered")
+    assert capsys.readouterr().out.startswith("Records delivered: 3")
     assert count(database_url) == 3
 
 

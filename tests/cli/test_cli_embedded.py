@@ -132,7 +132,7 @@ def test_records_without_a_database_url_are_delivered_to_the_embedded_database_o
     assert depth.waiting == 2
     assert count(embedded_url) == 0
     assert main(["outbox", "drain", "--embedded"]) == 0
-    assert "2 records delivered" in capsys.readouterr().out
+    assert "Records delivered: 2" in capsys.readouterr().out
     assert count(embedded_url) == 2
 
 

@@ -78,12 +78,12 @@ def test_drain_delivers_the_waiting_records_with_the_same_ids(left_behind, capsy
     usages = [a_call() for _ in range(3)]
     path = left_behind(*usages)
     assert main(["outbox", "drain"]) == 0
-    assert capsys.readouterr().out == "3 records delivered, 0 waiting, 0 dead letters.\n"
+    assert capsys.readouterr().out == "Records delivered: 3, waiting: 0, dead letters: 0.\n"
     stored = rows(database_url, "SELECT id, delivery FROM token_usage ORDER BY sequence")
     assert stored == [(str(usage.id), "outbox") for usage in usages]
     assert Outbox(path).depth().waiting == 0
     assert main(["outbox", "drain"]) == 0
-    assert capsys.readouterr().out == "0 records delivered, 0 waiting, 0 dead letters.\n"
+    assert capsys.readouterr().out == "Records delivered: 0, waiting: 0, dead letters: 0.\n"
 
 
 def test_drain_delivers_records_that_were_queued_without_a_database_url(capsys, proxy, database_url, monkeypatch):
@@ -131,7 +131,7 @@ def test_drain_after_its_timeout_exits_1_with_the_reason(left_behind, capsys, pr
     assert main(["outbox", "drain", "--timeout", "1"]) == 1
     assert time.monotonic() - started < 3
     printed = capsys.readouterr()
-    assert printed.out == "0 records delivered, 3 waiting, 0 dead letters.\n"
+    assert printed.out == "Records delivered: 0, waiting: 3, dead letters: 0.\n"
     assert "didn't answer" in printed.err
     assert Outbox(path).depth().waiting == 3
 
@@ -140,7 +140,7 @@ def test_drain_while_another_process_drains_waits_for_it(left_behind, capsys):
     path = left_behind()
     with Outbox(path).hold_drain_lock():
         assert main(["outbox", "drain", "--timeout", "0.5"]) == 1
-    assert "3 waiting" in capsys.readouterr().out
+    assert "waiting: 3" in capsys.readouterr().out
     assert main(["outbox", "drain"]) == 0
 
 
@@ -148,7 +148,7 @@ def test_dead_letters_are_retried_with_the_option_and_its_earlier_name(left_behi
     run(database_url, "ALTER TABLE token_usage ADD CONSTRAINT known CHECK (model LIKE 'gemini%')")
     left_behind(a_call(), a_call(model="gpt"), a_call())
     assert main(["outbox", "drain"]) == 1
-    assert capsys.readouterr().out == "2 records delivered, 0 waiting, 1 dead letters.\n"
+    assert capsys.readouterr().out == "Records delivered: 2, waiting: 0, dead letters: 1.\n"
     assert rows(database_url, "SELECT kind FROM token_tracker_ledger WHERE kind = 'set_aside'") == [("set_aside",)]
     assert main(["outbox", "drain", "--dead-letters"]) == 1
     run(database_url, "ALTER TABLE token_usage DROP CONSTRAINT known")

@@ -171,7 +171,8 @@ def test_a_dashboard_without_changes_or_without_the_table_states_why(
     start_dashboard: Callable[..., Server], database_url: str, connection: object, call: Execute, browser: Browser
 ) -> None:
     call(model="gpt-5")
-    save_view(connection, read_access(connection, None), a_view())
+    for name in ("first", "second"):
+        save_view(connection, read_access(connection, None), a_view(name))
     server = start_dashboard(database_url, TRACKER_DASHBOARD_WRITE="false")
     page = browser.new_page(locale="en-US")
     open_page(page, server.url)
@@ -180,6 +181,11 @@ def test_a_dashboard_without_changes_or_without_the_table_states_why(
     expect(page.get_by_role("button", name="Open the view")).to_be_visible()
     expect(page.get_by_label("Save the present view as")).to_have_count(0)
     expect(page.get_by_role("button", name="Delete", exact=True)).to_have_count(0)
+    run(database_url, f"DELETE FROM {SAVED_VIEWS} WHERE name = 'first'")  # by another reader
+    address = page.url
+    page.get_by_role("button", name="Open the view").click()
+    expect(page.get_by_text("The view first no longer exists.")).to_be_visible()
+    assert page.url == address
     run(database_url, f"DROP TABLE {SAVED_VIEWS}")
     open_page(page, server.url)
     open_dialog(page)

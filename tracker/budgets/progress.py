@@ -71,6 +71,8 @@ def format_amount(value: Decimal, measure: str) -> str:
     """The amount with its unit: 1,200,000 tokens, $12.50."""
     if measure == "tokens":
         return f"{value:,.0f} tokens"
+    if 0 < value < Decimal("0.000001"):
+        return "< $0.000001"
     return f"${value:,.2f}" if value >= 1 or not value else f"${value:,.6f}".rstrip("0")
 
 

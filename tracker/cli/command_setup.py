@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import Any
 
@@ -28,13 +29,19 @@ def locate_database() -> Database:
 
 
 def parse_int(text: str) -> int:
-    """The whole number of an option. Raises `ValueError`."""
-    return int(settings.require_plain_number(text))
+    """The whole number of an option. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return int(settings.require_plain_number(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a whole number") from None
 
 
 def parse_float(text: str) -> float:
-    """The number of an option. Raises `ValueError`."""
-    return float(settings.require_plain_number(text))
+    """The number of an option. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return float(settings.require_plain_number(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a number") from None
 
 
 def check_time_zone(name: str) -> str:

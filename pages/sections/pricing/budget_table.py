@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -21,12 +22,11 @@ _MAX_VISIBLE_ROWS = 8
 def budget_table(states: Sequence[BudgetState], *, selectable: bool) -> BudgetState | None:
     """Draw the budgets, the fullest first. Returns the selected one."""
     data = pd.DataFrame([_row(state) for state in states])
-    largest = max(100.0, *(state.share * 100 for state in states))
+    # One budget far above its limit must not make the bars of the others invisible.
+    largest = min(150.0, max(100.0, *(state.share * 100 for state in states)))
     config = {
         "name": st.column_config.TextColumn(_("Budget"), width=130, pinned=True),
-        "share": st.column_config.ProgressColumn(
-            _("Use"), format="%.0f%%", min_value=0, max_value=largest, color="auto-inverse", width=100
-        ),
+        "share": st.column_config.ProgressColumn(_("Use"), format="%.0f%%", min_value=0, max_value=largest, width=100),
         "used": right_aligned(_("Used"), width=90),
         "limit": right_aligned(_("Limit"), width=90),
         "period": st.column_config.TextColumn(_("Period"), width=70),
@@ -53,7 +53,7 @@ def _row(state: BudgetState) -> dict[str, object]:
     unpriced = state.spent.unpriced_calls if budget.measure == "usd" else 0
     return {
         "name": _name(budget),
-        "share": state.share * 100,
+        "share": float(math.floor(state.share * 100 + 1e-9)),  # 100 only when the limit is reached
         "used": amount_text(state.used, budget.measure),
         "limit": amount_text(budget.amount, budget.measure),
         "period": period_label(budget.period),

@@ -6,7 +6,8 @@ import time
 
 import streamlit as st
 
-_SHOWN_S = 20.0
+# Reruns that follow a change at once keep the message; the next action of the reader removes it.
+_SHOWN_S = 3.0
 _CHANGES = "setting_changes"
 
 

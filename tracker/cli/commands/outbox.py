@@ -132,7 +132,7 @@ def run_drain(arguments: argparse.Namespace) -> int:
     result = drain(
         sources, url, settings, application_name(settings.runtime), arguments.timeout, arguments.dead_letters
     )
-    print(f"{result.delivered} records delivered, {result.waiting} waiting, {result.dead_letters} dead letters.")
+    print(f"Records delivered: {result.delivered}, waiting: {result.waiting}, dead letters: {result.dead_letters}.")
     if result.error:
         print(f"token-tracker: {result.error}", file=sys.stderr)
     damaged = _damaged(arguments.source or own, own)
