@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from dashboard_support import Server, metric, open_page, start_server
-from playwright.sync_api import Browser, ConsoleMessage, FloatRect, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, FloatRect, Page, expect
 from support import ROOT, connect, eventually, python, run, with_database
 from tabs import Tabs
 
@@ -80,10 +81,12 @@ def shown_range(page: Page) -> str | None:
 def box_of(page: Page, number: int = 0) -> FloatRect:
     """Where a chart is on screen."""
     chart = page.locator(".js-plotly-plot").nth(number)
-    chart.scroll_into_view_if_needed()
-    box = chart.bounding_box()
-    assert box
-    return box
+    for _ in range(3):
+        with suppress(Error):  # the page drew another chart instead of this one
+            chart.scroll_into_view_if_needed()
+            if box := chart.bounding_box():
+                return box
+    raise AssertionError("no chart stays on the page")
 
 
 def drag(page: Page, start: float, end: float) -> None:

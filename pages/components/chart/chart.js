@@ -65,8 +65,11 @@ export default function chart(component) {
     charts.delete(parentElement);
     state.observer.disconnect();
     window.removeEventListener("pointerup", state.release);
-    if (state.plotly) state.plotly.purge(state.plot);
+    state.removed = true;
     state.root.remove();
+    // A drawing and Plotly's timers for the pointer read the chart until they end: a purge before breaks them.
+    const purge = () => setTimeout(() => state.plotly.purge(state.plot), 1000);
+    state.ready?.then(purge, purge);
   };
 }
 
@@ -119,7 +122,7 @@ function createChart(parent) {
 }
 
 function update(state) {
-  if (state.pressed || !state.next || !state.plotly) return;
+  if (state.removed || state.pressed || !state.next || !state.plotly) return;
   state.data = state.next;
   state.source = JSON.parse(state.data.figure);
   state.source.layout.template = TEMPLATE;
@@ -156,10 +159,11 @@ function draw(state) {
   state.stage.style.height = `${figure.layout.height}px`;
   state.updating = true;
   const first = !state.listening;
-  const ready = first
+  state.ready = first
     ? state.plotly.newPlot(state.plot, figure.data, figure.layout, config)
     : state.plotly.react(state.plot, figure.data, figure.layout, config);
-  ready.then(() => {
+  state.ready.then(() => {
+    if (state.removed) return;
     if (first) listen(state);
     state.updating = false;
     drawLegend(state);
