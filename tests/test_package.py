@@ -32,6 +32,7 @@ LAYERS = (
     "errors",
     "platforms",
     "time_zones",
+    "setting_parsers",
     "settings",
     "redaction",
     "auth",
@@ -60,6 +61,8 @@ LAYERS = (
     "maintenance",
     "sources",
     "traces",
+    "metrics",
+    "api",
     "cli",
 )
 
