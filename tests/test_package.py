@@ -61,6 +61,7 @@ LAYERS = (
     "maintenance",
     "sources",
     "traces",
+    "digest",
     "metrics",
     "api",
     "cli",

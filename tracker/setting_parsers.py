@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from datetime import time
+from typing import Literal, NamedTuple
 
 from tracker.messages import Message
 from tracker.platforms import PLATFORMS, Platform
@@ -123,3 +125,21 @@ def parse_platform(text: str) -> Platform:
     if text not in PLATFORMS:
         raise ValueError
     return text
+
+
+class DigestTime(NamedTuple):
+    """When digests are sent: each day or each Monday at a local time, in a language."""
+
+    period: Literal["day", "week"]
+    at: time
+    language: str
+
+
+_DIGEST_TIME = re.compile(r"(daily|weekly) ([01]\d|2[0-3]):([0-5]\d)(?: (en|ko))?")
+
+
+def parse_digest_time(text: str) -> DigestTime:
+    if (match := _DIGEST_TIME.fullmatch(" ".join(text.lower().split()))) is None:
+        raise ValueError
+    name, hour, minute, language = match.groups()
+    return DigestTime("day" if name == "daily" else "week", time(int(hour), int(minute)), language or "en")

@@ -12,6 +12,7 @@ from typing import NoReturn
 from tracker.cli.commands import (
     api_token,
     budget,
+    digest,
     doctor,
     import_file,
     migrate,
@@ -36,6 +37,7 @@ _COMMANDS = (
     prune,
     reprice,
     budget,
+    digest,
     reconcile,
     doctor,
     password,
