@@ -52,7 +52,13 @@ def test_an_index_that_serves_already_is_not_built_a_second_time(empty_database_
         "CREATE INDEX by_user ON token_usage (user_id, created_at DESC)",
     )
     migrate(url)
-    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_late_idx",), ("token_usage_pkey",)]
+    assert rows(url, INDEXES) == [
+        ("by_time",),
+        ("by_user",),
+        ("token_usage_late_idx",),
+        ("token_usage_pkey",),
+        ("token_usage_session_idx",),
+    ]
 
 
 def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url):

@@ -11,6 +11,7 @@ TEXTS = {
     "hour_invalid": "An hour of the day is 0 to 23, not {hour}.",
     "time_zone_unknown": "There is no time zone {name}; use an IANA name such as Asia/Seoul.",
     "minimum_invalid": "The minimum of a search must be a number from 0, not {value}.",
+    "session_sort_unknown": "AI sessions can't be sorted by {sort}; use one of: {sorts}.",
     "export_invalid": "The filters of the export can't be read. Reload the page and export again.",
     "difference.missing": "{row}: is missing",
     "difference.without_rows": "{row}: has no rows in token_usage",
