@@ -20,7 +20,7 @@ def test_settings_of_another_pooler_client_do_not_stop_an_index(old_url, pooler,
     leave_behind(through, left_behind)
     assert migrate(through).applied[-1] == "0002 index_token_usage"
     assert value(old_url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
-    assert len(rows(old_url, INDEXES)) == 5
+    assert len(rows(old_url, INDEXES)) == 6
 
 
 def test_an_index_is_built_past_the_limits_of_a_role(old_url):
@@ -82,7 +82,7 @@ def test_a_users_index_with_the_same_name_is_kept(old_url, own):
     migrate(old_url)
     after = rows(old_url, "SELECT indexrelid, indrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass")
     assert set(before) < set(after)
-    assert len(after) == len(before) + 3
+    assert len(after) == len(before) + 4
     assert migrate(old_url).applied == []
 
 

@@ -1,13 +1,12 @@
 """AI sessions: the calls of an application that have the same `session_id`, such as a conversation or an agent's run.
 
-They have nothing to do with the sessions of PostgreSQL. Sessions are in no rollup: the list reads the rows of the range,
-or of its newest part if these are more than can be read in a few seconds; the result states its start. The calls of one
-session have an index, `token_usage_session_idx`.
+They have nothing to do with the sessions of PostgreSQL. Sessions are in no rollup: the list reads the rows of the
+range, or of its newest part if it has more calls than can be read in a few seconds; the result states its start. The
+calls of one session have an index, `token_usage_session_idx`.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -28,18 +27,14 @@ PAGE_CALLS = 100
 MAX_USERS = 20
 MAX_SCAN_CALLS = 2_000_000
 """The newest calls of a range that are read: 2 to 4 seconds on two cores."""
-MAX_ADDRESS_LENGTH = 200
-_BEGINNING_LENGTH = 150
-_LONG_ADDRESS = re.compile(rf"(.{{{_BEGINNING_LENGTH}}})…(-?[0-9]{{1,19}})", re.DOTALL)
-_MAX_HASH = 2**63
 
 
 @dataclass(frozen=True, slots=True)
 class AiSession:
     """The calls of a session in the range. `cost_usd` is the sum of the priced calls (None: there are none).
 
-    `has_several_users`: `user_id` is one of them. `began_earlier`: the session has calls before the range (None: unknown,
-    because the table has no index for it).
+    `has_several_users`: `user_id` is one of them. `began_earlier`: the session has calls before the range (None:
+    unknown, because the table has no index of sessions).
     """
 
     session_id: str
@@ -202,7 +197,9 @@ def calls_outside(reader: Reader, filters: Filters, session_id: str) -> CallsOut
     if not reader.table().session_index:
         return None
     rows = reader.rows("ai_sessions_outside", {**filters.parameters(), "sessions": [session_id]})
-    return CallsOutside(**{name: rows[0][name] for name in CallsOutside.__dataclass_fields__}) if rows else CallsOutside()
+    return (
+        CallsOutside(**{name: rows[0][name] for name in CallsOutside.__dataclass_fields__}) if rows else CallsOutside()
+    )
 
 
 def readable_part(reader: Reader, filters: Filters) -> Filters:
@@ -254,19 +251,3 @@ def _began_earlier(reader: Reader, filters: Filters, sessions: list[str]) -> set
 
 def _position(row: Row) -> Position:
     return Position(row["created_at"], row["id"])
-
-
-def session_address(reader: Reader, session_id: str) -> str:
-    """The value of the address parameter `session`: the id, or the beginning and the hash of an id that is too long."""
-    if len(session_id) <= MAX_ADDRESS_LENGTH:
-        return session_id
-    return f"{session_id[:_BEGINNING_LENGTH]}…{reader.rows('ai_session_address', {'session': session_id})[0]['hash']}"
-
-
-def session_of_address(reader: Reader, address: str) -> str:
-    """The session id of an address made by `session_address`; any other text is an id itself."""
-    match = _LONG_ADDRESS.fullmatch(address)
-    if match is None or not -_MAX_HASH <= int(match[2]) < _MAX_HASH:
-        return address
-    rows = reader.rows("ai_session_by_hash", {"beginning": match[1], "hash": int(match[2])})
-    return str(rows[0]["session_id"]) if rows else address
