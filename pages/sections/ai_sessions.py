@@ -25,9 +25,10 @@ _GENERATION = "session_table_generation"
 def sort_control() -> str:
     """Draw the order of the list, and write it to the address bar. Returns one of `SORTS`."""
     query_params.init_widget("session_sort", "sort", lambda text: text if text in SORTS else SORTS[0])
-    sort: str = st.segmented_control(
+    selected = st.segmented_control(
         _("Sort by"), SORTS, required=True, format_func=_sort_label, key="session_sort", wrap=True
     )
+    sort = selected or SORTS[0]
     query_params.set("sort", None if sort == SORTS[0] else sort)
     return sort
 
@@ -112,9 +113,9 @@ def session_table(sessions: Sequence[AiSession], timezone: str) -> str | None:
         }
     )
     config: dict[str, Any] = {
-        "session_id": st.column_config.TextColumn(_("AI session"), width=150),
+        "session_id": st.column_config.TextColumn(_("AI session"), width=132),
         "cost": st.column_config.TextColumn(_("Cost"), alignment="right", width=75),
-        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized", width=90),
+        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized", width=80),
         "calls": st.column_config.NumberColumn(_("Calls"), format="localized", width=70),
         "last_at": st.column_config.DatetimeColumn(_("Last activity"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
         "duration": st.column_config.TextColumn(
@@ -122,8 +123,9 @@ def session_table(sessions: Sequence[AiSession], timezone: str) -> str | None:
         ),
         "user": st.column_config.TextColumn(_("User"), width=140),
         "failed_calls": st.column_config.NumberColumn(_("Failed"), format="localized", width=70),
-        "began": st.column_config.TextColumn(_("Note"), width=110),
     }
+    if any(data["began"]):
+        config["began"] = st.column_config.TextColumn(_("Note"), width=110)
     # Other sessions, and a closed session, reset the selection, which is a row number.
     ids = hash(tuple(session.session_id for session in sessions))
     key = f"ai_sessions_{ids}_{st.session_state.get(_GENERATION, 0)}"
