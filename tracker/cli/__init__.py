@@ -22,6 +22,7 @@ from tracker.cli.commands import (
     reprice,
     rollup,
     sample_data,
+    usage,
 )
 from tracker.cli.terminal import print_error, safe_streams, terminal_text
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
@@ -36,6 +37,7 @@ _COMMANDS = (
     reprice,
     budget,
     reconcile,
+    usage,
     doctor,
     password,
     sample_data,
