@@ -34,9 +34,10 @@ def draw(table: UsageTable, width: int | None, encoding: str) -> list[Line]:
 
     If the columns do not fit, each row is a block of lines. Nothing is cut off.
     """
-    lines: list[Line] = [[(text, "")] for line in table.heading for text in wrap(_encodable(line, encoding), width)]
+    heading = [*table.heading, *([] if table.rows else ["No calls in this range."])]
+    lines = [line for text in heading for line in _wrapped(_encodable(text, encoding), width)]
     if not table.rows:
-        return [*lines, *([(text, "")] for text in wrap("No calls in this range.", width))]
+        return lines
     names = [[_name(dimension, row[dimension]) for dimension in table.dimensions] for row in table.rows]
     values = [[_encodable(text, encoding) for text in _values(row)] for row in table.rows]
     headers = [*table.dimensions, *_MEASURES.values()]
@@ -83,13 +84,13 @@ def _block(
     """A row as lines: its names, its bar, and one line for each measure, or more if the value is too long."""
     for dimension, name in zip(dimensions, names, strict=True):
         text = name if len(dimensions) == 1 else f"{dimension}: {name}"
-        yield from ([(part, "name")] for part in wrap(text, width))
+        yield from _wrapped(text, width, "name")
     yield [(_GAP, ""), (drawn, "bar")]
     labels = [*_MEASURES.values()]
     label_width, value_width = max(map(len, labels)), max(value_widths)
     for label, value in zip(labels, values, strict=True):
         line = f"{_GAP}{label:<{label_width}}{_GAP}{' ' * (value_width - cell_width(value))}{value}"
-        yield from ([(part, "")] for part in ([line] if cell_width(line) <= width else wrap(f"{label} {value}", width)))
+        yield from _wrapped(line if cell_width(line) <= width else f"{label} {value}", width)
 
 
 def _shares(rows: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -152,6 +153,10 @@ def _char_width(char: str) -> int:
     if unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me", "Cf"}:
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _wrapped(text: str, width: int | None, style: Style = "") -> list[Line]:
+    return [[(part, style)] for part in wrap(text, width)]
 
 
 def wrap(text: str, width: int | None) -> list[str]:

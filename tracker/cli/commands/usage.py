@@ -80,12 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def require_reports() -> None:
-    """Raise `SettingError` if the packages are missing that the reports need."""
+def require_reports(extra: str = "terminal") -> None:
+    """Raise `SettingError` if the packages are missing that the reports need; `extra` installs them."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise SettingError(
-            f"This command needs {' and '.join(missing)}. Install them: pip install 'token-tracker[terminal]'."
+            f"This command needs {' and '.join(missing)}. Install them: pip install 'token-tracker[{extra}]'."
         )
 
 
