@@ -127,6 +127,7 @@ def _redact_logs() -> None:
 def _prepare() -> None:
     for name in (
         "pandas",
+        "pages.sections.ai_session_view",
         "pages.sections.call_details",
         "pages.sections.connections",
         "pages.sections.environment",
