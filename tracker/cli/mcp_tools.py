@@ -161,7 +161,7 @@ class UsageTools:
     def _filters(self, last: str, timezone: str | None, **columns: Any) -> Filters:
         zone = check_time_zone(timezone or self._reader.database.settings.timezone or "UTC")
         start, end = last_range(last, zone, datetime.now(UTC))
-        return Filters(start=start, end=end, timezone=zone, **columns)
+        return Filters(start=start, end=end, timezone=zone, include_samples=False, **columns)
 
 
 TOOLS = ("usage", "last_records", "anomalies", "connections", "doctor")

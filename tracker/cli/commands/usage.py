@@ -98,7 +98,13 @@ def _filters(arguments: argparse.Namespace, default_timezone: str | None) -> Fil
     columns = {name: getattr(arguments, name) for name in FILTERS}
     pairs = tuple(_pair(text) for text in arguments.property)
     return Filters(
-        start=start, end=end, timezone=zone, include_tests=arguments.include_tests, properties=pairs, **columns
+        start=start,
+        end=end,
+        timezone=zone,
+        include_tests=arguments.include_tests,
+        include_samples=False,
+        properties=pairs,
+        **columns,
     )
 
 
