@@ -20,7 +20,7 @@ _OTHER_REQUEST = "The cursor is of another request. Repeat the parameters of the
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class PageCursor:
     """The last call of a page, and the range that the first page had."""
 
     position: Position
@@ -28,7 +28,7 @@ class Cursor:
     end: datetime
 
 
-def encode_cursor(cursor: Cursor, parameters: Mapping[str, str], binding: Binding | None) -> str:
+def encode_cursor(cursor: PageCursor, parameters: Mapping[str, str], binding: Binding | None) -> str:
     """The cursor as text of the characters A–Z, a–z, 0–9, - and _."""
     position = cursor.position
     content = [
@@ -41,7 +41,7 @@ def encode_cursor(cursor: Cursor, parameters: Mapping[str, str], binding: Bindin
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-def decode_cursor(text: str, parameters: Mapping[str, str], binding: Binding | None) -> Cursor:
+def decode_cursor(text: str, parameters: Mapping[str, str], binding: Binding | None) -> PageCursor:
     """The cursor of a request with these parameters. Raises `ProblemError` for another text or request."""
     try:
         content = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
@@ -52,7 +52,7 @@ def decode_cursor(text: str, parameters: Mapping[str, str], binding: Binding | N
         raise ProblemError(400, "invalid cursor", _INVALID) from None
     if digest != _digest(parameters, binding):
         raise ProblemError(400, "invalid cursor", _OTHER_REQUEST)
-    return Cursor(position, times[1], times[2])
+    return PageCursor(position, times[1], times[2])
 
 
 def _digest(parameters: Mapping[str, str], binding: Binding | None) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tracker.api.access import ApiGate
-from tracker.api.cursors import Cursor, decode_cursor, encode_cursor
+from tracker.api.cursors import PageCursor, decode_cursor, encode_cursor
 from tracker.api.parameters import (
     COLUMN_FILTERS,
     RANGE_PARAMETERS,
@@ -153,7 +153,7 @@ class UsageApi:
         columns = _BOUND_FIELDS if access.binding else RECORD_FIELDS
         next_cursor = None
         if page.position:
-            following = Cursor(page.position, filters.start, filters.end)
+            following = PageCursor(page.position, filters.start, filters.end)
             next_cursor = encode_cursor(following, parameters.values, access.binding)
         rows = [_record(row, columns, properties) for row in page.rows]
         return Answer((*columns, *properties), rows, next_cursor)
