@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
@@ -9,6 +10,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -68,6 +70,9 @@ _SLOWEST_FILES = (
 )
 # fmt: on
 _numbers = itertools.count(1)
+# The compiled test files are used again in the next run.
+sys.dont_write_bytecode = False
+gc.disable()  # while hundreds of files are imported
 # What a developer's shell or a CI service may have set, and what would change what is tested.
 _FOREIGN = (
     "TRACKER_",
@@ -103,6 +108,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+def pytest_collection_finish() -> None:
+    gc.enable()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if bursts.RESULTS and config.option.markexpr == "long":
         terminalreporter.write_line("\n" + bursts.table())
@@ -112,6 +121,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker waits for the others after its last test; Trackers whose server is gone by then log nothing."""
     if hasattr(session.config, "workerinput"):
         logging.getLogger("tracker").setLevel(logging.CRITICAL + 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_garbage_collections() -> None:
+    """Exclude the modules and collected tests from garbage collections: Streamlit runs a full one after each rerun."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
