@@ -88,7 +88,7 @@ def free_port() -> int:
 
 
 def start_command(env: Mapping[str, str], *arguments: str) -> Server:
-    """Start `python -m streamlit run dashboard.py` and wait for it; `_PORT`, `_SCRIPT` and `_BASE` override defaults."""
+    """Start `streamlit run dashboard.py` and wait for it; `_PORT`, `_SCRIPT` and `_BASE` override defaults."""
     port, command, environment, base = _command(env, arguments)
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", *command],
