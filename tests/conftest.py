@@ -57,16 +57,17 @@ hypothesis_settings.load_profile("gate" if os.environ.get("CI") == "true" else "
 # processor (browsers) alternate with files that wait (faults).
 # fmt: off
 _SLOWEST_FILES = (
-    "test_browser", "test_broken_setups", "test_frameworks", "test_forks", "test_charts_browser", "test_browser_links",
-    "test_growth", "test_pages", "test_browser_actions", "test_sign_in", "test_hostile", "test_server", "test_live",
-    "test_korean", "test_embedded", "test_saved_views", "test_exporters", "test_refresh", "test_same_answer", "test_faults", "test_diagnosis",
-    "test_package", "test_outage", "test_leaves", "test_commands", "test_promises", "test_cli_outbox",
-    "test_migrate", "test_cli_errors", "test_schema_names", "test_odd_pages", "test_reprice", "test_evaluate",
-    "test_wrapping", "test_middleware", "test_rollup_reader", "test_span_calls", "test_cli_damaged_outbox",
-    "test_refresh_faults", "test_odd_input", "test_price_of_all_facts", "test_cli_embedded", "test_login_errors",
-    "test_debug_api", "test_gemini", "test_odd_rows", "test_doctor", "test_adoption", "test_captures",
-    "test_bill_comparison", "test_export_limits", "test_budget_command", "test_examples", "test_table_changes",
-    "test_drain_lock", "test_durability", "test_one_row_per_call", "test_indexes", "test_deadlines",
+    "test_browser", "test_broken_setups", "test_frameworks", "test_forks", "test_charts_browser",
+    "test_browser_links", "test_growth", "test_pages", "test_browser_actions", "test_sign_in", "test_hostile",
+    "test_server", "test_live", "test_korean", "test_embedded", "test_saved_views", "test_exporters",
+    "test_refresh", "test_same_answer", "test_faults", "test_diagnosis", "test_package", "test_outage",
+    "test_leaves", "test_commands", "test_promises", "test_cli_outbox", "test_migrate", "test_cli_errors",
+    "test_schema_names", "test_odd_pages", "test_reprice", "test_evaluate", "test_wrapping", "test_middleware",
+    "test_rollup_reader", "test_span_calls", "test_cli_damaged_outbox", "test_refresh_faults", "test_odd_input",
+    "test_price_of_all_facts", "test_cli_embedded", "test_login_errors", "test_debug_api", "test_gemini",
+    "test_odd_rows", "test_doctor", "test_adoption", "test_captures", "test_bill_comparison", "test_export_limits",
+    "test_budget_command", "test_examples", "test_table_changes", "test_drain_lock", "test_durability",
+    "test_one_row_per_call", "test_indexes", "test_deadlines",
 )
 # fmt: on
 PROVIDERS = "tests/providers/"
