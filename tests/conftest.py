@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
@@ -9,6 +10,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -55,19 +57,24 @@ hypothesis_settings.load_profile("gate" if os.environ.get("CI") == "true" else "
 # processor (browsers) alternate with files that wait (faults).
 # fmt: off
 _SLOWEST_FILES = (
-    "test_browser", "test_broken_setups", "test_charts_browser", "test_forks", "test_hostile", "test_browser_links",
-    "test_growth", "test_pages", "test_browser_actions", "test_sign_in", "test_server", "test_exporters", "test_korean",
-    "test_embedded", "test_frameworks", "test_refresh", "test_same_answer", "test_faults", "test_diagnosis",
-    "test_package", "test_outage", "test_live", "test_leaves", "test_commands", "test_promises", "test_cli_outbox",
-    "test_migrate", "test_cli_errors", "test_schema_names", "test_odd_pages", "test_reprice", "test_evaluate",
-    "test_wrapping", "test_middleware", "test_rollup_reader", "test_span_calls", "test_cli_damaged_outbox",
-    "test_refresh_faults", "test_odd_input", "test_price_of_all_facts", "test_cli_embedded", "test_login_errors",
-    "test_debug_api", "test_gemini", "test_odd_rows", "test_doctor", "test_adoption", "test_captures",
-    "test_bill_comparison", "test_export_limits", "test_budget_command", "test_examples", "test_table_changes",
-    "test_drain_lock", "test_durability", "test_one_row_per_call", "test_indexes", "test_deadlines",
+    "test_browser", "test_broken_setups", "test_frameworks", "test_forks", "test_charts_browser",
+    "test_browser_links", "test_growth", "test_pages", "test_browser_actions", "test_sign_in", "test_hostile",
+    "test_server", "test_live", "test_korean", "test_embedded", "test_saved_views", "test_exporters",
+    "test_refresh", "test_same_answer", "test_faults", "test_diagnosis", "test_package", "test_outage",
+    "test_leaves", "test_commands", "test_promises", "test_cli_outbox", "test_migrate", "test_cli_errors",
+    "test_schema_names", "test_odd_pages", "test_reprice", "test_evaluate", "test_wrapping", "test_middleware",
+    "test_rollup_reader", "test_span_calls", "test_cli_damaged_outbox", "test_refresh_faults", "test_odd_input",
+    "test_price_of_all_facts", "test_cli_embedded", "test_login_errors", "test_debug_api", "test_gemini",
+    "test_odd_rows", "test_doctor", "test_adoption", "test_captures", "test_bill_comparison", "test_export_limits",
+    "test_budget_command", "test_examples", "test_table_changes", "test_drain_lock", "test_durability",
+    "test_one_row_per_call", "test_indexes", "test_deadlines",
 )
 # fmt: on
+PROVIDERS = "tests/providers/"
 _numbers = itertools.count(1)
+# The compiled test files are used again in the next run.
+sys.dont_write_bytecode = False
+gc.disable()  # while hundreds of files are imported
 # What a developer's shell or a CI service may have set, and what would change what is tested.
 _FOREIGN = (
     "TRACKER_",
@@ -103,6 +110,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """The files of the providers in one worker, because the SDKs take seconds to import; else each file for itself."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesOrProviders(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return PROVIDERS if nodeid.startswith(PROVIDERS) else super()._split_scope(nodeid)
+
+    return FilesOrProviders(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if bursts.RESULTS and config.option.markexpr == "long":
         terminalreporter.write_line("\n" + bursts.table())
@@ -112,6 +135,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker waits for the others after its last test; Trackers whose server is gone by then log nothing."""
     if hasattr(session.config, "workerinput"):
         logging.getLogger("tracker").setLevel(logging.CRITICAL + 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_garbage_collections() -> None:
+    """Exclude the modules and collected tests from garbage collections: Streamlit runs a full one after each rerun."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +169,10 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
     socket_dir = embedded.start(str(directory)).host
     url = f"postgresql://postgres@/postgres?host={quote(socket_dir)}"
     # What a test writes needn't outlive a power cut.
-    run(url, "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
+    run(url, "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
+    if value(url, "SELECT count(*) FROM pg_settings WHERE name = 'file_copy_method' AND 'clone' = ANY (enumvals)"):
+        run(url, "ALTER SYSTEM SET file_copy_method = clone")  # the kernel copies a database's files
+    run(url, "SELECT pg_reload_conf()")
     yield url
     embedded.stop(str(directory))
     shutil.rmtree(directory, ignore_errors=True)

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "dashboard")]
 
-from dashboard_support import Server, open_browser, open_page, start_server
+from dashboard_support import Server, open_browser, open_page, start_command
 from playwright.sync_api import Browser, Page
 from support import ROOT, python
 
@@ -117,7 +117,7 @@ def dashboard(data: Path | None) -> Iterator[Server]:
     """A dashboard with calls to show, and what a Tracker recorded of late."""
     directory = Path(tempfile.mkdtemp(prefix="tracker-shots-"))
     env = {"TRACKER_EMBEDDED_DIR": str(directory / "db"), "XDG_STATE_HOME": str(directory), "DATABASE_URL": ""}
-    server = start_server(env)
+    server = start_command(env)
     try:
         if data is None:
             python("-m", "tracker", "sample-data", env=env)  # with a period before

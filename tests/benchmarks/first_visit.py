@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from dashboard_support import READY, Server, open_browser, start_server
+from dashboard_support import READY, Server, open_browser, start_command
 from playwright.sync_api import Browser
 
 ROUNDS = 3
@@ -40,7 +40,7 @@ def empty_app() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="tracker-empty-") as directory:
         script = Path(directory) / "empty.py"
         script.write_text(EMPTY_APP, encoding="utf-8")
-        server = start_server({"_SCRIPT": str(script)})
+        server = start_command({"_SCRIPT": str(script)})
         try:
             yield server
         finally:

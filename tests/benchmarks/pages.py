@@ -33,7 +33,7 @@ import psycopg2
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "dashboard"))
 
-from dashboard_support import CHROMIUM, READY, Server, open_browser, start_server
+from dashboard_support import CHROMIUM, READY, Server, open_browser, start_command
 
 from tests.benchmarks import first_visit
 from tests.benchmarks.common import print_table
@@ -62,7 +62,7 @@ DRAWN_WITHIN_S = 60
 
 @contextmanager
 def dashboard(url: str) -> Iterator[Server]:
-    started = start_server({"DATABASE_URL": url, "GEMINI_API_KEY": ""})
+    started = start_command({"DATABASE_URL": url, "GEMINI_API_KEY": ""})
     try:
         yield started
     finally:

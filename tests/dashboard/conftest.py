@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import psycopg2
 import pytest
 from apptest_support import share_component_scan
-from dashboard_support import Execute, Server, needed_browser, start_server, texts
+from dashboard_support import Execute, Server, needed_browser, start_command, start_server, texts
 from dashboard_support import open_page as load_page
 from playwright.sync_api import Browser, Page
 from streamlit.testing.v1 import AppTest
@@ -100,11 +100,11 @@ def call(connection: psycopg2.extensions.connection) -> Execute:
 
 @pytest.fixture
 def start_dashboard() -> Iterator[Callable[..., Server]]:
-    """Starts the dashboard on a database in a new process."""
+    """Starts the dashboard on a database in a new process; with `command=True` by `streamlit run`."""
     started: list[Server] = []
 
-    def start(url: str, **env: str) -> Server:
-        started.append(start_server({"DATABASE_URL": url, **env}))
+    def start(url: str, *, command: bool = False, **env: str) -> Server:
+        started.append((start_command if command else start_server)({"DATABASE_URL": url, **env}))
         return started[-1]
 
     yield start
@@ -113,9 +113,9 @@ def start_dashboard() -> Iterator[Callable[..., Server]]:
         server.process.wait(timeout=20)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sample_url(server_url: str) -> Iterator[str]:
-    """A database with sample calls and a few recordings, for every test of a module."""
+    """A database with sample calls and a few recordings, for all tests of a process."""
     name = f"tracker_browser_{os.getpid()}"
     run(server_url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
     url = with_database(server_url, name)
@@ -125,9 +125,9 @@ def sample_url(server_url: str) -> Iterator[str]:
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(sample_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A dashboard of the sample calls, for every test of a module."""
+    """A dashboard of the sample calls, for all tests of a process."""
     env = {"DATABASE_URL": sample_url, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("home"))}
     started = start_server({**env, "GEMINI_API_KEY": "", "VERCEL": "", "NODE_ENV": ""})
     yield started

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from dashboard_support import PAGES, READY, Server, needed_browser, open_page, start_server
+from dashboard_support import PAGES, READY, Server, open_page, start_server
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
 from support import connect, eventually, run, with_database
 
@@ -50,12 +50,6 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     started.process.terminate()
     started.process.wait(timeout=20)
     run(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with needed_browser() as opened:
-        yield opened
 
 
 @pytest.fixture

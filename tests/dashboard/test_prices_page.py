@@ -8,9 +8,10 @@ from decimal import Decimal
 
 import pytest
 from dashboard_support import READY, Execute, OpenPage, Server, open_page, texts
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 from support import rows, run, value, with_role
+from tabs import Tabs
 
 from tracker import settings
 from tracker.auth.access_policy import resolve_policy
@@ -277,12 +278,12 @@ def test_a_budget_is_validated_before_it_is_saved(open_page: OpenPage, database_
 
 @pytest.mark.browser
 def test_a_reader_sets_a_price_prices_past_calls_and_adds_a_budget(
-    start_dashboard: Callable[..., Server], database_url: str, call: Execute, browser: Browser
+    start_dashboard: Callable[..., Server], database_url: str, call: Execute, tabs: Tabs
 ) -> None:
     for _ in range(3):
         call(model="my-finetune", input_tokens=1_000_000, output_tokens=0)
     server = start_dashboard(database_url)
-    page = browser.new_page(locale="en-US")
+    page = tabs.open(locale="en-US")
     open_page(page, server.url)
     page.get_by_role("button", name="Set a price").click()
     expect(page.get_by_role("heading", name="Prices and budgets", exact=True)).to_be_visible()

@@ -9,8 +9,9 @@ from contextlib import closing
 
 import pytest
 from dashboard_support import READY, Execute, Server, open_page
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from support import connect, rows, run, value, with_role
+from tabs import Tabs
 
 from tracker.audit.table_rights import WRITES
 from tracker.cli import main
@@ -126,12 +127,12 @@ def open_dialog(page: Page) -> None:
 
 @pytest.mark.browser
 def test_a_reader_saves_a_view_that_another_one_opens(
-    start_dashboard: Callable[..., Server], database_url: str, call: Execute, browser: Browser
+    start_dashboard: Callable[..., Server], database_url: str, call: Execute, tabs: Tabs
 ) -> None:
     call(model="gpt-5")
     server = start_dashboard(database_url)
     address = re.compile(r"/explorer\?(?=.*range=7d)(?=.*rows=operation)(?=.*measure=calls)(?=.*model=gpt-5)")
-    page = browser.new_page(locale="en-US")
+    page = tabs.open(locale="en-US")
     open_page(page, server.url + "/explorer?range=7d&rows=operation&measure=calls&model=gpt-5")
     open_dialog(page)
     page.get_by_label("Save the present view as").fill(EVIL)
@@ -147,7 +148,7 @@ def test_a_reader_saves_a_view_that_another_one_opens(
     assert name == EVIL
     assert parameters == {"range": "7d", "rows": "operation", "measure": "calls", "model": "gpt-5"}
 
-    other = browser.new_context(locale="en-US").new_page()
+    other = tabs.open(locale="en-US")
     open_page(other, server.url + "/?range=24h&operation=chat")
     open_dialog(other)
     other.get_by_role("button", name="Open the view").click()
@@ -168,13 +169,13 @@ def test_a_reader_saves_a_view_that_another_one_opens(
 
 @pytest.mark.browser
 def test_a_dashboard_without_changes_or_without_the_table_states_why(
-    start_dashboard: Callable[..., Server], database_url: str, connection: object, call: Execute, browser: Browser
+    start_dashboard: Callable[..., Server], database_url: str, connection: object, call: Execute, tabs: Tabs
 ) -> None:
     call(model="gpt-5")
     for name in ("first", "second"):
         save_view(connection, read_access(connection, None), a_view(name))
     server = start_dashboard(database_url, TRACKER_DASHBOARD_WRITE="false")
-    page = browser.new_page(locale="en-US")
+    page = tabs.open(locale="en-US")
     open_page(page, server.url)
     open_dialog(page)
     expect(page.get_by_text("Prices, budgets and views can't be changed")).to_be_visible()

@@ -26,7 +26,7 @@ StartDashboard = Callable[..., Server]
 
 
 def test_health_follows_the_database(start_dashboard: StartDashboard, empty_database_url: str) -> None:
-    server = start_dashboard(empty_database_url)
+    server = start_dashboard(empty_database_url, command=True)
     status, body = server.get("/api/health")
     assert (status, json.loads(body)) == (503, {"status": "unavailable", "reason": "table_missing"})
     migrate(lambda: connect(empty_database_url))
@@ -52,7 +52,7 @@ def test_health_answers_in_seconds_when_the_database_never_does(start_dashboard:
 def test_the_embedded_database_starts_with_the_dashboard_and_stops_with_it(
     start_dashboard: StartDashboard, short_directory: Path
 ) -> None:
-    server = start_dashboard("", TRACKER_EMBEDDED_DIR=str(short_directory))
+    server = start_dashboard("", command=True, TRACKER_EMBEDDED_DIR=str(short_directory))
     assert server.get("/api/health") == (200, '{"status":"ok"}')
     assert list(short_directory.rglob("postmaster.pid"))
     server.process.terminate()
@@ -63,7 +63,7 @@ def test_the_embedded_database_starts_with_the_dashboard_and_stops_with_it(
 def test_an_embedded_database_that_was_killed_is_started_again_without_a_page_open(
     start_dashboard: StartDashboard, short_directory: Path
 ) -> None:
-    server = start_dashboard("", TRACKER_EMBEDDED_DIR=str(short_directory))
+    server = start_dashboard("", command=True, TRACKER_EMBEDDED_DIR=str(short_directory))
     assert server.get("/api/health")[0] == 200
     (pid_file,) = short_directory.rglob("postmaster.pid")
     os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
