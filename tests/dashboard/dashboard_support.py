@@ -11,8 +11,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
@@ -94,13 +95,15 @@ def start_server(env: Mapping[str, str], *arguments: str) -> Server:
     base = env.pop("_BASE", "")
     if base:
         arguments = (*arguments, "--server.baseUrlPath", base)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments],
-        cwd=ROOT,
-        env=child_environment(env),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments]
+    return start_process(command, port, child_environment(env), base=base)
+
+
+def start_process(
+    command: Sequence[str], port: int, env: Mapping[str, str], *, directory: Path = ROOT, base: str = ""
+) -> Server:
+    """Start a dashboard with a command and wait for it."""
+    process = subprocess.Popen(command, cwd=directory, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     server = Server(process, port)
     _wait_until_up(server, f"{base}/_stcore/health")
     return server

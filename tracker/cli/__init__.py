@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from tracker.cli.commands import (
     budget,
+    dashboard,
     doctor,
     import_file,
     migrate,
@@ -27,6 +28,7 @@ from tracker.cli.terminal import print_error, safe_streams, terminal_text
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
 _COMMANDS = (
+    dashboard,
     migrate,
     record,
     import_file,
