@@ -60,9 +60,12 @@ class Installation:
         (self.packages,) = self.home.glob("lib/python*/site-packages")
         complete = [path for path in sys.path if path.endswith("site-packages")]
         (self.packages / "dependencies.pth").write_text("\n".join(complete) + "\n", encoding="utf-8")
+        self.command = str(self.home / "bin" / "token-tracker")
+        self.install(*arguments)
+
+    def install(self, *arguments: str) -> None:
         options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
         run_command(str(self.python), "-m", "pip", "install", *options, *arguments)
-        self.command = str(self.home / "bin" / "token-tracker")
 
     def hashes(self) -> dict[str, str]:
         """The hash of each installed file, by its path."""
@@ -272,6 +275,25 @@ def test_an_editable_installation_runs_the_files_of_the_clone(
     assert page.get_by_text("An edited page").count() == 1
     assert colors(page) == ["rgb(254, 254, 250)", "rgb(247, 248, 251)"]
     assert server.unforeseen() == ""
+
+
+def test_doctor_names_another_project_that_replaced_the_command(
+    sdist: Installation, database_url: str, tmp_path: Path
+) -> None:
+    project = tmp_path / "another project"
+    (project / "token_tracker").mkdir(parents=True)
+    (project / "token_tracker" / "__init__.py").write_text("def main(): print('another project')\n", encoding="utf-8")
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "{OTHER_PROJECT}"\nversion = "0.5.9"\nscripts = {{token-tracker = "token_tracker:main"}}\n',
+        encoding="utf-8",
+    )
+    sdist.install(str(project))
+    assert run_command(sdist.command) == "another project\n"
+    env = isolated({"DATABASE_URL": database_url})
+    output = run_command(str(sdist.python), "-m", "tracker", "doctor", directory=tmp_path, env=env)
+    assert "The command token-tracker in this environment belongs to another project." in output
+    assert "pip uninstall token-tracker" in output
 
 
 @pytest.mark.long
