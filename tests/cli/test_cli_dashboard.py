@@ -132,7 +132,7 @@ def test_missing_packages_exit_2_with_the_command_that_installs_them(
 
 def test_the_command_and_the_extra_need_the_same_streamlit() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    (need,) = (need for need in map(Requirement, extras["dashboard"]) if need.name == "streamlit")
+    (need,) = (need for need in map(Requirement, extras["server"]) if need.name == "streamlit")
     assert str(need.specifier) == ">=" + ".".join(map(str, dashboard.MIN_STREAMLIT))
 
 

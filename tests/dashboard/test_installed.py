@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
+import dockerfile
 import pytest
 from dashboard_support import PAGES, READY, Server, free_port, open_page, start_process
 from packaging.requirements import Requirement
@@ -28,6 +31,7 @@ from tracker.database.migrations import VERSIONS
 NAME = "token-usage-tracker"
 OTHER_PROJECT = "token-tracker"
 CORE = {"psycopg2-binary", "tenacity"}
+PASSWORD_HASH = str(hash_password("a long password"))
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "dashboard.py", "pages", "tracker", ".streamlit")
 
 
@@ -107,10 +111,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts `token-tracker dashboard` of an installation in another directory."""
     started: list[Server] = []
 
-    def start_it(installation: Installation, url: str, *, base: str = "", **env: str) -> Server:
-        port = free_port()
-        command = [installation.command, "dashboard", "--port", str(port)]
-        environment = isolated({"DATABASE_URL": url, "HOME": str(tmp_path / "home"), **env})
+    def start_it(
+        installation: Installation | None, *, base: str = "", port: int = 0, command: Sequence[str] = (), **env: str
+    ) -> Server:
+        port = port or free_port()
+        if installation and not command:
+            command = [installation.command, "dashboard", "--port", str(port)]
+        environment = isolated({"HOME": str(tmp_path / "home"), **env})
         started.append(start_process(command, port, environment, directory=tmp_path, base=base))
         return started[-1]
 
@@ -128,7 +135,7 @@ def test_no_extra_needs_the_other_projects_distribution(distributions: Distribut
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist")]
     extras = metadata.get_all("Provides-Extra")
     assert canonicalize_name(metadata["Name"]) == NAME
-    assert {"alerts", "all", "dashboard", "dev", "login", "prices", "xlsx"} <= set(extras)
+    assert {"alerts", "all", "dashboard", "dev", "login", "prices", "server", "xlsx"} <= set(extras)
     needed = {extra: distributions_of(extra, requirements) for extra in ["", *extras]}
     assert {extra for extra, names in needed.items() if OTHER_PROJECT in names} == set()
     assert needed[""] == CORE
@@ -153,8 +160,7 @@ def test_no_file_requires_the_other_projects_distribution() -> None:
     found = {
         name: match.group()
         for name in names
-        if name != "tests/dashboard/test_installed.py"
-        and (match := pattern.search((ROOT / name).read_text(encoding="utf-8")))
+        if not name.startswith("tests/") and (match := pattern.search((ROOT / name).read_text(encoding="utf-8")))
     }
     assert found == {}
 
@@ -222,7 +228,7 @@ def test_the_wheel_records_calls_and_shows_every_page(
 ) -> None:
     record_one_call(wheel, empty_database_url, tmp_path)
     write_user_files(tmp_path)
-    server = start(wheel, empty_database_url, base="/tokens", PYTHONPATH=str(tmp_path))
+    server = start(wheel, DATABASE_URL=empty_database_url, base="/tokens", PYTHONPATH=str(tmp_path))
     page = tabs.open(locale="ko-KR", timezone_id="Asia/Seoul")
     open_page(page, f"{server.url}/tokens/calls")
     links = page.get_by_test_id("stSidebarNavLink")
@@ -242,17 +248,38 @@ def test_the_wheel_records_calls_and_shows_every_page(
     assert server.unforeseen() == ""
 
 
-def test_the_sdist_installs_the_files_of_the_wheel_and_reads_the_users_secrets(
+def test_the_sdist_installs_the_files_of_the_wheel_and_runs_as_the_container_does(
     wheel: Installation, sdist: Installation, empty_database_url: str, tmp_path: Path, start: Callable[..., Server]
 ) -> None:
+    """The database comes from a secret's file, and the sign-in from the example of Streamlit Community Cloud."""
     assert sdist.hashes() == wheel.hashes() != {}
     record_one_call(sdist, empty_database_url, tmp_path)
+    (tmp_path / "database_url").write_text(f"{empty_database_url}\n", encoding="utf-8")
+    example = (ROOT / "examples" / "streamlit_cloud" / "secrets.toml.example").read_text(encoding="utf-8")
     (tmp_path / ".streamlit").mkdir()
-    secret = f'TRACKER_DASHBOARD_PASSWORD_HASH = "{hash_password("a long password")}"\n'
-    (tmp_path / ".streamlit" / "secrets.toml").write_text(secret, encoding="utf-8")
-    server = start(sdist, empty_database_url)
+    secrets = re.sub('"scrypt:[^"]*"', f'"{PASSWORD_HASH}"', re.sub("(?m)^DATABASE_URL.*$", "", example))
+    (tmp_path / ".streamlit" / "secrets.toml").write_text(secrets, encoding="utf-8")
+    port = free_port()
+    env = {**dockerfile.environment(), "PORT": str(port), "SECRETS_DIRECTORY": str(tmp_path)}
+    env["PATH"] = f"{sdist.python.parent}:{os.environ['PATH']}"
+    server = start(sdist, port=port, command=container_command(), **env)
     assert [server.get(path)[0] for path in ("/", "/api/health")] == [401, 200]
+    run_command(*dockerfile.exec_form("HEALTHCHECK"), directory=tmp_path, env=isolated(env))
     assert server.unforeseen() == ""
+
+
+def container_command() -> list[str]:
+    """The image's entry point and command."""
+    (script,) = dockerfile.exec_form("ENTRYPOINT")
+    return [str(dockerfile.DOCKERFILE.with_name(script)), *dockerfile.exec_form("CMD")]
+
+
+def test_the_files_that_the_image_copies_build_the_wheel(distributions: Distributions, tmp_path: Path) -> None:
+    dockerfile.copy_sources(tmp_path / "source")
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path))
+    run_command(sys.executable, *build, str(tmp_path / "source"))
+    (built,) = tmp_path.glob("*.whl")
+    assert built.read_bytes() == distributions.wheel.read_bytes()
 
 
 @pytest.mark.browser
@@ -269,7 +296,7 @@ def test_an_editable_installation_runs_the_files_of_the_clone(
     text = page_file.read_text(encoding="utf-8")
     page_file.write_text(text.replace("\nmain()\n", '\nst.text("An edited page")\nmain()\n'), encoding="utf-8")
     write_user_files(tmp_path)
-    server = start(editable, database_url, base="/tokens")
+    server = start(editable, DATABASE_URL=database_url, base="/tokens")
     page = tabs.open(locale="en-US")
     open_page(page, f"{server.url}/tokens/")
     assert page.get_by_text("An edited page").count() == 1
@@ -297,17 +324,32 @@ def test_doctor_names_another_project_that_replaced_the_command(
 
 
 @pytest.mark.long
-def test_the_wheel_installs_with_all_dependencies_from_the_package_index(
-    distributions: Distributions, empty_database_url: str, tmp_path: Path, start: Callable[..., Server]
+def test_the_images_steps_install_the_dashboard_from_the_package_index(
+    empty_database_url: str, tmp_path: Path, start: Callable[..., Server]
 ) -> None:
-    installation = Installation.__new__(Installation)
-    installation.home = tmp_path / "a real environment"
-    run_command(sys.executable, "-m", "venv", str(installation.home))
-    installation.python = installation.home / "bin" / "python"
-    installation.command = str(installation.home / "bin" / "token-tracker")
-    install = [str(installation.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run_command(*install, str(distributions.wheel))
-    record_one_call(installation, empty_database_url, tmp_path)
-    run_command(*install, "-c", str(ROOT / "constraints.txt"), f"{distributions.wheel}[dashboard]", timeout=600)
-    server = start(installation, empty_database_url)
-    assert server.get("/api/health")[0] == 200
+    """The RUN instruction of the first stage, with a directory of this test for /opt/tracker."""
+    dockerfile.copy_sources(tmp_path / "source")
+    target = tmp_path / "tracker"
+    steps = dockerfile.instructions("RUN")[0].replace("/opt/tracker", str(target))
+    run_command("sh", "-euc", steps, directory=tmp_path / "source", timeout=900)
+    env = {**dockerfile.environment(), "PATH": f"{target / 'bin'}:{os.environ['PATH']}"}
+    run_command("token-tracker", "migrate", env=isolated({**env, "DATABASE_URL": empty_database_url}))
+    port = free_port()
+    env |= {"PORT": str(port), "DATABASE_URL": empty_database_url, "TRACKER_DASHBOARD_OPEN": "true"}
+    server = start(None, port=port, command=container_command(), **env)
+    assert [server.get(path)[0] for path in ("/", "/api/health")] == [200, 200]
+    assert server.unforeseen() == ""
+
+
+@pytest.mark.long
+def test_the_wheel_installs_with_its_dependencies_from_the_package_index(
+    distributions: Distributions, empty_database_url: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "a real environment"
+    run_command(sys.executable, "-m", "venv", str(home))
+    pip = (str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check")
+    run_command(*pip, "install", "--quiet", str(distributions.wheel))
+    listed = json.loads(run_command(*pip, "list", "--format=json"))
+    assert {entry["name"].lower() for entry in listed} - {"pip", "setuptools"} == {NAME, *CORE}
+    env = isolated({"DATABASE_URL": empty_database_url})
+    run_command(str(home / "bin" / "token-tracker"), "migrate", directory=tmp_path, env=env)
