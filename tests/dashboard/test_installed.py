@@ -324,6 +324,7 @@ def test_doctor_names_another_project_that_replaced_the_command(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_the_images_steps_install_the_dashboard_from_the_package_index(
     empty_database_url: str, tmp_path: Path, start: Callable[..., Server]
 ) -> None:
@@ -342,6 +343,7 @@ def test_the_images_steps_install_the_dashboard_from_the_package_index(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_the_wheel_installs_with_its_dependencies_from_the_package_index(
     distributions: Distributions, empty_database_url: str, tmp_path: Path
 ) -> None:
