@@ -1,6 +1,6 @@
 """The dashboard's ASGI app: pages, JSON routes, OTLP routes, auth middleware, and startup.
 
-Start it with `streamlit run dashboard.py`.
+`token-tracker dashboard` starts it from any directory, `streamlit run dashboard.py` in a clone.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ _SLOWEST_FILES = (
     "test_browser", "test_broken_setups", "test_frameworks", "test_forks", "test_charts_browser",
     "test_browser_links", "test_growth", "test_pages", "test_browser_actions", "test_sign_in", "test_hostile",
     "test_server", "test_live", "test_korean", "test_embedded", "test_saved_views", "test_exporters",
-    "test_refresh", "test_same_answer", "test_faults", "test_diagnosis", "test_package", "test_outage",
+    "test_refresh", "test_same_answer", "test_faults", "test_diagnosis", "test_installed", "test_outage",
     "test_leaves", "test_commands", "test_promises", "test_cli_outbox", "test_migrate", "test_cli_errors",
     "test_schema_names", "test_odd_pages", "test_reprice", "test_evaluate", "test_wrapping", "test_middleware",
     "test_rollup_reader", "test_span_calls", "test_cli_damaged_outbox", "test_refresh_faults", "test_odd_input",

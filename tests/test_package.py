@@ -1,27 +1,22 @@
-"""The package: exported names, import directions, structure, import weight, README, and the built wheel."""
+"""The package: exported names, import directions, structure, import weight, and README."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import graphlib
-import json
 import re
-import shutil
-import subprocess
-import sys
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ROOT, child_environment, python, rows, value
+from support import ROOT, python
 
 import tracker
 from tracker import settings
 from tracker.cli import parser
-from tracker.database.migrations import VERSIONS
 
 SOURCES = sorted((ROOT / "tracker").rglob("*.py"))
 PAGES = sorted((ROOT / "pages").rglob("*.py"))
@@ -342,70 +337,3 @@ def test_the_readme_names_every_page():
     text = README.read_text(encoding="utf-8").lower()
     assert [page for page in pages if page not in text] == []
     assert pages
-
-
-# --- the wheel ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Path:
-    """Returns the Python of a new environment in which only the wheel and its dependencies are installed."""
-    directory = tmp_path_factory.mktemp("wheel")
-    source = directory / "source"
-    source.mkdir()
-    # Built from a copy, because setuptools leaves its build directory in the source tree.
-    shutil.copytree(ROOT / "tracker", source / "tracker", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    run_command(sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(source))
-    (wheel,) = directory.glob("*.whl")
-    run_command(sys.executable, "-m", "venv", "--without-pip", str(directory / "venv"))
-    interpreter = directory / "venv" / "bin" / "python"
-    pip(interpreter, "install", "--quiet", str(wheel))
-    return interpreter
-
-
-def pip(interpreter: Path, *arguments: str) -> str:
-    """Run this environment's pip for another one, which needs none of its own."""
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(interpreter))
-    return run_command(*pip, *arguments)
-
-
-def run_command(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_the_wheel_installs_a_driver_a_retry_library_and_nothing_else(installed):
-    names = {package["name"].lower() for package in json.loads(pip(installed, "list", "--format=json"))}
-    assert names == {"token-tracker", "psycopg2-binary", "tenacity"}
-
-
-def test_the_wheel_alone_migrates_records_and_imports(installed, empty_database_url, tmp_path):
-    (tmp_path / "calls.csv").write_text("created_at,model,input_tokens,output_tokens\n2026-03-01,gpt,10,5\n")
-    env = child_environment({"DATABASE_URL": empty_database_url}) | {"PYTHONPATH": ""}
-    command = str(installed.with_name("token-tracker"))
-    for arguments in (
-        ["migrate"],
-        ["record", "--model", "m", "--input-tokens", "1", "--output-tokens", "2"],
-        ["import", "calls.csv"],
-        ["sample-data", "--remove"],
-    ):
-        done = subprocess.run(
-            [command, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path, env=env, timeout=60
-        )
-        assert done.returncode == 0, done.stderr
-    assert rows(empty_database_url, "SELECT model FROM token_usage ORDER BY 1") == [("gpt",), ("m",)]
-    assert value(empty_database_url, "SELECT count(*) FROM token_tracker_migrations") == len(VERSIONS)
-
-
-def test_the_wheel_contains_py_typed(installed):
-    assert (
-        run_command(
-            str(installed),
-            "-c",
-            "import tracker, pathlib; print((pathlib.Path(tracker.__file__).parent / 'py.typed').exists())",
-        ).strip()
-        == "True"
-    )

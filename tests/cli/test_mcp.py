@@ -55,7 +55,7 @@ async def ask(url: str) -> dict[str, Any]:
 
 
 def test_an_mcp_client_lists_and_calls_the_tools(url: str) -> None:
-    pytest.importorskip("mcp", reason="pip install 'token-tracker[mcp]'")
+    pytest.importorskip("mcp", reason="pip install 'token-usage-tracker[mcp]'")
     answers = asyncio.run(ask(url))
     tools = answers.pop("tools")
     assert {tool.name for tool in tools} == EXPECTED
@@ -114,4 +114,4 @@ def test_without_the_sdk_the_command_names_the_extra(url: str, capsys, monkeypat
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setattr("tracker.cli.commands.mcp.find_spec", lambda name: None)
     assert main(["mcp"]) == 2
-    assert "pip install 'token-tracker[mcp]'" in capsys.readouterr().err
+    assert "pip install 'token-usage-tracker[mcp]'" in capsys.readouterr().err

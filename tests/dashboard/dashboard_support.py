@@ -11,8 +11,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from dashboard_forks import DashboardFork
@@ -101,14 +102,7 @@ def free_port() -> int:
 def start_command(env: Mapping[str, str], *arguments: str) -> Server:
     """Start `streamlit run dashboard.py` and wait for it; `_PORT`, `_SCRIPT` and `_BASE` override defaults."""
     port, command, environment, base = _command(env, arguments)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", *command],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    return _wait_until_up(Server(process, port), base)
+    return start_process([sys.executable, "-m", "streamlit", *command], port, environment, base=base)
 
 
 def start_server(env: Mapping[str, str], *arguments: str) -> Server:
@@ -126,6 +120,14 @@ def _command(env: Mapping[str, str], arguments: tuple[str, ...]) -> tuple[int, l
     if base:
         arguments = (*arguments, "--server.baseUrlPath", base)
     return port, ["run", script, "--server.port", str(port), *arguments], child_environment(env), base
+
+
+def start_process(
+    command: Sequence[str], port: int, env: Mapping[str, str], *, directory: Path = ROOT, base: str = ""
+) -> Server:
+    """Start a dashboard with a command and wait for it."""
+    process = subprocess.Popen(command, cwd=directory, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return _wait_until_up(Server(process, port), base)
 
 
 def _wait_until_up(server: Server, base: str) -> Server:

@@ -29,7 +29,11 @@ def test_the_component_is_served_from_a_directory_with_the_dashboard_only(tmp_pa
     shutil.copy(ROOT / "dashboard.py", directory)
     server = start_server({"_SCRIPT": str(directory / "dashboard.py"), "DATABASE_URL": "postgresql://127.0.0.1:1/none"})
     try:
-        for file in ("token-tracker.chart/chart.js", "token-tracker.chart/chart.css", "plotly.bundle/plotly.min.js"):
+        for file in (
+            "token-usage-tracker.chart/chart.js",
+            "token-usage-tracker.chart/chart.css",
+            "plotly.bundle/plotly.min.js",
+        ):
             status, text = server.get(f"/_stcore/bidi-components/{file}")
             assert (status, len(text) > 1000) == (200, True), file
     finally:

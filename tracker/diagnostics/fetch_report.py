@@ -96,7 +96,7 @@ def _resolve(parts: SplitResult, private: bool, deadline: float) -> IpAddress:
 
 def is_public_address(address: IpAddress) -> bool:
     """Whether an address is public; for an IPv6 address that embeds an IPv4 address, whether the latter is public."""
-    if address.version == 6:
+    if isinstance(address, ipaddress.IPv6Address):
         if address in _LOCAL_NAT64:
             return False
         address = _embedded_ipv4(address) or address

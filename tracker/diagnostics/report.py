@@ -21,6 +21,7 @@ from tracker.database.url import DatabaseUrl, clean
 from tracker.diagnostics import recommendations
 from tracker.diagnostics.environment_flags import connection_policy
 from tracker.diagnostics.environment_variables import find_url_problems, find_variable_problems, read_environment
+from tracker.diagnostics.installed_distributions import find_name_conflicts
 from tracker.diagnostics.local_outboxes import outbox_state
 from tracker.diagnostics.probe import ProbeResult, ReserveConnection, initial_database_state, probe_database
 from tracker.errors import SettingError
@@ -49,6 +50,7 @@ class Report:
     outbox: Mapping[str, Any]
     pool: Mapping[str, Any] | None = None
     background_tasks: tuple[Mapping[str, Any], ...] = ()
+    name_conflicts: tuple[Mapping[str, Any], ...] = ()
     recommendations: tuple[recommendations.Recommendation, ...] = ()
 
     @property
@@ -76,6 +78,7 @@ class Report:
             "outbox": dict(self.outbox),
             "pool": dict(self.pool) if self.pool else None,
             "backgroundTasks": [dict(task) for task in self.background_tasks],
+            "nameConflicts": [dict(conflict) for conflict in self.name_conflicts],
             "recommendations": [recommendation.as_dict() for recommendation in self.recommendations],
         }
 
@@ -116,6 +119,7 @@ def build_report(
         outbox=outbox_state(settings, database_url, now=time.time()),
         pool=pool._asdict() if (pool := shared_pool()) else None,
         background_tasks=tuple(background_tasks.states()),
+        name_conflicts=find_name_conflicts(),
     )
     recommended = recommendations.recommend(report.as_dict())
     return replace(report, recommendations=recommended, took_ms=elapsed_ms(started))

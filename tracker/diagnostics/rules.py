@@ -286,6 +286,37 @@ def _pulled_variables(report: ReportDict) -> str | None:
     return Message("diagnostics.evidence.pulled_variables") if pulled else None
 
 
+def _command_of_other_project(report: ReportDict) -> str | None:
+    for conflict in report["nameConflicts"]:
+        if conflict["ownsCommand"]:
+            return Message("diagnostics.evidence.command_of_other_project", **_name_and_version(conflict))
+    return None
+
+
+def _name_and_version(conflict: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": conflict["name"], "version": conflict["version"]}
+
+
+def _restore_command(report: ReportDict) -> str:
+    owner = next(conflict["name"] for conflict in report["nameConflicts"] if conflict["ownsCommand"])
+    return Message("diagnostics.command_of_other_project.remedy", name=owner)
+
+
+def _other_project_installed(report: ReportDict) -> str | None:
+    return _conflict_evidence(report, "other_project")
+
+
+def _former_name_installed(report: ReportDict) -> str | None:
+    return _conflict_evidence(report, "former_name")
+
+
+def _conflict_evidence(report: ReportDict, kind: str) -> str | None:
+    for conflict in report["nameConflicts"]:
+        if conflict["kind"] == kind and not conflict["ownsCommand"]:
+            return Message("diagnostics.evidence.distribution_installed", **_name_and_version(conflict))
+    return None
+
+
 RULES: tuple[ReportRule, ...] = (
     ReportRule("schema_missing", "error", _schema_missing, area="database"),
     ReportRule("table_missing", "error", _table_missing, area="database"),
@@ -324,6 +355,9 @@ RULES: tuple[ReportRule, ...] = (
         "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY; REVOKE ALL ON token_usage FROM anon, authenticated;",
     ),
     ReportRule("not_encrypted", "warning", _not_encrypted),
+    ReportRule("command_of_other_project", "warning", _command_of_other_project, _restore_command),
+    ReportRule("former_name_installed", "warning", _former_name_installed),
+    ReportRule("other_project_installed", "info", _other_project_installed),
     ReportRule("debug_token_missing", "info", _debug_token_missing),
     ReportRule("pulled_variables", "info", _pulled_variables),
 )

@@ -224,6 +224,8 @@ TEXTS = {
     "evidence.background_on_serverless": "TRACKER_MODE is background on {platform}.",
     "evidence.pool_large": "TRACKER_POOL_SIZE is {pool_size} on {platform}.",
     "evidence.not_encrypted": "The connection isn't encrypted.",
+    "evidence.command_of_other_project": "{name} {version} installed the command.",
+    "evidence.distribution_installed": "{name} {version} is installed.",
     "evidence.debug_token_missing": "TRACKER_DEBUG_TOKEN is not set in a deployed environment.",
     "evidence.pulled_variables": "VERCEL is set, but this is not a deployed function.",
     "rule.read_only": "DATABASE_URL names a read-only replica.",
@@ -289,6 +291,16 @@ TEXTS = {
     "rule.public_key_reads": "Anyone with the project's public key can read token_usage.",
     "rule.not_encrypted": "Records are sent unencrypted.",
     "rule.not_encrypted.remedy": "Add ?sslmode=require to DATABASE_URL.",
+    "rule.command_of_other_project": "The command token-tracker in this environment belongs to another project.",
+    "command_of_other_project.remedy": "Run: pip uninstall {name}; then: pip install --force-reinstall --no-deps"
+    " token-usage-tracker. Until then, use python -m tracker instead of token-tracker.",
+    "rule.former_name_installed": "This project is installed twice, also under its former name token-tracker.",
+    "rule.former_name_installed.remedy": "Run: pip uninstall token-tracker; then: pip install --force-reinstall"
+    " --no-deps token-usage-tracker, because both installations share their files.",
+    "rule.other_project_installed": "The distribution token-tracker in this environment belongs to another project."
+    " This project is token-usage-tracker.",
+    "rule.other_project_installed.remedy": "If nothing here needs it: pip uninstall token-tracker. In requirements, use"
+    " token-usage-tracker.",
     "rule.debug_token_missing": "Nobody can read this report from another machine.",
     "rule.debug_token_missing.remedy": "Set TRACKER_DEBUG_TOKEN to a long random text and send it as Authorization:"
     " Bearer ….",

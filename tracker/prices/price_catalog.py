@@ -40,7 +40,7 @@ class Price:
 
 
 class PriceCatalog:
-    """Calculates prices. Needs `token-tracker[prices]`; importing the list takes 250 ms, one price 0.1 ms."""
+    """Calculates prices. Needs `token-usage-tracker[prices]`; importing the list takes 250 ms, one price 0.1 ms."""
 
     def __init__(self, own: Sequence[CustomPrice] = ()) -> None:
         """Raises `SettingError` if genai-prices isn't installed."""

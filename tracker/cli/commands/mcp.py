@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
 
 def run(_: argparse.Namespace) -> int:
     if find_spec("mcp") is None:
-        raise SettingError("This command needs mcp. Install it: pip install 'token-tracker[mcp]'.")
+        raise SettingError("This command needs mcp. Install it: pip install 'token-usage-tracker[mcp]'.")
     require_reports("mcp")
     from tracker.cli.mcp_server import create_server
     from tracker.reports import Reader

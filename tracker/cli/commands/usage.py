@@ -85,7 +85,7 @@ def require_reports(extra: str = "terminal") -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise SettingError(
-            f"This command needs {' and '.join(missing)}. Install them: pip install 'token-tracker[{extra}]'."
+            f"This command needs {' and '.join(missing)}. Install them: pip install 'token-usage-tracker[{extra}]'."
         )
 
 
