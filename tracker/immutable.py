@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from dataclasses import Field
 
 
+class Default:
+    """The default of a field in `__init__`, which differs from the same value if it is given."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
 class _Fields:
     def __get__(self, record: object, kind: Any) -> dict[str, Field[Any]]:
         return _fields(kind)
@@ -73,13 +85,19 @@ def _restored(kind: type[Immutable], values: dict[str, Any]) -> Immutable:
 
 @cache
 def _fields(kind: Any) -> dict[str, Field[Any]]:
-    """The fields as `dataclasses` would have made them from the parameters of `__init__`."""
-    from dataclasses import field, make_dataclass
+    """The fields as `dataclasses` would have made them from the parameters of `__init__`.
+
+    A parameter that begins with an underscore is no field: `replace` passes the attribute with its name.
+    """
+    from dataclasses import InitVar, field, make_dataclass
     from inspect import Parameter, signature
 
-    made = []
+    made: list[tuple[str, Any, Any]] = []
     for name, parameter in signature(kind).parameters.items():
         default: dict[str, Any] = {} if parameter.default is Parameter.empty else {"default": parameter.default}
+        if isinstance(parameter.default, Default):
+            default = {"default": parameter.default.value}
         only = parameter.kind is Parameter.KEYWORD_ONLY
-        made.append((name, parameter.annotation, field(**default, kw_only=only)))
+        annotation = InitVar[Any] if name.startswith("_") else parameter.annotation
+        made.append((name, annotation, field(**default, kw_only=only)))
     return make_dataclass(kind.__name__, made).__dataclass_fields__  # type: ignore[attr-defined, no-any-return]

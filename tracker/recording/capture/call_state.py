@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -24,7 +25,8 @@ from tracker.recording.capture.first_content import FirstContentClock
 from tracker.recording.capture.inherited_fields import inherit_fields
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
-from tracker.usage import TokenUsage, new_id
+from tracker.recording.context import current_context
+from tracker.usage import TokenUsage, names_given, new_id, with_names_given
 
 if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker
@@ -45,6 +47,13 @@ def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
     return replace(outcome, error=join_messages([problem_text(problem), outcome.error or ""]))
 
 
+def with_fields(usage: TokenUsage, fields: Mapping[str, Any]) -> TokenUsage:
+    """A copy of the record with these fields, which count as given."""
+    given = names_given(usage)
+    changed: TokenUsage = replace(usage, **fields)
+    return changed if given is None else with_names_given(changed, given.union(fields))
+
+
 class _RowToWrite(NamedTuple):
     """A row to write, and the calls that get its outcome."""
 
@@ -55,6 +64,9 @@ class _RowToWrite(NamedTuple):
 
 class CallState:
     """A call as one source observes it: a wrapped client, a framework's callback, or a `track` block.
+
+    `fields` are those that the caller gave. `detected` are values that follow from the request, for columns that
+    neither the caller nor the context sets. `context` is the context in which the call started.
 
     It refers to its response only until the response is read, and never to a stream: a stream refers to its state.
     """
@@ -75,9 +87,16 @@ class CallState:
     _reader: ResponseReader | None = None
 
     def __init__(
-        self, recorder: Tracker, fields: Mapping[str, Any], outer: CallState | None = None, *, source: str
+        self,
+        recorder: Tracker,
+        fields: Mapping[str, Any],
+        outer: CallState | None = None,
+        *,
+        source: str,
+        detected: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.recorder, self.source, self.outer = recorder, source, outer
+        self.detected, self.context = detected, current_context()
         self.fields: dict[str, Any] = {"id": new_id(), **fields}
         self.record_id: UUID = self.fields["id"]
         self.inner: deque[CallState] = deque(maxlen=_MAX_INNER)
@@ -207,6 +226,7 @@ class CallState:
         if self._reader is None and self._response is not _NOTHING:
             later_usage.add(self._response)
         usage, write = later_usage.row(self, usage, broken_off=broken_off)
+        usage = self.context.fill(usage, keep_provider=True)
         self.record_id = usage.id
         if write:
             return [_RowToWrite(usage, self.parsed, (self,))]
@@ -228,9 +248,11 @@ class CallState:
     def _usage(self, error: BaseException | None, broken_off: bool) -> TokenUsage:
         fields = self._fields()
         if isinstance(self._response, TokenUsage) and error is None:
-            return replace(self._response, **fields)
+            return self.context.fill(with_fields(self._response, fields))
         failure = failure_text(error) if error is not None else None
-        return to_token_usage(self.parsed, fields, failure=failure, broken_off=broken_off)
+        usage = to_token_usage(self.parsed, fields, self.detected, failure=failure, broken_off=broken_off)
+        # The id of a later row is derived from the detected provider.
+        return usage if self.later is not None else self.context.fill(usage)
 
     def _fields(self) -> dict[str, Any]:
         """The fields of the row; those that the caller gave override the measured times."""
@@ -282,7 +304,7 @@ class CallState:
             response_id=self.parsed.response_id or outer.parsed.response_id,
             provider=self.parsed.provider or outer.parsed.provider,
         )
-        return to_token_usage(parsed, self._fields())
+        return self.context.fill(to_token_usage(parsed, self._fields(), self.detected))
 
     # --- a block's or a callback's call ---------------------------------------------------------------------------
 
@@ -367,15 +389,19 @@ class CallState:
         return []
 
 
-def begin_call(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
+def begin_call(
+    recorder: Tracker, fields: Mapping[str, Any], detected: Mapping[str, Any] = MappingProxyType({}), *, source: str
+) -> CallState:
     """A call that starts in this context; it gets the user, session, operation, and metadata of its outer call."""
     if deferred_finish.queue and not deferred_finish.in_finalizer():
         deferred_finish.wake()
     outer = find_outer_call(recorder, source)
-    given = {name: value for name, value in fields.items() if value is not None}
+    given, detected = ({n: value for n, value in each.items() if value is not None} for each in (fields, detected))
     if outer is not None:
-        given = inherit_fields(given, outer.fields, from_block=outer.source == "block")
-    return CallState(recorder, given, outer, source=source)
+        from_block = outer.source == "block"
+        given = inherit_fields(given, outer.fields, from_block=from_block)
+        detected = inherit_fields(detected, outer.detected, from_block=from_block)
+    return CallState(recorder, given, outer, source=source, detected=detected)
 
 
 def find_outer_call(recorder: Tracker, source: str) -> CallState | None:
