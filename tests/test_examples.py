@@ -61,7 +61,7 @@ def answers(port: int) -> bool:
 
 def test_every_example_is_tested_and_in_the_readme():
     names = {path.relative_to(EXAMPLES).parts[0] for path in EXAMPLES.rglob("*") if path.is_file()}
-    assert names - {"__pycache__"} == {"fastapi_vercel", "insert.sql", "lambda", "nextjs", "script.py"}
+    assert names - {"__pycache__"} == {"context", "fastapi_vercel", "insert.sql", "lambda", "nextjs", "script.py"}
     assert "(examples/)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -1,8 +1,8 @@
 """WSGI middleware for Flask and Django: every call of a request gets the request's user, session and team.
 
-The application and the iteration of its body run in one copy of the context, which ends with the request. A context that
-the application leaves open, such as one in a generator that nobody reads to its end, does not reach the next request of
-the thread.
+The application and the iteration of its body run in one copy of the context, which ends with the request. A context
+that the application leaves open, such as one in a generator that nobody reads to its end, does not reach the next
+request of the thread.
 """
 
 from contextvars import copy_context
