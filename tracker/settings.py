@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     timezone: str | None
     embedded_dir: str | None
     prices: str | None
+    otlp_properties: tuple[str, ...]
     debug_token: str | None
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
@@ -184,6 +185,13 @@ def _parse_users(text: str) -> tuple[str, ...]:
     return users
 
 
+def _parse_attribute_names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    if not names or "*" in names or any("*" in name[:-1] for name in names):
+        raise ValueError
+    return names
+
+
 def _parse_token(text: str) -> str:
     if not text.isprintable() and not any("\udc80" <= char <= "\udcff" for char in text):
         raise ValueError  # not allowed in a header
@@ -267,6 +275,14 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("timezone", "TRACKER_TIMEZONE", _allowed("time_zone"), resolve_time_zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", _allowed("directory"), str),
     Variable("prices", "TRACKER_PRICES", _allowed("prices_file"), str),
+    Variable(
+        "otlp_properties",
+        "TRACKER_OTLP_PROPERTIES",
+        _allowed("attribute_names", names="region,app.*"),
+        _parse_attribute_names,
+        (),
+        (),
+    ),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", _allowed("token"), _parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TEXTS = {
+    "allowed.attribute_names": "names of attributes separated by commas, * only at the end of a name, such as {names}",
     "allowed.boolean": "true or false",
     "allowed.directory": "a directory",
     "allowed.file": "a file",
