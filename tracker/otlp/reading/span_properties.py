@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from tracker.otlp.decode import Span
+from tracker.otlp.decode import Attributes, Span
 from tracker.otlp.reading.embedded_usage import parse_usage_text
 from tracker.otlp.reading.genai_attributes import (
     PROPERTY_NAMES,
@@ -25,14 +25,12 @@ from tracker.otlp.reading.genai_attributes import (
     SESSION_KEYS,
     USER_KEYS,
 )
+from tracker.providers.frameworks.metadata_keys import is_application_key
 
 MAX_PROPERTIES = 100
 MAX_PROPERTY_CHARS = 32_768
 """The limit of the keys and values of one span together; what does not fit is not stored."""
-# What frameworks add to an application's metadata, and the request's parameters that LangSmith writes there.
-_FRAMEWORK_KEYS = re.compile(
-    r"ls_|lc_|langgraph_|LANGSMITH_|LANGCHAIN_|__|(checkpoint_(id|ns)|is_langchain_root|revision_id)$"
-)
+# LangSmith also writes the request's parameters there.
 _LANGSMITH = "langsmith.metadata."
 _LANGSMITH_PARAMETERS = re.compile(
     r"(_type|max_retries|max_tokens|model|model_kwargs|model_name|n|stop|stream|stream_options|streaming|temperature|"
@@ -60,18 +58,14 @@ def read_properties(span: Span, names: Sequence[str] = ()) -> dict[str, Any]:
 
 def _candidates(span: Span, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Keys and values, those that name their key most exactly first."""
-    exact = {name for name in names if not name.endswith("*")}
-    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
     for attributes in (span.attributes, span.resource):
-        for name, value in attributes.items():
-            if name in exact or (prefixes and name.startswith(prefixes)):
-                yield name, value
+        yield from _named(attributes, names)
     for name, value in span.attributes.items():
         if _plain(name) in PROPERTY_NAMES:
             yield name, value
         elif name in PROPERTY_TAGS:
             yield "tags", _tags(value)
-        elif prefix := next((prefix for prefix in PROPERTY_PREFIXES if name.startswith(prefix)), None):
+        elif (prefix := next(filter(name.startswith, PROPERTY_PREFIXES), None)) is not None:
             key = name.removeprefix(prefix)
             if prefix != _LANGSMITH or not _LANGSMITH_PARAMETERS.match(key):
                 yield from _application_keys({key: value})
@@ -80,8 +74,16 @@ def _candidates(span: Span, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
             yield from _application_keys(node)
 
 
+def _named(attributes: Attributes, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    exact = {name for name in names if not name.endswith("*")}
+    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
+    for name, value in attributes.items() if names else ():
+        if name in exact or name.startswith(prefixes):
+            yield name, value
+
+
 def _application_keys(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    return ((key, value) for key, value in values.items() if isinstance(key, str) and not _FRAMEWORK_KEYS.match(key))
+    return ((key, value) for key, value in values.items() if isinstance(key, str) and is_application_key(key))
 
 
 def _plain(name: str) -> str:
