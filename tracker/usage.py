@@ -7,7 +7,7 @@ import operator
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -150,7 +150,7 @@ class TokenUsage(_GivenNames):
         for name in _CONTEXT_DEFAULTS.keys() - given:
             row[name] = _CONTEXT_DEFAULTS[name].value
         self._set(_validate(row))
-        _set_given(self, frozenset(given) if _source is None else _given_after_replace(_source, row))
+        set_given(self, frozenset(given) if _source is None else _given_after_replace(_source, row))
 
     @property
     def _source(self) -> TokenUsage:
@@ -163,7 +163,7 @@ class TokenUsage(_GivenNames):
         return (*super().__reduce__(), (names_given(self),))
 
     def __setstate__(self, state: tuple[frozenset[str] | None]) -> None:
-        _set_given(self, state[0])
+        set_given(self, state[0])
 
     def as_row(self) -> dict[str, Any]:
         """The record's columns by name, as Python values."""
@@ -180,7 +180,8 @@ DEFAULTS: dict[str, Any] = {
 }
 del DEFAULTS["_source"]
 
-_set_given: Callable[[TokenUsage, frozenset[str] | None], None] = _GivenNames.__dict__["_given"].__set__
+set_given: Callable[[TokenUsage, frozenset[str] | None], None] = _GivenNames.__dict__["_given"].__set__
+"""Sets what `names_given` returns; only for a record that the host does not have yet."""
 
 
 def names_given(usage: TokenUsage) -> frozenset[str] | None:
@@ -192,32 +193,6 @@ def _given_after_replace(source: TokenUsage, row: Mapping[str, Any]) -> frozense
     given = names_given(source)
     changed = (name for name in CONTEXT_COLUMNS if row[name] is not getattr(source, name))
     return None if given is None else given.union(changed)
-
-
-def with_names_given(usage: TokenUsage, names: Iterable[str]) -> TokenUsage:
-    """The same new record, of which only these fields count as given; not for a record that the host has."""
-    _set_given(usage, frozenset(names).intersection(CONTEXT_COLUMNS))
-    return usage
-
-
-def without_context(usage: TokenUsage) -> TokenUsage:
-    """The same new record, which takes nothing from a context; not for a record that the host has."""
-    _set_given(usage, None)
-    return usage
-
-
-def with_context(usage: TokenUsage, columns: Mapping[str, str], metadata: Mapping[str, Any]) -> TokenUsage:
-    """A copy with these columns and keys of `metadata` where none were given; all of them must be validated before."""
-    given = names_given(usage)
-    if given is None:
-        return usage
-    row = usage.as_row()
-    row.update((name, value) for name, value in columns.items() if name not in given)
-    if metadata:
-        row["metadata"] = {**metadata, **usage.metadata}
-    filled: TokenUsage = object.__new__(TokenUsage)
-    filled._set(row)  # noqa: SLF001  this module's own class
-    return without_context(filled)
 
 
 def _validate(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
-from tracker.importing.profile_rules import OPTIONS, ColumnRule, parse_rule, property_key
+from tracker.importing.metadata_rules import property_key
+from tracker.importing.profile_rules import OPTIONS, ColumnRule, parse_rule
 from tracker.small_files import parse_toml, read_text
 
 _KEYS = {

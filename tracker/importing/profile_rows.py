@@ -14,8 +14,9 @@ from tracker.importing import records
 from tracker.importing.cell_parsers import NUMERIC
 from tracker.importing.column_mapping import IMPORTABLE, REQUIRED, ColumnMapping
 from tracker.importing.input_file import InputFile
+from tracker.importing.metadata_rules import fold_properties
 from tracker.importing.profile import Profile
-from tracker.importing.profile_rules import ColumnRule, as_object, fold_properties, has, pick
+from tracker.importing.profile_rules import ColumnRule, as_object, has, pick
 from tracker.importing.row_builder import BLOCK_CHARACTERS, BLOCK_ROWS, RecordBlock, Reject, RowBlock, RowBuilder
 from tracker.importing.time_parsers import parse_time
 from tracker.providers.consistency import AGGREGATED

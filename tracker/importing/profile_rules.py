@@ -81,12 +81,12 @@ class ColumnRule:
         if self.object or self.keys_of:
             picked = _scalars_of(values, self.keys_of)
             picked |= {
-                name: value for name, names in self.object.items() if _has_value(value := _pick_any(values, names))
+                name: value for name, names in self.object.items() if has_value(value := _pick_any(values, names))
             }
             if (calls := _number(str(picked.get("calls", "")))) is not None:
                 picked["calls"] = int(calls)  # text in a CSV file
             return json.dumps(picked, ensure_ascii=False, default=str) if picked else ""
-        value = next((value for name in self.first if _has_value(value := pick(values, name))), None)
+        value = next((value for name in self.first if has_value(value := pick(values, name))), None)
         if self.containing is not None:
             parts = as_object(value)
             return _sum([part for name, part in parts.items() if self.containing in name.lower()], column)
@@ -100,77 +100,17 @@ class ColumnRule:
         return "" if self.zero_is_unknown and text and _number(text) == 0 else text
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataRule(ColumnRule):
-    """The rule for `metadata` if keys of it have rules of their own, which are added to the object of `base`.
-
-    `constants` are the values of keys, and `base_text` is the object, for records without a value of their own.
-    """
-
-    base: ColumnRule = ColumnRule()
-    base_text: str = ""
-    properties: Mapping[str, ColumnRule] = field(default_factory=dict)
-    constants: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> Sequence[str]:
-        return (*self.base.names, *(name for rule in self.properties.values() for name in rule.names))
-
-    def text(self, values: Mapping[str, Any], column: str) -> str:
-        base = self.base.text(values, column) or self.base_text
-        if base and not base.startswith("{"):
-            return base  # no object: the row is rejected
-        try:
-            metadata = json.loads(base or "{}")
-        except (ValueError, RecursionError):
-            return base
-        properties = {
-            key: value for key, rule in self.properties.items() if _has_value(value := _property(values, rule, column))
-        }
-        return json.dumps({**metadata, **self.constants, **properties}, ensure_ascii=False, default=str)
-
-
-def fold_properties(
-    mapping: Mapping[str, ColumnRule], constants: Mapping[str, str]
-) -> tuple[dict[str, ColumnRule], dict[str, str]]:
-    """The rules and constants by column, those of `metadata.KEY` as one rule for `metadata`."""
-    properties = {key: rule for column, rule in mapping.items() if (key := property_key(column))}
-    values = {key: value for column, value in constants.items() if (key := property_key(column))}
-    rules = {column: rule for column, rule in mapping.items() if not property_key(column)}
-    others = {column: value for column, value in constants.items() if not property_key(column)}
-    if properties or values:
-        base = rules.get("metadata", ColumnRule())
-        base_text = others.pop("metadata", "").strip()
-        rules["metadata"] = MetadataRule(
-            object=base.object, base=base, base_text=base_text, properties=properties, constants=values
-        )
-    return rules, others
-
-
-def property_key(column: str) -> str:
-    """The key of metadata that `metadata.KEY` names; empty for a column."""
-    return column.removeprefix("metadata.") if column.startswith("metadata.") else ""
-
-
-def _property(values: Mapping[str, Any], rule: ColumnRule, column: str) -> Any:
-    """The value of a key; JSON's types are kept if the rule only names values."""
-    if rule != ColumnRule(first=rule.first):
-        return rule.text(values, column)
-    value = next((value for name in rule.first if _has_value(value := pick(values, name))), None)
-    return _list_of(value.strip() if isinstance(value, str) else value)
-
-
 def _scalars_of(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         for key, value in as_object(pick(values, name)).items():
-            value = _list_of(value)
-            if _has_value(value) and not isinstance(value, dict) and is_application_key(key):
+            value = list_of(value)
+            if has_value(value) and not isinstance(value, dict) and is_application_key(key):
                 found[key] = value
     return found
 
 
-def _list_of(value: Any) -> Any:
+def list_of(value: Any) -> Any:
     """The value; the JSON text of a list as a list, None for an empty list or one of other values than scalars."""
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         with suppress(ValueError, RecursionError):
@@ -213,7 +153,7 @@ def _names_of(where: Any) -> list[str]:
 
 def _pick_any(values: Mapping[str, Any], where: Any) -> Any:
     if isinstance(where, str):
-        return _list_of(pick(values, where))
+        return list_of(pick(values, where))
     if isinstance(where, dict):
         return {name: value for name, inner in where.items() if (value := _pick_any(values, inner)) is not None} or None
     return next((number for name in where if (number := _positive(pick(values, name))) is not None), None)
@@ -251,12 +191,12 @@ def as_object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _has_value(value: Any) -> bool:
+def has_value(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def _plain(value: Any) -> str:
-    if not _has_value(value):
+    if not has_value(value):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
@@ -269,7 +209,7 @@ def _plain(value: Any) -> str:
 def _sum(values: Sequence[Any], column: str) -> str:
     numbers = []
     for value in values:
-        if _has_value(value):
+        if has_value(value):
             number = _number(_plain(value))
             if number is None:
                 raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is not a number")
@@ -278,7 +218,7 @@ def _sum(values: Sequence[Any], column: str) -> str:
 
 
 def _is_equal(one: Any, other: Any) -> bool:
-    return _has_value(one) and _plain(one) == _plain(other)
+    return has_value(one) and _plain(one) == _plain(other)
 
 
 def _hundredth(value: Any) -> Any:
@@ -296,7 +236,7 @@ def _number(text: str) -> Decimal | None:
 
 def _milliseconds(start: Any, end: Any) -> str:
     """The milliseconds between two times; empty if one is missing, or only one of them has a time zone."""
-    if not (_has_value(start) and _has_value(end)):
+    if not (has_value(start) and has_value(end)):
         return ""
     try:
         spans = {parse_time(_plain(end), zone) - parse_time(_plain(start), zone) for zone in ("UTC", "Etc/GMT+5")}

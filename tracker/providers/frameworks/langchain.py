@@ -18,7 +18,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from tracker.providers.schemas.schema_table import provider_named
 from tracker.recording.capture import deferred_finish
-from tracker.recording.capture.call_state import CallState, begin_call
+from tracker.recording.capture.call_start import begin_call
+from tracker.recording.capture.call_state import CallState
 from tracker.recording.capture.streams import current
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from uuid import UUID
 
 from tracker.providers.responses import get
 from tracker.recording.capture.response_ids import plain_response_id
-from tracker.usage import MAX_INTEGER, TokenUsage, without_context
+from tracker.usage import MAX_INTEGER, TokenUsage
+from tracker.usage_fields import without_context
 
 if TYPE_CHECKING:
     from tracker.recording.capture.call_state import CallState

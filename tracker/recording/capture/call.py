@@ -12,11 +12,13 @@ from tracker.outcome import Outcome
 from tracker.providers.responses import ParsedResponse, read
 from tracker.providers.to_usage import CALL_FIELDS, failure_text, to_token_usage
 from tracker.recording.capture import batches, dedupe, streams
-from tracker.recording.capture.call_state import CallState, add_problem, find_outer_call, with_fields
+from tracker.recording.capture.call_start import find_outer_call
+from tracker.recording.capture.call_state import CallState, add_problem
 from tracker.recording.capture.dedupe import observation_of
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.usage import TokenUsage
+from tracker.usage_fields import with_fields
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -22,11 +22,10 @@ from tracker.recording.capture import dedupe, deferred_finish, streams
 from tracker.recording.capture.background_responses import LaterUsage
 from tracker.recording.capture.dedupe import UNOBSERVED, CallObservation, is_same_call, observation_of
 from tracker.recording.capture.first_content import FirstContentClock
-from tracker.recording.capture.inherited_fields import inherit_fields
 from tracker.recording.capture.response_ids import with_provider_id
-from tracker.recording.capture.streams import current
 from tracker.recording.context import current_context
-from tracker.usage import TokenUsage, names_given, new_id, with_names_given
+from tracker.usage import TokenUsage, new_id
+from tracker.usage_fields import with_fields
 
 if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker
@@ -36,8 +35,6 @@ _NOTHING = object()
 # A framework reports the end of a call at most this long after the client's stream ended.
 _WAIT_FOR_OUTER_S = 60.0
 _MAX_INNER = 256
-# LiteLLM sends its request right after its callback; before the first request of a process it creates a client.
-_MAX_LITELLM_START_S = 10.0
 
 
 def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
@@ -45,13 +42,6 @@ def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
     if problem is None:
         return outcome
     return replace(outcome, error=join_messages([problem_text(problem), outcome.error or ""]))
-
-
-def with_fields(usage: TokenUsage, fields: Mapping[str, Any]) -> TokenUsage:
-    """A copy of the record with these fields, which count as given."""
-    given = names_given(usage)
-    changed: TokenUsage = replace(usage, **fields)
-    return changed if given is None else with_names_given(changed, given.union(fields))
 
 
 class _RowToWrite(NamedTuple):
@@ -387,37 +377,3 @@ class CallState:
             return [_RowToWrite(usage, self.parsed, (self,))]
         self.record_id, self.outcome = record_id, Outcome("duplicate", record_id)
         return []
-
-
-def begin_call(
-    recorder: Tracker, fields: Mapping[str, Any], detected: Mapping[str, Any] = MappingProxyType({}), *, source: str
-) -> CallState:
-    """A call that starts in this context; it gets the user, session, operation, and metadata of its outer call."""
-    if deferred_finish.queue and not deferred_finish.in_finalizer():
-        deferred_finish.wake()
-    outer = find_outer_call(recorder, source)
-    given, detected = ({n: value for n, value in each.items() if value is not None} for each in (fields, detected))
-    if outer is not None:
-        from_block = outer.source == "block"
-        given = inherit_fields(given, outer.fields, from_block=from_block)
-        detected = inherit_fields(detected, outer.detected, from_block=from_block)
-    return CallState(recorder, given, outer, source=source, detected=detected)
-
-
-def find_outer_call(recorder: Tracker, source: str) -> CallState | None:
-    """The outer call of this one: the nearest open call of another source that has no inner call yet."""
-    call: CallState | None = current.get()
-    while call is not None:
-        has_inner = call.source != "block" and any(
-            inner.source == source and not inner.observation.failed for inner in call.inner
-        )
-        is_open = not call.done and call.accepts_inner and call.source not in {"client", source}
-        if is_open and call.recorder is recorder and not has_inner and not _is_stale(call):
-            return call
-        call = call.outer
-    return None
-
-
-def _is_stale(call: CallState) -> bool:
-    """Whether LiteLLM's request has ended although its callback has not been called yet."""
-    return call.source == "litellm" and time.monotonic() - call.started_s > _MAX_LITELLM_START_S

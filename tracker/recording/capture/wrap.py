@@ -24,7 +24,8 @@ from tracker.recording.capture import dedupe
 from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
 from tracker.recording.capture.call import check_fields
-from tracker.recording.capture.call_state import CallState, begin_call
+from tracker.recording.capture.call_start import begin_call
+from tracker.recording.capture.call_state import CallState
 from tracker.recording.capture.http_body import observe_body
 
 if TYPE_CHECKING:
