@@ -6,9 +6,10 @@ That module imports `inspect` and compiles code for each class: together a quart
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -41,15 +42,25 @@ class Immutable:
         __dataclass_fields__ = _Fields()
 
     _read: ClassVar[Any]
-    _setters: ClassVar[tuple[tuple[str, Any], ...]]
+    _setter_by_name: ClassVar[dict[str, Any]]
 
     def __init_subclass__(cls) -> None:
         cls._read = attrgetter(*cls.__slots__)  # three times as fast as one read for each attribute
-        cls._setters = tuple((name, cls.__dict__[name].__set__) for name in cls.__slots__)
+        cls._setter_by_name = {name: cls.__dict__[name].__set__ for name in cls.__slots__}
 
     def _set(self, values: dict[str, Any]) -> None:
-        for name, set_value in self._setters:
+        for name, set_value in self._setter_by_name.items():
             set_value(self, values[name])
+
+    def _copy(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with these values, which are not validated; three times as fast as a new record."""
+        copied = object.__new__(type(self))
+        setters = self._setter_by_name
+        for set_value, value in zip(setters.values(), self._read(self), strict=True):
+            set_value(copied, value)
+        for name, value in changes.items():
+            setters[name](copied, value)
+        return copied
 
     def __setattr__(self, name: str, value: object) -> None:
         from dataclasses import FrozenInstanceError

@@ -7,11 +7,11 @@ from dataclasses import fields as fields_of
 from types import MappingProxyType
 from typing import Any
 
+from tracker.providers.given_fields import with_names_given
 from tracker.providers.responses import ParsedResponse
 from tracker.providers.schemas.schema_table import hosted_by, model_from_resource
 from tracker.redaction import redact
 from tracker.usage import TokenUsage
-from tracker.usage_fields import with_names_given
 
 # The fields that a caller may set; the counts come from the response.
 CALL_FIELDS = frozenset(field.name for field in fields_of(TokenUsage) if not field.name.endswith("_tokens"))

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from tracker.errors import UsageTypeError
+from tracker.providers.given_fields import with_context, without_context
 from tracker.usage import CHECKS, CONTEXT_COLUMNS, FIELDS, TokenUsage
-from tracker.usage_fields import with_context, without_context
 
 _ONE_CALLS_FIELDS = frozenset(FIELDS).difference(CONTEXT_COLUMNS)
 

@@ -18,10 +18,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from tracker.providers.given_fields import without_context
 from tracker.providers.responses import get
 from tracker.recording.capture.response_ids import plain_response_id
 from tracker.usage import MAX_INTEGER, TokenUsage
-from tracker.usage_fields import without_context
 
 if TYPE_CHECKING:
     from tracker.recording.capture.call_state import CallState

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from tracker.errors import UsageTypeError
 from tracker.outcome import Outcome
+from tracker.providers.given_fields import with_fields
 from tracker.providers.responses import ParsedResponse, read
 from tracker.providers.to_usage import CALL_FIELDS, failure_text, to_token_usage
 from tracker.recording.capture import batches, dedupe, streams
@@ -18,7 +19,6 @@ from tracker.recording.capture.dedupe import observation_of
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
 from tracker.usage import TokenUsage
-from tracker.usage_fields import with_fields
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -15,6 +15,7 @@ from uuid import UUID
 from tracker.messages import join_messages
 from tracker.outcome import Outcome
 from tracker.providers.consistency import problem_text
+from tracker.providers.given_fields import with_fields
 from tracker.providers.responses import ParsedResponse, ResponseReader, read
 from tracker.providers.schemas.schema_table import COUNTS
 from tracker.providers.to_usage import failure_text, to_token_usage
@@ -25,7 +26,6 @@ from tracker.recording.capture.first_content import FirstContentClock
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.context import current_context
 from tracker.usage import TokenUsage, new_id
-from tracker.usage_fields import with_fields
 
 if TYPE_CHECKING:
     from tracker.recording.tracker import Tracker

@@ -25,13 +25,10 @@ def with_context(usage: TokenUsage, columns: Mapping[str, str], metadata: Mappin
     given = names_given(usage)
     if given is None:
         return usage
-    row = usage.as_row()
-    row.update((name, value) for name, value in columns.items() if name not in given)
+    changes: dict[str, Any] = {name: value for name, value in columns.items() if name not in given}
     if metadata:
-        row["metadata"] = {**metadata, **usage.metadata}
-    filled: TokenUsage = object.__new__(TokenUsage)
-    filled._set(row)  # noqa: SLF001  validated values, which need no second validation
-    return without_context(filled)
+        changes["metadata"] = {**metadata, **usage.metadata}
+    return without_context(usage._copy(changes))  # noqa: SLF001  the base class of records has no public functions
 
 
 def with_fields(usage: TokenUsage, fields: Mapping[str, Any]) -> TokenUsage:
