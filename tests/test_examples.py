@@ -62,8 +62,10 @@ def answers(port: int) -> bool:
 def test_every_example_is_tested_and_in_the_readme():
     names = {path.relative_to(EXAMPLES).parts[0] for path in EXAMPLES.rglob("*") if path.is_file()}
     assert names - {"__pycache__"} == {
+        "context",
         "docker",
         "fastapi_vercel",
+        "grafana",
         "insert.sql",
         "lambda",
         "nextjs",

@@ -92,6 +92,13 @@ def parse_users(text: str) -> tuple[str, ...]:
     return users
 
 
+def parse_attribute_names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    if not names or "*" in names or any("*" in name[:-1] for name in names):
+        raise ValueError
+    return names
+
+
 def parse_token(text: str) -> str:
     if not text.isprintable() and not any("\udc80" <= char <= "\udcff" for char in text):
         raise ValueError  # not allowed in a header

@@ -17,6 +17,7 @@ from tracker.setting_parsers import (
     integer,
     number,
     parse_api_tokens,
+    parse_attribute_names,
     parse_boolean,
     parse_digest_time,
     parse_mode,
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     timezone: str | None
     embedded_dir: str | None
     prices: str | None
+    otlp_properties: tuple[str, ...]
     debug_token: str | None
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
@@ -199,6 +201,14 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("prices", "TRACKER_PRICES", allowed("prices_file"), str),
     Variable("digest", "TRACKER_DIGEST", allowed("digest_time"), parse_digest_time),
     Variable("digest_users", "TRACKER_DIGEST_USERS", allowed("boolean"), parse_boolean, False, False),
+    Variable(
+        "otlp_properties",
+        "TRACKER_OTLP_PROPERTIES",
+        allowed("attribute_names", names="region,app.*"),
+        parse_attribute_names,
+        (),
+        (),
+    ),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", allowed("token"), parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(

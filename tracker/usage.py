@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from tracker.errors import UsageError, UsageTypeError
-from tracker.immutable import Immutable
+from tracker.immutable import Default, Immutable
 from tracker.setting_parsers import require_plain_number
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
@@ -60,9 +60,24 @@ def _now() -> datetime:
 # The default of a field whose value is created for each record.
 _NEW: Any = type("_New", (), {"__repr__": lambda _: "new"})()
 _FACTORIES: dict[str, Callable[[], Any]] = {"created_at": _now, "metadata": dict, "id": new_id}
+# The defaults of the columns that a context fills if they are not given.
+_USER: Any = Default("anonymous")
+_SESSION: Any = Default(None)
+_PROVIDER: Any = Default(None)
+_OPERATION: Any = Default("chat")
+_CONTEXT_DEFAULTS = {"user_id": _USER, "session_id": _SESSION, "provider": _PROVIDER, "operation": _OPERATION}
+CONTEXT_COLUMNS: tuple[str, ...] = tuple(_CONTEXT_DEFAULTS)
+"""The columns that `recorder.context` fills; its other fields are keys of `metadata`."""
 
 
-class TokenUsage(Immutable):
+class _GivenNames(Immutable):
+    """Remembers which of `CONTEXT_COLUMNS` were given; None if the record takes nothing from a context any more."""
+
+    __slots__ = ("_given",)
+    _given: frozenset[str] | None
+
+
+class TokenUsage(_GivenNames):
     """One AI call, as a validated row of `token_usage` that the database can store.
 
     Tokens are counts as OpenTelemetry's GenAI conventions define them: input includes cached tokens, output
@@ -111,10 +126,10 @@ class TokenUsage(Immutable):
         cache_read_input_tokens: int = 0,
         cache_write_input_tokens: int = 0,
         reasoning_output_tokens: int = 0,
-        user_id: str = "anonymous",
-        session_id: str | None = None,
-        provider: str | None = None,
-        operation: str = "chat",
+        user_id: str = _USER,
+        session_id: str | None = _SESSION,
+        provider: str | None = _PROVIDER,
+        operation: str = _OPERATION,
         cost: Decimal | float | str | None = None,
         cost_source: str | None = None,
         processing_time: int | None = None,
@@ -125,15 +140,30 @@ class TokenUsage(Immutable):
         is_test: bool = False,
         metadata: Mapping[str, Any] = _NEW,
         id: UUID | str = _NEW,  # noqa: A002  the column's name
+        _source: TokenUsage | None = None,  # the record that `dataclasses.replace` copies
     ) -> None:
         row = dict(locals())
         for name, make in _FACTORIES.items():
             if row[name] is _NEW:
                 row[name] = make()
+        given = {name for name, default in _CONTEXT_DEFAULTS.items() if row[name] is not default}
+        for name in _CONTEXT_DEFAULTS.keys() - given:
+            row[name] = _CONTEXT_DEFAULTS[name].value
         self._set(_validate(row))
+        set_given(self, frozenset(given) if _source is None else _given_after_replace(_source, row))
+
+    @property
+    def _source(self) -> TokenUsage:
+        return self
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), (names_given(self),))
+
+    def __setstate__(self, state: tuple[frozenset[str] | None]) -> None:
+        set_given(self, state[0])
 
     def as_row(self) -> dict[str, Any]:
         """The record's columns by name, as Python values."""
@@ -145,8 +175,24 @@ FIELDS: tuple[str, ...] = TokenUsage.__slots__
 DEFAULTS: dict[str, Any] = {
     "model": None,
     **{n: None if default is _NEW else default for n, default in (TokenUsage.__init__.__kwdefaults__ or {}).items()},
+    **{name: default.value for name, default in _CONTEXT_DEFAULTS.items()},
+    "metadata": {},
 }
-DEFAULTS["metadata"] = {}
+del DEFAULTS["_source"]
+
+set_given: Callable[[TokenUsage, frozenset[str] | None], None] = _GivenNames.__dict__["_given"].__set__
+"""Sets what `names_given` returns; only for a record that the host does not have yet."""
+
+
+def names_given(usage: TokenUsage) -> frozenset[str] | None:
+    """Those of `CONTEXT_COLUMNS` that were given; None if the record takes nothing from a context."""
+    return getattr(usage, "_given", None)  # a record that an earlier version pickled has no such attribute
+
+
+def _given_after_replace(source: TokenUsage, row: Mapping[str, Any]) -> frozenset[str] | None:
+    given = names_given(source)
+    changed = (name for name in CONTEXT_COLUMNS if row[name] is not getattr(source, name))
+    return None if given is None else given.union(changed)
 
 
 def _validate(row: dict[str, Any]) -> dict[str, Any]:

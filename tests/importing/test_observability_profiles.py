@@ -188,3 +188,26 @@ def test_the_start_of_the_completion_is_the_time_to_the_first_token(write, load,
     assert load(write(records, f"{name}.json"), "--profile", name) == 0
     stored = rows(database_url, "SELECT time_to_first_token_ms FROM token_usage ORDER BY 1")
     assert stored == [(350,), (None,), (None,)]
+
+
+# --- tags and metadata --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_tags_and_metadata_of_the_application_are_kept(write, load, database_url, suffix):
+    own = {"team": "growth", "n": 1, "deep": {"a": 1}, "ls_model_name": "m", "none": None, "list": [1, 2]}
+    kept = {"team": "growth", "n": 1, "list": [1, 2]}
+    tags = '["a", "b"]' if suffix == "csv" else ["a", "b"]
+    spend = {**LITELLM, "request_tags": tags}
+    spend["metadata"] = {**LITELLM["metadata"], "spend_logs_metadata": own, "user_api_key_team_alias": "Growth"}
+    assert load(write([spend], f"spend.{suffix}"), "--profile=litellm", "--map=metadata.key=request_id") == 0
+    expected = {**kept, "tags": ["a", "b"], "team_alias": "Growth", "team_id": "team", "key": "chatcmpl-1"}
+    (metadata,) = stored(database_url, "metadata")[0]
+    assert {**metadata, **expected, "request_id": "chatcmpl-1"} == metadata
+    assert not {"deep", "ls_model_name", "none"} & metadata.keys()
+    other = {**LANGFUSE, "id": "obs-4", "traceId": "t", "metadata": {"trace_id": "mine"}, "tags": "[]"}
+    assert load(write([{**LANGFUSE, "metadata": own, "tags": tags}, other], f"o.{suffix}"), "--profile=langfuse") == 0
+    query = "SELECT metadata FROM token_usage WHERE metadata ? 'observation_id' ORDER BY metadata ->> 'observation_id'"
+    first, second = (row[0] for row in rows(database_url, query))
+    assert {**first, **kept, "tags": ["a", "b"]} == first
+    assert ("tags" in second, second["trace_id"]) == (False, "t")

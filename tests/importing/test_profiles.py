@@ -172,3 +172,60 @@ def test_large_records_are_read_a_few_at_a_time(monkeypatch, write):
     with InputFile(Path(write(f"{line}\n" * 40, "large.jsonl"))) as file:
         blocks = list(profile_rows.read_calls(file, profile.Profile("")))
     assert [len(calls.created_at) for calls in blocks if isinstance(calls, RowBlock)] == [3] * 13 + [1]
+
+
+# --- properties ---------------------------------------------------------------------------------------------------
+
+CALL = {"created_at": "2026-09-01T10:00:00Z", "model": "gpt", "input_tokens": 10, "output_tokens": 5}
+
+
+@pytest.mark.parametrize("name", ["calls.csv", "calls.jsonl", "calls.json"])
+def test_keys_of_metadata_are_mapped_one_by_one(write, load, database_url, capsys, name):
+    odd = 'a.b"c 😀'
+    first = {**CALL, "TEAM": "growth", odd: "x" * 10_000, "tags": '["a", "b"]', "metadata": {"own": 1, "team": "old"}}
+    second = {**CALL, "created_at": "2026-09-01T10:00:01Z", "TEAM": " ", "tags": "[broken"}
+    options = ("--map=metadata.team=TEAM", f"--map=metadata.{odd}={odd}", "--map=metadata.tags=tags")
+    options += ("--set=metadata.plan=free", "--set=metadata.team=nobody")
+    file = write([first, second], name)
+    assert load(file, *options, "--save-profile=teams") == 0
+    assert load(file, "--profile=teams") == 0
+    assert "0 recorded, 2 already there" in capsys.readouterr().out
+    assert stored(database_url, "metadata") == [
+        ({"own": 1, "team": "growth", odd: "x" * 10_000, "tags": ["a", "b"], "plan": "free"},),
+        ({"team": "nobody", "plan": "free", "tags": "[broken"},),
+    ]
+
+
+def test_a_profile_maps_keys_of_metadata_in_each_form_of_toml(write, load, database_url):
+    write(
+        '[map]\nmetadata.team = "TEAM"\n"metadata.cost.center" = ["none", "CENTER"]\n'
+        'metadata.ms = { between = ["a", "b"] }\nmetadata.object = { n = "n" }\n[set]\nmetadata.plan = "free"\n',
+        "own.toml",
+    )
+    times = {"a": "2026-09-01T10:00:00Z", "b": "2026-09-01T10:00:01Z"}
+    assert load(write([{**CALL, "TEAM": 7, "CENTER": True, "n": 1.5, **times}], "x.jsonl"), "--profile=own.toml") == 0
+    assert stored(database_url, "metadata") == [
+        ({"team": 7, "cost.center": True, "ms": "1000", "n": 1.5, "plan": "free"},)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--map=metadata.team=nothing"], "no 'nothing'"),
+        (["--map=metadata.=TEAM"], "no column 'metadata.'"),
+        (["--map=metadata.team=TEAM", "--map=metadata.team=TEAM"], "twice"),
+    ],
+)
+def test_a_wrong_key_of_metadata_is_exit_2(write, load, database_url, capsys, options, message):
+    assert load(write([{**CALL, "TEAM": "x"}], "calls.csv"), *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_metadata_that_is_no_object_is_rejected_also_with_properties(write, load, database_url, capsys):
+    file = write([{**CALL, "metadata": "[1]", "TEAM": "x"}, {**CALL, "metadata": "{x", "TEAM": "y"}], "calls.csv")
+    assert load(file, "--map=metadata.team=TEAM") == 1
+    assert "2 rejected" in capsys.readouterr().out
+    assert load(file, "--set=metadata=[1]", "--set=metadata.a=1") == 1
+    assert load(write([CALL], "plain.csv"), '--set=metadata={"a": 1}', "--set=metadata.b=2") == 0
+    assert stored(database_url, "metadata") == [({"a": 1, "b": "2"},)]

@@ -230,3 +230,22 @@ def test_a_role_that_may_not_read_the_rollups_compares_the_rows(store, bill, lim
 )
 def test_a_model_is_the_same_however_it_is_called(name, key):
     assert model_key(name) == key
+
+
+def test_a_bill_with_properties_is_compared_by_them(store, bill, capsys):
+    """A tag of the provider's bill, such as a project's name, is a key of metadata here."""
+    store.add(
+        {"created_at": DAY, "provider": "openai", "model": "gpt-5-mini", "cost": cost, "metadata": json.dumps(metadata)}
+        for cost, metadata in (("1", {"team": "growth"}), ("2", {"team": "growth"}), ("4", {"team": 7}), ("8", {}))
+    )
+    store.catch_up()
+    text = "DAY,MODEL,COST,TEAM\n2026-09-01,gpt-5-mini,3,growth\n2026-09-01,gpt-5-mini,4,7\n2026-09-01,gpt-5-mini,9,\n"
+    options = ("--map=day=DAY", "--map=model=MODEL", "--map=cost=COST", "--map=metadata.team=TEAM")
+    assert main(["reconcile", bill(text), *options, "--json"]) == 1
+    found = document(capsys)
+    assert [(one["properties"], one["bill"], one["ours"]) for one in found["differences"]] == [({"team": ""}, "9", "8")]
+    assert found["agreeing"] == 2
+    assert main(["reconcile", bill(text.replace("growth", "other")), *options]) == 1
+    assert "team=other" in capsys.readouterr().out
+    profile = '[map]\nday = "DAY"\nmodel = "MODEL"\ncost = "COST"\nmetadata.team = "TEAM"\n'
+    assert main(["reconcile", bill(text.replace(",9,", ",8,")), f"--profile={bill(profile, 'own.toml')}"]) == 0

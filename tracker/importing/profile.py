@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import SettingError
-from tracker.importing.profile_rules import ColumnRule, parse_rule
+from tracker.importing.metadata_rules import property_key
+from tracker.importing.profile_rules import OPTIONS, ColumnRule, parse_rule
 from tracker.small_files import parse_toml, read_text
 
 _KEYS = {
@@ -35,12 +36,13 @@ _TEXT_LISTS = ("needs", "within", "identity", "langfuse_usage")
 class Profile:
     """The format of a file, and how its records become rows.
 
-    `mapping` has a rule for each column, `constants` a value for every row. A record is imported only if each name in
-    `only` has one of its values and each name in `needs` has any value, and is skipped if all names of a table in
-    `skip` have one of theirs. `within` names the nested lists that contain the records. `identity` names the values
-    that identify a record, so that it keeps its id when its counts change; `ends` names its end, which must be in the
-    past. `aggregated` records are sums of many calls, which have no price. `langfuse_usage` names the values that can
-    be Langfuse's usage; the mapping reads the first of them as the object `counted`.
+    `mapping` has a rule for each column, `constants` a value for every row; `metadata.KEY` is a key of metadata. A
+    record is imported only if each name in `only` has one of its values and each name in `needs` has any value, and is
+    skipped if all names of a table in `skip` have one of theirs. `within` names the nested lists that contain the
+    records. `identity` names the values that identify a record, so that it keeps its id when its counts change; `ends`
+    names its end, which must be in the past. `aggregated` records are sums of many calls, which have no price.
+    `langfuse_usage` names the values that can be Langfuse's usage; the mapping reads the first of them as the object
+    `counted`.
     """
 
     name: str
@@ -63,7 +65,7 @@ class Profile:
         """The mapping if it contains only header names, as in a saved profile; else None."""
         if self.only or self.skip or self.needs or self.within or self.identity or self.ends:
             return None
-        if self.aggregated or self.langfuse_usage:
+        if self.aggregated or self.langfuse_usage or any(map(property_key, (*self.mapping, *self.constants))):
             return None
         if any(rule != ColumnRule(first=rule.first[:1]) for rule in self.mapping.values()):
             return None
@@ -125,14 +127,27 @@ def parse(text: str, name: str) -> Profile:
         timezone=str(document.get("timezone", "UTC")),
         mapping={
             column: parse_rule(given, f"In the profile {name[:60]!r}, {column}")
-            for column, given in document.get("map", {}).items()
+            for column, given in _with_flat_metadata(document.get("map", {}), OPTIONS).items()
         },
-        constants={column: str(value) for column, value in document.get("set", {}).items()},
+        constants={
+            column: str(value) for column, value in _with_flat_metadata(document.get("set", {}), frozenset()).items()
+        },
         aggregated=document.get("aggregated") is True,
         only={key: _texts(values, name, "only") for key, values in document.get("only", {}).items()},
         skip=_tables(document.get("skip", []), name, "skip"),
         **lists,
     )
+
+
+def _with_flat_metadata(table: Mapping[str, Any], options: frozenset[str]) -> dict[str, Any]:
+    """The table, with `metadata.KEY` for each key of the table `metadata`, as TOML reads `metadata.team = "TEAM"`."""
+    metadata = table.get("metadata")
+    if not isinstance(metadata, dict):
+        return dict(table)
+    flat = {name: value for name, value in table.items() if name != "metadata"}
+    if own := {name: value for name, value in metadata.items() if name in options}:
+        flat["metadata"] = own
+    return flat | {f"metadata.{name}": value for name, value in metadata.items() if name not in options}
 
 
 def _tables(given: object, name: str, key: str) -> tuple[Mapping[str, tuple[str, ...]], ...]:
@@ -155,8 +170,8 @@ def save_profile(name: str, mapping: Mapping[str, str], constants: Mapping[str, 
     if name in {"tracker-log", *bundled_profiles()}:
         raise SettingError(f"The profile {name!r} is part of Token Tracker; use another name.")
     lines = [f"timezone = {_quoted(timezone)}", "", "[map]"]
-    lines += [f"{column} = {_quoted(header)}" for column, header in mapping.items()]
-    lines += ["", "[set]", *(f"{column} = {_quoted(value)}" for column, value in constants.items())]
+    lines += [f"{_quoted(column)} = {_quoted(header)}" for column, header in mapping.items()]
+    lines += ["", "[set]", *(f"{_quoted(column)} = {_quoted(value)}" for column, value in constants.items())]
     path = profile_directory() / f"{name}.toml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

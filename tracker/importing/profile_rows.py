@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any
@@ -13,6 +14,7 @@ from tracker.importing import records
 from tracker.importing.cell_parsers import NUMERIC
 from tracker.importing.column_mapping import IMPORTABLE, REQUIRED, ColumnMapping
 from tracker.importing.input_file import InputFile
+from tracker.importing.metadata_rules import fold_properties
 from tracker.importing.profile import Profile
 from tracker.importing.profile_rules import ColumnRule, as_object, has, pick
 from tracker.importing.row_builder import BLOCK_CHARACTERS, BLOCK_ROWS, RecordBlock, Reject, RowBlock, RowBuilder
@@ -40,7 +42,9 @@ def read_calls(
     if profile.langfuse_usage:
         file_records = _with_langfuse_usage(file_records, profile)
     sample = list(islice(file_records, _SAMPLE))
-    mapping = {**_rules_for_column_names(sample, profile), **profile.mapping}
+    rules = {**_rules_for_column_names(sample, profile), **profile.mapping}
+    mapping, constants = fold_properties(rules, profile.constants)
+    profile = replace(profile, constants=constants)
     _check(sample, profile, mapping, required)
     columns = sorted(mapping)
     if profile.aggregated and "metadata" not in columns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -11,7 +12,26 @@ from typing import Any
 
 from tracker.errors import SettingError, UsageError
 from tracker.importing.time_parsers import parse_time
+from tracker.providers.frameworks.metadata_keys import is_application_key
 from tracker.providers.model_names import provider_named
+
+OPTIONS = frozenset(
+    {
+        "first",
+        "sum",
+        "cents",
+        "containing",
+        "between",
+        "unless_equal",
+        "object",
+        "unless",
+        "before",
+        "zero_is_unknown",
+        "is_provider",
+        "keys_of",
+    }
+)
+"""The options of a rule in a profile's TOML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +43,8 @@ class ColumnRule:
     the first pair that has both; none if the two values of a pair in `unless_equal` are equal. `object`: these
     values as a JSON object; in an inner table, the first number of each list that is not 0. `unless`: false if the
     first value is one of these, else true. `cents`: hundredths to add to the sum. `before`: the part of the first
-    value before this text. `is_provider`: the first value is a provider's name in any spelling.
+    value before this text. `is_provider`: the first value is a provider's name in any spelling. `keys_of`: the scalars
+    and the lists of scalars in these objects, which are added to `object`.
     """
 
     first: Sequence[str] = ()
@@ -37,12 +58,13 @@ class ColumnRule:
     before: str | None = None
     zero_is_unknown: bool = False
     is_provider: bool = False
+    keys_of: Sequence[str] = ()
 
     @property
     def names(self) -> Sequence[str]:
         """All names that the rule reads."""
         inner = [name for names in self.object.values() for name in _names_of(names)]
-        return (*self.first, *self.sum, *self.cents, *self.between, *self.unless_equal, *inner)
+        return (*self.first, *self.sum, *self.cents, *self.between, *self.unless_equal, *inner, *self.keys_of)
 
     def text(self, values: Mapping[str, Any], column: str) -> str:
         """The cell's text; empty if the record has no value for it. Raises `UsageError`."""
@@ -56,14 +78,15 @@ class ColumnRule:
                 return ""
             spans = (_milliseconds(pick(values, start), pick(values, end)) for start, end in pairs)
             return next((span for span in spans if span), "")
-        if self.object:
-            picked = {
-                name: value for name, names in self.object.items() if _has_value(value := _pick_any(values, names))
+        if self.object or self.keys_of:
+            picked = _scalars_of(values, self.keys_of)
+            picked |= {
+                name: value for name, names in self.object.items() if has_value(value := _pick_any(values, names))
             }
             if (calls := _number(str(picked.get("calls", "")))) is not None:
                 picked["calls"] = int(calls)  # text in a CSV file
             return json.dumps(picked, ensure_ascii=False, default=str) if picked else ""
-        value = next((value for name in self.first if _has_value(value := pick(values, name))), None)
+        value = next((value for name in self.first if has_value(value := pick(values, name))), None)
         if self.containing is not None:
             parts = as_object(value)
             return _sum([part for name, part in parts.items() if self.containing in name.lower()], column)
@@ -77,29 +100,36 @@ class ColumnRule:
         return "" if self.zero_is_unknown and text and _number(text) == 0 else text
 
 
+def _scalars_of(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in names:
+        for key, value in as_object(pick(values, name)).items():
+            value = list_of(value)
+            if has_value(value) and not isinstance(value, dict) and is_application_key(key):
+                found[key] = value
+    return found
+
+
+def list_of(value: Any) -> Any:
+    """The value; the JSON text of a list as a list, None for an empty list or one of other values than scalars."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if isinstance(value, list):
+        return value if value and all(isinstance(item, str | int | float) for item in value) else None
+    return value
+
+
 def parse_rule(given: object, where: str) -> ColumnRule:
     """Parse a rule from a profile's TOML: a name, a list of names, or a table. Raises `SettingError`."""
     if isinstance(given, str):
         return ColumnRule(first=(given,))
     if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
         return ColumnRule(first=tuple(given))
-    names = {
-        "first",
-        "sum",
-        "cents",
-        "containing",
-        "between",
-        "unless_equal",
-        "object",
-        "unless",
-        "before",
-        "zero_is_unknown",
-        "is_provider",
-    }
-    if not isinstance(given, dict) or not given or set(given) - names:
-        raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(names))}.")
+    if not isinstance(given, dict) or not given or set(given) - OPTIONS:
+        raise SettingError(f"{where} must be a name, a list of names, or a table of {', '.join(sorted(OPTIONS))}.")
     options = dict(given)
-    for name in ("first", "sum", "cents", "between", "unless_equal", "unless"):
+    for name in ("first", "sum", "cents", "between", "unless_equal", "unless", "keys_of"):
         texts = [options[name]] if isinstance(options.get(name), str) else options.get(name, [])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise SettingError(f"{where}: {name} is not a list of names.")
@@ -123,7 +153,7 @@ def _names_of(where: Any) -> list[str]:
 
 def _pick_any(values: Mapping[str, Any], where: Any) -> Any:
     if isinstance(where, str):
-        return pick(values, where)
+        return list_of(pick(values, where))
     if isinstance(where, dict):
         return {name: value for name, inner in where.items() if (value := _pick_any(values, inner)) is not None} or None
     return next((number for name in where if (number := _positive(pick(values, name))) is not None), None)
@@ -161,12 +191,12 @@ def as_object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _has_value(value: Any) -> bool:
+def has_value(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def _plain(value: Any) -> str:
-    if not _has_value(value):
+    if not has_value(value):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
@@ -179,7 +209,7 @@ def _plain(value: Any) -> str:
 def _sum(values: Sequence[Any], column: str) -> str:
     numbers = []
     for value in values:
-        if _has_value(value):
+        if has_value(value):
             number = _number(_plain(value))
             if number is None:
                 raise UsageError(f"{column} is a sum, and {str(value)[:60]!r} is not a number")
@@ -188,7 +218,7 @@ def _sum(values: Sequence[Any], column: str) -> str:
 
 
 def _is_equal(one: Any, other: Any) -> bool:
-    return _has_value(one) and _plain(one) == _plain(other)
+    return has_value(one) and _plain(one) == _plain(other)
 
 
 def _hundredth(value: Any) -> Any:
@@ -206,7 +236,7 @@ def _number(text: str) -> Decimal | None:
 
 def _milliseconds(start: Any, end: Any) -> str:
     """The milliseconds between two times; empty if one is missing, or only one of them has a time zone."""
-    if not (_has_value(start) and _has_value(end)):
+    if not (has_value(start) and has_value(end)):
         return ""
     try:
         spans = {parse_time(_plain(end), zone) - parse_time(_plain(start), zone) for zone in ("UTC", "Etc/GMT+5")}

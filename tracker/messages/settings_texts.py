@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TEXTS = {
     "allowed.api_tokens": "the entries that token-tracker api-token printed, separated by spaces",
+    "allowed.attribute_names": "names of attributes separated by commas, * only at the end of a name, such as {names}",
     "allowed.boolean": "true or false",
     "allowed.digest_time": "daily or weekly and a time, such as daily 09:00, and optionally en or ko",
     "allowed.directory": "a directory",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,7 +163,7 @@ class TracesApp:
     def _store(self, body: bytes, encoding: str, kind: str) -> _Accepted:
         body = decompressed(body, encoding)
         with self._alone_if_large(body):
-            export = _read(_decoded(body, kind))
+            export = _read(_decoded(body, kind), self._settings().otlp_properties)
             del body
             result = self._write(export) if export.nodes or export.calls else span_store.StoreResult([], set(), None)
         self._unread.add_spans(export.unread)
@@ -200,13 +200,13 @@ def _busy() -> RefusalError:
     return RefusalError(429, "Too many concurrent exports; send it again.", retry_after="1")
 
 
-def _read(spans: list[decode.Span]) -> _Export:
+def _read(spans: list[decode.Span], property_names: Sequence[str]) -> _Export:
     """Read the spans of an export. If a span is sent twice, the last one counts."""
     export = _Export()
     for key, span in {(span.trace_id, span.span_id): span for span in spans}.items():
         record_id = None
         try:
-            reading = span_reader.read_span(span)
+            reading = span_reader.read_span(span, property_names)
         except UsageError as error:
             export.invalid[key] = str(error)
         else:

@@ -14,13 +14,17 @@ from itertools import islice
 from typing import Any
 
 from tracker.errors import SettingError
+from tracker.otlp.reading.genai_attributes import PROPERTY_PREFIXES, PROPERTY_TAGS
 
 Attributes = Mapping[str, str | int | float | bool]
 
 _MAX_NAME_CHARS = 200
 _MAX_MESSAGE_CHARS = 2000
-# The only list attribute that is read; it is stored as a text with commas.
+# The list attributes that are read: this one as a text with commas, tags and lists of metadata as JSON.
 _LISTS = frozenset({"gen_ai.response.finish_reasons"})
+_JSON_LISTS = (*PROPERTY_TAGS, *PROPERTY_PREFIXES)
+_MAX_LIST_ITEMS = 100
+_SCALARS = frozenset({"string_value", "int_value", "double_value", "bool_value"})
 # What PostgreSQL can't store in a text: NUL and lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # A span may have many events (one per streamed chunk); only the exceptions are read.
@@ -101,12 +105,23 @@ def _attributes_of_message(message: Any) -> dict[str, Any]:
         kind = pair.value.WhichOneof("value")
         if kind == "string_value":
             attributes[_clean(pair.key)] = _clean(pair.value.string_value)
-        elif kind in {"int_value", "double_value", "bool_value"}:
+        elif kind in _SCALARS:
             attributes[_clean(pair.key)] = getattr(pair.value, kind)
         elif kind == "array_value" and pair.key in _LISTS:
             texts = ",".join(item.string_value for item in pair.value.array_value.values)
             attributes[pair.key] = _clean(texts[:_MAX_NAME_CHARS])
+        elif kind == "array_value" and pair.key.startswith(_JSON_LISTS):
+            values = (
+                getattr(item, item_kind)
+                for item in pair.value.array_value.values
+                if (item_kind := item.WhichOneof("value")) in _SCALARS
+            )
+            attributes[_clean(pair.key)] = _json_list(values)
     return attributes
+
+
+def _json_list(values: Iterable[Any]) -> str:
+    return json.dumps([_clean(v) if isinstance(v, str) else v for v in islice(values, _MAX_LIST_ITEMS)])
 
 
 def from_json(body: bytes, max_spans: int | None = None) -> list[Span]:
@@ -173,18 +188,26 @@ def _attributes_of_json(holder: Any) -> dict[str, Any]:
         if not isinstance(key, str):
             raise ValueError("An attribute has no key.")  # noqa: TRY004  one kind of error for the caller
         key = _clean(key)
-        if isinstance(text := value.get("stringValue"), str):
-            attributes[key] = _clean(text)
-        elif (whole := _whole(value.get("intValue"))) is not None:
-            attributes[key] = whole
-        elif isinstance(number := value.get("doubleValue"), int | float):
-            attributes[key] = number
-        elif isinstance(flag := value.get("boolValue"), bool):
-            attributes[key] = flag
+        if (scalar := _scalar_of_json(value)) is not None:
+            attributes[key] = scalar
         elif key in _LISTS and isinstance(value.get("arrayValue"), dict):
             texts = [_string(item.get("stringValue")) for item in _list(value["arrayValue"], "values")]
             attributes[key] = ",".join(texts)[:_MAX_NAME_CHARS]
+        elif key.startswith(_JSON_LISTS) and isinstance(value.get("arrayValue"), dict):
+            scalars = (_scalar_of_json(item) for item in _list(value["arrayValue"], "values"))
+            attributes[key] = _json_list(scalar for scalar in scalars if scalar is not None)
     return attributes
+
+
+def _scalar_of_json(value: Mapping[str, Any]) -> str | int | float | bool | None:
+    """The value of one of OTLP's scalar types; None for any other type."""
+    if isinstance(text := value.get("stringValue"), str):
+        return _clean(text)
+    if (whole := _whole(value.get("intValue"))) is not None:
+        return whole
+    if isinstance(number := value.get("doubleValue"), int | float):
+        return number
+    return flag if isinstance(flag := value.get("boolValue"), bool) else None
 
 
 def _list(holder: Any, name: str) -> Iterator[Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
+from types import MappingProxyType
 from typing import Any
 
+from tracker.providers.given_fields import with_names_given
 from tracker.providers.responses import ParsedResponse
 from tracker.providers.schemas.schema_table import hosted_by, model_from_resource
 from tracker.redaction import redact
@@ -18,11 +20,17 @@ _MAX_FAILURE_CHARS = 300
 
 
 def to_token_usage(
-    parsed: ParsedResponse, fields: Mapping[str, Any], *, failure: str | None = None, broken_off: bool = False
+    parsed: ParsedResponse,
+    fields: Mapping[str, Any],
+    detected: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    failure: str | None = None,
+    broken_off: bool = False,
 ) -> TokenUsage:
     """Build the record of a call: the counts of the response and the fields of the caller.
 
-    The model is the one that responded; `metadata.request_model` is the requested one, if it differs.
+    `detected` are values that follow from the request, for columns that the caller and its context leave open. The
+    model is the one that responded; `metadata.request_model` is the requested one, if it differs.
     `metadata.usage` contains the details for the price.
     """
     error_message = failure or parsed.failure or (BROKEN_OFF if broken_off else None)
@@ -46,10 +54,11 @@ def to_token_usage(
     values: dict[str, Any] = {**parsed.counts, "provider": parsed.provider or hosted_by(requested), "cost": parsed.cost}
     if error_message is not None:
         values |= {"success": False, "error_message": error_message}
+    values |= detected
     values |= fields
     values["model"] = model or "unknown"
     values["metadata"] = metadata | fields["metadata"] if "metadata" in fields else metadata
-    return TokenUsage(**values)
+    return with_names_given(TokenUsage(**values), fields)
 
 
 def _problem_metadata(parsed: ParsedResponse) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Compares the recorded totals with a bill, by day and model."""
+"""Compares the recorded totals with a bill, by day, model and properties."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -25,7 +25,7 @@ ALL_MODELS = "all models"
 
 @dataclass(frozen=True, slots=True)
 class ComparedTotal:
-    """One measure of a day and a model: the billed and the recorded total."""
+    """One measure of a day, a model and values of properties: the billed and the recorded total."""
 
     day: date
     model: str
@@ -33,6 +33,7 @@ class ComparedTotal:
     billed: Decimal
     recorded: Decimal
     unpriced_calls: int = 0
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def difference(self) -> Decimal:
@@ -64,21 +65,24 @@ def compare_bill(
         return []
     all_days = [days[0] + timedelta(days=number) for number in range((days[-1] - days[0]).days + 1)]
     by_model = any(bill.names.values())
-    recorded = _read_recorded(connection, table, all_days, zone, set(bill.names), provider, by_model=by_model)
-    names = {**{key: key for _, key in recorded}, **bill.names}
+    recorded = _read_recorded(connection, table, all_days, zone, bill, provider, by_model=by_model)
+    names = {**{key: key for _, key, _ in recorded}, **bill.names}
     totals = [
         ComparedTotal(
             day,
             names.get(key) or ("no model" if by_model else ALL_MODELS),
             measure,
-            bill.sums.get((day, key), {}).get(measure, Decimal(0)),
-            recorded.get((day, key), {}).get(measure, Decimal(0)),
-            int(recorded.get((day, key), {}).get("unpriced_calls", 0)) if measure == "cost" else 0,
+            bill.sums.get((day, key, values), {}).get(measure, Decimal(0)),
+            recorded.get((day, key, values), {}).get(measure, Decimal(0)),
+            int(recorded.get((day, key, values), {}).get("unpriced_calls", 0)) if measure == "cost" else 0,
+            dict(zip(bill.properties, values, strict=True)),
         )
-        for day, key in {*bill.sums, *recorded}
+        for day, key, values in {*bill.sums, *recorded}
         for measure in bill.measures
     ]
-    return sorted(totals, key=lambda total: (-total.share, total.day, total.model, total.measure))
+    return sorted(
+        totals, key=lambda total: (-total.share, total.day, total.model, *total.properties.values(), total.measure)
+    )
 
 
 def _read_recorded(
@@ -86,35 +90,38 @@ def _read_recorded(
     table: Table,
     days: list[date],
     zone: str,
-    known: set[str],
+    bill: Bill,
     provider: str | None,
     *,
     by_model: bool,
 ) -> dict[Key, dict[str, Decimal]]:
     sums: dict[Key, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    for step, call_provider, model, *values in _query(connection, table, days, zone):
+    for step, call_provider, model, properties, *values in _query(connection, table, days, zone, bill.properties):
         key = model_key(str(model or ""))
-        in_bill = key in known or not by_model
+        in_bill = key in bill.names or not by_model
         if provider and not (call_provider.lower() == provider.lower() if call_provider else in_bill):
             continue
         for name, value in zip(
             ("calls", "input_tokens", "output_tokens", "cost", "unpriced_calls"), values, strict=True
         ):
-            sums[days[step], key if by_model else ""][name] += value
+            sums[days[step], key if by_model else "", tuple(properties or ())][name] += value
     return sums
 
 
 def _query(
-    connection: Connection, table: Table, days: list[date], zone: str
-) -> list[tuple[int, str | None, str, Decimal]]:
+    connection: Connection, table: Table, days: list[date], zone: str, properties: tuple[str, ...]
+) -> list[tuple[int, str | None, str, list[str] | None, Decimal]]:
+    """The recorded sums; from rows if the bill has properties, which the rollups do not have."""
     query = load("tracker.reconcile.sql", "daily")
     edges = [_midnight_us(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
     segments = [Segment(start, until, step) for step, (start, until) in enumerate(pairwise(edges)) if start < until]
     with read_only_snapshot(connection):
-        state = read_state(connection, table) if read_access(connection, table).reads else None
+        reads_rollups = not properties and read_access(connection, table).reads
+        state = read_state(connection, table) if reads_rollups else None
         given: Mapping[str, object] = {
             **plan_range(segments, state).parameters(),
             "created_at_zone": table.created_at_zone,
+            "compared_keys": list(properties) or None,
         }
         return execute(connection, (query if state else query.rows_only).for_driver(table), given)[1]
 

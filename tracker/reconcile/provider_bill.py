@@ -1,4 +1,4 @@
-"""Reads a provider's bill or usage report and sums it by day and model."""
+"""Reads a provider's bill or usage report and sums it by day, model and properties."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tracker import settings
 from tracker.errors import SettingError, UsageError
 from tracker.importing import records
 from tracker.importing.input_file import InputFile
+from tracker.importing.metadata_rules import property_key
 from tracker.importing.profile import Profile
 from tracker.importing.profile_rules import ColumnRule, has, pick
 from tracker.importing.time_parsers import parse_time
@@ -21,7 +22,8 @@ from tracker.importing.time_parsers import parse_time
 MEASURES = ("input_tokens", "output_tokens", "calls", "cost")
 COLUMNS = ("day", "model", *MEASURES)
 MAX_DAYS = 400
-Key = tuple[date, str]
+Key = tuple[date, str, tuple[str, ...]]
+"""A day, the key of a model, and the values of the bill's properties."""
 
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 
@@ -38,16 +40,20 @@ def model_key(name: str) -> str:
 
 @dataclass(slots=True)
 class Bill:
-    """Sums by day and model key; `names` are the bill's names of the models, `measures` the measures that it has."""
+    """Sums by day, model key and values of `properties`, which are keys of metadata.
+
+    `names` are the bill's names of the models, `measures` the measures that it has.
+    """
 
     measures: tuple[str, ...] = ()
+    properties: tuple[str, ...] = ()
     sums: dict[Key, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Decimal)))
     names: dict[str, str] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def days(self) -> list[date]:
-        return sorted({day for day, _ in self.sums})
+        return sorted({day for day, *_ in self.sums})
 
 
 def bill_rules(profile: Profile) -> dict[str, ColumnRule]:
@@ -57,7 +63,7 @@ def bill_rules(profile: Profile) -> dict[str, ColumnRule]:
         rules["day"] = rules["created_at"]
     if "calls" not in rules and (calls := rules.get("metadata", ColumnRule()).object.get("calls")):
         rules["calls"] = ColumnRule(first=(calls,))
-    return {column: rule for column, rule in rules.items() if column in COLUMNS}
+    return {column: rule for column, rule in rules.items() if column in COLUMNS or property_key(column)}
 
 
 def read_bill(
@@ -71,7 +77,7 @@ def read_bill(
     measures = tuple(measure for measure in MEASURES if measure in mapping)
     if "day" not in mapping or not measures:
         raise SettingError(f"Give --map day=NAME, and at least one of {', '.join(MEASURES)}; or --profile NAME.")
-    bill = Bill(measures)
+    bill = Bill(measures, tuple(key for column in mapping if (key := property_key(column))))
     present: set[str] = set()
     numeric = {name for column, rule in mapping.items() if column in MEASURES for name in rule.names}
     for record in records.read(file, profile.within, numeric=numeric):
@@ -126,7 +132,8 @@ def _add(
     key = aliases.get(key, key)
     bill.names.setdefault(key, name)
     numbers = {measure: _parse_number(measure, texts[measure]) for measure in bill.measures if texts[measure]}
-    sums = bill.sums[_parse_day(texts["day"], profile.timezone), key]
+    properties = tuple(texts[f"metadata.{name}"] for name in bill.properties)
+    sums = bill.sums[_parse_day(texts["day"], profile.timezone), key, properties]
     for measure, number in numbers.items():
         sums[measure] += number
 

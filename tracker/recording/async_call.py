@@ -13,22 +13,21 @@ def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Corout
     """A coroutine that returns the result of a call, which runs in a thread of the event loop's executor.
 
     The call is submitted before the coroutine runs, and it continues when the waiting task is cancelled. Without a
-    running event loop it is submitted when the coroutine starts.
+    running event loop it is submitted when the coroutine starts. It runs in a copy of the current context.
     """
     import asyncio
-
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return _submit_and_wait(call, *args, **kwargs)
-    return _wait(_submit(loop, call, *args, **kwargs))
-
-
-def _submit(loop: Any, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Any:
     from contextvars import copy_context
     from functools import partial
 
     work = partial(copy_context().run, call, *args, **kwargs)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return _submit_and_wait(work)
+    return _wait(_submit(loop, work))
+
+
+def _submit(loop: Any, work: Callable[[], Any]) -> Any:
     try:
         return loop.run_in_executor(None, work)
     except RuntimeError:  # the executor is shut down: the loop or the process ends
@@ -37,10 +36,10 @@ def _submit(loop: Any, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
         return future
 
 
-async def _submit_and_wait(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def _submit_and_wait(work: Callable[[], T]) -> T:
     import asyncio
 
-    result: T = await _wait(_submit(asyncio.get_running_loop(), call, *args, **kwargs))
+    result: T = await _wait(_submit(asyncio.get_running_loop(), work))
     return result
 
 

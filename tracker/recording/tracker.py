@@ -22,6 +22,7 @@ from tracker.platforms import application_name
 from tracker.recording import lifecycle, record_log
 from tracker.recording.async_call import in_thread
 from tracker.recording.circuit_breaker import CircuitBreaker
+from tracker.recording.context import ContextBlock, in_current_context
 from tracker.recording.direct_writer import DirectWriter
 from tracker.recording.instance import Instance
 from tracker.recording.outbox.paths import has_pending, with_absolute_path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tracker.recording.outbox.store import OutboxDepth
 
 ClientT = TypeVar("ClientT")
+IteratorT = TypeVar("IteratorT")
 _NOTE_TIMEOUT_S = 2.0
 # How long the record of an interrupted call waits for a locked outbox. The interrupted call may have left the lock
 # behind, which is replaced after `CHECK_HOLDER_AFTER_S`.
@@ -134,7 +136,8 @@ class Tracker:
             assigned: list[int] = []
             outcome: Outcome | None = None
             started = time.perf_counter()
-            outcome = self._record(_check(usage), self._deadline(deadline_s), assigned)
+            usage = in_current_context(_check(usage))
+            outcome = self._record(usage, self._deadline(deadline_s), assigned)
             self._log(usage, outcome, started)
         except UsageTypeError:
             raise
@@ -173,7 +176,7 @@ class Tracker:
 
     def _queue_interrupted(self, usage: TokenUsage, assigned: list[int]) -> None:
         """Enqueue the record of an interrupted call, else write it to the log. Enqueueing it twice has no effect."""
-        row = self._row(usage, assigned)
+        row = self._row(in_current_context(usage), assigned)
         try:
             self._get_queue().enqueue(row, _INTERRUPTED_LOCK_TIMEOUT_S)
             self._direct.has_backlog = True
@@ -268,6 +271,28 @@ class Tracker:
 
         wrapped: ClientT = wrap(self, client, fields)
         return wrapped
+
+    def context(self, /, **fields: Any) -> ContextBlock:
+        """Add fields to every call that starts inside: `with recorder.context(user_id=…, team="growth"):`.
+
+        `user_id`, `session_id`, `operation` and `provider` fill their columns, every other keyword is a key of
+        `metadata`; None means not given. Nested contexts add up, and fields of the call itself take precedence. The
+        context applies to all Trackers, to asyncio tasks that start inside, and to threads with a copy of the context
+        (`contextvars.copy_context`). Also `async with`. Raises `UsageTypeError` for another field of `TokenUsage`, and
+        as `TokenUsage` does for an invalid value.
+        """
+        return ContextBlock(fields)
+
+    def bind(self, iterator: IteratorT, /, **fields: Any) -> IteratorT:
+        """The iterator, whose steps run in `context(**fields)`; the code that reads it does not.
+
+        For a generator: a `with recorder.context(…)` inside it would also apply to its reader between two steps. Takes
+        asynchronous iterators too. Raises `UsageTypeError` for anything else.
+        """
+        from tracker.recording.bound_iterators import bind
+
+        bound: IteratorT = bind(iterator, ContextBlock(fields))
+        return bound
 
     def pool_stats(self) -> PoolStats | None:
         """The current connection counts of this process; None without a database URL."""

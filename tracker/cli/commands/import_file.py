@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="COLUMN=HEADER",
-        help="read COLUMN from the file's column HEADER; a.b is b in the object a",
+        help="read COLUMN from the file's column HEADER; a.b is b in the object a, metadata.KEY a key of metadata",
     )
     parser.add_argument(
         "--set",

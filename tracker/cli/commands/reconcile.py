@@ -15,6 +15,7 @@ from tracker.cli.commands.import_file import parse_pairs
 from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
 from tracker.importing.input_file import InputFile
+from tracker.importing.metadata_rules import property_key
 from tracker.importing.profile import Profile, bundled_profiles, find_profile
 from tracker.importing.profile_rules import ColumnRule
 from tracker.reconcile.bill_comparison import ComparedTotal, compare_bill
@@ -38,7 +39,7 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="COLUMN=HEADER",
-        help="read COLUMN from the file's column HEADER; COLUMN is one of: " + ", ".join(COLUMNS),
+        help="read COLUMN from the file's column HEADER; COLUMN is metadata.KEY or one of: " + ", ".join(COLUMNS),
     )
     parser.add_argument("--timezone", metavar="ZONE", help="time zone of the bill's days (default UTC)")
     parser.add_argument(
@@ -79,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _profile(arguments: argparse.Namespace) -> Profile:
     profile = find_profile(arguments.profile) if arguments.profile else Profile("")
     mapping = parse_pairs("--map", arguments.map)
-    if unknown := next((column for column in mapping if column not in COLUMNS), None):
-        raise SettingError(f"A bill has no column {unknown[:60]!r}; it may have: {', '.join(COLUMNS)}.")
+    if unknown := next((column for column in mapping if column not in COLUMNS and not property_key(column)), None):
+        raise SettingError(f"A bill has no column {unknown[:60]!r}; it may have: {', '.join(COLUMNS)}, metadata.KEY.")
     given = {column: ColumnRule(first=(header,)) for column, header in mapping.items()}
     zone = command_setup.check_time_zone(arguments.timezone or profile.timezone)
     return replace(profile, mapping={**profile.mapping, **given}, timezone=zone)
@@ -92,7 +93,8 @@ def _print(
     if differing:
         print(f"{'day':<10} {'model':<34} {'figure':<13} {'bill':>18} {'ours':>18} {'ours − bill':>18} {'':>7}")
     for figure in differing[:_MAX_PRINTED]:
-        note = f"  {figure.unpriced_calls:,} calls without a price" if figure.unpriced_calls else ""
+        note = "".join(f"  {key}={terminal_text(value)}" for key, value in figure.properties.items())
+        note += f"  {figure.unpriced_calls:,} calls without a price" if figure.unpriced_calls else ""
         print(
             f"{figure.day} {terminal_text(figure.model)[:34]:<34} {figure.measure:<13} {_number(figure.billed):>18}"
             f" {_number(figure.recorded):>18} {_number(figure.difference):>18} {figure.share:>7.1%}{note}"
@@ -123,6 +125,7 @@ def _print_json(
             {
                 "day": str(figure.day),
                 "model": figure.model,
+                **({"properties": dict(figure.properties)} if figure.properties else {}),
                 "figure": figure.measure,
                 "bill": format(figure.billed, "f"),
                 "ours": format(figure.recorded, "f"),

@@ -291,6 +291,33 @@ METADATA_PREFIXES: Names = (
 )
 METADATA_TEXTS: Names = ("metadata", "langfuse.trace.metadata", "langfuse.observation.metadata", "mlflow.traceMetadata")
 
+# Properties of the application. The keys below a prefix, the keys of an object, and lists of tags.
+PROPERTY_PREFIXES: Names = (
+    "langfuse.trace.metadata.",
+    "traceloop.association.properties.",
+    "ai.telemetry.metadata.",
+    "ai.settings.context.",
+    "langsmith.metadata.",
+    "mastra.metadata.",
+)
+PROPERTY_OBJECTS: Names = (
+    "metadata",
+    "langfuse.trace.metadata",
+    "mlflow.traceMetadata",
+    "metadata.requester_metadata",  # LiteLLM
+    "metadata.spend_logs_metadata",
+)
+PROPERTY_TAGS = frozenset({"tag.tags", "langfuse.trace.tags", "langsmith.span.tags", "request_tags"})
+# Attributes that applications use for attribution, directly or as baggage that a processor copies to each span: with
+# any of the separators . - _, with and without the prefix `baggage.`.
+PROPERTY_NAMES = frozenset(
+    {
+        "account_id", "cost_center", "customer", "customer_id", "department", "feature", "organization",
+        "organization_id", "plan", "project", "project_id", "prompt_id", "prompt_name", "prompt_version", "team",
+        "team_id", "tenant", "tenant_id", "workspace", "workspace_id",
+    }
+)  # fmt: skip
+
 ERROR_TYPE: Names = ("error.type", "exception.type")
 ERROR_MESSAGE: Names = (
     "langfuse.observation.status_message",

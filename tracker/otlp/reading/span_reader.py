@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -27,6 +28,7 @@ from tracker.otlp.reading.genai_attributes import (
     INTERRUPTED_REASONS,
     RESPONSE_ID,
 )
+from tracker.otlp.reading.span_properties import read_properties
 from tracker.otlp.reading.span_role import Role, is_like_a_call, operation_of, role_of
 from tracker.otlp.reading.span_usage import read_usage, reread_attributes
 from tracker.providers.responses import ParsedResponse
@@ -75,8 +77,11 @@ class SpanReading(NamedTuple):
     record: SpanRecord | None = None
 
 
-def read_span(span: Span) -> SpanReading:
-    """Read one span. Raises `UsageError` for a span that cannot be stored."""
+def read_span(span: Span, property_names: Sequence[str] = ()) -> SpanReading:
+    """Read one span; `property_names` are further attributes to store in `metadata`.
+
+    Raises `UsageError` for a span that cannot be stored.
+    """
     role = role_of(span)
     if role == "other" or (role == "unknown" and not _mentions_usage(span)):
         return SpanReading("other")
@@ -85,11 +90,11 @@ def read_span(span: Span) -> SpanReading:
     usage = read_usage(span, role, provider=provider, model=model)
     failed = _is_failed(span, has_usage=usage is not None and any(usage.counts.values()))
     if usage is not None and (any(usage.counts.values()) or not failed):
-        return SpanReading("usage", _record(span, role, usage, provider, failed=failed))
+        return SpanReading("usage", _record(span, role, usage, provider, property_names, failed=failed))
     if role == "unknown":
         return SpanReading("unread" if is_like_a_call(span) and not failed else "other")
     if failed:
-        return SpanReading("failure", _record(span, role, ParsedResponse(), provider, failed=True))
+        return SpanReading("failure", _record(span, role, ParsedResponse(), provider, property_names, failed=True))
     return SpanReading("unread")
 
 
@@ -98,7 +103,9 @@ def _mentions_usage(span: Span) -> bool:
     return is_like_a_call(span) or any("token" in name.lower() or "usage" in name for name in span.attributes)
 
 
-def _record(span: Span, role: Role, usage: ParsedResponse, provider: str | None, *, failed: bool) -> SpanRecord:
+def _record(
+    span: Span, role: Role, usage: ParsedResponse, provider: str | None, property_names: Sequence[str], *, failed: bool
+) -> SpanRecord:
     attributes = span.attributes
     model, requested = read_models(attributes, usage.model)
     provider = provider or read_provider(attributes, model) or usage.provider
@@ -133,7 +140,7 @@ def _record(span: Span, role: Role, usage: ParsedResponse, provider: str | None,
         created_at=created_at,
         success=not failed,
         error_message=_error_message(span, usage) if failed else None,
-        metadata={name: value for name, value in metadata.items() if value},
+        metadata=read_properties(span, property_names) | {name: value for name, value in metadata.items() if value},
     )
     return SpanRecord(call, _deployment(span.resource), span.scope_name, span.scope_version)
 

@@ -18,7 +18,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from tracker.providers.schemas.schema_table import provider_named
 from tracker.recording.capture import deferred_finish
-from tracker.recording.capture.call_state import CallState, begin_call
+from tracker.recording.capture.call_start import begin_call
+from tracker.recording.capture.call_state import CallState
 from tracker.recording.capture.streams import current
 
 if TYPE_CHECKING:
@@ -92,13 +93,13 @@ class TokenTracker(BaseCallbackHandler):  # type: ignore[misc]
 
         given = {
             "model": metadata.get("ls_model_name"),
-            "provider": provider_named(str(metadata.get("ls_provider") or "")),
             "operation": metadata.get("operation"),
             "user_id": metadata.get("user_id"),
             "session_id": metadata.get("session_id") or metadata.get("thread_id"),
         }
         fields = {name: str(value) for name, value in given.items() if value}
-        state = begin_call(self._recorder or tracker.shared(), fields, source="langchain")
+        detected = {"provider": provider_named(str(metadata.get("ls_provider") or "")) or None}
+        state = begin_call(self._recorder or tracker.shared(), fields, detected, source="langchain")
         while len(self._open) >= _MAX_OPEN:  # runs that never ended
             self._open.pop(next(iter(self._open)), None)
         self._open[run_id] = state, current.get()

@@ -26,7 +26,8 @@ from tracker.providers.schemas.schema_table import provider_named
 from tracker.recording.capture import deferred_finish
 from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
-from tracker.recording.capture.call_state import CallState, begin_call
+from tracker.recording.capture.call_start import begin_call
+from tracker.recording.capture.call_state import CallState
 from tracker.recording.capture.streams import current
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
         call_id = kwargs.get("litellm_call_id")
         if not isinstance(call_id, str) or not is_model_call(_call_type(kwargs), None):
             return
-        state = begin_call(self._tracker(), _fields(kwargs), source="litellm")
+        state = begin_call(self._tracker(), _fields(kwargs), _detected(kwargs), source="litellm")
         current.set(state)
         start = str(kwargs.get("start_time"))
         with self._lock:
@@ -145,8 +146,9 @@ class TokenTracker(CustomLogger):  # type: ignore[misc]
     def _state(self, kwargs: Mapping[str, Any], start: Any, end: Any) -> CallState:
         state = self._take(str(kwargs.get("litellm_call_id")), start)
         if state is None or state.done:
-            state = begin_call(self._tracker(), _fields(kwargs), source="litellm")
+            state = begin_call(self._tracker(), _fields(kwargs), _detected(kwargs), source="litellm")
         state.fields = {**state.fields, **_fields(kwargs), "id": state.record_id}
+        state.detected = {**state.detected, **_detected(kwargs)}
         if isinstance(start, datetime) and isinstance(end, datetime):
             state.set_interval(start, end)
         return state
@@ -239,12 +241,19 @@ def _later(call_type: str, response: Any) -> LaterUsage | None:
 def _fields(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     params = kwargs.get("litellm_params") or {}
     metadata = {**(params.get("litellm_metadata") or {}), **(params.get("metadata") or {})}
-    provider = kwargs.get("custom_llm_provider")
     given = {
         "model": kwargs.get("model"),
-        "provider": provider_named(provider) if isinstance(provider, str) and provider else None,
-        "operation": metadata.get("operation") or operation_of(_call_type(kwargs)),
+        "operation": metadata.get("operation"),
         "user_id": kwargs.get("user") or metadata.get("user_id") or metadata.get("user_api_key_user_id"),
         "session_id": metadata.get("session_id"),
     }
     return {name: str(value) for name, value in given.items() if value}
+
+
+def _detected(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    provider = kwargs.get("custom_llm_provider")
+    given = {
+        "provider": provider_named(provider) if isinstance(provider, str) and provider else None,
+        "operation": operation_of(_call_type(kwargs)),
+    }
+    return {name: value for name, value in given.items() if value}

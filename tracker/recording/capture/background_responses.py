@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from tracker.providers.given_fields import without_context
 from tracker.providers.responses import get
 from tracker.recording.capture.response_ids import plain_response_id
 from tracker.usage import MAX_INTEGER, TokenUsage
@@ -86,7 +87,7 @@ class BackgroundResponse(LaterUsage):
         record_id = derived_id(usage.provider, self._response_id)
         if self._status not in FINAL_STATUSES:
             if self.creates:
-                pending.add(record_id, usage)
+                pending.add(record_id, state.context.fill(usage, keep_provider=True))
             return replace(usage, id=record_id), False
         created = pending.take(record_id)
         background = self._background if self._background is not None else (self.creates or created is not None)
@@ -99,7 +100,7 @@ class BackgroundResponse(LaterUsage):
 def finished_row(
     usage: TokenUsage, created: _PendingResponse | None, record_id: UUID, status: str | None, *, polled: bool
 ) -> TokenUsage:
-    """The row of a finished background response, with the fields of the call that created it."""
+    """The row of a finished background response, with the fields and the context of the call that created it."""
     changes: dict[str, Any] = {"id": record_id}
     if created is not None:
         creation = created.usage
@@ -115,7 +116,8 @@ def finished_row(
         metadata = dict(changes.get("metadata", usage.metadata))
         metadata.pop("stream", None)
         changes |= {"success": True, "error_message": None, "metadata": metadata}
-    return replace(usage, **changes)
+    row: TokenUsage = replace(usage, **changes)
+    return row if created is None else without_context(row)
 
 
 def _response_in(chunk: object) -> object | None:

@@ -10,7 +10,6 @@ import os
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -47,9 +46,9 @@ class BatchUsage(LaterUsage):
     def row(self, state: CallState, usage: TokenUsage, *, broken_off: bool) -> tuple[TokenUsage, bool]:
         if self._lines is not None:
             total = None if broken_off else self._lines.total(batches_of(state.recorder))
-            return batch_row(state.recorder, self._batch_id, total, usage, state.fields)
+            return batch_row(state, self._batch_id, total, usage)
         total = total_of_batch(self._object)
-        return batch_row(state.recorder, batch_id_of(self._object), total, usage, state.fields)
+        return batch_row(state, batch_id_of(self._object), total, usage)
 
 
 class BatchTotal(NamedTuple):
@@ -83,11 +82,12 @@ def total_of_batch(batch: object) -> BatchTotal | None:
 
 
 def batch_row(
-    recorder: Tracker, batch_id: str | None, total: BatchTotal | None, usage: TokenUsage, fields: Mapping[str, Any]
+    state: CallState, batch_id: str | None, total: BatchTotal | None, usage: TokenUsage
 ) -> tuple[TokenUsage, bool]:
     """The row of a finished batch, and whether to write it: not if its lines or an earlier poll are recorded."""
     if batch_id is None or total is None:
         return usage, False
+    recorder = state.recorder
     provider = usage.provider or total.parsed.provider
     record_id = derived_id(provider, batch_id)
     pending = pending_of(recorder)
@@ -99,9 +99,9 @@ def batch_row(
     parsed = total.parsed._replace(
         response_id=batch_id, details={**total.parsed.details, "service_tier": "batch"}, provider=provider
     )
-    given = {name: value for name, value in fields.items() if name not in {"id", "processing_time"}}
+    given = {name: value for name, value in state.fields.items() if name not in {"id", "processing_time"}}
     given["metadata"] = {**given.get("metadata", {}), "calls": total.calls}
-    return to_token_usage(parsed, {**given, "id": record_id}), True
+    return to_token_usage(parsed, {**given, "id": record_id}, state.detected), True
 
 
 class _BatchLines:

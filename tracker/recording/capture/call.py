@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from tracker.errors import UsageTypeError
 from tracker.outcome import Outcome
+from tracker.providers.given_fields import with_fields
 from tracker.providers.responses import ParsedResponse, read
 from tracker.providers.to_usage import CALL_FIELDS, failure_text, to_token_usage
 from tracker.recording.capture import batches, dedupe, streams
-from tracker.recording.capture.call_state import CallState, add_problem, find_outer_call
+from tracker.recording.capture.call_start import find_outer_call
+from tracker.recording.capture.call_state import CallState, add_problem
 from tracker.recording.capture.dedupe import observation_of
 from tracker.recording.capture.response_ids import with_provider_id
 from tracker.recording.capture.streams import current
@@ -71,7 +72,7 @@ def _find_recorded(recorder: Tracker, response: object, usage: TokenUsage, parse
 
 def _usage(response: object, fields: Mapping[str, Any]) -> tuple[TokenUsage, ParsedResponse]:
     if isinstance(response, TokenUsage):
-        return replace(response, **fields), ParsedResponse()
+        return with_fields(response, fields), ParsedResponse()
     if isinstance(response, BaseException):
         return to_token_usage(ParsedResponse(), fields, failure=failure_text(response)), ParsedResponse()
     is_unread = streams.is_stream(response)

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from tracker.messages import join_messages
 from tracker.outcome import Outcome
 from tracker.providers.consistency import problem_text
+from tracker.providers.given_fields import with_fields
 from tracker.providers.responses import ParsedResponse, ResponseReader, read
 from tracker.providers.schemas.schema_table import COUNTS
 from tracker.providers.to_usage import failure_text, to_token_usage
@@ -21,9 +23,8 @@ from tracker.recording.capture import dedupe, deferred_finish, streams
 from tracker.recording.capture.background_responses import LaterUsage
 from tracker.recording.capture.dedupe import UNOBSERVED, CallObservation, is_same_call, observation_of
 from tracker.recording.capture.first_content import FirstContentClock
-from tracker.recording.capture.inherited_fields import inherit_fields
 from tracker.recording.capture.response_ids import with_provider_id
-from tracker.recording.capture.streams import current
+from tracker.recording.context import current_context
 from tracker.usage import TokenUsage, new_id
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _NOTHING = object()
 # A framework reports the end of a call at most this long after the client's stream ended.
 _WAIT_FOR_OUTER_S = 60.0
 _MAX_INNER = 256
-# LiteLLM sends its request right after its callback; before the first request of a process it creates a client.
-_MAX_LITELLM_START_S = 10.0
 
 
 def add_problem(outcome: Outcome, problem: str | None) -> Outcome:
@@ -56,6 +55,9 @@ class _RowToWrite(NamedTuple):
 class CallState:
     """A call as one source observes it: a wrapped client, a framework's callback, or a `track` block.
 
+    `fields` are those that the caller gave. `detected` are values that follow from the request, for columns that
+    neither the caller nor the context sets. `context` is the context in which the call started.
+
     It refers to its response only until the response is read, and never to a stream: a stream refers to its state.
     """
 
@@ -75,9 +77,16 @@ class CallState:
     _reader: ResponseReader | None = None
 
     def __init__(
-        self, recorder: Tracker, fields: Mapping[str, Any], outer: CallState | None = None, *, source: str
+        self,
+        recorder: Tracker,
+        fields: Mapping[str, Any],
+        outer: CallState | None = None,
+        *,
+        source: str,
+        detected: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.recorder, self.source, self.outer = recorder, source, outer
+        self.detected, self.context = detected, current_context()
         self.fields: dict[str, Any] = {"id": new_id(), **fields}
         self.record_id: UUID = self.fields["id"]
         self.inner: deque[CallState] = deque(maxlen=_MAX_INNER)
@@ -207,6 +216,7 @@ class CallState:
         if self._reader is None and self._response is not _NOTHING:
             later_usage.add(self._response)
         usage, write = later_usage.row(self, usage, broken_off=broken_off)
+        usage = self.context.fill(usage, keep_provider=True)
         self.record_id = usage.id
         if write:
             return [_RowToWrite(usage, self.parsed, (self,))]
@@ -228,9 +238,11 @@ class CallState:
     def _usage(self, error: BaseException | None, broken_off: bool) -> TokenUsage:
         fields = self._fields()
         if isinstance(self._response, TokenUsage) and error is None:
-            return replace(self._response, **fields)
+            return self.context.fill(with_fields(self._response, fields))
         failure = failure_text(error) if error is not None else None
-        return to_token_usage(self.parsed, fields, failure=failure, broken_off=broken_off)
+        usage = to_token_usage(self.parsed, fields, self.detected, failure=failure, broken_off=broken_off)
+        # The id of a later row is derived from the detected provider.
+        return usage if self.later is not None else self.context.fill(usage)
 
     def _fields(self) -> dict[str, Any]:
         """The fields of the row; those that the caller gave override the measured times."""
@@ -282,7 +294,7 @@ class CallState:
             response_id=self.parsed.response_id or outer.parsed.response_id,
             provider=self.parsed.provider or outer.parsed.provider,
         )
-        return to_token_usage(parsed, self._fields())
+        return self.context.fill(to_token_usage(parsed, self._fields(), self.detected))
 
     # --- a block's or a callback's call ---------------------------------------------------------------------------
 
@@ -365,33 +377,3 @@ class CallState:
             return [_RowToWrite(usage, self.parsed, (self,))]
         self.record_id, self.outcome = record_id, Outcome("duplicate", record_id)
         return []
-
-
-def begin_call(recorder: Tracker, fields: Mapping[str, Any], *, source: str) -> CallState:
-    """A call that starts in this context; it gets the user, session, operation, and metadata of its outer call."""
-    if deferred_finish.queue and not deferred_finish.in_finalizer():
-        deferred_finish.wake()
-    outer = find_outer_call(recorder, source)
-    given = {name: value for name, value in fields.items() if value is not None}
-    if outer is not None:
-        given = inherit_fields(given, outer.fields, from_block=outer.source == "block")
-    return CallState(recorder, given, outer, source=source)
-
-
-def find_outer_call(recorder: Tracker, source: str) -> CallState | None:
-    """The outer call of this one: the nearest open call of another source that has no inner call yet."""
-    call: CallState | None = current.get()
-    while call is not None:
-        has_inner = call.source != "block" and any(
-            inner.source == source and not inner.observation.failed for inner in call.inner
-        )
-        is_open = not call.done and call.accepts_inner and call.source not in {"client", source}
-        if is_open and call.recorder is recorder and not has_inner and not _is_stale(call):
-            return call
-        call = call.outer
-    return None
-
-
-def _is_stale(call: CallState) -> bool:
-    """Whether LiteLLM's request has ended although its callback has not been called yet."""
-    return call.source == "litellm" and time.monotonic() - call.started_s > _MAX_LITELLM_START_S

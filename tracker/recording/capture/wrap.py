@@ -24,7 +24,8 @@ from tracker.recording.capture import dedupe
 from tracker.recording.capture.background_responses import BackgroundResponse, LaterUsage
 from tracker.recording.capture.batches import BatchUsage
 from tracker.recording.capture.call import check_fields
-from tracker.recording.capture.call_state import CallState, begin_call
+from tracker.recording.capture.call_start import begin_call
+from tracker.recording.capture.call_state import CallState
 from tracker.recording.capture.http_body import observe_body
 
 if TYPE_CHECKING:
@@ -59,14 +60,17 @@ _GEMINI = {
     "_upscale_image": "generate_content",
     "_generate_videos": "generate_content",
 }
+_GEMINI_CHAT = {"operation": "chat", "provider": "google"}
 _GEMINI_PUBLIC = ("generate_content", "embed_content")
 _last_record_id: ContextVar[UUID | None] = ContextVar("tracker_last", default=None)
 
 
 class Request(NamedTuple):
-    """A request to record: its fields, and the source of its usage if its response doesn't contain it."""
+    """A request to record: the caller's fields and the model, what follows from the request itself, and the source of
+    its usage if its response doesn't contain it."""
 
     fields: Mapping[str, Any]
+    detected: Mapping[str, Any]
     later: LaterUsage | None = None
 
 
@@ -95,7 +99,7 @@ def wrap(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> Any:
 
 
 def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> None:
-    defaults = {"provider": _provider_of_client(client), **fields}
+    provider = _provider_of_client(client)
     request = client.request
 
     def describe(_: Any, options: Any, **__: Any) -> Request | None:
@@ -103,9 +107,9 @@ def _wrap_requests(recorder: Tracker, client: Any, fields: Mapping[str, Any]) ->
         if method == "post" and (operation := _operation_of_url(url)) is not None:
             model = _text_or_none(follow(options, ("json_data", "model")))
             created = BackgroundResponse(creates=True) if _is_background(options, url) else None
-            return Request({"operation": operation, "model": model, **defaults}, created)
+            return Request({"model": model, **fields}, {"operation": operation, "provider": provider}, created)
         polled = _poll_of(method, _path(url))
-        return None if polled is None else Request({"operation": "chat", **defaults}, polled)
+        return None if polled is None else Request(fields, {"operation": "chat", "provider": provider}, polled)
 
     client.request = _record_calls(recorder, request, describe, asynchronous=inspect.iscoroutinefunction(request))
     for name in ("copy", "with_options"):
@@ -143,31 +147,30 @@ def _wrap_gemini(recorder: Tracker, client: Any, fields: Mapping[str, Any]) -> N
     models = client.models
     asynchronous = type(models).__name__.startswith("Async")
     for name, operation in _GEMINI.items():
-        defaults = {"operation": operation, "provider": "google", **fields}
 
-        def describe(*_: Any, defaults: Mapping[str, Any] = defaults, **request: Any) -> Request:
-            return Request({"model": _model_name(request.get("model")), **defaults})
+        def describe(*_: Any, _operation: str = operation, **request: Any) -> Request:
+            model = _model_name(request.get("model"))
+            return Request({"model": model, **fields}, {"operation": _operation, "provider": "google"})
 
         _replace(recorder, models, name, describe, asynchronous=asynchronous)
     for name in _GEMINI_PUBLIC:
         if (original := getattr(models, name, None)) is not None:
             setattr(models, name, _remember_result(original, asynchronous=asynchronous))
-    defaults = {"operation": "chat", "provider": "google", **fields}
-    describe_batch = functools.partial(_describe_batch_poll, defaults)
+    describe_batch = functools.partial(_describe_batch_poll, fields)
     _replace(recorder, client.batches, "get", describe_batch, asynchronous=asynchronous)
     if "_interactions" in vars(client):  # older versions have none
         client._interactions = _LazyInteractions(  # noqa: SLF001  imported at its first use, which takes a second
-            client, functools.partial(_wrap_interactions, recorder, defaults, asynchronous=asynchronous)
+            client, functools.partial(_wrap_interactions, recorder, fields, asynchronous=asynchronous)
         )
 
 
-def _wrap_interactions(recorder: Tracker, defaults: Mapping[str, Any], owner: Any, *, asynchronous: bool) -> None:
+def _wrap_interactions(recorder: Tracker, fields: Mapping[str, Any], owner: Any, *, asynchronous: bool) -> None:
     for name, describe in (
         ("create", _describe_interaction),
         ("get", _describe_interaction_poll),
         ("cancel", _describe_interaction_poll),
     ):
-        _replace(recorder, owner, name, functools.partial(describe, defaults), asynchronous=asynchronous)
+        _replace(recorder, owner, name, functools.partial(describe, fields), asynchronous=asynchronous)
 
 
 class _LazyInteractions:
@@ -188,21 +191,20 @@ class _LazyInteractions:
         return getattr(self._owner, name)
 
 
-def _describe_interaction(defaults: Mapping[str, Any], *_: Any, request: Any = None, **body: Any) -> Request:
+def _describe_interaction(fields: Mapping[str, Any], *_: Any, request: Any = None, **body: Any) -> Request:
     names = ("model", "agent")
     model = next((value for name in names if (value := body.get(name) or get(request, name))), None)
     background = body.get("background") or get(request, "background")
-    return Request(
-        {"model": _model_name(model), **defaults}, BackgroundResponse(creates=True) if background is True else None
-    )
+    created = BackgroundResponse(creates=True) if background is True else None
+    return Request({"model": _model_name(model), **fields}, _GEMINI_CHAT, created)
 
 
-def _describe_interaction_poll(defaults: Mapping[str, Any], *_: Any, **__: Any) -> Request:
-    return Request(defaults, BackgroundResponse(creates=False))
+def _describe_interaction_poll(fields: Mapping[str, Any], *_: Any, **__: Any) -> Request:
+    return Request(fields, _GEMINI_CHAT, BackgroundResponse(creates=False))
 
 
-def _describe_batch_poll(defaults: Mapping[str, Any], *_: Any, **__: Any) -> Request:
-    return Request(defaults, BatchUsage())
+def _describe_batch_poll(fields: Mapping[str, Any], *_: Any, **__: Any) -> Request:
+    return Request(fields, _GEMINI_CHAT, BatchUsage())
 
 
 def _model_name(model: object) -> str | None:
@@ -261,7 +263,7 @@ def _begin(recorder: Tracker, describe: Describe, args: Any, kwargs: Any) -> Cal
     try:
         if (request := describe(*args, **kwargs)) is None:
             return None
-        call = begin_call(recorder, request.fields, source="client")
+        call = begin_call(recorder, request.fields, request.detected, source="client")
         call.later = request.later
     except Exception as error:  # noqa: BLE001  no exception of the library may reach the host's AI call
         log.warning("An AI call can't be recorded (%s).", type(error).__name__)
