@@ -59,6 +59,6 @@ def test_a_call_has_its_properties_as_columns_and_filters(
     assert labels == ["tags\\: a", "tags\\: b", "team\\: \\*\\*growth\\*\\*"]
     app.button(key="call_property_2").click().run()
     assert not app.exception
-    assert app.query_params["metadata.team"] == ["**growth**"]
+    assert app.query_params["metadata.team"] == "**growth**"
     assert "call" not in app.query_params
     assert app.dataframe[0].value.shape[0] == 1
