@@ -25,7 +25,7 @@ _USER_SETTINGS = ("range", "tests", "tz", "lang")
 _FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", "hour_of_day")
 NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
-_EXACT = ("row", "column")
+_EXACT = ("rows", "columns", "row", "column")
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
 _SWITCHED = "query_switched"
 
