@@ -39,6 +39,7 @@ LAYERS = (
     "immutable",
     "sample_ids",
     "usage",
+    "property_names",
     "outcome",
     "database",
     "audit",

@@ -13,17 +13,17 @@ from pages.support.i18n import _
 from pages.support.property_labels import property_label, property_value_label
 from pages.support.ttl_cache import cached, generation
 from tracker.errors import DatabaseError
+from tracker.property_names import NOT_SET, PREFIX, dimension_of, key_of, value_from_text, value_to_text
 from tracker.reports import Reader
 from tracker.reports.filter_choices import COLUMNS, choices
 from tracker.reports.properties.discovery import PropertyList, read_properties
-from tracker.reports.properties.names import NOT_SET, PREFIX, dimension_of, key_of, value_from_text, value_to_text
 
 CLOCK_FILTERS = {"weekday": 7, "hour_of_day": 24}
 """The filters on the reader's clock, with the number of their values: 0 (Monday) to 6, and 0 to 23."""
 FILTERS = (*COLUMNS, *CLOCK_FILTERS)
 WEEKDAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _KEY = "filters"
-_TTL_S = 30.0
+_TTL_S, _PROPERTIES_TTL_S = 30.0, 60.0
 _MAX_PROPERTY_CHOICES = 1_000
 _SEPARATORS = (":", "=")
 Pair = tuple[str, str]
@@ -112,7 +112,6 @@ def filter_bar(reader: Reader) -> None:
     pairs = dict(_to_pair(choice, keys) for choice in selected)
     for column in (*FILTERS, *query_params.properties(), *_properties(pairs)):
         query_params.set(column, pairs.get(column))
-    _note_long_filters()
     query_params.init_widget("tests", "tests", lambda text: text == "true")
     is_on = st.toggle(
         _("Include tests"),
@@ -123,7 +122,7 @@ def filter_bar(reader: Reader) -> None:
     query_params.set("tests", "true" if is_on else None)
 
 
-def _note_long_filters() -> None:
+def long_filter_note() -> None:
     """Draw a note if the address does not contain a filter, because its value is too long."""
     if not all(map(query_params.fits_address, query_params.properties())):
         st.caption(
@@ -206,7 +205,7 @@ def known_properties(reader: Reader) -> PropertyList:
     include_tests = includes_tests()
     key = ("properties", generation(reader), include_tests)
     try:
-        return cached(key, _TTL_S, lambda: read_properties(reader, include_tests=include_tests))
+        return cached(key, _PROPERTIES_TTL_S, lambda: read_properties(reader, include_tests=include_tests))
     except DatabaseError:
         return PropertyList(is_complete=False)  # the page shows the error
 

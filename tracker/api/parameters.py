@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from tracker.api.problems import ProblemError
 from tracker.auth.api_tokens import Binding
 from tracker.errors import SettingError
+from tracker.property_names import key_of, value_from_text
 from tracker.reports.explorer.last_range import last_range
 from tracker.reports.filters import Filters
-from tracker.reports.properties.names import key_of, value_from_text
 
 COLUMN_FILTERS = ("model", "provider", "operation", "user", "environment")
 RANGE_PARAMETERS = ("start", "end", "timezone")

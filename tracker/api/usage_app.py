@@ -25,12 +25,12 @@ from tracker.auth.api_tokens import ApiAccess
 from tracker.auth.client_address import request_headers
 from tracker.auth.http_responses import Receive, Send, send_body
 from tracker.errors import DatabaseError, SettingError, TrackerError
+from tracker.property_names import key_of
 from tracker.reports.ai_calls.call_log import CallSearch, search_calls
 from tracker.reports.csv_text import csv_bytes
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.usage_rows import DEFAULT_MEASURES, MAX_ROWS, check_dimensions, check_measures, usage_rows
 from tracker.reports.filters import Filters
-from tracker.reports.properties.names import key_of
 
 log = logging.getLogger("tracker.dashboard")
 USAGE_PARAMETERS = (*RANGE_PARAMETERS, "group_by", "measure", *COLUMN_FILTERS)

@@ -1,5 +1,5 @@
 -- What is the usage by one or two properties and the columns in `by`, largest first? A list counts once per element.
--- In psql, first: \set first_key '\'team\''
+
 \ir defaults.sql
 \if :{?first_key} \else \set first_key '\'team\'' \endif
 \if :{?second_key} \else \set second_key NULL \endif
