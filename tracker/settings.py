@@ -14,6 +14,9 @@ from tracker.messages import Message, join_messages
 from tracker.platforms import PLATFORMS, Platform, Runtime, detect
 
 # Other files in the system's zone directory: the machine's own zone, and copies that PostgreSQL doesn't have.
+MAX_PROPERTIES = 5
+"""The number of keys of metadata that can be indexed."""
+MAX_PROPERTY_LENGTH = 200
 _NOT_IANA = ("localtime", "posixrules", "posix/", "right/")
 
 
@@ -39,6 +42,7 @@ class Settings(NamedTuple):
     timezone: str | None
     embedded_dir: str | None
     prices: str | None
+    properties: tuple[str, ...] | None
     debug_token: str | None
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
@@ -184,6 +188,18 @@ def _parse_users(text: str) -> tuple[str, ...]:
     return users
 
 
+def is_property_key(text: str) -> bool:
+    """Whether a text can be an indexed key of metadata; another key can still be grouped and filtered by."""
+    return 0 < len(text) <= MAX_PROPERTY_LENGTH and text == text.strip() and text.isprintable()
+
+
+def _parse_properties(text: str) -> tuple[str, ...]:
+    keys = tuple(dict.fromkeys(key for part in text.split(",") if (key := part.strip())))
+    if not 0 < len(keys) <= MAX_PROPERTIES or not all(map(is_property_key, keys)):
+        raise ValueError
+    return keys
+
+
 def _parse_token(text: str) -> str:
     if not text.isprintable() and not any("\udc80" <= char <= "\udcff" for char in text):
         raise ValueError  # not allowed in a header
@@ -267,6 +283,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("timezone", "TRACKER_TIMEZONE", _allowed("time_zone"), resolve_time_zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", _allowed("directory"), str),
     Variable("prices", "TRACKER_PRICES", _allowed("prices_file"), str),
+    Variable(
+        "properties", "TRACKER_PROPERTIES", _allowed("properties", count=MAX_PROPERTIES), _parse_properties, None, None
+    ),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", _allowed("token"), _parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(
@@ -323,7 +342,8 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
 
     def value(variable: Variable, default: Any) -> Any:
         if (given := overrides.get(variable.field)) is not None:
-            return variable.parse(" ".join(given) if isinstance(given, list | tuple) else str(given))
+            separator = "," if variable.field == "properties" else " "
+            return variable.parse(separator.join(given) if isinstance(given, list | tuple) else str(given))
         given_text = env.get(variable.name, "")
         try:
             variable.check(given_text)

@@ -18,3 +18,6 @@
 \set deployment_name 'left(deployment::text, 200)'
 \set deployment_environment 'left(coalesce(environment::text, ''''), 200)'
 \set is_of_deployment '(btrim(deployment::text) <> '''' AND is_test IS NOT TRUE AND NOT :call_is_sample)'
+-- The values of the property :property_name of a call: the text of the value, or each value of a list of scalars once.
+\set property_json 'CAST(metadata -> :property_name AS jsonb)'
+\set property_values 'CASE WHEN jsonb_typeof(:property_json) = ''array'' AND NOT EXISTS (SELECT FROM jsonb_array_elements(:property_json) AS element WHERE jsonb_typeof(element) IN (''array'', ''object'')) THEN ARRAY(SELECT DISTINCT element COLLATE "C" FROM jsonb_array_elements_text(:property_json) AS element ORDER BY 1) ELSE ARRAY[metadata ->> :property_name] END'
