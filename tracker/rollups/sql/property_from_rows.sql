@@ -3,9 +3,12 @@
 \ir defaults.sql
 WITH grouped AS (
     SELECT dirty.bucket, 0 AS generation, is_test IS TRUE AS is_test, :call_is_sample AS is_sample,
-           key.property, false AS is_overflow, value, provider, model,
+           property.key AS property, false AS is_overflow, value, provider, model,
            count(*) AS calls,
-           count(*) FILTER (WHERE coalesce(number, 1) = 1) AS calls_once,
+           -- A call with several values counts in the row of the first one.
+           count(*) FILTER (WHERE CASE WHEN cardinality(texts) > 1
+                                       THEN value = (SELECT min(text COLLATE "C") FROM unnest(texts) AS text)
+                                       ELSE true END) AS calls_once,
            count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
            coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
            coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
@@ -18,9 +21,10 @@ WITH grouped AS (
            coalesce(sum(:call_tokens) FILTER (WHERE :has_cost IS NOT TRUE), 0)::bigint AS unpriced_tokens,
            count(*) FILTER (WHERE :call_is_sample) AS sample_calls
     FROM :bucket_calls
-    CROSS JOIN unnest(CAST(:properties AS text[])) AS key (property)
-    LEFT JOIN LATERAL unnest(:property_values) WITH ORDINALITY AS part (value, number) ON true
-    GROUP BY dirty.bucket, is_test IS TRUE, 4, key.property, value, provider, model
+    CROSS JOIN unnest(CAST(:properties AS text[])) AS property (key)
+    CROSS JOIN LATERAL (SELECT :property_texts AS texts OFFSET 0) AS list
+    LEFT JOIN LATERAL unnest(texts) AS part (value) ON true
+    GROUP BY dirty.bucket, is_test IS TRUE, 4, property.key, value, provider, model
 ), sizes AS (
     SELECT bucket, generation, property, :has_too_many_values AS is_marked
     FROM grouped
