@@ -87,7 +87,9 @@ def test_a_key_is_backfilled_removed_and_indexed_again(store: Store, monkeypatch
     choose_keys(store.connection, store.table, [], COMMAND_LINE)
     catch_up(store)
     assert (store.count("token_tracker_property_rollup"), store.count("token_tracker_properties")) == (0, 0)
-    kinds = "SELECT kind, old_value ->> 'keys', new_value ->> 'keys' FROM token_tracker_setting_changes ORDER BY changed_at"
+    kinds = (
+        "SELECT kind, old_value ->> 'keys', new_value ->> 'keys' FROM token_tracker_setting_changes ORDER BY changed_at"
+    )
     with store.connection.cursor() as cursor:
         cursor.execute(kinds)
         assert cursor.fetchall()[:2] == [("properties", None, "team"), ("properties", "team", None)]

@@ -49,3 +49,6 @@
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 \set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
+-- The values of the indexed property of a call, and whether the filter selects one of them.
+\set indexed_values '(SELECT CAST(:indexed_key AS text)) AS property (key) CROSS JOIN LATERAL (SELECT :property_texts AS texts OFFSET 0) AS list LEFT JOIN LATERAL unnest(texts) AS part (value) ON true'
+\set has_indexed_value '(NOT CAST(:filters_value AS boolean) OR value IS NOT DISTINCT FROM CAST(:indexed_value AS text))'
