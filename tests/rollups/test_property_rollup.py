@@ -12,8 +12,8 @@ from rollups_support import NOON, Store, catch_up
 from support import run
 
 from tracker.audit.change_log import COMMAND_LINE
+from tracker.rollups import property_backfill, refresh, rollup_tables
 from tracker.rollups import prune as pruning
-from tracker.rollups import property_backfill, rollup_tables
 from tracker.rollups.property_keys import apply_setting, choose_keys, read_indexed
 from tracker.rollups.rollup_tables import DAY_S
 
@@ -22,12 +22,11 @@ def team(value: Any, **columns: Any) -> dict[str, Any]:
     return {"created_at": NOON, **columns, "metadata": json.dumps({"team": value})}
 
 
-def sums(store: Store, property: str = "team", condition: str = "minutes = 1440") -> dict[str | None, int]:
+def sums(store: Store, condition: str = "minutes = 1440") -> dict[str | None, int]:
     with store.connection.cursor() as cursor:
         cursor.execute(
             f"SELECT value, sum(calls)::int FROM token_tracker_property_rollup"
-            f" WHERE property = %s AND {condition} GROUP BY 1",
-            (property,),
+            f" WHERE property = 'team' AND {condition} GROUP BY 1"
         )
         return dict(cursor.fetchall())
 
@@ -69,8 +68,6 @@ def test_a_key_is_backfilled_removed_and_indexed_again(store: Store, monkeypatch
     choose_keys(store.connection, store.table, ["team"], COMMAND_LINE)
     assert not read_indexed(store.connection, store.table)[0].is_complete
     shares: list[float] = []
-    from tracker.rollups import refresh
-
     monkeypatch.setattr(refresh, "BACKFILL_ROWS", 1)
     refresh.catch_up(store.connection, store.table, shares.append)
     assert any(0.5 < share < 1 for share in shares)
@@ -114,8 +111,6 @@ def test_a_refresh_of_an_older_version_is_found_and_rebuilt(store: Store) -> Non
     catch_up(store)
     run(store.url, "DELETE FROM token_tracker_property_rollup WHERE value = 'b'")
     assert [line for line in store.differences() if "value b" in line and "is missing" in line]
-    from tracker.rollups import refresh
-
     refresh.rebuild(store.connection, store.table)
     assert (store.differences(), sums(store)) == ([], {"a": 1, "b": 1})
 

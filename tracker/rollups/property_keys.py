@@ -1,6 +1,6 @@
 """Which properties (keys of metadata) have a rollup, and how far the backfill of each is.
 
-A change is only written down here. The next refresh deletes the totals of a removed key and computes those of a new one.
+A change is only stored here. The next refresh deletes the totals of a removed key and computes those of a new one.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _store(connection: Connection, table: Table, names: Sequence[str]) -> list[s
     )
     execute(
         connection,
-        f"INSERT INTO {keys} AS known (property) SELECT unnest(CAST(%s AS text[])) ON CONFLICT (property)"  # noqa: S608
+        f"INSERT INTO {keys} AS known (property) SELECT unnest(CAST(%s AS text[])) ON CONFLICT (property)"
         " DO UPDATE SET is_indexed = true, covered_from = 'infinity', indexed_at = now() WHERE NOT known.is_indexed",
         (list(names),),
     )

@@ -224,6 +224,18 @@ class RollupExtent:
         return max(0.0, min(1.0, (self.last - covered_from) / (self.last - self.first)))
 
 
+def property_shares(connection: Connection, table: Table) -> dict[str, float]:
+    """The share of the time between the first and the last call that each indexed property has, 0 to 1.
+
+    Raises `DatabaseError`.
+    """
+    keys = read_indexed(connection, table)
+    if all(key.is_complete for key in keys):
+        return {key.name: 1.0 for key in keys}
+    extent = read_extent(connection, table)
+    return {key.name: extent.covered_share(key.covered_from) for key in keys}
+
+
 def read_extent(connection: Connection, table: Table) -> RollupExtent:
     """The first and the last call, and what the rollups cover of this time. Raises `DatabaseError`."""
     _, rows = execute(connection, driver_sql("coverage", table), {"created_at_zone": table.created_at_zone})

@@ -42,7 +42,7 @@ def replace_buckets(connection: Connection, table: Table, buckets: Iterable[int]
 
 
 def replace_properties(connection: Connection, table: Table, buckets: set[int], properties: Sequence[str]) -> None:
-    """Replace the totals of these properties in these 15-minute buckets, their hours and days with those of the rows."""
+    """As `replace_buckets`, for the totals of these properties only."""
     execute(
         connection,
         _properties_sql(table.schema, table.created_at_zone),

@@ -1,4 +1,4 @@
-"""Runs usage questions by an indexed property over its rollup and the rows, so that each answer equals that of the rows."""
+"""Runs usage questions by an indexed property over its rollup and the rows; each answer equals that of the rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def query_property(
 ) -> pd.DataFrame:
     """The usage totals by the columns in `by`, of the segments, for the key that `indexed_key` returned.
 
-    The columns are those of the query `usage` without operation and environment; `value` is the value of the property.
+    The columns are those of the query `usage` without operation and environment; `value` is that of the
+    property (NULL: it is not set), and `overlaps` is True if a call counts under several values.
     """
     parameters = {
         **filters.parameters(),

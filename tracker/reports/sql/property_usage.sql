@@ -7,7 +7,7 @@
 \if :{?indexed_value} \else \set indexed_value NULL \endif
 \if :{?filters_value} \else \set filters_value false \endif
 \if :{?key_covered_from} \else \set key_covered_from '\'-Infinity\'::float8' \endif
-WITH used (is_outdated, overlaps, step, value, provider, model, calls, failed_calls, input_tokens, output_tokens,
+WITH used (is_outdated, is_shared, step, value, provider, model, calls, failed_calls, input_tokens, output_tokens,
            total_tokens, cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
            cost, unpriced_calls, unpriced_tokens, sample_calls) AS (
     -- From the rollups:
@@ -62,7 +62,7 @@ WITH used (is_outdated, overlaps, step, value, provider, model, calls, failed_ca
       AND :matches_columns AND :has_indexed_value
 )
 SELECT is_outdated,
-       bool_or(overlaps) AS overlaps,
+       bool_or(is_shared) AS overlaps,
        CASE WHEN 'step' = ANY (CAST(:by AS text[])) THEN step END AS step,
        CASE WHEN 'value' = ANY (CAST(:by AS text[])) THEN value END AS value,
        CASE WHEN 'provider' = ANY (CAST(:by AS text[])) THEN provider END AS provider,
