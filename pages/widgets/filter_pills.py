@@ -13,10 +13,10 @@ from pages.support.i18n import _
 from pages.support.property_labels import property_label, property_value_label
 from pages.support.ttl_cache import cached, generation
 from tracker.errors import DatabaseError
+from tracker.property_names import NOT_SET, PREFIX, dimension_of, key_of, value_from_text, value_to_text
 from tracker.reports import Reader
 from tracker.reports.filter_choices import COLUMNS, choices
 from tracker.reports.properties.discovery import PropertyList, read_properties
-from tracker.reports.properties.names import NOT_SET, PREFIX, dimension_of, key_of, value_from_text, value_to_text
 
 CLOCK_FILTERS = {"weekday": 7, "hour_of_day": 24}
 """The filters on the reader's clock, with the number of their values: 0 (Monday) to 6, and 0 to 23."""

@@ -20,6 +20,7 @@ FILES = {
     12: "samples",
     13: "saved_views",
     14: "property_rollup",
+    16: "property_budgets",
 }
 VERSIONS = (1, 2, *FILES)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from tracker.property_names import dimension_of, key_of
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
-from tracker.reports.properties.names import dimension_of, key_of
 from tracker.reports.time_buckets import range_segments, within_intervals
 from tracker.rollups.range_plan import RangePlan, Segment, plan_range
 from tracker.rollups.rollup_state import RollupState
@@ -43,12 +43,18 @@ def indexed_key(reader: Reader, filters: Filters, by: Sequence[str] = ()) -> str
 
 
 def query_property(
-    reader: Reader, filters: Filters, key: str, segments: Sequence[Segment], by: Sequence[str]
+    reader: Reader,
+    filters: Filters,
+    key: str,
+    segments: Sequence[Segment],
+    by: Sequence[str],
+    max_rows: int | None = None,
 ) -> pd.DataFrame:
     """The usage totals by the columns in `by`, of the segments, for the key that `indexed_key` returned.
 
     The columns are those of the query `usage` without operation and environment; `value` is that of the
-    property (NULL: it is not set), and `overlaps` is True if a call counts under several values.
+    property (NULL: it is not set), and `overlaps` is True if a call counts under several values. With
+    `max_rows`, the rows with the most tokens.
     """
     parameters = {
         **filters.parameters(),
@@ -56,6 +62,7 @@ def query_property(
         "indexed_key": key,
         "indexed_value": dict(filters.properties).get(key),
         "filters_value": bool(filters.properties),
+        "max_rows": max_rows,
     }
     for attempt in range(_ATTEMPTS + 1):
         key_state = _read_state(reader, filters, key)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from tracker.property_names import key_of
 from tracker.reports.engine.query_properties import indexed_key, query_property
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
@@ -22,6 +23,11 @@ _ROLLUP_COLUMNS = {
     "recording": ("environment",),
 }
 """The columns that the rollup of each query can be filtered by. The user rollup can't be filtered by any of them."""
+
+
+def reads_calls(filters: Filters, *dimensions: str | None) -> bool:
+    """Whether the filters or the dimensions contain a property: without an index, queries read the rows."""
+    return bool(filters.properties) or any(key_of(dimension) is not None for dimension in dimensions)
 
 
 def query_frame(reader: Reader, query: str, parameters: Mapping[str, object]) -> pd.DataFrame:
@@ -45,10 +51,7 @@ def query_rollups(
 def query_rollups_by_segment(
     reader: Reader, query: str, filters: Filters, segments: Sequence[Segment], by: Sequence[str] = ("step",)
 ) -> pd.DataFrame:
-    """The result of a query grouped by `by`; `step` is that of the given segments.
-
-    A property in `by` must be one that `indexed_key` returns; the frame has its values in the column `value`.
-    """
+    """The result of a query grouped by `by`; `step` is that of the given segments."""
     selected = within_intervals(segments, filters.selected_intervals)
     if query == "usage" and (key := indexed_key(reader, filters, by)) is not None:
         return query_property(reader, filters, key, selected, by)

@@ -43,12 +43,17 @@
 -- The rows that the filters select, and the step of a row.
 \set matches_columns '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment) AND (CAST(:intervals AS timestamptz[]) IS NULL OR width_bucket(created_at, CAST(:intervals AS timestamptz[])) % 2 = 1)'
 -- All pairs of key and value must match; the value NULL matches a call whose property is not set.
-\set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE (CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE))'
+\set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE :property_differs))'
 \set matches_filters ':matches_columns AND :matches_properties'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
+-- The Explorer's measures of a group of calls.
+\set explore_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, sum(:call_tokens)::bigint AS total_tokens, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens, sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens, sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost)::float8 AS cost_usd, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 \set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 -- The values of the indexed property of a call, and whether the filter selects one of them.
 \set indexed_values '(SELECT CAST(:indexed_key AS text)) AS property (key) CROSS JOIN LATERAL (SELECT :property_texts AS texts OFFSET 0) AS list LEFT JOIN LATERAL unnest(texts) AS part (value) ON true'
 \set has_indexed_value '(NOT CAST(:filters_value AS boolean) OR value IS NOT DISTINCT FROM CAST(:indexed_value AS text))'
+-- The same as arrays, for the properties :row_key and :column_key: one NULL if the property is not set.
+\set row_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:row_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:row_key AS text))) AS property (key))'
+\set column_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:column_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:column_key AS text))) AS property (key))'

@@ -5,6 +5,7 @@
 \ir defaults.sql
 \if :{?indexed_key} \else \set indexed_key '\'team\'' \endif
 \if :{?indexed_value} \else \set indexed_value NULL \endif
+\if :{?max_rows} \else \set max_rows NULL \endif
 \if :{?filters_value} \else \set filters_value false \endif
 \if :{?key_covered_from} \else \set key_covered_from '\'-Infinity\'::float8' \endif
 WITH used (is_outdated, is_shared, step, value, provider, model, calls, failed_calls, input_tokens, output_tokens,
@@ -81,4 +82,5 @@ SELECT is_outdated,
        sum(sample_calls)::bigint AS sample_calls
 FROM used
 GROUP BY 1, 3, 4, 5, 6
-ORDER BY 3, total_tokens DESC;
+ORDER BY 1 DESC, total_tokens DESC, 3
+LIMIT :max_rows;
