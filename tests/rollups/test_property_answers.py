@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -17,10 +17,11 @@ from support import run
 from test_same_answer import cases, counted, floor, label, matching, priced, run_step
 
 from tracker.audit.change_log import COMMAND_LINE
+from tracker.property_names import value_to_text
 from tracker.reports import Filters, usage_totals
 from tracker.reports.engine import query_properties
-from tracker.reports.engine.query_properties import indexed_key, query_property, unavailable_calls
-from tracker.reports.time_buckets import range_segments, within_intervals
+from tracker.reports.engine.query_properties import indexed_key, unavailable_calls
+from tracker.reports.explorer.explorer_query import explore
 from tracker.rollups import prune as pruning
 from tracker.rollups import refresh, rollup_tables
 from tracker.rollups.property_keys import choose_keys
@@ -61,21 +62,19 @@ def with_team(value: Any) -> dict[str, Any]:
 def check(store: Store, rows: list[dict[str, Any]], filters: Filters, value: str | None) -> None:
     """Compare the answers by value, and those of a filter by value, with the rows."""
     rows = matching(rows, filters)
-    by = ("metadata.team", "model")
-    if (key := indexed_key(store.reader, filters, by)) is not None:
-        segments = within_intervals(range_segments(filters), filters.selected_intervals)
-        frame = query_property(store.reader, filters, key, segments, by)
-        groups = defaultdict(list)
-        for row in rows:
-            for text in texts(row):
-                groups[text, row["model"]].append(row)
-        records = frame.to_dict("records")
-        found = {(None if pd.isna(row["value"]) else row["value"], row["model"]): row for row in records}
-        assert set(found) == set(groups)
-        for group, members in groups.items():
-            assert found[group]["calls"] == len(members)
-            assert found[group]["total_tokens"] == sum(row["total_tokens"] for row in members)
-            assert found[group]["cost_usd"] == priced(members)
+    cells = explore(store.reader, filters, "metadata.team", "model")
+    assert cells.attrs["overlaps"] == any(len(texts(row)) > 1 for row in rows)
+    groups = defaultdict(list)
+    for row in rows:
+        for text in texts(row):
+            groups[value_to_text(text), row["model"]].append(row)
+    found = {(row["row_name"], row["column_name"]): row for row in cells.to_dict("records")}
+    assert set(found) == set(groups)
+    for group, members in groups.items():
+        assert found[group]["calls"] == len(members)
+        assert found[group]["total_tokens"] == sum(row["total_tokens"] for row in members)
+        cost = priced(members)
+        assert found[group]["cost_usd"] == pytest.approx(math.nan if cost is None else float(cost), nan_ok=True)
     chosen = replace(filters, properties=(("team", value),))
     members = [row for row in rows if value in texts(row)]
     totals = usage_totals.totals(store.reader, chosen)
