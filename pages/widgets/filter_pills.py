@@ -112,7 +112,6 @@ def filter_bar(reader: Reader) -> None:
     pairs = dict(_to_pair(choice, keys) for choice in selected)
     for column in (*FILTERS, *query_params.properties(), *_properties(pairs)):
         query_params.set(column, pairs.get(column))
-    _note_long_filters()
     query_params.init_widget("tests", "tests", lambda text: text == "true")
     is_on = st.toggle(
         _("Include tests"),
@@ -123,7 +122,7 @@ def filter_bar(reader: Reader) -> None:
     query_params.set("tests", "true" if is_on else None)
 
 
-def _note_long_filters() -> None:
+def long_filter_note() -> None:
     """Draw a note if the address does not contain a filter, because its value is too long."""
     if not all(map(query_params.fits_address, query_params.properties())):
         st.caption(

@@ -42,6 +42,7 @@ def page_header(title: str, reader: Reader | None = None, *, live: bool = True) 
                 live_refresh.live_toggle()
     with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
         filter_pills.filter_bar(reader)
+    filter_pills.long_filter_note()
 
 
 def page_question(text: str) -> None:
@@ -94,7 +95,7 @@ def reads_calls_note(
         day = long_date(_to_local(detail_from))
         text += " " + _("Calls before {day} were pruned, so the result does not include them.").format(day=day)
     if text:
-        st.caption(f":material/info: {text}")
+        st.caption(f":material/info: {text.strip()}")
 
 
 @contextmanager
