@@ -1,5 +1,5 @@
--- From when on does the rollup have the values of an indexed property (seconds of the epoch), and which of its buckets in
--- the range have a mark instead? (Pairs of the bucket size in minutes and the start; no row: the key is not indexed.)
+-- From when on does the rollup have the values of an indexed property, and which of its buckets have a mark instead?
+-- Seconds of the epoch; the marks are pairs of the bucket size in minutes and the start. No row: the key is not indexed.
 \ir defaults.sql
 \if :{?indexed_key} \else \set indexed_key '\'team\'' \endif
 SELECT extract(epoch FROM covered_from)::float8 AS covered_from,
