@@ -36,7 +36,9 @@ def properties_card(reader: Reader, *, can_choose: bool) -> None:
         if shares:
             is_unfinished = min(shares.values()) < 1
             refresh_s = _REFRESH_S if is_unfinished else None
-            st.fragment(keep_language(_draw_progress), run_every=refresh_s, key="property_progress")(reader)
+            st.fragment(keep_language(_draw_progress), run_every=refresh_s, key="property_progress")(
+                reader, was_unfinished=is_unfinished
+            )
         else:
             empty_section(_("None. Totals by a property read all calls of the range, which takes longer."))
         if setting is not None:
@@ -45,7 +47,8 @@ def properties_card(reader: Reader, *, can_choose: bool) -> None:
             _form(reader, list(shares))
 
 
-def _draw_progress(reader: Reader) -> None:
+def _draw_progress(reader: Reader, *, was_unfinished: bool) -> None:
+    """Draw the progress of each key. Reruns the page once after the end, so that it is not read again and again."""
     reader.rollup_state()  # starts the refresh that computes them
     try:
         with reader.borrow() as connection:
@@ -53,6 +56,8 @@ def _draw_progress(reader: Reader) -> None:
     except DatabaseError as error:
         show_error(error)
         return
+    if was_unfinished and all(share == 1 for share in shares.values()):
+        st.rerun()
     for name, share in shares.items():
         if share < 1:
             st.text(one_line(name, _MAX_LABEL))
