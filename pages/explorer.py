@@ -54,7 +54,8 @@ def draw_page() -> None:
     filters = range_.filters
     rows, columns, measure = selected_dimensions()
     if not filters.properties and reads_calls(filters, rows, columns):
-        reads_calls_note(reader, filters)
+        dimensions = [name for name in (rows, columns) if name]
+        reads_calls_note(reader, filters, dimensions, has_latency=measure == LATENCY)
     page_question(_("Click a bar or select a row to see its calls."))
     with loading_skeleton():
         data = pivot_data(reader, range_, rows, columns, latency=measure == LATENCY)

@@ -11,6 +11,7 @@ from pages.sections.pricing.change_table import change_table
 from pages.sections.pricing.past_calls_card import offer_past_calls, past_calls_card
 from pages.sections.pricing.price_form import PriceDraft, address_draft, price_form, start_draft
 from pages.sections.pricing.price_table import model_price_table, stored_price_table
+from pages.sections.pricing.properties_card import properties_card
 from pages.sections.pricing.results import show_result
 from pages.sections.pricing.write_access import WriteAccess, read_write_access, write_notice
 from pages.sections.unpriced import example_prices
@@ -51,6 +52,7 @@ def main() -> None:
         prices_section(reader, access)
     with card(_("Budgets"), _("use and forecast")):
         budgets_section(reader, access)
+    properties_card(reader, can_choose=access.properties)
     file_section(models)
     changes_section(reader)
 

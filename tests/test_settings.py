@@ -67,6 +67,7 @@ def test_a_server_has_more_and_longer_lived_connections(platform):
         ("TRACKER_LOG_RECORDS", "off", False),
         ("TRACKER_LOG_RECORDS", "TRUE", True),
         ("TRACKER_TIMEZONE", "Asia/Seoul", "Asia/Seoul"),
+        ("TRACKER_PROPERTIES", " team, feature,team,, a.b 'c' ", ("team", "feature", "a.b 'c'")),
         ("TRACKER_EMBEDDED_DIR", "/srv/tracker", "/srv/tracker"),
     ],
 )

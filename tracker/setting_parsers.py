@@ -11,6 +11,10 @@ from typing import Literal, NamedTuple
 from tracker.messages import Message
 from tracker.platforms import PLATFORMS, Platform
 
+MAX_PROPERTIES = 5
+"""The number of keys of metadata that can be indexed."""
+MAX_PROPERTY_LENGTH = 200
+
 
 def require_plain_number(text: str) -> str:
     """The text. Raises `ValueError` for underscores and non-ASCII digits, which Python's parsers accept."""
@@ -97,6 +101,18 @@ def parse_attribute_names(text: str) -> tuple[str, ...]:
     if not names or "*" in names or any("*" in name[:-1] for name in names):
         raise ValueError
     return names
+
+
+def is_property_key(text: str) -> bool:
+    """Whether a text can be an indexed key of metadata; another key can still be grouped and filtered by."""
+    return 0 < len(text) <= MAX_PROPERTY_LENGTH and text == text.strip() and text.isprintable()
+
+
+def parse_properties(text: str) -> tuple[str, ...]:
+    keys = tuple(dict.fromkeys(key for part in text.split(",") if (key := part.strip())))
+    if not 0 < len(keys) <= MAX_PROPERTIES or not all(map(is_property_key, keys)):
+        raise ValueError
+    return keys
 
 
 def parse_token(text: str) -> str:

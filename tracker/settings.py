@@ -11,6 +11,7 @@ from tracker.errors import SettingError
 from tracker.messages import Message, join_messages
 from tracker.platforms import PLATFORMS, Runtime, detect
 from tracker.setting_parsers import (
+    MAX_PROPERTIES,
     MIN_SIGNING_KEY_CHARS,
     DigestTime,
     allowed,
@@ -23,6 +24,7 @@ from tracker.setting_parsers import (
     parse_mode,
     parse_platform,
     parse_postgres_url,
+    parse_properties,
     parse_signing_key,
     parse_token,
     parse_urls,
@@ -57,6 +59,7 @@ class Settings(NamedTuple):
     embedded_dir: str | None
     prices: str | None
     otlp_properties: tuple[str, ...]
+    properties: tuple[str, ...] | None
     debug_token: str | None
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
@@ -209,6 +212,9 @@ VARIABLES: tuple[Variable, ...] = (
         (),
         (),
     ),
+    Variable(
+        "properties", "TRACKER_PROPERTIES", allowed("properties", count=MAX_PROPERTIES), parse_properties, None, None
+    ),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", allowed("token"), parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(
@@ -285,7 +291,8 @@ def load(env: Mapping[str, str] = os.environ, *, strict: bool = True, **override
 
     def value(variable: Variable, default: Any) -> Any:
         if (given := overrides.get(variable.field)) is not None:
-            return variable.parse(" ".join(given) if isinstance(given, list | tuple) else str(given))
+            separator = "," if variable.field == "properties" else " "
+            return variable.parse(separator.join(given) if isinstance(given, list | tuple) else str(given))
         given_text = env.get(variable.name, "")
         try:
             variable.check(given_text)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 import streamlit as st
 
-from pages.support.formats import long_date
+from pages.support.formats import exact, long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills, live_refresh
 from pages.widgets.time_range import TimeRange, range_picker, selected_range, user_timezone
 from tracker import settings
 from tracker.reports import Filters, Reader, usage_totals
+from tracker.reports.engine.query_properties import indexed_key, unavailable_calls
 from tracker.reports.engine.query_rollups import reads_calls
 from tracker.reports.engine.reader import STATEMENT_TIMEOUT_MS
+from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS
 
 _DATES = "range_dates"
 
@@ -62,17 +64,38 @@ def current_range(reader: Reader) -> TimeRange:
     return range_
 
 
-def reads_calls_note(reader: Reader, filters: Filters) -> None:
-    """Draw that the page reads the calls because of a property, and whether some of them were pruned."""
-    text = _(
-        "Properties are read from the calls, not from the rollups: a long range takes longer, and a query ends with an"
-        " error after {n} s."
-    ).format(n=STATEMENT_TIMEOUT_MS // 1000)
+def reads_calls_note(
+    reader: Reader, filters: Filters, dimensions: Sequence[str] = (), *, has_latency: bool = False
+) -> None:
+    """Draw that the page reads the calls because of a property, and whether some of them were pruned.
+
+    `dimensions` are those of the Explorer, whose totals by an indexed property need no note but that on pruned calls;
+    percentiles (`has_latency`) are always read from the calls.
+    """
+    columns = [name for name in dimensions if name not in TIME_DIMENSIONS]
+    key = None if has_latency else indexed_key(reader, filters, columns)
+    if key is None:
+        text = _(
+            "Properties are read from the calls, not from the rollups: a long range takes longer, and a query ends with"
+            " an error after {n} s."
+        ).format(n=STATEMENT_TIMEOUT_MS // 1000)
+    elif dimensions:
+        text = ""
+    else:
+        text = _(
+            "This property is indexed: totals of tokens, costs and calls are fast. Other numbers are read from the"
+            " calls that are not pruned, and a query ends with an error after {n} s."
+        ).format(n=STATEMENT_TIMEOUT_MS // 1000)
+    if key is not None and (missing := unavailable_calls(reader, filters, key)):
+        text += " " + _(
+            "{n} pruned calls of this range are not included: their values of the property are not stored."
+        ).format(n=exact(missing))
     detail_from = reader.freshness().detail_from
-    if detail_from and filters.start < detail_from:
+    if key is None and detail_from and filters.start < detail_from:
         day = long_date(_to_local(detail_from))
         text += " " + _("Calls before {day} were pruned, so the result does not include them.").format(day=day)
-    st.caption(f":material/info: {text}")
+    if text:
+        st.caption(f":material/info: {text.strip()}")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 from tests.benchmarks.common import print_table
 from tests.benchmarks.servers import database, server, timed_ms
+from tracker.audit.change_log import COMMAND_LINE
 from tracker.database.connect import Connection, execute
 from tracker.database.locate import Database
 from tracker.database.schema import read_table
@@ -27,9 +29,12 @@ from tracker.reports import Filters, Reader, hour_heatmap, latency, recording_qu
 from tracker.reports.explorer.explorer_measures import LATENCY, measure_by
 from tracker.reports.explorer.explorer_query import explore
 from tracker.reports.unpriced_usage import unpriced_calls
-from tracker.rollups import refresh, rollup_tables
+from tracker.rollups import property_keys, refresh, rollup_tables
 
 ZONE = "Asia/Kolkata"
+PROPERTIES = ("team", "tags")
+_TAGS = """CASE jsonb_typeof(metadata -> 'tags') WHEN 'array'
+    THEN ARRAY(SELECT DISTINCT jsonb_array_elements_text(metadata -> 'tags')) ELSE ARRAY[metadata ->> 'tags'] END"""
 RANGE = "created_at >= %(start)s AND created_at < %(end)s AND is_test IS NOT TRUE"
 PLAIN = {
     "totals": f"""SELECT count(*), count(*) FILTER (WHERE success IS FALSE), sum(total_tokens),
@@ -62,6 +67,14 @@ PLAIN = {
         sum(cache_read_input_tokens)::float8 / nullif(sum(input_tokens), 0),
         percentile_cont(0.95) WITHIN GROUP (ORDER BY processing_time)
         FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
+    "teams": f"""SELECT metadata ->> 'team', count(*), sum(total_tokens), sum(cost)
+        FROM token_usage WHERE {RANGE} GROUP BY 1""",
+    "teams by model": f"""SELECT metadata ->> 'team', model, count(*), sum(total_tokens), sum(cost)
+        FROM token_usage WHERE {RANGE} GROUP BY 1, 2""",
+    "tags by day": f"""SELECT tag, date_trunc('day', created_at, '{ZONE}'), count(*), sum(total_tokens), sum(cost)
+        FROM token_usage CROSS JOIN LATERAL unnest({_TAGS}) AS tags (tag) WHERE {RANGE} GROUP BY 1, 2""",
+    "models of a team by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), model, count(*), sum(total_tokens),
+        sum(cost) FROM token_usage WHERE {RANGE} AND metadata ->> 'team' = 'team 3' GROUP BY 1, 2""",
     "connection p50/p95 by day": f"""SELECT date_trunc('day', created_at, '{ZONE}'), environment,
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY connection_ms), sum(retry_count)
         FROM token_usage WHERE {RANGE} AND delivery IS NOT NULL GROUP BY 1, 2""",
@@ -71,6 +84,7 @@ PLAIN = {
 def reports(reader: Reader, filters: Filters) -> dict[str, Callable[[], Any]]:
     """The reports from rollups, and two reports that read rows by an index."""
     one_user = Filters(start=filters.start, end=filters.end, timezone=ZONE, user="user_2048")
+    one_team = replace(filters, properties=(("team", "team 3"),))
     return {
         "totals": lambda: usage_totals.totals(reader, filters),
         "trend by day": lambda: usage_totals.trend(reader, filters),
@@ -82,6 +96,10 @@ def reports(reader: Reader, filters: Filters) -> dict[str, Callable[[], Any]]:
         "top users": lambda: usage_totals.top_users(reader, filters),
         "latency p50/p95/p99": lambda: latency.by_model(reader, filters),
         "p95, errors, cache by model and day": lambda: _explorer_measures(reader, filters),
+        "teams": lambda: explore(reader, filters, "metadata.team"),
+        "teams by model": lambda: explore(reader, filters, "metadata.team", "model"),
+        "tags by day": lambda: explore(reader, filters, "metadata.tags", "day"),
+        "models of a team by day": lambda: usage_totals.by_model_over_time(reader, one_team),
         "connection p50/p95 by day": lambda: recording_quality.connection_time(reader, filters),
         "hours of the week": lambda: hour_heatmap.by_hour_and_weekday(reader, filters),
         "last 50 records": lambda: usage_totals.last_records(reader, filters, 50),
@@ -105,6 +123,7 @@ def prepare(target: Database, rows: int) -> dict[str, str]:
         for name in rollup_tables.ALL:
             execute(connection, f"VACUUM ANALYZE {name}", alone=True)
         costs = _maintenance(connection, table, build_ms) | _disk(connection, rows)
+        costs |= _index_properties(connection, table)
         # As with an open dashboard and concurrent inserts: all rows except the newest are in the rollups.
         refresh.catch_up(connection, table)
         _insert_calls(connection, 20, apart_s=1)
@@ -131,6 +150,24 @@ def _maintenance(connection: Connection, table: Any, build_ms: float) -> dict[st
         "full build, s": f"{build_ms / 1000:.0f}",
         "refresh after 1,000 calls of the last 3 hours, ms": f"{refresh_ms:.0f}",
         "of a full build": f"1/{build_ms / refresh_ms:.0f}",
+    }
+
+
+def _index_properties(connection: Connection, table: Any) -> dict[str, str]:
+    """Index the properties; return what the index costs."""
+    property_keys.choose_keys(connection, table, PROPERTIES, COMMAND_LINE)
+    backfill_ms = timed_ms(lambda: refresh.catch_up(connection, table))
+    name = rollup_tables.PROPERTY.table
+    execute(connection, f"VACUUM ANALYZE {name}", alone=True)
+    _, sizes = execute(connection, f"SELECT pg_total_relation_size('{name}') / 1e6")
+    refreshes = []
+    for _ in range(5):
+        _insert_calls(connection, 1000, apart_s=10)
+        refreshes.append(timed_ms(lambda: refresh.refresh(connection, table)))
+    return {
+        "backfill of two properties, s": f"{backfill_ms / 1000:.0f}",
+        "their rollup, MB": f"{sizes[0][0]:.0f}",
+        "the same refresh with two properties, ms": f"{median(refreshes):.0f}",
     }
 
 

@@ -126,7 +126,7 @@ def test_a_form_that_was_open_when_changes_were_forbidden_changes_nothing(
     call(model="my-finetune")
     app = open_page(database_url, "prices.py")
     # The forms are drawn by the access at the start of the run; the write asks again.
-    access = write_access.WriteAccess(prices=True, budgets=True)
+    access = write_access.WriteAccess(prices=True, budgets=True, properties=True)
     monkeypatch.setattr(write_access, "read_write_access", lambda _reader: access)
     monkeypatch.setenv("TRACKER_DASHBOARD_WRITE", "false")
     set_price(app, Model="my-finetune", Input="0.5", Output="1.5")
@@ -336,3 +336,26 @@ def select_first_row(page: Page, title: str) -> None:
         position={"x": 17, "y": 51}
     )
     page.wait_for_selector(READY)
+
+
+# --- indexed properties -------------------------------------------------------------------------------------------
+
+
+def test_indexed_properties_are_chosen_on_the_page_unless_the_setting_sets_them(
+    open_page: OpenPage, database_url: str, call: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(metadata='{"team": "growth", ":red[x]": 1}')
+    app = open_page(database_url, "prices.py")
+    (keys,) = [entry for entry in app.multiselect if entry.label == "Keys (at most 5)"]
+    keys.set_value(["team"])
+    app = next(button for button in app.button if button.label == "Save the keys").click().run()
+    assert not app.exception
+    indexed = "SELECT property FROM token_tracker_properties WHERE is_indexed"
+    assert rows(database_url, indexed) == [("team",)]
+    assert ["Indexed properties"] in [list(frame.value["kind"]) for frame in app.dataframe if "kind" in frame.value]
+    kinds = "SELECT kind, new_value ->> 'keys' FROM token_tracker_setting_changes"
+    assert rows(database_url, kinds) == [("properties", "team")]
+    monkeypatch.setenv("TRACKER_PROPERTIES", "plan")
+    app.run()
+    assert not [entry for entry in app.multiselect if entry.label == keys.label]
+    assert any("TRACKER_PROPERTIES" in caption.value for caption in app.caption)

@@ -37,6 +37,26 @@ def test_rollup_covers_all_calls(at: Store, capsys: pytest.CaptureFixture[str]) 
     assert output.err == ""
 
 
+def test_rollup_indexes_the_properties_of_the_setting(
+    at: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at.add([{"created_at": NOON, "metadata": '{"team": "growth", "plan": "free"}'}])
+    indexed = (
+        "SELECT array_agg(property ORDER BY property) FROM token_tracker_properties WHERE covered_from = '-infinity'"
+    )
+    monkeypatch.setenv("TRACKER_PROPERTIES", "team, plan")
+    assert main(["rollup", "--verify"]) == 0
+    assert value(at.url, indexed) == ["plan", "team"]
+    monkeypatch.setenv("TRACKER_PROPERTIES", "a,b,c,d,e,f")
+    assert main(["rollup"]) == 2
+    assert "up to 5 keys of metadata" in capsys.readouterr().err
+    assert value(at.url, indexed) == ["plan", "team"]
+    run(at.url, "DELETE FROM token_tracker_property_rollup WHERE property = 'plan'")
+    monkeypatch.delenv("TRACKER_PROPERTIES")
+    assert main(["rollup", "--verify"]) == 1
+    assert "token_tracker_property_rollup: " in capsys.readouterr().out
+
+
 def test_verify_prints_a_difference_and_exits_with_1_and_rebuild_corrects_it(
     at: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

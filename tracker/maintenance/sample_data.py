@@ -22,7 +22,7 @@ from tracker.recording.loss_ledger import ALERTS, write_alerts
 from tracker.rollups.invalidation import execute_and_invalidate, invalidate_buckets
 from tracker.rollups.refresh_lock import lock_rollups, retry_while_locked
 from tracker.rollups.rollup_state import read_access
-from tracker.rollups.rollup_tables import ROLLUPS, USER_DAYS, USERS, qualified
+from tracker.rollups.rollup_tables import PROPERTY, ROLLUPS, USER_DAYS, USERS, qualified
 from tracker.sample_ids import IS_SAMPLE, IS_SAMPLE_ID, sample_id
 
 DEFAULT_DAYS = 60
@@ -143,7 +143,7 @@ def _remove_pruned_totals(connection: Connection, table: Table) -> None:
     """Remove the totals of pruned sample calls from the rollups, if this role may."""
     if not read_access(connection, table).writes:
         return
-    names = (*(rollup.table for rollup in ROLLUPS), USERS, USER_DAYS)
+    names = (*(rollup.table for rollup in (*ROLLUPS, PROPERTY)), USERS, USER_DAYS)
     statements = [
         f"DELETE FROM {qualified(table, name)} WHERE generation > 0 AND is_sample"  # noqa: S608  our own names
         for name in names

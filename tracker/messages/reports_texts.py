@@ -33,5 +33,7 @@ TEXTS = {
     "refreshing": "Another process is refreshing the rollups.",
     "rollups_missing": "The rollup tables are missing.",
     "rollups_missing.remedy": "Create them: token-tracker migrate.",
+    "properties_invalid": "At most {count} keys can be indexed; a key has 1 to 200 printable characters.",
+    "properties_not_writable": "This database user has no permission to choose the indexed properties.",
     "right_missing": "This database user has no permission to write the rollups.",
 }  # fmt: skip

@@ -16,6 +16,7 @@ TEXTS = {
     "allowed.pgbouncer_url": "the URL of PgBouncer's admin console, such as {url}",
     "allowed.platform": "one of {names}",
     "allowed.prices_file": "a TOML file with custom prices",
+    "allowed.properties": "up to {count} keys of metadata separated by commas, such as team,feature",
     "allowed.seconds": "seconds from {low} to {high}",
     "allowed.seconds_or_none": "seconds from {low} to {high}, or none",
     "allowed.signing_key": "a secret of {min_chars} or more characters",

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from tracker.audit.table_rights import read_rights
 from tracker.database.connect import Connection, execute
 from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.schema import Table, read_table
-from tracker.rollups.rollup_state import read_access, timestamptz_array
+from tracker.rollups.rollup_state import timestamptz_array
 from tracker.rollups.rollup_tables import DIRTY_BUCKETS, INTERVAL_15M_S, qualified
 
 
@@ -69,4 +70,5 @@ def execute_and_invalidate(
 
 
 def _rollups_exist(connection: Connection, table: Table) -> bool:
-    return read_access(connection, table).exists
+    # Not whether all rollup tables exist: a process of an older version refreshes and reads those that do.
+    return read_rights(connection, table.schema, [DIRTY_BUCKETS]).exists(DIRTY_BUCKETS)

@@ -16,10 +16,11 @@ from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_ct
 from tracker.database.schema import Table
 from tracker.errors import TransientError
 from tracker.messages import Message
+from tracker.rollups.property_keys import indexed_names
 from tracker.rollups.refresh_lock import lock_rollups, retry_while_locked
 from tracker.rollups.replace_buckets import bucket_parameters, merge_users_sql, replace_buckets, replace_larger_buckets
 from tracker.rollups.rollup_state import driver_sql, read_state, timestamptz, timestamptz_array
-from tracker.rollups.rollup_tables import INTERVAL_15M_S, ROLLUPS, STATE, USERS, qualified
+from tracker.rollups.rollup_tables import INTERVAL_15M_S, PROPERTY, ROLLUPS, STATE, USERS, qualified
 
 BATCH_ROWS = 5000
 
@@ -114,18 +115,20 @@ def _next_buckets(connection: Connection, table: Table, start: int | None, until
 
 
 def _copy_to_generation(connection: Connection, table: Table, buckets: list[int], generation: int) -> None:
-    parameters = bucket_parameters(table, set(buckets), generation)
-    for rollup in ROLLUPS:
+    properties = indexed_names(connection, table)
+    parameters = bucket_parameters(table, set(buckets), generation, properties)
+    for rollup in (*ROLLUPS, PROPERTY) if properties else ROLLUPS:
         target = qualified(table, rollup.table)
         columns = ", ".join(rollup.columns)
         selected = columns.replace("generation", "%(generation)s")
         execute(
             connection,
             f"INSERT INTO {target} ({columns}) SELECT {selected} FROM {target}"  # noqa: S608  our own names
-            " WHERE minutes = 15 AND generation = 0 AND bucket = ANY (CAST(%(buckets)s AS timestamptz[]))",
+            " WHERE minutes = 15 AND generation = 0 AND bucket = ANY (CAST(%(buckets)s AS timestamptz[]))"
+            + rollup.condition,
             parameters,
         )
-    replace_larger_buckets(connection, table, buckets, generation)
+    replace_larger_buckets(connection, table, buckets, generation, properties)
     slots = f"""
 SELECT day, slot, is_test, is_sample, user_id, part.calls, part.tokens AS total_tokens, part.cost,
        part.unpriced AS unpriced_calls

@@ -8,7 +8,7 @@ query never depends on the progress of a refresh; only its speed does.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -114,10 +114,16 @@ def epoch_us(time: datetime) -> int:
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
-def plan_range(segments: Sequence[Segment], state: RollupState | None) -> RangePlan:
-    """The plan for a range; without a state everything is read from the rows."""
+def plan_range(
+    segments: Sequence[Segment], state: RollupState | None, marks: Mapping[int, Iterable[int]] | None = None
+) -> RangePlan:
+    """The plan for a range; without a state everything is read from the rows.
+
+    `marks` are buckets without values, by their size in minutes (starts in seconds of the epoch). They are read from
+    smaller buckets, and 15-minute buckets from the rows.
+    """
     plan = RangePlan(segments)
-    dirty = [] if state is None else _dirty_buckets(state)
+    dirty = [] if state is None else _dirty_buckets(state, marks or {})
     for segment in segments:
         low, high = _next_15m(segment.start_us), segment.until_us // INTERVAL_15M_US * INTERVAL_15M_US
         if state is None:
@@ -135,8 +141,14 @@ def _next_15m(time_us: int) -> int:
     return -(-time_us // INTERVAL_15M_US) * INTERVAL_15M_US
 
 
-def _dirty_buckets(state: RollupState) -> _DirtyBuckets:
-    return [sorted({second * _SECOND_US // size * size for second in state.dirty_buckets}) for size in _BUCKET_SIZES_US]
+def _dirty_buckets(state: RollupState, marks: Mapping[int, Iterable[int]]) -> _DirtyBuckets:
+    return [
+        sorted(
+            {second * _SECOND_US // size * size for second in state.dirty_buckets}
+            | {second * _SECOND_US for second in marks.get(size // _SECOND_US // 60, ())}
+        )
+        for size in _BUCKET_SIZES_US
+    ]
 
 
 def _add_level(

@@ -1,4 +1,4 @@
-"""Brings the rollups up to date: changed buckets, days that are not covered yet, or all buckets (rebuild).
+"""Brings the rollups up to date: changed buckets, days that are not covered yet, new properties, or all (rebuild).
 
 Each step is one transaction that holds the lock of the state row, also behind a transaction pooler. A step that fails
 is rolled back: the previous totals remain, and the next step repeats the work.
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
+from tracker.rollups import property_backfill
 from tracker.rollups.first_calls import remove_first_calls
+from tracker.rollups.property_keys import read_indexed
 from tracker.rollups.refresh_lock import lock_rollups, retry_while_locked
-from tracker.rollups.replace_buckets import buckets_of_day, replace_buckets
+from tracker.rollups.replace_buckets import buckets_of_day, replace_buckets, replace_properties
 from tracker.rollups.rollup_state import RollupState, driver_sql, read_state, timestamptz, timestamptz_array
 from tracker.rollups.rollup_tables import (
     DAY_S,
@@ -107,8 +109,9 @@ def backfill(connection: Connection, table: Table) -> RefreshStep | None:
         state = read_state(connection, table)
         if state.complete:
             return RefreshStep(0, more=False)
-        start, buckets = _next_backfill(connection, table, state)
+        start, buckets = _next_backfill(connection, table, state.covered_from)
         replace_buckets(connection, table, buckets)
+        property_backfill.follow_backfill(connection, table, start)
         execute(
             connection,
             f"UPDATE {qualified(table, STATE)} SET covered_from = coalesce(to_timestamp(%s), '-infinity')",  # noqa: S608
@@ -117,9 +120,31 @@ def backfill(connection: Connection, table: Table) -> RefreshStep | None:
         return RefreshStep(len(buckets), start is not None)
 
 
-def _next_backfill(connection: Connection, table: Table, state: RollupState) -> tuple[int | None, list[int]]:
+def backfill_properties(connection: Connection, table: Table) -> RefreshStep | None:
+    """Delete totals of removed properties, or compute the next days of new ones; None if another process refreshes.
+
+    It begins after the backfill of the other rollups. Raises `DatabaseError`.
+    """
+    with lock_rollups(connection, table) as has_lock:
+        if not has_lock:
+            return None
+        state = read_state(connection, table)
+        if not state.complete or not state.has_unfinished_properties:
+            return RefreshStep(0, more=False)
+        if property_backfill.purge_removed(connection, table):
+            return RefreshStep(0, more=True)
+        if (following := property_backfill.next_backfill(connection, table)) is None:
+            return RefreshStep(0, more=False)
+        names, covered_from = following
+        start, buckets = _next_backfill(connection, table, covered_from)
+        replace_properties(connection, table, set(buckets), names)
+        property_backfill.set_covered(connection, table, names, start)
+        return RefreshStep(len(buckets), more=True)
+
+
+def _next_backfill(connection: Connection, table: Table, covered_from: float) -> tuple[int | None, list[int]]:
     """The start of the next days to cover (None: there are no calls before) and their buckets that have calls."""
-    until = "infinity" if state.covered_from == float("inf") else timestamptz(int(state.covered_from))
+    until = "infinity" if covered_from == float("inf") else timestamptz(int(covered_from))
     parameters = {"until": until, "rows": BACKFILL_ROWS, "created_at_zone": table.created_at_zone}
     _, rows = execute(connection, driver_sql("backfill_start", table), parameters)
     start = rows[0][0] if rows else None
@@ -131,6 +156,7 @@ def _next_backfill(connection: Connection, table: Table, state: RollupState) -> 
 Work = Callable[[Connection, Table], RefreshStep | None]
 REFRESH_PASS: tuple[Work, Work] = (refresh, refresh_dirty)
 BACKFILL_PASS: tuple[Work, Work] = (backfill, backfill)
+PROPERTY_PASS: tuple[Work, Work] = (backfill_properties, backfill_properties)
 """The first step of a pass, and the step that repeats while there is more to do."""
 
 
@@ -144,7 +170,7 @@ def catch_up(connection: Connection, table: Table, progress: Progress = lambda _
     def report() -> None:
         progress(_covered_share(connection, table, first_state))
 
-    passes = (REFRESH_PASS, BACKFILL_PASS, REFRESH_PASS)
+    passes = (REFRESH_PASS, BACKFILL_PASS, PROPERTY_PASS, REFRESH_PASS)
     return sum(_run_pass(connection, table, steps, report) for steps in passes) + wait_for_visibility(connection, table)
 
 
@@ -176,13 +202,44 @@ def wait_for_visibility(connection: Connection, table: Table) -> int:
 
 def _covered_share(connection: Connection, table: Table, first_state: RollupState) -> float:
     """The share of the time between the first and the last call that the rollups cover, 0 to 1."""
-    if first_state.complete:
+    if first_state.complete and not first_state.has_unfinished_properties:
         return 1.0
+    extent = read_extent(connection, table)
+    positions = [extent.covered_from, *(key.covered_from for key in read_indexed(connection, table))]
+    return sum(map(extent.covered_share, positions)) / len(positions)
+
+
+@dataclass(frozen=True, slots=True)
+class RollupExtent:
+    """The times of the first and the last call (None: there are none) and `covered_from`, in seconds of the epoch."""
+
+    first: float | None
+    last: float | None
+    covered_from: float
+
+    def covered_share(self, covered_from: float) -> float:
+        """The share of the time between the first and the last call that begins at a position, 0 to 1."""
+        if covered_from == float("-inf") or self.first is None or self.last is None or self.last <= self.first:
+            return 1.0
+        return max(0.0, min(1.0, (self.last - covered_from) / (self.last - self.first)))
+
+
+def property_shares(connection: Connection, table: Table) -> dict[str, float]:
+    """The share of the time between the first and the last call that each indexed property has, 0 to 1.
+
+    Raises `DatabaseError`.
+    """
+    keys = read_indexed(connection, table)
+    if all(key.is_complete for key in keys):
+        return {key.name: 1.0 for key in keys}
+    extent = read_extent(connection, table)
+    return {key.name: extent.covered_share(key.covered_from) for key in keys}
+
+
+def read_extent(connection: Connection, table: Table) -> RollupExtent:
+    """The first and the last call, and what the rollups cover of this time. Raises `DatabaseError`."""
     _, rows = execute(connection, driver_sql("coverage", table), {"created_at_zone": table.created_at_zone})
-    first, last, covered_from = rows[0]
-    if first is None or covered_from == float("-inf") or last <= first:
-        return 1.0
-    return float(max(0.0, min(1.0, (last - covered_from) / (last - first))))
+    return RollupExtent(*rows[0])
 
 
 def rebuild(connection: Connection, table: Table, since: int | None = None, progress: Progress = lambda _: None) -> int:

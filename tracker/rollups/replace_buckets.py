@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import ZONE_COMMENT, Table
 from tracker.database.sql_file import load
+from tracker.rollups import rollup_tables
 from tracker.rollups.first_calls import add_first_calls
+from tracker.rollups.property_keys import indexed_names
 from tracker.rollups.rollup_state import QUERIES, driver_sql, timestamptz_array
 from tracker.rollups.rollup_tables import (
     DAY_S,
     INTERVAL_15M_S,
     LATE_S,
+    PROPERTY,
     ROLLUPS,
     USER_COLUMNS,
     USER_DAY_COLUMNS,
@@ -33,16 +36,32 @@ def replace_buckets(connection: Connection, table: Table, buckets: Iterable[int]
     """
     changed = set(buckets)
     execute(connection, _replacement_sql(table.schema, table.created_at_zone), bucket_parameters(table, changed, 0))
+    if properties := indexed_names(connection, table):
+        replace_properties(connection, table, changed, properties)
     add_first_calls(connection, table, changed)
 
 
-def replace_larger_buckets(connection: Connection, table: Table, buckets: Iterable[int], generation: int) -> None:
+def replace_properties(connection: Connection, table: Table, buckets: set[int], properties: Sequence[str]) -> None:
+    """As `replace_buckets`, for the totals of these properties only."""
+    execute(
+        connection,
+        _properties_sql(table.schema, table.created_at_zone),
+        bucket_parameters(table, buckets, 0, properties),
+    )
+
+
+def replace_larger_buckets(
+    connection: Connection, table: Table, buckets: Iterable[int], generation: int, properties: Sequence[str]
+) -> None:
     """Replace the hours and days of these 15-minute buckets, for one generation."""
-    statements = [statement for rollup in ROLLUPS for statement in _replace_larger_sql(table, rollup)]
-    execute(connection, ";\n".join(statements), bucket_parameters(table, set(buckets), generation))
+    rollups = (*ROLLUPS, PROPERTY) if properties else ROLLUPS
+    statements = [statement for rollup in rollups for statement in _replace_larger_sql(table, rollup)]
+    execute(connection, ";\n".join(statements), bucket_parameters(table, set(buckets), generation, properties))
 
 
-def bucket_parameters(table: Table, buckets: set[int], generation: int) -> dict[str, object]:
+def bucket_parameters(
+    table: Table, buckets: set[int], generation: int, properties: Sequence[str] = ()
+) -> dict[str, object]:
     """The bound parameters of a replacement."""
     return {
         "buckets": timestamptz_array(sorted(buckets)),
@@ -51,19 +70,33 @@ def bucket_parameters(table: Table, buckets: set[int], generation: int) -> dict[
         "generation": generation,
         "late_s": LATE_S,
         "created_at_zone": table.created_at_zone,
+        "properties": list(properties),
+        "max_values": rollup_tables.MAX_VALUES,
+        "max_value_length": rollup_tables.MAX_VALUE_LENGTH,
     }
 
 
 @cache
+def _properties_sql(schema: str, zone: str | None) -> str:
+    table = _table(schema, zone)
+    rows_sql = _replace_sql(table, PROPERTY, 15, "buckets", driver_sql(PROPERTY.query_from_rows, table))
+    return ";\n".join([*rows_sql, *_replace_larger_sql(table, PROPERTY)])
+
+
+@cache
 def _replacement_sql(schema: str, zone: str | None) -> str:
-    # The statements depend on these two attributes of a table only.
-    table = Table(schema, naive_created_at=zone is not None, created_at_comment=ZONE_COMMENT + (zone or ""))
+    table = _table(schema, zone)
     statements = []
     for rollup in ROLLUPS:
         statements += _replace_sql(table, rollup, 15, "buckets", driver_sql(rollup.query_from_rows, table))
         statements += _replace_larger_sql(table, rollup)
     statements.append(merge_users_sql(table, driver_sql("user_slots", table)))
     return ";\n".join(statements)
+
+
+def _table(schema: str, zone: str | None) -> Table:
+    """A table with the two attributes that the statements depend on."""
+    return Table(schema, naive_created_at=zone is not None, created_at_comment=ZONE_COMMENT + (zone or ""))
 
 
 def _replace_larger_sql(table: Table, rollup: Rollup) -> list[str]:
@@ -86,7 +119,7 @@ def _replace_sql(table: Table, rollup: Rollup, minutes: int, name: str, query: s
     # Two statements: within one, the INSERT doesn't see the effect of the DELETE.
     delete = (
         f"DELETE FROM {target} WHERE minutes = {minutes} AND generation = %(generation)s"  # noqa: S608  our own names
-        f" AND bucket = ANY (CAST(%({name})s AS timestamptz[]))"
+        f" AND bucket = ANY (CAST(%({name})s AS timestamptz[])){rollup.condition}"
     )
     return [delete, f"INSERT INTO {target} ({', '.join(rollup.columns)}) {query}"]
 

@@ -21,7 +21,8 @@ QUERIES = "tracker.rollups.sql"
 class RollupState:
     """Times in seconds of the epoch. Rollups cover every day from `covered_from` on, except `dirty_buckets`.
 
-    Rows from before `pruned_until` are deleted; their totals are in generations above 0.
+    Rows from before `pruned_until` are deleted; their totals are in generations above 0. `properties` are the indexed
+    ones; `has_unfinished_properties`: the totals of one of them have to be computed or deleted.
     """
 
     covered_from: float
@@ -29,6 +30,8 @@ class RollupState:
     pruned_until: float | None
     generation: int
     dirty_buckets: Sequence[int]
+    properties: Sequence[str] = ()
+    has_unfinished_properties: bool = False
 
     @property
     def complete(self) -> bool:

@@ -27,6 +27,8 @@ class Rollup:
     query_from_buckets: str
     key: tuple[str, ...]
     totals: tuple[str, ...]
+    condition: str = ""
+    """A condition that limits which rows of a bucket a refresh replaces, with the driver's placeholders."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -95,6 +97,21 @@ RECORDING = Rollup(
     ),
 )
 ROLLUPS = (USAGE, UNPRICED, LATENCY, RECORDING)
+PROPERTY = Rollup(
+    "token_tracker_property_rollup",
+    "property_from_rows",
+    "property_from_buckets",
+    ("is_test", "is_sample", "property", "is_overflow", "value", "provider", "model"),
+    ("calls", "calls_once", *USAGE.totals[1:]),
+    condition=" AND property = ANY (CAST(%(properties)s AS text[]))",
+)
+"""Usage by the values of the indexed properties; computed only if there is one."""
+PROPERTIES = "token_tracker_properties"
+"""The indexed properties, and how far the backfill of each is."""
+MAX_VALUES = 1000
+"""A bucket with more values of a property stores a mark instead, and reports read it from the rows."""
+MAX_VALUE_LENGTH = 1000
+"""A bucket with a longer value stores a mark, too."""
 
 USERS = "token_tracker_user_rollup"
 USER_COLUMNS = (
@@ -121,7 +138,7 @@ STATE = "token_tracker_rollup_state"
 DIRTY_BUCKETS = "token_tracker_rollup_touched"
 DEPLOYMENTS = "token_tracker_deployments"
 """The first call of each deployment; optional."""
-ALL = (*(rollup.table for rollup in ROLLUPS), USERS, USER_DAYS, STATE, DIRTY_BUCKETS)
+ALL = (*(rollup.table for rollup in (*ROLLUPS, PROPERTY)), USERS, USER_DAYS, PROPERTIES, STATE, DIRTY_BUCKETS)
 
 
 def qualified(table: Table, name: str) -> str:

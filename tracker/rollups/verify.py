@@ -11,11 +11,13 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table
 from tracker.database.transactions import read_only_snapshot
 from tracker.messages import Message, join_messages
+from tracker.rollups.property_keys import read_indexed
 from tracker.rollups.refresh import day_of, days_since
 from tracker.rollups.replace_buckets import bucket_parameters, buckets_of_day, larger_bucket_queries, user_days_sql
 from tracker.rollups.rollup_state import RollupState, driver_sql, read_state
 from tracker.rollups.rollup_tables import (
     DAY_S,
+    PROPERTY,
     ROLLUPS,
     USER_COLUMNS,
     USER_DAY_COLUMNS,
@@ -86,17 +88,18 @@ def verify(
 
 def _compare_day(connection: Connection, table: Table, state: RollupState, day: int) -> Iterator[Difference]:
     dirty = {bucket for bucket in state.dirty_buckets if day <= bucket < day + DAY_S}
-    parameters = bucket_parameters(table, set(buckets_of_day(day)) - dirty, 0)
+    properties = [key.name for key in read_indexed(connection, table) if key.covered_from <= day]
+    parameters = bucket_parameters(table, set(buckets_of_day(day)) - dirty, 0, properties)
     clean_hours = set(range(day, day + DAY_S, _HOUR_S)) - {bucket - bucket % _HOUR_S for bucket in dirty}
     parameters["hours"] = bucket_parameters(table, clean_hours, 0)["hours"]
-    for rollup in ROLLUPS:
+    for rollup in (*ROLLUPS, PROPERTY) if properties else ROLLUPS:
         for minutes, name, expected in _expected_queries(table, rollup):
             if dirty and minutes == 1440:
                 continue
             actual = (
                 f"SELECT {', '.join(rollup.columns)} FROM {qualified(table, rollup.table)}"  # noqa: S608  our own names
                 f" WHERE minutes = {minutes} AND generation = 0"
-                f" AND bucket = ANY (CAST(%({name})s AS timestamptz[]))"
+                f" AND bucket = ANY (CAST(%({name})s AS timestamptz[])){rollup.condition}"
             )
             key_length = len(rollup.key) + 3
             yield from _compare(connection, rollup.table, rollup.columns, key_length, actual, expected, parameters)

@@ -1,4 +1,4 @@
-"""The table of the latest changes of prices and budgets: when, who, what, and both values."""
+"""The table of the latest changes of prices, budgets and indexed properties: when, who, what, and both values."""
 
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ def editor_text(editor: Editor) -> str:
 def _kind_text(change: SettingChange) -> str:
     if change.kind == "past calls":
         return _("Past calls priced")
+    if change.kind == "properties":
+        return _("Indexed properties")
     is_price = change.kind == "price"
     if change.new is None:
         return _("Price removed") if is_price else _("Budget removed")
@@ -77,10 +79,14 @@ def values_text(kind: str, values: Mapping[str, Any] | None) -> str:
     if values is None:
         return "–"
     try:
-        parts = _budget_parts(values) if kind == "budget" else _price_parts(values)
+        parts = [str(values["keys"])] if kind == "properties" else _parts(kind, values)
     except (KeyError, ArithmeticError):  # another version stored other values
         parts = [f"{name} {value}" for name, value in values.items()]
     return " · ".join(parts)
+
+
+def _parts(kind: str, values: Mapping[str, Any]) -> list[str]:
+    return _budget_parts(values) if kind == "budget" else _price_parts(values)
 
 
 def _budget_parts(values: Mapping[str, str]) -> list[str]:

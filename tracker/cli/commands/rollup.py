@@ -13,7 +13,7 @@ from tracker.database.connect import Connection
 from tracker.database.publications import set_replica_identities
 from tracker.database.schema import Table
 from tracker.errors import DatabaseError, SettingError
-from tracker.rollups import refresh
+from tracker.rollups import property_keys, refresh
 from tracker.rollups.rollup_state import require_write_access
 from tracker.rollups.verify import verify
 
@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         table = command_setup.read_usage_table(connection, database.url.schema)
         require_write_access(connection, table)
         set_replica_identities(connection, table.schema)
+        property_keys.apply_setting(connection, table, database.settings.properties)
         if arguments.rebuild:
             bar = command_setup.ProgressBar("rebuilt")
             days = refresh.rebuild(connection, table, since, bar.show)

@@ -19,6 +19,7 @@ FILES = {
     11: "deployments",
     12: "samples",
     13: "saved_views",
+    14: "property_rollup",
     16: "property_budgets",
     17: "metric_totals",
     18: "digests",

@@ -6,7 +6,7 @@ No query result depends on a refresh: what is not refreshed is read from the row
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tracker.database.connect import Connection
 from tracker.database.publications import set_replica_identities
 from tracker.database.schema import Table
 from tracker.errors import DatabaseError
-from tracker.rollups import refresh
+from tracker.rollups import property_keys, refresh
 from tracker.rollups.range_plan import EPOCH
 from tracker.rollups.rollup_state import RollupAccess, RollupState
 
@@ -83,8 +83,9 @@ class PinnedRollupState:
 class Refresher:
     """Refreshes the rollups in a daemon thread, one at a time. The thread ends when there is nothing to refresh."""
 
-    def __init__(self, borrow: Borrow) -> None:
+    def __init__(self, borrow: Borrow, properties: Sequence[str] | None = None) -> None:
         self._borrow = borrow
+        self._properties = properties
         self._requested: Table | None = None
         # A slow refresh, such as during a long transaction, uses a fraction of the server's time only.
         self._worker = PeriodicWorker(
@@ -96,16 +97,21 @@ class Refresher:
 
     def start(self, table: Table, state: RollupState) -> None:
         """Start a refresh if there is something to refresh and the pause after the last one is over."""
-        if (state.dirty_buckets or not state.complete) and self._worker.is_due():
+        is_stale = state.dirty_buckets or not state.complete or state.has_unfinished_properties
+        if (is_stale or self._setting_differs(state)) and self._worker.is_due():
             self._requested = table
             self._worker.wake()
+
+    def _setting_differs(self, state: RollupState) -> bool:
+        return self._properties is not None and set(self._properties) != set(state.properties)
 
     def _refresh(self) -> None:
         table, self._requested = self._requested, None
         assert table is not None  # noqa: S101  the worker runs only while a table is requested
         try:
             with self._borrow() as connection:
-                for first, following in (refresh.REFRESH_PASS, refresh.BACKFILL_PASS):
+                property_keys.apply_setting(connection, table, self._properties)
+                for first, following in (refresh.REFRESH_PASS, refresh.BACKFILL_PASS, refresh.PROPERTY_PASS):
                     step = first(connection, table)  # None: another process refreshes
                     while step and step.more and not self._worker.is_stopped:
                         step = following(connection, table)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tracker.property_names import key_of
+from tracker.reports.engine.query_properties import indexed_key, query_property
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 from tracker.reports.time_buckets import bucket_labels, bucket_segments, range_segments, within_intervals
@@ -25,7 +26,7 @@ _ROLLUP_COLUMNS = {
 
 
 def reads_calls(filters: Filters, *dimensions: str | None) -> bool:
-    """Whether the filters or the dimensions contain a property: the rollups lack it, so that queries read the rows."""
+    """Whether the filters or the dimensions contain a property: without an index, queries read the rows."""
     return bool(filters.properties) or any(key_of(dimension) is not None for dimension in dimensions)
 
 
@@ -39,6 +40,9 @@ def query_rollups(
     reader: Reader, query: str, filters: Filters, by: Sequence[str] = (), more: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """The result of a query grouped by `by`; with `step` in `by`, the frame has the column `bucket` (a label)."""
+    if query == "usage" and (key := indexed_key(reader, filters, by)) is not None:
+        segments = _segments(filters, by_bucket="step" in by)
+        return _with_bucket(query_property(reader, filters, key, segments, by), filters)
     plan = _plan(reader, filters, _ROLLUP_COLUMNS[query], by_bucket="step" in by)
     parameters = {**filters.parameters(), **plan.parameters(), "by": list(by), **(more or {})}
     return _with_bucket(query_frame(reader, query, parameters), filters)
@@ -48,8 +52,10 @@ def query_rollups_by_segment(
     reader: Reader, query: str, filters: Filters, segments: Sequence[Segment], by: Sequence[str] = ("step",)
 ) -> pd.DataFrame:
     """The result of a query grouped by `by`; `step` is that of the given segments."""
-    state = _rollup_state(reader, filters, _ROLLUP_COLUMNS[query])
     selected = within_intervals(segments, filters.selected_intervals)
+    if query == "usage" and (key := indexed_key(reader, filters, by)) is not None:
+        return query_property(reader, filters, key, selected, by)
+    state = _rollup_state(reader, filters, _ROLLUP_COLUMNS[query])
     parameters = {**filters.parameters(), **plan_range(selected, state).parameters(), "by": list(by)}
     return query_frame(reader, query, parameters)
 

@@ -64,7 +64,7 @@ class Reader:
         self._table: Table | None = None
         self._access: tuple[float, RollupAccess] | None = None
         self._pinned_state = PinnedRollupState()
-        self._refresher = Refresher(self.borrow)
+        self._refresher = Refresher(self.borrow, database.settings.properties)
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg2://",
             creator=self._connect,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from tracker.property_names import key_of, value_from_text, value_to_text
+from tracker.reports.engine.query_properties import indexed_key, query_property
 from tracker.reports.engine.query_rollups import query_frame, query_rollups_by_segment
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS, divide_range, intervals_of
@@ -52,11 +53,12 @@ def explore(
     several rows, and `is_cut` if there are more than `MAX_GROUPS`. Raises `DatabaseError`.
     """
     usage = _query(reader, "usage", filters, rows, columns)
+    max_groups = MAX_GROUPS if needs_row_scan(rows, columns) else len(usage)
     attributes = {
         "overlaps": bool("overlaps" in usage and usage["overlaps"].any()),
-        "is_cut": bool("is_cut" in usage and usage["is_cut"].any()),
+        "is_cut": len(usage) > max_groups,
     }
-    sums = _explore(reader, usage, filters, rows, columns, latency=latency)
+    sums = _explore(reader, usage.head(max_groups).copy(), filters, rows, columns, latency=latency)
     sums.attrs.update(attributes)
     return sums
 
@@ -91,9 +93,14 @@ def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str
     names = [name for name in (rows, columns) if name]
     divided = divide_range(filters, [name for name in names if name in TIME_DIMENSIONS])
     by = ["step" if name in TIME_DIMENSIONS else name for name in names]
+    dimensions = tuple(dict.fromkeys(by))
     if {name for name in by if name != "step"} <= _ROLLUP_COLUMNS[query]:
-        frame = query_rollups_by_segment(reader, query, filters, divided.segments, by=tuple(dict.fromkeys(by)))
+        frame = query_rollups_by_segment(reader, query, filters, divided.segments, by=dimensions)
         labels = {name: frame[source] for name, source in zip(names, by, strict=True)}
+    elif query == "usage" and (key := indexed_key(reader, filters, dimensions)) is not None:
+        frame = query_property(reader, filters, key, divided.segments, dimensions, MAX_GROUPS + 1)
+        sources = ["value" if key_of(name) is not None else name for name in by]
+        labels = {name: _texts(name, frame[source]) for name, source in zip(names, sources, strict=True)}
     else:
         plan = plan_range(divided.segments, None).parameters()
         parameters = {**filters.parameters(), **plan, "rows_by": by[0], "columns_by": (*by, "")[1]}

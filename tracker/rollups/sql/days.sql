@@ -12,6 +12,8 @@ FROM (
     UNION ALL
     SELECT bucket FROM token_tracker_recording_rollup AS recording WHERE generation = 0
     UNION ALL
+    SELECT bucket FROM token_tracker_property_rollup AS property WHERE generation = 0
+    UNION ALL
     SELECT day FROM token_tracker_user_rollup AS users WHERE generation = 0
     UNION ALL
     SELECT day FROM token_tracker_user_day_rollup AS user_days WHERE generation = 0
