@@ -25,7 +25,18 @@ from dashboard_support import Server, open_browser, open_page, start_server
 from playwright.sync_api import Browser, Page
 from support import ROOT, python
 
-PAGES = ("", "explorer", "latency", "calls", "connections", "performance", "environment", "prices", "recordings")
+PAGES = (
+    "",
+    "explorer",
+    "latency",
+    "calls",
+    "what_if",
+    "connections",
+    "performance",
+    "environment",
+    "prices",
+    "recordings",
+)
 ZONE = "Asia/Seoul"
 WIDE, PHONE = (1440, 900), (390, 844)
 SHOWN = {"overview": ""}

@@ -18,7 +18,7 @@ from tracker.usage import replace_unstorable
 MAX_LENGTH = 200
 _USER_SETTINGS = ("range", "tests", "tz", "lang")
 _FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", "hour_of_day")
-NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens"))
+NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens", "what_if"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
 _SWITCHED = "query_switched"

@@ -32,7 +32,18 @@ FLAGS = [
     "--disable-sync",
 ]
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
-PAGES = ("", "explorer", "latency", "calls", "connections", "performance", "environment", "prices", "recordings")
+PAGES = (
+    "",
+    "explorer",
+    "latency",
+    "calls",
+    "what_if",
+    "connections",
+    "performance",
+    "environment",
+    "prices",
+    "recordings",
+)
 OpenPage = Callable[..., AppTest]
 # Long, because a busy machine is slow.
 expect.set_options(timeout=30_000)

@@ -23,6 +23,7 @@ TITLES = {
     "explorer": "Explorer",
     "latency": "Latency and errors",
     "calls": "Calls",
+    "what_if": "What-if costs",
     "connections": "Connections",
     "performance": "Performance",
     "environment": "Environment",

@@ -22,6 +22,7 @@ from tracker.cli.commands import (
     reprice,
     rollup,
     sample_data,
+    what_if,
 )
 from tracker.cli.terminal import print_error, safe_streams, terminal_text
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
@@ -34,6 +35,7 @@ _COMMANDS = (
     rollup,
     prune,
     reprice,
+    what_if,
     budget,
     reconcile,
     doctor,

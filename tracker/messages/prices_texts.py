@@ -78,6 +78,14 @@ TEXTS = {
     "note.response_differs": "The response in the span states another usage than the span's attributes; the"
     " attributes were used.",
     "unpriced.other": "{reason}.",
+    "what_if.model_unknown": "The price list does not contain the model {name}.",
+    "what_if.model_unknown_nearest": "The price list does not contain the model {name}. The nearest names"
+    " are: {names}.",
+    "what_if.provider_unknown": "Several providers sell the model {name} at different prices. Add the"
+    " provider: {names}.",
+    "what_if.too_many_models": "At most {limit} models can be compared at once.",
+    "what_if.operation_differs": "Calls for embeddings and calls that write an output are not comparable.",
+    "what_if.tier_not_priced": "The price list has no price for {detail} of this model.",
     "not_readable": "This database user may not read the prices that were set on the dashboard, so it sets no costs.",
     "table_missing": "The tables of prices and setting changes don't exist.",
     "table_missing.remedy": "Create them: token-tracker migrate.",
