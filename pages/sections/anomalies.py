@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.sections.explorer_links import open_explorer
-from pages.support.formats import count, exact, usd, weekdays
+from pages.support.formats import count, exact, times, usd, weekdays
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.time_range import now, without_times
@@ -53,7 +53,7 @@ def anomaly_text(anomaly: Anomaly, weekday: str) -> str:
         model=anomaly.model,
         today=format_value(anomaly.today),
         usual=format_value(anomaly.usual),
-        times=f"{anomaly.ratio:.1f}",
+        times=times(anomaly.ratio),
         weekday=weekday,
     )
     users = _("Most of it comes from {users}.").format(users=", ".join(anomaly.users)) if anomaly.users else ""

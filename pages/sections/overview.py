@@ -10,7 +10,17 @@ import streamlit as st
 
 from pages.sections.explorer_links import explorer_table, open_bar, open_explorer, table_key
 from pages.support import query_params
-from pages.support.formats import ago, calls, count, exact, percent_change, percentage, point_change, usd
+from pages.support.formats import (
+    ago,
+    calls,
+    count,
+    escape_markdown,
+    exact,
+    percent_change,
+    percentage,
+    point_change,
+    usd,
+)
 from pages.support.i18n import _, plural
 from pages.widgets.charts import stacked
 from pages.widgets.tables import selectable_table
@@ -134,8 +144,7 @@ def _cost_help(totals: Totals) -> str:
     )
     if totals.cost_usd is None:
         return f"{_('None of these calls has a price.')} {source}"
-    amount = _("{amount} US dollars.").format(amount=f"{totals.cost_usd:,.6f}")
-    return f"{amount} {source}"
+    return f"{escape_markdown(usd(totals.cost_usd, all_digits=True))}. {source}"
 
 
 def tokens_by_switch() -> None:

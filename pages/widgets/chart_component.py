@@ -16,6 +16,7 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.runtime import Runtime
 
+from pages.support.formats import currency_sign, duration_units
 from pages.support.i18n import _, language
 
 _PAGES = Path(__file__).parent.parent
@@ -85,6 +86,8 @@ def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> A
         "figure": figure,
         "alt": alt,
         "language": language(),
+        "currency_sign": currency_sign(),
+        "duration_units": duration_units(),
         "plotly": plotly.__version__,
         "words": words,
     }
