@@ -22,7 +22,7 @@ SAVED_VIEWS = "token_tracker_saved_views"
 MAX_VIEWS = 200
 MAX_NAME_LENGTH = 80
 _MAX_PARAMETERS = 40
-_MAX_VALUE_LENGTH = 200
+_MAX_VALUE_LENGTH = 20_000
 # These characters change the direction of the text after them, also outside of the name.
 _DIRECTION_CHARACTERS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 

@@ -9,17 +9,23 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Mapping, MutableSet
 from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from tracker.reports.properties.names import PREFIX
 from tracker.usage import replace_unstorable
 
 MAX_LENGTH = 200
+"""The length to which a value is cut, except the values of properties, which are exact."""
+MAX_ADDRESS_LENGTH = 6_000
+"""A longer parameter stays out of the address, because servers and proxies refuse long addresses."""
 _USER_SETTINGS = ("range", "tests", "tz", "lang")
 _FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", "hour_of_day")
 NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens", "what_if"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
+_EXACT = ("row", "column")
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
 _SWITCHED = "query_switched"
 
@@ -29,7 +35,7 @@ def sync_from_address(page: str) -> None:
     state = st.session_state
     view: dict[str, str] = state.setdefault(_VIEW, {})
     written: dict[str, str] = state.setdefault(_WRITTEN, {})
-    address = {name: replace_unstorable(value[:MAX_LENGTH]) for name, value in st.query_params.to_dict().items()}
+    address = {name: _clean(name, value) for name, value in st.query_params.to_dict().items()}
     dirty = _dirty()
     if _is_history_navigation():
         # The address is an earlier view, with all of its parameters: a missing one has its default value.
@@ -50,8 +56,8 @@ def sync_from_address(page: str) -> None:
     if state.get(_PAGE) != page:
         # A page change clears the browser's address and resets the widgets, so write and read everything again.
         state[_WRITTEN] = {}
-        dirty |= NAMES
-        for name in view.keys() - NAMES - address.keys():
+        dirty |= NAMES | builtins.set(properties())
+        for name in view.keys() - NAMES - builtins.set(properties()) - address.keys():
             del view[name]  # a selection on the previous page
     state[_PAGE], state[_LAST_READ] = page, address
 
@@ -68,6 +74,25 @@ def get(name: str) -> str | None:
     return value
 
 
+def properties() -> list[str]:
+    """The names of the parameters that filter by a property, such as `metadata.team`."""
+    return [name for name in st.session_state.get(_VIEW, {}) if name.startswith(PREFIX)]
+
+
+def fits_address(name: str) -> bool:
+    """Whether a parameter of the view is short enough for the address, so that a link contains it."""
+    return _fits(name, get(name) or "")
+
+
+def _fits(name: str, value: str) -> bool:
+    return len(quote(name)) + len(quote(value)) <= MAX_ADDRESS_LENGTH
+
+
+def _clean(name: str, value: str) -> str:
+    is_exact = name in _EXACT or name.startswith(PREFIX)
+    return replace_unstorable(value if is_exact else value[:MAX_LENGTH])
+
+
 def view() -> Mapping[str, str]:
     """A copy of all parameters of the view."""
     return dict(st.session_state.get(_VIEW, {}))
@@ -79,7 +104,7 @@ def set(name: str, value: str | None) -> None:  # noqa: A001 - the counterpart o
     if value is None:
         view.pop(name, None)
     else:
-        view[name] = replace_unstorable(value[:MAX_LENGTH])
+        view[name] = _clean(name, value)
     _write(name, view.get(name))
 
 
@@ -92,9 +117,9 @@ def switch_page(path: str, parameters: Mapping[str, str | None]) -> None:
     previous = {name: view.get(name) for name in parameters}
     # Without `set`: each write to the address of this page would be one more entry of the browser's history.
     for name, value in parameters.items():
-        _replace(view, name, None if value is None else replace_unstorable(value[:MAX_LENGTH]))
+        _replace(view, name, None if value is None else _clean(name, value))
     st.session_state[_SWITCHED] = st.session_state.get(_PAGE), {name: view.get(name) for name in parameters}, previous
-    st.switch_page(path, query_params=view)
+    st.switch_page(path, query_params={name: value for name, value in view.items() if _fits(name, value)})
 
 
 def _undo_switch(page: str, address: dict[str, str]) -> None:
@@ -121,6 +146,8 @@ def _replace(values: dict[str, str], name: str, value: str | None) -> None:
 
 def _write(name: str, value: str | None) -> None:
     written: dict[str, str] = st.session_state.setdefault(_WRITTEN, {})
+    if value is not None and not _fits(name, value):
+        value = None
     if written.get(name) == value and (value is not None or name not in st.query_params):
         return
     if value is None:
@@ -157,6 +184,13 @@ def take_dirty(name: str) -> bool:
     is_dirty = name in dirty
     dirty.discard(name)
     return is_dirty
+
+
+def take_dirty_properties() -> bool:
+    """Whether a filter of a property is dirty. Clears the marks."""
+    names = [name for name in _dirty() if name.startswith(PREFIX)]
+    _dirty().difference_update(names)
+    return bool(names)
 
 
 def _dirty() -> MutableSet[str]:

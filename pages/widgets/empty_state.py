@@ -59,7 +59,7 @@ def no_calls_in_range(last_at: datetime) -> None:
         if filter_pills.active_filters():
             st.markdown(f"**{_('No calls in this range with these filters')}**", width="content")
             if st.button(_("Clear the filters"), type="primary", key="clear_filters"):
-                query_params.set_and_rerun(**dict.fromkeys(filter_pills.FILTERS))
+                query_params.set_and_rerun(**dict.fromkeys(filter_pills.active_filters()))
             return
         local = clamp_time(last_at).astimezone(settings.load_time_zone(user_timezone()))
         st.markdown(f"**{_('No calls in this range')}**", width="content")

@@ -20,6 +20,7 @@ from tracker.audit.table_rights import WRITES, TableRights
 from tracker.database.connect import Connection
 from tracker.errors import TrackerError
 from tracker.reports.engine import current_reader
+from tracker.reports.properties.names import PREFIX
 from tracker.saved_views import SAVED_VIEWS, SavedView
 
 _PAGES = {file.stem for file in Path(__file__).parent.parent.glob("*.py")} - {"__init__", "shell"}
@@ -130,7 +131,8 @@ def _open(page: str, view: SavedView) -> None:
 
 
 def _is_saved(name: str) -> bool:
-    return name not in _READER_SETTINGS and _PARAMETER.fullmatch(name) is not None
+    is_parameter = name.startswith(PREFIX) or _PARAMETER.fullmatch(name) is not None
+    return name not in _READER_SETTINGS and is_parameter
 
 
 def _save_form(page: str) -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from tracker.errors import SettingError
 from tracker.messages import Message
 from tracker.reports.explorer.local_clock import Interval, selected_hours
+from tracker.reports.properties.names import dimension_of
 from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.usage import replace_unstorable
 
@@ -21,9 +22,11 @@ Bucket = Literal["minute", "hour", "day", "week", "month"]
 class Filters:
     """The calls from `start` to before `end` (aware datetimes), with days of the time zone `timezone` (an IANA name).
 
-    None: the column is not filtered. `weekday` (0 is Monday) and `hour_of_day` (0 to 23) are those of `timezone`. Test
-    records are excluded without `include_tests`. Raises `SettingError` (a ValueError) for an unknown time zone, a time
-    without one, an end before the start, or a weekday or hour that does not exist.
+    None: the column is not filtered. `properties` are pairs of a top-level key of `metadata` and its value as text
+    (None: it is missing or null): a call must match all of them, and a list matches each of its elements. `weekday` (0
+    is Monday) and `hour_of_day` (0 to 23) are those of `timezone`. Test records are excluded without `include_tests`.
+    Raises `SettingError` (a ValueError) for an unknown time zone, a time without one, an end before the start, or a
+    weekday or hour that does not exist.
     """
 
     start: datetime
@@ -37,6 +40,7 @@ class Filters:
     weekday: int | None = None
     hour_of_day: int | None = None
     include_tests: bool = False
+    properties: tuple[tuple[str, str | None], ...] = ()
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
@@ -45,6 +49,8 @@ class Filters:
         for name in ("model", "provider", "operation", "user", "environment"):
             if (text := getattr(self, name)) is not None:
                 object.__setattr__(self, name, replace_unstorable(text))
+        pairs = ((replace_unstorable(key), value and replace_unstorable(value)) for key, value in self.properties)
+        object.__setattr__(self, "properties", tuple(pairs))
         # In UTC: Python compares two datetimes of one zone by local time, which can occur twice.
         if self.end.astimezone(UTC) < self.start.astimezone(UTC):
             raise SettingError(Message("reports.range_reversed"))
@@ -77,9 +83,14 @@ class Filters:
         return selected_hours(self.start, self.end, self.timezone, self.weekday, self.hour_of_day)
 
     def uses_only(self, *columns: str) -> bool:
-        """Whether no other column is filtered. A filter on a column that a rollup lacks needs the rows."""
-        filtered = {"model", "provider", "operation", "user", "environment"} - set(columns)
-        return all(getattr(self, column) is None for column in filtered)
+        """Whether no other column or property (`metadata.KEY`) is filtered.
+
+        A filter on a column or property that a rollup lacks needs the rows.
+        """
+        others = {"model", "provider", "operation", "user", "environment"} - set(columns)
+        return all(getattr(self, column) is None for column in others) and all(
+            dimension_of(key) in columns for key, _ in self.properties
+        )
 
     def parameters(self) -> dict[str, object]:
         """The bound parameters of the queries."""
@@ -92,6 +103,8 @@ class Filters:
             "user": self.user,
             "environment": self.environment,
             "include_tests": self.include_tests,
+            "property_keys": [key for key, _ in self.properties] or None,
+            "property_values": [value for _, value in self.properties] or None,
             "intervals": interval_array(self.selected_intervals),
         }
 

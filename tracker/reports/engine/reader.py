@@ -129,22 +129,24 @@ class Reader:
         """Raises unless the server responds. It reads no table, so that no lock delays it."""
         self._with_retry(lambda connection: connection.exec_driver_sql("SELECT 1"))
 
-    def rows(self, query: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+    def rows(
+        self, query: str, parameters: Mapping[str, object] | None = None, *, timeout_ms: int = STATEMENT_TIMEOUT_MS
+    ) -> list[dict[str, Any]]:
         """The result of `sql/<query>.sql`, one dict per row."""
-        columns, values = self.execute(query, parameters)
+        columns, values = self.execute(query, parameters, timeout_ms=timeout_ms)
         return [dict(zip(columns, row, strict=True)) for row in values]
 
     def execute(
-        self, query: str, parameters: Mapping[str, object] | None = None
+        self, query: str, parameters: Mapping[str, object] | None = None, *, timeout_ms: int = STATEMENT_TIMEOUT_MS
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """The column names and the rows of the result of `sql/<query>.sql`."""
         sql = load(query)
         if sql.rows_only != sql and not self.access().reads:
             sql = sql.rows_only
-        return self._execute(sql, parameters)
+        return self._execute(sql, parameters, timeout_ms)
 
     def _execute(
-        self, sql: Query, parameters: Mapping[str, object] | None = None
+        self, sql: Query, parameters: Mapping[str, object] | None = None, timeout_ms: int = STATEMENT_TIMEOUT_MS
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         bound = dict(parameters or {})
         if sql.reads_table:
@@ -154,7 +156,7 @@ class Reader:
         else:
             text = sql.text
         statement = sqlalchemy.text(_LIMIT + text)
-        bound["statement_timeout_ms"] = STATEMENT_TIMEOUT_MS
+        bound["statement_timeout_ms"] = timeout_ms
 
         def run(connection: sqlalchemy.Connection) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
             result = connection.execute(statement, bound)

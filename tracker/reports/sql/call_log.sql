@@ -12,7 +12,8 @@ WITH scanned AS MATERIALIZED (
          cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens,
          CASE WHEN :has_cost THEN cost END AS cost_usd, cost_source, processing_time, success, error_message,
          environment, platform, region, deployment, delivery, is_test,
-         (delivery IS NULL AND metadata ->> 'source' = 'otlp') IS TRUE AS is_span
+         (delivery IS NULL AND metadata ->> 'source' = 'otlp') IS TRUE AS is_span,
+         :matches_properties AS has_properties
   FROM token_usage AS calls
   WHERE created_at >= :start AND created_at < :end
     AND (CAST(:before AS timestamptz) IS NULL
@@ -23,7 +24,7 @@ WITH scanned AS MATERIALIZED (
 ), matching AS (
   SELECT *
   FROM scanned
-  WHERE :matches_filters
+  WHERE :matches_columns AND has_properties
     AND (CAST(:text AS text) IS NULL
          OR strpos(lower(concat_ws(chr(10), operation, user_id, session_id)), lower(:text)) > 0)
     AND (CAST(:failed AS boolean) IS NULL OR (success IS NOT FALSE) <> :failed)

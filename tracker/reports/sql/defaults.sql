@@ -7,6 +7,8 @@
 \if :{?operation} \else \set operation NULL \endif
 \if :{?user} \else \set user NULL \endif
 \if :{?environment} \else \set environment NULL \endif
+\if :{?property_keys} \else \set property_keys NULL \endif
+\if :{?property_values} \else \set property_values NULL \endif
 \if :{?intervals} \else \set intervals NULL \endif
 \if :{?count} \else \set count 12 \endif
 \if :{?by} \else \set by '\'{step,model}\'' \endif
@@ -39,7 +41,10 @@
 -- The rows of the segments. OFFSET 0 keeps the subquery per segment.
 \set segment_calls ':row_segments CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= segment.start AND created_at < segment.until OFFSET 0) AS calls'
 -- The rows that the filters select, and the step of a row.
-\set matches_filters '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment) AND (CAST(:intervals AS timestamptz[]) IS NULL OR width_bucket(created_at, CAST(:intervals AS timestamptz[])) % 2 = 1)'
+\set matches_columns '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment) AND (CAST(:intervals AS timestamptz[]) IS NULL OR width_bucket(created_at, CAST(:intervals AS timestamptz[])) % 2 = 1)'
+-- All pairs of key and value must match; the value NULL matches a call whose property is not set.
+\set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE (CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE))'
+\set matches_filters ':matches_columns AND :matches_properties'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'

@@ -8,6 +8,9 @@
 \set duration_bin 'floor(8 / ln(2::float8) * ln(least(greatest(processing_time::float8, 0.001), 1e12)))::smallint'
 \set first_token_bin 'floor(8 / ln(2::float8) * ln(least(greatest(time_to_first_token_ms::float8, 0.001), 1e12)))::smallint'
 \set connection_bin 'coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint'
+-- The texts of the property property.key of a call, each once; none: it is not set. A list of scalars has one text for
+-- each element. An object, or a list that contains one, has none. The type of the column can be json.
+\set property_texts '(CASE jsonb_typeof(to_jsonb(metadata -> property.key)) WHEN ''array'' THEN ARRAY(SELECT DISTINCT tag FROM jsonb_array_elements_text(to_jsonb(metadata -> property.key)) AS tags (tag) WHERE tag IS NOT NULL AND NOT EXISTS (SELECT FROM jsonb_array_elements(to_jsonb(metadata -> property.key)) AS items (item) WHERE jsonb_typeof(item) IN (''array'', ''object''))) WHEN ''object'' THEN ''{}'' ELSE array_remove(ARRAY[metadata ->> property.key], NULL) END)'
 -- A sample row: its id is in the range of tracker/sample_ids.py, or an earlier version created it.
 \set id_is_sample '(id >= ''f3a90917-f800-87fc-8000-000000000000'' AND id <= ''f3a90917-f800-87fc-bfff-ffffffffffff'')'
 \set call_is_sample '(:id_is_sample OR (deployment = ''sample'' AND platform = ''vercel'' AND instance_id IS NULL AND delivery IS NULL AND substr(id::text, 15, 1) = ''7'' AND metadata::text = ''{"sample": true}'') IS TRUE)'
