@@ -15,6 +15,7 @@ from pages.sections.what_if import (
     read_models,
     report_notes,
 )
+from pages.support.formats import currency_label
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.support.shared_prices import shared_catalog
@@ -56,7 +57,7 @@ def main() -> None:
     range_sample_notice(reader, range_)
     own_costs(report)
     report_notes(report, range_.filters.timezone)
-    with card(_("Other models"), f"{_('current list prices, US dollars')}, {computed_at_text(computed_at)}"):
+    with card(_("Other models"), f"{_('current list prices')}, {currency_label()}, {computed_at_text(computed_at)}"):
         if models:
             comparison_table(report)
             download_buttons(download_table(report), "what-if", "what_if")

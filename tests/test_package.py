@@ -32,6 +32,7 @@ LAYERS = (
     "errors",
     "platforms",
     "time_zones",
+    "currencies",
     "settings",
     "redaction",
     "auth",

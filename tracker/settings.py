@@ -6,15 +6,25 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, tzinfo
+from datetime import UTC, date, tzinfo
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
+from tracker.currencies import CODES
 from tracker.errors import SettingError
 from tracker.messages import Message, join_messages
 from tracker.platforms import PLATFORMS, Platform, Runtime, detect
 
 # Other files in the system's zone directory: the machine's own zone, and copies that PostgreSQL doesn't have.
 _NOT_IANA = ("localtime", "posixrules", "posix/", "right/")
+
+
+class CurrencySetting(NamedTuple):
+    """The currency of TRACKER_CURRENCY: its code, units for one US dollar, and the day of this rate."""
+
+    code: str
+    rate: Decimal | None = None
+    day: date | None = None
 
 
 class Settings(NamedTuple):
@@ -39,6 +49,7 @@ class Settings(NamedTuple):
     timezone: str | None
     embedded_dir: str | None
     prices: str | None
+    currency: CurrencySetting | None
     debug_token: str | None
     dashboard_password_hash: str | None
     dashboard_users: tuple[str, ...]
@@ -190,6 +201,21 @@ def _parse_token(text: str) -> str:
     return text
 
 
+def _parse_currency(text: str) -> CurrencySetting:
+    code, *numbers = text.split()
+    if code.upper() not in CODES or len(numbers) > 2:
+        raise ValueError
+    if not numbers:
+        return CurrencySetting(code.upper())
+    try:
+        rate = Decimal(require_plain_number(numbers[0]))
+    except InvalidOperation:
+        raise ValueError from None
+    if not (rate.is_finite() and 0 < rate <= 10**9):
+        raise ValueError
+    return CurrencySetting(code.upper(), rate, date.fromisoformat(numbers[1]) if len(numbers) == 2 else None)
+
+
 def _parse_postgres_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError
@@ -267,6 +293,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("timezone", "TRACKER_TIMEZONE", _allowed("time_zone"), resolve_time_zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", _allowed("directory"), str),
     Variable("prices", "TRACKER_PRICES", _allowed("prices_file"), str),
+    Variable("currency", "TRACKER_CURRENCY", _allowed("currency"), _parse_currency),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", _allowed("token"), _parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import streamlit as st
 
+from pages.support.display_currency import is_usd
 from pages.support.formats import age, calls, count, exact, percentage, usd
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
@@ -47,6 +48,8 @@ def budget_bars(reader: Reader) -> None:
     note = _("usage and forecast")
     if report.states:
         note = f"{note}, {computed_at_text(report.states[0].at)}"
+    if not is_usd():
+        note = f"{note}, {_('US dollars')}"
     with card(_("Budgets"), note), st.grid(3, min_column_width=280):
         for state in report.states[:_MAX_BUDGETS]:
             _draw(state)

@@ -11,7 +11,8 @@ import streamlit as st
 from pages.sections.call_details import call_columns, call_rows, calls_key
 from pages.sections.pivot_selection import next_table
 from pages.support import query_params
-from pages.support.formats import count, exact, milliseconds, percentage, usd
+from pages.support.display_currency import currency_sign, is_usd, local_name
+from pages.support.formats import cost, count, exact, milliseconds, percentage
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.deployment_marks import Marks
@@ -19,7 +20,7 @@ from pages.widgets.empty_state import empty_section
 from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
-from tracker.reports.explorer.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
+from tracker.reports.explorer.explorer_measures import LATENCY, LOCAL, MEASURES, SUMS, measure_by, measure_total
 from tracker.reports.explorer.explorer_query import DIMENSIONS
 from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
 
@@ -52,7 +53,7 @@ def measure_label(measure: str) -> str:
 
 def measure_unit(measure: str) -> str:
     """The unit of a measure on a chart: usd, percent, ms or count."""
-    units = {"cost_usd": "usd", "cost_per_call_usd": "usd", "error_rate": "percent", "cached_share": "percent"}
+    units = {**dict.fromkeys((*LOCAL, *LOCAL.values()), "usd"), "error_rate": "percent", "cached_share": "percent"}
     return units.get(measure, "ms" if measure == LATENCY else "count")
 
 
@@ -60,7 +61,7 @@ def format_measure(value: float | None, measure: str) -> str:
     """A value of a measure as short text; a dash or *unpriced* if it is unknown."""
     missing = value is None or value != value  # NaN
     if measure_unit(measure) == "usd":
-        return usd(value)
+        return cost(value)
     if measure_unit(measure) == "percent":
         return percentage(None if missing else value)
     return milliseconds(value) if measure == LATENCY else "–" if missing else count(float(value or 0))
@@ -99,8 +100,12 @@ def selected_dimensions() -> tuple[str, str | None, str]:
     return rows, columns, measure if measure in MEASURES else MEASURES[0]
 
 
-def pivot(data: pd.DataFrame, measure: str, rows: str, columns: str | None) -> pd.DataFrame:
-    """The measure by row and column with the total of each row: the largest first, times in their order."""
+def pivot(data: pd.DataFrame, measure: str, rows: str, columns: str | None, *, in_usd: bool = False) -> pd.DataFrame:
+    """The measure by row and column with the total of each row: the largest first, times in their order.
+
+    Costs are in the display currency, or `in_usd`.
+    """
+    measure = measure if in_usd else LOCAL.get(measure, measure)
     wide = measure_by(data, measure, ["row_name", "column_name"]).unstack()
     totals = {
         "row_name": measure_by(data, measure, ["row_name"]),
@@ -118,6 +123,16 @@ def download_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | N
         while label in table:  # a value may be equal to a name that this function chose
             label += "_"
         table[label] = wide[name].to_numpy()
+    return table
+
+
+def cost_download(data: pd.DataFrame, wide: pd.DataFrame, measure: str, rows: str, columns: str | None) -> pd.DataFrame:
+    """The pivot for a file. Costs are in US dollars; the total is also in the display currency, such as `cost_krw`."""
+    if measure not in LOCAL or is_usd():
+        return download_table(wide, measure, rows, columns)
+    in_usd = pivot(data, measure, rows, columns, in_usd=True).loc[wide.index, wide.columns]
+    table = download_table(in_usd, measure, rows, columns)
+    table.insert(2, local_name(measure), wide[_TOTAL].to_numpy(), allow_duplicates=True)
     return table
 
 
@@ -141,7 +156,7 @@ def chart(
 
     All values except the `selected` row and column are paler.
     """
-    cells = measure_by(data, measure, ["row_name", "column_name"]).rename("value").reset_index()
+    cells = measure_by(data, LOCAL.get(measure, measure), ["row_name", "column_name"]).rename("value").reset_index()
     if cells["value"].isna().all():
         empty_section(_no_value_text(measure))
         return None
@@ -174,9 +189,8 @@ def _no_value_text(measure: str) -> str:
 
 def total_note(data: pd.DataFrame, measure: str, rows: str) -> None:
     """Draw the total of all calls, and what a reader must know about the measure."""
-    texts = [
-        _("Total: {value}").format(value=format_measure(measure_total(data, measure), measure).replace("$", "\\$"))
-    ]
+    total = format_measure(measure_total(data, LOCAL.get(measure, measure)), measure)
+    texts = [_("Total: {value}").format(value=total.replace("$", "\\$"))]
     if measure == LATENCY:
         texts.append(_("Percentiles come from a histogram and can be up to 9% too high or too low."))
     if measure == "cost_per_call_usd":
@@ -229,7 +243,9 @@ def _total_column(totals: pd.Series[float], measure: str) -> Any:
     label = capitalize_first(measure_label(measure))
     if _has_no_bar(totals):
         return st.column_config.TextColumn(label, alignment="right", width=150)
-    formats = {"usd": "dollar", "percent": "percent", "ms": "%.0f ms"}
+    if measure_unit(measure) == "usd" and not is_usd():
+        label = f"{label} ({currency_sign().strip()})"
+    formats = {"usd": "dollar" if is_usd() else "localized", "percent": "percent", "ms": "%.0f ms"}
     return st.column_config.ProgressColumn(
         label,
         format=formats.get(measure_unit(measure), "compact"),

@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from pages.support import query_params
-from pages.support.formats import calls, count, exact, short_date, time_of_day, usd
+from pages.support.display_currency import is_usd, local_name
+from pages.support.formats import calls, cost, count, exact, short_date, time_of_day
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.widgets.tables import right_aligned, table
@@ -69,8 +70,8 @@ def read_models(catalog: PriceCatalog, at: datetime) -> tuple[list[WhatIfModel],
 def own_costs(report: WhatIfReport) -> None:
     """Draw the current cost: as recorded, and at the current prices of the own models."""
     missing = report.calls - report.recorded_calls
-    recorded = usd(report.recorded_usd if report.recorded_calls else None)
-    own = usd(report.own.usd if report.own.calls else None)
+    recorded = cost(report.recorded_local if report.recorded_calls else None)
+    own = cost(report.own.local if report.own.calls else None)
     with st.grid(3, min_column_width=200):
         st.metric(
             _("Cost as recorded"),
@@ -117,8 +118,8 @@ def comparison_table(report: WhatIfReport) -> None:
     rows = [
         {
             "model": entry.model.name,
-            "cost": usd(entry.repriced.usd if entry.repriced.calls else None),
-            "own": usd(entry.repriced.own_usd if entry.repriced.calls else None),
+            "cost": cost(entry.repriced.local if entry.repriced.calls else None),
+            "own": cost(entry.repriced.own_local if entry.repriced.calls else None),
             "difference": _difference(entry.repriced),
             "change": _change(entry.repriced),
             "recorded": _change(entry.recorded),
@@ -143,8 +144,8 @@ def comparison_table(report: WhatIfReport) -> None:
 def _difference(comparison: Comparison) -> str:
     if not comparison.calls:
         return "–"
-    sign = "+" if comparison.difference_usd > 0 else ""
-    return f"{sign}{usd(comparison.difference_usd)}"
+    difference = comparison.local - comparison.own_local
+    return f"{'+' if difference > 0 else ''}{cost(difference)}"
 
 
 def _change(comparison: Comparison) -> str:
@@ -169,8 +170,8 @@ def gap_table(report: WhatIfReport) -> None:
 
 
 def download_table(report: WhatIfReport) -> pd.DataFrame:
-    """The comparison with all digits."""
-    return pd.DataFrame(
+    """The comparison with all digits, in US dollars and the display currency."""
+    rows = [
         {
             "model": entry.model.name,
             "calls": entry.repriced.calls,
@@ -181,6 +182,15 @@ def download_table(report: WhatIfReport) -> pd.DataFrame:
             "recorded_cost_usd": float(entry.recorded.own_usd),
             "cost_of_recorded_calls_usd": float(entry.recorded.usd),
             "calls_not_compared": report.calls - entry.repriced.calls,
+            **_local_costs(entry.repriced),
         }
         for entry in report.models
-    )
+    ]
+    return pd.DataFrame(rows)
+
+
+def _local_costs(comparison: Comparison) -> dict[str, float]:
+    if is_usd():
+        return {}
+    costs = {"cost_usd": comparison.local, "own_models_cost_usd": comparison.own_local}
+    return {local_name(name): float(amount) for name, amount in costs.items()}

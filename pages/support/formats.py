@@ -10,6 +10,7 @@ import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from pages.support.display_currency import currency_decimals, currency_sign, display_currency, is_usd
 from pages.support.i18n import _, language, plural
 
 _MARKDOWN_CHARACTERS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")
@@ -20,7 +21,8 @@ _SHORT_FROM = 100_000
 # 999.6 K has three digits only as 1 M: a value that rounds up to the next unit gets that unit.
 _ROUNDS_UP = 0.9995
 _SMALLEST_COST = Decimal("0.000001")
-_DOLLAR_SIGNS = {"en": "$", "ko": "US$"}
+# A currency without decimals has large numbers: from this amount on, they are short.
+_SHORT_MONEY_FROM = 100_000_000
 _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
     "en": ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")),
     "ko": ((1e12, "조"), (1e8, "억"), (1e4, "만")),
@@ -62,37 +64,55 @@ def calls(value: float) -> str:
     return plural("{n} call", "{n} calls", value).format(n=exact(value))
 
 
-def usd(value: Decimal | float | None, *, all_digits: bool = False) -> str:
-    """A cost: $4,610 · $50.78 · $0.0042 · $0.000012. None is *unpriced*, not 0.
+def cost(value: Decimal | float | None, *, all_digits: bool = False) -> str:
+    """A cost in the display currency: $4,610 · $0.0042 · ₩6,385 · ₩0.42. None is *unpriced*, not 0.
 
-    Every displayed cost goes through this function; charts get its sign from `currency_sign`. Costs below 1 have two
-    significant digits. `all_digits` is for help texts.
+    Every displayed cost goes through this function or `usd`; charts get the sign from `currency_sign`. Costs below 1
+    have two significant digits, larger ones the decimals of their currency. `all_digits` is for help texts.
     """
+    return _money(value, currency_sign(), currency_decimals(), all_digits=all_digits)
+
+
+def usd(value: Decimal | float | None, *, all_digits: bool = False) -> str:
+    """An amount in US dollars, for budgets, prices and stored costs; as `cost`."""
+    return _money(value, currency_sign("USD"), 2, all_digits=all_digits)
+
+
+def _money(value: Decimal | float | None, unit: str, decimals: int, *, all_digits: bool) -> str:
     if value is None or value != value:  # NaN
         return _("unpriced")
     amount = abs(Decimal(str(value)))
-    sign = ("−" if value < 0 else "") + currency_sign()
+    sign = ("−" if value < 0 else "") + unit
     if amount == 0:
         return f"{sign}0"
     if all_digits:
-        return sign + _with_cents(amount)
+        return sign + _with_cents(round(amount, 6) if unit != currency_sign("USD") else amount)
+    if not decimals and amount >= _SHORT_MONEY_FROM:
+        return sign + count(float(amount))
     if amount >= Decimal("999.995"):
         return f"{sign}{amount:,.0f}"
     if amount >= 1:
-        return f"{sign}{amount:.2f}"
+        return f"{sign}{amount:.{decimals}f}"
     if amount < _SMALLEST_COST:
         return f"< {sign}{_SMALLEST_COST:f}"
-    return sign + _with_cents(Decimal(f"{amount:.1e}"))
+    rounded = Decimal(f"{amount:.1e}")
+    return f"{sign}{rounded:.{decimals}f}" if rounded >= 1 else sign + _with_cents(rounded)
 
 
-def currency_sign() -> str:
-    """The sign of the currency of `usd`."""
-    return _DOLLAR_SIGNS[language()]
+def currency_label() -> str:
+    """The name of the display currency for a title: US dollars · KRW."""
+    return _("US dollars") if is_usd() else display_currency().code
 
 
 def usd_rate(rate: Decimal | None) -> str:
     """A list price or a limit in US dollars with all its digits: $0.50 · $0.075; a dash for None."""
-    return DASH if rate is None else _DOLLAR_SIGNS[language()] + _with_cents(rate)
+    return DASH if rate is None else currency_sign("USD") + _with_cents(rate)
+
+
+def exchange_rate(rate: Decimal) -> str:
+    """The value of a US dollar in the display currency, with all digits: $1 = ₩1,385.5."""
+    whole, point, digits = f"{rate.normalize():f}".partition(".")
+    return f"{currency_sign('USD')}1 = {currency_sign()}{int(whole):,}{point}{digits}"
 
 
 def _with_cents(amount: Decimal) -> str:

@@ -8,6 +8,8 @@ from datetime import datetime
 
 import streamlit as st
 
+from pages.support.currency_note import currency_note
+from pages.support.display_currency import is_usd
 from pages.support.formats import long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills, live_refresh
@@ -53,7 +55,11 @@ def current_range(reader: Reader) -> TimeRange:
     columns = filter_pills.filter_arguments()
     include_tests = bool(columns["include_tests"])
     range_ = selected_range(lambda: usage_totals.extent(reader, include_tests=include_tests), **columns)
-    st.session_state[_DATES].caption(range_.dates, width="content")
+    with st.session_state[_DATES].container(width="content", gap=None):
+        st.caption(range_.dates, width="content")
+        if not is_usd():
+            note, help_text = currency_note(range_.filters)
+            st.caption(note.replace("$", "\\$"), width="content", help=help_text)
     return range_
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TEXTS = {
     "allowed.boolean": "true or false",
+    "allowed.currency": "a currency with its rate for one US dollar, such as KRW 1385 or KRW 1385 2026-11-01",
     "allowed.directory": "a directory",
     "allowed.file": "a file",
     "allowed.megabytes": "megabytes from {low} to {high}",

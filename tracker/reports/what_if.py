@@ -17,6 +17,7 @@ from typing import Any
 
 from tracker.errors import SettingError
 from tracker.messages import Message
+from tracker.prices.currency_rates import Rates
 from tracker.prices.price_catalog import PriceCatalog
 from tracker.prices.price_shapes import (
     CACHE_READ,
@@ -49,16 +50,23 @@ Row = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Comparison:
-    """The calls that have both costs: their own cost and the cost at the other model, in USD."""
+    """The calls that have both costs: their own cost and the cost at the other model.
+
+    `own_local` and `local` are in the currency of the filters, each call at the rate of its day.
+    """
 
     calls: int = 0
     own_usd: Decimal = Decimal(0)
     usd: Decimal = Decimal(0)
+    own_local: Decimal = Decimal(0)
+    local: Decimal = Decimal(0)
 
-    def add(self, calls: int, own: Decimal, other: Decimal) -> None:
+    def add(self, calls: int, own: Decimal, other: Decimal, rate: Decimal) -> None:
         self.calls += calls
         self.own_usd += own
         self.usd += other
+        self.own_local += own * rate
+        self.local += other * rate
 
     @property
     def difference_usd(self) -> Decimal:
@@ -73,20 +81,22 @@ class Comparison:
 
 @dataclass(slots=True)
 class PricedCalls:
-    """The calls that have a price, its sum in USD, and the calls and tokens without one by reason."""
+    """The calls that have a price, its sum, and the calls and tokens without one by reason."""
 
     calls: int = 0
     usd: Decimal = Decimal(0)
+    local: Decimal = Decimal(0)
     missing_calls: Counter[Unpriced] = field(default_factory=Counter)
     missing_tokens: Counter[Unpriced] = field(default_factory=Counter)
 
-    def add(self, price: Decimal | Unpriced, calls: int, tokens: int) -> None:
+    def add(self, price: Decimal | Unpriced, calls: int, tokens: int, rate: Decimal) -> None:
         if isinstance(price, Unpriced):
             self.missing_calls[price] += calls
             self.missing_tokens[price] += tokens
         else:
             self.calls += calls
             self.usd += price
+            self.local += price * rate
 
     @property
     def gaps(self) -> list[tuple[Message, int, int]]:
@@ -119,6 +129,7 @@ class WhatIfReport:
     tokens: int = 0
     recorded_calls: int = 0
     recorded_usd: Decimal = Decimal(0)
+    recorded_local: Decimal = Decimal(0)
     own: PricedCalls = field(default_factory=PricedCalls)
     oldest_at: datetime | None = None
     range_calls: int = 0
@@ -144,7 +155,7 @@ def what_if(
     if len(models) > MAX_MODELS:
         raise SettingError(Message("prices.what_if.too_many_models", limit=MAX_MODELS))
     report = WhatIfReport(at, [WhatIfCost(model) for model in models])
-    pricing = _Pricing(report, catalog)
+    pricing = _Pricing(report, catalog, filters.rates)
     for rows, oldest_at in _scan(reader, filters, clock() + time_limit_s, clock):
         for row in rows:
             pricing.add(row)
@@ -207,11 +218,12 @@ class _Group:
 class _Pricing:
     """Adds rows to the report: calls of one shape are priced together at the end, the others one by one."""
 
-    def __init__(self, report: WhatIfReport, catalog: PriceCatalog) -> None:
+    def __init__(self, report: WhatIfReport, catalog: PriceCatalog, rates: Rates) -> None:
+        self._rates = [rate for _, rate in rates] or [Decimal(1)]
         self._report = report
         self._catalog = catalog
         self._prices = ShapePrices(catalog, report.at)
-        self._groups: dict[tuple[str, str, str, bool, CallShape], _Group] = defaultdict(_Group)
+        self._groups: dict[tuple[str, str, str, bool, int, CallShape], _Group] = defaultdict(_Group)
         self._kinds: dict[tuple[str, str, str], bool | None] = {}
 
     def add(self, row: Row) -> None:
@@ -222,6 +234,7 @@ class _Pricing:
         if row["has_cost"]:
             report.recorded_calls += row["calls"]
             report.recorded_usd += row["cost_usd"]
+            report.recorded_local += row["cost_usd"] * self._rates[row["rate_number"]]
         if row["problem"] is not None or details is _UNREADABLE:
             code = "usage_aggregated" if is_aggregated(row["problem"]) else "usage_inconsistent"
             reason = Unpriced(code)
@@ -234,7 +247,8 @@ class _Pricing:
             self._compare(row, row["calls"], row["total_tokens"], row["cost_usd"], self._single(row, details, calls))
             return
         shape, amounts = shaped
-        group = self._groups[row["provider"], row["model"], row["operation"], row["has_cost"], shape]
+        names = row["provider"], row["model"], row["operation"]
+        group = self._groups[*names, row["has_cost"], row["rate_number"], shape]
         group.calls += row["calls"]
         group.tokens += row["total_tokens"]
         if row["has_cost"]:
@@ -252,8 +266,8 @@ class _Pricing:
 
     def finish(self) -> None:
         """Price the calls that were added up."""
-        for (provider, model, operation, _, shape), group in self._groups.items():
-            row = {"provider": provider, "model": model, "operation": operation}
+        for (provider, model, operation, _, rate_number, shape), group in self._groups.items():
+            row = {"provider": provider, "model": model, "operation": operation, "rate_number": rate_number}
 
             def price(provider: str, model: str, shape: CallShape = shape, group: _Group = group) -> Decimal | Unpriced:
                 return self._prices.cost(provider, model, shape, group.amounts, group.calls)
@@ -269,7 +283,8 @@ class _Pricing:
         price: Callable[[str, str], Decimal | Unpriced],
     ) -> None:
         own = price(row["provider"], row["model"])
-        self._report.own.add(own, calls, tokens)
+        rate = self._rates[row["rate_number"]]
+        self._report.own.add(own, calls, tokens, rate)
         own_kind = self._kind(row["provider"], row["model"], row["operation"])
         for entry in self._report.models:
             target_kind = self._kind(entry.model.provider, entry.model.model)
@@ -278,13 +293,13 @@ class _Pricing:
             # A reason that concerns the call is more exact than the kind of the model.
             is_unread = isinstance(other, Unpriced) and other.code.startswith("usage_")
             other = _DIFFERS if differs and not is_unread else other
-            entry.priced.add(other, calls, tokens)
+            entry.priced.add(other, calls, tokens, rate)
             if isinstance(other, Unpriced):
                 continue
             if recorded is not None:
-                entry.recorded.add(calls, recorded, other)
+                entry.recorded.add(calls, recorded, other, rate)
             if not isinstance(own, Unpriced):
-                entry.repriced.add(calls, own, other)
+                entry.repriced.add(calls, own, other, rate)
 
     def _kind(self, provider: str, model: str, operation: str = "") -> bool | None:
         key = provider, model, operation

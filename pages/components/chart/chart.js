@@ -214,7 +214,8 @@ function scaleValueAxis(state, figure) {
   }
   if (highest <= least) highest = 0;
   const size = unit === "ms" ? 1000 * (durationUnit(highest / 1000, state.data)?.[1] ?? 0.001) : 1;
-  const step = size * niceStep((highest || 1) / 4 / size, unit === "count" ? 1 : 0);
+  const isWhole = unit === "count" || (unit === "usd" && state.data.currency_decimals === 0 && highest >= 4);
+  const step = size * niceStep((highest || 1) / 4 / size, isWhole ? 1 : 0);
   const count = Math.max(1, Math.ceil((highest || 1) / step - 1e-9));
   const ticks = Array.from({ length: count + 1 }, (_, index) => index * step);
   const narrow = name === "xaxis" && state.width < 420;
@@ -273,10 +274,11 @@ function durationText(ms, data) {
   return unit ? unit[2].replace("{n}", threeDigits(ms / 1000 / unit[1])) : `${threeDigits(ms)} ms`;
 }
 
-function costText(value, sign) {
+function costText(value, data) {
+  const { currency_sign: sign, currency_decimals: decimals } = data;
   if (value === 0) return `${sign}0`;
   if (value >= 999.995) return sign + grouped(value);
-  if (value >= 1) return sign + grouped(value, 2);
+  if (value >= 1 || Number(value.toPrecision(2)) >= 1) return sign + grouped(value, decimals);
   return value < 1e-6 ? `< ${sign}0.000001` : sign + grouped(Number(value.toPrecision(2)), 2, 8);
 }
 
@@ -288,7 +290,7 @@ function percentText(percent) {
 
 // A value in the hover box: counts have all digits there.
 function valueText(value, data) {
-  if (data.unit === "usd") return costText(value, data.currency_sign);
+  if (data.unit === "usd") return costText(value, data);
   if (data.unit === "ms") return durationText(value, data);
   return data.unit === "percent" ? percentText(value) : grouped(value);
 }
@@ -305,7 +307,7 @@ function tickText(tick, step, highest, data) {
   const steps = STEPS[data.language] ?? STEPS.en;
   const [size, name] = highest >= SHORT_FROM ? steps.find(([least]) => highest >= least) : [1, ""];
   if (tick === 0) return `${sign}0`;
-  const cents = sign && size === 1 && !Number.isInteger(step) ? 2 : 0;
+  const cents = sign && size === 1 && !Number.isInteger(step) ? Math.min(2, data.currency_decimals || (step < 1 ? 2 : 0)) : 0;
   return sign + grouped(tick / size, cents, Math.max(cents, 8)) + name;
 }
 

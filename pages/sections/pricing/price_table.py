@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.sections.pricing.results import table_key
-from pages.support.formats import count, exact, usd, usd_rate
+from pages.support.formats import cost, count, exact, usd_rate
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.widgets.tables import right_aligned, selectable_table, table
@@ -81,7 +81,7 @@ def _model_row(entry: PricedModel) -> dict[str, str]:
         "source": source_text(entry.rates),
         "calls": exact(entry.calls),
         "tokens": count(entry.total_tokens),
-        "cost": "–" if entry.cost_usd is None else usd(entry.cost_usd),
+        "cost": "–" if entry.cost_usd is None else cost(entry.cost_local),
         "unpriced": exact(entry.unpriced_calls) if entry.unpriced_calls else "",
     }
 

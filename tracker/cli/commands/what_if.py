@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker import settings
 from tracker.cli import command_setup
+from tracker.cli.commands.import_file import parse_pairs
 from tracker.cli.terminal import terminal_text
 from tracker.errors import SettingError
 from tracker.messages import Message
@@ -44,6 +45,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--used-model", metavar="MODEL", help="only calls of this model (default: all calls)")
     for name in _FILTERS:
         parser.add_argument(f"--{name}", metavar=name[0].upper(), help=f"only calls of this {name}")
+    parser.add_argument(
+        "--property",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only calls with this value of a top-level key of metadata; several must all match",
+    )
     parser.add_argument("--include-tests", action="store_true", help="include test calls")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.set_defaults(run=run)
@@ -82,7 +90,12 @@ def _open_reader(arguments: argparse.Namespace, start: datetime, end: datetime) 
         ) from None
     columns = {name: getattr(arguments, name) for name in _FILTERS}
     filters = Filters(
-        start=start, end=end, model=arguments.used_model, include_tests=arguments.include_tests, **columns
+        start=start,
+        end=end,
+        model=arguments.used_model,
+        include_tests=arguments.include_tests,
+        properties=tuple(parse_pairs("--property", arguments.property).items()),
+        **columns,
     )
     return Reader(command_setup.locate_database()), filters
 

@@ -10,6 +10,8 @@
 \if :{?property_keys} \else \set property_keys NULL \endif
 \if :{?property_values} \else \set property_values NULL \endif
 \if :{?intervals} \else \set intervals NULL \endif
+\if :{?rates} \else \set rates '\'{1}\'' \endif
+\if :{?rate_starts} \else \set rate_starts '\'{}\'' \endif
 \if :{?count} \else \set count 12 \endif
 \if :{?by} \else \set by '\'{step,model}\'' \endif
 \if :{?users} \else \set users '\'{anonymous}\'' \endif
@@ -49,3 +51,8 @@
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 \set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
+-- The number of the currency's rate at the time of a call, from 0, and the rate: units for one US dollar.
+\set call_rate_number 'width_bucket(created_at, CAST(:rate_starts AS timestamptz[]))'
+\set call_rate '(CAST(:rates AS numeric[]))[1 + :call_rate_number]'
+-- The rate of a segment whose step is the number of its rate.
+\set segment_rate '(CAST(:rates AS numeric[]))[1 + segment.step]'

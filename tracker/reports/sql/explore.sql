@@ -13,6 +13,7 @@ SELECT :row_value AS row_name,
        sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
        sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
        sum(cost::numeric) FILTER (WHERE :has_cost)::float8 AS cost_usd,
+       sum(cost::numeric * :call_rate) FILTER (WHERE :has_cost)::float8 AS cost_local,
        count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls
 FROM token_usage AS calls
 WHERE created_at >= :start AND created_at < :end

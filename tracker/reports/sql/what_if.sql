@@ -13,7 +13,7 @@ WITH scanned AS MATERIALIZED (
          coalesce(reasoning_output_tokens, 0)::bigint AS reasoning, coalesce(:call_tokens, 0)::bigint AS tokens,
          success IS FALSE AS failed, CASE WHEN :has_cost THEN cost::numeric END AS cost,
          metadata::jsonb -> 'usage' AS details, metadata::jsonb -> 'calls' AS batch,
-         left(metadata ->> 'usage_problem', 200) AS problem, (:matches_filters) AS matches
+         left(metadata ->> 'usage_problem', 200) AS problem, (:matches_filters) AS matches, :call_rate_number AS rate_number
   FROM token_usage AS calls
   WHERE created_at >= :start AND created_at < :end
     AND (CAST(:before AS timestamptz) IS NULL
@@ -34,16 +34,16 @@ WITH scanned AS MATERIALIZED (
 )
 SELECT provider, model, operation, failed, problem, details::text AS details, batch::text AS batch, is_single, tier,
        has_input, has_output, cache_read > 0 AS has_cache_read, cache_write > 0 AS has_cache_write,
-       reasoning > 0 AS has_reasoning, cost IS NOT NULL AS has_cost, count(*) AS calls,
+       reasoning > 0 AS has_reasoning, cost IS NOT NULL AS has_cost, rate_number, count(*) AS calls,
        sum(input)::bigint AS input_tokens, sum(output)::bigint AS output_tokens,
        sum(cache_read)::bigint AS cache_read_input_tokens, sum(cache_write)::bigint AS cache_write_input_tokens,
        sum(reasoning)::bigint AS reasoning_output_tokens, sum(tokens)::bigint AS total_tokens, sum(cost) AS cost_usd,
        NULL::timestamptz AS last_at, NULL::text AS last_id, NULL::bigint AS scanned
 FROM matching
 GROUP BY provider, model, operation, failed, problem, matching.details, matching.batch, is_single, tier, has_input, has_output,
-         cache_read > 0, cache_write > 0, reasoning > 0, cost IS NOT NULL, CASE WHEN is_single THEN id END
+         cache_read > 0, cache_write > 0, reasoning > 0, cost IS NOT NULL, rate_number, CASE WHEN is_single THEN id END
 UNION ALL
 -- The last scanned call is the position from which the next statement continues.
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0,
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, created_at, id::text, (SELECT count(*) FROM scanned)
 FROM (SELECT id, created_at FROM scanned ORDER BY created_at, id LIMIT 1) AS last_scanned;
