@@ -27,7 +27,7 @@ _LINK_REFRESH_S = 120
 
 def main() -> None:
     page_header(_("Calls"), current_reader.reader())
-    search_controls()
+    search_controls(current_reader.reader())
     call_dialog(current_reader.reader())
     auto_refresh(draw_page, _REFRESH_S, "calls")
 
@@ -40,13 +40,18 @@ def draw_page() -> None:
     position = page_position(key)
     with loading_skeleton(charts=1):
         page = search_calls(reader, range_.filters, search, position)
-    if not page.rows and page.position is None and position is None and search == CallSearch():
+    if (
+        not page.rows
+        and page.position is None
+        and position is None
+        and search == CallSearch(shown_keys=search.shown_keys)
+    ):
         no_calls(reader)
         return
     range_sample_notice(reader, range_)
     with card(_("Calls")):
         search_progress(page, range_.filters, is_first=position is None)
-        selected = calls_log_table(page.rows, range_.filters.timezone)
+        selected = calls_log_table(page.rows, range_.filters.timezone, search.shown_keys)
         with st.container(horizontal=True, vertical_alignment="center"):
             paging_buttons(page)
             st.space("stretch")

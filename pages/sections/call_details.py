@@ -13,11 +13,13 @@ import streamlit as st
 from pages.sections.overview import delivery_label, delivery_labels
 from pages.support import query_params
 from pages.support.display_currency import convert, convert_column, is_usd
-from pages.support.formats import ago, cost, exact, milliseconds, short_date, to_json_value, usd
+from pages.support.formats import ago, cost, escape_markdown, exact, milliseconds, short_date, to_json_value, usd
 from pages.support.i18n import _, keep_language, plural
 from pages.support.message_text import translate
+from pages.support.property_labels import property_value_label
 from pages.widgets.empty_state import empty_section
 from pages.widgets.error_box import show_error
+from pages.widgets.filter_pills import column_label
 from pages.widgets.tables import table
 from pages.widgets.time_range import clamp_time, user_timezone
 from tracker import settings
@@ -26,9 +28,11 @@ from tracker.prices.unpriced_reasons import describe_reason, read_reason
 from tracker.providers.consistency import problem_text
 from tracker.providers.usage_notes import note_text
 from tracker.reports import Reader, usage_totals
+from tracker.reports.properties.names import dimension_of, property_pairs, value_to_text
 
 CallRow = Mapping[str, Any]
 _OPENED, _GENERATION = "opened_call", "calls_generation"
+_MAX_PROPERTIES = 40
 
 
 def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
@@ -101,7 +105,23 @@ def _all_columns(reader: Reader, record_id: str) -> None:
         empty_section(_("This record no longer exists."))
         return
     call_card(row)
+    _property_links(row.get("metadata"))
     st.json({name: to_json_value(value) for name, value in row.items() if value is not None}, expanded=True)
+
+
+def _property_links(metadata: object) -> None:
+    """Draw the properties of the call as buttons that filter by them. Nested values are in the JSON only."""
+    pairs = list(property_pairs(metadata))
+    if not pairs:
+        return
+    with st.container(horizontal=True, gap="small", key="call_properties"):
+        for number, (key, value) in enumerate(pairs[:_MAX_PROPERTIES]):
+            name, text = dimension_of(key), value_to_text(value)
+            label = f"{column_label(name)}: {property_value_label(text)}"
+            if st.button(escape_markdown(label), key=f"call_property_{number}", icon=":material/filter_alt:"):
+                query_params.set_and_rerun(**{name: text, "call": None})
+    if len(pairs) > _MAX_PROPERTIES:
+        st.caption(_("{n} more properties are below.").format(n=exact(len(pairs) - _MAX_PROPERTIES)))
 
 
 def call_card(row: CallRow) -> None:

@@ -14,21 +14,26 @@ from pages.support.formats import exact, short_date, time_of_day
 from pages.support.i18n import _, plural
 from pages.widgets.downloads import excel_help
 from pages.widgets.empty_state import empty_section
+from pages.widgets.filter_pills import column_label, known_properties
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
 from tracker import settings
-from tracker.reports import Filters
+from tracker.reports import Filters, Reader
 from tracker.reports.ai_calls.call_log import TIME_LIMIT_S, CallPage, CallSearch, Position, Row, search_as_json
 from tracker.reports.ai_calls.export_app import EXPORT_PATH
+from tracker.reports.properties.names import dimension_of
 
 _MAX_ERROR_LENGTH = 200
 _MAX_VISIBLE_ROWS = 13
 _POSITIONS, _POSITIONS_KEY = "call_positions", "call_positions_key"
+_SHOWN, _MAX_SHOWN = "shown_properties", 20
 _RESULTS = ("all", "failed", "ok")
 
 
-def search_controls() -> None:
+def search_controls(reader: Reader) -> None:
     """Draw the search fields, and write their state to the address bar."""
+    known = [entry.key for entry in known_properties(reader).properties]
+    keys = list(dict.fromkeys([*st.session_state.get(_SHOWN, ()), *known]))
     with st.container(horizontal=True, vertical_alignment="bottom", key="call_search"):
         query_params.init_widget("search_text", "text", lambda text: text or "")
         st.text_input(
@@ -49,6 +54,17 @@ def search_controls() -> None:
         )
         query_params.init_widget("search_min_usd", "min_usd", _parse_minimum)
         st.number_input(_("Cost from (USD)"), min_value=0.0, step=0.01, format="%.4f", key="search_min_usd", width=170)
+        st.multiselect(
+            _("Properties as columns"),
+            keys,
+            format_func=lambda key: column_label(dimension_of(key)),
+            key=_SHOWN,
+            max_selections=_MAX_SHOWN,
+            placeholder=_("In the table and in the export"),
+            select_all=False,
+            persist_state="session",
+            width=300,
+        )
     state = st.session_state
     query_params.set("text", state["search_text"].strip() or None)
     query_params.set("result", None if state["search_result"] in {None, "all"} else state["search_result"])
@@ -65,6 +81,7 @@ def selected_search() -> CallSearch:
         failed={"failed": True, "ok": False}.get(result or ""),
         min_ms=_parse_minimum(query_params.get("min_ms")),
         min_usd=_parse_minimum(query_params.get("min_usd")),
+        shown_keys=tuple(st.session_state.get(_SHOWN, ())),
     )
 
 
@@ -120,7 +137,7 @@ def search_progress(page: CallPage, filters: Filters, *, is_first: bool) -> None
         st.caption(_("{calls}, back to {time}").format(calls=calls, time=at))
 
 
-def calls_log_table(rows: Sequence[Row], timezone: str) -> str | None:
+def calls_log_table(rows: Sequence[Row], timezone: str, shown_keys: Sequence[str] = ()) -> str | None:
     """Draw the calls. Returns the id of the selected call."""
     if not rows:
         return None
@@ -134,6 +151,10 @@ def calls_log_table(rows: Sequence[Row], timezone: str) -> str | None:
         "error": st.column_config.TextColumn(_("Error"), width=160),
         "session_id": st.column_config.TextColumn(_("Session"), width=120),
     }
+    for number, key in enumerate(shown_keys):
+        texts = [row["shown_properties"][number] for row in rows]
+        table[f"property {number}"] = ["" if text is None else _shorten(text) for text in texts]
+        config[f"property {number}"] = st.column_config.TextColumn(column_label(dimension_of(key)), width=120)
     selected = selectable_table(table, config, alt=_("Calls"), key=key, max_rows=_MAX_VISIBLE_ROWS)
     return str(data["id"].iloc[selected]) if selected is not None else None
 

@@ -17,16 +17,19 @@ from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.deployment_marks import Marks
 from pages.widgets.empty_state import empty_section
-from pages.widgets.filter_pills import column_label
+from pages.widgets.filter_pills import column_label, known_properties
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
+from tracker.reports import Reader
 from tracker.reports.explorer.explorer_measures import LATENCY, LOCAL, MEASURES, SUMS, measure_by, measure_total
-from tracker.reports.explorer.explorer_query import DIMENSIONS
+from tracker.reports.explorer.explorer_query import DIMENSIONS, MAX_GROUPS
 from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
+from tracker.reports.properties.names import dimension_of, key_of
 
 _MAX_VISIBLE_ROWS = 11
 _MAX_ROWS = 200
 _MAX_COLUMNS = 8
+_MAX_CELLS = 2_000_000
 _NONE = ""
 # The column of the totals. A value from the database contains no NUL, so no value has this name.
 _TOTAL = "\0total"
@@ -72,12 +75,28 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def controls() -> None:
+def header_label(dimension: str) -> str:
+    """The label of a dimension as a title; the key of a property is unchanged."""
+    label = column_label(dimension)
+    return label if key_of(dimension) is not None else capitalize_first(label)
+
+
+def controls(reader: Reader) -> None:
     """Draw the select boxes for rows, columns, and measure, and write their state to the address bar."""
+    known = known_properties(reader)
+    chosen = [name for parameter in ("rows", "columns") if is_dimension(name := query_params.get(parameter) or "")]
+    dimensions = list(dict.fromkeys([*DIMENSIONS, *(dimension_of(entry.key) for entry in known.properties), *chosen]))
+    marked = {dimension_of(entry.key) for entry in known.properties if entry.has_high_cardinality}
+
+    def label(name: str) -> str:
+        if not name:
+            return _("none")
+        return f"{column_label(name)} · {_('many values')}" if name in marked else column_label(name)
+
     with st.container(horizontal=True, vertical_alignment="bottom", key="explorer_controls"):
-        rows = _select("rows", _("Rows"), list(DIMENSIONS), column_label, DIMENSIONS[0])
-        others = [_NONE, *(column for column in DIMENSIONS if column != rows)]
-        _select("columns", _("Columns"), others, lambda name: column_label(name) if name else _("none"), _NONE)
+        rows = _select("rows", _("Rows"), dimensions, label, DIMENSIONS[0])
+        others = [_NONE, *(column for column in dimensions if column != rows)]
+        _select("columns", _("Columns"), others, label, _NONE)
         _select("measure", _("Measure"), list(MEASURES), measure_label, MEASURES[0])
 
 
@@ -92,27 +111,41 @@ def _select(name: str, label: str, options: list[str], format_func: Callable[[st
     return selected or default
 
 
+def is_dimension(name: str) -> bool:
+    """Whether the Explorer can group by this name: a column, a part of the time, or a property (`metadata.KEY`)."""
+    return name in DIMENSIONS or key_of(name) is not None
+
+
 def selected_dimensions() -> tuple[str, str | None, str]:
     """The selected rows, columns, and measure."""
     rows, columns, measure = query_params.get("rows"), query_params.get("columns"), query_params.get("measure")
-    rows = rows if rows in DIMENSIONS else DIMENSIONS[0]
-    columns = columns if columns in DIMENSIONS and columns != rows else None
+    rows = rows if rows and is_dimension(rows) else DIMENSIONS[0]
+    columns = columns if columns and is_dimension(columns) and columns != rows else None
     return rows, columns, measure if measure in MEASURES else MEASURES[0]
 
 
-def pivot(data: pd.DataFrame, measure: str, rows: str, columns: str | None, *, in_usd: bool = False) -> pd.DataFrame:
+def pivot(
+    data: pd.DataFrame,
+    measure: str,
+    rows: str,
+    columns: str | None,
+    row_data: pd.DataFrame | None = None,
+    *,
+    in_usd: bool = False,
+) -> pd.DataFrame:
     """The measure by row and column with the total of each row: the largest first, times in their order.
 
-    Costs are in the display currency, or `in_usd`.
+    `row_data` are the sums by row alone, if a call counts in several columns. Of very many columns, the table has the
+    largest ones. Costs are in the display currency, or `in_usd`.
     """
     measure = measure if in_usd else LOCAL.get(measure, measure)
-    wide = measure_by(data, measure, ["row_name", "column_name"]).unstack()
-    totals = {
-        "row_name": measure_by(data, measure, ["row_name"]),
-        "column_name": measure_by(data, measure, ["column_name"]),
-    }
-    wide = wide[_ordered(totals["column_name"], columns)].assign(**{_TOTAL: totals["row_name"]})
-    return wide.loc[_ordered(totals["row_name"], rows)]
+    row_totals = measure_by(data if row_data is None else row_data, measure, ["row_name"])
+    column_totals = measure_by(data, measure, ["column_name"])
+    names = _ordered(column_totals, columns)[: max(1, _MAX_CELLS // max(1, len(row_totals)))]
+    kept = data if len(names) == len(column_totals) else data[data["column_name"].isin(names)]
+    wide = measure_by(kept, measure, ["row_name", "column_name"]).unstack()
+    order = _ordered(row_totals, rows)
+    return wide.reindex(index=order, columns=names).assign(**{_TOTAL: row_totals})
 
 
 def download_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None) -> pd.DataFrame:
@@ -126,11 +159,18 @@ def download_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | N
     return table
 
 
-def cost_download(data: pd.DataFrame, wide: pd.DataFrame, measure: str, rows: str, columns: str | None) -> pd.DataFrame:
+def cost_download(
+    data: pd.DataFrame,
+    wide: pd.DataFrame,
+    measure: str,
+    rows: str,
+    columns: str | None,
+    row_data: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """The pivot for a file. Costs are in US dollars; the total is also in the display currency, such as `cost_krw`."""
     if measure not in LOCAL or is_usd():
         return download_table(wide, measure, rows, columns)
-    in_usd = pivot(data, measure, rows, columns, in_usd=True).loc[wide.index, wide.columns]
+    in_usd = pivot(data, measure, rows, columns, row_data, in_usd=True).reindex(index=wide.index, columns=wide.columns)
     table = download_table(in_usd, measure, rows, columns)
     table.insert(2, local_name(measure), wide[_TOTAL].to_numpy(), allow_duplicates=True)
     return table
@@ -167,6 +207,7 @@ def chart(
         "number": unit,
         "labels": (column_label(rows), column_label(columns) if columns else "", measure_label(measure)),
         "colors": columns or rows,
+        "row_text": lambda name: value_label(rows, name),
         "column_text": lambda name: value_label(columns or "", name),
         "stacked": measure in SUMS,
         "key": key,
@@ -174,7 +215,9 @@ def chart(
         "alt": _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows)),
     }
     names = [name for name in wide.columns if name != _TOTAL]
+    cells = cells[cells["row_name"].isin(wide.index) & cells["column_name"].isin(names)]
     if rows in TIME_DIMENSIONS:
+        del options["row_text"]
         clicked = time_bars(cells, "value", dimension=rows, columns=names, marks=marks, **options)
     else:
         clicked = bars(cells, "value", order=(list(wide.index), names), **options)
@@ -187,10 +230,21 @@ def _no_value_text(measure: str) -> str:
     return _("No call in this range has a duration.") if measure == LATENCY else _("No call in this range has a price.")
 
 
-def total_note(data: pd.DataFrame, measure: str, rows: str) -> None:
-    """Draw the total of all calls, and what a reader must know about the measure."""
-    total = format_measure(measure_total(data, LOCAL.get(measure, measure)), measure)
+def total_note(
+    data: pd.DataFrame, wide: pd.DataFrame, measure: str, rows: str, all_data: pd.DataFrame | None = None
+) -> None:
+    """Draw the total of `all_data`, in which each call counts once, and what a reader must know about the values."""
+    names = [name for name in wide.columns if name != _TOTAL]
+    counted_once = data if all_data is None else all_data
+    total = format_measure(measure_total(counted_once, LOCAL.get(measure, measure)), measure)
     texts = [_("Total: {value}").format(value=total.replace("$", "\\$"))]
+    if data.attrs.get("overlaps"):
+        texts.append(_("A call with several values counts under each of them: the sums overlap, the total does not."))
+    if data.attrs.get("is_cut"):
+        text = _("There are more than {n} different values. Those with the fewest tokens are in the total only.")
+        texts.append(text.format(n=exact(MAX_GROUPS)))
+    if len(names) < data["column_name"].nunique():
+        texts.append(_("The table has the largest {n} columns.").format(n=exact(len(names))))
     if measure == LATENCY:
         texts.append(_("Percentiles come from a histogram and can be up to 9% too high or too low."))
     if measure == "cost_per_call_usd":
@@ -213,7 +267,7 @@ def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None
         ]
     title = _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows))
     config: dict[str, Any] = {
-        "row": st.column_config.TextColumn(capitalize_first(column_label(rows)), pinned=True, width=150),
+        "row": st.column_config.TextColumn(header_label(rows), pinned=True, width=150),
         "total": _total_column(data["total"], measure),
         **{
             f"column {number}": st.column_config.TextColumn(

@@ -14,6 +14,7 @@ from tracker.reports import Filters
 from tracker.reports.engine import current_reader
 from tracker.reports.explorer.explorer_query import explore, needs_row_scan
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS
+from tracker.reports.properties.names import PREFIX, key_of
 
 OTHER = "others"
 OTHER_SLOT = 9
@@ -81,12 +82,13 @@ def assign(names: Iterable[str], column: str = "model") -> dict[str, int]:
     """The slots of a column's names that are drawn, in the order of the slots; see `Palette.assign`."""
     recent, filtered = _recent(column), query_params.get(column)
     with _lock:
-        return _palettes[column].assign(names, recent, filtered)
+        # The properties share a palette: an address can contain any key, and a palette for each would fill the memory.
+        return _palettes[column if key_of(column) is None else PREFIX].assign(names, recent, filtered)
 
 
 def _recent(column: str) -> Sequence[str]:
     """The column's names with calls in the last 30 days, if the rollups have them: reading the rows takes long."""
-    if column == "kind" or column in TIME_DIMENSIONS or needs_row_scan(column, None):
+    if column == "kind" or column in TIME_DIMENSIONS or key_of(column) is not None or needs_row_scan(column, None):
         return ()
     reader = current_reader.reader()
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

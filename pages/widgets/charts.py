@@ -187,6 +187,7 @@ def bars(
     colors: str,
     order: tuple[list[str], list[str]],
     column_text: Callable[[str], str],
+    row_text: Callable[[str], str] = str,
     stacked: bool,
     key: str,
     alt: str,
@@ -195,8 +196,8 @@ def bars(
     """Horizontal bars, one for each row_name, split by column_name; returns the row and the column of a click.
 
     `labels` are those of rows, columns and the value; `colors` names the column whose values have the colors. `order`
-    contains the rows and the columns, the first ones first; `column_text` is the text of a column. Values that can't be
-    added are not `stacked`.
+    contains the rows and the columns, the first ones first; `column_text` and `row_text` are their texts. Values that
+    can't be added are not `stacked`.
     """
     rows = order[0][:_MOST_BARS]
     by = "column_name" if labels[1] else "row_name"
@@ -219,11 +220,11 @@ def bars(
             "y": [positions[row] for row, _column, _amount in points],
             "x": [amount for _row, _column, amount in points],
             "customdata": [
-                [f"{row} · {column_text(column)}" if labels[1] else row, amount, row, column]
+                [f"{row_text(row)} · {column_text(column)}" if labels[1] else row_text(row), amount, row, column]
                 for row, column, amount in points
             ],
             "marker": {"color": series_color(slots.get(name, _colors.OTHER_SLOT)), "line": {"width": 0}},
-            **_series(name, column_text(name) if labels[1] else name),
+            **_series(name, column_text(name) if labels[1] else row_text(name)),
             "showlegend": bool(labels[1]),
         }
         for name, points in groups.items()
@@ -242,7 +243,7 @@ def bars(
             "range": [len(rows) - 0.5, -0.5],
             "tickmode": "array",
             "tickvals": list(positions.values()),
-            "ticktext": [plain(name if len(name) <= 22 else f"{name[:21]}…") for name in rows],
+            "ticktext": [plain(name if len(name) <= 22 else f"{name[:21]}…") for name in map(row_text, rows)],
             "showgrid": False,
         },
     }

@@ -15,7 +15,9 @@ from pages.support.i18n import _
 from pages.widgets import filter_pills, live_refresh
 from pages.widgets.time_range import TimeRange, range_picker, selected_range, user_timezone
 from tracker import settings
-from tracker.reports import Reader, usage_totals
+from tracker.reports import Filters, Reader, usage_totals
+from tracker.reports.engine.query_rollups import reads_calls
+from tracker.reports.engine.reader import STATEMENT_TIMEOUT_MS
 
 _DATES = "range_dates"
 
@@ -60,7 +62,22 @@ def current_range(reader: Reader) -> TimeRange:
         if not is_usd():
             note, help_text = currency_note(range_.filters)
             st.caption(note.replace("$", "\\$"), width="content", help=help_text)
+    if reads_calls(range_.filters):
+        reads_calls_note(reader, range_.filters)
     return range_
+
+
+def reads_calls_note(reader: Reader, filters: Filters) -> None:
+    """Draw that the page reads the calls because of a property, and whether some of them were pruned."""
+    text = _(
+        "Properties are read from the calls, not from the rollups: a long range takes longer, and a query ends with an"
+        " error after {n} s."
+    ).format(n=STATEMENT_TIMEOUT_MS // 1000)
+    detail_from = reader.freshness().detail_from
+    if detail_from and filters.start < detail_from:
+        day = long_date(_to_local(detail_from))
+        text += " " + _("Calls before {day} were pruned, so the result does not include them.").format(day=day)
+    st.caption(f":material/info: {text}")
 
 
 @contextmanager

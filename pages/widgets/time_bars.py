@@ -10,9 +10,11 @@ import pandas as pd
 from pages.support import colors as _colors
 from pages.support.formats import weekdays
 from pages.support.i18n import _
+from pages.support.property_labels import property_value_label
 from pages.widgets.chart_component import mount
 from pages.widgets.chart_figures import SOLID, bucket_titles, figure, identity, plain, series_color, time_axis
 from pages.widgets.deployment_marks import Marks, mark_options, mark_shapes
+from tracker.reports.properties.names import key_of
 
 _HEIGHT = 320
 MAX_BUCKETS = 750
@@ -132,6 +134,8 @@ def _times(names: pd.Series[str]) -> pd.DatetimeIndex:
 
 def value_label(dimension: str, value: str) -> str:
     """The label of a value of a dimension: a time in the user's language, other text unchanged."""
+    if key_of(dimension) is not None:
+        return property_value_label(value)
     if dimension == "weekday" and value in map(str, range(7)):
         return weekdays()[int(value)]
     if dimension == "hour_of_day" and value in map(str, range(24)):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +16,12 @@ from support import run
 
 from tracker.reports import usage_totals
 from tracker.reports.ai_calls.call_log import CallSearch, search_as_json, search_calls, search_from_json
+from tracker.reports.ai_calls.export_app import export_batches
+from tracker.reports.explorer import explorer_query
+from tracker.reports.explorer.explorer_query import explore, matching_calls
 from tracker.reports.properties import discovery as property_module
 from tracker.reports.properties.discovery import read_properties
-from tracker.reports.properties.names import NOT_SET, value_from_text, value_to_text
+from tracker.reports.properties.names import NOT_SET, property_pairs, value_from_text, value_to_text
 
 KEYS = [
     "team",
@@ -159,3 +166,62 @@ def test_the_choices_are_frequent_keys_first_and_request_ids_last(
     store.add({"metadata": json.dumps(many)} for _ in range(100))
     limited = read_properties(store.reader)
     assert (limited.properties, limited.is_complete) == ((), False)
+
+
+@pytest.mark.parametrize("rows", ["metadata.team", "metadata.a.b", "metadata.%s"])
+def test_the_explorer_groups_by_properties_and_all_groups_together_are_the_total(
+    store: Store, stored: list[tuple[str, Any]], rows: str
+) -> None:
+    key = rows.removeprefix("metadata.")
+    expected: Counter[str] = Counter()
+    for name, value in [*stored, ("", {}), ("", {})]:
+        expected.update(map(value_to_text, (name == key and texts(value)) or {None}))
+    data = explore(store.reader, RANGE, rows, latency=True)
+    assert dict(zip(data["row_name"], data["calls"], strict=True)) == expected
+    assert data.attrs == {"overlaps": True, "is_cut": False}
+    lists = sum(len(texts(value)) - 1 for value in VALUES if len(texts(value)) > 1)
+    assert data["calls"].sum() == len(stored) + 2 + lists
+    for text in expected:
+        assert len(matching_calls(store.reader, RANGE, {rows: text})) == min(expected[text], 500)
+    crossed = explore(store.reader, RANGE, rows, "model")
+    assert list(crossed["column_name"].unique()) == ["gpt"]
+    by_day = explore(store.reader, RANGE, "day", rows)
+    assert dict(zip(by_day["column_name"], by_day["calls"], strict=True)) == expected
+    both = explore(store.reader, RANGE, rows, "metadata.model")
+    assert both.set_index(["row_name", "column_name"])["calls"][value_to_text("growth"), NOT_SET] == 1
+    filtered = replace(RANGE, properties=((key, "a"),))
+    assert set(explore(store.reader, filtered, rows)["row_name"]) == {"a", "b"}
+
+
+def test_the_explorer_states_that_it_does_not_read_all_values(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add({"metadata": json.dumps({"id": number}), "created_at": NOON} for number in range(5))
+    monkeypatch.setattr(explorer_query, "MAX_GROUPS", 4)
+    data = explore(store.reader, RANGE, "metadata.id")
+    assert (len(data), data.attrs["is_cut"], data.attrs["overlaps"]) == (4, True, False)
+
+
+def test_an_export_has_a_column_for_each_chosen_property(store: Store) -> None:
+    documents = [{"team": "growth", "a.b": ["x", 1], "n": {"x": 1}}, {"team": "=1+1"}, {"a.b": "line\r\nbreak"}, {}]
+    store.add(
+        {"metadata": json.dumps(document), "created_at": NOON + timedelta(seconds=number)}
+        for number, document in enumerate(documents)
+    )
+    filters, search = search_from_json(
+        json.loads(json.dumps(search_as_json(RANGE, CallSearch(shown_keys=("team", "a.b", "n")))))
+    )
+    content = b"".join(export_batches(store.reader, filters, search)).decode()
+    table = list(csv.DictReader(io.StringIO(content, newline="")))
+    names = ["metadata.team", "metadata.a.b", "metadata.n"]
+    assert [[row[name] for name in names] for row in table] == [
+        ["", "", ""],
+        ["", "line\r\nbreak", ""],
+        ["'=1+1", "", ""],
+        ["growth", '["x", 1]', '{"x": 1}'],
+    ]
+    assert "metadata" not in b"".join(export_batches(store.reader, RANGE, CallSearch())).decode()
+
+
+def test_a_call_lists_the_pairs_that_a_filter_selects() -> None:
+    for value in VALUES:
+        assert {text for _, text in property_pairs({"team": value})} == texts(value)
+    assert list(property_pairs([1])) == []

@@ -28,24 +28,27 @@ class CallSearch:
     """What a call of the log must match besides the filters; None: no condition.
 
     `text` occurs in the operation, the user, or the session, in any case. `failed`: the result of the call. A call
-    without a duration or a price matches no minimum.
+    without a duration or a price matches no minimum. Each row has the texts of the properties `shown_keys`.
     """
 
     text: str | None = None
     failed: bool | None = None
     min_ms: float | None = None
     min_usd: float | None = None
+    shown_keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.text is not None:
             object.__setattr__(self, "text", replace_unstorable(self.text.strip()) or None)
+        object.__setattr__(self, "shown_keys", tuple(replace_unstorable(key) for key in self.shown_keys or ()))
         for name in ("min_ms", "min_usd"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise SettingError(Message("reports.minimum_invalid", value=value))
 
     def parameters(self) -> dict[str, object]:
-        return {"text": self.text, "failed": self.failed, "min_ms": self.min_ms, "min_usd": self.min_usd}
+        conditions = {"text": self.text, "failed": self.failed, "min_ms": self.min_ms, "min_usd": self.min_usd}
+        return {**conditions, "shown_keys": list(self.shown_keys) or None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from tracker.reports.ai_calls.call_log import EXPORT_BATCH_ROWS, CallSearch, Pos
 from tracker.reports.csv_text import BOM, csv_bytes
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
+from tracker.reports.properties.names import dimension_of
 
 log = logging.getLogger("tracker.dashboard")
 
@@ -35,10 +36,11 @@ _DONE = None
 
 def export_batches(reader: Reader, filters: Filters, search: CallSearch, *, with_bom: bool = False) -> Iterator[bytes]:
     """The CSV of all matching calls, newest first, one batch of rows at a time. Raises `DatabaseError`."""
-    text, position = (BOM if with_bom else b"") + csv_bytes([EXPORT_COLUMNS]), None
+    header = [*EXPORT_COLUMNS, *map(dimension_of, search.shown_keys)]
+    text, position = (BOM if with_bom else b"") + csv_bytes([header]), None
     while True:
         rows, position = _read_batch(reader, filters, search, position)
-        yield text + csv_bytes([_cell(row, name) for name in EXPORT_COLUMNS] for row in rows)
+        yield text + csv_bytes(map(_cells, rows))
         if position is None:
             return
         text = b""
@@ -50,6 +52,11 @@ def _read_batch(
     size = EXPORT_BATCH_ROWS
     page = scan_calls(reader, filters, search, position, count=size, scan_rows=size)
     return page.rows, page.position
+
+
+def _cells(row: Mapping[str, Any]) -> list[object]:
+    """The cells of a row, at the end those of its properties; a list or a nested value is JSON."""
+    return [*(_cell(row, name) for name in EXPORT_COLUMNS), *(row["shown_properties"] or ())]
 
 
 def _cell(row: Mapping[str, Any], name: str) -> object:

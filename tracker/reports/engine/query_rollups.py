@@ -10,6 +10,7 @@ import pandas as pd
 from tracker.reports.engine.local_costs import split_at_rates, with_local_costs
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
+from tracker.reports.properties.names import key_of
 from tracker.reports.time_buckets import bucket_labels, bucket_segments, range_segments, within_intervals
 from tracker.rollups import user_range_plan
 from tracker.rollups.range_plan import RangePlan, Segment, plan_range
@@ -22,6 +23,11 @@ _ROLLUP_COLUMNS = {
     "recording": ("environment",),
 }
 """The columns that the rollup of each query can be filtered by. The user rollup can't be filtered by any of them."""
+
+
+def reads_calls(filters: Filters, *dimensions: str | None) -> bool:
+    """Whether the filters or the dimensions contain a property: the rollups lack it, so that queries read the rows."""
+    return bool(filters.properties) or any(key_of(dimension) is not None for dimension in dimensions)
 
 
 def query_frame(reader: Reader, query: str, parameters: Mapping[str, object]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -11,6 +12,7 @@ from tracker.reports.engine.query_rollups import query_frame, query_rollups_by_s
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS, divide_range, intervals_of
 from tracker.reports.filters import Filters, interval_array
+from tracker.reports.properties.names import key_of, value_from_text, value_to_text
 from tracker.rollups.range_plan import EPOCH, plan_range
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment")
@@ -20,6 +22,7 @@ _ROLLUP_COLUMNS = {
     "latency": frozenset({"model", "provider"}),
 }
 _ROW_QUERIES = {"usage": "explore", "latency": "explore_latency"}
+_PROPERTY_QUERIES = {"usage": "explore_properties", "latency": "explore_latency_properties"}
 _NAMES = ["row_name", "column_name"]
 _SUMS = [
     "calls",
@@ -36,17 +39,32 @@ _SUMS = [
 UNKNOWN = "unknown"
 """The label of NULL."""
 MAX_CALLS = 500
+MAX_GROUPS = 20_000
+"""The pairs of a row and a column that a query reads from the rows, those with the most tokens first."""
 
 
 def explore(
     reader: Reader, filters: Filters, rows: str, columns: str | None = None, *, latency: bool = False
 ) -> pd.DataFrame:
-    """The sums by `row_name` and `column_name`, the values of `rows` and `columns` (two of `DIMENSIONS`).
+    """The sums by `row_name` and `column_name`, the values of `rows` and `columns` (`DIMENSIONS` or properties).
 
-    `column_name` is empty without `columns`. With `latency`, each row has its histogram: max_ms, slots, counts.
-    Raises `DatabaseError`.
+    `column_name` is empty without `columns`. With `latency`, each row has its histogram: max_ms, slots, counts. The
+    values of a property are texts of `value_to_text`. The frame's attribute `overlaps` is True if a call counts in
+    several rows, and `is_cut` if there are more than `MAX_GROUPS`. Raises `DatabaseError`.
     """
     usage = _query(reader, "usage", filters, rows, columns)
+    attributes = {
+        "overlaps": bool("overlaps" in usage and usage["overlaps"].any()),
+        "is_cut": len(usage) > MAX_GROUPS,
+    }
+    sums = _explore(reader, usage.head(MAX_GROUPS).copy(), filters, rows, columns, latency=latency)
+    sums.attrs.update(attributes)
+    return sums
+
+
+def _explore(
+    reader: Reader, usage: pd.DataFrame, filters: Filters, rows: str, columns: str | None, *, latency: bool
+) -> pd.DataFrame:
     usage = usage.astype({"cost_usd": float, "cost_local": float})
     # A value can have the label of NULL.
     sums = usage.groupby(_NAMES, sort=False)[_SUMS].sum(min_count=1).reset_index()
@@ -60,7 +78,7 @@ def explore(
 
 
 def needs_row_scan(rows: str, columns: str | None, *, latency: bool = False) -> bool:
-    """Whether the rollups lack one of the columns, so that the query reads all rows of the range."""
+    """Whether the rollups lack one of the dimensions, so that the query reads all rows of the range."""
     names = {name for name in (rows, columns) if name and name not in TIME_DIMENSIONS}
     return not names <= _ROLLUP_COLUMNS["latency" if latency else "usage"]
 
@@ -80,8 +98,10 @@ def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str
     else:
         plan = plan_range(divided.segments, None).parameters()
         parameters = {**filters.parameters(), **plan, "rows_by": by[0], "columns_by": (*by, "")[1]}
-        frame = query_frame(reader, _ROW_QUERIES[query], parameters)
-        labels = {name: frame[source] for name, source in zip(names, _NAMES, strict=False)}
+        parameters |= {"group_count": MAX_GROUPS + 1, "row_key": key_of(rows), "column_key": key_of(columns)}
+        has_properties = any(key_of(name) is not None for name in names)
+        frame = query_frame(reader, (_PROPERTY_QUERIES if has_properties else _ROW_QUERIES)[query], parameters)
+        labels = {name: _texts(name, frame[source]) for name, source in zip(names, _NAMES, strict=False)}
     for position, name in enumerate(name for name in names if name in TIME_DIMENSIONS):
         values = [divided.values[int(step)][position] for step in labels[name]]
         labels[name] = pd.Series(values, index=frame.index, dtype=object)
@@ -91,10 +111,20 @@ def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str
     )
 
 
+def _texts(dimension: str, values: pd.Series[str]) -> pd.Series[str]:
+    """The values; those of a property as text, so that `unknown` and a missing property differ."""
+    if key_of(dimension) is None:
+        return values
+    texts = [value_to_text(value if isinstance(value, str) else None) for value in values]
+    return pd.Series(texts, index=values.index, dtype=object)
+
+
 def matching_calls(reader: Reader, filters: Filters, chosen: Mapping[str, str], count: int = MAX_CALLS) -> pd.DataFrame:
-    """The newest calls with the values in `chosen` (of one or two of `DIMENSIONS`; `unknown` is NULL)."""
+    """The newest calls with the values in `chosen` (of one or two dimensions; `unknown` is NULL for a column)."""
     times = {name: value for name, value in chosen.items() if name in TIME_DIMENSIONS}
-    columns = {name: value for name, value in chosen.items() if name not in TIME_DIMENSIONS}
+    properties = {key: value_from_text(text) for name, text in chosen.items() if (key := key_of(name)) is not None}
+    filters = replace(filters, properties=(*filters.properties, *properties.items()))
+    columns = {name: value for name, value in chosen.items() if name in COLUMNS}
     (rows, row_name), (columns_by, column_name) = [*columns.items(), ("", UNKNOWN), ("", UNKNOWN)][:2]
     parameters = {
         "rows_by": rows,

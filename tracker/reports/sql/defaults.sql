@@ -48,6 +48,8 @@
 \set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE (CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE))'
 \set matches_filters ':matches_columns AND :matches_properties'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
+-- The Explorer's measures of a group of calls.
+\set explore_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, sum(:call_tokens)::bigint AS total_tokens, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens, sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens, sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost)::float8 AS cost_usd, sum(cost::numeric * :call_rate) FILTER (WHERE :has_cost)::float8 AS cost_local, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 \set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
@@ -56,3 +58,6 @@
 \set call_rate '(CAST(:rates AS numeric[]))[1 + :call_rate_number]'
 -- The rate of a segment whose step is the number of its rate.
 \set segment_rate '(CAST(:rates AS numeric[]))[1 + segment.step]'
+-- The same as arrays, for the properties :row_key and :column_key: one NULL if the property is not set.
+\set row_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:row_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:row_key AS text))) AS property (key))'
+\set column_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:column_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:column_key AS text))) AS property (key))'
