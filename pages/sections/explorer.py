@@ -12,7 +12,7 @@ from pages.sections.call_details import call_columns, call_rows, calls_key
 from pages.sections.pivot_selection import next_table
 from pages.support import query_params
 from pages.support.display_currency import currency_sign, is_usd, local_name
-from pages.support.formats import cost, count, exact, milliseconds, percentage
+from pages.support.formats import cost, count, exact, milliseconds, percentage, round_cost
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.deployment_marks import Marks
@@ -276,6 +276,8 @@ def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None
             for number, name in enumerate(names)
         },
     }
+    if measure_unit(measure) == "usd" and not is_usd():
+        data["total"] = [round_cost(value) for value in data["total"]]
     if _has_no_bar(data["total"]):
         data["total"] = [format_measure(value, measure) for value in data["total"]]
     drawn = next_table(key, tuple(map(str, visible.index)))

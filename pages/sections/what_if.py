@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.support import query_params
 from pages.support.display_currency import is_usd, local_name
-from pages.support.formats import calls, cost, count, exact, short_date, time_of_day
+from pages.support.formats import DASH, calls, cost, count, exact, short_date, time_of_day
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.widgets.tables import right_aligned, table
@@ -118,8 +118,8 @@ def comparison_table(report: WhatIfReport) -> None:
     rows = [
         {
             "model": entry.model.name,
-            "cost": cost(entry.repriced.local if entry.repriced.calls else None),
-            "own": cost(entry.repriced.own_local if entry.repriced.calls else None),
+            "cost": cost(entry.repriced.local) if entry.repriced.calls else DASH,
+            "own": cost(entry.repriced.own_local) if entry.repriced.calls else DASH,
             "difference": _difference(entry.repriced),
             "change": _change(entry.repriced),
             "recorded": _change(entry.recorded),
@@ -143,13 +143,13 @@ def comparison_table(report: WhatIfReport) -> None:
 
 def _difference(comparison: Comparison) -> str:
     if not comparison.calls:
-        return "–"
+        return DASH
     difference = comparison.local - comparison.own_local
     return f"{'+' if difference > 0 else ''}{cost(difference)}"
 
 
 def _change(comparison: Comparison) -> str:
-    return "–" if comparison.change is None else f"{comparison.change:+.0%}".replace("-", "−")
+    return DASH if comparison.change is None else f"{comparison.change:+.0%}".replace("-", "−")
 
 
 def gap_table(report: WhatIfReport) -> None:

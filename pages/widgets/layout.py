@@ -20,6 +20,7 @@ from tracker.reports.engine.query_rollups import reads_calls
 from tracker.reports.engine.reader import STATEMENT_TIMEOUT_MS
 
 _DATES = "range_dates"
+_RATE = "currency_rate"
 
 
 def page_header(title: str, reader: Reader | None = None, *, live: bool = True) -> None:
@@ -42,6 +43,8 @@ def page_header(title: str, reader: Reader | None = None, *, live: bool = True) 
                 live_refresh.live_toggle()
     with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
         filter_pills.filter_bar(reader)
+    if not is_usd():
+        st.session_state[_RATE] = st.empty()
 
 
 def page_question(text: str) -> None:
@@ -57,11 +60,10 @@ def current_range(reader: Reader) -> TimeRange:
     columns = filter_pills.filter_arguments()
     include_tests = bool(columns["include_tests"])
     range_ = selected_range(lambda: usage_totals.extent(reader, include_tests=include_tests), **columns)
-    with st.session_state[_DATES].container(width="content", gap=None):
-        st.caption(range_.dates, width="content")
-        if not is_usd():
-            note, help_text = currency_note(range_.filters)
-            st.caption(note.replace("$", "\\$"), width="content", help=help_text)
+    st.session_state[_DATES].caption(range_.dates, width="content")
+    if not is_usd():
+        note, help_text = currency_note(range_.filters)
+        st.session_state[_RATE].caption(note.replace("$", "\\$"), help=help_text)
     if reads_calls(range_.filters):
         reads_calls_note(reader, range_.filters)
     return range_

@@ -230,6 +230,8 @@ def test_formats_of_currencies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TRACKER_CURRENCY", setting)
         assert [formats.cost(value) for value in values[: len(expected)]] == expected
         assert formats.usd(12.34) == "$12.34"
+    monkeypatch.setenv("TRACKER_CURRENCY", "KRW 1385")
+    assert [formats.round_cost(value) for value in (1463.921, 12.6, 0.4231, -3.2)] == [1464, 13, 0.42, -3]
     set_language("ko")
     try:
         monkeypatch.setenv("TRACKER_CURRENCY", "KRW 1385")
