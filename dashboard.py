@@ -26,6 +26,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from streamlit.runtime import Runtime
 
+from tracker.api.access import ApiGate
+from tracker.api.metrics_app import MetricsApp
 from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import AuthMiddleware
 from tracker.auth.route_rules import route_rules
@@ -35,6 +37,7 @@ from tracker.diagnostics.dashboard_report import build_dashboard_report
 from tracker.diagnostics.debug_api import DebugApp
 from tracker.errors import TrackerError
 from tracker.maintenance import check_budgets, price_new_calls
+from tracker.metrics.collector import MetricsCollector
 from tracker.otlp.app import TracesApp
 from tracker.otlp.storing.late_rows import compare_late_rows
 from tracker.otlp.storing.retrieved_responses import remove_retrieved
@@ -102,12 +105,15 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     await asyncio.to_thread(current_reader.shut_down)
 
 
-# Remove duplicate calls, price new calls, and check budgets. Recorders don't spend time on these jobs.
+_metrics = MetricsCollector(current_reader.reader)
+# Remove duplicate calls, price new calls, check budgets, and read the slow figures of /metrics. Recorders don't spend
+# time on these jobs.
 _MINUTE_JOBS: dict[str, Callable[[], object]] = {
     "compare_late_rows": compare_late_rows,
     "remove_retrieved": remove_retrieved,
     "price_new_calls": price_new_calls.price_new_calls,
     "check_budgets": check_budgets.check_budgets,
+    "read_metrics": _metrics.read_slow_figures,
 }
 
 
@@ -174,6 +180,7 @@ def on_script_error(error: Exception) -> bool:
     return True
 
 
+_api_gate = ApiGate(current_reader.settings)
 _otlp = TracesApp(_borrow_connection, current_reader.settings)
 app = st.App(
     "pages/shell.py",
@@ -181,6 +188,7 @@ app = st.App(
         Route("/api/health", health),
         Route("/api/health", MethodNotAllowed("GET", "HEAD")),
         Route("/api/debug/token-tracking", DebugApp(build_dashboard_report, current_reader.settings)),
+        Route("/metrics", MetricsApp(_metrics, _api_gate)),
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.support import auth, query_params
-from pages.support.i18n import LANGUAGES, _, keep_language, language, language_for_locale, set_language
+from pages.support.i18n import _, keep_language, language, language_for_locale, set_language
 from pages.support.page_titles import page_titles
 from pages.widgets import status_badge
 from pages.widgets.error_box import draw_guarded
@@ -21,6 +21,7 @@ from pages.widgets.time_range import (
 )
 from pages.widgets.view_dialog import views_button
 from tracker.errors import TrackerError
+from tracker.messages.translation import LANGUAGES
 from tracker.reports.engine import current_reader
 
 PAGES = Path(__file__).parent

@@ -24,7 +24,8 @@ msgstr ""
 "Plural-Forms: nplurals=1; plural=0;\\n"
 
 """
-PAGES = Path(__file__).parent.parent / "pages"
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "pages"
 
 
 def collect_page_texts() -> Catalog:
@@ -67,7 +68,7 @@ def compile_catalog(catalog: Catalog) -> bytes:
 
 def catalog_files() -> list[Path]:
     """Returns the .po files of all languages."""
-    return sorted((PAGES / "locale").glob("*/LC_MESSAGES/*.po"))
+    return sorted((ROOT / "tracker" / "locale").glob("*/LC_MESSAGES/*.po"))
 
 
 def untranslated(catalog: Catalog) -> list[str]:

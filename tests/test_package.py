@@ -33,6 +33,7 @@ LAYERS = (
     "platforms",
     "time_zones",
     "currencies",
+    "setting_parsers",
     "settings",
     "redaction",
     "auth",
@@ -61,6 +62,8 @@ LAYERS = (
     "maintenance",
     "sources",
     "traces",
+    "metrics",
+    "api",
     "cli",
 )
 

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, tzinfo
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
-from tracker.currencies import CODES
 from tracker.errors import SettingError
 from tracker.messages import Message, join_messages
-from tracker.platforms import PLATFORMS, Platform, Runtime, detect
+from tracker.platforms import PLATFORMS, Runtime, detect
+from tracker.setting_parsers import (
+    MIN_SIGNING_KEY_CHARS,
+    CurrencySetting,
+    allowed,
+    integer,
+    number,
+    parse_api_tokens,
+    parse_boolean,
+    parse_currency,
+    parse_mode,
+    parse_platform,
+    parse_postgres_url,
+    parse_signing_key,
+    parse_token,
+    parse_urls,
+    parse_users,
+    seconds_or_none,
+)
 
 # Other files in the system's zone directory: the machine's own zone, and copies that PostgreSQL doesn't have.
 _NOT_IANA = ("localtime", "posixrules", "posix/", "right/")
-
-
-class CurrencySetting(NamedTuple):
-    """The currency of TRACKER_CURRENCY: its code, units for one US dollar, and the day of this rate."""
-
-    code: str
-    rate: Decimal | None = None
-    day: date | None = None
 
 
 class Settings(NamedTuple):
@@ -55,6 +61,8 @@ class Settings(NamedTuple):
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
     dashboard_write: bool | None
+    api_tokens: tuple[str, ...]
+    api_signing_key: str | None
     problems: tuple[str, ...] = ()
     """A message for each invalid variable: its default is used, or access is refused if it controls access."""
     invalid_variables: tuple[str, ...] = ()
@@ -68,7 +76,15 @@ class Settings(NamedTuple):
         return f"Settings({', '.join(public)})"
 
 
-_SECRETS = {"database_url", "alert_urls", "pgbouncer_url", "debug_token", "dashboard_password_hash"}
+_SECRETS = {
+    "database_url",
+    "alert_urls",
+    "pgbouncer_url",
+    "debug_token",
+    "dashboard_password_hash",
+    "api_tokens",
+    "api_signing_key",
+}
 
 
 class Variable(NamedTuple):
@@ -115,119 +131,6 @@ def _quote(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
-def require_plain_number(text: str) -> str:
-    """The text. Raises `ValueError` for underscores and non-ASCII digits, which Python's parsers accept."""
-    if "_" in text or not text.isascii():
-        raise ValueError
-    return text
-
-
-def _number(unit: str, low: float, high: float) -> tuple[Message, Callable[[str], float]]:
-    """The allowed values and the parser of a number in this unit."""
-
-    def parse(text: str) -> float:
-        value = float(require_plain_number(text))
-        if not (math.isfinite(value) and low <= value <= high):
-            raise ValueError
-        return value
-
-    return _allowed(unit, low=low, high=high), parse
-
-
-def _integer(unit: str, low: int, high: int) -> tuple[Message, Callable[[str], int]]:
-    """The allowed values and the parser of a whole number in this unit."""
-
-    def parse(text: str) -> int:
-        value = int(require_plain_number(text))
-        if not low <= value <= high:
-            raise ValueError
-        return value
-
-    return _allowed(unit, low=low, high=high), parse
-
-
-def _seconds_or_none(low: float, high: float) -> tuple[Message, Callable[[str], float | None]]:
-    _, parse_seconds = _number("seconds", low, high)
-
-    def parse(text: str) -> float | None:
-        return None if text.lower() == "none" else parse_seconds(text)
-
-    return _allowed("seconds_or_none", low=low, high=high), parse
-
-
-def _allowed(name: str, **params: object) -> Message:
-    return Message(f"settings.allowed.{name}", **params)
-
-
-def _parse_boolean(text: str) -> bool:
-    values = {
-        "1": True,
-        "true": True,
-        "yes": True,
-        "on": True,
-        "0": False,
-        "false": False,
-        "no": False,
-        "off": False,
-    }
-    if text.lower() not in values:
-        raise ValueError
-    return values[text.lower()]
-
-
-def _parse_mode(text: str) -> str:
-    if text not in {"direct", "background"}:
-        raise ValueError
-    return text
-
-
-def _parse_urls(text: str) -> tuple[str, ...]:
-    urls = tuple(text.split())
-    if not all("://" in url and not url.startswith("://") for url in urls):
-        raise ValueError
-    return urls
-
-
-def _parse_users(text: str) -> tuple[str, ...]:
-    users = tuple(text.lower().replace(",", " ").split())
-    if not users or not all(re.fullmatch(r"[^@\s]*@[^@\s]+", user) for user in users):
-        raise ValueError
-    return users
-
-
-def _parse_token(text: str) -> str:
-    if not text.isprintable() and not any("\udc80" <= char <= "\udcff" for char in text):
-        raise ValueError  # not allowed in a header
-    return text
-
-
-def _parse_currency(text: str) -> CurrencySetting:
-    code, *numbers = text.split()
-    if code.upper() not in CODES or len(numbers) > 2:
-        raise ValueError
-    if not numbers:
-        return CurrencySetting(code.upper())
-    try:
-        rate = Decimal(require_plain_number(numbers[0]))
-    except InvalidOperation:
-        raise ValueError from None
-    if not (rate.is_finite() and 0 < rate <= 10**9):
-        raise ValueError
-    return CurrencySetting(code.upper(), rate, date.fromisoformat(numbers[1]) if len(numbers) == 2 else None)
-
-
-def _parse_postgres_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError
-    return text
-
-
-def _parse_platform(text: str) -> Platform:
-    if text not in PLATFORMS:
-        raise ValueError
-    return text
-
-
 def resolve_time_zone_name(name: str) -> str:
     """The name, or its current IANA name if this machine lacks the old one. Raises `ValueError` if it has neither."""
     try:
@@ -262,21 +165,21 @@ def load_time_zone(name: str) -> tzinfo:
 # Defaults for connections: few and short-lived ones on serverless platforms, where many instances share one database;
 # more and longer-lived ones on a server.
 VARIABLES: tuple[Variable, ...] = (
-    Variable("pool_size", "TRACKER_POOL_SIZE", *_integer("whole_number", 1, 100), 5, 15),
-    Variable("connect_timeout_s", "TRACKER_CONNECT_TIMEOUT_S", *_number("seconds", 0.1, 300), 15.0, 30.0),
-    Variable("idle_timeout_s", "TRACKER_IDLE_TIMEOUT_S", *_number("seconds", 0.1, 86_400), 5.0, 10.0),
-    Variable("max_lifetime_s", "TRACKER_MAX_LIFETIME_S", *_seconds_or_none(1, 86_400), 600.0, None),
-    Variable("max_retries", "TRACKER_MAX_RETRIES", *_integer("whole_number", 0, 100), 5, 5),
-    Variable("deadline_s", "TRACKER_DEADLINE_S", *_number("seconds", 0.1, 900), 5.0, 10.0),
+    Variable("pool_size", "TRACKER_POOL_SIZE", *integer("whole_number", 1, 100), 5, 15),
+    Variable("connect_timeout_s", "TRACKER_CONNECT_TIMEOUT_S", *number("seconds", 0.1, 300), 15.0, 30.0),
+    Variable("idle_timeout_s", "TRACKER_IDLE_TIMEOUT_S", *number("seconds", 0.1, 86_400), 5.0, 10.0),
+    Variable("max_lifetime_s", "TRACKER_MAX_LIFETIME_S", *seconds_or_none(1, 86_400), 600.0, None),
+    Variable("max_retries", "TRACKER_MAX_RETRIES", *integer("whole_number", 0, 100), 5, 5),
+    Variable("deadline_s", "TRACKER_DEADLINE_S", *number("seconds", 0.1, 900), 5.0, 10.0),
     # A serverless instance may be frozen after its response, so records are written before it.
-    Variable("mode", "TRACKER_MODE", _allowed("mode"), _parse_mode, "direct", "background"),
-    Variable("outbox", "TRACKER_OUTBOX", _allowed("file"), str),
-    Variable("outbox_max_mb", "TRACKER_OUTBOX_MAX_MB", *_integer("megabytes", 1, 100_000), 100, 1000),
+    Variable("mode", "TRACKER_MODE", allowed("mode"), parse_mode, "direct", "background"),
+    Variable("outbox", "TRACKER_OUTBOX", allowed("file"), str),
+    Variable("outbox_max_mb", "TRACKER_OUTBOX_MAX_MB", *integer("megabytes", 1, 100_000), 100, 1000),
     Variable(
         "alert_urls",
         "TRACKER_ALERT_URLS",
-        _allowed("urls", url="https://example.com/hook"),
-        _parse_urls,
+        allowed("urls", url="https://example.com/hook"),
+        parse_urls,
         (),
         (),
         secret=True,
@@ -284,22 +187,22 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "pgbouncer_url",
         "TRACKER_PGBOUNCER_URL",
-        _allowed("pgbouncer_url", url="postgresql://stats:password@host:6432/pgbouncer"),
-        _parse_postgres_url,
+        allowed("pgbouncer_url", url="postgresql://stats:password@host:6432/pgbouncer"),
+        parse_postgres_url,
         secret=True,
     ),
-    Variable("log_records", "TRACKER_LOG_RECORDS", _allowed("boolean"), _parse_boolean, True, True),
-    Variable("slow_record_ms", "TRACKER_SLOW_RECORD_MS", *_number("milliseconds", 1, 900_000), 1000.0, 1000.0),
-    Variable("timezone", "TRACKER_TIMEZONE", _allowed("time_zone"), resolve_time_zone_name),
-    Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", _allowed("directory"), str),
-    Variable("prices", "TRACKER_PRICES", _allowed("prices_file"), str),
-    Variable("currency", "TRACKER_CURRENCY", _allowed("currency"), _parse_currency),
-    Variable("debug_token", "TRACKER_DEBUG_TOKEN", _allowed("token"), _parse_token, secret=True, controls_access=True),
+    Variable("log_records", "TRACKER_LOG_RECORDS", allowed("boolean"), parse_boolean, True, True),
+    Variable("slow_record_ms", "TRACKER_SLOW_RECORD_MS", *number("milliseconds", 1, 900_000), 1000.0, 1000.0),
+    Variable("timezone", "TRACKER_TIMEZONE", allowed("time_zone"), resolve_time_zone_name),
+    Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", allowed("directory"), str),
+    Variable("prices", "TRACKER_PRICES", allowed("prices_file"), str),
+    Variable("currency", "TRACKER_CURRENCY", allowed("currency"), parse_currency),
+    Variable("debug_token", "TRACKER_DEBUG_TOKEN", allowed("token"), parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(
         "dashboard_password_hash",
         "TRACKER_DASHBOARD_PASSWORD_HASH",
-        _allowed("password_hash"),
+        allowed("password_hash"),
         str,
         secret=True,
         controls_access=True,
@@ -307,8 +210,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "dashboard_users",
         "TRACKER_DASHBOARD_USERS",
-        _allowed("users", users="ann@example.com @example.org"),
-        _parse_users,
+        allowed("users", users="ann@example.com @example.org"),
+        parse_users,
         (),
         (),
         controls_access=True,
@@ -316,8 +219,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "dashboard_open",
         "TRACKER_DASHBOARD_OPEN",
-        _allowed("boolean"),
-        _parse_boolean,
+        allowed("boolean"),
+        parse_boolean,
         False,
         False,
         controls_access=True,
@@ -325,13 +228,33 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "dashboard_write",
         "TRACKER_DASHBOARD_WRITE",
-        _allowed("boolean"),
-        _parse_boolean,
+        allowed("boolean"),
+        parse_boolean,
         controls_access=True,
         refused="writes_refused",
     ),
+    Variable(
+        "api_tokens",
+        "TRACKER_API_TOKENS",
+        allowed("api_tokens"),
+        parse_api_tokens,
+        (),
+        (),
+        secret=True,
+        controls_access=True,
+        refused="api_refused",
+    ),
+    Variable(
+        "api_signing_key",
+        "TRACKER_API_SIGNING_KEY",
+        allowed("signing_key", min_chars=MIN_SIGNING_KEY_CHARS),
+        parse_signing_key,
+        secret=True,
+        controls_access=True,
+        refused="api_refused",
+    ),
 )
-PLATFORM = Variable("platform", "TRACKER_PLATFORM", _allowed("platform", names=", ".join(PLATFORMS)), _parse_platform)
+PLATFORM = Variable("platform", "TRACKER_PLATFORM", allowed("platform", names=", ".join(PLATFORMS)), parse_platform)
 DATABASE_URL_NAMES = ("DATABASE_URL", "POSTGRES_URL")
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from tracker.errors import UsageError, UsageTypeError
 from tracker.immutable import Immutable
-from tracker.settings import require_plain_number
+from tracker.setting_parsers import require_plain_number
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's integer
 MAX_COST_USD = Decimal(10) ** 9

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gettext
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import cache, wraps
-from pathlib import Path
+from functools import wraps
 from typing import ParamSpec, TypeVar
+
+from tracker.messages.translation import LANGUAGES, load_catalog
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LANGUAGES = {"en": "English", "ko": "한국어"}
-LOCALE_DIRECTORY = Path(__file__).parents[1] / "locale"
 _language: ContextVar[str] = ContextVar("language", default="en")
 
 
@@ -47,14 +45,9 @@ def language_for_locale(locale: str | None) -> str:
 
 def _(text: str) -> str:
     """The translation of an English text."""
-    return _translations(_language.get()).gettext(text)
+    return load_catalog("pages", _language.get()).gettext(text)
 
 
 def plural(one: str, many: str, number: float) -> str:
     """The translation of `one` for the number 1, else of `many`."""
-    return _translations(_language.get()).ngettext(one, many, 1 if number == 1 else 2)
-
-
-@cache
-def _translations(language: str) -> gettext.NullTranslations:
-    return gettext.translation("pages", LOCALE_DIRECTORY, [language], fallback=language == "en")
+    return load_catalog("pages", _language.get()).ngettext(one, many, 1 if number == 1 else 2)

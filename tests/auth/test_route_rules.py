@@ -18,7 +18,7 @@ WITH_PASSWORD = {"TRACKER_DASHBOARD_PASSWORD_HASH": PASSWORD_HASH}
 ROUTES = {**API_RULES, **PAGE_RULES, **dict.fromkeys(map("/{}".format, PAGE_NAMES), "page")}
 # The middleware answers these two paths itself when a password is configured.
 ANSWERED = {"/auth/login", "/auth/logout"}
-CHECKED_BY_ROUTE = {"public", "debug_token", "api_token"}
+CHECKED_BY_ROUTE = {"public", "debug_token", "api_token", "usage_token"}
 ALL_RULES = CHECKED_BY_ROUTE | {"sign_in", "page", "signed_link"}
 REACHES = {
     "this machine": ALL_RULES,
@@ -60,7 +60,7 @@ def test_every_route_is_reached_only_as_its_rule_allows(kind: str) -> None:
 @pytest.mark.parametrize("kind", REACHES)
 @pytest.mark.parametrize("rule", sorted(ALL_RULES))
 def test_each_rule_applies_to_a_new_route(kind: str, rule: Rule) -> None:
-    if rule not in {"debug_token", "api_token"}:
+    if rule not in {"debug_token", "api_token", "usage_token"}:
         assert ask(kind, "/new", RouteRules({}, {"/new": rule})).passed is (rule in REACHES[kind])
     if rule in CHECKED_BY_ROUTE | {"sign_in"}:
         assert ask(kind, "/api/new", RouteRules({"/api/new": rule}, {})).passed is (rule in REACHES[kind])

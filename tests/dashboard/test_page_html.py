@@ -14,8 +14,8 @@ import streamlit
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from support import ROOT
 
-from pages.support.i18n import LANGUAGES
 from pages.support.page_html import SCRIPT_PATH, STREAMLIT_TITLE, BrowserScript
+from tracker.messages.translation import LANGUAGES
 
 STATIC = Path(streamlit.__file__).parent / "static"
 PAGE = (STATIC / "index.html").read_bytes()

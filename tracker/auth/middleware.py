@@ -119,7 +119,9 @@ class AuthMiddleware:
         """Pass a request to a route that is public or checks a token itself; other rules need the policy."""
         if rule is None:
             await _send_not_found(scope, send)
-        elif rule in {"public", "debug_token", "api_token"} or (policy.allows(scope) and policy.kind != "login"):
+        elif rule in {"public", "debug_token", "api_token", "usage_token"} or (
+            policy.allows(scope) and policy.kind != "login"
+        ):
             await self._app(scope, receive, send)
         else:
             status = 401 if policy.kind in {"password", "login"} else 403

@@ -26,5 +26,13 @@ def is_authorized(scope: Mapping[str, Any], settings: Settings) -> bool:
         return scheme.lower() == b"bearer" and hmac.compare_digest(
             token.strip(), settings.debug_token.strip().encode("utf-8", "surrogateescape")
         )
+    return is_from_this_machine(scope, settings)
+
+
+def is_from_this_machine(scope: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether a request comes from this machine, through no proxy and from no page of another site.
+
+    On a deployed runtime, where a proxy may leave no trace, no request does.
+    """
     deployed = settings.runtime.deployed or settings.is_unreadable("TRACKER_PLATFORM")
     return not deployed and is_local(scope) and not is_cross_site_request(scope)

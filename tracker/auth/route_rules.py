@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Rule = Literal["public", "debug_token", "api_token", "sign_in", "page", "signed_link"]
+Rule = Literal["public", "debug_token", "api_token", "usage_token", "sign_in", "page", "signed_link"]
 """Who may use a route.
 
 *public*: everyone. *debug_token*, *api_token*: clients that send TRACKER_DEBUG_TOKEN; the route checks it
-(`tracker.auth.route_access`). *sign_in*: requests that the policy allows; refused with `st.login`, whose login only a
-page can check. *page*: the pages and Streamlit's files; with `st.login` the page checks the login. *signed_link*: as
+(`tracker.auth.route_access`). *usage_token*: clients that send a token of TRACKER_API_TOKENS or a signed one; the route
+checks it (`tracker.api.access`). *sign_in*: requests that the policy allows; refused with `st.login`, whose login only
+a page can check. *page*: the pages and Streamlit's files; with `st.login` the page checks the login. *signed_link*: as
 *page*, and the route verifies the link's signature (`tracker.auth.signed_links`).
 """
 
@@ -22,6 +23,7 @@ API_RULES: Mapping[str, Rule] = {
     "/v1/traces": "api_token",
     "/v1/metrics": "api_token",
     "/v1/logs": "api_token",
+    "/metrics": "usage_token",
 }
 # These paths are below the server's base path. A pattern with a final * matches every longer path.
 PAGE_RULES: Mapping[str, Rule] = {

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from tracker.cli.commands import (
+    api_token,
     budget,
     doctor,
     import_file,
@@ -40,6 +41,7 @@ _COMMANDS = (
     reconcile,
     doctor,
     password,
+    api_token,
     sample_data,
 )
 

@@ -14,6 +14,7 @@ from tracker.database.locate import Database, locate
 from tracker.database.schema import Table, read_table, require_columns
 from tracker.errors import SettingError
 from tracker.recording.alerts.channels import send
+from tracker.setting_parsers import require_plain_number
 
 _NO_ALERT_URL = (
     "No alert was sent, because TRACKER_ALERT_URLS is not set. Set it to the https:// or apprise URL of a channel."
@@ -31,7 +32,7 @@ def locate_database() -> Database:
 def parse_int(text: str) -> int:
     """The whole number of an option. Raises `argparse.ArgumentTypeError`."""
     try:
-        return int(settings.require_plain_number(text))
+        return int(require_plain_number(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a whole number") from None
 
@@ -39,7 +40,7 @@ def parse_int(text: str) -> int:
 def parse_float(text: str) -> float:
     """The number of an option. Raises `argparse.ArgumentTypeError`."""
     try:
-        return float(settings.require_plain_number(text))
+        return float(require_plain_number(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a number") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TEXTS = {
+    "allowed.api_tokens": "the entries that token-tracker api-token printed, separated by spaces",
     "allowed.boolean": "true or false",
     "allowed.currency": "a currency with its rate for one US dollar, such as KRW 1385 or KRW 1385 2026-11-01",
     "allowed.directory": "a directory",
@@ -16,6 +17,7 @@ TEXTS = {
     "allowed.prices_file": "a TOML file with custom prices",
     "allowed.seconds": "seconds from {low} to {high}",
     "allowed.seconds_or_none": "seconds from {low} to {high}, or none",
+    "allowed.signing_key": "a secret of {min_chars} or more characters",
     "allowed.time_zone": "an IANA time zone such as Asia/Seoul",
     "allowed.token": "a bearer token",
     "allowed.urls": "URLs separated by spaces, such as {url}",
@@ -26,6 +28,7 @@ TEXTS = {
     "database_url_not_text": "database_url is {type_name}; it must be text such as"
     " postgresql://user:password@host:5432/database.",
     "fallback.access_refused": "All access is refused until it is corrected.",
+    "fallback.api_refused": "All requests to the API routes are refused until it is corrected.",
     "fallback.default": "Its default is used.",
     "fallback.default_value": "Its default, {default}, is used.",
     "fallback.writes_refused": "The dashboard changes no prices, budgets or views until it is corrected.",

@@ -16,7 +16,8 @@ from typing import Any
 from tracker.currencies import CODES
 from tracker.errors import SettingError
 from tracker.messages import Message
-from tracker.settings import CurrencySetting, Settings
+from tracker.setting_parsers import CurrencySetting
+from tracker.settings import Settings
 from tracker.small_files import parse_toml, read_text
 
 Rates = tuple[tuple[date, Decimal], ...]

@@ -1,0 +1,1 @@
+"""The figures of GET /metrics: counters that never fall, gauges of the database, and their OpenMetrics text."""
