@@ -20,7 +20,7 @@ from pages.sections.explorer import (
 )
 from pages.sections.pivot_selection import apply_table_selection, select, selected_value
 from pages.support import query_params
-from pages.support.display_currency import with_local_column
+from pages.support.currency.display_currency import with_local_column
 from pages.support.formats import escape_markdown
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation

@@ -15,7 +15,7 @@ from pages.sections.pricing.results import show_result
 from pages.sections.pricing.write_access import WriteAccess, read_write_access, write_notice
 from pages.sections.unpriced import example_prices
 from pages.support import query_params
-from pages.support.display_currency import is_usd
+from pages.support.currency.display_currency import is_usd
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.support.shared_prices import shared_catalog, shared_prices

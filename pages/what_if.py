@@ -28,8 +28,8 @@ from pages.widgets.time_range import TimeRange, now
 from tracker.prices.price_catalog import PriceCatalog
 from tracker.prices.what_if_models import WhatIfModel
 from tracker.reports import Reader
+from tracker.reports.costs.what_if import WhatIfReport, what_if
 from tracker.reports.engine import current_reader
-from tracker.reports.what_if import WhatIfReport, what_if
 
 _TTL_S = 300.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.sections.explorer_links import open_explorer
-from pages.support.display_currency import convert
+from pages.support.currency.display_currency import convert
 from pages.support.formats import cost, count, exact, times, weekdays
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation

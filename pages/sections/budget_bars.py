@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import streamlit as st
 
-from pages.support.display_currency import is_usd
+from pages.support.currency.display_currency import is_usd
 from pages.support.formats import age, calls, count, exact, percentage, usd
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate

@@ -12,7 +12,7 @@ import streamlit as st
 
 from pages.sections.overview import delivery_label, delivery_labels
 from pages.support import query_params
-from pages.support.display_currency import convert, convert_column, is_usd
+from pages.support.currency.display_currency import convert, convert_column, is_usd
 from pages.support.formats import ago, cost, escape_markdown, exact, milliseconds, short_date, to_json_value, usd
 from pages.support.i18n import _, keep_language, plural
 from pages.support.message_text import translate

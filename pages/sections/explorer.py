@@ -11,7 +11,7 @@ import streamlit as st
 from pages.sections.call_details import call_columns, call_rows, calls_key
 from pages.sections.pivot_selection import next_table
 from pages.support import query_params
-from pages.support.display_currency import currency_sign, is_usd, local_name
+from pages.support.currency.display_currency import currency_sign, is_usd, local_name
 from pages.support.formats import cost, count, exact, milliseconds, percentage, round_cost
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars

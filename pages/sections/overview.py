@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.sections.explorer_links import explorer_table, open_bar, open_explorer, table_key
 from pages.support import query_params
-from pages.support.display_currency import convert_column, is_usd
+from pages.support.currency.display_currency import convert_column, is_usd
 from pages.support.formats import (
     ago,
     calls,

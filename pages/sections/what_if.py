@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.support import query_params
-from pages.support.display_currency import is_usd, local_name
+from pages.support.currency.display_currency import is_usd, local_name
 from pages.support.formats import DASH, calls, cost, count, exact, short_date, time_of_day
 from pages.support.i18n import _
 from pages.support.message_text import translate
@@ -20,7 +20,7 @@ from tracker.errors import SettingError
 from tracker.prices.price_catalog import PriceCatalog
 from tracker.prices.sellers import MAKERS
 from tracker.prices.what_if_models import MAX_MODELS, WhatIfModel, find_model, listed_names
-from tracker.reports.what_if import Comparison, WhatIfReport
+from tracker.reports.costs.what_if import Comparison, WhatIfReport
 
 _KEY, _PARAMETER = "what_if_models", "what_if"
 _MAX_VISIBLE_ROWS = 12

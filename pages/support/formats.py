@@ -10,7 +10,7 @@ import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from pages.support.display_currency import currency_decimals, currency_sign, display_currency, is_usd
+from pages.support.currency.display_currency import currency_decimals, currency_sign, display_currency, is_usd
 from pages.support.i18n import _, language, plural
 
 _MARKDOWN_CHARACTERS = frozenset(r"\`*_{}[]()<>#+-.!|~$:&@/")

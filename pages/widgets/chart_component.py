@@ -16,7 +16,7 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.runtime import Runtime
 
-from pages.support.display_currency import currency_decimals, currency_sign
+from pages.support.currency.display_currency import currency_decimals, currency_sign
 from pages.support.formats import duration_units
 from pages.support.i18n import _, language
 

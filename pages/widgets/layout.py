@@ -8,8 +8,8 @@ from datetime import datetime
 
 import streamlit as st
 
-from pages.support.currency_note import currency_note
-from pages.support.display_currency import is_usd
+from pages.support.currency.currency_note import currency_note
+from pages.support.currency.display_currency import is_usd
 from pages.support.formats import long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills, live_refresh

@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from pages.support import query_params
-from pages.support.display_currency import display_currency
+from pages.support.currency.display_currency import display_currency
 from pages.support.i18n import _, plural
 from pages.widgets.time_span import (
     DateSpan,

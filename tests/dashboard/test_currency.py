@@ -17,7 +17,7 @@ from dashboard_support import Execute, OpenPage, figures, texts
 
 from pages.sections.explorer import cost_download, pivot
 from pages.support import formats
-from pages.support.display_currency import with_local_column
+from pages.support.currency.display_currency import with_local_column
 from pages.support.i18n import set_language
 from tracker import settings
 from tracker.cli import main
@@ -30,9 +30,9 @@ from tracker.prices.currency_rates import USD, Currency, currency_problem, rate_
 from tracker.prices.price_catalog import PriceCatalog
 from tracker.reports import Filters, Reader, usage_totals
 from tracker.reports.ai_calls.call_log import CallSearch, search_as_json, search_from_json
+from tracker.reports.costs.what_if import what_if
 from tracker.reports.explorer.explorer_query import explore, matching_calls
 from tracker.reports.priced_models import priced_models
-from tracker.reports.what_if import what_if
 
 SEOUL = ZoneInfo("Asia/Seoul")
 RATES = ((date(2026, 10, 3), Decimal("1402.5")), (date(2026, 10, 5), Decimal(1385)), (date(2026, 10, 6), Decimal(900)))

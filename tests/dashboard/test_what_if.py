@@ -22,7 +22,7 @@ from tracker.prices.price_catalog import Price, PriceCatalog
 from tracker.prices.price_shapes import COMPONENTS
 from tracker.prices.what_if_models import WhatIfModel, find_model
 from tracker.reports import Filters, Reader
-from tracker.reports.what_if import WhatIfReport, what_if
+from tracker.reports.costs.what_if import WhatIfReport, what_if
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WEEK = Filters(start=NOW - timedelta(days=7), end=NOW + timedelta(days=1))
@@ -188,7 +188,7 @@ def test_cached_reasoning_and_tiered_tokens_have_the_prices_of_the_other_model(r
 def test_the_time_limit_ends_the_report_with_the_newest_calls(
     reader: Reader, call: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.reports.what_if._FIRST_SCAN_ROWS", 2)
+    monkeypatch.setattr("tracker.reports.costs.what_if._FIRST_SCAN_ROWS", 2)
     for minute in range(5):
         call(provider="openai", model="gpt-4o", created_at=NOW - timedelta(minutes=minute))
     cut = what_if(reader, WEEK, CATALOG, [], NOW, time_limit_s=0)

@@ -23,7 +23,7 @@ from tracker.prices.what_if_models import MAX_MODELS, find_model
 
 if TYPE_CHECKING:
     from tracker.reports import Filters, Reader
-    from tracker.reports.what_if import Comparison, PricedCalls, WhatIfReport
+    from tracker.reports.costs.what_if import Comparison, PricedCalls, WhatIfReport
 
 TIME_LIMIT_S = 60.0
 _LENGTH = re.compile(r"([0-9]{1,5})([hdw])\Z")
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     custom_prices.load(prices)  # an invalid file is reported before any connection
     reader, filters = _open_reader(arguments, now - length, now)
     with closing(reader):
-        from tracker.reports.what_if import what_if
+        from tracker.reports.costs.what_if import what_if
 
         with reader.borrow() as connection:
             catalog = load_catalog(connection, reader.database.url.schema, prices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-from pages.support.display_currency import display_currency
+from pages.support.currency.display_currency import display_currency
 from pages.support.formats import exchange_rate, short_date
 from pages.support.i18n import _
 from tracker import settings

@@ -206,7 +206,7 @@ def _array(numbers: Sequence[int]) -> str:
 
 
 @dataclass(slots=True)
-class _Group:
+class _ShapeGroup:
     """Calls of one shape, model and operation, added up."""
 
     calls: int = 0
@@ -223,7 +223,7 @@ class _Pricing:
         self._report = report
         self._catalog = catalog
         self._prices = ShapePrices(catalog, report.at)
-        self._groups: dict[tuple[str, str, str, bool, int, CallShape], _Group] = defaultdict(_Group)
+        self._groups: dict[tuple[str, str, str, bool, int, CallShape], _ShapeGroup] = defaultdict(_ShapeGroup)
         self._kinds: dict[tuple[str, str, str], bool | None] = {}
 
     def add(self, row: Row) -> None:
@@ -269,7 +269,9 @@ class _Pricing:
         for (provider, model, operation, _, rate_number, shape), group in self._groups.items():
             row = {"provider": provider, "model": model, "operation": operation, "rate_number": rate_number}
 
-            def price(provider: str, model: str, shape: CallShape = shape, group: _Group = group) -> Decimal | Unpriced:
+            def price(
+                provider: str, model: str, shape: CallShape = shape, group: _ShapeGroup = group
+            ) -> Decimal | Unpriced:
                 return self._prices.cost(provider, model, shape, group.amounts, group.calls)
 
             self._compare(row, group.calls, group.tokens, group.cost_usd, price)
