@@ -35,6 +35,7 @@ from tracker.background_tasks import PeriodicWorker
 from tracker.database.connect import Connection
 from tracker.diagnostics.dashboard_report import build_dashboard_report
 from tracker.diagnostics.debug_api import DebugApp
+from tracker.digest.send import send_due_digest
 from tracker.errors import TrackerError
 from tracker.maintenance import check_budgets, price_new_calls
 from tracker.metrics.collector import MetricsCollector
@@ -106,13 +107,13 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 _metrics = MetricsCollector(current_reader.reader)
-# Remove duplicate calls, price new calls, check budgets, and read the slow figures of /metrics. Recorders don't spend
-# time on these jobs.
+# Recorders don't spend time on these jobs.
 _MINUTE_JOBS: dict[str, Callable[[], object]] = {
     "compare_late_rows": compare_late_rows,
     "remove_retrieved": remove_retrieved,
     "price_new_calls": price_new_calls.price_new_calls,
     "check_budgets": check_budgets.check_budgets,
+    "send_digest": send_due_digest,
     "read_metrics": _metrics.read_slow_figures,
 }
 

@@ -62,6 +62,7 @@ LAYERS = (
     "maintenance",
     "sources",
     "traces",
+    "digest",
     "metrics",
     "api",
     "cli",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, time
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tracker.currencies import CODES
 from tracker.messages import Message
@@ -150,3 +150,21 @@ def parse_currency(text: str) -> CurrencySetting:
     if not (rate.is_finite() and 0 < rate <= 10**9):
         raise ValueError
     return CurrencySetting(code.upper(), rate, date.fromisoformat(numbers[1]) if len(numbers) == 2 else None)
+
+
+class DigestTime(NamedTuple):
+    """When digests are sent: each day or each Monday at a local time, in a language."""
+
+    period: Literal["day", "week"]
+    at: time
+    language: str
+
+
+_DIGEST_TIME = re.compile(r"(daily|weekly) ([01]\d|2[0-3]):([0-5]\d)(?: (en|ko))?")
+
+
+def parse_digest_time(text: str) -> DigestTime:
+    if (match := _DIGEST_TIME.fullmatch(" ".join(text.lower().split()))) is None:
+        raise ValueError
+    name, hour, minute, language = match.groups()
+    return DigestTime("day" if name == "daily" else "week", time(int(hour), int(minute)), language or "en")

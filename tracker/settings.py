@@ -13,12 +13,14 @@ from tracker.platforms import PLATFORMS, Runtime, detect
 from tracker.setting_parsers import (
     MIN_SIGNING_KEY_CHARS,
     CurrencySetting,
+    DigestTime,
     allowed,
     integer,
     number,
     parse_api_tokens,
     parse_boolean,
     parse_currency,
+    parse_digest_time,
     parse_mode,
     parse_platform,
     parse_postgres_url,
@@ -61,6 +63,8 @@ class Settings(NamedTuple):
     dashboard_users: tuple[str, ...]
     dashboard_open: bool
     dashboard_write: bool | None
+    digest: DigestTime | None
+    digest_users: bool
     api_tokens: tuple[str, ...]
     api_signing_key: str | None
     problems: tuple[str, ...] = ()
@@ -197,6 +201,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", allowed("directory"), str),
     Variable("prices", "TRACKER_PRICES", allowed("prices_file"), str),
     Variable("currency", "TRACKER_CURRENCY", allowed("currency"), parse_currency),
+    Variable("digest", "TRACKER_DIGEST", allowed("digest_time"), parse_digest_time),
+    Variable("digest_users", "TRACKER_DIGEST_USERS", allowed("boolean"), parse_boolean, False, False),
     Variable("debug_token", "TRACKER_DEBUG_TOKEN", allowed("token"), parse_token, secret=True, controls_access=True),
     # tracker.auth parses the hash and refuses all access if it is invalid.
     Variable(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -24,6 +26,7 @@ from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import prune as pruning
 from tracker.rollups.refresh import backfill, refresh
 from tracker.rollups.rollup_tables import DAY_S
+from tracker.sample_ids import FIRST_ID, LAST_ID, sample_id
 
 # Where and when the clocks do something, and ordinary days of zones that are no whole hours away from UTC.
 TIME_ZONES = [
@@ -81,6 +84,7 @@ def sum_of(pair: tuple[datetime, timedelta]) -> datetime:
 def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
     some = st.fixed_dictionaries(
         {
+            "id": st.sampled_from([False, False, True]).map(new_id),
             "created_at": times(around),
             "user_id": st.sampled_from(["u1", "u2", "u3"]),
             "model": st.sampled_from(["gpt", "gemini"]),
@@ -104,6 +108,17 @@ def calls(around: datetime) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(some, max_size=12)
 
 
+_ids = itertools.count(1)
+
+
+def new_id(is_sample: bool) -> str:
+    return str(sample_id(1, 1, next(_ids)) if is_sample else UUID(int=next(_ids)))
+
+
+def is_sample(row: dict[str, Any]) -> bool:
+    return FIRST_ID <= UUID(row["id"]) <= LAST_ID
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
     name, around = draw(st.sampled_from(TIME_ZONES))
@@ -122,6 +137,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
             end=end,
             timezone=zone.key,
             include_tests=draw(st.booleans()),
+            include_samples=draw(st.booleans()),
             weekday=draw(st.sampled_from([None, None, around.astimezone(zone).weekday()])),
             hour_of_day=draw(st.sampled_from([None, None, around.astimezone(zone).hour, 1])),
             **{column: values[column] for column in filtered},
@@ -146,6 +162,7 @@ def matching(rows: list[dict[str, Any]], filters: Filters) -> list[dict[str, Any
         for row in rows
         if filters.start <= row["created_at"] < filters.end
         and (filters.include_tests or not row["is_test"])
+        and (filters.include_samples or not is_sample(row))
         and has_clock_time(row["created_at"], filters)
         and all(
             getattr(filters, name) in {None, row[column]}

@@ -12,6 +12,7 @@ from typing import NoReturn
 from tracker.cli.commands import (
     api_token,
     budget,
+    digest,
     doctor,
     import_file,
     migrate,
@@ -38,6 +39,7 @@ _COMMANDS = (
     reprice,
     what_if,
     budget,
+    digest,
     reconcile,
     doctor,
     password,

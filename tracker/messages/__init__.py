@@ -12,7 +12,19 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-AREAS = ("auth", "budgets", "database", "diagnostics", "general", "login", "prices", "recording", "reports", "settings")
+AREAS = (
+    "auth",
+    "budgets",
+    "database",
+    "diagnostics",
+    "digest",
+    "general",
+    "login",
+    "prices",
+    "recording",
+    "reports",
+    "settings",
+)
 _MAX_RESTORED_CHARS = 2000
 
 

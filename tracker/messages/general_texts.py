@@ -15,6 +15,7 @@ TEXTS = {
     "both": "{first} and {second}",
     "either": "{first} or {second}",
     "list": "{first}, {second}",
+    "list_entry": "- {text}",
     "statements": "{first}; {second}",
     "server_message": "{sentence} The server's message: \"{words}\".",
 }  # fmt: skip

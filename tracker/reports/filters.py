@@ -27,9 +27,9 @@ class Filters:
 
     None: the column is not filtered. `properties` are pairs of a top-level key of `metadata` and its value as text
     (None: it is missing or null): a call must match all of them, and a list matches each of its elements. `weekday` (0
-    is Monday) and `hour_of_day` (0 to 23) are those of `timezone`. Test records are excluded without `include_tests`.
-    Raises `SettingError` (a ValueError) for an unknown time zone, a time without one, an end before the start, or a
-    weekday or hour that does not exist.
+    is Monday) and `hour_of_day` (0 to 23) are those of `timezone`. Test records are excluded without `include_tests`,
+    sample calls without `include_samples`. Raises `SettingError` (a ValueError) for an unknown time zone, a time
+    without one, an end before the start, or a weekday or hour that does not exist.
     """
 
     start: datetime
@@ -43,6 +43,7 @@ class Filters:
     weekday: int | None = None
     hour_of_day: int | None = None
     include_tests: bool = False
+    include_samples: bool = True
     properties: tuple[tuple[str, str | None], ...] = ()
     rates: Rates = ()
     """The rates with which the reports convert costs to another currency; empty for US dollars."""
@@ -108,6 +109,7 @@ class Filters:
             "user": self.user,
             "environment": self.environment,
             "include_tests": self.include_tests,
+            "include_samples": self.include_samples,
             "property_keys": [key for key, _ in self.properties] or None,
             "property_values": [value for _, value in self.properties] or None,
             "intervals": interval_array(self.selected_intervals),

@@ -20,6 +20,7 @@ FILES = {
     12: "samples",
     13: "saved_views",
     17: "metric_totals",
+    18: "digests",
 }
 VERSIONS = (1, 2, *FILES)
 

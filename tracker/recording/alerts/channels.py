@@ -19,21 +19,30 @@ TIMEOUT_S = 5.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-def send(url: str, alert: Mapping[str, Any]) -> None:
-    """Send the alert; a failure is logged. Never raises."""
+def send(url: str, alert: Mapping[str, Any]) -> bool:
+    """Send the alert and return whether the channel accepted it; a failure is logged. Never raises."""
     try:
         parts = urlsplit(url)
         if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-            _post(url, alert)
-        elif parts.scheme == "http":
+            return _post(url, alert)
+        if parts.scheme == "http":
             warn_once("An alert URL (masked) begins with http://; alerts are sent only to https:// URLs.")
         else:
-            _notify(url, alert, parts.scheme)
+            return _notify(url, *_as_text(alert), parts.scheme)
     except Exception as error:  # noqa: BLE001  a failing channel must not cause other failures
         logger().warning("An alert couldn't be sent to an alert URL (masked): %s.", type(error).__name__)
+    return False
 
 
-def _post(url: str, alert: Mapping[str, Any]) -> None:
+def _as_text(alert: Mapping[str, Any]) -> tuple[str, str]:
+    """The title and the text of an alert for channels that people read; a digest has its own."""
+    if "text" in alert:
+        return alert["title"], alert["text"]
+    lines = [f"{name}: {value}" for name, value in alert.items() if value is not None and name not in {"type", "error"}]
+    return f"{alert['type']} ({alert['environment']})", "\n".join([str(alert["error"]), "", *lines])
+
+
+def _post(url: str, alert: Mapping[str, Any]) -> bool:
     """POST the alert as JSON. Redirects aren't followed, because they lead to a host that isn't configured."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -54,18 +63,16 @@ def _post(url: str, alert: Mapping[str, Any]) -> None:
         connection.close()
     if status >= 300:
         logger().warning("An alert URL (masked) answered %d.", status)
+    return status < 300
 
 
-def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
+def _notify(url: str, title: str, body: str, scheme: str) -> bool:
     try:
         with fork_guard.importing:
             import apprise
     except ImportError:
         warn_once(f"An alert URL (masked) of the kind {scheme}:// needs apprise: pip install apprise.")
-        return
-    lines = [f"{name}: {value}" for name, value in alert.items() if value is not None and name not in {"type", "error"}]
-    body = "\n".join([str(alert["error"]), "", *lines])
-    title = f"{alert['type']} ({alert['environment']})"
+        return False
     with _silent_libraries():
         channel = apprise.Apprise()
         is_readable = channel.add(url)
@@ -76,6 +83,7 @@ def _notify(url: str, alert: Mapping[str, Any], scheme: str) -> None:
         warn_once(f"apprise can't read an alert URL (masked) of the kind {scheme}://.")
     elif not is_sent:
         logger().warning("An alert couldn't be sent to an alert URL (masked) of the kind %s://.", scheme)
+    return bool(is_readable and is_sent)
 
 
 def plain_text(text: str) -> str:

@@ -6,7 +6,7 @@ FROM (
     SELECT segment.step, user_id
     FROM :user_segments
     CROSS JOIN LATERAL (
-        SELECT user_id, is_test
+        SELECT user_id, is_test, is_sample
         FROM token_tracker_user_day_rollup AS rollup
         WHERE day >= segment.start AND day < segment.until AND rollup.generation >= segment.generation
           -- first_slot and last_slot decide for the start and the end of a day, the array `slots` for its middle.
@@ -15,7 +15,7 @@ FROM (
                OR EXISTS (SELECT FROM unnest(slots) AS slot WHERE slot >= segment.first AND slot < segment.until_slot))
         OFFSET 0
     ) AS rollup
-    WHERE (:include_tests OR is_test IS NOT TRUE)
+    WHERE :counts_in_rollup
     UNION
     -- From the rows:
     SELECT segment.step, user_id

@@ -14,7 +14,7 @@ WITH scanned AS MATERIALIZED (
          CASE WHEN :has_cost THEN cost END AS cost_usd, cost_source, processing_time, success, error_message,
          environment, platform, region, deployment, delivery, is_test,
          (delivery IS NULL AND metadata ->> 'source' = 'otlp') IS TRUE AS is_span,
-         :matches_properties AS has_properties,
+         :counts_sample AND :matches_properties AS matches_metadata,
          CASE WHEN CAST(:shown_keys AS text[]) IS NOT NULL
               THEN ARRAY(SELECT metadata ->> shown.key
                          FROM unnest(CAST(:shown_keys AS text[])) WITH ORDINALITY AS shown (key, position)
@@ -29,7 +29,7 @@ WITH scanned AS MATERIALIZED (
 ), matching AS (
   SELECT *
   FROM scanned
-  WHERE :matches_columns AND has_properties
+  WHERE :matches_columns AND matches_metadata
     AND (CAST(:text AS text) IS NULL
          OR strpos(lower(concat_ws(chr(10), operation, user_id, session_id)), lower(:text)) > 0)
     AND (CAST(:failed AS boolean) IS NULL OR (success IS NOT FALSE) <> :failed)

@@ -2,6 +2,7 @@
 \if :{?start} \else \set start '(date_trunc(\'day\', now(), \'UTC\') - interval \'29 days\')' \endif
 \if :{?end} \else \set end 'now()' \endif
 \if :{?include_tests} \else \set include_tests false \endif
+\if :{?include_samples} \else \set include_samples true \endif
 \if :{?model} \else \set model NULL \endif
 \if :{?provider} \else \set provider NULL \endif
 \if :{?operation} \else \set operation NULL \endif
@@ -42,11 +43,14 @@
 \set is_in_segment 'rollup.minutes = segment.minutes AND bucket >= segment.start AND bucket < segment.until AND rollup.generation >= segment.generation'
 -- The rows of the segments. OFFSET 0 keeps the subquery per segment.
 \set segment_calls ':row_segments CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= segment.start AND created_at < segment.until OFFSET 0) AS calls'
+-- The rollups' rows that count: test and sample calls have rows of their own.
+\set counts_in_rollup '(:include_tests OR is_test IS NOT TRUE) AND (:include_samples OR NOT is_sample)'
 -- The rows that the filters select, and the step of a row.
 \set matches_columns '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment) AND (CAST(:intervals AS timestamptz[]) IS NULL OR width_bucket(created_at, CAST(:intervals AS timestamptz[])) % 2 = 1)'
 -- All pairs of key and value must match; the value NULL matches a call whose property is not set.
 \set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE (CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE))'
-\set matches_filters ':matches_columns AND :matches_properties'
+\set counts_sample '(:include_samples OR NOT :call_is_sample)'
+\set matches_filters ':matches_columns AND :counts_sample AND :matches_properties'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
 -- The Explorer's measures of a group of calls.
 \set explore_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, sum(:call_tokens)::bigint AS total_tokens, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens, sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens, sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost)::float8 AS cost_usd, sum(cost::numeric * :call_rate) FILTER (WHERE :has_cost)::float8 AS cost_local, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'

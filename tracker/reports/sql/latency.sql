@@ -6,7 +6,7 @@ WITH used (step, provider, model, calls, max_ms, slots, counts) AS (
     SELECT segment.step, provider, model, calls, max_ms, slots, counts
     FROM :rollup_segments
     CROSS JOIN LATERAL (SELECT * FROM token_tracker_latency_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
-    WHERE (:include_tests OR is_test IS NOT TRUE)
+    WHERE :counts_in_rollup
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)
     UNION ALL

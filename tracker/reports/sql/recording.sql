@@ -9,7 +9,7 @@ WITH used (step, environment, records, retried_records, retries, late_records, w
            slots, counts
     FROM :rollup_segments
     CROSS JOIN LATERAL (SELECT * FROM token_tracker_recording_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
-    WHERE (:include_tests OR is_test IS NOT TRUE)
+    WHERE :counts_in_rollup
       AND (:environment IS NULL OR environment = :environment)
     UNION ALL
     -- From the rows:

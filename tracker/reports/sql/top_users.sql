@@ -6,13 +6,13 @@ WITH used (user_id, calls, total_tokens, cost, cost_local, unpriced_calls) AS (
     FROM :user_segments
     CROSS JOIN LATERAL (
         -- Days of a user whose calls are all in the segment.
-        SELECT user_id, is_test, calls, total_tokens, cost, unpriced_calls
+        SELECT user_id, is_test, is_sample, calls, total_tokens, cost, unpriced_calls
         FROM token_tracker_user_day_rollup AS rollup
         WHERE day >= segment.start AND day < segment.until AND rollup.generation >= segment.generation
           AND first_slot >= segment.first AND last_slot < segment.until_slot
         OFFSET 0
     ) AS rollup
-    WHERE (:include_tests OR is_test IS NOT TRUE)
+    WHERE :counts_in_rollup
     UNION ALL
     SELECT user_id, part.calls, tokens, part.cost, part.cost * :segment_rate, unpriced
     FROM :user_segments
@@ -29,7 +29,7 @@ WITH used (user_id, calls, total_tokens, cost, cost_local, unpriced_calls) AS (
     CROSS JOIN unnest(slots, slot_calls, slot_tokens, slot_costs, slot_unpriced)
       AS part (slot, calls, tokens, cost, unpriced)
     WHERE slot >= segment.first AND slot < segment.until_slot
-      AND (:include_tests OR is_test IS NOT TRUE)
+      AND :counts_in_rollup
     UNION ALL
     -- From the rows:
     SELECT user_id, 1, coalesce(:call_tokens, 0)::bigint, CASE WHEN :has_cost THEN cost::numeric END,

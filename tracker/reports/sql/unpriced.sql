@@ -6,7 +6,7 @@ WITH used (provider, model, usage_problem, usage_source, reason, calls, unpriced
     SELECT provider, model, usage_problem, usage_source, reason, calls, unpriced_calls, unpriced_tokens
     FROM :rollup_segments
     CROSS JOIN LATERAL (SELECT * FROM token_tracker_unpriced_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
-    WHERE (:include_tests OR is_test IS NOT TRUE)
+    WHERE :counts_in_rollup
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)
       AND (:operation IS NULL OR operation = :operation)

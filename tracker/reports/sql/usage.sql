@@ -10,7 +10,7 @@ WITH used (step, provider, model, operation, environment, calls, failed_calls, i
            cost, unpriced_calls, unpriced_tokens, sample_calls
     FROM :rollup_segments
     CROSS JOIN LATERAL (SELECT * FROM token_tracker_usage_rollup AS rollup WHERE :is_in_segment OFFSET 0) AS rollup
-    WHERE (:include_tests OR is_test IS NOT TRUE)
+    WHERE :counts_in_rollup
       AND (:model IS NULL OR model = :model)
       AND (:provider IS NULL OR provider = :provider)
       AND (:operation IS NULL OR operation = :operation)

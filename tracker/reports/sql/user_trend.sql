@@ -6,14 +6,14 @@ WITH used (step, user_id, total_tokens) AS (
     FROM :user_segments
     CROSS JOIN LATERAL (
         -- Days of a user whose calls are all in the segment.
-        SELECT user_id, is_test, total_tokens
+        SELECT user_id, is_test, is_sample, total_tokens
         FROM token_tracker_user_rollup AS rollup
         WHERE day >= segment.start AND day < segment.until AND rollup.generation >= segment.generation
           AND first_slot >= segment.first AND last_slot < segment.until_slot
           AND user_id = ANY (CAST(:users AS text[]))
         OFFSET 0
     ) AS rollup
-    WHERE (:include_tests OR is_test IS NOT TRUE)
+    WHERE :counts_in_rollup
     UNION ALL
     SELECT segment.step, user_id, tokens
     FROM :user_segments
@@ -29,7 +29,7 @@ WITH used (step, user_id, total_tokens) AS (
         OFFSET 0
     ) AS rollup
     CROSS JOIN unnest(slots, slot_tokens) AS part (slot, tokens)
-    WHERE slot >= segment.first AND slot < segment.until_slot AND (:include_tests OR is_test IS NOT TRUE)
+    WHERE slot >= segment.first AND slot < segment.until_slot AND :counts_in_rollup
     UNION ALL
     -- From the rows:
     SELECT segment.step, user_id, coalesce(:call_tokens, 0)::bigint

@@ -1,0 +1,1 @@
+"""The digest: a summary of the last complete day or week, printed or sent once to the alert channels."""

@@ -1,0 +1,104 @@
+"""Reads the figures of a digest through the reports, so that they equal the pages'. Sample calls are not counted."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from tracker.budgets.progress import BudgetState
+from tracker.digest.schedule import DigestDays
+from tracker.maintenance.check_budgets import read_budget_states
+from tracker.reports import ledger_report, recording_quality, usage_totals
+from tracker.reports.anomalies import Anomaly, find_anomaly
+from tracker.reports.engine.query_rollups import query_rollups
+from tracker.reports.engine.reader import Reader
+from tracker.reports.filters import Filters
+from tracker.reports.unpriced_usage import unpriced_calls
+
+TOP_COUNT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TopEntry:
+    """A model or a user; `cost_usd` is None if no call has a known cost."""
+
+    name: str
+    cost_usd: Decimal | None
+    tokens: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigestFigures:
+    """The figures of a digest and of the period before it. `users` is None if user ids are not to be shown."""
+
+    days: DigestDays
+    totals: usage_totals.Totals
+    previous: usage_totals.Totals
+    user_count: int
+    previous_user_count: int
+    models: tuple[TopEntry, ...]
+    users: tuple[TopEntry, ...] | None
+    anomalies: tuple[Anomaly, ...]
+    budgets: tuple[BudgetState, ...]
+    inconsistent_calls: int
+    missing_records: int
+    late_records: int
+
+
+def read_figures(reader: Reader, days: DigestDays, *, with_users: bool) -> DigestFigures:
+    """The figures of these days. Raises `DatabaseError`."""
+    period = Filters(start=days.start, end=days.end, timezone=days.timezone, include_samples=False)
+    previous = replace(period, start=days.previous_start, end=days.start)
+    with reader.pin_rollup_state():
+        budgets = read_budget_states(reader).states
+        quality = recording_quality.totals(recording_quality.by_environment(reader, period))
+        return DigestFigures(
+            days=days,
+            totals=usage_totals.totals(reader, period),
+            previous=usage_totals.totals(reader, previous),
+            user_count=usage_totals.users(reader, period),
+            previous_user_count=usage_totals.users(reader, previous),
+            models=_top_models(reader, period),
+            users=_top_users(reader, period) if with_users else None,
+            anomalies=tuple(_anomalies(reader, period, days)),
+            budgets=tuple(b for b in budgets if not b.budget.is_sample and (with_users or b.budget.scope != "user")),
+            inconsistent_calls=_inconsistent_calls(reader, period),
+            missing_records=ledger_report.ledger(reader, period).missing,
+            late_records=quality.late_records,
+        )
+
+
+def _top_models(reader: Reader, period: Filters) -> tuple[TopEntry, ...]:
+    rows = query_rollups(reader, "usage", period, by=("model",)).to_dict("records")
+    entries = [_entry(row["model"], row) for row in rows]
+    return tuple(sorted(entries, key=lambda entry: (-(entry.cost_usd or 0), -entry.tokens))[:TOP_COUNT])
+
+
+def _top_users(reader: Reader, period: Filters) -> tuple[TopEntry, ...]:
+    rows = usage_totals.top_users(reader, period, count=TOP_COUNT).to_dict("records")
+    return tuple(_entry(row["user_id"], row) for row in rows)
+
+
+def _entry(name: object, row: Mapping[Hashable, Any]) -> TopEntry:
+    cost = row["cost_usd"]
+    is_known = cost is not None and cost == cost
+    return TopEntry(
+        str(name or "unknown"), Decimal(str(cost)) if is_known else None, int(row["total_tokens"]), int(row["calls"])
+    )
+
+
+def _anomalies(reader: Reader, period: Filters, days: DigestDays) -> Sequence[Anomaly]:
+    """The largest anomaly of each day."""
+    count = (days.last_day - days.first_day).days + 1
+    ends = [days.end - timedelta(days=number, seconds=1) for number in reversed(range(count))]
+    found = (find_anomaly(reader, period, end) for end in ends)
+    return [anomaly for anomaly in found if anomaly]
+
+
+def _inconsistent_calls(reader: Reader, period: Filters) -> int:
+    frame = unpriced_calls(reader, period)
+    return int(frame.loc[frame["usage_problem"].notna(), "calls"].sum())

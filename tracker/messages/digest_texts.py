@@ -1,0 +1,43 @@
+"""Messages of the digest; `name.remedy` is the remedy of the cause `name`."""
+
+from __future__ import annotations
+
+TEXTS = {
+    "title.day": "Token usage of {first_day} ({timezone})",
+    "title.week": "Token usage of the week {first_day} to {last_day} ({timezone})",
+    "no_calls": "No calls were recorded.",
+    "calls": "Calls: {value} ({change})",
+    "failed_calls": "Failed calls: {value} ({change})",
+    "tokens": "Tokens: {value} ({change})",
+    "cost": "Cost: {value} ({change})",
+    "cost_unknown": "Cost: not known",
+    "users": "Users: {value} ({change})",
+    "change.none": "no calls in the period before",
+    "change.same": "as in the period before",
+    "change.up": "{percent} more than in the period before",
+    "change.down": "{percent} less than in the period before",
+    "unusual": "Unusual cost or tokens:",
+    "unusual.cost": "{model}: {value}, {times} times its usual {usual} on this day of the week",
+    "unusual.tokens": "{model}: {value} tokens, {times} times its usual {usual} on this day of the week",
+    "unusual.errors": "Failed calls: {value}, {times} times the usual {usual} on this day of the week",
+    "top.models": "Models with the highest cost:",
+    "top.users": "Users with the most tokens:",
+    "top.property": "Most tokens by {key}:",
+    "top.entry": "{name}: {cost}, tokens: {tokens}, calls: {calls}",
+    "not_priced": "no known cost",
+    "value_not_set": "not set",
+    "budgets": "Budgets:",
+    "budget": "{name}: {share} of {limit} used {period}",
+    "period.day": "today",
+    "period.month": "this month",
+    "attention": "To check:",
+    "unpriced": "Calls without a known cost: {calls}. The page Prices and budgets lists their models.",
+    "inconsistent": "Calls with inconsistent token counts: {calls}. The page Overview lists them.",
+    "missing": "Records that are missing: {records}. The page Performance lists their deployments.",
+    "late": "Records that were stored late: {records}.",
+    "table_missing": "The table of digests doesn't exist, so no process can claim a digest.",
+    "table_missing.remedy": "Create it: token-tracker migrate.",
+    "not_writable": "This database user may not store that a digest was sent, so none is sent.",
+    "no_channel": "No digest was sent, because TRACKER_ALERT_URLS is not set. Set it to the https:// or apprise URL of"
+    " a channel.",
+}  # fmt: skip
