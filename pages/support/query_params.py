@@ -189,7 +189,8 @@ def take_dirty(name: str) -> bool:
 def take_dirty_properties() -> bool:
     """Whether a filter of a property is dirty. Clears the marks."""
     names = [name for name in _dirty() if name.startswith(PREFIX)]
-    _dirty().difference_update(names)
+    for name in names:
+        _dirty().discard(name)
     return bool(names)
 
 
