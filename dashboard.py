@@ -13,7 +13,7 @@ import importlib
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from streamlit.runtime import Runtime
 
 from tracker.api.access import ApiGate
 from tracker.api.metrics_app import MetricsApp
+from tracker.api.openapi import OpenApiApp
+from tracker.api.usage_app import UsageApi
 from tracker.auth.http_responses import pages_csp
 from tracker.auth.middleware import AuthMiddleware
 from tracker.auth.route_rules import route_rules
@@ -75,6 +77,16 @@ def _borrow_connection() -> Iterator[tuple[Connection, str | None]]:
     reader = current_reader.reader()
     with reader.borrow() as connection:
         yield connection, reader.table().schema
+
+
+class AsgiRoute:
+    """An ASGI app for a route: Starlette would call a method with a request instead."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 class MethodNotAllowed:
@@ -127,6 +139,7 @@ def _redact_logs() -> None:
 def _prepare() -> None:
     for name in (
         "pandas",
+        "pages.sections.ai_session_view",
         "pages.sections.call_details",
         "pages.sections.connections",
         "pages.sections.environment",
@@ -182,6 +195,7 @@ def on_script_error(error: Exception) -> bool:
 
 
 _api_gate = ApiGate(current_reader.settings)
+_usage_api = UsageApi(current_reader.reader, _api_gate)
 _otlp = TracesApp(_borrow_connection, current_reader.settings)
 app = st.App(
     "pages/shell.py",
@@ -190,6 +204,9 @@ app = st.App(
         Route("/api/health", MethodNotAllowed("GET", "HEAD")),
         Route("/api/debug/token-tracking", DebugApp(build_dashboard_report, current_reader.settings)),
         Route("/metrics", MetricsApp(_metrics, _api_gate)),
+        Route("/api/usage", AsgiRoute(_usage_api.usage)),
+        Route("/api/usage/records", AsgiRoute(_usage_api.records)),
+        Route("/api/openapi.json", OpenApiApp(_api_gate)),
         Route("/v1/traces", _otlp),
         Route("/v1/metrics", _otlp),
         Route("/v1/logs", _otlp),

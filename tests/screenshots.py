@@ -30,6 +30,7 @@ PAGES = (
     "explorer",
     "latency",
     "calls",
+    "ai_sessions",
     "what_if",
     "connections",
     "performance",

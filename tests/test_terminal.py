@@ -34,6 +34,8 @@ def is_safe(text: str) -> bool:
         ["import", HOSTILE],
         ["import", "x", "--profile", HOSTILE],
         ["reconcile", HOSTILE],
+        ["usage"],
+        ["usage", "--by", HOSTILE],
         [HOSTILE],
         ["record", "--model", HOSTILE, "--input-tokens", HOSTILE, "--output-tokens", "1"],
         ["record", "--model", HOSTILE, "--input-tokens", "1", "--output-tokens", "1", "--user-id", HOSTILE],

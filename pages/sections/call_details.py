@@ -105,6 +105,7 @@ def _all_columns(reader: Reader, record_id: str) -> None:
         empty_section(_("This record no longer exists."))
         return
     call_card(row)
+    _session_link(row)
     _property_links(row.get("metadata"))
     st.json({name: to_json_value(value) for name, value in row.items() if value is not None}, expanded=True)
 
@@ -122,6 +123,15 @@ def _property_links(metadata: object) -> None:
                 query_params.set_and_rerun(**{name: text, "call": None})
     if len(pairs) > _MAX_PROPERTIES:
         st.caption(_("{n} more properties are below.").format(n=exact(len(pairs) - _MAX_PROPERTIES)))
+
+
+def _session_link(row: CallRow) -> None:
+    """A button that opens the AI session of the call, unless the page shows it."""
+    session_id = row["session_id"]
+    if not session_id or query_params.get("session") == session_id:
+        return
+    if st.button(_("Show the AI session"), icon=":material/forum:", key="open_session"):
+        query_params.switch_page("ai_sessions.py", {"session": str(session_id), "call": None})
 
 
 def call_card(row: CallRow) -> None:

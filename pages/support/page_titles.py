@@ -12,6 +12,7 @@ def page_titles() -> dict[str, str]:
         "explorer": _("Explorer"),
         "latency": _("Latency and errors"),
         "calls": _("Calls"),
+        "ai_sessions": _("AI sessions"),
         "what_if": _("What-if costs"),
         "connections": _("Connections"),
         "performance": _("Performance"),

@@ -18,14 +18,14 @@ from tracker.reports.properties.names import PREFIX
 from tracker.usage import replace_unstorable
 
 MAX_LENGTH = 200
-"""The length to which a value is cut, except the values of properties, which are exact."""
+"""The length to which a value is cut, except the values of properties and AI sessions, which are exact."""
 MAX_ADDRESS_LENGTH = 6_000
 """A longer parameter stays out of the address, because servers and proxies refuse long addresses."""
 _USER_SETTINGS = ("range", "tests", "tz", "lang")
 _FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", "hour_of_day")
 NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens", "what_if"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
-_EXACT = ("row", "column")
+_EXACT = ("row", "column", "session")
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
 _SWITCHED = "query_switched"
 

@@ -94,7 +94,9 @@ def batch_inserts(connection: Connection, count: int) -> float:
 def drop_secondary_indexes(connection: Connection) -> None:
     """Drop all indexes except the primary key."""
     execute(
-        connection, "DROP INDEX token_usage_created_at_idx, token_usage_user_id_created_at_idx, token_usage_late_idx"
+        connection,
+        "DROP INDEX token_usage_created_at_idx, token_usage_user_id_created_at_idx, token_usage_late_idx,"
+        " token_usage_session_idx",
     )
 
 

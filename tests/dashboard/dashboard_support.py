@@ -37,6 +37,7 @@ PAGES = (
     "explorer",
     "latency",
     "calls",
+    "ai_sessions",
     "what_if",
     "connections",
     "performance",

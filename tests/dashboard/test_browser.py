@@ -12,7 +12,18 @@ from playwright.sync_api import Locator, Page, expect
 from support import run, with_database
 
 pytestmark = pytest.mark.browser
-PATHS = ("", "explorer", "latency", "calls", "connections", "performance", "environment", "prices", "recordings")
+PATHS = (
+    "",
+    "explorer",
+    "latency",
+    "calls",
+    "ai_sessions",
+    "connections",
+    "performance",
+    "environment",
+    "prices",
+    "recordings",
+)
 # Streamlit's own, which an app can't change: how it marks up its lists, its charts' images, its tables' canvas.
 NOT_OURS = {"list", "listitem", "svg-img-alt", "aria-allowed-attr", "scrollable-region-focusable", "nested-interactive"}
 

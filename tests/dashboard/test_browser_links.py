@@ -91,6 +91,24 @@ def test_the_calls_use_the_full_width_and_the_selection_is_visible(visit: Callab
     assert query(page)["row"] != first  # the table has the new selection, too
 
 
+def test_a_call_of_the_explorer_opens_its_ai_session_and_back_returns(visit: Callable[..., Page]) -> None:
+    page = visit("explorer?range=all&rows=operation&row=chat")
+    select_first_row(page, page.get_by_test_id("stDataFrame").nth(1))
+    page.get_by_role("button", name="Show the AI session").click()
+    expect(page.get_by_role("heading", name="AI sessions", exact=True)).to_be_visible()
+    expect(page.get_by_text("Calls in order", exact=True)).to_be_visible()
+    session = query(page)["session"]
+    expect(page.get_by_test_id("stCode").get_by_text(session)).to_be_visible()
+    assert "call" not in query(page)
+    page.get_by_role("button", name="All AI sessions").click()
+    eventually(lambda: "session" not in query(page))
+    select_first_row(page, page.get_by_test_id("stDataFrame").first)
+    eventually(lambda: "session" in query(page))
+    page.go_back()
+    eventually(lambda: "session" not in query(page))
+    expect(page.get_by_text("Sort by", exact=True)).to_be_visible()
+
+
 def opacities(bars: Locator) -> list[str]:
     return [str(bar.evaluate("bar => getComputedStyle(bar).opacity")) for bar in bars.all()]
 

@@ -32,6 +32,8 @@ PATHS = (
     "explorer?range=all&rows=user&columns=model",
     "calls?range=all&call=" + CALL,
     "explorer?range=all&rows=operation&row={name}&call=" + CALL,
+    "ai_sessions?range=all",
+    "ai_sessions?range=all&session={name}",
     "connections",
     "performance?range=all",
     "environment",

@@ -21,6 +21,7 @@ PAGES = (
     "explorer",
     "latency",
     "calls",
+    "ai_sessions",
     "connections",
     "performance",
     "environment",

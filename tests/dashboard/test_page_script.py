@@ -23,6 +23,7 @@ TITLES = {
     "explorer": "Explorer",
     "latency": "Latency and errors",
     "calls": "Calls",
+    "ai_sessions": "AI sessions",
     "what_if": "What-if costs",
     "connections": "Connections",
     "performance": "Performance",

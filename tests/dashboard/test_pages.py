@@ -24,6 +24,7 @@ PAGES = (
     "explorer.py",
     "latency.py",
     "calls.py",
+    "ai_sessions.py",
     "what_if.py",
     "connections.py",
     "performance.py",

@@ -20,7 +20,7 @@ def test_settings_of_another_pooler_client_do_not_stop_an_index(old_url, pooler,
     leave_behind(through, left_behind)
     assert migrate(through).applied[-1] == "0002 index_token_usage"
     assert value(old_url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
-    assert len(rows(old_url, INDEXES)) == 5
+    assert len(rows(old_url, INDEXES)) == 6
 
 
 def test_an_index_is_built_past_the_limits_of_a_role(old_url):
@@ -52,7 +52,13 @@ def test_an_index_that_serves_already_is_not_built_a_second_time(empty_database_
         "CREATE INDEX by_user ON token_usage (user_id, created_at DESC)",
     )
     migrate(url)
-    assert rows(url, INDEXES) == [("by_time",), ("by_user",), ("token_usage_late_idx",), ("token_usage_pkey",)]
+    assert rows(url, INDEXES) == [
+        ("by_time",),
+        ("by_user",),
+        ("token_usage_late_idx",),
+        ("token_usage_pkey",),
+        ("token_usage_session_idx",),
+    ]
 
 
 def test_the_index_on_a_naive_time_is_on_the_expression_that_reports_ask(old_url):
@@ -76,7 +82,7 @@ def test_a_users_index_with_the_same_name_is_kept(old_url, own):
     migrate(old_url)
     after = rows(old_url, "SELECT indexrelid, indrelid FROM pg_index WHERE indrelid = 'token_usage'::regclass")
     assert set(before) < set(after)
-    assert len(after) == len(before) + 3
+    assert len(after) == len(before) + 4
     assert migrate(old_url).applied == []
 
 

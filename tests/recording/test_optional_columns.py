@@ -100,7 +100,7 @@ def test_reports_read_a_table_without_the_column(earlier_url, new_tracker, naive
     if naive:
         run(
             earlier_url,
-            "DROP INDEX token_usage_late_idx",
+            "DROP INDEX token_usage_late_idx, token_usage_session_idx",
             "ALTER TABLE token_usage ALTER COLUMN created_at TYPE timestamp USING created_at AT TIME ZONE 'UTC'",
         )
     call = a_call(processing_time=2000)

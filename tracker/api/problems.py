@@ -26,9 +26,9 @@ class Problem:
 class ProblemError(Exception):
     """Raised where a request can't be answered; the route sends its `problem`."""
 
-    def __init__(self, status: int, title: str, detail: str) -> None:
+    def __init__(self, status: int, title: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(detail)
-        self.problem = Problem(status, title, detail)
+        self.problem = Problem(status, title, detail, headers)
 
 
 async def send_problem(send: Send, problem: Problem, *, head: bool = False) -> None:

@@ -24,6 +24,9 @@ API_RULES: Mapping[str, Rule] = {
     "/v1/metrics": "api_token",
     "/v1/logs": "api_token",
     "/metrics": "usage_token",
+    "/api/usage": "usage_token",
+    "/api/usage/records": "usage_token",
+    "/api/openapi.json": "usage_token",
 }
 # These paths are below the server's base path. A pattern with a final * matches every longer path.
 PAGE_RULES: Mapping[str, Rule] = {

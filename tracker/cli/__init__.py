@@ -15,6 +15,7 @@ from tracker.cli.commands import (
     digest,
     doctor,
     import_file,
+    mcp,
     migrate,
     outbox,
     password,
@@ -24,6 +25,7 @@ from tracker.cli.commands import (
     reprice,
     rollup,
     sample_data,
+    usage,
     what_if,
 )
 from tracker.cli.terminal import print_error, safe_streams, terminal_text
@@ -41,6 +43,8 @@ _COMMANDS = (
     budget,
     digest,
     reconcile,
+    usage,
+    mcp,
     doctor,
     password,
     api_token,

@@ -19,6 +19,9 @@ _NAMES = {
 _LATE = "token_usage_late_idx"
 _IS_LATE = "(recorded_at AT TIME ZONE 'UTC') - interval '15 minutes' > ({} AT TIME ZONE 'UTC')"
 
+# The calls of one AI session. The key is a hash, because a session_id may be longer than an index allows.
+_SESSION = "token_usage_session_idx"
+_SESSION_KEY = "(hashtextextended(session_id, 0))"
 
 SESSION_LIMITS = {"25006", "57014", "55P03"}
 """SQLSTATEs caused by session settings: read-only, statement timeout, lock timeout."""
@@ -48,6 +51,9 @@ def missing(connection: Connection, table: Table) -> Iterator[MissingIndex]:
     if not table.late_index:
         late = f"(recorded_at) WHERE {_IS_LATE.format(_keys(table, ('created_at',)))}"
         yield MissingIndex(_LATE, late, _LATE if _LATE in taken else None)
+    if not table.session_index:
+        session = f"({_SESSION_KEY}, {_keys(table, ('created_at',))}) WHERE session_id IS NOT NULL"
+        yield MissingIndex(_SESSION, session, _SESSION if _SESSION in taken else None)
 
 
 def _has_index(table: Table, columns: tuple[str, ...]) -> bool:

@@ -137,6 +137,7 @@ class Table(NamedTuple):
     supabase: bool = False
     indexes: tuple[Index, ...] = ()
     late_index: bool = False
+    session_index: bool = False
     can_write_ledger: bool = False
     sees_no_rows: bool = False
     limits: tuple[tuple[str, int], ...] = ()
@@ -254,6 +255,7 @@ def read_table(connection: Connection, schema: str | None = None, prefix: str = 
         supabase=catalog["supabase"],
         indexes=tuple(Index(i["name"], tuple(i["keys"]), i["valid"]) for i in catalog["indexes"]),
         late_index=catalog["late_index"],
+        session_index=catalog["session_index"],
         can_write_ledger=bool(catalog["can_write_ledger"]),
         sees_no_rows=catalog["sees_no_rows"],
         synchronous_commit=catalog["synchronous_commit"],

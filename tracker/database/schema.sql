@@ -88,6 +88,11 @@ SELECT json_build_object(
         WHERE i.indrelid = t.oid AND i.indisvalid AND c.relname = 'token_usage_late_idx'
           -- Not the kind of earlier versions, whose predicate fails with an infinite time.
           AND pg_get_expr(i.indpred, i.indrelid) LIKE '%%recorded_at AT TIME ZONE%%'),
+    'session_index', EXISTS (
+        SELECT 1
+        FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = t.oid AND i.indisvalid AND c.relname = 'token_usage_session_idx'),
     'columns', coalesce((
         SELECT json_agg(json_build_object(
             'name', a.attname,

@@ -57,6 +57,8 @@
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 \set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
+-- The calls of one AI session; the hash has an index.
+\set is_of_session '(hashtextextended(session_id, 0) = hashtextextended(CAST(:session AS text), 0) AND session_id = CAST(:session AS text))'
 -- The number of the currency's rate at the time of a call, from 0, and the rate: units for one US dollar.
 \set call_rate_number 'width_bucket(created_at, CAST(:rate_starts AS timestamptz[]))'
 \set call_rate '(CAST(:rates AS numeric[]))[1 + :call_rate_number]'
@@ -65,3 +67,6 @@
 -- The same as arrays, for the properties :row_key and :column_key: one NULL if the property is not set.
 \set row_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:row_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:row_key AS text))) AS property (key))'
 \set column_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:column_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:column_key AS text))) AS property (key))'
+-- The dimensions of usage rows that are columns, those in :by, and their measures.
+\set usage_columns 'CASE WHEN ''step'' = ANY (CAST(:by AS text[])) THEN :call_step END AS step, CASE WHEN ''model'' = ANY (CAST(:by AS text[])) THEN model END AS model, CASE WHEN ''provider'' = ANY (CAST(:by AS text[])) THEN provider END AS provider, CASE WHEN ''operation'' = ANY (CAST(:by AS text[])) THEN operation END AS operation, CASE WHEN ''user'' = ANY (CAST(:by AS text[])) THEN user_id END AS "user", CASE WHEN ''environment'' = ANY (CAST(:by AS text[])) THEN environment END AS environment, CASE WHEN ''platform'' = ANY (CAST(:by AS text[])) THEN platform END AS platform, CASE WHEN ''deployment'' = ANY (CAST(:by AS text[])) THEN deployment END AS deployment, CASE WHEN ''session'' = ANY (CAST(:by AS text[])) THEN session_id END AS session'
+\set usage_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens, coalesce(sum(:call_tokens), 0)::bigint AS total_tokens, coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens, coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens, coalesce(sum(reasoning_output_tokens), 0)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost) AS cost_usd, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'
