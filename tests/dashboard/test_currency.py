@@ -273,6 +273,7 @@ def test_the_pages_display_the_currency_with_its_rate_and_day(
             provider="openai",
             model="gpt-4o",
             user_id="ann",
+            session_id="s",
         )
     assert main(["budget", "set", "all", "--usd", "900", "--per", "month"]) == 0
     days = "2026-11-01..2026-11-02"
@@ -287,6 +288,9 @@ def test_the_pages_display_the_currency_with_its_rate_and_day(
     assert "Total: ₩4,000" in texts(explorer)
     assert figures(open_page(database_url, "what_if.py", range=days))["Cost as recorded"] == "₩4,000"
     assert open_page(database_url, "calls.py", range=days).dataframe[0].value["cost"].to_list() == ["₩1,000", "₩3,000"]
+    session = open_page(database_url, "ai_sessions.py", range=days, session="s")
+    assert figures(session)["Cost"] == "₩4,000"
+    assert session.dataframe[0].value["running_cost"].to_list() == ["₩3,000", "₩4,000"]
     early = open_page(database_url, range="2026-09-01..2026-09-02", tests="true")
     assert "earlier days at the rate of 1 Oct 2026" in texts(early)
     monkeypatch.setenv("TRACKER_CURRENCY", "KRW x")
