@@ -18,7 +18,7 @@ from pages.sections.connections import (
     user_table,
 )
 from pages.support.connections_data import build_tables
-from pages.support.formats import seconds
+from pages.support.formats import age
 from pages.support.i18n import _, keep_language
 from pages.support.ttl_cache import cached, generation
 from pages.widgets.layout import card, page_header, page_question
@@ -113,7 +113,7 @@ def request_confirmation(session: Session, *, terminate: bool) -> None:
 def confirmation_dialog(session: Session, terminate: bool) -> None:
     """Draw the dialog: the session, the effect of the action, and its button."""
     st.text(f"pid {session.pid} · {session.application_name}\n{session.user_name} · {session.database_name}")
-    st.text(f"{session.state}, {seconds(session.state_s)}")
+    st.text(f"{session.state}, {age(session.state_s)}")
     if terminate:
         st.markdown(_("The connection is closed and the transaction is rolled back."))
     else:

@@ -14,6 +14,7 @@ from pages.support.message_text import translate
 from pages.widgets.layout import card, page_header, page_question
 from pages.widgets.tables import table
 from tracker.diagnostics.environment_flags import Flag, connection_policy, read_flags, url_notes
+from tracker.prices.currency_rates import currency_problem
 from tracker.reports.engine import current_reader
 from tracker.settings import Settings
 
@@ -55,7 +56,7 @@ def runtime_metrics(settings: Settings) -> None:
 def setting_problems(settings: Settings) -> None:
     """Draw the variables that can't be read, and the values that are used instead."""
     title = _("A setting can't be read")
-    for problem in settings.problems:
+    for problem in (*settings.problems, *filter(None, [currency_problem(settings)])):
         with st.container(border=True):
             st.markdown(f":orange[:material/warning:] **{title}**")
             st.text(translate(problem))

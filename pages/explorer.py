@@ -11,7 +11,7 @@ from pages.sections.explorer import (
     capitalize_first,
     chart,
     controls,
-    download_table,
+    cost_download,
     measure_label,
     pivot,
     pivot_table,
@@ -20,6 +20,7 @@ from pages.sections.explorer import (
 )
 from pages.sections.pivot_selection import apply_table_selection, select, selected_value
 from pages.support import query_params
+from pages.support.currency.display_currency import with_local_column
 from pages.support.formats import escape_markdown
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
@@ -83,7 +84,7 @@ def draw_page() -> None:
     _store_click(clicked)
     with right, card(_("Table")):
         pivot_table(wide, measure, rows, columns, key)
-        download_buttons(download_table(wide, measure, rows, columns), "explorer", "explore")
+        download_buttons(cost_download(data, wide, measure, rows, columns, row_data), "explorer", "explore")
     if (row := query_params.get("row")) is not None:
         column = query_params.get("column")
         values = {rows: row, **({columns: column} if columns and column is not None else {})}
@@ -131,7 +132,7 @@ def calls_of_value(reader: Reader, filters: Filters, values: dict[str, str]) -> 
                 st.session_state["explore_generation"] = st.session_state.get("explore_generation", 0) + 1
                 query_params.set_and_rerun(row=None, column=None, call=None)
         selected = calls_table(calls, filters.timezone, MAX_CALLS)
-        download_buttons(calls, "calls", "calls")
+        download_buttons(with_local_column(calls, filters.timezone), "calls", "calls")
     open_call(selected)
 
 

@@ -23,6 +23,7 @@ from pages.sections.overview import (
     user_table,
 )
 from pages.sections.unpriced import unpriced_notice
+from pages.support.formats import currency_label
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, cached_as_of, generation
 from pages.widgets.charts import heat, stacked
@@ -84,12 +85,12 @@ def _draw(reader: Reader) -> None:
     left, right = st.columns(2)
     with left, card(_("Tokens"), step_label(bucket), tokens_by_switch):
         tokens_chart(over_time, chart_options)
-    with right, card(_("Cost by model"), _("{step}, US dollars").format(step=step_label(bucket))):
-        priced = over_time.dropna(subset=["cost_usd"])
+    with right, card(_("Cost by model"), f"{step_label(bucket)}, {currency_label()}"):
+        priced = over_time.dropna(subset=["cost_local"])
         if len(priced):
             stacked(
                 priced,
-                "cost_usd",
+                "cost_local",
                 number="usd",
                 label=_("Cost"),
                 alt=_("Cost over time by model"),

@@ -16,6 +16,7 @@ from pages.sections.pricing.results import show_result
 from pages.sections.pricing.write_access import WriteAccess, read_write_access, write_notice
 from pages.sections.unpriced import example_prices
 from pages.support import query_params
+from pages.support.currency.display_currency import is_usd
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.support.shared_prices import shared_catalog, shared_prices
@@ -50,7 +51,8 @@ def main() -> None:
             prices_section(reader, access)
     else:
         prices_section(reader, access)
-    with card(_("Budgets"), _("use and forecast")):
+    budget_note = _("use and forecast") if is_usd() else f"{_('use and forecast')}, {_('US dollars')}"
+    with card(_("Budgets"), budget_note):
         budgets_section(reader, access)
     properties_card(reader, can_choose=access.properties)
     file_section(models)

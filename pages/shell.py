@@ -54,6 +54,7 @@ def main() -> None:
                 _page("latency", "timer"),
                 _page("calls", "list_alt"),
                 _page("ai_sessions", "forum"),
+                _page("what_if", "compare_arrows"),
             ],
             _("Live"): [_page("connections", "cable"), _page("performance", "speed")],
             _("Setup"): [

@@ -27,6 +27,7 @@ LAYERS = (
     "errors",
     "platforms",
     "time_zones",
+    "currencies",
     "setting_parsers",
     "settings",
     "redaction",

@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import time
+from datetime import date, time
+from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple
 
+from tracker.currencies import CODES
 from tracker.messages import Message
 from tracker.platforms import PLATFORMS, Platform
 
 MAX_PROPERTIES = 5
 """The number of keys of metadata that can be indexed."""
 MAX_PROPERTY_LENGTH = 200
+
+
+class CurrencySetting(NamedTuple):
+    """The currency of TRACKER_CURRENCY: its code, units for one US dollar, and the day of this rate."""
+
+    code: str
+    rate: Decimal | None = None
+    day: date | None = None
 
 
 def require_plain_number(text: str) -> str:
@@ -148,6 +158,21 @@ def parse_platform(text: str) -> Platform:
     if text not in PLATFORMS:
         raise ValueError
     return text
+
+
+def parse_currency(text: str) -> CurrencySetting:
+    code, *numbers = text.split()
+    if code.upper() not in CODES or len(numbers) > 2:
+        raise ValueError
+    if not numbers:
+        return CurrencySetting(code.upper())
+    try:
+        rate = Decimal(require_plain_number(numbers[0]))
+    except InvalidOperation:
+        raise ValueError from None
+    if not (rate.is_finite() and 0 < rate <= 10**9):
+        raise ValueError
+    return CurrencySetting(code.upper(), rate, date.fromisoformat(numbers[1]) if len(numbers) == 2 else None)
 
 
 class DigestTime(NamedTuple):

@@ -13,6 +13,7 @@ from tracker.platforms import PLATFORMS, Runtime, detect
 from tracker.setting_parsers import (
     MAX_PROPERTIES,
     MIN_SIGNING_KEY_CHARS,
+    CurrencySetting,
     DigestTime,
     allowed,
     integer,
@@ -20,6 +21,7 @@ from tracker.setting_parsers import (
     parse_api_tokens,
     parse_attribute_names,
     parse_boolean,
+    parse_currency,
     parse_digest_time,
     parse_mode,
     parse_platform,
@@ -58,6 +60,7 @@ class Settings(NamedTuple):
     timezone: str | None
     embedded_dir: str | None
     prices: str | None
+    currency: CurrencySetting | None
     otlp_properties: tuple[str, ...]
     properties: tuple[str, ...] | None
     debug_token: str | None
@@ -202,6 +205,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("timezone", "TRACKER_TIMEZONE", allowed("time_zone"), resolve_time_zone_name),
     Variable("embedded_dir", "TRACKER_EMBEDDED_DIR", allowed("directory"), str),
     Variable("prices", "TRACKER_PRICES", allowed("prices_file"), str),
+    Variable("currency", "TRACKER_CURRENCY", allowed("currency"), parse_currency),
     Variable("digest", "TRACKER_DIGEST", allowed("digest_time"), parse_digest_time),
     Variable("digest_users", "TRACKER_DIGEST_USERS", allowed("boolean"), parse_boolean, False, False),
     Variable(

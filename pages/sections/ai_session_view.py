@@ -120,7 +120,7 @@ def _metrics(totals: SessionTotals) -> None:
             border=True,
             help=_("{n} tokens").format(n=exact(totals.total_tokens)),
         )
-        cost = cost_text(totals.cost_usd, totals.unpriced_calls)
+        cost = cost_text(totals.cost_local, totals.unpriced_calls)
         st.metric(_("Cost"), cost, border=True)
         st.metric(_("Calls"), exact(totals.calls), border=True)
         st.metric(_("Failed"), exact(totals.failed_calls), border=True)
@@ -145,7 +145,7 @@ def _calls_table(rows: Sequence[Row], timezone: str) -> str | None:
     table = call_rows(data, timezone).assign(
         running_cost=[
             cost_text(cost, unpriced)
-            for cost, unpriced in zip(data["running_cost_usd"], data["running_unpriced_calls"], strict=True)
+            for cost, unpriced in zip(data["running_cost_local"], data["running_unpriced_calls"], strict=True)
         ]
     )
     columns = call_columns()

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.support import query_params
-from pages.support.formats import exact, long_date, seconds, short_date, time_of_day, usd
+from pages.support.formats import cost, exact, long_date, seconds, short_date, time_of_day
 from pages.support.i18n import _, plural
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
@@ -102,7 +102,7 @@ def session_table(sessions: Sequence[AiSession], timezone: str) -> str | None:
     data = pd.DataFrame(
         {
             "session_id": [session.session_id for session in sessions],
-            "cost": [cost_text(session.cost_usd, session.unpriced_calls) for session in sessions],
+            "cost": [cost_text(session.cost_local, session.unpriced_calls) for session in sessions],
             "total_tokens": [session.total_tokens for session in sessions],
             "calls": [session.calls for session in sessions],
             "failed_calls": [session.failed_calls for session in sessions],
@@ -143,6 +143,6 @@ def _user_text(session: AiSession) -> str:
     return _("{user} and others").format(user=user) if session.has_several_users else user
 
 
-def cost_text(cost_usd: Any, unpriced_calls: int) -> str:
-    """A cost; `≥` if some of its calls have no price."""
-    return f"≥ {usd(cost_usd)}" if cost_usd is not None and unpriced_calls else usd(cost_usd)
+def cost_text(amount: Any, unpriced_calls: int) -> str:
+    """A cost in the display currency; `≥` if some of its calls have no price."""
+    return f"≥ {cost(amount)}" if amount is not None and unpriced_calls else cost(amount)

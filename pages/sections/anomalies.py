@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.sections.explorer_links import open_explorer
-from pages.support.formats import count, exact, usd, weekdays
+from pages.support.currency.display_currency import convert
+from pages.support.formats import cost, count, exact, times, weekdays
 from pages.support.i18n import _
 from pages.support.ttl_cache import cached, generation
-from pages.widgets.time_range import now, without_times
+from pages.widgets.time_range import now, user_timezone, without_times
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.anomalies import Anomaly, find_anomaly
@@ -45,7 +46,7 @@ def anomaly_text(anomaly: Anomaly, weekday: str) -> str:
         "tokens": _("{model} used {today} tokens, {times} × its usual {usual} by this time on {weekday}."),
         "errors": _("{today} calls failed, {times} × the usual {usual} by this time on {weekday}."),
     }
-    format_value = {"cost": usd, "tokens": count, "errors": exact}[anomaly.measure]
+    format_value = {"cost": _cost_today, "tokens": count, "errors": exact}[anomaly.measure]
     text = texts[anomaly.measure]
     if anomaly.measure == "errors" and anomaly.usual < 1:
         text = _("{today} calls failed. Usually almost none fail by this time on {weekday}.")
@@ -53,8 +54,13 @@ def anomaly_text(anomaly: Anomaly, weekday: str) -> str:
         model=anomaly.model,
         today=format_value(anomaly.today),
         usual=format_value(anomaly.usual),
-        times=f"{anomaly.ratio:.1f}",
+        times=times(anomaly.ratio),
         weekday=weekday,
     )
     users = _("Most of it comes from {users}.").format(users=", ".join(anomaly.users)) if anomaly.users else ""
     return f"{text} {users}".strip()
+
+
+def _cost_today(cost_usd: float) -> str:
+    """A cost in the display currency at today's rate, also of earlier weeks, so that the ratio is that of the costs."""
+    return cost(convert(cost_usd, now().date(), user_timezone()))

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import streamlit as st
 
-from pages.support.formats import calls, count, exact, seconds, usd
+from pages.support.currency.display_currency import is_usd
+from pages.support.formats import age, calls, count, exact, percentage, usd
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.property_labels import one_line
@@ -14,7 +15,7 @@ from pages.support.ttl_cache import cached, forget, generation
 from pages.widgets.layout import card
 from pages.widgets.live_refresh import computed_at_text
 from tracker.budgets.evaluate import BudgetCheck
-from tracker.budgets.progress import BudgetState, format_percent
+from tracker.budgets.progress import BudgetState
 from tracker.budgets.property_pairs import describe_pairs, from_subject
 from tracker.errors import DatabaseError
 from tracker.maintenance.check_budgets import read_budget_states
@@ -49,6 +50,8 @@ def budget_bars(reader: Reader) -> None:
     note = _("usage and forecast")
     if report.states:
         note = f"{note}, {computed_at_text(report.states[0].at)}"
+    if not is_usd():
+        note = f"{note}, {_('US dollars')}"
     with card(_("Budgets"), note), st.grid(3, min_column_width=280):
         for state in report.states[:_MAX_BUDGETS]:
             _draw(state)
@@ -68,7 +71,7 @@ def _draw(state: BudgetState) -> None:
     with st.container(gap="xxsmall"):
         with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
             st.text(_title(state))  # not Markdown, because it contains names from the database
-            st.text(format_percent(state.share), width="content")
+            st.text(percentage(state.share, round_down=True), width="content")
         st.html(bar_html(state))
         st.caption(" ".join(budget_texts(state)))
 
@@ -101,7 +104,7 @@ def bar_html(state: BudgetState) -> str:
     scale = max(1.0, state.share, forecast)
     color = _COLORS["full" if state.full else "warned" if state.reached else "within"]
     hatch = _HATCH.format(color=color)
-    label = _("{share} used").format(share=format_percent(state.share))
+    label = _("{share} used").format(share=percentage(state.share, round_down=True))
     limit = f"{1 / scale:.2%}"
     above = (
         f'<div style="position:absolute;inset:0 auto 0 {limit};width:{(state.share - 1) / scale:.2%};'
@@ -130,7 +133,7 @@ def budget_texts(state: BudgetState) -> list[str]:
         (_("{used} of {limit} today.") if day else _("{used} of {limit} this month.")).format(used=used, limit=limit)
     ]
     if state.full:
-        left = seconds((state.window.end - state.at).total_seconds())
+        left = age((state.window.end - state.at).total_seconds())
         texts.append(_("Over the limit; resets in {time}.").format(time=left))
     elif (forecast := state.forecast) is None:
         texts.append(_("Too early for a forecast."))
@@ -138,9 +141,8 @@ def budget_texts(state: BudgetState) -> list[str]:
         text = _("At this rate {amount} by the end of the day ({share} of the limit).")
         if not day:
             text = _("At this rate {amount} by the end of the month ({share} of the limit).")
-        texts.append(
-            text.format(amount=_amount(forecast, state), share=format_percent(float(forecast / budget.amount)))
-        )
+        share = percentage(float(forecast / budget.amount), round_down=True)
+        texts.append(text.format(amount=_amount(forecast, state), share=share))
     if budget.measure == "usd" and state.spent.unpriced_calls:
         texts.append(_("Not included: {calls} without a price.").format(calls=calls(state.spent.unpriced_calls)))
     return texts

@@ -12,7 +12,8 @@ import streamlit as st
 
 from pages.sections.overview import delivery_label, delivery_labels
 from pages.support import query_params
-from pages.support.formats import ago, escape_markdown, exact, milliseconds, short_date, to_json_value, usd
+from pages.support.currency.display_currency import convert, convert_column, is_usd
+from pages.support.formats import ago, cost, escape_markdown, exact, milliseconds, short_date, to_json_value, usd
 from pages.support.i18n import _, keep_language, plural
 from pages.support.message_text import translate
 from pages.support.property_labels import property_value_label
@@ -38,7 +39,7 @@ def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
     """The calls with the texts that `call_columns` shows."""
     return data.assign(
         at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
-        cost=[usd(cost) for cost in data["cost_usd"].astype(float)],
+        cost=[cost(amount) for amount in convert_column(data, timezone)],
         result=[_("ok") if ok else _("failed") for ok in data["success"]],
         arrived=delivery_labels(data),
     )
@@ -150,12 +151,19 @@ def _lines(row: CallRow) -> Iterator[tuple[str, str]]:
     yield _("User"), _joined(row["user_id"], row["session_id"])
     yield _("Tokens"), _tokens(row)
     yield _("Note"), _usage_note(row.get("metadata"))
-    yield _("Cost"), _joined(usd(cast("Decimal | None", row["cost"])), _cost_source(row["cost_source"]))
+    yield _("Cost"), _joined(*_costs(row), _cost_source(row["cost_source"]))
     duration_ms = row["processing_time"]
     yield _("Duration"), milliseconds(duration_ms) if duration_ms is not None else ""
     yield _("Result"), _joined(_("failed") if row["success"] is False else _("ok"), row["error_message"])
     yield _("Environment"), _joined(row["environment"], row["platform"], row["region"], row["deployment"])
     yield _("Delivery"), _delivery(row)
+
+
+def _costs(row: CallRow) -> list[str]:
+    """The cost in the display currency, and in US dollars if that is another one."""
+    amount = cast("Decimal | None", row["cost"])
+    texts = [cost(convert(amount, row["created_at"], user_timezone()))]
+    return texts if is_usd() or amount is None else [*texts, usd(amount)]
 
 
 def _cost_source(source: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.support.formats import exact, milliseconds, percentage
+from pages.support.formats import DASH, exact, milliseconds, percentage, three_digits
 from pages.support.i18n import _
 from pages.widgets.charts import lines
 from pages.widgets.empty_state import empty_section
@@ -84,10 +84,8 @@ def latency_metrics(overall: pd.DataFrame, speed: CallSpeed, totals: Totals) -> 
 
 
 def tokens_per_second(value: float | None) -> str:
-    """Output tokens per second: 84 · 3.2; a dash for an unknown value."""
-    if value is None or pd.isna(value):
-        return "–"
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    """Output tokens per second: 84.2 · 3.2; a dash for an unknown value."""
+    return DASH if value is None or pd.isna(value) else three_digits(value)
 
 
 def first_token_chart(reader: Reader, speed: CallSpeed, axis: dict[str, Any]) -> None:

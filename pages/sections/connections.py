@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.support.connections_data import ConnectionTables
-from pages.support.formats import exact, percentage, seconds
+from pages.support.formats import age, exact, percentage
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import tracker_pool_stats
@@ -82,7 +82,7 @@ def advice_text(advice: Advice) -> str:
     text = templates[advice.kind].format(
         n=exact(advice.number),
         of=exact(advice.of),
-        time=seconds(advice.seconds),
+        time=age(advice.seconds),
         who=advice.who,
         share=percentage(advice.number / advice.of if advice.of else None),
     )
@@ -131,7 +131,7 @@ def slot_metrics(sample: ConnectionSample) -> None:
         )
         st.metric(
             _("Opened"),
-            "–" if opened is None else _("{n} / min").format(n=f"{opened:.0f}"),
+            "–" if opened is None else _("{n} / min").format(n=exact(opened)),
             border=True,
             help=_(
                 "Sessions opened per minute, from pg_stat_database. Many short connections cost the server more than a"
@@ -140,11 +140,11 @@ def slot_metrics(sample: ConnectionSample) -> None:
         )
         st.metric(
             _("Idle in transaction"),
-            seconds(longest_idle_s),
+            age(longest_idle_s),
             border=True,
             help=_("The longest idle time of an open transaction"),
         )
-        st.metric(_("Longest transaction"), seconds(longest_transaction_s), border=True)
+        st.metric(_("Longest transaction"), age(longest_transaction_s), border=True)
     if (limit := slots.role_limit) is not None:
         text = plural(
             "This role may open at most {n} connection.", "This role may open at most {n} connections.", limit
@@ -162,7 +162,7 @@ def slot_bar(slots: Slots) -> None:
     parts = [(_("used"), slots.used, 1.0), (_("free"), slots.free, 0.15), (_("reserved"), slots.reserved, 0.45)]
     text = _(
         "{used} used (solid), {free} free (pale), {reserved} reserved (half-tone) of max_connections = {max}"
-    ).format(used=slots.used, free=slots.free, reserved=slots.reserved, max=slots.max)
+    ).format(used=exact(slots.used), free=exact(slots.free), reserved=exact(slots.reserved), max=exact(slots.max))
     part_bar(parts, maximum=slots.max, label=_("Connections"), alt=text)
     st.caption(text)
 
@@ -177,7 +177,7 @@ def state_table(sample: ConnectionSample) -> None:
 
 def application_table(tables: ConnectionTables) -> None:
     """Draw the connections by application_name, with the deployment of each and its idle connections."""
-    data = tables.applications.assign(longest=[seconds(value) for value in tables.applications["longest_idle_s"]])
+    data = tables.applications.assign(longest=[age(value) for value in tables.applications["longest_idle_s"]])
     extra = {
         "deployment": st.column_config.TextColumn(_("Deployment"), width=150),
         "idle": st.column_config.NumberColumn(_("idle"), width=60),
@@ -233,8 +233,8 @@ def session_table(tables: ConnectionTables) -> Session | None:
     """Draw all sessions. Returns the selected one."""
     data = tables.session_frame
     data = data.assign(
-        since=[seconds(value) for value in data["state_s"]],
-        transaction=[seconds(value) for value in data["transaction_s"]],
+        since=[age(value) for value in data["state_s"]],
+        transaction=[age(value) for value in data["transaction_s"]],
     )
     config: dict[str, Any] = {
         "pid": st.column_config.NumberColumn("pid", format="%d", width=70, pinned=True),
@@ -321,7 +321,7 @@ def pgbouncer_table(sample: ConnectionSample) -> None:
                 "cl_waiting": pool.cl_waiting,
                 "sv_active": pool.sv_active,
                 "sv_idle": pool.sv_idle,
-                "maxwait": seconds(pool.maxwait_s) if pool.cl_waiting else "",
+                "maxwait": age(pool.maxwait_s) if pool.cl_waiting else "",
                 "mode": pool.pool_mode,
             }
             for pool in sample.pools or ()

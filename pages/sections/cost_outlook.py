@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from pages.sections.budget_bars import budget_report
-from pages.support.formats import count, exact, usd
+from pages.support.formats import cost, count, exact
 from pages.support.i18n import _
 from pages.support.shared_prices import shared_catalog
 from pages.support.ttl_cache import cached_as_of, generation
@@ -55,12 +55,12 @@ def projection_text(projection: CostProjection) -> str:
     if projection.at_end is None:
         return _("Projected cost this month: too early for a forecast")
     at_least = "≥ " if projection.unpriced_calls else ""
-    return _("Projected cost this month: {amount}").format(amount=f"{at_least}{usd(projection.at_end)}")
+    return _("Projected cost this month: {amount}").format(amount=f"{at_least}{cost(projection.at_end_local)}")
 
 
 def _projection_help(projection: CostProjection) -> str:
     text = _("The cost of this month until now, {amount}, continued at the same rate. It does not depend on the range.")
-    text = text.format(amount=usd(projection.spent))
+    text = text.format(amount=cost(projection.spent_local))
     if projection.unpriced_calls:
         missing = _("Not included: {n} calls without a price.").format(n=exact(projection.unpriced_calls))
         text = f"{text} {missing}"
@@ -71,7 +71,7 @@ def savings_text(savings: CacheSavings) -> str:
     """The estimated savings, or that no price is known."""
     if savings.unpriced_tokens == savings.read_tokens + savings.write_tokens:
         return _("Cache savings: unknown, no price for the cached tokens")
-    text = _("Cache savings: ≈ {amount}").format(amount=usd(savings.usd))
+    text = _("Cache savings: ≈ {amount}").format(amount=cost(savings.local))
     if savings.unpriced_tokens:
         missing = _("without {n} tokens that have no known price").format(n=count(savings.unpriced_tokens))
         text = f"{text}, {missing}"

@@ -11,7 +11,8 @@ import streamlit as st
 from pages.sections.call_details import call_columns, call_rows, calls_key
 from pages.sections.pivot_selection import next_table
 from pages.support import query_params
-from pages.support.formats import count, exact, milliseconds, percentage, usd
+from pages.support.currency.display_currency import currency_sign, is_usd, local_name
+from pages.support.formats import cost, count, exact, milliseconds, percentage, round_cost
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.deployment_marks import Marks
@@ -21,7 +22,7 @@ from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
 from tracker.property_names import dimension_of, key_of
 from tracker.reports import Reader
-from tracker.reports.explorer.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
+from tracker.reports.explorer.explorer_measures import LATENCY, LOCAL, MEASURES, SUMS, measure_by, measure_total
 from tracker.reports.explorer.explorer_query import DIMENSIONS, MAX_GROUPS
 from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
 
@@ -55,7 +56,7 @@ def measure_label(measure: str) -> str:
 
 def measure_unit(measure: str) -> str:
     """The unit of a measure on a chart: usd, percent, ms or count."""
-    units = {"cost_usd": "usd", "cost_per_call_usd": "usd", "error_rate": "percent", "cached_share": "percent"}
+    units = {**dict.fromkeys((*LOCAL, *LOCAL.values()), "usd"), "error_rate": "percent", "cached_share": "percent"}
     return units.get(measure, "ms" if measure == LATENCY else "count")
 
 
@@ -63,7 +64,7 @@ def format_measure(value: float | None, measure: str) -> str:
     """A value of a measure as short text; a dash or *unpriced* if it is unknown."""
     missing = value is None or value != value  # NaN
     if measure_unit(measure) == "usd":
-        return usd(value)
+        return cost(value)
     if measure_unit(measure) == "percent":
         return percentage(None if missing else value)
     return milliseconds(value) if measure == LATENCY else "–" if missing else count(float(value or 0))
@@ -124,13 +125,20 @@ def selected_dimensions() -> tuple[str, str | None, str]:
 
 
 def pivot(
-    data: pd.DataFrame, measure: str, rows: str, columns: str | None, row_data: pd.DataFrame | None = None
+    data: pd.DataFrame,
+    measure: str,
+    rows: str,
+    columns: str | None,
+    row_data: pd.DataFrame | None = None,
+    *,
+    in_usd: bool = False,
 ) -> pd.DataFrame:
     """The measure by row and column with the total of each row: the largest first, times in their order.
 
     `row_data` are the sums by row alone, if a call counts in several columns. Of very many columns, the table has the
-    largest ones.
+    largest ones. Costs are in the display currency, or `in_usd`.
     """
+    measure = measure if in_usd else LOCAL.get(measure, measure)
     row_totals = measure_by(data if row_data is None else row_data, measure, ["row_name"])
     column_totals = measure_by(data, measure, ["column_name"])
     names = _ordered(column_totals, columns)[: max(1, _MAX_CELLS // max(1, len(row_totals)))]
@@ -148,6 +156,23 @@ def download_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | N
         while label in table:  # a value may be equal to a name that this function chose
             label += "_"
         table[label] = wide[name].to_numpy()
+    return table
+
+
+def cost_download(
+    data: pd.DataFrame,
+    wide: pd.DataFrame,
+    measure: str,
+    rows: str,
+    columns: str | None,
+    row_data: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """The pivot for a file. Costs are in US dollars; the total is also in the display currency, such as `cost_krw`."""
+    if measure not in LOCAL or is_usd():
+        return download_table(wide, measure, rows, columns)
+    in_usd = pivot(data, measure, rows, columns, row_data, in_usd=True).reindex(index=wide.index, columns=wide.columns)
+    table = download_table(in_usd, measure, rows, columns)
+    table.insert(2, local_name(measure), wide[_TOTAL].to_numpy(), allow_duplicates=True)
     return table
 
 
@@ -171,7 +196,7 @@ def chart(
 
     All values except the `selected` row and column are paler.
     """
-    cells = measure_by(data, measure, ["row_name", "column_name"]).rename("value").reset_index()
+    cells = measure_by(data, LOCAL.get(measure, measure), ["row_name", "column_name"]).rename("value").reset_index()
     if cells["value"].isna().all():
         empty_section(_no_value_text(measure))
         return None
@@ -210,7 +235,8 @@ def total_note(
 ) -> None:
     """Draw the total of `all_data`, in which each call counts once, and what a reader must know about the values."""
     names = [name for name in wide.columns if name != _TOTAL]
-    total = format_measure(measure_total(data if all_data is None else all_data, measure), measure)
+    counted_once = data if all_data is None else all_data
+    total = format_measure(measure_total(counted_once, LOCAL.get(measure, measure)), measure)
     texts = [_("Total: {value}").format(value=total.replace("$", "\\$"))]
     if data.attrs.get("overlaps"):
         texts.append(_("A call with several values counts under each of them: the sums overlap, the total does not."))
@@ -250,6 +276,8 @@ def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None
             for number, name in enumerate(names)
         },
     }
+    if measure_unit(measure) == "usd" and not is_usd():
+        data["total"] = [round_cost(value) for value in data["total"]]
     if _has_no_bar(data["total"]):
         data["total"] = [format_measure(value, measure) for value in data["total"]]
     drawn = next_table(key, tuple(map(str, visible.index)))
@@ -271,7 +299,9 @@ def _total_column(totals: pd.Series[float], measure: str) -> Any:
     label = capitalize_first(measure_label(measure))
     if _has_no_bar(totals):
         return st.column_config.TextColumn(label, alignment="right", width=150)
-    formats = {"usd": "dollar", "percent": "percent", "ms": "%.0f ms"}
+    if measure_unit(measure) == "usd" and not is_usd():
+        label = f"{label} ({currency_sign().strip()})"
+    formats = {"usd": "dollar" if is_usd() else "localized", "percent": "percent", "ms": "%.0f ms"}
     return st.column_config.ProgressColumn(
         label,
         format=formats.get(measure_unit(measure), "compact"),

@@ -10,7 +10,19 @@ import streamlit as st
 
 from pages.sections.explorer_links import explorer_table, open_bar, open_explorer, table_key
 from pages.support import query_params
-from pages.support.formats import ago, calls, count, exact, percent_change, percentage, point_change, usd
+from pages.support.currency.display_currency import convert_column, is_usd
+from pages.support.formats import (
+    ago,
+    calls,
+    cost,
+    count,
+    escape_markdown,
+    exact,
+    percent_change,
+    percentage,
+    point_change,
+    usd,
+)
 from pages.support.i18n import _, plural
 from pages.widgets.charts import stacked
 from pages.widgets.tables import selectable_table
@@ -82,7 +94,7 @@ def usage_metrics(
             "blue",
         )
         metric(
-            _("Cost"), _cost(totals), _cost_change(totals, previous), complete["cost_usd"], _cost_help(totals), "blue"
+            _("Cost"), _cost(totals), _cost_change(totals, previous), complete["cost_local"], _cost_help(totals), "blue"
         )
         metric(
             _("Calls"),
@@ -116,15 +128,14 @@ def _users_help(users: int, *, has_anonymous: bool) -> str:
 
 
 def _cost(totals: Totals) -> str:
-    return (
-        f"≥ {usd(totals.cost_usd)}" if totals.unpriced_calls and totals.cost_usd is not None else usd(totals.cost_usd)
-    )
+    amount = cost(totals.cost_local)
+    return f"≥ {amount}" if totals.unpriced_calls and totals.cost_usd is not None else amount
 
 
 def _cost_change(totals: Totals, previous: Totals | None) -> str | int | None:
-    if previous is None or totals.cost_usd is None or not previous.cost_usd:
+    if previous is None or totals.cost_local is None or not previous.cost_local:
         return None
-    return percent_change(float(totals.cost_usd), float(previous.cost_usd))
+    return percent_change(float(totals.cost_local), float(previous.cost_local))
 
 
 def _cost_help(totals: Totals) -> str:
@@ -134,8 +145,10 @@ def _cost_help(totals: Totals) -> str:
     )
     if totals.cost_usd is None:
         return f"{_('None of these calls has a price.')} {source}"
-    amount = _("{amount} US dollars.").format(amount=f"{totals.cost_usd:,.6f}")
-    return f"{amount} {source}"
+    amounts = usd(totals.cost_usd, all_digits=True)
+    if not is_usd():
+        amounts = f"{cost(totals.cost_local, all_digits=True)} ({amounts})"
+    return f"{escape_markdown(amounts)}. {source}"
 
 
 def tokens_by_switch() -> None:
@@ -202,15 +215,15 @@ def _money_column(label: str, help_text: str | None = None, width: int | None = 
 
 def cost_texts(data: pd.DataFrame) -> list[str]:
     """The costs as text, with ≥ if calls without a price are missing."""
-    pairs = zip(data["cost_usd"], data["unpriced_calls"], strict=True)
-    return [f"≥ {usd(cost)}" if unpriced and not pd.isna(cost) else usd(cost) for cost, unpriced in pairs]
+    pairs = zip(data["cost_local"], data["unpriced_calls"], strict=True)
+    return [f"≥ {cost(amount)}" if unpriced and not pd.isna(amount) else cost(amount) for amount, unpriced in pairs]
 
 
 def model_table(models: pd.DataFrame) -> None:
     """Draw the tokens and cost of the models with the most tokens."""
     by_model = models.groupby("model")
     data = by_model[["total_tokens", "calls", "unpriced_calls"]].sum()
-    data = data.assign(cost_usd=by_model["cost_usd"].sum(min_count=1)).reset_index()
+    data = data.assign(cost_local=by_model["cost_local"].sum(min_count=1)).reset_index()
     data = data.sort_values("total_tokens", ascending=False).head(_MAX_MODELS)
     data = data.assign(cost=cost_texts(data))
     config = {
@@ -227,7 +240,7 @@ def operation_table(data: pd.DataFrame, all_tokens: int) -> None:
     data = data.assign(
         share=[percentage(tokens / all_tokens if all_tokens else None) for tokens in data["total_tokens"]],
         cost=cost_texts(data),
-        per_call=[usd(cost) for cost in data["cost_per_call_usd"]],
+        per_call=[cost(amount) for amount in data["cost_per_call_local"]],
     )
     config = {
         "operation": st.column_config.TextColumn(_("Operation"), width=130),
@@ -258,7 +271,7 @@ def record_table(data: pd.DataFrame, timezone: str) -> None:
     data = data.assign(
         at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
         ago=[ago(created_at) for created_at in pd.to_datetime(data["created_at"], utc=True)],
-        cost=[usd(cost) for cost in data["cost_usd"]],
+        cost=[cost(amount) for amount in convert_column(data, timezone)],
         result=[_result(ok, test, sample) for ok, test, sample in data[["success", "is_test", "is_sample"]].values],
         arrived=delivery_labels(data),
     )

@@ -13,6 +13,7 @@ def page_titles() -> dict[str, str]:
         "latency": _("Latency and errors"),
         "calls": _("Calls"),
         "ai_sessions": _("AI sessions"),
+        "what_if": _("What-if costs"),
         "connections": _("Connections"),
         "performance": _("Performance"),
         "environment": _("Environment"),

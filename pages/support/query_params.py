@@ -23,7 +23,7 @@ MAX_ADDRESS_LENGTH = 6_000
 """A longer parameter stays out of the address, because servers and proxies refuse long addresses."""
 _USER_SETTINGS = ("range", "tests", "tz", "lang")
 _FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", "hour_of_day")
-NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens"))
+NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens", "what_if"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
 _EXACT = ("rows", "columns", "row", "column", "session")
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"

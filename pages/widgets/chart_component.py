@@ -16,6 +16,8 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.runtime import Runtime
 
+from pages.support.currency.display_currency import currency_decimals, currency_sign
+from pages.support.formats import duration_units
 from pages.support.i18n import _, language
 
 _PAGES = Path(__file__).parent.parent
@@ -85,6 +87,9 @@ def mount(figure: str, *, alt: str, key: str | None = None, **options: Any) -> A
         "figure": figure,
         "alt": alt,
         "language": language(),
+        "currency_sign": currency_sign(),
+        "currency_decimals": currency_decimals(),
+        "duration_units": duration_units(),
         "plotly": plotly.__version__,
         "words": words,
     }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pages.support import colors as _colors
-from pages.support.formats import weekdays
+from pages.support.formats import milliseconds, weekdays
 from pages.support.i18n import _
 from pages.widgets import chart_range
 from pages.widgets.chart_component import mount
@@ -345,7 +345,7 @@ def duration_histogram(times_ms: list[float], *, alt: str) -> None:
             "y": [int(count) for count in counts],
             "marker": {"color": series_color(0), "line": {"width": 1, "color": "var(--st-background-color)"}},
             "customdata": [
-                [f"{start:.3g}–{end:.3g} ms", int(count)]
+                [f"{milliseconds(start)} – {milliseconds(end)}", int(count)]
                 for start, end, count in zip(edges[:-1], edges[1:], counts, strict=True)
             ],
             "hoverinfo": "none",
@@ -361,8 +361,8 @@ def duration_histogram(times_ms: list[float], *, alt: str) -> None:
             "range": [float(logs[0]), float(logs[-1])],
             "tickmode": "array",
             "tickvals": [float(np.log10(tick)) for tick in ticks],
-            "ticktext": [f"{tick:g}" for tick in ticks],
-            "title": {"text": _("Duration, ms")},
+            "ticktext": [milliseconds(tick) for tick in ticks],
+            "title": {"text": _("Duration")},
             "showgrid": False,
             "fixedrange": False,
         },

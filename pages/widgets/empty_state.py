@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from pages.support import query_params, ttl_cache
-from pages.support.formats import ago, calls, long_date, percentage
+from pages.support.formats import ago, calls, exact, long_date, percentage
 from pages.support.i18n import _
 from pages.widgets import filter_pills
 from pages.widgets.time_range import TimeRange, clamp_time, user_timezone
@@ -146,7 +146,7 @@ def sample_notice(reader: Reader, sample_calls: int, all_calls: int) -> None:
             text = _("**Sample data.** All calls in this range are synthetic.")
         else:
             text = _("**Sample data.** {n} of {calls} in this range are synthetic.").format(
-                n=f"{sample_calls:,}", calls=calls(all_calls)
+                n=exact(sample_calls), calls=calls(all_calls)
             )
         st.markdown(f":material/dataset: {text}", width="stretch")
         if st.button(_("Remove sample data"), key="remove_sample"):

@@ -8,6 +8,8 @@ from datetime import datetime
 
 import streamlit as st
 
+from pages.support.currency.currency_note import currency_note
+from pages.support.currency.display_currency import is_usd
 from pages.support.formats import exact, long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills, live_refresh
@@ -20,6 +22,7 @@ from tracker.reports.engine.reader import STATEMENT_TIMEOUT_MS
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS
 
 _DATES = "range_dates"
+_RATE = "currency_rate"
 
 
 def page_header(title: str, reader: Reader | None = None, *, live: bool = True) -> None:
@@ -43,6 +46,8 @@ def page_header(title: str, reader: Reader | None = None, *, live: bool = True) 
     with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
         filter_pills.filter_bar(reader)
     filter_pills.long_filter_note()
+    if not is_usd():
+        st.session_state[_RATE] = st.empty()
 
 
 def page_question(text: str) -> None:
@@ -59,6 +64,9 @@ def current_range(reader: Reader) -> TimeRange:
     include_tests = bool(columns["include_tests"])
     range_ = selected_range(lambda: usage_totals.extent(reader, include_tests=include_tests), **columns)
     st.session_state[_DATES].caption(range_.dates, width="content")
+    if not is_usd():
+        note, help_text = currency_note(range_.filters)
+        st.session_state[_RATE].caption(note.replace("$", "\\$"), help=help_text)
     if reads_calls(range_.filters):
         reads_calls_note(reader, range_.filters)
     return range_

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.support.formats import exact, records, seconds
+from pages.support.formats import age, exact, records
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.recording_status import LATE_S, RecordingState, StatusMonitor
@@ -116,7 +116,7 @@ def _delivery_problem(state: RecordingState) -> BadgeStatus | None:
         return BadgeStatus("orange", _("Partly recording"), reason, "performance.py")
     if state.waiting and state.oldest_wait_s > LATE_S:
         reason = _("{records} waiting, the oldest for {time}.").format(
-            records=records(state.waiting), time=seconds(state.oldest_wait_s)
+            records=records(state.waiting), time=age(state.oldest_wait_s)
         )
         return BadgeStatus("orange", _("Recording late"), reason, "performance.py")
     return None

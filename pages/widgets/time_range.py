@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from pages.support import query_params
+from pages.support.currency.display_currency import display_currency
 from pages.support.i18n import _, plural
 from pages.widgets.time_span import (
     DateSpan,
@@ -255,4 +256,5 @@ def _midnight(now: datetime, day: date) -> datetime:
 
 
 def _filters(start: datetime, end: datetime, now: datetime, columns: dict[str, Any]) -> Filters:
-    return Filters(start=start, end=end, timezone=getattr(now.tzinfo, "key", "UTC"), **columns)
+    zone = getattr(now.tzinfo, "key", "UTC")
+    return Filters(start=start, end=end, timezone=zone, rates=display_currency().rates, **columns)

@@ -40,6 +40,7 @@ PAGES = (
     "latency",
     "calls",
     "ai_sessions",
+    "what_if",
     "connections",
     "performance",
     "environment",

@@ -24,6 +24,7 @@ TITLES = {
     "latency": "Latency and errors",
     "calls": "Calls",
     "ai_sessions": "AI sessions",
+    "what_if": "What-if costs",
     "connections": "Connections",
     "performance": "Performance",
     "environment": "Environment",

@@ -25,6 +25,7 @@ PAGES = (
     "latency.py",
     "calls.py",
     "ai_sessions.py",
+    "what_if.py",
     "connections.py",
     "performance.py",
     "environment.py",
@@ -37,7 +38,7 @@ def test_overview_shows_totals_of_the_range(open_page: OpenPage, database_url: s
     call(cost=Decimal("0.75"), user_id="b", success=False, input_tokens=97_000_000)
     call(is_test=True)
     shown = figures(open_page(database_url))
-    assert shown == {"Tokens": "97.0M", "Cost": "$2.00", "Calls": "2", "Errors": "50%", "Users": "2"}
+    assert shown == {"Tokens": "97M", "Cost": "$2.00", "Calls": "2", "Errors": "50%", "Users": "2"}
 
 
 def test_overview_tooltips_show_exact_counts(open_page: OpenPage, database_url: str, call: Execute) -> None:
@@ -222,9 +223,9 @@ def test_performance_includes_recorded_calls_only(open_page: OpenPage, database_
     call(delivery="direct", environment="production", connection_ms=6.0, retry_count=2)
     app = open_page(database_url, "performance.py")
     assert figures(app) == {
-        "Connection, p50": "5.0 ms",
+        "Connection, p50": "5 ms",
         "Connection, p95": "5.9 ms",
-        "Delivery, p95": "0.0 ms",
+        "Delivery, p95": "0 ms",
         "Retried": "50%",
         "Late": "0%",
         "Outbox of this host": "0",

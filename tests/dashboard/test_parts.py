@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -29,35 +28,6 @@ def pages_on_path() -> Iterator[None]:
     sys.path.insert(0, str(ROOT / "pages"))
     yield
     sys.path.remove(str(ROOT / "pages"))
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0, "0"), (28_185, "28,185"), (123_456, "123K"), (97_214_003, "97.2M"), (1.5e9, "1.5B")]
-)
-def test_counts_are_short(value: float, shown: str) -> None:
-    from pages.support.formats import count
-
-    assert count(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, "unpriced"),
-        (float("nan"), "unpriced"),
-        (Decimal(0), "$0"),
-        (Decimal("4610.4"), "$4,610"),
-        (50.782, "$50.78"),
-        (0.0042, "$0.0042"),
-        (Decimal("0.0000026"), "$0.000003"),
-        (Decimal("0.0006"), "$0.0006"),
-        (Decimal("0.0000001"), "< $0.000001"),
-    ],
-)
-def test_money_has_its_significant_decimals(value: float | None, shown: str) -> None:
-    from pages.support.formats import usd
-
-    assert usd(value) == shown
 
 
 def test_a_change_from_zero_is_none() -> None:

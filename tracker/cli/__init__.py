@@ -27,6 +27,7 @@ from tracker.cli.commands import (
     rollup,
     sample_data,
     usage,
+    what_if,
 )
 from tracker.cli.terminal import print_error, safe_streams, terminal_text
 from tracker.errors import SettingError, TrackerError, UsageError, UsageTypeError
@@ -40,6 +41,7 @@ _COMMANDS = (
     rollup,
     prune,
     reprice,
+    what_if,
     budget,
     digest,
     reconcile,

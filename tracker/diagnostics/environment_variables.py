@@ -15,7 +15,8 @@ from tracker.diagnostics.environment_flags import HIDDEN_NAMES, PUBLIC_NAMES
 from tracker.diagnostics.rules import Severity
 from tracker.errors import SettingError
 from tracker.messages import Message, join_messages, with_messages
-from tracker.settings import DATABASE_URL_NAMES, PLATFORM, VARIABLES
+from tracker.prices.currency_rates import currency_problem
+from tracker.settings import DATABASE_URL_NAMES, PLATFORM, VARIABLES, load
 
 _TOKEN = "TRACKER_DEBUG_TOKEN"  # noqa: S105  a name
 _ALL_HIDDEN_NAMES = (*HIDDEN_NAMES, _TOKEN, "TRACKER_ALERT_URLS")
@@ -141,6 +142,8 @@ def _setting_problems(env: Mapping[str, str]) -> Iterator[VariableProblem]:
         # The rate limit doesn't stop guessing: it never refuses the right token, so that no span is lost.
         message = Message("diagnostics.variable.token_short", length=length)
         yield VariableProblem(_TOKEN, "token_short", message, "info")
+    if (problem := currency_problem(load(env, strict=False))) is not None:
+        yield VariableProblem("TRACKER_CURRENCY", "setting_malformed", problem, "warning")
     if env.get("PGOPTIONS", "").strip():
         message = Message("diagnostics.variable.pgoptions")
         yield VariableProblem("PGOPTIONS", "pgoptions", message, "info")

@@ -5,7 +5,8 @@ from __future__ import annotations
 TEXTS = {
     "rate_invalid": "A price must be from 0 to 1,000,000 USD, with at most 12 digits after the point.",
     "file.label": "The file of TRACKER_PRICES",
-    "file.other_content": "The file of TRACKER_PRICES may contain only [[price]] tables.",
+    "file.other_content": "The file of TRACKER_PRICES may contain only [[price]] tables and a"
+    " [currency] section.",
     "file.not_a_table": "[[price]] number {number} in the file of TRACKER_PRICES is not a table.",
     "file.unknown_key": "[[price]] number {number} in the file of TRACKER_PRICES contains {key}; it may"
     " contain {keys}.",
@@ -78,6 +79,24 @@ TEXTS = {
     "note.response_differs": "The response in the span states another usage than the span's attributes; the"
     " attributes were used.",
     "unpriced.other": "{reason}.",
+    "currency.content": "[currency] in the file of TRACKER_PRICES must contain a code such as KRW, and rates with one"
+    " number for each day, such as 2026-11-01 = 1385. Costs are displayed in US dollars until it is corrected.",
+    "currency.code_unknown": "[currency] in the file of TRACKER_PRICES contains the code {code}, which is no currency"
+    " of ISO 4217. Costs are displayed in US dollars until it is corrected.",
+    "currency.day_invalid": "[currency] in the file of TRACKER_PRICES contains a rate for {day}, which is no day such"
+    " as 2026-11-01. Costs are displayed in US dollars until it is corrected.",
+    "currency.rate_invalid": "[currency] in the file of TRACKER_PRICES contains a rate for {day} that is not a number"
+    " above 0 and up to 1,000,000,000. Costs are displayed in US dollars until it is corrected.",
+    "currency.no_rate": "TRACKER_CURRENCY is {code} without a rate, and the file of TRACKER_PRICES has no rates of this"
+    " currency. Costs are displayed in US dollars. Set TRACKER_CURRENCY to the code and a rate, such as KRW 1385.",
+    "what_if.model_unknown": "The price list does not contain the model {name}.",
+    "what_if.model_unknown_nearest": "The price list does not contain the model {name}. The nearest names"
+    " are: {names}.",
+    "what_if.provider_unknown": "Several providers sell the model {name} at different prices. Add the"
+    " provider: {names}.",
+    "what_if.too_many_models": "At most {limit} models can be compared at once.",
+    "what_if.operation_differs": "Calls for embeddings and calls that write an output are not comparable.",
+    "what_if.tier_not_priced": "The price list has no price for {detail} of this model.",
     "not_readable": "This database user may not read the prices that were set on the dashboard, so it sets no costs.",
     "table_missing": "The tables of prices and setting changes don't exist.",
     "table_missing.remedy": "Create them: token-tracker migrate.",

@@ -6,6 +6,7 @@ TEXTS = {
     "allowed.api_tokens": "the entries that token-tracker api-token printed, separated by spaces",
     "allowed.attribute_names": "names of attributes separated by commas, * only at the end of a name, such as {names}",
     "allowed.boolean": "true or false",
+    "allowed.currency": "a currency with its rate for one US dollar, such as KRW 1385 or KRW 1385 2026-11-01",
     "allowed.digest_time": "daily or weekly and a time, such as daily 09:00, and optionally en or ko",
     "allowed.directory": "a directory",
     "allowed.file": "a file",

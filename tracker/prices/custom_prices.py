@@ -76,7 +76,7 @@ def load(path: str | None) -> tuple[CustomPrice, ...]:
     label = Message("prices.file.label")
     document = parse_toml(read_text(Path(path), label), label, parse_float=Decimal)
     entries = document.get("price", [])
-    if not isinstance(entries, list) or set(document) - {"price"}:
+    if not isinstance(entries, list) or set(document) - {"price", "currency"}:
         raise SettingError(Message("prices.file.other_content"))
     return sort_by_precedence(_parse_price(entry, number) for number, entry in enumerate(entries, 1))
 

@@ -51,7 +51,8 @@ class PriceCatalog:
             raise SettingError(Message("prices.library_missing")) from None
         self._library = genai_prices
         self._snapshot = get_snapshot()
-        self._own = tuple(own)
+        self.custom_prices = tuple(own)
+        """The custom prices in the order in which they are tried."""
         self._listings: dict[tuple[str, str], tuple[Any, Any] | Unpriced] = {}
         self.generation = next(_generations)
         """A number for cache keys that no other catalog of this process has."""
@@ -87,6 +88,19 @@ class PriceCatalog:
             return parts
         return self._sum_parts(parts, at, calls)
 
+    def units(self, provider: str, model: str, at: datetime) -> frozenset[str] | Unpriced:
+        """The units with a price at a time; input and output for a price in USD; the reason if the model is unknown."""
+        for own in self.custom_prices:
+            if own.applies(provider, model, at):
+                if own.same_as is None:
+                    return frozenset({"input_tokens", "output_tokens"})
+                provider, model = own.same_provider or "", own.same_as
+                break
+        listing = self._find_listing(provider, model)
+        if isinstance(listing, Unpriced):
+            return listing
+        return frozenset(price_coverage.priced_units(listing[1].get_prices(at, None)))
+
     def _sum_parts(self, parts: Sequence[model_parts.ModelPart], at: datetime, calls: int) -> Price | Unpriced:
         """The cost of a row of several models: the sum, or the first part without a price."""
         cost, sources = Decimal(0), set()
@@ -114,7 +128,7 @@ class PriceCatalog:
         if failed and not used and not recorded:
             return Price(Decimal(0), self.source)
         tier = service_tiers.tier_of(provider, details)
-        for own in self._own:
+        for own in self.custom_prices:
             # A renamed model has the tiers of the other model; a price in USD is for one tier.
             if own.applies(provider, model, at) and (own.tier == tier or (own.same_as and not own.tier)):
                 if own.same_as is None:

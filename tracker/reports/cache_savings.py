@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from tracker.prices.currency_rates import rate_on
 from tracker.prices.model_rates import model_rates
 from tracker.prices.price_catalog import PriceCatalog
 from tracker.prices.unpriced_reasons import Unpriced
@@ -22,6 +23,8 @@ class CacheSavings:
     """The savings in USD; negative if cache writes cost more than cache reads save. Excludes `unpriced_tokens`."""
 
     usd: Decimal
+    local: Decimal
+    """The savings in the currency of the filters, each bucket at the rate of its first day."""
     read_tokens: int
     write_tokens: int
     unpriced_tokens: int
@@ -39,7 +42,7 @@ def cache_savings(reader: Reader, filters: Filters, catalog: PriceCatalog | None
     """The savings of the range, at list prices of each time bucket. Without a catalog all tokens are unpriced."""
     frame = query_rollups(reader, "usage", filters, by=("step", "provider", "model"))
     zone = ZoneInfo(filters.timezone)
-    usd, unpriced_tokens = Decimal(0), 0
+    usd, local, unpriced_tokens = Decimal(0), Decimal(0), 0
     frame = frame[(frame["cache_read_input_tokens"] > 0) | (frame["cache_write_input_tokens"] > 0)]
     for row in frame.to_dict("records"):
         read, write = int(row["cache_read_input_tokens"]), int(row["cache_write_input_tokens"])
@@ -48,9 +51,11 @@ def cache_savings(reader: Reader, filters: Filters, catalog: PriceCatalog | None
         if rates is None:
             unpriced_tokens += read + write
         else:
-            usd += rates.read_saving * read - rates.write_extra * write
+            saving = rates.read_saving * read - rates.write_extra * write
+            usd += saving
+            local += saving * rate_on(filters.rates, at.date())
     read_tokens, write_tokens = (int(frame[f"cache_{kind}_input_tokens"].sum()) for kind in ("read", "write"))
-    return CacheSavings(usd, read_tokens, write_tokens, unpriced_tokens)
+    return CacheSavings(usd, local, read_tokens, write_tokens, unpriced_tokens)
 
 
 def _rates(catalog: PriceCatalog, provider: str, model: str, at: datetime) -> _Rates | None:

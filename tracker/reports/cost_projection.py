@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from tracker.budgets.budget import Budget, period_window
 from tracker.budgets.progress import BudgetState, forecast_at_pace
+from tracker.prices.currency_rates import rate_on
 from tracker.reports import usage_totals
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
@@ -16,11 +18,16 @@ from tracker.reports.filters import Filters
 
 @dataclass(frozen=True, slots=True)
 class CostProjection:
-    """The cost of the month until now and at its end, in USD; `at_end` is None at the start of a month."""
+    """The cost of the month until now and at its end, in USD; `at_end` is None at the start of a month.
+
+    `spent_local` and `at_end_local` are in the currency of the filters; future days have the latest rate.
+    """
 
     spent: Decimal
     at_end: Decimal | None
     unpriced_calls: int
+    spent_local: Decimal
+    at_end_local: Decimal | None
 
 
 def project_month(
@@ -32,13 +39,21 @@ def project_month(
     """
     if filters.selected_intervals is not None:
         return None  # the pace of some hours is not that of the month
-    if state := _same_calls(filters, states):
-        return CostProjection(state.spent.usd, state.forecast, state.spent.unpriced_calls)
     window = period_window("month", filters.timezone, now)
     month = replace(filters, start=window.start, end=now, include_tests=False)
+    state = _same_calls(filters, states)
+    if state is not None and not filters.rates:
+        return CostProjection(
+            state.spent.usd, state.forecast, state.spent.unpriced_calls, state.spent.usd, state.forecast
+        )
     totals = usage_totals.totals(reader, month)
-    spent = totals.cost_usd or Decimal(0)
-    return CostProjection(spent, forecast_at_pace(spent, window, now), totals.unpriced_calls)
+    spent, unpriced = totals.cost_usd or Decimal(0), totals.unpriced_calls
+    at_end = forecast_at_pace(spent, window, now)
+    if state is not None:
+        spent, at_end, unpriced = state.spent.usd, state.forecast, state.spent.unpriced_calls
+    local = totals.cost_local or Decimal(0)
+    rate = rate_on(filters.rates, now.astimezone(ZoneInfo(filters.timezone)).date())
+    return CostProjection(spent, at_end, unpriced, local, None if at_end is None else local + (at_end - spent) * rate)
 
 
 def _same_calls(filters: Filters, states: Sequence[BudgetState]) -> BudgetState | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError
 from tracker.messages import Message
+from tracker.prices.currency_rates import Rates
 from tracker.property_names import dimension_of
 from tracker.reports.explorer.local_clock import Interval, selected_hours
-from tracker.rollups.range_plan import timestamptz_array_us
+from tracker.rollups.range_plan import epoch_us, timestamptz_array_us
 from tracker.usage import replace_unstorable
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
@@ -42,6 +45,8 @@ class Filters:
     include_tests: bool = False
     include_samples: bool = True
     properties: tuple[tuple[str, str | None], ...] = ()
+    rates: Rates = ()
+    """The rates with which the reports convert costs to another currency; empty for US dollars."""
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
@@ -108,7 +113,16 @@ class Filters:
             "property_keys": [key for key, _ in self.properties] or None,
             "property_values": [value for _, value in self.properties] or None,
             "intervals": interval_array(self.selected_intervals),
+            "rates": "{" + ",".join(f"{rate:f}" for _, rate in self.rates or ((None, Decimal(1)),)) + "}",
+            "rate_starts": timestamptz_array_us(rate_starts(self.rates, self.timezone)),
         }
+
+
+@lru_cache(maxsize=64)
+def rate_starts(rates: Rates, timezone: str) -> tuple[int, ...]:
+    """The times (microseconds of the epoch) from which on each rate after the first one applies."""
+    zone = ZoneInfo(timezone)
+    return tuple(epoch_us(datetime.combine(day, time(), zone)) for day, _ in rates[1:])
 
 
 def interval_array(intervals: Iterable[Interval] | None) -> str | None:

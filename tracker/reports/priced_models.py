@@ -23,6 +23,7 @@ class PricedModel:
     calls: int
     total_tokens: int
     cost_usd: Decimal | None
+    cost_local: Decimal | None
     unpriced_calls: int
     unpriced_tokens: int
     rates: ModelRates | Unpriced | None
@@ -38,14 +39,15 @@ def priced_models(reader: Reader, filters: Filters, catalog: PriceCatalog | None
     models = []
     for row in frame.to_dict("records"):
         provider, model = (row[name] if isinstance(row[name], str) else "" for name in ("provider", "model"))
-        cost = row["cost_usd"]
+        cost, local = (_amount(row[name]) for name in ("cost_usd", "cost_local"))
         models.append(
             PricedModel(
                 provider=provider,
                 model=model,
                 calls=int(row["calls"]),
                 total_tokens=int(row["total_tokens"]),
-                cost_usd=cost if isinstance(cost, Decimal) and cost.is_finite() else None,
+                cost_usd=cost,
+                cost_local=local,
                 unpriced_calls=int(row["unpriced_calls"]),
                 unpriced_tokens=int(row["unpriced_tokens"]),
                 rates=model_rates(catalog, provider, model, at) if catalog else None,
@@ -56,3 +58,8 @@ def priced_models(reader: Reader, filters: Filters, catalog: PriceCatalog | None
         return entry.has_price, -entry.unpriced_tokens, -entry.total_tokens, entry.model
 
     return sorted(models, key=rank)
+
+
+def _amount(value: object) -> Decimal | None:
+    """A sum of a frame; None if it is unknown, which pandas reads as NaN."""
+    return value if isinstance(value, Decimal) and value.is_finite() else None

@@ -13,10 +13,15 @@ from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
 from tracker.reports.time_buckets import bucket_labels
 
+_COSTS = ("cost_usd", "cost_local")
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The totals of a range. `cost_usd` is the sum of the priced calls (None: there are none)."""
+    """The totals of a range. `cost_usd` is the sum of the priced calls (None: there are none).
+
+    `cost_local` is the same sum in the currency of the filters.
+    """
 
     calls: int
     failed_calls: int
@@ -25,6 +30,7 @@ class Totals:
     output_tokens: int
     cache_read_input_tokens: int
     cost_usd: Decimal | None
+    cost_local: Decimal | None
     unpriced_calls: int
     unpriced_tokens: int
     sample_calls: int
@@ -47,8 +53,8 @@ def totals(reader: Reader, filters: Filters) -> Totals:
     """The totals of the range; `users` counts the users."""
     frame = query_rollups(reader, "usage", filters)
     row = frame.iloc[0].to_dict() if len(frame) else {}
-    counts = {field.name: int(row.get(field.name) or 0) for field in fields(Totals) if field.name != "cost_usd"}
-    return Totals(**counts, cost_usd=row.get("cost_usd"))
+    counts = {field.name: int(row.get(field.name) or 0) for field in fields(Totals) if field.name not in _COSTS}
+    return Totals(**counts, cost_usd=row.get("cost_usd"), cost_local=row.get("cost_local"))
 
 
 def users(reader: Reader, filters: Filters) -> int:
@@ -79,28 +85,29 @@ def extent(reader: Reader, *, include_tests: bool = False) -> Extent:
 
 
 def trend(reader: Reader, filters: Filters) -> pd.DataFrame:
-    """calls, failed_calls, total_tokens, cost_usd by time bucket; buckets without calls have 0."""
+    """calls, failed_calls, total_tokens, cost_usd and cost_local by time bucket; buckets without calls have 0."""
     frame = query_rollups(reader, "usage", filters, by=("step",)).set_index("bucket")
-    totals_by_bucket = frame[["calls", "failed_calls", "total_tokens", "cost_usd"]].astype(float)
+    totals_by_bucket = frame[["calls", "failed_calls", "total_tokens", *_COSTS]].astype(float)
     return totals_by_bucket.reindex(bucket_labels(filters)).fillna(0.0)
 
 
 def by_model_over_time(reader: Reader, filters: Filters) -> pd.DataFrame:
     """calls, tokens and cost by time bucket and model."""
     frame = query_rollups(reader, "usage", filters, by=("step", "model"))
-    frame = frame.assign(model=frame["model"].fillna("unknown"), cost_usd=frame["cost_usd"].astype(float))
+    frame = frame.assign(model=frame["model"].fillna("unknown"), **_float_costs(frame))
     return frame.sort_values(["bucket", "model"], ignore_index=True)
 
 
 def by_operation(reader: Reader, filters: Filters, count: int = 12) -> pd.DataFrame:
     """calls, tokens, cost and cost per call of the operations with the most tokens."""
     frame = query_rollups(reader, "usage", filters, by=("operation",))
-    cost = frame["cost_usd"].astype(float)
+    costs = _float_costs(frame)
     priced = (frame["calls"] - frame["unpriced_calls"]).astype(float)
     frame = frame.assign(
         operation=frame["operation"].fillna("unknown"),
-        cost_usd=cost,
-        cost_per_call_usd=cost / priced.where(priced > 0),
+        **costs,
+        cost_per_call_usd=costs["cost_usd"] / priced.where(priced > 0),
+        cost_per_call_local=costs["cost_local"] / priced.where(priced > 0),
     )
     return frame.sort_values(["total_tokens", "operation"], ascending=[False, True], ignore_index=True).head(count)
 
@@ -116,9 +123,13 @@ def top_users(reader: Reader, filters: Filters, count: int = 8) -> pd.DataFrame:
     trends = [[float(amounts.get((user, label), 0)) for label in labels] for user in frame["user_id"]]
     return frame.assign(
         user_id=frame["user_id"].fillna("unknown"),
-        cost_usd=frame["cost_usd"].astype(float),
+        **_float_costs(frame),
         trend=pd.Series(trends, index=frame.index, dtype=object),
     )
+
+
+def _float_costs(frame: pd.DataFrame) -> dict[str, pd.Series[float]]:
+    return {name: frame[name].astype(float) for name in _COSTS}
 
 
 def last_records(reader: Reader, filters: Filters, count: int = 20) -> pd.DataFrame:

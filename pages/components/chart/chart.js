@@ -213,7 +213,9 @@ function scaleValueAxis(state, figure) {
     });
   }
   if (highest <= least) highest = 0;
-  const step = niceStep((highest || 1) / 4, unit === "count" ? 1 : 0);
+  const size = unit === "ms" ? 1000 * (durationUnit(highest / 1000, state.data)?.[1] ?? 0.001) : 1;
+  const isWhole = unit === "count" || (unit === "usd" && state.data.currency_decimals === 0 && highest >= 4);
+  const step = size * niceStep((highest || 1) / 4 / size, isWhole ? 1 : 0);
   const count = Math.max(1, Math.ceil((highest || 1) / step - 1e-9));
   const ticks = Array.from({ length: count + 1 }, (_, index) => index * step);
   const narrow = name === "xaxis" && state.width < 420;
@@ -222,7 +224,7 @@ function scaleValueAxis(state, figure) {
   const margin = figure.data.some((trace) => trace.mode?.includes("markers")) ? count * step * 0.03 : 0;
   axis.range = [-margin, count * step + margin];
   axis.tickvals = ticks;
-  axis.ticktext = ticks.map((tick, index) => (narrow && index % 2 ? "" : shortNumber(tick, unit, state.data.language)));
+  axis.ticktext = ticks.map((tick, index) => (narrow && index % 2 ? "" : tickText(tick, step, count * step, state.data)));
 }
 
 function niceStep(raw, least) {
@@ -244,31 +246,69 @@ function thinTimeTicks(state, figure) {
 
 // --- numbers
 
+// The rules of pages/support/formats.py, which delivers the sign of the currency and the units of durations.
+
 const STEPS = {
   en: [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]],
   ko: [[1e12, "조"], [1e8, "억"], [1e4, "만"]],
 };
+const SHORT_FROM = 100000;
 
-function shortNumber(value, unit, language) {
-  if (unit === "ms") return `${value.toLocaleString("en-US")} ms`;
-  if (unit === "percent") return `${value.toLocaleString("en-US", { maximumSignificantDigits: 4 })}%`;
-  const sign = unit === "usd" ? (language === "ko" ? "US$" : "$") : "";
-  if (sign && value > 0 && value < 10) {
-    const cents = Math.abs(value * 100 - Math.round(value * 100)) < 1e-6;
-    return sign + (cents ? value.toFixed(2) : String(Number(value.toPrecision(3))));
-  }
-  const [step, name] = STEPS[language === "ko" ? "ko" : "en"].find(([least]) => value >= least) ?? [1, ""];
-  return sign + (value / step).toLocaleString("en-US", { maximumSignificantDigits: 4 }) + name;
+function grouped(value, least = 0, most = least) {
+  return Number(value.toPrecision(12)).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: most });
 }
 
-function exactNumber(value, unit, language) {
-  if (unit === "usd") {
-    const amount = value.toLocaleString("en-US", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
-    return (language === "ko" ? "US$" : "$") + amount;
+function threeDigits(value) {
+  const size = Math.abs(value);
+  return grouped(value, 0, size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+}
+
+// The seconds and the text of the unit of a duration; null below a second.
+function durationUnit(seconds, data) {
+  return data.duration_units.find(([limit]) => seconds >= limit * 0.9995) ?? null;
+}
+
+function durationText(ms, data) {
+  const unit = durationUnit(ms / 1000, data);
+  if (ms > 0 && ms < 0.005) return "< 0.01 ms";
+  return unit ? unit[2].replace("{n}", threeDigits(ms / 1000 / unit[1])) : `${threeDigits(ms)} ms`;
+}
+
+function costText(value, data) {
+  const { currency_sign: sign, currency_decimals: decimals } = data;
+  if (value === 0) return `${sign}0`;
+  if (value >= 999.995) return sign + grouped(value);
+  if (value >= 1 || Number(value.toPrecision(2)) >= 1) return sign + grouped(value, decimals);
+  return value < 1e-6 ? `< ${sign}0.000001` : sign + grouped(Number(value.toPrecision(2)), 2, 8);
+}
+
+function percentText(percent) {
+  if (percent > 0 && percent < 0.05) return "< 0.1%";
+  if (percent >= 99.5 && percent < 100) return `${grouped(Math.floor(percent * 10 + 1e-9) / 10, 0, 1)}%`;
+  return `${grouped(percent, 0, percent < 9.95 ? 1 : 0)}%`;
+}
+
+// A value in the hover box: counts have all digits there.
+function valueText(value, data) {
+  if (data.unit === "usd") return costText(value, data);
+  if (data.unit === "ms") return durationText(value, data);
+  return data.unit === "percent" ? percentText(value) : grouped(value);
+}
+
+// All ticks of an axis have the unit of the highest one and the decimals of the step.
+function tickText(tick, step, highest, data) {
+  const { unit } = data;
+  if (unit === "ms") {
+    const [, seconds, text] = durationUnit(highest / 1000, data) ?? [0, 0.001, "{n} ms"];
+    return tick === 0 ? "0" : text.replace("{n}", grouped(tick / 1000 / seconds, 0, 3));
   }
-  if (unit === "ms") return `${value.toLocaleString("en-US", { maximumFractionDigits: 1 })} ms`;
-  const text = value.toLocaleString("en-US", { maximumFractionDigits: 3 });
-  return unit === "percent" ? `${text}%` : text;
+  if (unit === "percent") return `${grouped(tick, 0, 3)}%`;
+  const sign = unit === "usd" ? data.currency_sign : "";
+  const steps = STEPS[data.language] ?? STEPS.en;
+  const [size, name] = highest >= SHORT_FROM ? steps.find(([least]) => highest >= least) : [1, ""];
+  if (tick === 0) return `${sign}0`;
+  const cents = sign && size === 1 && !Number.isInteger(step) ? Math.min(2, data.currency_decimals || (step < 1 ? 2 : 0)) : 0;
+  return sign + grouped(tick / size, cents, Math.max(cents, 8)) + name;
 }
 
 // --- hover
@@ -312,7 +352,7 @@ function showHover(state, point) {
   if (!text) return hideHover(state);
   state.hovered = point;
   const { box, data } = state;
-  const format = (value) => exactNumber(value, data.unit, data.language);
+  const format = (value) => valueText(value, data);
   box.replaceChildren();
   element("div", "tracker-chart-title", box).textContent = text.title;
   if (data.titles && !text.rows.length) addRow(box, null, data.words.none, "");

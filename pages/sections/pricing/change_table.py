@@ -11,8 +11,8 @@ import streamlit as st
 
 from pages.sections.budget_bars import subject_text
 from pages.sections.pricing.budget_table import period_label, scope_label
-from pages.sections.pricing.price_table import kind_label, rate_text
-from pages.support.formats import short_date
+from pages.sections.pricing.price_table import kind_label
+from pages.support.formats import exact, short_date, usd_rate
 from pages.support.i18n import _
 from pages.widgets.tables import table
 from tracker import settings
@@ -92,7 +92,7 @@ def _parts(kind: str, values: Mapping[str, Any]) -> list[str]:
 def _budget_parts(values: Mapping[str, str]) -> list[str]:
     scope = f"{scope_label(values['scope'])} {subject_text(values['scope'], values.get('subject'))}".strip()
     limit = Decimal(values["amount"])
-    amount = rate_text(limit) if values["measure"] == "usd" else _("{n} tokens").format(n=f"{limit:,f}")
+    amount = usd_rate(limit) if values["measure"] == "usd" else _("{n} tokens").format(n=exact(float(limit)))
     alert = _("alert at {n}%").format(n=values["alert_percent"]) if "alert_percent" in values else ""
     return [part for part in (amount, period_label(values["period"]), scope, alert, values["timezone"]) if part]
 
@@ -111,7 +111,7 @@ def _price_parts(values: Mapping[str, str]) -> list[str]:
     }
     amounts = {*RATES, "cost_before", "cost_after"}
     return [
-        f"{label} {rate_text(Decimal(values[name])) if name in amounts else values[name]}"
+        f"{label} {usd_rate(Decimal(values[name])) if name in amounts else values[name]}"
         for name, label in labels.items()
         if name in values
     ]

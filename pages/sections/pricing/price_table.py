@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.sections.pricing.results import table_key
-from pages.support.formats import count, exact, usd
+from pages.support.formats import cost, count, exact, usd_rate
 from pages.support.i18n import _
 from pages.support.message_text import translate
 from pages.widgets.tables import right_aligned, selectable_table, table
@@ -23,20 +22,6 @@ from tracker.reports.priced_models import PricedModel
 _MAX_VISIBLE_ROWS = 8
 _MAX_VISIBLE_PRICES = 6
 _KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
-
-
-def rate_text(rate: Decimal | None) -> str:
-    """A rate with all its digits, at least two after the point: $0.50, $0.075; a dash for None."""
-    if rate is None:
-        return "–"
-    text = format(rate.normalize(), "f")
-    whole, _point, digits = text.partition(".")
-    return f"{usd_sign()}{int(whole):,}.{digits.ljust(2, '0')}"
-
-
-def usd_sign() -> str:
-    """The sign of US dollars in the user's language."""
-    return usd(0).removesuffix("0")
 
 
 def kind_label(kind: str) -> str:
@@ -92,11 +77,11 @@ def _model_row(entry: PricedModel) -> dict[str, str]:
     return {
         "model": entry.model,
         "provider": entry.provider,
-        **{kind: rate_text(getattr(rates, kind)) if rates else "–" for kind in _KINDS},
+        **{kind: usd_rate(getattr(rates, kind)) if rates else "–" for kind in _KINDS},
         "source": source_text(entry.rates),
         "calls": exact(entry.calls),
         "tokens": count(entry.total_tokens),
-        "cost": "–" if entry.cost_usd is None else usd(entry.cost_usd),
+        "cost": "–" if entry.cost_usd is None else cost(entry.cost_local),
         "unpriced": exact(entry.unpriced_calls) if entry.unpriced_calls else "",
     }
 
@@ -136,7 +121,7 @@ def _stored_row(price: CustomPrice, prices: CustomPrices) -> dict[str, str]:
     is_overridden = prices.overriding(price) is not None
     return {
         "model": price.model,
-        **{kind: rate_text(price.rates[kind]) if kind in price.rates else "" for kind in _KINDS},
+        **{kind: usd_rate(price.rates[kind]) if kind in price.rates else "" for kind in _KINDS},
         "same_as": " / ".join(filter(None, (price.same_provider, price.same_as))),
         "provider": price.provider or "",
         "tier": price.tier or "",

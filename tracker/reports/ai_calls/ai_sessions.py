@@ -42,6 +42,8 @@ class AiSession:
     failed_calls: int
     total_tokens: int
     cost_usd: Decimal | None
+    cost_local: Decimal | None
+    """The same sum in the currency of the filters."""
     unpriced_calls: int
     first_at: datetime
     last_at: datetime
@@ -86,6 +88,7 @@ class SessionTotals:
     failed_calls: int
     total_tokens: int
     cost_usd: Decimal | None
+    cost_local: Decimal | None
     unpriced_calls: int
     first_at: datetime
     last_at: datetime
@@ -157,7 +160,7 @@ def session_totals(reader: Reader, filters: Filters, session_id: str) -> Session
     rows = reader.rows("ai_session_users", parameters)
     if not rows:
         return None
-    names = ("calls", "failed_calls", "total_tokens", "cost_usd", "unpriced_calls", "first_at", "last_at")
+    names = ("calls", "failed_calls", "total_tokens", "cost_usd", "cost_local", "unpriced_calls", "first_at", "last_at")
     return SessionTotals(
         **{name: rows[0][name] for name in names},
         all_users=rows[0]["users"],

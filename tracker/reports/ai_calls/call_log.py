@@ -142,5 +142,7 @@ def search_from_json(content: Mapping[str, Any]) -> tuple[Filters, CallSearch]:
 
 def search_as_json(filters: Filters, search: CallSearch, *, with_bom: bool = False) -> dict[str, object]:
     """The filters and the search as JSON values, for a signed link; `with_bom` is for Excel."""
+    # An export has the costs in US dollars, as the table has.
     values = {**asdict(filters), "start": filters.start.isoformat(), "end": filters.end.isoformat()}
+    del values["rates"]
     return {"filters": values, "search": search.parameters(), **({"bom": True} if with_bom else {})}

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tracker.property_names import key_of
+from tracker.reports.engine.local_costs import split_at_rates, with_local_costs
 from tracker.reports.engine.query_properties import indexed_key, query_property
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
@@ -39,10 +40,13 @@ def query_frame(reader: Reader, query: str, parameters: Mapping[str, object]) ->
 def query_rollups(
     reader: Reader, query: str, filters: Filters, by: Sequence[str] = (), more: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """The result of a query grouped by `by`; with `step` in `by`, the frame has the column `bucket` (a label)."""
-    if query == "usage" and (key := indexed_key(reader, filters, by)) is not None:
+    """The result of a query grouped by `by`; with `step` in `by`, the frame has the column `bucket` (a label).
+
+    The query `usage` has the costs in US dollars and, as `cost_local`, in the currency of the filters.
+    """
+    if query == "usage":
         segments = _segments(filters, by_bucket="step" in by)
-        return _with_bucket(query_property(reader, filters, key, segments, by), filters)
+        return _with_bucket(query_rollups_by_segment(reader, query, filters, segments, by), filters)
     plan = _plan(reader, filters, _ROLLUP_COLUMNS[query], by_bucket="step" in by)
     parameters = {**filters.parameters(), **plan.parameters(), "by": list(by), **(more or {})}
     return _with_bucket(query_frame(reader, query, parameters), filters)
@@ -53,8 +57,18 @@ def query_rollups_by_segment(
 ) -> pd.DataFrame:
     """The result of a query grouped by `by`; `step` is that of the given segments."""
     selected = within_intervals(segments, filters.selected_intervals)
-    if query == "usage" and (key := indexed_key(reader, filters, by)) is not None:
-        return query_property(reader, filters, key, selected, by)
+
+    def load(parts: Sequence[Segment], columns: Sequence[str]) -> pd.DataFrame:
+        if query == "usage" and (key := indexed_key(reader, filters, by)) is not None:
+            return query_property(reader, filters, key, parts, columns)
+        return _query_segments(reader, query, filters, parts, columns)
+
+    return with_local_costs(filters, selected, by, load) if query == "usage" else load(selected, by)
+
+
+def _query_segments(
+    reader: Reader, query: str, filters: Filters, selected: Sequence[Segment], by: Sequence[str]
+) -> pd.DataFrame:
     state = _rollup_state(reader, filters, _ROLLUP_COLUMNS[query])
     parameters = {**filters.parameters(), **plan_range(selected, state).parameters(), "by": list(by)}
     return query_frame(reader, query, parameters)
@@ -63,8 +77,15 @@ def query_rollups_by_segment(
 def query_user_rollups(
     reader: Reader, query: str, filters: Filters, *, by_bucket: bool, more: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """The result of a query of the user rollups, for the range or by bucket."""
+    """The result of a query of the user rollups, for the range or by bucket.
+
+    The steps of `top_users` are the numbers of the currency's rates.
+    """
     plan = _plan(reader, filters, (), by_bucket=by_bucket)
+    if query == "top_users" and len(filters.rates) > 1:
+        parts = split_at_rates(_segments(filters, by_bucket=False), filters)
+        segments = [Segment(part.start_us, part.until_us, number) for part, number in parts]
+        plan = plan_range(segments, _rollup_state(reader, filters, ()))
     parameters = {**filters.parameters(), **user_range_plan.parameters(plan), **(more or {})}
     return _with_bucket(query_frame(reader, query, parameters), filters)
 

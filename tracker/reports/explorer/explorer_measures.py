@@ -29,7 +29,10 @@ RATIOS = {
     "cost_per_call_usd": ("cost_usd", "priced_calls"),
     "cached_share": ("cache_read_input_tokens", "input_tokens"),
 }
+LOCAL = {"cost_usd": "cost_local", "cost_per_call_usd": "cost_per_call_local"}
+"""The measures in the currency of the filters, by those in US dollars."""
 LATENCY = "latency_p95_ms"
+_LOCAL_RATIOS = {LOCAL["cost_per_call_usd"]: (LOCAL["cost_usd"], "priced_calls")}
 _LATENCY_SHARE = 0.95
 MEASURES = (*SUMS, *RATIOS, LATENCY)
 
@@ -41,9 +44,9 @@ def measure_by(cells: pd.DataFrame, measure: str, by: Sequence[str]) -> pd.Serie
         values = {key: _merged_percentile(group) for key, group in groups}
         index = groups["calls"].sum().index
         return pd.Series([values[key if isinstance(key, tuple) else (key,)] for key in index], index=index, dtype=float)
-    if measure in SUMS:
+    if measure in SUMS or measure == LOCAL["cost_usd"]:
         return cells.groupby(list(by), sort=False)[measure].sum(min_count=1)
-    upper, lower = RATIOS[measure]
+    upper, lower = _LOCAL_RATIOS.get(measure) or RATIOS[measure]
     groups = cells.assign(priced_calls=cells["calls"] - cells["unpriced_calls"]).groupby(list(by), sort=False)
     divisors = groups[lower].sum().astype(float)
     return groups[upper].sum(min_count=1).astype(float) / divisors.where(divisors > 0)

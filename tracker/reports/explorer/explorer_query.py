@@ -34,6 +34,7 @@ _SUMS = [
     "cache_read_input_tokens",
     "reasoning_output_tokens",
     "cost_usd",
+    "cost_local",
     "unpriced_calls",
 ]
 UNKNOWN = "unknown"
@@ -66,7 +67,7 @@ def explore(
 def _explore(
     reader: Reader, usage: pd.DataFrame, filters: Filters, rows: str, columns: str | None, *, latency: bool
 ) -> pd.DataFrame:
-    usage["cost_usd"] = usage["cost_usd"].astype(float)
+    usage = usage.astype({"cost_usd": float, "cost_local": float})
     # A value can have the label of NULL.
     sums = usage.groupby(_NAMES, sort=False)[_SUMS].sum(min_count=1).reset_index()
     if not latency:

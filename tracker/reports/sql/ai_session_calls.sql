@@ -16,6 +16,7 @@ WITH numbered AS MATERIALIZED (
          row_number() OVER in_order AS number,
          coalesce(sum(:call_tokens) OVER in_order, 0)::bigint AS running_tokens,
          sum(CASE WHEN :has_cost THEN cost::numeric END) OVER in_order AS running_cost_usd,
+         sum(CASE WHEN :has_cost THEN cost::numeric * :call_rate END) OVER in_order AS running_cost_local,
          count(*) FILTER (WHERE :has_cost IS NOT TRUE) OVER in_order AS running_unpriced_calls
   FROM token_usage AS calls
   WHERE created_at >= :start AND created_at < :end
@@ -34,6 +35,6 @@ WITH numbered AS MATERIALIZED (
 )
 SELECT id::text AS id, created_at, provider, model, operation, user_id, session_id, input_tokens, output_tokens,
        total_tokens, cost_usd, processing_time, success, error_message, environment, delivery, is_test, is_span,
-       number, running_tokens, running_cost_usd, running_unpriced_calls
+       number, running_tokens, running_cost_usd, running_cost_local, running_unpriced_calls
 FROM page
 ORDER BY number;

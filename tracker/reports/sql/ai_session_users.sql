@@ -6,6 +6,7 @@ WITH users AS (
   SELECT user_id, count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
          coalesce(sum(:call_tokens), 0)::bigint AS total_tokens,
          sum(cost::numeric) FILTER (WHERE :has_cost) AS cost_usd,
+         sum(cost::numeric * :call_rate) FILTER (WHERE :has_cost) AS cost_local,
          count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls,
          min(created_at) AS first_at, max(created_at) AS last_at
   FROM token_usage AS calls
@@ -16,7 +17,7 @@ WITH users AS (
 )
 SELECT user_id, calls AS user_calls, (count(*) OVER ())::bigint AS users, (sum(calls) OVER ())::bigint AS calls,
        (sum(failed_calls) OVER ())::bigint AS failed_calls, (sum(total_tokens) OVER ())::bigint AS total_tokens,
-       sum(cost_usd) OVER () AS cost_usd, (sum(unpriced_calls) OVER ())::bigint AS unpriced_calls,
+       sum(cost_usd) OVER () AS cost_usd, sum(cost_local) OVER () AS cost_local, (sum(unpriced_calls) OVER ())::bigint AS unpriced_calls,
        min(first_at) OVER () AS first_at, max(last_at) OVER () AS last_at
 FROM users
 ORDER BY user_calls DESC, user_id

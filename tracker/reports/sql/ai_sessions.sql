@@ -9,6 +9,7 @@ WITH sessions AS (
          count(*) FILTER (WHERE success IS FALSE) AS failed_calls,
          coalesce(sum(:call_tokens), 0)::bigint AS total_tokens,
          sum(cost::numeric) FILTER (WHERE :has_cost) AS cost_usd,
+         sum(cost::numeric * :call_rate) FILTER (WHERE :has_cost) AS cost_local,
          count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls,
          min(created_at) AS first_at, max(created_at) AS last_at,
          min(user_id) AS user_id, min(user_id) IS DISTINCT FROM max(user_id) AS has_several_users
@@ -32,7 +33,7 @@ WITH sessions AS (
 SELECT all_sessions, calls_without_session, page.*
 FROM summary
 LEFT JOIN (
-  SELECT session_id, calls, failed_calls, total_tokens, cost_usd, unpriced_calls, first_at, last_at, user_id,
+  SELECT session_id, calls, failed_calls, total_tokens, cost_usd, cost_local, unpriced_calls, first_at, last_at, user_id,
          has_several_users, sort_value
   FROM ranked
   WHERE CAST(:after_session AS text) IS NULL

@@ -11,6 +11,8 @@
 \if :{?property_keys} \else \set property_keys NULL \endif
 \if :{?property_values} \else \set property_values NULL \endif
 \if :{?intervals} \else \set intervals NULL \endif
+\if :{?rates} \else \set rates '\'{1}\'' \endif
+\if :{?rate_starts} \else \set rate_starts '\'{}\'' \endif
 \if :{?count} \else \set count 12 \endif
 \if :{?by} \else \set by '\'{step,model}\'' \endif
 \if :{?users} \else \set users '\'{anonymous}\'' \endif
@@ -55,7 +57,7 @@
 \set matches_filters ':matches_columns AND :counts_sample AND :matches_properties'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
 -- The Explorer's measures of a group of calls.
-\set explore_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, sum(:call_tokens)::bigint AS total_tokens, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens, sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens, sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost)::float8 AS cost_usd, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'
+\set explore_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, sum(:call_tokens)::bigint AS total_tokens, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens, sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens, sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost)::float8 AS cost_usd, sum(cost::numeric * :call_rate) FILTER (WHERE :has_cost)::float8 AS cost_local, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 \set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
@@ -69,6 +71,11 @@
 \set named_groups '(SELECT row_names[1] AS row_name, column_names[1] AS column_name, false AS is_repeated, listed.* FROM listed WHERE cardinality(row_names) = 1 AND cardinality(column_names) = 1 UNION ALL SELECT row_name, column_name, true, listed.* FROM listed CROSS JOIN LATERAL unnest(row_names) AS row_part (row_name) CROSS JOIN LATERAL unnest(column_names) AS column_part (column_name) WHERE cardinality(row_names) > 1 OR cardinality(column_names) > 1) AS named'
 -- The calls of one AI session; the hash has an index.
 \set is_of_session '(hashtextextended(session_id, 0) = hashtextextended(CAST(:session AS text), 0) AND session_id = CAST(:session AS text))'
+-- The number of the currency's rate at the time of a call, from 0, and the rate: units for one US dollar.
+\set call_rate_number 'width_bucket(created_at, CAST(:rate_starts AS timestamptz[]))'
+\set call_rate '(CAST(:rates AS numeric[]))[1 + :call_rate_number]'
+-- The rate of a segment whose step is the number of its rate.
+\set segment_rate '(CAST(:rates AS numeric[]))[1 + segment.step]'
 -- The dimensions of usage rows that are columns, those in :by, and their measures.
 \set usage_columns 'CASE WHEN ''step'' = ANY (CAST(:by AS text[])) THEN :call_step END AS step, CASE WHEN ''model'' = ANY (CAST(:by AS text[])) THEN model END AS model, CASE WHEN ''provider'' = ANY (CAST(:by AS text[])) THEN provider END AS provider, CASE WHEN ''operation'' = ANY (CAST(:by AS text[])) THEN operation END AS operation, CASE WHEN ''user'' = ANY (CAST(:by AS text[])) THEN user_id END AS "user", CASE WHEN ''environment'' = ANY (CAST(:by AS text[])) THEN environment END AS environment, CASE WHEN ''platform'' = ANY (CAST(:by AS text[])) THEN platform END AS platform, CASE WHEN ''deployment'' = ANY (CAST(:by AS text[])) THEN deployment END AS deployment, CASE WHEN ''session'' = ANY (CAST(:by AS text[])) THEN session_id END AS session'
 \set usage_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens, coalesce(sum(:call_tokens), 0)::bigint AS total_tokens, coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens, coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens, coalesce(sum(reasoning_output_tokens), 0)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost) AS cost_usd, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'

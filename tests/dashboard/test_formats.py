@@ -1,0 +1,124 @@
+"""One style of numbers on all pages: counts, costs, durations, and percentages, in Python and in the charts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from support import ROOT
+
+sys.path.insert(0, str(ROOT / "pages"))
+
+from pages.support import formats
+from pages.support.i18n import set_language
+
+CASES: tuple[tuple[Callable[..., str], dict[Any, str]], ...] = (
+    (
+        formats.count,
+        {
+            None: "–",
+            float("nan"): "–",
+            0: "0",
+            28_185: "28,185",
+            99_999: "99,999",
+            99_999.6: "100K",
+            123_456: "123K",
+            999_600: "1M",
+            1_234_567: "1.23M",
+            97_214_003: "97.2M",
+            99_960_000: "100M",
+            1.5e9: "1.5B",
+        },
+    ),
+    (formats.exact, {None: "–", 97_214_003: "97,214,003"}),
+    (
+        formats.usd,
+        {
+            None: "unpriced",
+            float("nan"): "unpriced",
+            Decimal(0): "$0",
+            Decimal("4610.4"): "$4,610",
+            999.996: "$1,000",
+            50.782: "$50.78",
+            1: "$1.00",
+            0.999: "$1.00",
+            Decimal("0.5"): "$0.50",
+            0.05: "$0.05",
+            0.0567: "$0.057",
+            0.0042: "$0.0042",
+            Decimal("0.0006"): "$0.0006",
+            Decimal("0.0000026"): "$0.0000026",
+            Decimal("0.0000001"): "< $0.000001",
+            Decimal("-12.3"): "−$12.30",
+        },
+    ),
+    (formats.usd_rate, {None: "–", Decimal("0.5"): "$0.50", Decimal("0.075"): "$0.075", Decimal(1200): "$1,200.00"}),
+    (
+        formats.percentage,
+        {
+            None: "–",
+            float("nan"): "–",
+            0: "0%",
+            0.0001: "< 0.1%",
+            0.007: "0.7%",
+            0.0244: "2.4%",
+            0.05: "5%",
+            0.0996: "10%",
+            0.4444: "44%",
+            0.996: "99.6%",
+            0.99996: "99.9%",
+            1: "100%",
+            5.59: "559%",
+        },
+    ),
+    (
+        formats.milliseconds,
+        {
+            None: "–",
+            float("nan"): "–",
+            0: "0 ms",
+            0.001: "< 0.01 ms",
+            0.0213: "0.02 ms",
+            3.42: "3.42 ms",
+            45: "45 ms",
+            380.4: "380 ms",
+            999.7: "1 s",
+            2400: "2.4 s",
+            3194: "3.19 s",
+            15_300: "15.3 s",
+            90_000: "1.5 min",
+            3_600_000: "1 h",
+        },
+    ),
+    (formats.seconds, {None: "–", 0.04: "40 ms", 41.24: "41.2 s", 7200: "2 h", 86_400: "24 h", 5 * 86_400: "5 days"}),
+    (formats.age, {None: "–", 0.04: "40 ms", 41.2: "41 s", 200: "3 min", 7300: "2 h", 5.4 * 86_400: "5 days"}),
+    (formats.times, {3.14: "3.1", 9.96: "10", 12.4: "12"}),
+)
+KOREAN: tuple[tuple[Callable[..., str], dict[Any, str]], ...] = (
+    (formats.count, {28_185: "28,185", 280_000: "28만", 97_214_003: "9,721만", 1.5e8: "1.5억"}),
+    (formats.usd, {Decimal("50.782"): "US$50.78", 0: "US$0"}),
+    (formats.percentage, {0.007: "0.7%"}),
+    (formats.seconds, {0.38: "380 ms", 2.4: "2.4초", 90: "1.5분", 7200: "2시간", 5 * 86_400: "5일"}),
+)
+
+
+@pytest.fixture(autouse=True)
+def language() -> Iterator[None]:
+    yield
+    set_language("en")
+
+
+def test_each_kind_of_number_has_one_format() -> None:
+    for name, cases in (("en", CASES), ("ko", KOREAN)):
+        set_language(name)
+        for format_value, expected in cases:
+            assert {value: format_value(value) for value in expected} == expected
+
+
+def test_the_use_of_a_limit_is_rounded_down() -> None:
+    shares = {0.0196: "1.9%", 0.999: "99.9%", 0.2999: "29%", 1.0: "100%", 1.009: "100%", 0.29: "29%"}
+    assert {share: formats.percentage(share, round_down=True) for share in shares} == shares
+    assert formats.usd(Decimal("4610.432100"), all_digits=True) == "$4,610.4321"

@@ -1,0 +1,1 @@
+"""Reports about costs at other prices."""
