@@ -112,7 +112,7 @@ def _draw(reader: Reader) -> None:
         alt = _("Calls by hour and weekday")
         heat(heatmap, "calls", label=_("Calls"), alt=alt, on_click=open_heat_cell)
     with card(_("Last records")):
-        record_table(usage_totals.last_records(reader, filters, count=12), filters.timezone)
+        record_table(usage_totals.last_records(reader, filters, count=12))
     freshness_notes(reader, filters.start)
 
 

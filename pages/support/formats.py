@@ -63,7 +63,7 @@ def calls(value: float) -> str:
 
 
 def usd(value: Decimal | float | None, *, all_digits: bool = False) -> str:
-    """A cost: $4,610 · $50.78 · $0.0042 · $0.000012. None is *unpriced*, not 0.
+    """A cost: $4,610 · $50.78 · $0.42 · $0.0042. None is *unpriced*, not 0.
 
     Every displayed cost goes through this function; charts get its sign from `currency_sign`. Costs below 1 have two
     significant digits. `all_digits` is for help texts.
@@ -82,7 +82,7 @@ def usd(value: Decimal | float | None, *, all_digits: bool = False) -> str:
         return f"{sign}{amount:.2f}"
     if amount < _SMALLEST_COST:
         return f"< {sign}{_SMALLEST_COST:f}"
-    return sign + _with_cents(Decimal(f"{amount:.1e}"))
+    return f"{sign}{Decimal(f'{amount:.1e}'):f}" if amount < Decimal("0.995") else f"{sign}1.00"
 
 
 def currency_sign() -> str:
@@ -221,6 +221,11 @@ def weekdays() -> list[str]:
 def to_json_value(value: object) -> object:
     """A value of a row as a JSON value."""
     return value if isinstance(value, str | int | float | bool | dict) else str(value)
+
+
+def escape_dollars(text: str) -> str:
+    """Text for Markdown, in which two dollar signs start a formula."""
+    return text.replace("$", "\\$")
 
 
 def escape_markdown(value: str) -> str:

@@ -6,6 +6,7 @@ import gettext
 from functools import cache
 
 from pages.support.i18n import LOCALE_DIRECTORY, language
+from pages.support.korean_particles import WithParticles
 from tracker.messages import Message, english_template
 
 
@@ -14,7 +15,7 @@ def translate(text: str) -> str:
     if not isinstance(text, Message):
         return text
     template = _library(language()).gettext(english_template(text.code))
-    return template.format_map({name: translate(value) for name, value in text.params.items()})
+    return template.format_map(WithParticles({name: translate(value) for name, value in text.params.items()}))
 
 
 @cache

@@ -277,7 +277,8 @@ function costText(value, sign) {
   if (value === 0) return `${sign}0`;
   if (value >= 999.995) return sign + grouped(value);
   if (value >= 1) return sign + grouped(value, 2);
-  return value < 1e-6 ? `< ${sign}0.000001` : sign + grouped(Number(value.toPrecision(2)), 2, 8);
+  if (value >= 0.995) return `${sign}1.00`;
+  return value < 1e-6 ? `< ${sign}0.000001` : sign + grouped(value, 1 - Math.floor(Math.log10(Number(value.toPrecision(2)))));
 }
 
 function percentText(percent) {
