@@ -26,6 +26,7 @@ from pages.widgets.tables import (
 from pages.widgets.time_range import TimeRange
 from tracker import Outcome
 from tracker.errors import DatabaseError
+from tracker.messages import Message
 from tracker.reports import Filters, Reader
 from tracker.reports.delivery_lag import LAG_COLUMNS
 from tracker.reports.explorer.explorer_query import UNKNOWN
@@ -235,7 +236,11 @@ def alert_table(data: pd.DataFrame | None, timezone: str) -> None:
     if data.empty:
         empty_section(_("None in this range."))
         return
-    data = data.assign(at=pd.to_datetime(data["raised_at"], utc=True).dt.tz_convert(timezone))
+    sample_text = translate(Message("recording.sample_outage"))
+    data = data.assign(
+        at=pd.to_datetime(data["raised_at"], utc=True).dt.tz_convert(timezone),
+        error=data["error"].mask(data["is_sample"].astype(bool), sample_text),
+    )
     columns = {
         "at": short_time_column(_("When"), 116),
         "error": text_column(_("What happened"), 300),

@@ -39,6 +39,6 @@ def test_a_particle_follows_the_last_sound_of_the_word() -> None:
 def test_a_message_has_the_particle_of_its_parameter(server: str, text: str) -> None:
     set_language("ko")
     try:
-        assert text in translate(Message("connect_refused", server=server))
+        assert text in translate(Message("login.connect_refused", server=server))
     finally:
         set_language("en")
