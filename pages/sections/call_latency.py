@@ -92,11 +92,11 @@ def first_token_chart(reader: Reader, speed: CallSpeed, axis: dict[str, Any]) ->
     """Draw the time to the first token over time, or why there is none."""
     data = speed.first_token_over_time
     if speed.too_slow:
-        st.caption(_("The range has too many calls for this figure. Select a shorter range."))
+        empty_section(_("The range has too many calls for this figure. Select a shorter range."))
     elif reader.table().missing_optional_columns:
-        st.caption(_("The table has no column for the time to the first token. Run token-tracker migrate."))
+        empty_section(_("The table has no column for the time to the first token. Run token-tracker migrate."))
     elif data.empty:
-        st.caption(
+        empty_section(
             _(
                 "No call in this range has a time to the first token. It is recorded for streams of wrapped clients,"
                 " track blocks, callbacks, OpenTelemetry and imports."

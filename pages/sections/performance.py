@@ -14,7 +14,7 @@ from pages.support.formats import exact, milliseconds, percent_number, percentag
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.ttl_cache import cached, generation
-from pages.widgets.empty_state import empty_section
+from pages.widgets.empty_state import empty_page, empty_section
 from pages.widgets.tables import (
     TableColumn,
     number_column,
@@ -173,7 +173,7 @@ def delay_table(lag: pd.DataFrame) -> None:
 def ledger_table(loss: Ledger | None) -> None:
     """Draw the loss ledger by deployment."""
     if loss is None:
-        st.caption(_("The loss ledger can't be read right now."))
+        empty_section(_("The loss ledger can't be read right now."))
         return
     if loss.hidden_reason:
         st.text(translate(loss.hidden_reason))
@@ -229,7 +229,7 @@ def _deployment_label(*parts: str) -> str:
 def alert_table(data: pd.DataFrame | None, timezone: str) -> None:
     """Draw the alerts that were sent."""
     if data is None:
-        st.caption(
+        empty_section(
             _("This role can't read the alerts. Run GRANT SELECT ON token_tracker_alerts, or token-tracker migrate.")
         )
         return
@@ -256,7 +256,7 @@ def alert_table(data: pd.DataFrame | None, timezone: str) -> None:
 def unread_table(data: pd.DataFrame | None, timezone: str) -> None:
     """Draw the OpenTelemetry spans and exports that could not be read."""
     if data is None:
-        st.caption(
+        empty_section(
             _("This role can't read these counts. Run GRANT SELECT ON token_tracker_unread, or token-tracker migrate.")
         )
         return
@@ -308,8 +308,7 @@ def process_write_times() -> None:
 
 def no_recordings() -> None:
     """Draw a notice that no Tracker recorded in this range. Imported rows don't count."""
-    with st.container(border=True, horizontal_alignment="center", gap="small", key="nothing"):
-        st.markdown(f"**{_('No recordings in this range')}**", width="content")
+    with empty_page(_("No recordings in this range")):
         st.caption(
             _("Only calls that a Tracker recorded are shown here, no imported calls."),
             text_alignment="center",
