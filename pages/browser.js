@@ -1,5 +1,5 @@
 // Runs before Streamlit's scripts on every page. It corrects what Streamlit's page does not let an app configure: the
-// server's address, the language of the document, history entries, the sidebar of a phone, the connection dialog and status, and
+// server's address, the language of the document, history entries, the sidebar of a phone, the connection dialog, and
 // the content of a page after the sign-out. tests/dashboard/test_page_html.py pins the Streamlit names that it uses.
 "use strict";
 
@@ -24,26 +24,6 @@
       close: "닫기",
     },
   };
-
-  // Streamlit's texts of its status in the header and of its tooltip.
-  const STATUS_TEXTS = {
-    en: {
-      "Connecting to Streamlit server": "Connecting to the dashboard",
-      "Unable to connect to Streamlit server": "The dashboard can't be reached",
-    },
-    ko: {
-      Connecting: "연결 중",
-      Error: "연결 오류",
-      "Connecting to Streamlit server": "대시보드에 연결하는 중입니다",
-      "Unable to connect to Streamlit server": "대시보드에 연결할 수 없습니다",
-      Stop: "중지",
-      "Stopping...": "중지하는 중",
-      "Running...": "실행 중",
-    },
-  };
-  const STATUS_PARTS = ["stStatusWidget", "stConnectionStatus", "stTooltipContent"]
-    .map((name) => `[data-testid="${name}"]`)
-    .join(", ");
 
   // Without it, Streamlit asks for /PAGE/_stcore/health first, which is a 404 for each deep link.
   window.__streamlit = { ...window.__streamlit, BACKEND_BASE_URL: BASE_URL };
@@ -134,29 +114,6 @@
     const timer = setInterval(() => (title.isConnected ? reloadIfRefused() : clearInterval(timer)), CHECK_EVERY_MS);
   }
 
-  // --- status in the header ----------------------------------------------------------------------------------------
-
-  /** Replace the texts of Streamlit's status. React keeps its nodes, so only their values change. */
-  function translateStatus() {
-    const texts = STATUS_TEXTS[language()];
-    for (const part of document.querySelectorAll(STATUS_PARTS)) {
-      const nodes = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
-      while (nodes.nextNode()) {
-        const text = nodes.currentNode.nodeValue.trim();
-        if (Object.hasOwn(texts, text)) nodes.currentNode.nodeValue = texts[text];
-      }
-      for (const icon of part.querySelectorAll("[aria-label]")) {
-        const label = icon.getAttribute("aria-label");
-        if (Object.hasOwn(texts, label)) icon.setAttribute("aria-label", texts[label]);
-      }
-    }
-  }
-
-  function translatePage() {
-    translateDialog();
-    translateStatus();
-  }
-
-  new MutationObserver(translatePage).observe(document, { childList: true, subtree: true, characterData: true });
+  new MutationObserver(translateDialog).observe(document, { childList: true, subtree: true });
   setLanguage();
 })();
