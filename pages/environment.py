@@ -70,7 +70,7 @@ def flag_table(all_flags: tuple[Flag, ...]) -> None:
         ]
     )
     columns = {
-        "name": text_column(_("Variable"), 190),
+        "name": text_column(_("Variable"), 212),
         "value": text_column(_("Value"), 110),
         "meaning": text_column(_("Meaning")),
     }

@@ -32,6 +32,9 @@ ZONE = "Asia/Seoul"
 WIDTHS = {"wide": (1440, 900), "phone": (390, 844)}
 THEMES, LOCALES = ("light", "dark"), ("en-US", "ko-KR")
 MAX_HEIGHT_PX = 4000
+_IS_DRAWN = """() => document.querySelector('[data-testid="stApp"]').dataset.testScriptState === "notRunning"
+  && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]')
+  && [...document.querySelectorAll(".tracker-chart-plot")].every((plot) => plot.querySelector(".main-svg"))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,9 @@ def take(browser: Browser, url: str, file: Path, look: Look) -> None:
 
 
 def wait_until_drawn(page: Page) -> None:
-    """Wait until the charts are drawn and nothing moves."""
+    """Wait until the page ran to its end, the charts are drawn, and nothing moves."""
     page.wait_for_load_state("networkidle")
+    page.wait_for_function(_IS_DRAWN, timeout=60_000)
     time.sleep(1.5)
 
 

@@ -53,7 +53,7 @@ def error_table(groups: pd.DataFrame, timezone: str) -> None:
     )
     columns = {
         "calls": number_column(_("Calls"), exact, 58),
-        "error": text_column(_("Error"), 380),
+        "error": text_column(_("Error"), 242),
         "last": short_time_column(_("Last"), 116),
         "model": text_column(_("Model"), 124),
         "operation": text_column(_("Operation"), 134),

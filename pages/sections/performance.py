@@ -243,7 +243,7 @@ def alert_table(data: pd.DataFrame | None, timezone: str) -> None:
     )
     columns = {
         "at": short_time_column(_("When"), 116),
-        "error": text_column(_("What happened"), 300),
+        "error": text_column(_("What happened"), 214),
         "outbox_depth": number_column(_("Outbox"), exact, 70),
         "environment": text_column(_("Environment"), 100),
         "deployment": text_column(_("Deployment"), 110),

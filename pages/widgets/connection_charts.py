@@ -56,7 +56,7 @@ def state_areas(frame: pd.DataFrame, states: list[str], *, label: str, clock: st
             "stackgroup": "all",
             "x": [at.isoformat() for at in times],
             "y": [float(y) for y in wide[state]],
-            "line": {"shape": "hv", "width": 0.5, "color": color},
+            "line": {"shape": "hv", "width": 0, "color": color},
             "fillcolor": color,
             "name": plain(state),
             "meta": state,
