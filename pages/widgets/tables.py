@@ -100,13 +100,16 @@ def right_aligned(label: str, help_text: str | None = None, width: int | None = 
 
 def table(
     data: pd.DataFrame,
-    columns: Mapping[str, TableColumn],
+    columns: Mapping[str, Any],
     *,
     alt: str,
     placeholder: str = "",
     max_rows: int | None = None,
 ) -> None:
-    """Draw a read-only table. With `max_rows`, a longer table scrolls. `alt` describes it for screen readers."""
+    """Draw a read-only table. With `max_rows`, a longer table scrolls. `alt` describes it for screen readers.
+
+    `columns` are those of this module; a column of `st.column_config` keeps the text of Streamlit.
+    """
     styler, config = styled(data, columns, placeholder)
     st.dataframe(
         styler,
@@ -121,7 +124,7 @@ def table(
 
 def selectable_table(
     data: pd.DataFrame,
-    columns: Mapping[str, TableColumn],
+    columns: Mapping[str, Any],
     *,
     alt: str,
     key: str,
@@ -156,13 +159,14 @@ def table_height(data: pd.DataFrame, max_rows: int | None) -> Any:
     return "content" if max_rows is None or len(data) <= max_rows else (max_rows + 1) * _ROW_HEIGHT_PX
 
 
-def styled(data: pd.DataFrame, columns: Mapping[str, TableColumn], placeholder: str) -> tuple[Any, dict[str, Any]]:
+def styled(data: pd.DataFrame, columns: Mapping[str, Any], placeholder: str) -> tuple[Any, dict[str, Any]]:
     """The columns of the table with the texts of their cells, as a pandas Styler, and their configurations."""
     visible = data[list(columns)].reset_index(drop=True)
     config: dict[str, Any] = {}
     functions: dict[Any, Any] = {}
     style_rows: list[tuple[int, str, str]] = []
-    for name, column in columns.items():
+    for name, given in columns.items():
+        column = given if isinstance(given, TableColumn) else TableColumn(given)
         config[name] = column.config
         if column.text is None:
             continue

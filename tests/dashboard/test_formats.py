@@ -147,8 +147,8 @@ def own_formats(file: Path) -> Iterator[str]:
                     unit = after.value if isinstance(after, ast.Constant) else None
                     if isinstance(before, ast.FormattedValue) and str(unit).split(" (")[0].rstrip(".,;") in _UNITS:
                         yield f"{file.name}:{node.lineno}: the unit {unit}"
-            case ast.Attribute(attr="column_config") if file.name != "tables.py":
-                yield f"{file.name}:{node.lineno}: a column without tables.py"
+            case ast.Call(func=ast.Attribute(attr="NumberColumn" | "ProgressColumn")) if file.name != "tables.py":
+                yield f"{file.name}:{node.lineno}: a column of numbers without tables.py"
             case ast.Name(id="format_percent" | "format_amount"):
                 yield f"{file.name}:{node.lineno}: a format of the library"
             case ast.Constant(value=str(text)) if text in {"$", "US$"}:
@@ -163,7 +163,14 @@ def test_pages_have_no_formats_of_their_own() -> None:
 
 def test_the_search_for_own_formats_finds_them(tmp_path: Path) -> None:
     file = tmp_path / "page.py"
-    lines = ('f"{x:.1f}"', 'f"{x} ms"', 'f"{x}%"', 'f"{x:,}"', 'st.column_config.TextColumn("a")', "format_percent(1)")
+    lines = (
+        'f"{x:.1f}"',
+        'f"{x} ms"',
+        'f"{x}%"',
+        'f"{x:,}"',
+        'st.column_config.NumberColumn("a")',
+        "format_percent(1)",
+    )
     file.write_text("\n".join(lines))
     assert len(list(own_formats(file))) == len(lines)
     file.write_text('f"{at:%H:%M} {x} {hour:02}:00"')
