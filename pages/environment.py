@@ -12,7 +12,7 @@ from pages.support.formats import escape_markdown
 from pages.support.i18n import _, keep_language
 from pages.support.message_text import translate
 from pages.widgets.layout import card, page_header, page_question
-from pages.widgets.tables import table
+from pages.widgets.tables import TableColumn, right_aligned, table, text_column
 from tracker.diagnostics.environment_flags import Flag, connection_policy, read_flags, url_notes
 from tracker.prices.currency_rates import currency_problem
 from tracker.reports.engine import current_reader
@@ -70,12 +70,12 @@ def flag_table(all_flags: tuple[Flag, ...]) -> None:
             for flag in all_flags
         ]
     )
-    config = {
-        "name": st.column_config.TextColumn(_("Variable"), width=200),
-        "value": st.column_config.TextColumn(_("Value"), width=90),
-        "meaning": st.column_config.TextColumn(_("Meaning")),
+    columns = {
+        "name": text_column(_("Variable"), 212),
+        "value": text_column(_("Value"), 110),
+        "meaning": text_column(_("Meaning")),
     }
-    table(data, config, alt=_("Environment flags"))
+    table(data, columns, alt=_("Environment flags"))
 
 
 def _flag_value(flag: Flag) -> str:
@@ -90,12 +90,12 @@ def policy_table(settings: Settings) -> None:
     """Draw the connection settings of recorders in this environment, with the reasons."""
     rules = [{"rule": rule.name, "value": rule.value, "why": rule.reason} for rule in connection_policy(settings)]
     data = pd.DataFrame([{name: translate(text) for name, text in rule.items()} for rule in rules])
-    config = {
-        "rule": st.column_config.TextColumn(_("Rule"), width=200),
-        "value": st.column_config.TextColumn(_("Value"), width=80, alignment="right"),
-        "why": st.column_config.TextColumn(_("Why")),
+    columns: dict[str, TableColumn] = {
+        "rule": text_column(_("Rule"), 220),
+        "value": right_aligned(_("Value"), width=90),
+        "why": text_column(_("Why")),
     }
-    table(data, config, alt=_("Connection policy"))
+    table(data, columns, alt=_("Connection policy"))
 
 
 def url_notes_list(settings: Settings) -> None:

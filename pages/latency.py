@@ -98,7 +98,7 @@ def _draw_errors(reader: Reader, range_: TimeRange, failed_calls: int, axis: dic
         except DatabaseError as error:
             if error.code != "statement_timeout":
                 raise
-            st.caption(_("The range has too many calls for this figure. Select a shorter range."))
+            empty_section(_("The range has too many calls for this figure. Select a shorter range."))
         else:
             error_table(groups, filters.timezone)
 

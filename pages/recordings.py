@@ -82,7 +82,7 @@ def recorded_call_progress(reader: Reader) -> None:
 def rate_limit_warning(error: test_calls.RateLimited) -> None:
     """Draw that the rate limit is reached."""
     text = _("Too many test recordings. Try again in {n} s.")
-    st.warning(text.format(n=f"{error.wait_s:.0f}"))
+    st.warning(text.format(n=exact(error.wait_s)))
 
 
 def burst_form(reader: Reader) -> None:

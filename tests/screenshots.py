@@ -1,127 +1,129 @@
-"""The README's picture, light and dark: `python -m tests.screenshots [--data FILE.csv] [--all DIRECTORY]`.
+"""The pictures of the README and docs/dashboard.md: `python -m tests.screenshots [--data FILE.csv] [--all DIRECTORY]`.
 
-They show a dashboard of their own, on an embedded database that is gone afterwards, with the calls of a CSV (columns
-TIMESTAMP, ContextTokens, GeneratedTokens, such as the Azure LLM inference trace 2023) or with the sample data. `--all`
-takes every page, wide and on a phone, light and dark, in both languages, to be looked at.
+The pictures show a dashboard of their own, on an embedded database that is removed afterwards, with the calls of a CSV
+(columns TIMESTAMP, ContextTokens, GeneratedTokens, such as the Azure LLM inference trace 2023) or with the sample data.
+`--all` writes every page in both themes, widths, and languages to a directory instead, to compare two versions. With
+`--url`, they show a running dashboard, and `--pages overview,calls` limits them to these pages.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "dashboard")]
 
-from dashboard_support import Server, open_browser, open_page, start_command
+from dashboard_support import PAGES, open_browser, open_page
 from playwright.sync_api import Browser, Page
 from support import ROOT, python
 
-PAGES = (
-    "",
-    "explorer",
-    "latency",
-    "calls",
-    "ai_sessions",
-    "what_if",
-    "connections",
-    "performance",
-    "environment",
-    "prices",
-    "recordings",
-)
 ZONE = "Asia/Seoul"
-WIDE, PHONE = (1440, 900), (390, 844)
-SHOWN = {"overview": ""}
+WIDTHS = {"wide": (1440, 900), "phone": (390, 844)}
+THEMES, LOCALES = ("light", "dark"), ("en-US", "ko-KR")
+MAX_HEIGHT_PX = 4000
+_IS_DRAWN = """() => document.querySelector('[data-testid="stApp"]').dataset.testScriptState === "notRunning"
+  && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]')
+  && [...document.querySelectorAll(".tracker-chart-plot")].every((plot) => plot.querySelector(".main-svg"))"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a page is shown. `whole` is the page from top to bottom, else its first screen."""
+
+    theme: str = "light"
+    locale: str = "en-US"
+    width: str = "wide"
+    whole: bool = False
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="a CSV of calls; the sample data unless given")
-    parser.add_argument("--all", type=Path, metavar="DIRECTORY", help="every page in every look, into this directory")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a CSV of calls; without it, the sample data")
+    parser.add_argument("--all", type=Path, metavar="DIRECTORY", help="write all pages in all looks to this directory")
+    parser.add_argument("--pages", help="names of pages, separated by commas; without it, all pages")
+    parser.add_argument("--url", help="the address of a running dashboard; without it, one is started")
     arguments = parser.parse_args()
-    with dashboard(arguments.data) as server, open_browser() as browser:
-        view = f"range={first_day(arguments.data)}" if arguments.data else "range=30d"
+    view = f"range={first_day(arguments.data)}" if arguments.data else "range=30d"
+    with dashboard(arguments.data, arguments.url) as url, open_browser() as browser:
         if arguments.all:
-            every_look(browser, server, arguments.all, view)
+            names = arguments.pages.split(",") if arguments.pages else [page or "overview" for page in PAGES]
+            take_all(browser, url, arguments.all, names, view)
         else:
-            for name, path in SHOWN.items():
-                for theme in ("light", "dark"):
-                    suffix = "" if theme == "light" else "-dark"
-                    take(browser, server, path, ROOT / "docs" / f"{name}{suffix}.png", WIDE, theme, "en-US", view)
+            for theme, suffix in zip(THEMES, ("", "-dark"), strict=True):
+                take(browser, address(url, "overview", view), ROOT / "docs" / f"overview{suffix}.png", Look(theme))
 
 
 def first_day(data: Path) -> str:
-    """The day of the first call, which is UTC, as the pictures' reader counts it."""
+    """The day of the first call in the time zone of the pictures."""
     with data.open(encoding="utf-8", newline="") as file:
         first = next(csv.DictReader(file))["TIMESTAMP"][:19]
-    moment = datetime.fromisoformat(first).replace(tzinfo=UTC)
-    return moment.astimezone(ZoneInfo(ZONE)).date().isoformat()
+    at = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    return at.astimezone(ZoneInfo(ZONE)).date().isoformat()
 
 
-def every_look(browser: Browser, server: Server, directory: Path, view: str) -> None:
+def address(url: str, page: str, view: str) -> str:
+    """The address of a page with the range of the pictures."""
+    return f"{url}/{'' if page == 'overview' else page}?{view}"
+
+
+def take_all(browser: Browser, url: str, directory: Path, names: list[str], view: str) -> None:
+    """Write a picture of each page in each look."""
     directory.mkdir(parents=True, exist_ok=True)
-    for page in PAGES:
-        for label, size in (("wide", WIDE), ("phone", PHONE)):
-            for theme, locale in (("light", "en-US"), ("dark", "ko-KR")):
-                file = directory / f"{page or 'overview'}-{label}-{theme}-{locale[:2]}.png"
-                take(browser, server, page, file, size, theme, locale, view, whole=True)
+    for name, width, theme, locale in itertools.product(names, WIDTHS, THEMES, LOCALES):
+        file = directory / f"{name}-{width}-{theme}-{locale[:2]}.png"
+        take(browser, address(url, name, view), file, Look(theme, locale, width, whole=True))
 
 
-def take(
-    browser: Browser,
-    server: Server,
-    path: str,
-    file: Path,
-    size: tuple[int, int],
-    theme: str,
-    locale: str,
-    view: str,
-    *,
-    whole: bool = False,
-) -> None:
-    """One picture, once everything is drawn and has come to rest; `whole` is the page to its very end."""
+def take(browser: Browser, url: str, file: Path, look: Look) -> None:
+    """Write one picture after everything is drawn."""
+    width, height = WIDTHS[look.width]
     page = browser.new_page(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme=theme,  # type: ignore[arg-type]
-        locale=locale,
+        viewport={"width": width, "height": height},
+        color_scheme=look.theme,  # type: ignore[arg-type]
+        locale=look.locale,
         timezone_id=ZONE,
         device_scale_factor=1,
     )
-    join = "&" if "?" in path else "?"
-    open_page(page, f"{server.url}/{path}{join}{view}")
-    rest(page)
-    if whole:
+    open_page(page, url)
+    wait_until_drawn(page)
+    if look.whole:
         height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-        page.set_viewport_size({"width": size[0], "height": min(int(height) + 10, 4000)})
-        rest(page)
+        page.set_viewport_size({"width": width, "height": min(int(height) + 10, MAX_HEIGHT_PX)})
+        wait_until_drawn(page)
     page.screenshot(path=str(file))
     page.close()
 
 
-def rest(page: Page) -> None:
-    """Wait until the charts have been drawn and nothing moves."""
+def wait_until_drawn(page: Page) -> None:
+    """Wait until the page ran to its end, the charts are drawn, and nothing moves."""
     page.wait_for_load_state("networkidle")
+    page.wait_for_function(_IS_DRAWN, timeout=60_000)
     time.sleep(1.5)
 
 
 @contextmanager
-def dashboard(data: Path | None) -> Iterator[Server]:
-    """A dashboard with calls to show, and what a Tracker recorded of late."""
+def dashboard(data: Path | None, url: str | None) -> Iterator[str]:
+    """The address of a dashboard with calls, and with records of the last minutes."""
+    if url is not None:
+        yield url.rstrip("/")
+        return
     directory = Path(tempfile.mkdtemp(prefix="tracker-shots-"))
     env = {"TRACKER_EMBEDDED_DIR": str(directory / "db"), "XDG_STATE_HOME": str(directory), "DATABASE_URL": ""}
     server = start_command(env)
     try:
         if data is None:
-            python("-m", "tracker", "sample-data", env=env)  # with a period before
+            python("-m", "tracker", "sample-data", env=env)  # with a previous period
         else:
             mapping = ["created_at=TIMESTAMP", "input_tokens=ContextTokens", "output_tokens=GeneratedTokens"]
             maps = [word for pair in mapping for word in ("--map", pair)]
@@ -130,7 +132,7 @@ def dashboard(data: Path | None) -> Iterator[Server]:
             )
         python("-c", _RECORD, env=env)
         python("-m", "tracker", "reprice", env=env)
-        yield server
+        yield server.url
     finally:
         server.process.terminate()
         server.process.wait(timeout=30)
@@ -144,7 +146,8 @@ from tracker.settings import load
 with Tracker(mode="direct", database_url=locate(load()).url.with_password()) as recorder:
     for number in range(120):
         recorder.record(TokenUsage(model="gemini-2.5-flash", provider="google", input_tokens=812, output_tokens=164,
-                                   operation="summary_generation", user_id=f"user_{number % 9:02}", cost="0.0006"))
+                                   operation="summary_generation", user_id=f"user_{number % 9:02}", cost="0.0006",
+                                   processing_time=640 + 37 * (number % 31)))
 """
 
 if __name__ == "__main__":

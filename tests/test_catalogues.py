@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from gettext import GNUTranslations
 from pathlib import Path
 
@@ -34,3 +35,28 @@ def translations(content: bytes) -> dict[object, str]:
     """Returns the texts of a compiled catalog without its header, which contains the date."""
     catalog = GNUTranslations(io.BytesIO(content))
     return {text: translation for text, translation in vars(catalog)["_catalog"].items() if text}
+
+
+# 이(가) shows that the text does not know its last word; korean_particles.py does.
+_UNDECIDED_PARTICLE = re.compile(r"\((?:이|가|을|를|은|는|으|와|과|나|이나)\)")
+# 로 after a parameter is right for the names and numbers that end in a vowel or in ㄹ only.
+_BARE_PARTICLE = re.compile(
+    r"\{(?!calls|records|share|today|key|holder)\w+\}(?:이|가|을|를|은|는|와|과|로|으로)(?= |$|[.,])"
+)
+
+
+def test_korean_texts_have_the_particle_of_their_last_word() -> None:
+    texts = [
+        str(text)
+        for file in catalog_files()
+        for message in read_catalog(file)
+        for text in (message.string if isinstance(message.string, tuple) else (message.string,))
+    ]
+    assert len(texts) > 1000
+    assert [text for text in texts if _UNDECIDED_PARTICLE.search(text) or _BARE_PARTICLE.search(text)] == []
+
+
+def test_one_korean_term_is_used_for_each_concept() -> None:
+    others = re.compile("레코드|공급자|프로바이더|추적기|문장 취소|원장|영속|저희")
+    found = [message.string for file in catalog_files() for message in read_catalog(file)]
+    assert [text for text in found if others.search(str(text))] == []

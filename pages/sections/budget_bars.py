@@ -7,7 +7,7 @@ from decimal import Decimal
 import streamlit as st
 
 from pages.support.currency.display_currency import is_usd
-from pages.support.formats import age, calls, count, exact, percentage, usd
+from pages.support.formats import age, calls, count, escape_dollars, exact, percentage, usd
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.property_labels import one_line
@@ -150,5 +150,5 @@ def budget_texts(state: BudgetState) -> list[str]:
 
 def _amount(value: Decimal, state: BudgetState) -> str:
     if state.budget.measure == "usd":
-        return usd(value).replace("$", "\\$")  # two dollar signs start a formula in Markdown
+        return escape_dollars(usd(value))
     return _("{n} tokens").format(n=count(float(value)))

@@ -20,7 +20,7 @@ from pages.support.property_labels import property_value_label
 from pages.widgets.empty_state import empty_section
 from pages.widgets.error_box import show_error
 from pages.widgets.filter_pills import column_label
-from pages.widgets.tables import table
+from pages.widgets.tables import TableColumn, number_column, short_time_column, table, text_column
 from pages.widgets.time_range import clamp_time, user_timezone
 from tracker import settings
 from tracker.errors import TrackerError
@@ -39,24 +39,24 @@ def call_rows(data: pd.DataFrame, timezone: str) -> pd.DataFrame:
     """The calls with the texts that `call_columns` shows."""
     return data.assign(
         at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
-        cost=[cost(amount) for amount in convert_column(data, timezone)],
+        cost_local=pd.Series(convert_column(data, timezone), index=data.index, dtype=float),
         result=[_("ok") if ok else _("failed") for ok in data["success"]],
         arrived=delivery_labels(data),
     )
 
 
-def call_columns() -> dict[str, Any]:
+def call_columns() -> dict[str, TableColumn]:
     """The columns of a table of calls, the most important first, as a phone shows only these."""
     return {
-        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=132),
-        "model": st.column_config.TextColumn(_("Model"), width=100),
-        "cost": st.column_config.TextColumn(_("Cost"), alignment="right", width=70),
-        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized", width=80),
-        "result": st.column_config.TextColumn(_("Result"), width=70),
-        "operation": st.column_config.TextColumn(_("Operation"), width=140),
-        "user_id": st.column_config.TextColumn(_("User"), width=120),
-        "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
-        "arrived": st.column_config.TextColumn(_("Delivery")),
+        "at": short_time_column(_("When"), 112),
+        "model": text_column(_("Model"), 104),
+        "cost_local": number_column(_("Cost"), cost, 82),
+        "total_tokens": number_column(_("Tokens"), exact, 72),
+        "result": text_column(_("Result"), 66),
+        "processing_time": number_column(_("Duration"), milliseconds, 74),
+        "operation": text_column(_("Operation"), 134),
+        "user_id": text_column(_("User"), 98),
+        "arrived": text_column(_("Delivery"), 84),
     }
 
 
@@ -137,11 +137,8 @@ def _session_link(row: CallRow) -> None:
 def call_card(row: CallRow) -> None:
     """Draw the details as a table. Its cells don't render Markdown, because they contain names from the database."""
     lines = [(label, value) for label, value in _lines(row) if value]
-    config: dict[str, Any] = {
-        "what": st.column_config.TextColumn(_("What"), width=110),
-        "value": st.column_config.TextColumn(_("Value")),
-    }
-    table(pd.DataFrame(lines, columns=["what", "value"]), config, alt=_("Call details"))
+    columns = {"what": text_column(_("What"), 110), "value": text_column(_("Value"))}
+    table(pd.DataFrame(lines, columns=["what", "value"]), columns, alt=_("Call details"))
 
 
 def _lines(row: CallRow) -> Iterator[tuple[str, str]]:

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.support.formats import exact
+from pages.support.formats import exact, percentage
 from pages.support.i18n import _
 from pages.widgets.charts import stacked
-from pages.widgets.tables import selectable_table, table
+from pages.widgets.tables import number_column, selectable_table, short_time_column, table, text_column
 from tracker.reports.ai_calls.call_errors import MAX_MESSAGES
 
 _MAX_ROWS = 10
@@ -34,14 +34,14 @@ def failed_calls_chart(data: pd.DataFrame, options: dict[str, Any]) -> None:
 
 def failure_table(data: pd.DataFrame) -> None:
     """Draw the failed calls and the error rate by model and operation."""
-    config: dict[str, Any] = {
-        "model": st.column_config.TextColumn(_("Model")),
-        "failed_share": st.column_config.NumberColumn(_("Error rate"), format="percent"),
-        "failed_calls": st.column_config.NumberColumn(_("Failed"), format="localized"),
-        "operation": st.column_config.TextColumn(_("Operation")),
-        "calls": st.column_config.NumberColumn(_("Calls"), format="localized"),
+    columns = {
+        "model": text_column(_("Model"), 124),
+        "operation": text_column(_("Operation"), 130),
+        "failed_share": number_column(_("Error rate"), percentage, 76),
+        "failed_calls": number_column(_("Failed"), exact, 62),
+        "calls": number_column(_("Calls"), exact, 66),
     }
-    table(data, config, alt=_("Error rate by model and operation"), max_rows=6)
+    table(data, columns, alt=_("Error rate by model and operation"), max_rows=6)
 
 
 def error_table(groups: pd.DataFrame, timezone: str) -> None:
@@ -51,16 +51,15 @@ def error_table(groups: pd.DataFrame, timezone: str) -> None:
         first=pd.to_datetime(groups["first_at"], utc=True).dt.tz_convert(timezone),
         last=pd.to_datetime(groups["last_at"], utc=True).dt.tz_convert(timezone),
     )
-    time_format = _("D MMM YYYY, HH:mm:ss")
-    config: dict[str, Any] = {
-        "calls": st.column_config.NumberColumn(_("Calls"), format="localized"),
-        "error": st.column_config.TextColumn(_("Error"), width=420),
-        "last": st.column_config.DatetimeColumn(_("Last"), format=time_format, width=160),
-        "model": st.column_config.TextColumn(_("Model")),
-        "operation": st.column_config.TextColumn(_("Operation")),
-        "first": st.column_config.DatetimeColumn(_("First"), format=time_format, width=160),
+    columns = {
+        "calls": number_column(_("Calls"), exact, 58),
+        "error": text_column(_("Error"), 242),
+        "last": short_time_column(_("Last"), 116),
+        "model": text_column(_("Model"), 124),
+        "operation": text_column(_("Operation"), 134),
+        "first": short_time_column(_("First"), 116),
     }
-    selected = selectable_table(data, config, alt=_("Errors"), key="call_errors", max_rows=_MAX_ROWS)
+    selected = selectable_table(data, columns, alt=_("Errors"), key="call_errors", max_rows=_MAX_ROWS)
     grouped_calls = int(groups["calls"].sum())
     if grouped_calls < groups.attrs["all_calls"]:
         text = _("The {n} newest messages are grouped: {grouped} of {all} failed calls.")

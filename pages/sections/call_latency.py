@@ -12,7 +12,7 @@ from pages.support.formats import DASH, exact, milliseconds, percentage, three_d
 from pages.support.i18n import _
 from pages.widgets.charts import lines
 from pages.widgets.empty_state import empty_section
-from pages.widgets.tables import right_aligned, table
+from pages.widgets.tables import number_column, table, text_column
 from tracker.errors import DatabaseError
 from tracker.reports import Filters, Reader
 from tracker.reports.ai_calls import call_speed
@@ -92,11 +92,11 @@ def first_token_chart(reader: Reader, speed: CallSpeed, axis: dict[str, Any]) ->
     """Draw the time to the first token over time, or why there is none."""
     data = speed.first_token_over_time
     if speed.too_slow:
-        st.caption(_("The range has too many calls for this figure. Select a shorter range."))
+        empty_section(_("The range has too many calls for this figure. Select a shorter range."))
     elif reader.table().missing_optional_columns:
-        st.caption(_("The table has no column for the time to the first token. Run token-tracker migrate."))
+        empty_section(_("The table has no column for the time to the first token. Run token-tracker migrate."))
     elif data.empty:
-        st.caption(
+        empty_section(
             _(
                 "No call in this range has a time to the first token. It is recorded for streams of wrapped clients,"
                 " track blocks, callbacks, OpenTelemetry and imports."
@@ -117,22 +117,22 @@ def model_latency_table(latency: pd.DataFrame, speed: CallSpeed) -> None:
     first = speed.first_token_by_model.set_index("model")[[*call_speed.FIRST_TOKEN_COLUMNS]]
     data = latency.join(first, on="model").join(speed.output.set_index("model")["tokens_per_s"], on="model")
     data = data.head(_MAX_MODELS)
-    times = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "max_ms", *call_speed.FIRST_TOKEN_COLUMNS)
-    texts: dict[str, Any] = {name: [milliseconds(value) for value in data[name]] for name in times}
-    texts["tokens_per_s"] = [tokens_per_second(value) for value in data["tokens_per_s"]]
-    texts["model"] = data["model"].fillna("unknown")
-
-    config: dict[str, Any] = {
-        "model": st.column_config.TextColumn(_("Model"), pinned=True),
-        "calls": st.column_config.NumberColumn(_("Calls"), format="localized"),
-        "latency_p50_ms": right_aligned("p50", _("Duration of the call, for 50% of the calls")),
-        "latency_p95_ms": right_aligned("p95"),
-        "latency_p99_ms": right_aligned("p99"),
-        "max_ms": right_aligned(_("max")),
-        "first_token_p50_ms": right_aligned(_("first token p50"), _("Time to the first content of a stream")),
-        "first_token_p95_ms": right_aligned(_("first token p95")),
-        "tokens_per_s": right_aligned(_("tokens/s"), _("Output tokens divided by the duration, of successful calls")),
+    data = data.assign(model=data["model"].fillna("unknown"))
+    columns = {
+        "model": text_column(_("Model"), 130),
+        "calls": number_column(_("Calls"), exact, 64),
+        "latency_p50_ms": number_column("p50", milliseconds, 66, _("Duration of the call, for 50% of the calls")),
+        "latency_p95_ms": number_column("p95", milliseconds, 66),
+        "latency_p99_ms": number_column("p99", milliseconds, 66),
+        "max_ms": number_column(_("max"), milliseconds, 66),
+        "first_token_p50_ms": number_column(
+            _("first token p50"), milliseconds, 110, _("Time to the first content of a stream")
+        ),
+        "first_token_p95_ms": number_column(_("first token p95"), milliseconds, 110),
+        "tokens_per_s": number_column(
+            _("tokens/s"), tokens_per_second, 76, _("Output tokens divided by the duration, of successful calls")
+        ),
     }
-    table(data.assign(**texts), config, alt=_("Latency by model"), placeholder="–")
+    table(data, columns, alt=_("Latency by model"), placeholder="–")
     if speed.too_slow:
         st.caption(_("The range has too many calls for the first token and the tokens per second."))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +14,7 @@ from pages.support.i18n import _, plural
 from pages.widgets.downloads import excel_help
 from pages.widgets.empty_state import empty_section
 from pages.widgets.filter_pills import column_label, known_properties
-from pages.widgets.tables import selectable_table
+from pages.widgets.tables import selectable_table, text_column
 from pages.widgets.time_range import clamp_time
 from tracker import settings
 from tracker.property_names import dimension_of
@@ -143,19 +142,16 @@ def calls_log_table(rows: Sequence[Row], timezone: str, shown_keys: Sequence[str
         return None
     key = calls_key(row["id"] for row in rows)
     data = pd.DataFrame(rows)
-    table = call_rows(data, timezone).assign(
-        session_id=data["session_id"].fillna(""), error=data["error_message"].fillna("").map(_shorten)
-    )
-    config: dict[str, Any] = {
-        **call_columns(),
-        "error": st.column_config.TextColumn(_("Error"), width=160),
-        "session_id": st.column_config.TextColumn(_("Session"), width=120),
-    }
-    for number, key in enumerate(shown_keys):
-        texts = [row["shown_properties"][number] for row in rows]
-        table[f"property {number}"] = ["" if text is None else _shorten(text) for text in texts]
-        config[f"property {number}"] = st.column_config.TextColumn(column_label(dimension_of(key)), width=120)
-    selected = selectable_table(table, config, alt=_("Calls"), key=key, max_rows=_MAX_VISIBLE_ROWS)
+    table = call_rows(data, timezone).assign(error=data["error_message"].fillna("").map(_shorten))
+    columns = call_columns()
+    if table["error"].any():
+        columns["error"] = text_column(_("Error"), 150)
+    if data["session_id"].notna().any():
+        columns["session_id"] = text_column(_("Session"), 120)
+    for number, shown_key in enumerate(shown_keys):
+        table[f"property {number}"] = [row["shown_properties"][number] or "" for row in rows]
+        columns[f"property {number}"] = text_column(column_label(dimension_of(shown_key)), 120)
+    selected = selectable_table(table, columns, alt=_("Calls"), key=key, max_rows=_MAX_VISIBLE_ROWS)
     return str(data["id"].iloc[selected]) if selected is not None else None
 
 
@@ -166,10 +162,10 @@ def _shorten(text: str) -> str:
 def export_link(filters: Filters, search: CallSearch) -> None:
     """Draw the links that export all matching calls. They are relative, so that a proxy may add a base path."""
     links = (
-        (_("Export all matching calls (CSV)"), False, export_help()),
-        (_("CSV for Excel"), True, f"{export_help()} {excel_help()}."),
+        (_("Export (CSV)"), False, export_help()),
+        (_("Export for Excel"), True, f"{export_help()} {excel_help()}."),
     )
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
         for label, with_bom, help_text in links:
             query = auth.signed_links().create(EXPORT_PATH, search_as_json(filters, search, with_bom=with_bom))
             st.link_button(label, f".{EXPORT_PATH}?{query}", icon=":material/download:", help=help_text)

@@ -9,13 +9,20 @@ import pandas as pd
 import streamlit as st
 
 from pages.support.connections_data import ConnectionTables
-from pages.support.formats import age, exact, percentage
+from pages.support.formats import age, exact, milliseconds, percentage
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.test_calls import tracker_pool_stats
 from pages.widgets.connection_charts import part_bar, state_areas
 from pages.widgets.empty_state import empty_section
-from pages.widgets.tables import selectable_table, table
+from pages.widgets.tables import (
+    TableColumn,
+    count_bar_column,
+    number_column,
+    selectable_table,
+    table,
+    text_column,
+)
 from tracker.reports import Reader
 from tracker.reports.connections.advice import Advice
 from tracker.reports.connections.sampler import ConnectionSample
@@ -177,11 +184,11 @@ def state_table(sample: ConnectionSample) -> None:
 
 def application_table(tables: ConnectionTables) -> None:
     """Draw the connections by application_name, with the deployment of each and its idle connections."""
-    data = tables.applications.assign(longest=[age(value) for value in tables.applications["longest_idle_s"]])
+    data = tables.applications
     extra = {
-        "deployment": st.column_config.TextColumn(_("Deployment"), width=150),
-        "idle": st.column_config.NumberColumn(_("idle"), width=60),
-        "longest": st.column_config.TextColumn(_("longest idle"), width=90, alignment="right"),
+        "idle": number_column(_("idle"), exact, 48),
+        "longest_idle_s": number_column(_("longest idle"), age, 86),
+        "deployment": text_column(_("Deployment"), 92),
     }
     if not data["deployment"].notna().any():
         del extra["deployment"]
@@ -190,22 +197,18 @@ def application_table(tables: ConnectionTables) -> None:
 
 def user_table(tables: ConnectionTables) -> None:
     """Draw the connections by user and database."""
-    extra = {"idle": st.column_config.NumberColumn(_("idle"), width=60)}
+    extra = {"idle": number_column(_("idle"), exact, 60)}
     _count_table(tables.users, _("User · database"), extra, alt=_("Connections by user and database"))
 
 
-def _count_table(data: pd.DataFrame, label: str, extra: dict[str, Any] | None = None, *, alt: str) -> None:
+def _count_table(data: pd.DataFrame, label: str, extra: dict[str, TableColumn] | None = None, *, alt: str) -> None:
     largest = int(data["connections"].max()) if len(data) else 1
-    config = {
-        "name": st.column_config.TextColumn(label),
-        "connections": st.column_config.ProgressColumn(
-            _("Connections"), format="%d", min_value=0, max_value=max(largest, 1), color="blue", width=95
-        ),
+    columns = {
+        "name": text_column(label, 176),
+        "connections": count_bar_column(_("Connections"), largest, 80),
         **(extra or {}),
     }
-    # Long names would push the numbers off the screen of a phone.
-    order = ["connections", *(name for name in config if name != "connections")] if extra else None
-    table(data, config, alt=alt, order=order, max_rows=_MAX_VISIBLE_ROWS)
+    table(data, columns, alt=alt, max_rows=_MAX_VISIBLE_ROWS, placeholder="–")
 
 
 def history_chart(tables: ConnectionTables, zone: str) -> None:
@@ -232,26 +235,22 @@ def history_chart(tables: ConnectionTables, zone: str) -> None:
 def session_table(tables: ConnectionTables) -> Session | None:
     """Draw all sessions. Returns the selected one."""
     data = tables.session_frame
-    data = data.assign(
-        since=[age(value) for value in data["state_s"]],
-        transaction=[age(value) for value in data["transaction_s"]],
-    )
-    config: dict[str, Any] = {
-        "pid": st.column_config.NumberColumn("pid", format="%d", width=70, pinned=True),
-        "state": st.column_config.TextColumn(_("State"), width=100),
-        "since": st.column_config.TextColumn(_("duration"), width=70, alignment="right"),
-        "who": st.column_config.TextColumn("application_name", width=260),
-        "query": st.column_config.TextColumn(_("Query"), width=320),
-        "blocked_by": st.column_config.TextColumn(_("blocked by"), width=80),
-        "waits_for": st.column_config.TextColumn(_("waits for"), width=100),
-        "transaction": st.column_config.TextColumn(_("transaction"), width=80, alignment="right"),
-        "user": st.column_config.TextColumn(_("User · database"), width=150),
+    columns = {
+        "pid": number_column("pid", str, 70),
+        "state": text_column(_("State"), 100),
+        "state_s": number_column(_("duration"), age, 70),
+        "who": text_column("application_name", 210),
+        "query": text_column(_("Query"), 300),
+        "blocked_by": text_column(_("blocked by"), 80),
+        "waits_for": text_column(_("waits for"), 100),
+        "transaction_s": number_column(_("transaction"), age, 84),
+        "user": text_column(_("User · database"), 130),
     }
     for name in ("waits_for", "blocked_by"):
         if not data[name].fillna("").astype(bool).any():
-            del config[name]  # an empty column would take width from the query
+            del columns[name]  # an empty column would take width from the query
     key, row = _selected_row(tables.sessions)
-    selected = selectable_table(data, config, alt=_("Sessions"), key=key, max_rows=_MAX_VISIBLE_ROWS, selected=row)
+    selected = selectable_table(data, columns, alt=_("Sessions"), key=key, max_rows=_MAX_VISIBLE_ROWS, selected=row)
     return tables.sessions[selected] if selected is not None else None
 
 
@@ -279,11 +278,11 @@ def client_pool_table(reader: Reader) -> None:
     rows: list[dict[str, Any]] = [
         {"pool": _("Pages"), "used": read_pool.used, "idle": read_pool.idle, "max": read_pool.max}
     ]
-    config: dict[str, Any] = {
-        "pool": st.column_config.TextColumn(_("Pool")),
-        "used": st.column_config.NumberColumn("used", help="db.client.connection.count, state used"),
-        "idle": st.column_config.NumberColumn("idle", help="db.client.connection.count, state idle"),
-        "max": st.column_config.NumberColumn("max", help="db.client.connection.max"),
+    columns = {
+        "pool": text_column(_("Pool"), 110),
+        "used": number_column("used", exact, 60, "db.client.connection.count, state used"),
+        "idle": number_column("idle", exact, 60, "db.client.connection.count, state idle"),
+        "max": number_column("max", exact, 60, "db.client.connection.max"),
     }
     if (tracker_pool := tracker_pool_stats()) is not None:
         rows.append(
@@ -297,14 +296,12 @@ def client_pool_table(reader: Reader) -> None:
                 "create_time": tracker_pool.create_time_ms,
             }
         )
-        config |= {
-            "pending_requests": st.column_config.NumberColumn("pending", help="db.client.connection.pending_requests"),
-            "timeouts": st.column_config.NumberColumn("timeouts", help="db.client.connection.timeouts"),
-            "create_time": st.column_config.NumberColumn(
-                "create_time", format="%.1f ms", help="db.client.connection.create_time"
-            ),
+        columns |= {
+            "pending_requests": number_column("pending", exact, 70, "db.client.connection.pending_requests"),
+            "timeouts": number_column("timeouts", exact, 72, "db.client.connection.timeouts"),
+            "create_time": number_column("create_time", milliseconds, 90, "db.client.connection.create_time"),
         }
-    table(pd.DataFrame(rows), config, alt=_("Client pools"), placeholder="–")
+    table(pd.DataFrame(rows), columns, alt=_("Client pools"), placeholder="–")
     st.caption(_("Right now. Idle connections are closed after ten seconds. The dashboard opens at most five."))
 
 
@@ -321,25 +318,23 @@ def pgbouncer_table(sample: ConnectionSample) -> None:
                 "cl_waiting": pool.cl_waiting,
                 "sv_active": pool.sv_active,
                 "sv_idle": pool.sv_idle,
-                "maxwait": age(pool.maxwait_s) if pool.cl_waiting else "",
+                "maxwait": pool.maxwait_s if pool.cl_waiting else None,
                 "mode": pool.pool_mode,
             }
             for pool in sample.pools or ()
         ],
         columns=["pool", "cl_active", "cl_waiting", "sv_active", "sv_idle", "maxwait", "mode"],
     )
-    config = {
-        "pool": st.column_config.TextColumn(_("User · database")),
-        "cl_active": st.column_config.NumberColumn(
-            "cl_active", help=_("Clients that are idle or have a server connection")
-        ),
-        "cl_waiting": st.column_config.NumberColumn("cl_waiting", help=_("Clients that wait for a server connection")),
-        "sv_active": st.column_config.NumberColumn("sv_active", help=_("Server connections in use by a client")),
-        "sv_idle": st.column_config.NumberColumn("sv_idle", help=_("Idle server connections")),
-        "maxwait": st.column_config.TextColumn("maxwait", help=_("The waiting time of the oldest client")),
-        "mode": st.column_config.TextColumn("pool_mode"),
+    columns = {
+        "pool": text_column(_("User · database"), 170),
+        "cl_active": number_column("cl_active", exact, 80, _("Clients that are idle or have a server connection")),
+        "cl_waiting": number_column("cl_waiting", exact, 84, _("Clients that wait for a server connection")),
+        "maxwait": number_column("maxwait", age, 80, _("The waiting time of the oldest client")),
+        "sv_active": number_column("sv_active", exact, 80, _("Server connections in use by a client")),
+        "sv_idle": number_column("sv_idle", exact, 70, _("Idle server connections")),
+        "mode": text_column("pool_mode", 100),
     }
-    table(data, config, alt="SHOW POOLS")
+    table(data, columns, alt="SHOW POOLS", placeholder="–")
 
 
 def limited_view_notice(slots: Slots) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from pages.sections.budget_bars import budget_report
-from pages.support.formats import cost, count, exact
+from pages.support.formats import cost, count, escape_dollars, exact
 from pages.support.i18n import _
 from pages.support.shared_prices import shared_catalog
 from pages.support.ttl_cache import cached_as_of, generation
@@ -31,11 +31,13 @@ def cost_outlook(reader: Reader, range_: TimeRange) -> None:
     with st.container(horizontal=True, gap="medium", key="cost_outlook"):
         if projection:
             st.caption(
-                _escape(projection_text(projection)), help=_escape(_projection_help(projection)), width="content"
+                escape_dollars(projection_text(projection)),
+                help=escape_dollars(_projection_help(projection)),
+                width="content",
             )
         if savings.read_tokens or savings.write_tokens:
             text = f"{savings_text(savings)}, {computed_at_text(at)}"
-            st.caption(_escape(text), help=_escape(_savings_help(savings)), width="content")
+            st.caption(escape_dollars(text), help=escape_dollars(_savings_help(savings)), width="content")
 
 
 def _projection(reader: Reader, range_: TimeRange) -> CostProjection | None:
@@ -84,8 +86,3 @@ def _savings_help(savings: CacheSavings) -> str:
         " input, minus their price and minus the extra price of {written} tokens written to a cache. It is negative if"
         " the writes cost more than the reads save."
     ).format(read=exact(savings.read_tokens), written=exact(savings.write_tokens))
-
-
-def _escape(text: str) -> str:
-    """Text for Markdown, in which two dollar signs start a formula."""
-    return text.replace("$", "\\$")

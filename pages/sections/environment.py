@@ -18,7 +18,7 @@ from pages.support.message_text import translate
 from pages.support.test_calls import RateLimited, check_rate_limit
 from pages.widgets.empty_state import empty_section
 from pages.widgets.live_refresh import computed_at_text
-from pages.widgets.tables import table
+from pages.widgets.tables import table, text_column
 from pages.widgets.time_range import user_timezone
 from tracker.diagnostics import dashboard_report
 from tracker.diagnostics.checklist import ITEM_TITLES, Checklist, ChecklistItem
@@ -106,15 +106,15 @@ def recommendation_list(items: list[dict[str, str]]) -> None:
     if not items:
         empty_section(_("Nothing to do."))
     for item in items:
-        with st.container(gap="xxsmall"):
-            with st.container(horizontal=True, wrap=False, gap="small"):
-                st.markdown(_ICONS.get(item["severity"], _ICONS["info"]), width="content")
-                st.text(translate(item["cause"]), width="stretch")
-            if item["remedy"]:
-                st.text(_("To do: {remedy}").format(remedy=translate(item["remedy"])))
-            if item["evidence"]:
-                with st.expander(_("Evidence")):
-                    st.text(translate(item["evidence"]))
+        with st.container(horizontal=True, wrap=False, gap="small"):
+            st.markdown(_ICONS.get(item["severity"], _ICONS["info"]), width="content")
+            with st.container(gap="xxsmall"):
+                st.text(translate(item["cause"]))
+                if item["remedy"]:
+                    st.text(_("To do: {remedy}").format(remedy=translate(item["remedy"])))
+                if item["evidence"]:
+                    with st.expander(_("Evidence")):
+                        st.text(translate(item["evidence"]))
 
 
 def comparison(report: Mapping[str, Any]) -> None:
@@ -174,12 +174,12 @@ def _difference(line: ComparisonLine) -> None:
 def _equal_lines_table(lines: list[ComparisonLine]) -> None:
     names = ("key", "here", "there")
     data = pd.DataFrame([{name: translate(getattr(line, name)) for name in names} for line in lines])
-    config = {
-        "key": st.column_config.TextColumn(_("What"), width=200),
-        "here": st.column_config.TextColumn(_("This process")),
-        "there": st.column_config.TextColumn(_("Deployment")),
+    columns = {
+        "key": text_column(_("What"), 200),
+        "here": text_column(_("This process"), 380),
+        "there": text_column(_("Deployment"), 380),
     }
-    table(data, config, alt=_("Equal lines"))
+    table(data, columns, alt=_("Equal lines"))
 
 
 def checklist() -> None:
@@ -191,7 +191,7 @@ def checklist() -> None:
             check_rate_limit()
         except RateLimited as error:
             text = _("Too many test recordings. Try again in {n} s.")
-            st.warning(text.format(n=f"{error.wait_s:.0f}"))
+            st.warning(text.format(n=exact(error.wait_s)))
         else:
             st.session_state["checklist"] = _run_all()
     results: list[ChecklistItem] = st.session_state.get("checklist", [])

@@ -11,14 +11,14 @@ import streamlit as st
 from pages.sections.call_details import call_columns, call_rows, calls_key
 from pages.sections.pivot_selection import next_table
 from pages.support import query_params
-from pages.support.currency.display_currency import currency_sign, is_usd, local_name
-from pages.support.formats import cost, count, exact, milliseconds, percentage, round_cost
+from pages.support.currency.display_currency import is_usd, local_name
+from pages.support.formats import cost, count, escape_dollars, exact, milliseconds, percentage
 from pages.support.i18n import _, plural
 from pages.widgets.charts import bars
 from pages.widgets.deployment_marks import Marks
 from pages.widgets.empty_state import empty_section
 from pages.widgets.filter_pills import column_label, known_properties
-from pages.widgets.tables import selectable_table
+from pages.widgets.tables import TableColumn, number_column, selectable_table, shorten, text_column
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
 from tracker.property_names import dimension_of, key_of
 from tracker.reports import Reader
@@ -237,7 +237,7 @@ def total_note(
     names = [name for name in wide.columns if name != _TOTAL]
     counted_once = data if all_data is None else all_data
     total = format_measure(measure_total(counted_once, LOCAL.get(measure, measure)), measure)
-    texts = [_("Total: {value}").format(value=total.replace("$", "\\$"))]
+    texts = [_("Total: {value}").format(value=escape_dollars(total))]
     if data.attrs.get("overlaps"):
         texts.append(_("A call with several values counts under each of them: the sums overlap, the total does not."))
     if data.attrs.get("is_cut"):
@@ -261,25 +261,20 @@ def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None
     labels = [value_label(rows, str(name)) for name in visible.index]
     data = pd.DataFrame({"row": labels, "total": visible[_TOTAL].astype(float).to_numpy()})
     for number, name in enumerate(names):
-        data[f"column {number}"] = [
-            "" if value != value else format_measure(value, measure)
-            for value in visible[name].astype(float)  # NaN: no such calls
-        ]
+        data[f"column {number}"] = visible[name].astype(float).to_numpy()
     title = _("{measure} by {rows}").format(measure=measure_label(measure), rows=column_label(rows))
-    config: dict[str, Any] = {
-        "row": st.column_config.TextColumn(header_label(rows), pinned=True, width=150),
-        "total": _total_column(data["total"], measure),
+    config: dict[str, TableColumn] = {
+        "row": text_column(header_label(rows), 170, pinned=bool(names)),
+        "total": number_column(
+            capitalize_first(measure_label(measure)), lambda value: format_measure(value, measure), 110
+        ),
         **{
-            f"column {number}": st.column_config.TextColumn(
-                _short_label(value_label(columns or "", name)), alignment="right"
+            f"column {number}": number_column(
+                shorten(value_label(columns or "", name), 110), lambda value: _cell_text(value, measure), 110
             )
             for number, name in enumerate(names)
         },
     }
-    if measure_unit(measure) == "usd" and not is_usd():
-        data["total"] = [round_cost(value) for value in data["total"]]
-    if _has_no_bar(data["total"]):
-        data["total"] = [format_measure(value, measure) for value in data["total"]]
     drawn = next_table(key, tuple(map(str, visible.index)))
     row = None if drawn.row is None else drawn.order.index(drawn.row)
     selectable_table(data, config, alt=title, key=drawn.key, max_rows=_MAX_VISIBLE_ROWS, selected=row)
@@ -290,31 +285,9 @@ def pivot_table(wide: pd.DataFrame, measure: str, rows: str, columns: str | None
         st.caption(text.format(n=_MAX_ROWS, all=exact(len(wide))))
 
 
-def _has_no_bar(totals: pd.Series[float]) -> bool:
-    """A progress column shows an unknown value, such as an unpriced cost, as an empty cell."""
-    return bool(totals.isna().any())
-
-
-def _total_column(totals: pd.Series[float], measure: str) -> Any:
-    label = capitalize_first(measure_label(measure))
-    if _has_no_bar(totals):
-        return st.column_config.TextColumn(label, alignment="right", width=150)
-    if measure_unit(measure) == "usd" and not is_usd():
-        label = f"{label} ({currency_sign().strip()})"
-    formats = {"usd": "dollar" if is_usd() else "localized", "percent": "percent", "ms": "%.0f ms"}
-    return st.column_config.ProgressColumn(
-        label,
-        format=formats.get(measure_unit(measure), "compact"),
-        min_value=0,
-        max_value=float(totals.max()) or 1.0,
-        color="blue",
-        width=150,
-    )
-
-
-def _short_label(name: str) -> str:
-    """A value from the database as a short column label."""
-    return name if len(name) <= 60 else f"{name[:59]}…"
+def _cell_text(value: float, measure: str) -> str:
+    """The text of a cell; empty if there are no such calls."""
+    return "" if value != value else format_measure(value, measure)  # NaN
 
 
 def calls_table(data: pd.DataFrame, timezone: str, max_calls: int) -> str | None:
@@ -322,7 +295,6 @@ def calls_table(data: pd.DataFrame, timezone: str, max_calls: int) -> str | None
     text = plural("{n} call", "{n} calls", len(data)).format(n=exact(len(data)))
     st.caption(_("The newest {n} calls").format(n=exact(max_calls)) if len(data) >= max_calls else text)
     table = call_rows(data, timezone)
-    config = call_columns()
     alt = _("The calls of the selected value")
-    selected = selectable_table(table, config, alt=alt, key=calls_key(data["id"]), max_rows=_MAX_VISIBLE_ROWS)
+    selected = selectable_table(table, call_columns(), alt=alt, key=calls_key(data["id"]), max_rows=_MAX_VISIBLE_ROWS)
     return str(data["id"].iloc[selected]) if selected is not None else None

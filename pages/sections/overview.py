@@ -18,22 +18,31 @@ from pages.support.formats import (
     count,
     escape_markdown,
     exact,
+    milliseconds,
     percent_change,
+    percent_number,
     percentage,
     point_change,
     usd,
 )
 from pages.support.i18n import _, plural
 from pages.widgets.charts import stacked
-from pages.widgets.tables import selectable_table
+from pages.widgets.tables import (
+    TableColumn,
+    number_column,
+    percent_bar_column,
+    selectable_table,
+    text_column,
+    trend_column,
+)
 from pages.widgets.time_range import TimeRange
 from pages.widgets.time_span import to_local
 from tracker.reports.explorer.explorer_query import UNKNOWN
 from tracker.reports.usage_totals import Totals
 
 _MAX_MODELS = 6
-# A fixed width, because long names would push the numbers off the screen.
-_NAME_WIDTH = 170
+# The widths let a phone show the name, the tokens and the cost.
+_NAME_WIDTH, _TOKENS_WIDTH, _COST_WIDTH = 136, 64, 92
 
 
 def _at_least_help() -> str:
@@ -202,21 +211,21 @@ def _by_kind(over_time: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _bar_column(label: str, data: pd.DataFrame, column: str, help_text: str | None = None) -> Any:
-    largest = float(data[column].max() or 0)
-    return st.column_config.ProgressColumn(
-        label, format="compact", min_value=0, max_value=largest or 1.0, help=help_text, color="blue", width=70
-    )
-
-
-def _money_column(label: str, help_text: str | None = None, width: int | None = 74) -> Any:
-    return st.column_config.TextColumn(label, help=help_text, alignment="right", width=width)
-
-
 def cost_texts(data: pd.DataFrame) -> list[str]:
     """The costs as text, with ≥ if calls without a price are missing."""
     pairs = zip(data["cost_local"], data["unpriced_calls"], strict=True)
     return [f"≥ {cost(amount)}" if unpriced and not pd.isna(amount) else cost(amount) for amount, unpriced in pairs]
+
+
+def _usage_columns(data: pd.DataFrame) -> dict[str, TableColumn]:
+    return {
+        "total_tokens": number_column(_("Tokens"), count, _TOKENS_WIDTH),
+        "cost_local": number_column(_("Cost"), cost_texts(data), _COST_WIDTH, _at_least_help()),
+    }
+
+
+def _shares(data: pd.DataFrame, all_tokens: int) -> list[float]:
+    return [percent_number(tokens / all_tokens if all_tokens else 0.0) for tokens in data["total_tokens"]]
 
 
 def model_table(models: pd.DataFrame) -> None:
@@ -225,11 +234,11 @@ def model_table(models: pd.DataFrame) -> None:
     data = by_model[["total_tokens", "calls", "unpriced_calls"]].sum()
     data = data.assign(cost_local=by_model["cost_local"].sum(min_count=1)).reset_index()
     data = data.sort_values("total_tokens", ascending=False).head(_MAX_MODELS)
-    data = data.assign(cost=cost_texts(data))
+    data = data.assign(share=_shares(data, int(models["total_tokens"].sum())))
     config = {
-        "model": st.column_config.TextColumn(_("Model"), width=_NAME_WIDTH),
-        "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
-        "cost": _money_column(_("Cost"), _at_least_help()),
+        "model": text_column(_("Model"), _NAME_WIDTH),
+        **_usage_columns(data),
+        "share": percent_bar_column(_("Share"), 110),
     }
     alt = _("Tokens and cost by model")
     explorer_table(data, config, alt=alt, key="models", dimension="model", names=list(data["model"]))
@@ -237,17 +246,14 @@ def model_table(models: pd.DataFrame) -> None:
 
 def operation_table(data: pd.DataFrame, all_tokens: int) -> None:
     """Draw the tokens, their share of all tokens, the cost, and the cost per call, by operation."""
-    data = data.assign(
-        share=[percentage(tokens / all_tokens if all_tokens else None) for tokens in data["total_tokens"]],
-        cost=cost_texts(data),
-        per_call=[cost(amount) for amount in data["cost_per_call_local"]],
-    )
+    data = data.assign(share=_shares(data, all_tokens))
     config = {
-        "operation": st.column_config.TextColumn(_("Operation"), width=130),
-        "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
-        "cost": _money_column(_("Cost"), _at_least_help()),
-        "share": st.column_config.TextColumn(_("Share"), alignment="right", width=48),
-        "per_call": _money_column(_("Per call"), _("The mean cost of the calls that have a price"), 72),
+        "operation": text_column(_("Operation"), _NAME_WIDTH),
+        **_usage_columns(data),
+        "cost_per_call_local": number_column(
+            _("Per call"), cost, 78, _("The mean cost of the calls that have a price")
+        ),
+        "share": percent_bar_column(_("Share"), 84),
     }
     alt = _("Tokens and cost by operation")
     explorer_table(data, config, alt=alt, key="operations", dimension="operation", names=list(data["operation"]))
@@ -255,12 +261,10 @@ def operation_table(data: pd.DataFrame, all_tokens: int) -> None:
 
 def user_table(data: pd.DataFrame) -> None:
     """Draw the users with the most tokens, and the trend of each."""
-    data = data.assign(cost=cost_texts(data))
     config = {
-        "user_id": st.column_config.TextColumn(_("User"), width=120),
-        "total_tokens": _bar_column(_("Tokens"), data, "total_tokens"),
-        "cost": _money_column(_("Cost"), _at_least_help()),
-        "trend": st.column_config.AreaChartColumn(_("Trend"), y_min=0, width=60),
+        "user_id": text_column(_("User"), _NAME_WIDTH),
+        **_usage_columns(data),
+        "trend": trend_column(_("Trend"), 110),
     }
     alt = _("The users with the most tokens")
     explorer_table(data, config, alt=alt, key="users", dimension="user", names=list(data["user_id"]))
@@ -269,33 +273,32 @@ def user_table(data: pd.DataFrame) -> None:
 def record_table(data: pd.DataFrame, timezone: str) -> None:
     """Draw the newest records of the range."""
     data = data.assign(
-        at=pd.to_datetime(data["created_at"], utc=True).dt.tz_convert(timezone),
         ago=[ago(created_at) for created_at in pd.to_datetime(data["created_at"], utc=True)],
-        cost=[cost(amount) for amount in convert_column(data, timezone)],
+        cost_local=pd.Series(convert_column(data, timezone), index=data.index, dtype=float),
         result=[_result(ok, test, sample) for ok, test, sample in data[["success", "is_test", "is_sample"]].values],
         arrived=delivery_labels(data),
     )
-    config: dict[str, Any] = {
-        "ago": st.column_config.TextColumn(_("When"), width=90),
-        "model": st.column_config.TextColumn(_("Model"), width=140),
-        "cost": _money_column(_("Cost"), width=None),
-        "input_tokens": st.column_config.NumberColumn(_("In"), format="localized"),
-        "output_tokens": st.column_config.NumberColumn(_("Out"), format="localized"),
-        "result": st.column_config.TextColumn(_("Result")),
-        "operation": st.column_config.TextColumn(_("Operation"), width=140),
-        "user_id": st.column_config.TextColumn(_("User"), width=110),
-        "processing_time": st.column_config.NumberColumn(_("Duration"), format="%d ms"),
-        "arrived": st.column_config.TextColumn(
+    config = {
+        "ago": text_column(_("When"), 82),
+        "model": text_column(_("Model"), 130),
+        "cost_local": number_column(_("Cost"), cost, 82),
+        "input_tokens": number_column(_("In"), exact, 66),
+        "output_tokens": number_column(_("Out"), exact, 62),
+        "result": text_column(_("Result"), 92),
+        "processing_time": number_column(_("Duration"), milliseconds, 74),
+        "operation": text_column(_("Operation"), 134),
+        "user_id": text_column(_("User"), 98),
+        "arrived": text_column(
             _("Delivery"),
-            help=_(
+            86,
+            _(
                 "direct: written before record returned; background: by the app's worker thread; outbox: queued first;"
                 " OTLP: from an OpenTelemetry span; imported: from a file or by another program"
             ),
         ),
-        "at": st.column_config.DatetimeColumn(_("Time"), format=_("D MMM YYYY, HH:mm:ss"), width=150),
     }
     if data["error_message"].notna().any():
-        config["error_message"] = st.column_config.TextColumn(_("Error"))
+        config["error_message"] = text_column(_("Error"), 150)
     alt, key = _("The newest records"), table_key("records")
     selected = selectable_table(data, config, alt=alt, key=key, max_rows=len(data))
     if selected is not None:

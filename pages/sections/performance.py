@@ -10,15 +10,23 @@ import pandas as pd
 import streamlit as st
 
 from pages.support import recording_status, test_calls
-from pages.support.formats import exact, milliseconds, percentage, records, seconds
+from pages.support.formats import exact, milliseconds, percent_number, percentage, records, seconds
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
 from pages.support.ttl_cache import cached, generation
-from pages.widgets.empty_state import empty_section
-from pages.widgets.tables import right_aligned, table
+from pages.widgets.empty_state import empty_page, empty_section
+from pages.widgets.tables import (
+    TableColumn,
+    number_column,
+    percent_bar_column,
+    short_time_column,
+    table,
+    text_column,
+)
 from pages.widgets.time_range import TimeRange
 from tracker import Outcome
 from tracker.errors import DatabaseError
+from tracker.messages import Message
 from tracker.reports import Filters, Reader
 from tracker.reports.delivery_lag import LAG_COLUMNS
 from tracker.reports.explorer.explorer_query import UNKNOWN
@@ -122,26 +130,27 @@ def environment_table(quality: pd.DataFrame, lag: pd.DataFrame) -> None:
     """Draw connection time, lag, retries, and late records by environment, the busiest first."""
     lag_by_environment = lag.set_index("environment")[["lag_p50_s", "lag_p95_s", "cold_p50_ms", "warm_p50_ms"]]
     data = quality.join(lag_by_environment, on="environment")
-    texts = {
-        name: [milliseconds(value) for value in data[name]]
-        for name in ("connection_p50_ms", "connection_p95_ms", "connection_p99_ms", "cold_p50_ms", "warm_p50_ms")
-    } | {name: [seconds(value) for value in data[name]] for name in ("lag_p50_s", "lag_p95_s", "worst_lag_s")}
-
-    config: dict[str, Any] = {
-        "environment": st.column_config.TextColumn(_("Environment"), pinned=True),
-        "records": st.column_config.NumberColumn(_("Records"), format="localized"),
-        "connection_p50_ms": right_aligned("p50", _("Time to get a connection, for 50% of the records")),
-        "connection_p95_ms": right_aligned("p95"),
-        "connection_p99_ms": right_aligned("p99"),
-        "cold_p50_ms": right_aligned(_("cold p50"), _("Connection time of the first record of a process")),
-        "warm_p50_ms": right_aligned(_("warm p50"), _("Connection time of the other records")),
-        "lag_p50_s": right_aligned(_("lag p50"), _("From the end of the AI call to the row in the database")),
-        "lag_p95_s": right_aligned(_("lag p95")),
-        "worst_lag_s": right_aligned(_("max lag")),
-        "retried_records": st.column_config.NumberColumn(_("Retried"), format="localized"),
-        "late_records": st.column_config.NumberColumn(_("Late"), format="localized"),
+    columns = {
+        "environment": text_column(_("Environment"), 106),
+        "records": number_column(_("Records"), exact, 70),
+        "connection_p50_ms": number_column(
+            "p50", milliseconds, 74, _("Time to get a connection, for 50% of the records")
+        ),
+        "connection_p95_ms": number_column("p95", milliseconds, 74),
+        "connection_p99_ms": number_column("p99", milliseconds, 74),
+        "late_records": number_column(_("Late"), exact, 54),
+        "retried_records": number_column(_("Retried"), exact, 70),
+        "lag_p50_s": number_column(
+            _("lag p50"), seconds, 76, _("From the end of the AI call to the row in the database")
+        ),
+        "lag_p95_s": number_column(_("lag p95"), seconds, 76),
+        "worst_lag_s": number_column(_("max lag"), seconds, 84),
+        "cold_p50_ms": number_column(
+            _("cold p50"), milliseconds, 80, _("Connection time of the first record of a process")
+        ),
+        "warm_p50_ms": number_column(_("warm p50"), milliseconds, 84, _("Connection time of the other records")),
     }
-    table(data.assign(**texts), config, alt=_("Recording by environment"), placeholder="–")
+    table(data, columns, alt=_("Recording by environment"), placeholder="–")
 
 
 def delay_table(lag: pd.DataFrame) -> None:
@@ -150,13 +159,13 @@ def delay_table(lag: pd.DataFrame) -> None:
     labels = (_("1 – 10 s"), _("10 s – 1 min"), _("1 – 10 min"), _("10 min – 1 h"), _("over 1 h"))
     counts = [int(lag[column].sum()) for column in LAG_COLUMNS]
     data = pd.DataFrame({"lag": [_("within 1 s"), *labels], "records": [total - sum(counts), *counts]})
-    config = {
-        "lag": st.column_config.TextColumn(_("Delay after the call")),
-        "records": st.column_config.ProgressColumn(
-            _("Records"), format="localized", min_value=0, max_value=max(total, 1), color="blue", width=150
-        ),
+    data["share"] = [percent_number(number / max(total, 1)) for number in data["records"]]
+    columns = {
+        "lag": text_column(_("Delay after the call"), 140),
+        "records": number_column(_("Records"), exact, 76),
+        "share": percent_bar_column(_("Share"), 110),
     }
-    table(data, config, alt=_("Records by delay"), placeholder="–")
+    table(data, columns, alt=_("Records by delay"), placeholder="–")
     deliveries = ((_("direct"), "direct"), (_("background"), "background"), (_("outbox"), "outbox"))
     st.caption(" · ".join(f"{label} {exact(int(lag[column].sum()))}" for label, column in deliveries))
 
@@ -164,7 +173,7 @@ def delay_table(lag: pd.DataFrame) -> None:
 def ledger_table(loss: Ledger | None) -> None:
     """Draw the loss ledger by deployment."""
     if loss is None:
-        st.caption(_("The loss ledger can't be read right now."))
+        empty_section(_("The loss ledger can't be read right now."))
         return
     if loss.hidden_reason:
         st.text(translate(loss.hidden_reason))
@@ -188,13 +197,13 @@ def ledger_table(loss: Ledger | None) -> None:
         columns=["deployment", "recorded", "missing", "on_the_way", "waiting", "explained", "open"],
     )
 
-    def number(label: str, help_text: str | None = None) -> Any:
-        return st.column_config.NumberColumn(label, help=help_text, format="localized")
+    def number(label: str, help_text: str | None = None) -> TableColumn:
+        return number_column(label, exact, 72, help_text)
 
-    config = {
-        "deployment": st.column_config.TextColumn(_("Deployment"), pinned=True),
-        "recorded": number(_("Recorded")),
+    columns = {
+        "deployment": text_column(_("Deployment"), 130),
         "missing": number(_("Missing"), _("Sequence numbers without a row and without an explanation")),
+        "recorded": number(_("Recorded")),
         "on_the_way": number(_("In flight")),
         "waiting": number(_("Waiting"), _("In an outbox, as reported by the process")),
         "explained": number(_("Explained"), _("Duplicates, dead letters, removed, pruned")),
@@ -202,7 +211,7 @@ def ledger_table(loss: Ledger | None) -> None:
             _("Open"), _("Processes that did not report their last sequence number; later losses are unknown")
         ),
     }
-    table(data, config, alt=_("The loss ledger by deployment"), placeholder="–")
+    table(data, columns, alt=_("The loss ledger by deployment"), placeholder="–")
     if loss.open_instances:
         text = plural(
             "{n} process did not close its Tracker, so the loss of its last records can't be detected.",
@@ -220,37 +229,39 @@ def _deployment_label(*parts: str) -> str:
 def alert_table(data: pd.DataFrame | None, timezone: str) -> None:
     """Draw the alerts that were sent."""
     if data is None:
-        st.caption(
+        empty_section(
             _("This role can't read the alerts. Run GRANT SELECT ON token_tracker_alerts, or token-tracker migrate.")
         )
         return
     if data.empty:
         empty_section(_("None in this range."))
         return
-    data = data.assign(at=pd.to_datetime(data["raised_at"], utc=True).dt.tz_convert(timezone))
-    config: dict[str, Any] = {
-        "at": st.column_config.DatetimeColumn(_("When"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
-        "reason": st.column_config.TextColumn(_("Reason")),
-        "error": st.column_config.TextColumn(_("What happened"), width=420),
-        "environment": st.column_config.TextColumn(_("Environment")),
-        "deployment": st.column_config.TextColumn(_("Deployment")),
-        "outbox_depth": st.column_config.NumberColumn(_("Outbox")),
-        "held_back": st.column_config.NumberColumn(
-            _("Suppressed"), help=_("Earlier alerts of the same kind that were not sent")
-        ),
+    sample_text = translate(Message("recording.sample_outage"))
+    data = data.assign(
+        at=pd.to_datetime(data["raised_at"], utc=True).dt.tz_convert(timezone),
+        error=data["error"].mask(data["is_sample"].astype(bool), sample_text),
+    )
+    columns = {
+        "at": short_time_column(_("When"), 116),
+        "error": text_column(_("What happened"), 214),
+        "outbox_depth": number_column(_("Outbox"), exact, 70),
+        "environment": text_column(_("Environment"), 100),
+        "deployment": text_column(_("Deployment"), 110),
+        "reason": text_column(_("Reason"), 150),
+        "held_back": number_column(_("Suppressed"), exact, 90, _("Earlier alerts of the same kind that were not sent")),
     }
-    table(data, config, alt=_("Alerts"), placeholder="–")
+    table(data, columns, alt=_("Alerts"), placeholder="–")
 
 
 def unread_table(data: pd.DataFrame | None, timezone: str) -> None:
     """Draw the OpenTelemetry spans and exports that could not be read."""
     if data is None:
-        st.caption(
+        empty_section(
             _("This role can't read these counts. Run GRANT SELECT ON token_tracker_unread, or token-tracker migrate.")
         )
         return
     if data.empty:
-        st.caption(_("All AI calls received over OpenTelemetry were read."))
+        empty_section(_("All AI calls received over OpenTelemetry were read."))
         return
     if (data["signal"] == "traces").any():
         text = _("Some spans that look like AI calls could not be read. These calls are not counted.")
@@ -260,20 +271,19 @@ def unread_table(data: pd.DataFrame | None, timezone: str) -> None:
         kind=data["signal"].map(lambda signal: kinds.get(signal, signal)),
         at=pd.to_datetime(data["last_seen_at"], utc=True).dt.tz_convert(timezone),
     )
-    config: dict[str, Any] = {
-        "kind": st.column_config.TextColumn(_("What")),
-        "scope": st.column_config.TextColumn(_("Instrumentation"), width=320),
-        "items": st.column_config.NumberColumn(_("Count"), format="localized"),
-        "at": st.column_config.DatetimeColumn(_("Last"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
+    columns = {
+        "kind": text_column(_("What"), 130),
+        "items": number_column(_("Count"), exact, 70),
+        "at": short_time_column(_("Last"), 116),
+        "scope": text_column(_("Instrumentation"), 400),
     }
-    table(data, config, alt=_("Not read from OpenTelemetry"), placeholder="–")
+    table(data, columns, alt=_("Not read from OpenTelemetry"), placeholder="–")
 
 
 def _write_time_row(label: str, outcomes: list[Outcome]) -> dict[str, Any]:
     connection_ms = statistics.median(outcome.connection_ms or 0.0 for outcome in outcomes)
     write_ms = statistics.median(outcome.write_ms or 0.0 for outcome in outcomes)
-    times = {"connection": milliseconds(connection_ms), "write": milliseconds(write_ms)}
-    return {"label": label, "n": len(outcomes), **times}
+    return {"label": label, "n": len(outcomes), "connection_ms": connection_ms, "write_ms": write_ms}
 
 
 def process_write_times() -> None:
@@ -287,19 +297,18 @@ def process_write_times() -> None:
     if rest:
         rows.append(_write_time_row(_("all others, median"), rest))
     data = pd.DataFrame(rows)
-    config = {
-        "label": st.column_config.TextColumn(_("Record")),
-        "n": st.column_config.NumberColumn(_("Records"), width=70),
-        "connection": st.column_config.TextColumn(_("Connection"), alignment="right"),
-        "write": st.column_config.TextColumn(_("Write"), alignment="right"),
+    columns = {
+        "label": text_column(_("Record"), 120),
+        "connection_ms": number_column(_("Connection"), milliseconds, 84),
+        "write_ms": number_column(_("Write"), milliseconds, 76),
+        "n": number_column(_("Records"), exact, 66),
     }
-    table(data, config, alt=_("Write times of this process"), placeholder="–")
+    table(data, columns, alt=_("Write times of this process"), placeholder="–")
 
 
 def no_recordings() -> None:
     """Draw a notice that no Tracker recorded in this range. Imported rows don't count."""
-    with st.container(border=True, horizontal_alignment="center", gap="small", key="nothing"):
-        st.markdown(f"**{_('No recordings in this range')}**", width="content")
+    with empty_page(_("No recordings in this range")):
         st.caption(
             _("Only calls that a Tracker recorded are shown here, no imported calls."),
             text_alignment="center",

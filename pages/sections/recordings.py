@@ -160,7 +160,7 @@ def burst_result(burst: Burst) -> None:
         st.metric(_("Total time"), seconds(burst.done_s), border=True)
         for quantile in (0.5, 0.95, 0.99):
             st.metric(
-                f"p{quantile * 100:.0f}",
+                f"p{exact(quantile * 100)}",
                 milliseconds(burst.percentile_ms(quantile)),
                 border=True,
                 help=_("How long callers waited for record, with {n} in parallel").format(n=burst.parallel),

@@ -11,7 +11,7 @@ from pages.support import query_params
 from pages.support.formats import calls, count, exact
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
-from pages.widgets.tables import table
+from pages.widgets.tables import number_column, table, text_column
 from tracker.prices.unpriced_reasons import PREFIX, describe_reason, read_reason
 from tracker.providers.consistency import is_aggregated, problem_text
 from tracker.reports.usage_totals import Totals
@@ -48,14 +48,14 @@ def _reason_list(reasons: pd.DataFrame) -> None:
     )
     with st.expander(label, key="unpriced_reasons"):
         data = reason_table(reasons)
-        config = {
-            "calls": st.column_config.NumberColumn(_("Calls"), format="localized", width=70),
-            "model": st.column_config.TextColumn(_("Model"), width=170),
-            "provider": st.column_config.TextColumn(_("Provider"), width=100),
-            "source": st.column_config.TextColumn(_("Source"), width=130),
-            "reason": st.column_config.TextColumn(_("Reason")),
+        columns = {
+            "calls": number_column(_("Calls"), exact, 60),
+            "model": text_column(_("Model"), 130),
+            "reason": text_column(_("Reason"), 540),
+            "provider": text_column(_("Provider"), 96),
+            "source": text_column(_("Source"), 120),
         }
-        table(data, config, alt=_("Calls without a price or with inconsistent usage, by reason"))
+        table(data, columns, alt=_("Calls without a price or with inconsistent usage, by reason"))
         if len(reasons) > len(data):
             st.caption(_("The {n} reasons with the most calls are listed.").format(n=len(data)))
 

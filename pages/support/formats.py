@@ -73,13 +73,6 @@ def cost(value: Decimal | float | None, *, all_digits: bool = False) -> str:
     return _money(value, currency_sign(), currency_decimals(), all_digits=all_digits)
 
 
-def round_cost(value: float) -> float:
-    """An amount in the display currency with the digits of `cost`, for a column of numbers."""
-    if value != value or abs(value) >= 1:  # NaN
-        return round(value, currency_decimals() if abs(value) < 999.995 else 0)
-    return float(f"{value:.1e}")
-
-
 def usd(value: Decimal | float | None, *, all_digits: bool = False) -> str:
     """An amount in US dollars, for budgets, prices and stored costs; as `cost`."""
     return _money(value, currency_sign("USD"), 2, all_digits=all_digits)
@@ -248,6 +241,11 @@ def weekdays() -> list[str]:
 def to_json_value(value: object) -> object:
     """A value of a row as a JSON value."""
     return value if isinstance(value, str | int | float | bool | dict) else str(value)
+
+
+def escape_dollars(text: str) -> str:
+    """Text for Markdown, in which two dollar signs start a formula."""
+    return text.replace("$", "\\$")
 
 
 def escape_markdown(value: str) -> str:

@@ -8,6 +8,13 @@ from pages.widgets.chart_component import mount
 from pages.widgets.chart_figures import figure, identity, plain, series_color
 
 _HEIGHT = 235
+# Idle sessions are the most and need no attention; open transactions without work do.
+_STATE_COLORS = {
+    "active": series_color(0),
+    "idle": "var(--scale-2)",
+    "idle in transaction": series_color(1),
+    "idle in transaction (aborted)": series_color(7),
+}
 
 
 def part_bar(parts: list[tuple[str, int, float]], *, maximum: int, label: str, alt: str) -> None:
@@ -49,16 +56,15 @@ def state_areas(frame: pd.DataFrame, states: list[str], *, label: str, clock: st
             "stackgroup": "all",
             "x": [at.isoformat() for at in times],
             "y": [float(y) for y in wide[state]],
-            "line": {"shape": "hv", "width": 0.5, "color": series_color(slot)},
-            "fillcolor": series_color(slot),
+            "line": {"shape": "hv", "width": 0, "color": color},
+            "fillcolor": color,
             "name": plain(state),
             "meta": state,
             "uid": identity(state),
             "showlegend": True,
             "hoverinfo": "none",
         }
-        for slot, state in enumerate(states)
-        if state in wide
+        for state, color in ((state, _STATE_COLORS.get(state, series_color(4))) for state in states if state in wide)
     ]
     layout = {
         "hovermode": "x",

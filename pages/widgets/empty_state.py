@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import streamlit as st
@@ -26,6 +28,14 @@ def empty_section(text: str) -> None:
     st.caption(f":material/inbox: {text}")
 
 
+@contextmanager
+def empty_page(title: str) -> Iterator[None]:
+    """The box of a page without data, which contains the reason and the next actions."""
+    with st.container(border=True, horizontal_alignment="center", gap="small", key="nothing"):
+        st.markdown(f"**{title}**", width="content")
+        yield
+
+
 def no_calls(reader: Reader) -> None:
     """Show why there are no calls: row-level security, the filters, the range, only test calls, or an empty table."""
     if reader.table().sees_no_rows:
@@ -43,10 +53,10 @@ def no_calls(reader: Reader) -> None:
 
 def no_visible_rows(reader: Reader) -> None:
     """Row-level security hides every row from this role."""
-    with st.container(border=True, gap="medium"):
-        st.subheader(_("This role sees no rows"), anchor=False)
-        st.markdown(
-            _("Row-level security is on, and no policy allows this role to read. The table's owner can add one:")
+    with empty_page(_("This role sees no rows")):
+        st.caption(
+            _("Row-level security is on, and no policy allows this role to read. The table's owner can add one:"),
+            text_alignment="center",
         )
         schema, user = quote(reader.table().schema), quote(reader.database.url.user or "role")
         policy = f"CREATE POLICY token_tracker_reads ON {schema}.token_usage FOR SELECT TO {user} USING (true);"
@@ -55,14 +65,13 @@ def no_visible_rows(reader: Reader) -> None:
 
 def no_calls_in_range(last_at: datetime) -> None:
     """No calls in this range: show the time of the last call and a button for its day."""
-    with _box():
-        if filter_pills.active_filters():
-            st.markdown(f"**{_('No calls in this range with these filters')}**", width="content")
+    if filter_pills.active_filters():
+        with empty_page(_("No calls in this range with these filters")):
             if st.button(_("Clear the filters"), type="primary", key="clear_filters"):
                 query_params.set_and_rerun(**dict.fromkeys(filter_pills.active_filters()))
-            return
-        local = clamp_time(last_at).astimezone(settings.load_time_zone(user_timezone()))
-        st.markdown(f"**{_('No calls in this range')}**", width="content")
+        return
+    local = clamp_time(last_at).astimezone(settings.load_time_zone(user_timezone()))
+    with empty_page(_("No calls in this range")):
         st.caption(
             _("The last call was on {day} at {time} ({ago}).").format(
                 day=long_date(local), time=f"{local:%H:%M}", ago=ago(last_at)
@@ -75,8 +84,7 @@ def no_calls_in_range(last_at: datetime) -> None:
 
 def only_test_calls(reader: Reader) -> None:
     """The table contains test calls only."""
-    with _box():
-        st.markdown(f"**{_('Only test recordings so far')}**", width="content")
+    with empty_page(_("Only test recordings so far")):
         st.caption(_("Test calls are excluded unless *Include tests* is on."), width="content")
         with st.container(horizontal=True, horizontal_alignment="center"):
             if st.button(_("Include tests"), type="primary", key="show_tests"):
@@ -87,15 +95,15 @@ def only_test_calls(reader: Reader) -> None:
 
 def first_steps(reader: Reader) -> None:
     """The table is empty: an introduction, and buttons for a test call and sample data."""
-    with st.container(border=True, gap="medium"):
-        st.subheader(_("Nothing recorded yet"), anchor=False)
-        st.markdown(
+    with empty_page(_("Nothing recorded yet")):
+        st.caption(
             _(
                 "The database is connected and its table is ready. When your app records its first AI call, this page"
                 " shows tokens, cost, and users."
-            )
+            ),
+            text_alignment="center",
         )
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, horizontal_alignment="center"):
             if st.button(_("Record a test call"), type="primary", icon=":material/science:", key="greet_test"):
                 st.switch_page("recordings.py")
             _sample_button(reader)
@@ -160,7 +168,3 @@ def range_sample_notice(reader: Reader, range_: TimeRange) -> None:
     key = "range_samples", ttl_cache.generation(reader), range_.cache_key
     totals = ttl_cache.cached(key, _SAMPLES_TTL_S, lambda: usage_totals.totals(reader, range_.filters))
     sample_notice(reader, totals.sample_calls, totals.calls)
-
-
-def _box() -> st.delta_generator.DeltaGenerator:
-    return st.container(border=True, horizontal_alignment="center", gap="small", key="nothing")

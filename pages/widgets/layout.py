@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.support.currency.currency_note import currency_note
 from pages.support.currency.display_currency import is_usd
-from pages.support.formats import exact, long_date
+from pages.support.formats import escape_dollars, exact, long_date
 from pages.support.i18n import _
 from pages.widgets import filter_pills, live_refresh
 from pages.widgets.time_range import TimeRange, range_picker, selected_range, user_timezone
@@ -66,7 +66,7 @@ def current_range(reader: Reader) -> TimeRange:
     st.session_state[_DATES].caption(range_.dates, width="content")
     if not is_usd():
         note, help_text = currency_note(range_.filters)
-        st.session_state[_RATE].caption(note.replace("$", "\\$"), help=help_text)
+        st.session_state[_RATE].caption(escape_dollars(note), help=help_text)
     if reads_calls(range_.filters):
         reads_calls_note(reader, range_.filters)
     return range_

@@ -39,7 +39,7 @@ def test_the_call_log_is_searched_paged_and_exported(visit: Callable[..., Page],
     failed = value(sample_url, "SELECT count(*) FROM token_usage WHERE NOT is_test AND NOT success")
     expect(page.get_by_text(f"{min(failed, 50)} calls")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Export all matching calls (CSV)").click()
+        page.get_by_role("link", name="Export (CSV)").click()
     exported = pd.read_csv(Path(download.value.path()))
     assert (len(exported), exported["success"].any()) == (failed, False)
     page.get_by_role("radiogroup", name="Result").get_by_role("radio", name="All").click()

@@ -1,12 +1,16 @@
-"""One style of numbers on all pages: counts, costs, durations, and percentages, in Python and in the charts."""
+"""One style of numbers and tables on all pages."""
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from support import ROOT
 
@@ -14,6 +18,7 @@ sys.path.insert(0, str(ROOT / "pages"))
 
 from pages.support import formats
 from pages.support.i18n import set_language
+from pages.widgets.tables import number_column, shorten, styled, text_column
 
 CASES: tuple[tuple[Callable[..., str], dict[Any, str]], ...] = (
     (
@@ -46,10 +51,10 @@ CASES: tuple[tuple[Callable[..., str], dict[Any, str]], ...] = (
             1: "$1.00",
             0.999: "$1.00",
             Decimal("0.5"): "$0.50",
-            0.05: "$0.05",
+            0.05: "$0.050",
             0.0567: "$0.057",
             0.0042: "$0.0042",
-            Decimal("0.0006"): "$0.0006",
+            Decimal("0.0006"): "$0.00060",
             Decimal("0.0000026"): "$0.0000026",
             Decimal("0.0000001"): "< $0.000001",
             Decimal("-12.3"): "−$12.30",
@@ -122,3 +127,78 @@ def test_the_use_of_a_limit_is_rounded_down() -> None:
     shares = {0.0196: "1.9%", 0.999: "99.9%", 0.2999: "29%", 1.0: "100%", 1.009: "100%", 0.29: "29%"}
     assert {share: formats.percentage(share, round_down=True) for share in shares} == shares
     assert formats.usd(Decimal("4610.432100"), all_digits=True) == "$4,610.4321"
+
+
+_UNITS = (" ms", "ms", " s", "s", " min", " h", "%")
+# The bars of budgets are HTML with widths in percent.
+_EXEMPT = {"formats.py", "budget_bars.py"}
+
+
+def own_formats(file: Path) -> Iterator[str]:
+    """The places of a file that give a number a format of their own, or a table a column without `tables.py`."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FormattedValue(format_spec=ast.JoinedStr(values=[ast.Constant(value=str(spec))])):
+                is_number = spec and spec[-1] in "dfge%," and not spec.startswith("%") and "%H" not in spec
+                if is_number:
+                    yield f"{file.name}:{node.lineno}: the format {spec}"
+            case ast.JoinedStr(values=values):
+                for before, after in pairwise(values):
+                    unit = after.value if isinstance(after, ast.Constant) else None
+                    if isinstance(before, ast.FormattedValue) and str(unit).split(" (")[0].rstrip(".,;") in _UNITS:
+                        yield f"{file.name}:{node.lineno}: the unit {unit}"
+            case ast.Call(func=ast.Attribute(attr="NumberColumn" | "ProgressColumn")) if file.name != "tables.py":
+                yield f"{file.name}:{node.lineno}: a column of numbers without tables.py"
+            case ast.Name(id="format_percent" | "format_amount"):
+                yield f"{file.name}:{node.lineno}: a format of the library"
+            case ast.Constant(value=str(text)) if text in {"$", "US$"}:
+                yield f"{file.name}:{node.lineno}: a sign of a currency"
+
+
+def test_pages_have_no_formats_of_their_own() -> None:
+    files = [file for file in (ROOT / "pages").rglob("*.py") if file.name not in _EXEMPT]
+    assert len(files) > 50
+    assert [violation for file in files for violation in own_formats(file)] == []
+
+
+def test_the_search_for_own_formats_finds_them(tmp_path: Path) -> None:
+    file = tmp_path / "page.py"
+    lines = (
+        'f"{x:.1f}"',
+        'f"{x} ms"',
+        'f"{x}%"',
+        'f"{x:,}"',
+        'st.column_config.NumberColumn("a")',
+        "format_percent(1)",
+    )
+    file.write_text("\n".join(lines))
+    assert len(list(own_formats(file))) == len(lines)
+    file.write_text('f"{at:%H:%M} {x} {hour:02}:00"')
+    assert list(own_formats(file)) == []
+
+
+def test_a_text_fits_into_its_column_or_ends_with_an_ellipsis() -> None:
+    assert shorten("gemini-2.5-flash", 104) == "gemini-2.5-flash"
+    assert shorten("summary_generation", 136) == "summary_generation"
+    assert shorten("a\nb", 100) == "a b"
+    assert shorten("x" * 100, 100).endswith("x…")
+    assert len(shorten("가" * 100, 100)) < len(shorten("a" * 100, 100)) < 20
+    assert [shorten(value, 100) for value in (None, float("nan"))] == ["", ""]
+
+
+def test_a_table_sorts_numbers_and_shows_their_texts() -> None:
+    data = pd.DataFrame({"name": ["a", None], "cost": [0.5, 1234.0], "unknown": [None, 2.0], "n": [None, 3]})
+    columns = {
+        "name": text_column("name", 100),
+        "cost": number_column("cost", formats.usd),
+        "unknown": number_column("unknown", formats.usd),
+        "n": number_column("n", formats.exact),
+    }
+    style, config = styled(data, columns, "–")
+    assert style.data["cost"].to_list() == [0.5, 1234.0]
+    assert config["cost"]["type_config"]["type"] == "number"
+    # An unknown cost is not a dash: the column contains texts.
+    assert style.data["unknown"].to_list() == ["unpriced", "$2.00"]
+    assert config["unknown"]["type_config"]["type"] == "text"
+    html = style.to_html()
+    assert all(text in html for text in (">$0.50<", ">$1,234<", ">3<", ">–<"))

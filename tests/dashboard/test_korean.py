@@ -34,7 +34,6 @@ _TERMS = re.compile(
     r"idle in transaction( \(aborted\))?|db\.client\.[\w.]+, state \w+|fastpath function call|vercel (dev|env pull)"
     r"|service role|[Rr]ow-level security|pip install \S+|token-tracker \w+( \w+)?"
     r"|(\w+(Error|Exceeded|Exhausted)|Unavailable): .*"  # the error message of a sample call, as a provider writes it
-    r"|Sample data: .*"  # the error of a sample alert
     r"|[A-Z]{3,}[A-Z ,]*|Deployment Protection|production, preview, development"
 )
 # A session's statement is no sentence; on a server of --database-url they are those of other tests, too.

@@ -229,7 +229,7 @@ def test_a_price_of_the_file_is_named_as_the_winner(
     call(model="my-finetune")
     app = set_price(open_page(database_url, "prices.py"), Model="my-finetune", Input="0.5", Output="1.5")
     models, stored = (table.value for table in app.dataframe[:2])
-    assert models[["input", "source"]].values.tolist() == [["$7.00", "File of TRACKER_PRICES"]]
+    assert models[["input", "source"]].values.tolist() == [[7.0, "File of TRACKER_PRICES"]]
     assert stored["note"].to_list() == ["Not used: the file of TRACKER_PRICES has a price"]
 
 
@@ -291,9 +291,9 @@ def test_a_reader_sets_a_price_prices_past_calls_and_adds_a_budget(
     page.get_by_label("Input", exact=True).fill("0.5")
     page.get_by_label("Output", exact=True).fill("1.5")
     page.get_by_role("button", name="Save the price").click()
-    expect(page.get_by_text("3 calls with 3.0M tokens get another cost: $0 before, $1.50 after.")).to_be_visible()
+    expect(page.get_by_text("3 calls with 3M tokens get another cost: $0 before, $1.50 after.")).to_be_visible()
     page.get_by_role("button", name="Price these calls").click()
-    expect(page.get_by_text("3 calls with 3.0M tokens got another cost: $0 before, $1.50 after.")).to_be_visible()
+    expect(page.get_by_text("3 calls with 3M tokens got another cost: $0 before, $1.50 after.")).to_be_visible()
     assert value(database_url, "SELECT sum(cost) FROM token_usage") == Decimal("1.5")
     page.get_by_label("Name", exact=True).fill("team")
     page.get_by_label("Limit", exact=True).fill("200")

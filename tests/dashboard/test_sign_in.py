@@ -298,7 +298,7 @@ def test_a_user_signs_in_with_a_provider_and_signs_out(
     expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
     open_page(page, server.url + "/calls")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Export all matching calls (CSV)").click()
+        page.get_by_role("link", name="Export (CSV)").click()
     assert "secret-model" in Path(download.value.path()).read_text("utf-8")
     open_page(page, server.url + "/prices?price_model=secret-model")
     for label in ("Input", "Output"):

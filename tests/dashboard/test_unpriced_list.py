@@ -37,12 +37,12 @@ def test_the_list_states_calls_model_source_and_reason(open_page: OpenPage, data
     problem = "Cached tokens exceed the input tokens; the cached tokens are recorded as 0 tokens."
     tier = "The price list has no price for flex of this model on the day of the call."
     waiting = "Not looked up in a price list yet. `token-tracker reprice` sets the cost or the reason."
-    assert listed(app)[0] == (3, "gpt-5", "openai", "", tier)
+    assert listed(app)[0] == (3, "gpt-5", tier, "openai", "")
     assert sorted(listed(app)[1:]) == sorted(
         [
-            (1, "gpt-5", "openai", "otlp:openinference", f"{problem} The cost comes from the app."),
-            (1, HOSTILE, "", "otlp:openinference", problem),
-            (1, "new-one", "", "", waiting),
+            (1, "gpt-5", f"{problem} The cost comes from the app.", "openai", "otlp:openinference"),
+            (1, HOSTILE, problem, "", "otlp:openinference"),
+            (1, "new-one", waiting, "", ""),
         ]
     )
     assert "Calls without a price: 5. Calls with inconsistent usage: 2." in [one.label for one in app.expander]
@@ -61,7 +61,7 @@ def test_the_list_follows_the_filters_and_is_absent_where_all_calls_have_a_price
 def test_the_list_is_korean_for_a_korean_reader(open_page: OpenPage, database_url: str, call: Execute) -> None:
     call(model="gpt-5", cost_source="unpriced tier_not_priced flex")
     app = open_page(database_url, lang="ko")
-    assert listed(app)[0][-1] == "호출한 날짜의 가격표에 이 모델의 flex 가격이 없습니다."
+    assert listed(app)[0][2] == "호출한 날짜의 가격표에 이 모델의 flex 가격이 없습니다."
     assert "가격이 없는 호출: 1건. 사용량이 모순되는 호출: 0건." in [one.label for one in app.expander]
 
 

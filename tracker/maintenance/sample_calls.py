@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from tracker.maintenance.sample_catalog import MODELS, SOURCES, TAGS, TEAMS, Model, Operation, Source
+from tracker.messages import Message
 from tracker.recording.insert import Row
 from tracker.sample_ids import sample_id
 from tracker.usage import TokenUsage
@@ -92,7 +93,7 @@ def outage_alert(outage: tuple[datetime, datetime]) -> dict[str, Any]:
         "id": str(sample_id(_ALERT, hour, 0)),
         "raised_at": (outage[0] + timedelta(seconds=21)).isoformat(),
         "reason": "connection_refused",
-        "error": "Sample data: the database refused connections; the records waited in the outbox.",
+        "error": str(Message("recording.sample_outage")),
         "attempts": 6,
         "elapsed_ms": 5000.0,
         "outbox_depth": 3,

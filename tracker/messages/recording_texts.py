@@ -34,4 +34,5 @@ TEXTS = {
     " TRACKER_OUTBOX to a file that can be written.",
     "outbox_unsafe": "The outbox's directory {directory} can be written by others; set TRACKER_OUTBOX to a file in a"
     " directory of your own.",
+    "sample_outage": "Sample data: the database refused connections; the records waited in the outbox.",
 }  # fmt: skip

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tracker.messages import Message, english_template
+from tracker.messages.korean_particles import WithParticles
 
 LOCALE_DIRECTORY = Path(__file__).parents[1] / "locale"
 LANGUAGES = {"en": "English", "ko": "한국어"}
@@ -17,7 +18,7 @@ def translate(text: str, language: str) -> str:
     if not isinstance(text, Message):
         return text
     template = load_catalog("library", language).gettext(english_template(text.code))
-    return template.format_map({name: translate(value, language) for name, value in text.params.items()})
+    return template.format_map(WithParticles({name: translate(v, language) for name, v in text.params.items()}))
 
 
 @cache

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 
 import pandas as pd
-import streamlit as st
 
 from pages.sections.budget_bars import subject_text
 from pages.sections.pricing.results import table_key
-from pages.support.formats import count, exact, usd
+from pages.support.formats import count, exact, percent_number, percentage, usd
 from pages.support.i18n import _
-from pages.widgets.tables import right_aligned, selectable_table, table
+from pages.widgets.tables import (
+    TableColumn,
+    number_column,
+    percent_bar_column,
+    right_aligned,
+    selectable_table,
+    table,
+    text_column,
+)
 from tracker.budgets.budget import Budget
 from tracker.budgets.progress import BudgetState
 
@@ -25,28 +31,32 @@ def budget_table(states: Sequence[BudgetState], *, selectable: bool) -> BudgetSt
     data = pd.DataFrame([_row(state) for state in states])
     # One budget far above its limit must not make the bars of the others invisible.
     largest = min(150.0, max(100.0, *(state.share * 100 for state in states)))
-    config = {
-        "name": st.column_config.TextColumn(_("Budget"), width=130, pinned=True),
-        "share": st.column_config.ProgressColumn(_("Use"), format="%.0f%%", min_value=0, max_value=largest, width=100),
-        "used": right_aligned(_("Used"), width=90),
-        "limit": right_aligned(_("Limit"), width=90),
-        "period": st.column_config.TextColumn(_("Period"), width=70),
-        "pace": right_aligned(_("At this pace"), _("Forecast for the end of the day or month"), 110),
-        "scope": st.column_config.TextColumn(_("Applies to"), width=130),
-        "alert": right_aligned(_("Alert at"), width=70),
-        "unpriced": right_aligned(
-            _("Unpriced calls"), _("Calls without a cost, which are not in the used amount"), 100
+    columns: dict[str, TableColumn] = {
+        "name": text_column(_("Budget"), 112),
+        "share": percent_bar_column(_("Use"), 86, largest),
+        "used": right_aligned(_("Used"), width=92),
+        "limit": right_aligned(_("Limit"), width=92),
+        "pace": right_aligned(_("At this pace"), _("Forecast for the end of the day or month"), 96),
+        "period": text_column(_("Period"), 60),
+        "scope": text_column(_("Applies to"), 160),
+        "alert": right_aligned(_("Alert at"), width=66),
+        "unpriced": number_column(
+            _("Unpriced calls"), _unpriced_text, 100, _("Calls without a cost, which are not in the used amount")
         ),
-        "timezone": st.column_config.TextColumn(_("Time zone"), width=100),
+        "timezone": text_column(_("Time zone"), 110),
     }
-    if not data["unpriced"].astype(bool).any():
-        del config["unpriced"]
+    if not data["unpriced"].any():
+        del columns["unpriced"]
     if not selectable:
-        table(data, config, alt=_("Budgets"), max_rows=_MAX_VISIBLE_ROWS)
+        table(data, columns, alt=_("Budgets"), max_rows=_MAX_VISIBLE_ROWS)
         return None
     key = table_key("budget_table")
-    selected = selectable_table(data, config, alt=_("Budgets"), key=key, max_rows=_MAX_VISIBLE_ROWS)
+    selected = selectable_table(data, columns, alt=_("Budgets"), key=key, max_rows=_MAX_VISIBLE_ROWS)
     return states[selected] if selected is not None else None
+
+
+def _unpriced_text(calls: int) -> str:
+    return exact(calls) if calls else ""
 
 
 def _row(state: BudgetState) -> dict[str, object]:
@@ -54,14 +64,14 @@ def _row(state: BudgetState) -> dict[str, object]:
     unpriced = state.spent.unpriced_calls if budget.measure == "usd" else 0
     return {
         "name": _name(budget),
-        "share": float(math.floor(state.share * 100 + 1e-9)),  # 100 only when the limit is reached
+        "share": percent_number(state.share, round_down=True),
         "used": amount_text(state.used, budget.measure),
         "limit": amount_text(budget.amount, budget.measure),
         "period": period_label(budget.period),
         "pace": _("too early") if state.forecast is None else amount_text(state.forecast, budget.measure),
         "scope": scope_text(budget),
-        "alert": "–" if budget.alert_percent is None else f"{budget.alert_percent}%",
-        "unpriced": exact(unpriced) if unpriced else "",
+        "alert": "–" if budget.alert_percent is None else percentage(budget.alert_percent / 100),
+        "unpriced": unpriced,
         "timezone": budget.timezone,
     }
 

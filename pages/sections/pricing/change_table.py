@@ -7,14 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pandas as pd
-import streamlit as st
 
 from pages.sections.budget_bars import subject_text
 from pages.sections.pricing.budget_table import period_label, scope_label
 from pages.sections.pricing.price_table import kind_label
-from pages.support.formats import exact, short_date, usd_rate
+from pages.support.formats import exact, percentage, short_date, usd_rate
 from pages.support.i18n import _
-from pages.widgets.tables import table
+from pages.widgets.tables import table, text_column
 from tracker import settings
 from tracker.audit.change_log import Editor, SettingChange
 from tracker.prices.custom_prices import RATES
@@ -38,15 +37,15 @@ def change_table(changes: Sequence[SettingChange], timezone: str) -> None:
                 "new": values_text(change.kind, change.new),
             }
         )
-    config = {
-        "at": st.column_config.TextColumn(_("When"), width=130),
-        "who": st.column_config.TextColumn(_("Who"), width=180),
-        "kind": st.column_config.TextColumn(_("Change"), width=130),
-        "subject": st.column_config.TextColumn(_("Model or budget"), width=130),
-        "old": st.column_config.TextColumn(_("Before"), width=170),
-        "new": st.column_config.TextColumn(_("After")),
+    columns = {
+        "at": text_column(_("When"), 136),
+        "kind": text_column(_("Change"), 110),
+        "subject": text_column(_("Model or budget"), 130),
+        "new": text_column(_("After"), 230),
+        "old": text_column(_("Before"), 230),
+        "who": text_column(_("Who"), 150),
     }
-    table(pd.DataFrame(rows), config, alt=_("Changes of prices and budgets"), max_rows=_MAX_VISIBLE_ROWS)
+    table(pd.DataFrame(rows), columns, alt=_("Changes of prices and budgets"), max_rows=_MAX_VISIBLE_ROWS)
 
 
 def editor_text(editor: Editor) -> str:
@@ -93,7 +92,11 @@ def _budget_parts(values: Mapping[str, str]) -> list[str]:
     scope = f"{scope_label(values['scope'])} {subject_text(values['scope'], values.get('subject'))}".strip()
     limit = Decimal(values["amount"])
     amount = usd_rate(limit) if values["measure"] == "usd" else _("{n} tokens").format(n=exact(float(limit)))
-    alert = _("alert at {n}%").format(n=values["alert_percent"]) if "alert_percent" in values else ""
+    alert = (
+        _("alert at {share}").format(share=percentage(int(values["alert_percent"]) / 100))
+        if "alert_percent" in values
+        else ""
+    )
     return [part for part in (amount, period_label(values["period"]), scope, alert, values["timezone"]) if part]
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.sections.budget_bars import forget_budgets
 from pages.sections.pricing.write_access import require_editor
-from pages.support.formats import calls, count, exact, long_date, usd
+from pages.support.formats import calls, count, escape_dollars, exact, long_date, usd
 from pages.support.i18n import _, keep_language
 from pages.support.message_text import translate
 from pages.widgets.error_box import show_error
@@ -133,7 +133,7 @@ def preview_texts(preview: PastCallsPreview) -> list[str]:
 
 def _totals_text(totals: PastCallsTotals) -> str:
     text = _("{calls} with {tokens} tokens get another cost: {old} before, {new} after.")
-    old, new = (usd(value).replace("$", "\\$") for value in (totals.old_usd, totals.new_usd))
+    old, new = (escape_dollars(usd(value)) for value in (totals.old_usd, totals.new_usd))
     return text.format(calls=calls(totals.changed), tokens=count(totals.tokens), old=old, new=new)
 
 
@@ -167,5 +167,5 @@ def _draw_progress(reader: Reader, job: PastCallsJob) -> None:
 
 def _result_text(totals: PastCallsTotals) -> str:
     text = _("{calls} with {tokens} tokens got another cost: {old} before, {new} after.")
-    old, new = (usd(value).replace("$", "\\$") for value in (totals.old_usd, totals.new_usd))
+    old, new = (escape_dollars(usd(value)) for value in (totals.old_usd, totals.new_usd))
     return text.format(calls=calls(totals.changed), tokens=count(totals.tokens), old=old, new=new)

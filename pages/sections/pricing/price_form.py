@@ -12,6 +12,7 @@ import streamlit as st
 
 from pages.sections.pricing.price_table import kind_label
 from pages.support import query_params
+from pages.support.formats import exact
 from pages.support.i18n import _
 from tracker.prices.custom_prices import ALWAYS, MAX_RATE_USD, RATES, STORED_SOURCE, CustomPrice, is_valid_rate
 from tracker.usage import replace_unstorable
@@ -179,7 +180,7 @@ def _read_rates(values: Mapping[str, Any], problems: list[str]) -> dict[str, Dec
         rate = _parse_rate(text)
         if rate is None:
             template = _("{label}: enter a number from 0 to {max}, with a point and at most 12 decimals, such as 0.50.")
-            problems.append(template.format(label=kind_label(kind), max=f"{MAX_RATE_USD:,}"))
+            problems.append(template.format(label=kind_label(kind), max=exact(MAX_RATE_USD)))
         else:
             rates[kind] = rate
     return rates
