@@ -1,4 +1,5 @@
--- What is the usage by one or two properties and the columns in `by`, largest first? A list counts once per element.
+-- What is the usage by one or two properties and the columns in `by`, largest first?
+-- A list counts once for each of its elements.
 -- In psql, first: \set first_key '\'team\''
 \ir defaults.sql
 \if :{?first_key} \else \set first_key '\'team\'' \endif
