@@ -53,9 +53,9 @@ def draw_page() -> None:
     range_ = current_range(reader)
     filters = range_.filters
     rows, columns, measure = selected_dimensions()
-    page_question(_("Click a bar or select a row to see its calls."))
     if not filters.properties and reads_calls(filters, rows, columns):
         reads_calls_note(reader, filters)
+    page_question(_("Click a bar or select a row to see its calls."))
     with loading_skeleton():
         data = pivot_data(reader, range_, rows, columns, latency=measure == LATENCY)
     if not len(data):

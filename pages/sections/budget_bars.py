@@ -9,11 +9,13 @@ import streamlit as st
 from pages.support.formats import calls, count, exact, seconds, usd
 from pages.support.i18n import _, plural
 from pages.support.message_text import translate
+from pages.support.property_labels import one_line
 from pages.support.ttl_cache import cached, forget, generation
 from pages.widgets.layout import card
 from pages.widgets.live_refresh import computed_at_text
 from tracker.budgets.evaluate import BudgetCheck
 from tracker.budgets.progress import BudgetState, format_percent
+from tracker.budgets.property_pairs import describe_pairs, from_subject
 from tracker.errors import DatabaseError
 from tracker.maintenance.check_budgets import read_budget_states
 from tracker.reports import Reader
@@ -78,10 +80,16 @@ def _title(state: BudgetState) -> str:
         "user": _("user {name}"),
         "model": _("model {name}"),
         "operation": _("operation {name}"),
-    }[budget.scope].format(name=budget.subject)
+        "property": "{name}",
+    }[budget.scope].format(name=subject_text(budget.scope, budget.subject))
     if budget.is_sample:
         scope = f"{scope} · {_('sample')}"
     return f"{budget.name} · {scope}" if budget.own else scope
+
+
+def subject_text(scope: str, subject: str | None) -> str:
+    """The subject of a budget; the pairs of properties as `team = growth`."""
+    return one_line(describe_pairs(from_subject(subject or "")), 100) if scope == "property" else subject or ""
 
 
 def bar_html(state: BudgetState) -> str:

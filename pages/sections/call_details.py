@@ -24,10 +24,10 @@ from pages.widgets.time_range import clamp_time, user_timezone
 from tracker import settings
 from tracker.errors import TrackerError
 from tracker.prices.unpriced_reasons import describe_reason, read_reason
+from tracker.property_names import dimension_of, property_pairs, value_to_text
 from tracker.providers.consistency import problem_text
 from tracker.providers.usage_notes import note_text
 from tracker.reports import Reader, usage_totals
-from tracker.reports.properties.names import dimension_of, property_pairs, value_to_text
 
 CallRow = Mapping[str, Any]
 _OPENED, _GENERATION = "opened_call", "calls_generation"

@@ -18,10 +18,10 @@ from pages.widgets.filter_pills import column_label, known_properties
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_range import clamp_time
 from tracker import settings
+from tracker.property_names import dimension_of
 from tracker.reports import Filters, Reader
 from tracker.reports.ai_calls.call_log import TIME_LIMIT_S, CallPage, CallSearch, Position, Row, search_as_json
 from tracker.reports.ai_calls.export_app import EXPORT_PATH
-from tracker.reports.properties.names import dimension_of
 
 _MAX_ERROR_LENGTH = 200
 _MAX_VISIBLE_ROWS = 13

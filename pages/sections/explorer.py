@@ -19,11 +19,11 @@ from pages.widgets.empty_state import empty_section
 from pages.widgets.filter_pills import column_label, known_properties
 from pages.widgets.tables import selectable_table
 from pages.widgets.time_bars import MAX_BUCKETS, time_bars, value_label
+from tracker.property_names import dimension_of, key_of
 from tracker.reports import Reader
 from tracker.reports.explorer.explorer_measures import LATENCY, MEASURES, SUMS, measure_by, measure_total
 from tracker.reports.explorer.explorer_query import DIMENSIONS, MAX_GROUPS
 from tracker.reports.explorer.time_dimensions import CALENDAR_DIMENSIONS, TIME_DIMENSIONS, sort_key
-from tracker.reports.properties.names import dimension_of, key_of
 
 _MAX_VISIBLE_ROWS = 11
 _MAX_ROWS = 200

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 from pages.support import query_params
 from pages.support.ttl_cache import cached, generation
+from tracker.property_names import PREFIX, key_of
 from tracker.reports import Filters
 from tracker.reports.engine import current_reader
 from tracker.reports.explorer.explorer_query import explore, needs_row_scan
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS
-from tracker.reports.properties.names import PREFIX, key_of
 
 OTHER = "others"
 OTHER_SLOT = 9

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection
 
 from pages.support.i18n import _
-from tracker.reports.properties.names import dimension_of, key_of, value_from_text, value_to_text
+from tracker.property_names import dimension_of, key_of, value_from_text, value_to_text
 
 _MAX_KEY_CHARS, _MAX_VALUE_CHARS = 60, 100
 _RIGHT_TO_LEFT = {"R", "AL", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI", "PDF", "PDI", "AN"}

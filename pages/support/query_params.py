@@ -14,7 +14,7 @@ from urllib.parse import quote
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from tracker.reports.properties.names import PREFIX
+from tracker.property_names import PREFIX
 from tracker.usage import replace_unstorable
 
 MAX_LENGTH = 200

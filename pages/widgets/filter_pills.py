@@ -13,10 +13,10 @@ from pages.support.i18n import _
 from pages.support.property_labels import property_label, property_value_label
 from pages.support.ttl_cache import cached, generation
 from tracker.errors import DatabaseError
+from tracker.property_names import NOT_SET, PREFIX, dimension_of, key_of, value_from_text, value_to_text
 from tracker.reports import Reader
 from tracker.reports.filter_choices import COLUMNS, choices
 from tracker.reports.properties.discovery import PropertyList, read_properties
-from tracker.reports.properties.names import NOT_SET, PREFIX, dimension_of, key_of, value_from_text, value_to_text
 
 CLOCK_FILTERS = {"weekday": 7, "hour_of_day": 24}
 """The filters on the reader's clock, with the number of their values: 0 (Monday) to 6, and 0 to 23."""
@@ -112,7 +112,6 @@ def filter_bar(reader: Reader) -> None:
     pairs = dict(_to_pair(choice, keys) for choice in selected)
     for column in (*FILTERS, *query_params.properties(), *_properties(pairs)):
         query_params.set(column, pairs.get(column))
-    _note_long_filters()
     query_params.init_widget("tests", "tests", lambda text: text == "true")
     is_on = st.toggle(
         _("Include tests"),
@@ -123,7 +122,7 @@ def filter_bar(reader: Reader) -> None:
     query_params.set("tests", "true" if is_on else None)
 
 
-def _note_long_filters() -> None:
+def long_filter_note() -> None:
     """Draw a note if the address does not contain a filter, because its value is too long."""
     if not all(map(query_params.fits_address, query_params.properties())):
         st.caption(

@@ -40,6 +40,7 @@ def page_header(title: str, reader: Reader | None = None, *, live: bool = True) 
                 live_refresh.live_toggle()
     with st.container(horizontal=True, vertical_alignment="center", key="filter_bar"):
         filter_pills.filter_bar(reader)
+    filter_pills.long_filter_note()
 
 
 def page_question(text: str) -> None:

@@ -14,7 +14,7 @@ from pages.support.property_labels import property_value_label
 from pages.widgets.chart_component import mount
 from pages.widgets.chart_figures import SOLID, bucket_titles, figure, identity, plain, series_color, time_axis
 from pages.widgets.deployment_marks import Marks, mark_options, mark_shapes
-from tracker.reports.properties.names import key_of
+from tracker.property_names import key_of
 
 _HEIGHT = 320
 MAX_BUCKETS = 750

@@ -19,8 +19,8 @@ from tracker import saved_views, settings
 from tracker.audit.table_rights import WRITES, TableRights
 from tracker.database.connect import Connection
 from tracker.errors import TrackerError
+from tracker.property_names import PREFIX
 from tracker.reports.engine import current_reader
-from tracker.reports.properties.names import PREFIX
 from tracker.saved_views import SAVED_VIEWS, SavedView
 
 _PAGES = {file.stem for file in Path(__file__).parent.parent.glob("*.py")} - {"__init__", "shell"}

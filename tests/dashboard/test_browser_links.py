@@ -28,6 +28,37 @@ def test_a_link_shows_the_same_view_on_every_page(visit: Callable[..., Page]) ->
     expect(again.get_by_text("model: gemini-2.5-pro")).to_be_visible()
 
 
+def test_a_link_groups_and_filters_by_properties(visit: Callable[..., Page]) -> None:
+    page = visit("explorer?range=7d&columns=metadata.tags", viewport={"width": 1440, "height": 1600})
+    rows = page.get_by_role("combobox", name="Rows")
+    rows.click()
+    rows.fill("team")
+    rows.press("Enter")
+    eventually(lambda: query(page).get("rows") == "metadata.team")
+    expect(page.get_by_text("the sums overlap, the total does not")).to_be_visible()
+    filters = page.get_by_role("combobox", name="Filters")
+    filters.fill("feature = search")
+    filters.press("Enter")
+    eventually(lambda: query(page).get("metadata.feature") == "search")
+    expect(page.get_by_text("feature: search", exact=True)).to_be_visible()
+    settled(page)
+    select_first_row(page, page.get_by_test_id("stDataFrame").first)
+    eventually(lambda: "row" in query(page))
+    settled(page)
+    select_first_row(page, page.get_by_test_id("stDataFrame").nth(1))
+    page.get_by_role("dialog").get_by_role("button", name="plan: free").click()
+    eventually(lambda: query(page).get("metadata.plan") == "free" and "call" not in query(page))
+    settled(page)
+    total = page.get_by_text("Total:").inner_text()
+    again = visit(f"explorer?{urlsplit(page.url).query}")
+    expect(again.get_by_text("plan: free", exact=True)).to_be_visible()
+    expect(again.get_by_text("feature: search", exact=True)).to_be_visible()
+    expect(again.get_by_text("Total:")).to_have_text(total)
+    go(again, "Overview")
+    eventually(lambda: query(again).get("metadata.feature") == "search")
+    expect(again.get_by_text("Properties are read from the calls")).to_be_visible()
+
+
 def test_custom_days_are_in_the_address_bar(visit: Callable[..., Page]) -> None:
     page = visit("?range=2023-11-16..2023-11-17")
     expect(page.get_by_text("No calls in this range")).to_be_visible()

@@ -225,6 +225,58 @@ def test_the_filter_choices_are_grouped_by_dimension_and_sorted() -> None:
     assert sorted(choices, key=_option_order) == ordered
 
 
+@pytest.mark.parametrize(
+    ("typed", "pair"),
+    [
+        ("team = growth", ("metadata.team", "growth")),
+        ("team: growth", ("metadata.team", "growth")),
+        ("team=", ("metadata.team", "")),
+        ("metadata.unseen=a=b", ("metadata.unseen", "a=b")),
+        ("metadata.model = x", ("metadata.model", "x")),
+        ("a=b: c", ("metadata.a=b", "c")),
+        ("a = c", ("metadata.a", "c")),
+        ("team = (not set)", ("metadata.team", "(not set)")),
+        ("model = gpt", ("model", "gpt")),
+        ("weekday = mon", ("weekday", "0")),
+        ("unseen = growth", ("user", "unseen = growth")),
+        ("dXNlcg==", ("user", "dXNlcg==")),
+        ("team", ("user", "team")),
+    ],
+)
+def test_typed_text_becomes_a_filter(typed: str, pair: tuple[str, str]) -> None:
+    from pages.widgets.filter_pills import _to_pair
+
+    assert _to_pair(typed, ["a", "team", "a=b", "model"]) == pair
+    assert _to_pair(pair) == pair
+
+
+def test_properties_have_labels_of_one_line_and_one_meaning() -> None:
+    from pages.support.property_labels import property_value_label
+    from pages.widgets.filter_pills import column_label
+
+    keys = ["team", "model", "Model", "", " ", "metadata.x", "a.b", "x" * 300, "line\nbreak", "שם"]
+    labels = [column_label(f"metadata.{key}") for key in keys]
+    named = ["metadata.model", "metadata.Model", "metadata.", "metadata. ", "metadata.metadata.x"]
+    assert labels[:7] == ["team", *named, "a.b"]
+    assert (len(labels[7]), labels[7][-1], labels[8], labels[9]) == (60, "…", "line␊break", "\u2068שם\u2069")
+    texts = ["(not set)", "\\(not set)", "", "(empty text)", "unknown", "x" * 10_000, "**b**"]
+    shown = [property_value_label(text) for text in texts]
+    assert shown == ["(not set)", "\\(not set)", "(empty text)", "\\(empty text)", "unknown", "x" * 99 + "…", "**b**"]
+
+
+def test_a_pivot_of_very_many_columns_has_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pages.sections import explorer
+
+    monkeypatch.setattr(explorer, "_MAX_CELLS", 4)
+    cells = [[row, column, 10**number] for row in "ab" for number, column in enumerate("xyz")]
+    data = pd.DataFrame(cells, columns=["row_name", "column_name", "calls"]).assign(failed_calls=0)
+    wide = explorer.pivot(data, "calls", "metadata.a", "metadata.b")
+    assert list(wide.columns) == ["z", "y", explorer._TOTAL]
+    assert list(wide[explorer._TOTAL]) == [111, 111]
+    once = pd.DataFrame([["a", "", 5], ["b", "", 7]], columns=["row_name", "column_name", "calls"])
+    assert list(explorer.pivot(data, "calls", "metadata.a", "metadata.b", once)[explorer._TOTAL]) == [7, 5]
+
+
 def test_the_explorers_file_has_each_number_once() -> None:
     from pages.sections.explorer import download_table, pivot
 

@@ -14,6 +14,7 @@ import pytest
 from rollups_support import NOON, RANGE, Store
 from support import run
 
+from tracker.property_names import NOT_SET, property_pairs, value_from_text, value_to_text
 from tracker.reports import usage_totals
 from tracker.reports.ai_calls.call_log import CallSearch, search_as_json, search_calls, search_from_json
 from tracker.reports.ai_calls.export_app import export_batches
@@ -21,7 +22,6 @@ from tracker.reports.explorer import explorer_query
 from tracker.reports.explorer.explorer_query import explore, matching_calls
 from tracker.reports.properties import discovery as property_module
 from tracker.reports.properties.discovery import read_properties
-from tracker.reports.properties.names import NOT_SET, property_pairs, value_from_text, value_to_text
 
 KEYS = [
     "team",

@@ -1,4 +1,4 @@
-"""A budget: a limit of tokens or USD per day or month for all calls, a user, a model or an operation."""
+"""A budget: a limit of tokens or USD per day or month for all calls, a user, a model, an operation or properties."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from tracker import settings
+from tracker.budgets.property_pairs import Pairs, from_subject
 from tracker.errors import SettingError
 from tracker.messages import Message
 
-SCOPES = ("everybody", "user", "model", "operation")
+SCOPES = ("everybody", "user", "model", "operation", "property")
 PERIODS = ("day", "month")
 MEASURES = ("tokens", "usd")
 ALERT_PERCENT = 80
@@ -36,7 +37,8 @@ class Budget:
     """At most `amount` of `measure` in each `period` of `timezone` (IANA).
 
     The first alert is sent at `alert_percent`, the second one at 100; None disables both. `own` is False for a limit in
-    the app's own table. A sample budget counts the sample calls only, and sends no alert. Raises `SettingError` (a
+    the app's own table. A sample budget counts the sample calls only, and sends no alert. The subject of the scope
+    `property` is a JSON list of pairs of a key and a value, all of which a call must match. Raises `SettingError` (a
     ValueError) for invalid values.
     """
 
@@ -66,6 +68,8 @@ class Budget:
             raise SettingError(Message("budgets.subject_for_everybody"))
         if self.scope != "everybody" and not self.subject:
             raise SettingError(Message("budgets.subject_missing", scope=self.scope))
+        if self.scope == "property":
+            from_subject(self.subject or "")
         if not self.amount.is_finite() or not 0 < self.amount <= _MAX_AMOUNT:
             amount = str(self.amount)[:40]
             raise SettingError(Message("budgets.amount_invalid", amount=amount, max_amount=f"{_MAX_AMOUNT:,}"))
@@ -78,6 +82,11 @@ class Budget:
             return settings.load_time_zone(self.timezone)
         except ValueError:
             raise SettingError(Message("reports.time_zone_unknown", name=repr(self.timezone[:60]))) from None
+
+    @property
+    def properties(self) -> Pairs:
+        """The pairs of a property and its value to which the budget applies; empty for another scope."""
+        return from_subject(self.subject or "") if self.scope == "property" else ()
 
     def window(self, now: datetime) -> BudgetWindow:
         """The day or month that contains `now` (aware)."""

@@ -27,7 +27,8 @@ _COLUMNS = ("name", "scope", "subject", "period", "measure", "amount", "alert_pe
 class BudgetAccess:
     """This role's privileges for budgets. `can_claim`: it may insert an alert's row, which allows to send the alert.
 
-    `has_samples`: the table has the column `is_sample`, which `token-tracker migrate` adds.
+    `has_samples`: the table has the column `is_sample`; `has_properties`: it accepts the scope `property`.
+    `token-tracker migrate` adds both.
     """
 
     exists: bool
@@ -38,6 +39,7 @@ class BudgetAccess:
     role: str
     schema: str
     has_samples: bool
+    has_properties: bool
 
     @property
     def remedies(self) -> list[str]:
@@ -76,9 +78,9 @@ def read_access(connection: Connection, schema: str | None) -> BudgetAccess:
     names = {"budgets": BUDGETS, "alerts": ALERTS, "thresholds": THRESHOLDS, "schema": schema}
     _, rows = execute(connection, load("tracker.budgets.sql", "access").for_driver(table), names)
     if not rows:  # no such schema
-        rows = [(False, False, False, False, False, "", False)]
-    exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, has_samples = rows[0]
-    return BudgetAccess(exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, schema, has_samples)
+        rows = [(False, False, False, False, False, "", False, False)]
+    *rights, role, has_samples, has_properties = rows[0]
+    return BudgetAccess(*rights, role, schema, has_samples, has_properties)
 
 
 def require_readable(access: BudgetAccess) -> None:
@@ -170,8 +172,12 @@ def _parse_percent(text: str | None) -> int:
 def save(connection: Connection, access: BudgetAccess, budget: Budget, editor: Editor = COMMAND_LINE) -> bool:
     """Store a budget under its name; False if it replaces an existing one. Raises `DatabaseError`.
 
-    The change log gets a line if this role may add one.
+    The change log gets a line if this role may add one. Raises `SetupError` if the table does not accept a budget of
+    properties yet.
     """
+    if budget.properties and not access.has_properties:
+        cause, remedy = Message("budgets.properties_unsupported"), Message("budgets.properties_unsupported.remedy")
+        raise SetupError("budgets_missing", cause, remedy)
     values = {name: getattr(budget, name) for name in access.columns}
     parameters = ", ".join(f"%({name})s" for name in access.columns)
     changes = ", ".join(f"{name} = excluded.{name}" for name in access.columns[1:])

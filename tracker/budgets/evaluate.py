@@ -12,14 +12,17 @@ from tracker.budgets import budget_store
 from tracker.budgets.budget import FULL
 from tracker.budgets.budget_store import ALERTS
 from tracker.budgets.progress import BudgetState, describe_budget
-from tracker.budgets.spending import read_spending
+from tracker.budgets.property_pairs import describe_pairs
+from tracker.budgets.spending import read_property_spending, read_spending
 from tracker.database.connect import Connection, execute
 from tracker.database.schema import quote, read_table
 from tracker.database.transactions import read_only_snapshot
+from tracker.errors import DatabaseError
 from tracker.messages import Message
 from tracker.platforms import Runtime
 from tracker.redaction import redact
 
+_PROPERTY_TIMEOUT_S = 15
 TYPE = "token_budget_reached"
 SendAlert = Callable[[dict[str, Any]], None]
 
@@ -45,12 +48,22 @@ def _evaluate(connection: Connection, access: budget_store.BudgetAccess, now: da
         return BudgetCheck([], budget_list.remarks)
     table = read_table(connection, access.schema)
     windows = [(budget, budget.window(now)) for budget in budget_list.budgets]
+    by_column = [(budget, window) for budget, window in windows if not budget.properties]
+    by_property = [(budget, window) for budget, window in windows if budget.properties]
     with read_only_snapshot(connection):
-        spending = read_spending(connection, table, windows)
-    states = [
-        BudgetState(budget, window, spent, now) for (budget, window), spent in zip(windows, spending, strict=True)
-    ]
-    return BudgetCheck(sorted(states, key=lambda state: -state.share), budget_list.remarks)
+        spending = dict(zip(by_column, read_spending(connection, table, by_column), strict=True))
+    for pair in by_property:
+        # One transaction for each, so that a slow budget delays and loses no other.
+        try:
+            with read_only_snapshot(connection, _PROPERTY_TIMEOUT_S):
+                spending[pair] = read_property_spending(connection, table, *pair)
+        except DatabaseError as error:
+            if error.code != "statement_timeout":
+                raise
+            name = {"name": repr(pair[0].name[:60]), "seconds": _PROPERTY_TIMEOUT_S}
+            budget_list.remarks.append(Message("budgets.properties_not_evaluated", **name))
+    states = [BudgetState(budget, window, spent, now) for (budget, window), spent in spending.items()]
+    return BudgetCheck(sorted(states, key=lambda state: (-state.share, state.budget.name)), budget_list.remarks)
 
 
 def send_due_alerts(
@@ -127,7 +140,7 @@ def build_alert(state: BudgetState, percent: int, runtime: Runtime) -> dict[str,
         "reason": "budget_used_up" if percent >= FULL else "budget_warning",
         "budget": redact(budget.name),
         "scope": budget.scope,
-        "subject": redact(budget.subject) if budget.subject else None,
+        "subject": redact(describe_pairs(budget.properties) or budget.subject) if budget.subject else None,
         "period": budget.period,
         "measure": budget.measure,
         "used": format(state.used, "f"),

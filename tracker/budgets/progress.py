@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from tracker.budgets.budget import FULL, Budget, BudgetWindow
+from tracker.budgets.property_pairs import describe_pairs
 
 # At the start of a window, a single call would determine the forecast.
 _MIN_ELAPSED_SHARE = 0.05
@@ -82,7 +83,9 @@ def format_percent(share: float) -> str:
 
 
 def describe_subject(budget: Budget) -> str:
-    """The subject of a budget: everybody, or a user, model or operation."""
+    """The subject of a budget: everybody, or a user, model, operation or properties."""
+    if budget.properties:
+        return describe_pairs(budget.properties)
     return "everybody" if budget.subject is None else f"{budget.scope} {budget.subject}"
 
 

@@ -38,6 +38,19 @@ def read_spending(connection: Connection, table: Table, windows: Sequence[tuple[
     ]
 
 
+def read_property_spending(connection: Connection, table: Table, budget: Budget, window: BudgetWindow) -> Spent:
+    """The usage of the calls with the properties of a budget, from the rows. Raises `DatabaseError`."""
+    given = {
+        "start": window.start,
+        "end": window.end,
+        "samples": budget.is_sample,
+        "property_keys": [key for key, _ in budget.properties],
+        "property_values": [value for _, value in budget.properties],
+    }
+    ((tokens, usd, unpriced_calls),) = _query(connection, table, "spent_by_properties", None, given)
+    return Spent(tokens, usd, unpriced_calls)
+
+
 def _sum_for(budget: Budget, spending: Iterable[tuple[Any, Any, Spent]]) -> Spent:
     """The sum of the rows (model, operation, spent) that count for the budget."""
     key = {"model": 0, "operation": 1}.get(budget.scope)

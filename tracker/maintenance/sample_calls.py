@@ -15,13 +15,14 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from tracker.maintenance.sample_catalog import MODELS, SOURCES, Model, Operation, Source
+from tracker.maintenance.sample_catalog import MODELS, SOURCES, TAGS, TEAMS, Model, Operation, Source
 from tracker.recording.insert import Row
 from tracker.sample_ids import sample_id
 from tracker.usage import TokenUsage
 
-VERSION = 1
+VERSION = 2
 """The version of the sample set. A load replaces the rows of other versions: increase it when the rows change."""
+_SEED = 1
 FIRST_KIND = VERSION * 8
 _CALL, _INSTANCE, _ALERT = FIRST_KIND, FIRST_KIND + 1, FIRST_KIND + 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,7 +53,7 @@ def calls_of_hour(hour: int) -> Iterator[Row]:
     """The sample rows of an hour, with `recorded_at` and the columns that a recorder adds."""
     number = 0
     for source_number, source in enumerate(SOURCES):
-        draw = Random(f"{VERSION} {source_number} {hour}")  # noqa: S311  no secret, and repeatable
+        draw = Random(f"{_SEED} {source_number} {hour}")  # noqa: S311  no secret, and repeatable
         sequences = [0] * source.instances
         for request in sorted(_requests(source, hour, draw), key=lambda request: request.ended_at):
             usage = _usage(request, hour, number, draw)
@@ -183,8 +184,25 @@ def _usage(request: _Request, hour: int, number: int, draw: Random) -> TokenUsag
         success=not fails,
         error_message=draw.choice(model.errors).format(n=draw.randrange(2000, 190_000)) if fails else None,
         created_at=request.ended_at,
-        metadata={"sample": True, "plan": "pro" if request.user < "user_2" and request.user != "anonymous" else "free"},
+        metadata=_metadata(request, hour, number),
     )
+
+
+def _metadata(request: _Request, hour: int, number: int) -> dict[str, Any]:
+    """The properties: team, feature, tags, and the id of a request, which is different for each call."""
+    team, features = TEAMS[request.operation.name]
+    draw = Random(f"{_SEED} metadata {hour} {number}")  # noqa: S311  no secret, and repeatable
+    metadata: dict[str, Any] = {
+        "sample": True,
+        "plan": "pro" if request.user < "user_2" and request.user != "anonymous" else "free",
+        "feature": draw.choice(features),
+        "request_id": f"req_{hour:x}_{number:x}",
+    }
+    if draw.random() < 0.95:  # some calls are of no team
+        metadata["team"] = draw.choices((team, "platform"), (9, 1))[0]
+    if tags := [tag for tag, share in TAGS.items() if draw.random() < share]:
+        metadata["tags"] = tags
+    return metadata
 
 
 def _failure_rate(model: Model, hour: int) -> float:

@@ -71,6 +71,15 @@ CHAT = Operation("chat", 3, 1500, 420, streamed=True)
 _SUMMARY = Operation("summary_generation", 4, 2400, 350)
 _TAGS = Operation("tag_generation", 4, 900, 40)
 
+TEAMS = {
+    "chat": ("growth", ("onboarding", "search", "support")),
+    "summary_generation": ("content", ("digest", "search")),
+    "tag_generation": ("data", ("catalog", "import")),
+}
+"""The team of most calls of an operation, and its features."""
+TAGS = {"experiment": 0.3, "beta": 0.15, "batch": 0.1}
+"""The tags with the share of calls that have them; a call can have several."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

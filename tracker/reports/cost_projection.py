@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from tracker.budgets.budget import period_window
+from tracker.budgets.budget import Budget, period_window
 from tracker.budgets.progress import BudgetState, forecast_at_pace
 from tracker.reports import usage_totals
 from tracker.reports.engine.reader import Reader
@@ -49,6 +49,11 @@ def _same_calls(filters: Filters, states: Sequence[BudgetState]) -> BudgetState 
         state
         for state in states
         if (state.budget.period, state.budget.measure) == ("month", "usd")
-        and filtered == ({state.budget.scope: state.budget.subject} if state.budget.subject else {})
+        and set(filters.properties) == set(state.budget.properties)
+        and filtered == _filtered_column(state.budget)
     ]
     return min(matching, key=lambda state: state.budget.timezone != filters.timezone, default=None)
+
+
+def _filtered_column(budget: Budget) -> dict[str, str]:
+    return {budget.scope: budget.subject} if budget.subject and not budget.properties else {}

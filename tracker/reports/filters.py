@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from tracker.errors import SettingError
 from tracker.messages import Message
+from tracker.property_names import dimension_of
 from tracker.reports.explorer.local_clock import Interval, selected_hours
-from tracker.reports.properties.names import dimension_of
 from tracker.rollups.range_plan import timestamptz_array_us
 from tracker.usage import replace_unstorable
 

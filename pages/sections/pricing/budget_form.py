@@ -20,6 +20,7 @@ from pages.widgets.error_box import show_error
 from pages.widgets.time_range import timezone_names, user_timezone
 from tracker.budgets import budget_store
 from tracker.budgets.budget import ALERT_PERCENT, PERIODS, SCOPES, Budget
+from tracker.budgets.property_pairs import Pairs, from_subject, pair_text, parse_pair, to_subject
 from tracker.errors import DatabaseError, SettingError
 from tracker.reports import Reader
 from tracker.usage import replace_unstorable
@@ -85,9 +86,16 @@ def _inputs(edited: Budget | None) -> dict[str, Any]:
         )
         values["subject"] = st.text_input(
             _("User, model, or operation"),
-            (edited and edited.subject) or "",
+            (edited and not edited.properties and edited.subject) or "",
             max_chars=_MAX_NAME_LENGTH,
-            help=_("Empty for a budget of everybody"),
+            help=_("Empty for a budget of everybody or of properties"),
+        )
+        values["properties"] = st.text_area(
+            _("Properties"),
+            _properties_text(edited.properties if edited else ()),
+            placeholder="team = growth",
+            height=68,
+            help=_("For a budget of properties: one key = value a line. A call must match all lines."),
         )
         alert = edited.alert_percent if edited and edited.alert_percent else ALERT_PERCENT
         values["alert_percent"] = st.number_input(_("First alert at (%)"), 1, 100, alert, step=5)
@@ -111,8 +119,10 @@ def read_form(
         problems.append(_("A budget with this name exists. Select it in the table to change it."))
     if amount is None:
         problems.append(_("Limit: enter a number above 0, for tokens a whole number. Commas separate thousands."))
-    if values["scope"] == "everybody" and subject:
-        problems.append(_("A budget of everybody has no user, model, or operation."))
+    if values["scope"] in {"everybody", "property"} and subject:
+        problems.append(_("Only a budget of a user, a model, or an operation names one."))
+    elif values["scope"] == "property":
+        subject = _parse_properties(values["properties"], problems)
     elif values["scope"] != "everybody" and not subject:
         problems.append(_("Enter the user, the model, or the operation."))
     if problems or amount is None:
@@ -131,6 +141,30 @@ def read_form(
     except SettingError as error:
         return None, [escape_markdown(translate(str(error)))]
     return budget, []
+
+
+def _properties_text(pairs: Pairs) -> str:
+    """The pairs for the form, one a line; as JSON if a line could not be read again."""
+    lines = [pair_text(*pair) for pair in pairs]
+    try:
+        is_readable = tuple(map(parse_pair, "\n".join(lines).splitlines())) == pairs
+    except SettingError:
+        is_readable = False
+    return "\n".join(lines) if is_readable else to_subject(pairs)
+
+
+def _parse_properties(text: str, problems: list[str]) -> str:
+    """The subject for the lines of the form, or for its JSON; adds a sentence if they are not valid."""
+    try:
+        if text.strip().startswith("[["):
+            return to_subject(from_subject(text))
+        pairs = [parse_pair(line) for line in text.splitlines() if line.strip()]
+    except SettingError as error:
+        problems.append(escape_markdown(translate(str(error))))
+        return ""
+    if not pairs:
+        problems.append(_("Enter at least one property, such as team = growth."))
+    return to_subject(pairs)
 
 
 def _parse_amount(text: str, measure: str) -> Decimal | None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pandas as pd
 import streamlit as st
 
+from pages.sections.budget_bars import subject_text
 from pages.sections.pricing.results import table_key
 from pages.support.formats import count, exact, usd
 from pages.support.i18n import _
@@ -84,9 +85,12 @@ def period_label(period: str) -> str:
 def scope_label(scope: str) -> str:
     """The label of a scope."""
     labels = {"everybody": _("everybody"), "user": _("user"), "model": _("model"), "operation": _("operation")}
+    labels["property"] = _("properties")
     return labels[scope]
 
 
 def scope_text(budget: Budget) -> str:
     """What a budget applies to. Not Markdown, because it contains names from the database."""
+    if budget.properties:
+        return subject_text(budget.scope, budget.subject)
     return scope_label(budget.scope) if budget.subject is None else f"{scope_label(budget.scope)} {budget.subject}"

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.sections.budget_bars import subject_text
 from pages.sections.pricing.budget_table import period_label, scope_label
 from pages.sections.pricing.price_table import kind_label, rate_text
 from pages.support.formats import short_date
@@ -83,7 +84,7 @@ def values_text(kind: str, values: Mapping[str, Any] | None) -> str:
 
 
 def _budget_parts(values: Mapping[str, str]) -> list[str]:
-    scope = f"{scope_label(values['scope'])} {values.get('subject', '')}".strip()
+    scope = f"{scope_label(values['scope'])} {subject_text(values['scope'], values.get('subject'))}".strip()
     limit = Decimal(values["amount"])
     amount = rate_text(limit) if values["measure"] == "usd" else _("{n} tokens").format(n=f"{limit:,f}")
     alert = _("alert at {n}%").format(n=values["alert_percent"]) if "alert_percent" in values else ""

@@ -15,7 +15,12 @@ SELECT count(c.oid) FILTER (WHERE ours) = 2 AS exists,
        current_user::text AS role,
        coalesce(bool_or(EXISTS (SELECT FROM pg_attribute
                                 WHERE attrelid = c.oid AND attname = 'is_sample' AND NOT attisdropped))
-           FILTER (WHERE c.relname = :budgets), false) AS has_samples
+           FILTER (WHERE c.relname = :budgets), false) AS has_samples,
+       NOT coalesce(bool_or(EXISTS (SELECT FROM pg_constraint
+                                    WHERE conrelid = c.oid AND contype = 'c'
+                                      AND pg_get_constraintdef(pg_constraint.oid) LIKE '%''operation''%'
+                                      AND pg_get_constraintdef(pg_constraint.oid) NOT LIKE '%''property''%'))
+           FILTER (WHERE c.relname = :budgets), false) AS has_properties
 FROM pg_namespace AS n
 LEFT JOIN (
     SELECT oid, relnamespace, relname, relname <> :thresholds AS ours

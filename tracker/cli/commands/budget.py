@@ -9,9 +9,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from tracker.budgets import budget_store
-from tracker.budgets.budget import ALERT_PERCENT, PERIODS, Budget
+from tracker.budgets.budget import ALERT_PERCENT, PERIODS, SCOPES, Budget
 from tracker.budgets.evaluate import BudgetCheck, evaluate_budgets
 from tracker.budgets.progress import BudgetState, describe_budget
+from tracker.budgets.property_pairs import parse_pair, to_subject
 from tracker.cli import command_setup
 from tracker.cli.terminal import print_error, terminal_text
 from tracker.errors import SettingError
@@ -41,6 +42,12 @@ def _add_set(actions: Any) -> None:
     scope_group = parser.add_mutually_exclusive_group()
     for scope in ("user", "model", "operation"):
         scope_group.add_argument(f"--{scope}", metavar=scope[0].upper(), help=f"only this {scope} (default: all calls)")
+    scope_group.add_argument(
+        "--property",
+        action="append",
+        metavar="KEY=VALUE",
+        help="only calls with this property (a key of metadata); repeatable: all of them must match",
+    )
     parser.add_argument(
         "--alert-at",
         type=command_setup.parse_int,
@@ -55,12 +62,15 @@ def _add_set(actions: Any) -> None:
 
 
 def _set(arguments: argparse.Namespace) -> int:
-    scope = next((scope for scope in ("user", "model", "operation") if getattr(arguments, scope) is not None), None)
+    scope = next((scope for scope in SCOPES[1:] if getattr(arguments, scope) is not None), "everybody")
+    subject = None if scope == "everybody" else getattr(arguments, scope)
+    if scope == "property":
+        subject = to_subject(map(parse_pair, arguments.property))
     measure = "usd" if arguments.tokens is None else "tokens"
     budget = Budget(
         name=arguments.name,
-        scope=scope or "everybody",
-        subject=getattr(arguments, scope) if scope else None,
+        scope=scope,
+        subject=subject,
         period=arguments.per,
         measure=measure,
         amount=_amount(measure, getattr(arguments, measure)),
@@ -136,7 +146,8 @@ def _document(state: BudgetState) -> dict[str, Any]:
     return {
         "name": budget.name,
         "scope": budget.scope,
-        "subject": budget.subject,
+        "subject": None if budget.properties else budget.subject,
+        "properties": [{"key": key, "value": value} for key, value in budget.properties],
         "period": budget.period,
         "timezone": budget.timezone,
         "measure": budget.measure,

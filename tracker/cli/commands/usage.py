@@ -103,7 +103,7 @@ def _filters(arguments: argparse.Namespace, default_timezone: str | None) -> Fil
 
 
 def _pair(text: str) -> tuple[str, str | None]:
-    from tracker.reports.properties.names import value_from_text
+    from tracker.property_names import value_from_text
 
     key, separator, value = text.removeprefix("metadata.").partition("=")
     if not key or not separator:

@@ -1,7 +1,7 @@
 -- Limits of tokens or USD per day or month, and the budget alerts that were sent.
 CREATE TABLE IF NOT EXISTS token_tracker_budgets (
     name text PRIMARY KEY,
-    scope text NOT NULL CHECK (scope IN ('everybody', 'user', 'model', 'operation')),
+    scope text NOT NULL CHECK (scope IN ('everybody', 'user', 'model', 'operation', 'property')),
     subject text CHECK ((subject IS NULL) = (scope = 'everybody')),
     period text NOT NULL CHECK (period IN ('day', 'month')),
     measure text NOT NULL CHECK (measure IN ('tokens', 'usd')),

@@ -19,6 +19,7 @@ FILES = {
     11: "deployments",
     12: "samples",
     13: "saved_views",
+    16: "property_budgets",
 }
 VERSIONS = (1, 2, *FILES)
 

@@ -15,11 +15,11 @@ from typing import Any
 from tracker.auth.http_responses import Receive, Send, send_json
 from tracker.auth.signed_links import LinkError, SignedLinks
 from tracker.errors import SettingError, TrackerError
+from tracker.property_names import dimension_of
 from tracker.reports.ai_calls.call_log import EXPORT_BATCH_ROWS, CallSearch, Position, Row, scan_calls, search_from_json
 from tracker.reports.csv_text import BOM, csv_bytes
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
-from tracker.reports.properties.names import dimension_of
 
 log = logging.getLogger("tracker.dashboard")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from tracker.property_names import key_of
 from tracker.reports.engine.reader import Reader
 from tracker.reports.filters import Filters
-from tracker.reports.properties.names import key_of
 from tracker.reports.time_buckets import bucket_labels, bucket_segments, range_segments, within_intervals
 from tracker.rollups import user_range_plan
 from tracker.rollups.range_plan import RangePlan, Segment, plan_range

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
+from tracker.property_names import key_of, value_from_text, value_to_text
 from tracker.reports.engine.query_rollups import query_frame, query_rollups_by_segment
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS, divide_range, intervals_of
 from tracker.reports.filters import Filters, interval_array
-from tracker.reports.properties.names import key_of, value_from_text, value_to_text
 from tracker.rollups.range_plan import EPOCH, plan_range
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment")

@@ -14,11 +14,11 @@ from typing import Any
 
 from tracker.errors import SettingError
 from tracker.messages import Message
+from tracker.property_names import key_of
 from tracker.reports.engine.query_rollups import query_rollups_by_segment, query_user_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS, divide_range, sort_key
 from tracker.reports.filters import Filters
-from tracker.reports.properties.names import key_of
 from tracker.rollups.range_plan import plan_range
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment", "session")

@@ -43,7 +43,7 @@
 -- The rows that the filters select, and the step of a row.
 \set matches_columns '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment) AND (CAST(:intervals AS timestamptz[]) IS NULL OR width_bucket(created_at, CAST(:intervals AS timestamptz[])) % 2 = 1)'
 -- All pairs of key and value must match; the value NULL matches a call whose property is not set.
-\set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE (CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE))'
+\set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE :property_differs))'
 \set matches_filters ':matches_columns AND :matches_properties'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
 -- The Explorer's measures of a group of calls.

@@ -11,6 +11,8 @@
 -- The texts of the property property.key of a call, each once; none: it is not set. A list of scalars has one text for
 -- each element. An object, or a list that contains one, has none. The type of the column can be json.
 \set property_texts '(CASE jsonb_typeof(to_jsonb(metadata -> property.key)) WHEN ''array'' THEN ARRAY(SELECT DISTINCT tag FROM jsonb_array_elements_text(to_jsonb(metadata -> property.key)) AS tags (tag) WHERE tag IS NOT NULL AND NOT EXISTS (SELECT FROM jsonb_array_elements(to_jsonb(metadata -> property.key)) AS items (item) WHERE jsonb_typeof(item) IN (''array'', ''object''))) WHEN ''object'' THEN ''{}'' ELSE array_remove(ARRAY[metadata ->> property.key], NULL) END)'
+-- Whether a call lacks the value of the pair (property.key, property.value); the value NULL means not set.
+\set property_differs '((CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE)'
 -- A sample row: its id is in the range of tracker/sample_ids.py, or an earlier version created it.
 \set id_is_sample '(id >= ''f3a90917-f800-87fc-8000-000000000000'' AND id <= ''f3a90917-f800-87fc-bfff-ffffffffffff'')'
 \set call_is_sample '(:id_is_sample OR (deployment = ''sample'' AND platform = ''vercel'' AND instance_id IS NULL AND delivery IS NULL AND substr(id::text, 15, 1) = ''7'' AND metadata::text = ''{"sample": true}'') IS TRUE)'
