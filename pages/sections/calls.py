@@ -149,7 +149,7 @@ def calls_log_table(rows: Sequence[Row], timezone: str, shown_keys: Sequence[str
     config: dict[str, Any] = {
         **call_columns(),
         "error": st.column_config.TextColumn(_("Error"), width=160),
-        "session_id": st.column_config.TextColumn(_("Session"), width=120),
+        "session_id": st.column_config.TextColumn(_("AI session"), width=120),
     }
     for number, key in enumerate(shown_keys):
         texts = [row["shown_properties"][number] for row in rows]
