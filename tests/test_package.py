@@ -43,6 +43,7 @@ LAYERS = (
     "immutable",
     "sample_ids",
     "usage",
+    "property_names",
     "outcome",
     "database",
     "audit",

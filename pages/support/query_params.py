@@ -25,7 +25,7 @@ _USER_SETTINGS = ("range", "tests", "tz", "lang")
 _FILTERS = ("model", "provider", "operation", "user", "environment", "weekday", "hour_of_day")
 NAMES = frozenset((*_USER_SETTINGS, *_FILTERS, "rows", "columns", "measure", "tokens"))
 """The parameters that a widget shows. Others belong to one page, for example the selected row."""
-_EXACT = ("row", "column", "session")
+_EXACT = ("rows", "columns", "row", "column", "session")
 _VIEW, _WRITTEN, _LAST_READ, _PAGE, _DIRTY = "query_view", "query_written", "query_read", "query_page", "query_dirty"
 _SWITCHED = "query_switched"
 
@@ -189,7 +189,8 @@ def take_dirty(name: str) -> bool:
 def take_dirty_properties() -> bool:
     """Whether a filter of a property is dirty. Clears the marks."""
     names = [name for name in _dirty() if name.startswith(PREFIX)]
-    _dirty().difference_update(names)
+    for name in names:
+        _dirty().discard(name)
     return bool(names)
 
 

@@ -23,7 +23,7 @@ CLOCK_FILTERS = {"weekday": 7, "hour_of_day": 24}
 FILTERS = (*COLUMNS, *CLOCK_FILTERS)
 WEEKDAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _KEY = "filters"
-_TTL_S = 30.0
+_TTL_S, _PROPERTIES_TTL_S = 30.0, 60.0
 _MAX_PROPERTY_CHOICES = 1_000
 _SEPARATORS = (":", "=")
 Pair = tuple[str, str]
@@ -205,7 +205,7 @@ def known_properties(reader: Reader) -> PropertyList:
     include_tests = includes_tests()
     key = ("properties", generation(reader), include_tests)
     try:
-        return cached(key, _TTL_S, lambda: read_properties(reader, include_tests=include_tests))
+        return cached(key, _PROPERTIES_TTL_S, lambda: read_properties(reader, include_tests=include_tests))
     except DatabaseError:
         return PropertyList(is_complete=False)  # the page shows the error
 

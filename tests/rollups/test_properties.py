@@ -194,10 +194,14 @@ def test_the_explorer_groups_by_properties_and_all_groups_together_are_the_total
 
 
 def test_the_explorer_states_that_it_does_not_read_all_values(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.add({"metadata": json.dumps({"id": number}), "created_at": NOON} for number in range(5))
+    store.add(
+        {"metadata": json.dumps({"id": number}), "created_at": NOON + timedelta(hours=number)} for number in range(5)
+    )
     monkeypatch.setattr(explorer_query, "MAX_GROUPS", 4)
     data = explore(store.reader, RANGE, "metadata.id")
     assert (len(data), data.attrs["is_cut"], data.attrs["overlaps"]) == (4, True, False)
+    by_hour = explore(store.reader, RANGE, "hour", latency=True)  # a question to the rollups has no limit
+    assert (len(by_hour), by_hour.attrs["is_cut"]) == (5, False)
 
 
 def test_an_export_has_a_column_for_each_chosen_property(store: Store) -> None:

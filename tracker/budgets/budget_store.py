@@ -79,8 +79,8 @@ def read_access(connection: Connection, schema: str | None) -> BudgetAccess:
     _, rows = execute(connection, load("tracker.budgets.sql", "access").for_driver(table), names)
     if not rows:  # no such schema
         rows = [(False, False, False, False, False, "", False, False)]
-    *rights, role, has_samples, has_properties = rows[0]
-    return BudgetAccess(*rights, role, schema, has_samples, has_properties)
+    exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, *supports = rows[0]
+    return BudgetAccess(exists, can_read, can_claim, has_thresholds, can_read_thresholds, role, schema, *supports)
 
 
 def require_readable(access: BudgetAccess) -> None:

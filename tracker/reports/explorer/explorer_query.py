@@ -54,9 +54,9 @@ def explore(
     usage = _query(reader, "usage", filters, rows, columns)
     attributes = {
         "overlaps": bool("overlaps" in usage and usage["overlaps"].any()),
-        "is_cut": len(usage) > MAX_GROUPS,
+        "is_cut": bool("is_cut" in usage and usage["is_cut"].any()),
     }
-    sums = _explore(reader, usage.head(MAX_GROUPS).copy(), filters, rows, columns, latency=latency)
+    sums = _explore(reader, usage, filters, rows, columns, latency=latency)
     sums.attrs.update(attributes)
     return sums
 
@@ -100,6 +100,8 @@ def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str
         parameters |= {"group_count": MAX_GROUPS + 1, "row_key": key_of(rows), "column_key": key_of(columns)}
         has_properties = any(key_of(name) is not None for name in names)
         frame = query_frame(reader, (_PROPERTY_QUERIES if has_properties else _ROW_QUERIES)[query], parameters)
+        if query == "usage":
+            frame = frame.head(MAX_GROUPS).assign(is_cut=len(frame) > MAX_GROUPS)
         labels = {name: _texts(name, frame[source]) for name, source in zip(names, _NAMES, strict=False)}
     for position, name in enumerate(name for name in names if name in TIME_DIMENSIONS):
         values = [divided.values[int(step)][position] for step in labels[name]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tracker.errors import DatabaseError
 from tracker.reports.engine.reader import Reader
 
-SAMPLE_CALLS = 2_000
+SAMPLE_CALLS = 1_000
 """The newest calls whose keys are read. 300 keys in each of them take about a second."""
 TIME_LIMIT_MS = 3_000
 MAX_KEYS = 500

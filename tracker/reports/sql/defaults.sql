@@ -42,8 +42,12 @@
 \set segment_calls ':row_segments CROSS JOIN LATERAL (SELECT * FROM token_usage AS calls WHERE created_at >= segment.start AND created_at < segment.until OFFSET 0) AS calls'
 -- The rows that the filters select, and the step of a row.
 \set matches_columns '(:include_tests OR is_test IS NOT TRUE) AND (:model IS NULL OR model = :model) AND (:provider IS NULL OR provider = :provider) AND (:operation IS NULL OR operation = :operation) AND (:user IS NULL OR user_id = :user) AND (:environment IS NULL OR environment = :environment) AND (CAST(:intervals AS timestamptz[]) IS NULL OR width_bucket(created_at, CAST(:intervals AS timestamptz[])) % 2 = 1)'
--- All pairs of key and value must match; the value NULL matches a call whose property is not set.
-\set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE :property_differs))'
+-- All pairs of key and value must match; the value NULL matches a call whose property is not set. The first pair needs no
+-- subquery, unless its value is a list or an object.
+\set first_key '(CAST(:property_keys AS text[]))[1]'
+\set first_value '(CAST(:property_values AS text[]))[1]'
+\set first_property_matches '(CASE WHEN left(metadata ->> :first_key, 1) IN (''['', ''{'') THEN NOT EXISTS (SELECT FROM (VALUES (:first_key, :first_value)) AS property (key, value) WHERE :property_differs) WHEN :first_value IS NULL THEN metadata ->> :first_key IS NULL ELSE metadata ->> :first_key = :first_value END)'
+\set matches_properties '(CAST(:property_keys AS text[]) IS NULL OR (:first_property_matches AND (cardinality(CAST(:property_keys AS text[])) = 1 OR NOT EXISTS (SELECT FROM unnest(CAST(:property_keys AS text[]), CAST(:property_values AS text[])) AS property (key, value) WHERE :property_differs))) IS TRUE)'
 \set matches_filters ':matches_columns AND :matches_properties'
 \set call_step '(CAST(:edge_steps AS integer[]))[width_bucket(created_at, CAST(:edges AS timestamptz[]))]'
 -- The Explorer's measures of a group of calls.
@@ -51,11 +55,16 @@
 -- The values of the columns named by :rows_by and :columns_by.
 \set row_value 'CASE CAST(:rows_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
 \set column_value 'CASE CAST(:columns_by AS text) WHEN ''model'' THEN model WHEN ''provider'' THEN provider WHEN ''operation'' THEN operation WHEN ''user'' THEN user_id WHEN ''environment'' THEN environment WHEN ''platform'' THEN platform WHEN ''deployment'' THEN deployment WHEN ''step'' THEN CAST(:call_step AS text) END'
+-- The same as JSON in text, for the properties :row_key and :column_key; as jsonb, 1 and 1.0 would be one group. Only the
+-- groups of calls are divided into texts, not each call.
+\set row_item 'CASE WHEN CAST(:row_key AS text) IS NULL THEN to_jsonb(:row_value)::text ELSE (metadata -> CAST(:row_key AS text))::text END'
+\set column_item 'CASE WHEN CAST(:column_key AS text) IS NULL THEN to_jsonb(:column_value)::text ELSE (metadata -> CAST(:column_key AS text))::text END'
+\set row_names '(SELECT coalesce(nullif(:item_texts, ''{}''), ARRAY[NULL]) FROM (VALUES (row_item::jsonb)) AS part (item))'
+\set column_names '(SELECT coalesce(nullif(:item_texts, ''{}''), ARRAY[NULL]) FROM (VALUES (column_item::jsonb)) AS part (item))'
+-- The groups by text: a group with one row and one column needs no unnest.
+\set named_groups '(SELECT row_names[1] AS row_name, column_names[1] AS column_name, false AS is_repeated, listed.* FROM listed WHERE cardinality(row_names) = 1 AND cardinality(column_names) = 1 UNION ALL SELECT row_name, column_name, true, listed.* FROM listed CROSS JOIN LATERAL unnest(row_names) AS row_part (row_name) CROSS JOIN LATERAL unnest(column_names) AS column_part (column_name) WHERE cardinality(row_names) > 1 OR cardinality(column_names) > 1) AS named'
 -- The calls of one AI session; the hash has an index.
 \set is_of_session '(hashtextextended(session_id, 0) = hashtextextended(CAST(:session AS text), 0) AND session_id = CAST(:session AS text))'
--- The same as arrays, for the properties :row_key and :column_key: one NULL if the property is not set.
-\set row_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:row_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:row_key AS text))) AS property (key))'
-\set column_values '(SELECT CASE WHEN property.key IS NULL THEN ARRAY[:column_value] ELSE coalesce(nullif(:property_texts, ''{}''), ARRAY[NULL]) END FROM (VALUES (CAST(:column_key AS text))) AS property (key))'
 -- The dimensions of usage rows that are columns, those in :by, and their measures.
 \set usage_columns 'CASE WHEN ''step'' = ANY (CAST(:by AS text[])) THEN :call_step END AS step, CASE WHEN ''model'' = ANY (CAST(:by AS text[])) THEN model END AS model, CASE WHEN ''provider'' = ANY (CAST(:by AS text[])) THEN provider END AS provider, CASE WHEN ''operation'' = ANY (CAST(:by AS text[])) THEN operation END AS operation, CASE WHEN ''user'' = ANY (CAST(:by AS text[])) THEN user_id END AS "user", CASE WHEN ''environment'' = ANY (CAST(:by AS text[])) THEN environment END AS environment, CASE WHEN ''platform'' = ANY (CAST(:by AS text[])) THEN platform END AS platform, CASE WHEN ''deployment'' = ANY (CAST(:by AS text[])) THEN deployment END AS deployment, CASE WHEN ''session'' = ANY (CAST(:by AS text[])) THEN session_id END AS session'
 \set usage_sums 'count(*) AS calls, count(*) FILTER (WHERE success IS FALSE) AS failed_calls, coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens, coalesce(sum(:call_tokens), 0)::bigint AS total_tokens, coalesce(sum(cache_read_input_tokens), 0)::bigint AS cache_read_input_tokens, coalesce(sum(cache_write_input_tokens), 0)::bigint AS cache_write_input_tokens, coalesce(sum(reasoning_output_tokens), 0)::bigint AS reasoning_output_tokens, sum(cost::numeric) FILTER (WHERE :has_cost) AS cost_usd, count(*) FILTER (WHERE :has_cost IS NOT TRUE) AS unpriced_calls'

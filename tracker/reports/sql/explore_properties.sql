@@ -6,15 +6,28 @@
 \if :{?row_key} \else \set row_key '\'plan\'' \endif
 \if :{?column_key} \else \set column_key NULL \endif
 \if :{?group_count} \else \set group_count 20000 \endif
+WITH grouped AS (
+    SELECT :row_item AS row_item, :column_item AS column_item, :explore_sums
+    FROM token_usage AS calls
+    WHERE created_at >= :start AND created_at < :end
+      AND :matches_filters
+    GROUP BY 1, 2
+), listed AS MATERIALIZED (
+    SELECT :row_names AS row_names, :column_names AS column_names, grouped.*
+    FROM grouped
+)
 SELECT row_name, column_name,
-       :explore_sums,
-       bool_or(cardinality(row_names) > 1 OR cardinality(column_names) > 1) AS overlaps
-FROM token_usage AS calls
-CROSS JOIN LATERAL (SELECT :row_values AS row_names, :column_values AS column_names OFFSET 0) AS names
-CROSS JOIN LATERAL unnest(row_names) AS row_part (row_name)
-CROSS JOIN LATERAL unnest(column_names) AS column_part (column_name)
-WHERE created_at >= :start AND created_at < :end
-  AND :matches_filters
+       sum(calls)::bigint AS calls,
+       sum(failed_calls)::bigint AS failed_calls,
+       sum(total_tokens)::bigint AS total_tokens,
+       sum(input_tokens)::bigint AS input_tokens,
+       sum(output_tokens)::bigint AS output_tokens,
+       sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
+       sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
+       sum(cost_usd) AS cost_usd,
+       sum(unpriced_calls)::bigint AS unpriced_calls,
+       bool_or(is_repeated) AS overlaps
+FROM :named_groups
 GROUP BY 1, 2
-ORDER BY total_tokens DESC NULLS LAST, 1, 2
+ORDER BY total_tokens DESC NULLS LAST, row_name COLLATE "C", column_name COLLATE "C"
 LIMIT :group_count;

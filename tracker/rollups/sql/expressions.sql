@@ -10,7 +10,10 @@
 \set connection_bin 'coalesce(floor(8 / ln(2::float8) * ln(least(greatest(connection_ms::float8, 0.001), 1e12))), -32767)::smallint'
 -- The texts of the property property.key of a call, each once; none: it is not set. A list of scalars has one text for
 -- each element. An object, or a list that contains one, has none. The type of the column can be json.
-\set property_texts '(CASE jsonb_typeof(to_jsonb(metadata -> property.key)) WHEN ''array'' THEN ARRAY(SELECT DISTINCT tag FROM jsonb_array_elements_text(to_jsonb(metadata -> property.key)) AS tags (tag) WHERE tag IS NOT NULL AND NOT EXISTS (SELECT FROM jsonb_array_elements(to_jsonb(metadata -> property.key)) AS items (item) WHERE jsonb_typeof(item) IN (''array'', ''object''))) WHEN ''object'' THEN ''{}'' ELSE array_remove(ARRAY[metadata ->> property.key], NULL) END)'
+-- The first test is fast, because most values are scalars; the text of a scalar can begin with a bracket, too.
+\set property_texts '(CASE WHEN left(metadata ->> property.key, 1) IN (''['', ''{'') THEN (SELECT :item_texts FROM (VALUES (to_jsonb(metadata -> property.key))) AS part (item)) ELSE array_remove(ARRAY[metadata ->> property.key], NULL) END)'
+-- The same for the JSON value part.item.
+\set item_texts '(CASE jsonb_typeof(part.item) WHEN ''array'' THEN ARRAY(SELECT DISTINCT tag FROM jsonb_array_elements_text(part.item) AS tags (tag) WHERE tag IS NOT NULL AND NOT EXISTS (SELECT FROM jsonb_array_elements(part.item) AS nested (item) WHERE jsonb_typeof(nested.item) IN (''array'', ''object''))) WHEN ''object'' THEN ''{}'' ELSE array_remove(ARRAY[part.item #>> ''{}''], NULL) END)'
 -- Whether a call lacks the value of the pair (property.key, property.value); the value NULL means not set.
 \set property_differs '((CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE)'
 -- A sample row: its id is in the range of tracker/sample_ids.py, or an earlier version created it.
