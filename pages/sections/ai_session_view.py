@@ -149,15 +149,18 @@ def _calls_table(rows: Sequence[Row], timezone: str) -> str | None:
         ]
     )
     columns = call_columns()
+    # The most important columns first, as a phone shows only these.
     config: dict[str, Any] = {
-        "number": st.column_config.NumberColumn(_("No."), format="localized", width=60),
-        **{name: columns[name] for name in ("at", "model", "cost")},
+        "at": columns["at"],
+        "cost": right_aligned(_("Cost"), width=85),
         "running_cost": right_aligned(_("Running cost"), _("The cost of the calls up to this one"), 105),
+        "model": columns["model"],
         "total_tokens": columns["total_tokens"],
         "running_tokens": st.column_config.NumberColumn(
             _("Running tokens"), format="localized", width=115, help=_("The tokens of the calls up to this one")
         ),
         **{name: columns[name] for name in ("result", "operation", "user_id", "processing_time")},
+        "number": st.column_config.NumberColumn(_("No."), format="localized", width=60),
     }
     selected = selectable_table(
         table, config, alt=_("Calls in order"), key=f"session_{calls_key(data['id'])}", max_rows=_MAX_VISIBLE_ROWS

@@ -147,7 +147,7 @@ def calls_log_table(rows: Sequence[Row], timezone: str, shown_keys: Sequence[str
     if table["error"].any():
         columns["error"] = text_column(_("Error"), 150)
     if data["session_id"].notna().any():
-        columns["session_id"] = text_column(_("Session"), 120)
+        columns["session_id"] = text_column(_("AI session"), 120)
     for number, shown_key in enumerate(shown_keys):
         table[f"property {number}"] = [row["shown_properties"][number] or "" for row in rows]
         columns[f"property {number}"] = text_column(column_label(dimension_of(shown_key)), 120)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import os
 import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
+import threading
 from decimal import Decimal
 
 import pytest
-from support import ROOT, child_environment, run
+from support import run
 
 from tracker.cli import main
 from tracker.cli.usage_table import UsageTable, cell_width, draw
@@ -37,28 +35,26 @@ def url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return database_url
 
 
-def in_terminal(url: str, width: int, **environment: str) -> str:
-    """The output of the command on a terminal of this width."""
+def in_terminal(monkeypatch: pytest.MonkeyPatch, width: int, **environment: str) -> str:
+    """The output of the command on a pseudo terminal of this width."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    env = child_environment({"DATABASE_URL": url, "TERM": "xterm-256color", "COLUMNS": "", **environment})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracker", "usage"], cwd=ROOT, env=env, stdout=theirs, stderr=subprocess.PIPE
-    )
-    os.close(theirs)
-    output = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not part:
-            break
-        output += part
+    parts: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # Linux: the other end is closed
+            while part := os.read(ours, 65536):
+                parts.append(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with monkeypatch.context() as patched, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        patched.setattr(sys, "stdout", terminal)
+        for name, value in {"TERM": "xterm-256color", "COLUMNS": str(width), "NO_COLOR": "", **environment}.items():
+            patched.setenv(name, value)
+        assert main(["usage"]) == 0
+    reader.join(30)
     os.close(ours)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors.decode()
-    return output.decode().replace("\r\n", "\n")
+    return b"".join(parts).decode().replace("\r\n", "\n")
 
 
 def test_a_pipe_gets_plain_text_without_truncation(url, capsys):
@@ -110,16 +106,16 @@ def test_an_invalid_argument_is_refused(url, capsys, arguments, text):
     assert text in line
 
 
-def test_a_terminal_gets_colors_and_lines_that_fit(url):
+def test_a_terminal_gets_colors_and_lines_that_fit(url, monkeypatch):
     for width in (20, 60, 140):
-        output = in_terminal(url, width)
+        output = in_terminal(monkeypatch, width)
         assert _COLORS.search(output)
         plain = _COLORS.sub("", output)
         assert "\x1b" not in plain
         assert all(cell_width(line) <= width for line in plain.splitlines()), output
         assert "".join(NAMES[1].split()) in "".join(plain.split())
-    assert "\x1b" not in in_terminal(url, 60, NO_COLOR="1")
-    assert "\x1b" not in in_terminal(url, 60, TERM="dumb")
+    assert "\x1b" not in in_terminal(monkeypatch, 60, NO_COLOR="1")
+    assert "\x1b" not in in_terminal(monkeypatch, 60, TERM="dumb")
 
 
 def test_no_line_is_wider_than_the_terminal_and_nothing_is_lost():

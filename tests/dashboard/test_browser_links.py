@@ -132,12 +132,15 @@ def test_a_call_of_the_explorer_opens_its_ai_session_and_back_returns(visit: Cal
     expect(page.get_by_test_id("stCode").get_by_text(session)).to_be_visible()
     assert "call" not in query(page)
     page.get_by_role("button", name="All AI sessions").click()
-    eventually(lambda: "session" not in query(page))
-    select_first_row(page, page.get_by_test_id("stDataFrame").first)
-    eventually(lambda: "session" in query(page))
-    page.go_back()
-    eventually(lambda: "session" not in query(page))
     expect(page.get_by_text("Sort by", exact=True)).to_be_visible()
+    assert "session" not in query(page)
+    settled(page)
+    select_first_row(page, page.get_by_test_id("stDataFrame").first)
+    expect(page.get_by_text("Calls in order", exact=True)).to_be_visible()
+    assert "session" in query(page)
+    page.go_back()
+    expect(page.get_by_text("Sort by", exact=True)).to_be_visible()
+    eventually(lambda: "session" not in query(page))
 
 
 def opacities(bars: Locator) -> list[str]:

@@ -100,8 +100,8 @@ def usage_rows(
             **plan_range(divided.segments, None).parameters(),
             "by": by,
             "count": max_rows + 1,
-            "first_key": keys[0] if keys else None,
-            "second_key": keys[1] if len(keys) > 1 else None,
+            "usage_key": keys[0] if keys else None,
+            "other_key": keys[1] if len(keys) > 1 else None,
         }
         found = reader.rows("usage_rows_properties" if properties else "usage_rows", parameters)
     found = [record for record in found if record["calls"]]

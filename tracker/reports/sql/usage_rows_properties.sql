@@ -1,19 +1,20 @@
--- What is the usage by one or two properties and the columns in `by`, largest first? A list counts once per element.
-
+-- What is the usage by one or two properties and the columns in `by`, largest first?
+-- A list counts once for each of its elements.
+-- In psql, first: \set usage_key '\'team\''
 \ir defaults.sql
-\if :{?first_key} \else \set first_key '\'team\'' \endif
-\if :{?second_key} \else \set second_key NULL \endif
+\if :{?usage_key} \else \set usage_key '\'team\'' \endif
+\if :{?other_key} \else \set other_key NULL \endif
 SELECT :usage_columns, first_property, second_property,
        bool_or(cardinality(first_values) > 1 OR cardinality(second_values) > 1) AS overlaps, :usage_sums
 FROM token_usage AS calls
 CROSS JOIN LATERAL (
   SELECT coalesce(nullif(:property_texts, '{}'), ARRAY[NULL]) AS first_values
-  FROM (VALUES (CAST(:first_key AS text))) AS property (key)
+  FROM (VALUES (CAST(:usage_key AS text))) AS property (key)
 ) AS first_one
 CROSS JOIN LATERAL (
   SELECT CASE WHEN property.key IS NULL THEN ARRAY[NULL]
               ELSE coalesce(nullif(:property_texts, '{}'), ARRAY[NULL]) END AS second_values
-  FROM (VALUES (CAST(:second_key AS text))) AS property (key)
+  FROM (VALUES (CAST(:other_key AS text))) AS property (key)
 ) AS second_one
 CROSS JOIN LATERAL unnest(first_values) AS first_value (first_property)
 CROSS JOIN LATERAL unnest(second_values) AS second_value (second_property)
