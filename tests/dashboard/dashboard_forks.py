@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
@@ -71,7 +73,15 @@ def _run_streamlit(arguments: list[str], environment: dict[str, str], log: Conne
     log.close()
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 1)
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     from streamlit.web.cli import main
 
     sys.argv = ["streamlit", *arguments]
     main(prog_name="streamlit")
+
+
+def _end_with_parent() -> None:
+    """End this process when the tests' process ends without terminating it."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
