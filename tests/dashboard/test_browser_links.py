@@ -160,7 +160,7 @@ def test_a_click_on_a_bar_shows_its_calls(visit: Callable[..., Page]) -> None:
 
 def test_a_heat_map_cell_opens_the_explorer_and_back_returns(visit: Callable[..., Page]) -> None:
     page = visit("?range=7d&lang=ko", viewport={"width": 1440, "height": 2200})
-    heat = page.get_by_role("group", name="시간과 요일별 호출").first
+    heat = page.get_by_role("group", name="요일과 시간대별 호출").first
     click_at(page, heat, 0.6, 0.4)
     expect(page.get_by_role("heading", name="탐색", exact=True)).to_be_visible()
     eventually(lambda: {"weekday", "hour_of_day"} <= query(page).keys())
