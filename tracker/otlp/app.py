@@ -200,7 +200,7 @@ def _busy() -> RefusalError:
     return RefusalError(429, "Too many concurrent exports; send it again.", retry_after="1")
 
 
-def _read(spans: list[decode.Span], property_names: Sequence[str]) -> _Export:
+def _read(spans: list[decode.Span], property_names: Sequence[str] = ()) -> _Export:
     """Read the spans of an export. If a span is sent twice, the last one counts."""
     export = _Export()
     for key, span in {(span.trace_id, span.span_id): span for span in spans}.items():
