@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "dashboard")]
 
-from dashboard_support import PAGES, open_browser, open_page
+from dashboard_support import PAGES, open_browser, open_page, start_command
 from playwright.sync_api import Browser, Page
 from support import ROOT, python
 
