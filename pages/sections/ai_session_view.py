@@ -16,7 +16,7 @@ from pages.support.formats import count, exact, seconds, short_date
 from pages.support.i18n import _, plural
 from pages.widgets.empty_state import empty_section
 from pages.widgets.layout import card
-from pages.widgets.tables import right_aligned, selectable_table
+from pages.widgets.tables import number_column, right_aligned, selectable_table
 from pages.widgets.time_range import clamp_time
 from pages.widgets.time_span import format_instants
 from tracker import settings
@@ -150,17 +150,15 @@ def _calls_table(rows: Sequence[Row], timezone: str) -> str | None:
     )
     columns = call_columns()
     # The most important columns first, as a phone shows only these.
-    config: dict[str, Any] = {
+    config = {
         "at": columns["at"],
-        "cost": right_aligned(_("Cost"), width=85),
+        "cost_local": columns["cost_local"],
         "running_cost": right_aligned(_("Running cost"), _("The cost of the calls up to this one"), 105),
         "model": columns["model"],
         "total_tokens": columns["total_tokens"],
-        "running_tokens": st.column_config.NumberColumn(
-            _("Running tokens"), format="localized", width=115, help=_("The tokens of the calls up to this one")
-        ),
+        "running_tokens": number_column(_("Running tokens"), exact, 115, _("The tokens of the calls up to this one")),
         **{name: columns[name] for name in ("result", "operation", "user_id", "processing_time")},
-        "number": st.column_config.NumberColumn(_("No."), format="localized", width=60),
+        "number": number_column(_("No."), exact, 60),
     }
     selected = selectable_table(
         table, config, alt=_("Calls in order"), key=f"session_{calls_key(data['id'])}", max_rows=_MAX_VISIBLE_ROWS

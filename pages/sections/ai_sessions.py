@@ -11,7 +11,7 @@ import streamlit as st
 from pages.support import query_params
 from pages.support.formats import cost, exact, long_date, seconds, short_date, time_of_day
 from pages.support.i18n import _, plural
-from pages.widgets.tables import selectable_table
+from pages.widgets.tables import number_column, right_aligned, selectable_table, text_column, time_column
 from pages.widgets.time_range import clamp_time
 from tracker import settings
 from tracker.reports import Filters, Reader
@@ -112,24 +112,22 @@ def session_table(sessions: Sequence[AiSession], timezone: str) -> str | None:
             "began": [_("began earlier") if session.began_earlier else "" for session in sessions],
         }
     )
-    config: dict[str, Any] = {
-        "session_id": st.column_config.TextColumn(_("AI session"), width=132),
-        "cost": st.column_config.TextColumn(_("Cost"), alignment="right", width=75),
-        "total_tokens": st.column_config.NumberColumn(_("Tokens"), format="localized", width=80),
-        "calls": st.column_config.NumberColumn(_("Calls"), format="localized", width=70),
-        "last_at": st.column_config.DatetimeColumn(_("Last activity"), format=_("D MMM YYYY, HH:mm:ss"), width=160),
-        "duration": st.column_config.TextColumn(
-            _("Duration"), alignment="right", width=80, help=_("From the end of the first call to that of the last one")
-        ),
-        "user": st.column_config.TextColumn(_("User"), width=140),
-        "failed_calls": st.column_config.NumberColumn(_("Failed"), format="localized", width=70),
+    columns = {
+        "session_id": text_column(_("AI session"), 132),
+        "cost": right_aligned(_("Cost"), width=75),
+        "total_tokens": number_column(_("Tokens"), exact, 80),
+        "calls": number_column(_("Calls"), exact, 70),
+        "last_at": time_column(_("Last activity"), 160),
+        "duration": right_aligned(_("Duration"), _("From the end of the first call to that of the last one"), 80),
+        "user": text_column(_("User"), 140),
+        "failed_calls": number_column(_("Failed"), exact, 70),
     }
     if any(data["began"]):
-        config["began"] = st.column_config.TextColumn(_("Note"), width=110)
+        columns["began"] = text_column(_("Note"), 110)
     # Other sessions, and a closed session, reset the selection, which is a row number.
     ids = hash(tuple(session.session_id for session in sessions))
     key = f"ai_sessions_{ids}_{st.session_state.get(_GENERATION, 0)}"
-    selected = selectable_table(data, config, alt=_("AI sessions"), key=key, max_rows=_MAX_VISIBLE_ROWS)
+    selected = selectable_table(data, columns, alt=_("AI sessions"), key=key, max_rows=_MAX_VISIBLE_ROWS)
     return sessions[selected].session_id if selected is not None else None
 
 

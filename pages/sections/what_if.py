@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.support import query_params
 from pages.support.currency.display_currency import is_usd, local_name
-from pages.support.formats import DASH, calls, cost, count, exact, short_date, time_of_day
+from pages.support.formats import DASH, calls, cost, count, exact, short_date, signed_percentage, time_of_day
 from pages.support.i18n import _
 from pages.support.message_text import translate
-from pages.widgets.tables import right_aligned, table
+from pages.widgets.tables import right_aligned, table, text_column
 from pages.widgets.time_range import clamp_time
 from tracker import settings
 from tracker.errors import SettingError
@@ -121,15 +120,15 @@ def comparison_table(report: WhatIfReport) -> None:
             "cost": cost(entry.repriced.local) if entry.repriced.calls else DASH,
             "own": cost(entry.repriced.own_local) if entry.repriced.calls else DASH,
             "difference": _difference(entry.repriced),
-            "change": _change(entry.repriced),
-            "recorded": _change(entry.recorded),
+            "change": signed_percentage(entry.repriced.change),
+            "recorded": signed_percentage(entry.recorded.change),
             "calls": exact(entry.repriced.calls),
             "missing": exact(report.calls - entry.repriced.calls),
         }
         for entry in report.models
     ]
-    config: dict[str, Any] = {
-        "model": st.column_config.TextColumn(_("Model"), pinned=True, width=170),
+    config = {
+        "model": text_column(_("Model"), 170, pinned=True),
         "cost": right_aligned(_("Cost"), _("The calls that have a current price at both models")),
         "own": right_aligned(_("Own models"), _("The same calls at the current list prices of their own models")),
         "difference": right_aligned(_("Difference")),
@@ -148,10 +147,6 @@ def _difference(comparison: Comparison) -> str:
     return f"{'+' if difference > 0 else ''}{cost(difference)}"
 
 
-def _change(comparison: Comparison) -> str:
-    return DASH if comparison.change is None else f"{comparison.change:+.0%}".replace("-", "−")
-
-
 def gap_table(report: WhatIfReport) -> None:
     """Draw the calls without a price by model and reason."""
     gaps = [(_("Own models"), gap) for gap in report.own.gaps]
@@ -160,11 +155,11 @@ def gap_table(report: WhatIfReport) -> None:
         {"model": name, "reason": translate(reason), "calls": exact(number), "tokens": count(tokens)}
         for name, (reason, number, tokens) in gaps
     ]
-    config: dict[str, Any] = {
-        "model": st.column_config.TextColumn(_("Model"), width=170),
+    config = {
+        "model": text_column(_("Model"), 170),
         "calls": right_aligned(_("Calls"), width=80),
         "tokens": right_aligned(_("Tokens"), width=80),
-        "reason": st.column_config.TextColumn(_("Reason"), width="large"),
+        "reason": text_column(_("Reason")),
     }
     table(pd.DataFrame(rows), config, alt=_("Calls that are not compared"), max_rows=_MAX_VISIBLE_ROWS)
 

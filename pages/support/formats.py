@@ -159,6 +159,11 @@ def percent_change(now: float, before: float) -> str | int | None:
     return f"{percent:+.0f}%"
 
 
+def signed_percentage(share: float | None) -> str:
+    """A change as a share of the value before: +12% · −3%; a dash for None."""
+    return DASH if share is None else f"{share:+.0%}".replace("-", "−")
+
+
 def point_change(now: float | None, before: float | None) -> str | int | None:
     """The change of a share in percentage points."""
     if now is None or before is None:

@@ -136,7 +136,11 @@ def test_the_command_prints_the_figures_of_yesterday(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(database, recorder)
+    run(database, "UPDATE token_usage SET metadata = '{\"team\": \"growth\"}' WHERE user_id = 'ann'")
     sample_data.add(connection, days=3)  # which no digest counts
+    monkeypatch.setenv("TRACKER_PROPERTIES", "team")
+    assert main(["rollup"]) == 0
+    capsys.readouterr()
     run(
         database,
         "INSERT INTO token_tracker_budgets (name, scope, subject, period, measure, amount)"
@@ -152,6 +156,8 @@ def test_the_command_prints_the_figures_of_yesterday(
         "Users: 2 (100% more than in the period before)",
         "- gpt-5: $3.00, tokens: 3,000, calls: 2",
         "- evil [31m # <!channel>: no known cost, tokens: 1,500, calls: 1",
+        "Most tokens by team:",
+        "- growth: $2.00, tokens: 3,000, calls: 2",
         "- Calls without a known cost: 1. The page Prices and budgets lists their models.",
     ):
         assert line in text.splitlines(), text

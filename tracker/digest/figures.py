@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -11,10 +11,12 @@ from typing import Any
 from tracker.budgets.progress import BudgetState
 from tracker.digest.schedule import DigestDays
 from tracker.maintenance.check_budgets import read_budget_states
+from tracker.property_names import dimension_of
 from tracker.reports import ledger_report, recording_quality, usage_totals
 from tracker.reports.anomalies import Anomaly, find_anomaly
 from tracker.reports.engine.query_rollups import query_rollups
 from tracker.reports.engine.reader import Reader
+from tracker.reports.explorer.usage_rows import usage_rows
 from tracker.reports.filters import Filters
 from tracker.reports.unpriced_usage import unpriced_calls
 
@@ -23,7 +25,7 @@ TOP_COUNT = 5
 
 @dataclass(frozen=True, slots=True)
 class TopEntry:
-    """A model or a user; `cost_usd` is None if no call has a known cost."""
+    """A model, a user or a value of a property; `cost_usd` is None if no call has a known cost."""
 
     name: str
     cost_usd: Decimal | None
@@ -33,7 +35,10 @@ class TopEntry:
 
 @dataclass(frozen=True, slots=True)
 class DigestFigures:
-    """The figures of a digest and of the period before it. `users` is None if user ids are not to be shown."""
+    """The figures of a digest and of the period before it.
+
+    `users` is None if user ids are not to be shown; `properties` are the indexed keys with their values.
+    """
 
     days: DigestDays
     totals: usage_totals.Totals
@@ -42,6 +47,7 @@ class DigestFigures:
     previous_user_count: int
     models: tuple[TopEntry, ...]
     users: tuple[TopEntry, ...] | None
+    properties: tuple[tuple[str, tuple[TopEntry, ...]], ...]
     anomalies: tuple[Anomaly, ...]
     budgets: tuple[BudgetState, ...]
     inconsistent_calls: int
@@ -64,6 +70,7 @@ def read_figures(reader: Reader, days: DigestDays, *, with_users: bool) -> Diges
             previous_user_count=usage_totals.users(reader, previous),
             models=_top_models(reader, period),
             users=_top_users(reader, period) if with_users else None,
+            properties=_top_properties(reader, period),
             anomalies=tuple(_anomalies(reader, period, days)),
             budgets=tuple(b for b in budgets if not b.budget.is_sample and (with_users or b.budget.scope != "user")),
             inconsistent_calls=_inconsistent_calls(reader, period),
@@ -83,7 +90,19 @@ def _top_users(reader: Reader, period: Filters) -> tuple[TopEntry, ...]:
     return tuple(_entry(row["user_id"], row) for row in rows)
 
 
-def _entry(name: object, row: Mapping[Hashable, Any]) -> TopEntry:
+def _top_properties(reader: Reader, period: Filters) -> tuple[tuple[str, tuple[TopEntry, ...]], ...]:
+    """The values with the most tokens of each indexed property; others would need the calls' rows."""
+    state = reader.rollup_state()
+    measures = ("calls", "total_tokens", "cost_usd")
+    tops = []
+    for key in state.properties if state else ():
+        name = dimension_of(key)
+        rows = usage_rows(reader, period, (name,), measures).rows[:TOP_COUNT]
+        tops.append((key, tuple(_entry(row[name], row) for row in rows if row[name] is not None)))
+    return tuple(tops)
+
+
+def _entry(name: object, row: Mapping[Any, Any]) -> TopEntry:
     cost = row["cost_usd"]
     is_known = cost is not None and cost == cost
     return TopEntry(

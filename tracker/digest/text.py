@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from tracker.budgets.progress import BudgetState, format_amount, format_percent
@@ -83,21 +83,22 @@ def _anomalies(anomalies: Sequence[Anomaly]) -> Iterator[str]:
 
 
 def _top(figures: DigestFigures) -> Iterator[str]:
-    yield from _top_list("models", figures.models)
-    if figures.users:
-        if figures.models:
+    lists: list[tuple[Message, Sequence[TopEntry]]] = [
+        (Message("digest.top.models"), figures.models),
+        (Message("digest.top.users"), figures.users or ()),
+        *((Message("digest.top.property", key=_name(key)), entries) for key, entries in figures.properties),
+    ]
+    for number, (heading, entries) in enumerate(entry for entry in lists if entry[1]):
+        if number:
             yield ""
-        yield from _top_list("users", figures.users)
+        yield heading
+        yield from map(_top_entry, entries)
 
 
-def _top_list(name: str, entries: Iterable[TopEntry]) -> Iterator[str]:
-    entries = list(entries)
-    if entries:
-        yield Message(f"digest.top.{name}")
-    for entry in entries:
-        cost = Message("digest.not_priced") if entry.cost_usd is None else format_amount(entry.cost_usd, "usd")
-        numbers = {"tokens": f"{entry.tokens:,}", "calls": f"{entry.calls:,}"}
-        yield _entry(Message("digest.top.entry", name=_name(entry.name), cost=cost, **numbers))
+def _top_entry(entry: TopEntry) -> Message:
+    cost = Message("digest.not_priced") if entry.cost_usd is None else format_amount(entry.cost_usd, "usd")
+    numbers = {"tokens": f"{entry.tokens:,}", "calls": f"{entry.calls:,}"}
+    return _entry(Message("digest.top.entry", name=_name(entry.name), cost=cost, **numbers))
 
 
 def _budgets(figures: DigestFigures) -> Iterator[str]:

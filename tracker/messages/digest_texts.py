@@ -25,7 +25,6 @@ TEXTS = {
     "top.property": "Most tokens by {key}:",
     "top.entry": "{name}: {cost}, tokens: {tokens}, calls: {calls}",
     "not_priced": "no known cost",
-    "value_not_set": "not set",
     "budgets": "Budgets:",
     "budget": "{name}: {share} of {limit} used {period}",
     "period.day": "today",

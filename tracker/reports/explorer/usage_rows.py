@@ -1,7 +1,8 @@
 """The usage grouped by any dimensions, as rows: the one question of the Usage API, the commands and the digest.
 
-Every number equals that of the pages. Rollups answer questions by model, provider, operation, environment and time, and
-those by user for the measures that the user rollups have; other questions read the rows under the time limit.
+Every number equals that of the pages. Rollups answer questions by model, provider, operation, environment and time,
+by user for the measures that the user rollups have, and by one indexed property with model, provider and time. Other
+questions read the rows under the time limit.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any
 from tracker.errors import SettingError
 from tracker.messages import Message
 from tracker.property_names import key_of
+from tracker.reports.engine.query_properties import indexed_key
 from tracker.reports.engine.query_rollups import query_rollups_by_segment, query_user_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS, divide_range, sort_key
 from tracker.reports.filters import Filters
-from tracker.rollups.range_plan import plan_range
+from tracker.rollups.range_plan import Segment, plan_range
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment", "session")
 DIMENSIONS = (*COLUMNS, *TIME_DIMENSIONS)
@@ -42,6 +44,7 @@ MAX_PROPERTIES = 2
 _ROLLUP_COLUMNS = frozenset({"model", "provider", "operation", "environment"})
 _USER_ROLLUP_MEASURES = frozenset({"calls", "total_tokens", "cost_usd", "unpriced_calls"})
 _STEP = "step"
+_PROPERTY_COLUMNS = ("first_property", "second_property")
 Value = str | int | Decimal | None
 UsageRow = dict[str, Value]
 
@@ -87,27 +90,18 @@ def usage_rows(
     properties = [name for name in names if key_of(name) is not None]
     columns = [name for name in names if name in COLUMNS]
     divided = divide_range(filters, times)
-    if not properties and set(columns) <= _ROLLUP_COLUMNS:
-        by = [*columns, *([_STEP] if times else [])]
-        found = _records(query_rollups_by_segment(reader, "usage", filters, divided.segments, by=by))
+    by = [*columns, *([_STEP] if times else [])]
+    is_indexed = len(properties) == 1 and indexed_key(reader, filters, [*properties, *columns]) is not None
+    if is_indexed or (not properties and set(columns) <= _ROLLUP_COLUMNS):
+        found = _records(query_rollups_by_segment(reader, "usage", filters, divided.segments, by=[*properties, *by]))
     elif list(names) == ["user"] and set(chosen) <= _USER_ROLLUP_MEASURES:
         found = _from_user_rollups(reader, filters, max_rows + 1)
     else:
-        by = [*columns, *([_STEP] if times else [])]
-        keys = [key_of(name) for name in properties]
-        parameters = {
-            **filters.parameters(),
-            **plan_range(divided.segments, None).parameters(),
-            "by": by,
-            "count": max_rows + 1,
-            "usage_key": keys[0] if keys else None,
-            "other_key": keys[1] if len(keys) > 1 else None,
-        }
-        found = reader.rows("usage_rows_properties" if properties else "usage_rows", parameters)
+        found = _from_rows(reader, filters, divided.segments, by, properties, max_rows + 1)
     found = [record for record in found if record["calls"]]
     found.sort(key=lambda record: -record["total_tokens"])
     is_cut, found = len(found) > max_rows, found[:max_rows]
-    property_columns = dict(zip(properties, ("first_property", "second_property"), strict=False))
+    property_columns = dict(zip(properties, ("value",) if is_indexed else _PROPERTY_COLUMNS, strict=False))
 
     def value(record: Mapping[str, Any], name: str) -> Any:
         if name in times:
@@ -140,6 +134,26 @@ def check_measures(measures: Sequence[str]) -> tuple[str, ...]:
         if name not in MEASURES:
             raise SettingError(Message("reports.measure_unknown", name=repr(name[:60]), names=", ".join(MEASURES)))
     return tuple(dict.fromkeys(measures))
+
+
+def _from_rows(
+    reader: Reader,
+    filters: Filters,
+    segments: Sequence[Segment],
+    by: Sequence[str],
+    properties: Sequence[str],
+    count: int,
+) -> list[dict[str, Any]]:
+    keys = [key_of(name) for name in properties]
+    parameters = {
+        **filters.parameters(),
+        **plan_range(segments, None).parameters(),
+        "by": list(by),
+        "count": count,
+        "usage_key": keys[0] if keys else None,
+        "other_key": keys[1] if len(keys) > 1 else None,
+    }
+    return reader.rows("usage_rows_properties" if properties else "usage_rows", parameters)
 
 
 def _from_user_rollups(reader: Reader, filters: Filters, count: int) -> list[dict[str, Any]]:
