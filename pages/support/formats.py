@@ -96,7 +96,7 @@ def _money(value: Decimal | float | None, unit: str, decimals: int, *, all_digit
     if amount < _SMALLEST_COST:
         return f"< {sign}{_SMALLEST_COST:f}"
     rounded = Decimal(f"{amount:.1e}")
-    return f"{sign}{rounded:.{decimals}f}" if rounded >= 1 else sign + _with_cents(rounded)
+    return f"{sign}{rounded:.{decimals}f}" if rounded >= 1 else f"{sign}{rounded:f}"
 
 
 def currency_label() -> str:

@@ -278,8 +278,9 @@ function costText(value, data) {
   const { currency_sign: sign, currency_decimals: decimals } = data;
   if (value === 0) return `${sign}0`;
   if (value >= 999.995) return sign + grouped(value);
-  if (value >= 1 || Number(value.toPrecision(2)) >= 1) return sign + grouped(value, decimals);
-  return value < 1e-6 ? `< ${sign}0.000001` : sign + grouped(Number(value.toPrecision(2)), 2, 8);
+  const rounded = Number(value.toPrecision(2));
+  if (value >= 1 || rounded >= 1) return sign + grouped(value, decimals);
+  return value < 1e-6 ? `< ${sign}0.000001` : sign + grouped(rounded, 1 - Math.floor(Math.log10(rounded)));
 }
 
 function percentText(percent) {
