@@ -62,7 +62,8 @@ def main() -> None:
                 _page("prices", "sell"),
                 _page("recordings", "science"),
             ],
-        }
+        },
+        expanded=True,
     )
     st.set_page_config(page_title=f"{page.title} · Token Tracker")
     query_params.sync_from_address(page.url_path)

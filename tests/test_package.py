@@ -38,7 +38,6 @@ LAYERS = (
     "single_flight",
     "small_files",
     "immutable",
-    "sample_ids",
     "usage",
     "property_names",
     "outcome",

@@ -13,10 +13,10 @@ from tracker.budgets import budget_store
 from tracker.budgets.budget import Budget
 from tracker.cli import main
 from tracker.database.migrate import migrate
+from tracker.database.sample_ids import FIRST_ID, IS_SAMPLE, IS_SAMPLE_ID, LAST_ID
 from tracker.database.sql_file import load
 from tracker.maintenance import sample_data
 from tracker.maintenance.sample_calls import calls_of_hour, hour_of, outages
-from tracker.sample_ids import FIRST_ID, IS_SAMPLE, IS_SAMPLE_ID, LAST_ID
 
 NOW = datetime(2026, 6, 10, 9, 7, tzinfo=UTC)
 # A sample row as the first versions wrote it; `{}` is the end of its id.

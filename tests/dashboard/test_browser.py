@@ -18,6 +18,7 @@ PATHS = (
     "latency",
     "calls",
     "ai_sessions",
+    "what_if",
     "connections",
     "performance",
     "environment",
@@ -162,7 +163,7 @@ def check_width_on_a_phone(page: Page, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "contents"),
     [
-        ("performance", ("Sample data.", "outbox", "connection_refused")),
+        ("performance", ("Sample data.", "outbox", "Sample data: the database")),
         ("connections", ("Sample data before",)),
         ("", ("Sample data.", "Claude · model claude-sonnet-4-5 · sample")),
     ],

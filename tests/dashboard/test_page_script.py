@@ -133,7 +133,7 @@ def test_the_sidebar_of_a_phone_closes_after_a_navigation(signed_in: NewContext,
     page.get_by_test_id("stExpandSidebarButton").click()
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar).to_have_attribute("data-collapsed", "false")
-    page.get_by_test_id("stSidebarNavLink").nth(6).click()
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Environment").click()
     expect(page.get_by_role("heading", name="Environment", exact=True)).to_be_visible()
     expect(sidebar).to_have_attribute("data-collapsed", "true")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from dashboard_support import PAGES, Execute, OpenPage, texts
+from support import value
 
 HOSTILE = [
     "**b** <i>x</i> [l](http://a)",
@@ -19,14 +20,14 @@ HOSTILE = [
 
 
 def test_every_page_takes_any_property(database_url: str, call: Execute, open_page: OpenPage) -> None:
-    for value in [*HOSTILE, "x" * 10_000, 1, 1.0, True, ["a", "b"], {"nested": 1}]:
-        call(metadata=json.dumps({"team": value, "k\"e'y.%": value, "model": value}))
+    for item in [*HOSTILE, "x" * 10_000, 1, 1.0, True, ["a", "b"], {"nested": 1}]:
+        call(metadata=json.dumps({"team": item, "k\"e'y.%": item, "model": item}))
     call(metadata=json.dumps({f"key {number}": number for number in range(300)}))
     for page in PAGES:
         app = open_page(database_url, f"{page}.py" if page else None, **{"metadata.team": HOSTILE[1], "range": "all"})
         assert page not in {"", "explorer"} or "Properties are read from the calls" in texts(app)
-    for value in [*HOSTILE, "x" * 10_000]:
-        text = "\\(not set)" if value == "(not set)" else value
+    for item in [*HOSTILE, "x" * 10_000]:
+        text = "\\(not set)" if item == "(not set)" else item
         name = "metadata.k\"e'y.%"
         app = open_page(database_url, "calls.py", **{name: text, "range": "all"})
         assert "1 call. No older call matches." in texts(app), value
@@ -53,7 +54,8 @@ def test_a_call_has_its_properties_as_columns_and_filters(
     shown.set_value(["team", "tags"]).run()
     table = app.dataframe[0].value
     assert table[["property 0", "property 1"]].to_numpy().tolist() == [["x", ""], ["**growth**", '["a", "b"]']]
-    app.query_params["call"] = str(table["id"].iloc[1])
+    growth = "SELECT id FROM token_usage WHERE metadata ->> 'team' = '**growth**'"
+    app.query_params["call"] = str(value(database_url, growth))
     app.run()
     labels = [button.label for button in app.button if (button.key or "").startswith("call_property_")]
     assert labels == ["tags\\: a", "tags\\: b", "team\\: \\*\\*growth\\*\\*"]

@@ -50,6 +50,8 @@ OURS = (
     "token_tracker_prices",
     "token_tracker_setting_changes",
     "token_tracker_saved_views",
+    "token_tracker_metric_totals",
+    "token_tracker_digests",
     *rollup_tables.ALL,
 )
 COLUMN_FACTS = """

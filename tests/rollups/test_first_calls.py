@@ -9,10 +9,10 @@ from rollups_support import Store
 from support import connect, rows, run
 
 from tracker.database.migrate import migrate
+from tracker.database.sample_ids import sample_id
 from tracker.reports import Filters
 from tracker.reports.deployments import MAX_DEPLOYMENTS, FirstCall, FirstCalls, first_calls
 from tracker.rollups import refresh
-from tracker.sample_ids import sample_id
 
 NOW = datetime.now(UTC).replace(minute=7, second=0, microsecond=0)
 DAY = timedelta(days=1)

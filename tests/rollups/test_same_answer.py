@@ -20,13 +20,13 @@ from rollups_support import Store
 from support import connect, run
 
 from tracker.database.migrate import migrate
+from tracker.database.sample_ids import FIRST_ID, LAST_ID, sample_id
 from tracker.reports import Filters, hour_heatmap, latency, recording_quality, usage_totals
 from tracker.reports.time_buckets import bucket_labels
 from tracker.reports.unpriced_usage import unpriced_calls
 from tracker.rollups import prune as pruning
 from tracker.rollups.refresh import backfill, refresh
 from tracker.rollups.rollup_tables import DAY_S
-from tracker.sample_ids import FIRST_ID, LAST_ID, sample_id
 
 # Where and when the clocks do something, and ordinary days of zones that are no whole hours away from UTC.
 TIME_ZONES = [

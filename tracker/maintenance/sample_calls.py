@@ -15,10 +15,10 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from tracker.database.sample_ids import sample_id
 from tracker.maintenance.sample_catalog import MODELS, SOURCES, TAGS, TEAMS, Model, Operation, Source
 from tracker.messages import Message
 from tracker.recording.insert import Row
-from tracker.sample_ids import sample_id
 from tracker.usage import TokenUsage
 
 VERSION = 2

@@ -12,6 +12,7 @@ from decimal import Decimal
 from tracker.budgets import budget_store
 from tracker.budgets.budget import Budget
 from tracker.database.connect import Connection, execute
+from tracker.database.sample_ids import IS_SAMPLE, IS_SAMPLE_ID, sample_id
 from tracker.database.schema import Table, read_table
 from tracker.database.transactions import transaction
 from tracker.errors import SetupError
@@ -23,7 +24,6 @@ from tracker.rollups.invalidation import execute_and_invalidate, invalidate_buck
 from tracker.rollups.refresh_lock import lock_rollups, retry_while_locked
 from tracker.rollups.rollup_state import read_access
 from tracker.rollups.rollup_tables import PROPERTY, ROLLUPS, USER_DAYS, USERS, qualified
-from tracker.sample_ids import IS_SAMPLE, IS_SAMPLE_ID, sample_id
 
 DEFAULT_DAYS = 60
 """The default range of the dashboard, 30 days, and the 30 days before, with which it is compared."""

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tracker.audit.ledger_deletions import LEDGER
 from tracker.database.connect import Connection, execute
-from tracker.database.ledger_deletions import LEDGER
 from tracker.recording.insert import Target
 
 ALERTS = "token_tracker_alerts"

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from tracker.audit.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.audit.table_rights import read_rights
 from tracker.database.connect import Connection, execute
-from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.schema import Table, read_table
 from tracker.rollups.rollup_state import timestamptz_array
 from tracker.rollups.rollup_tables import DIRTY_BUCKETS, INTERVAL_15M_S, qualified

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from tracker.audit.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.connect import Connection, execute
-from tracker.database.ledger_deletions import LEDGER, RETURNED, ledger_insert_cte
 from tracker.database.schema import Table
 from tracker.errors import TransientError
 from tracker.messages import Message

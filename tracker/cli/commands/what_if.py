@@ -86,7 +86,7 @@ def _open_reader(arguments: argparse.Namespace, start: datetime, end: datetime) 
     except ImportError as error:
         raise SettingError(
             f"token-tracker what-if needs the extras dashboard and prices ({error.name} is not installed): pip install"
-            ' "token-tracker[dashboard,prices]".'
+            ' "token-usage-tracker[dashboard,prices]".'
         ) from None
     columns = {name: getattr(arguments, name) for name in _FILTERS}
     filters = Filters(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from tracker.database.connect import Connection, execute
+from tracker.database.sample_ids import IS_SAMPLE
 from tracker.database.schema import Table, literal
-from tracker.sample_ids import IS_SAMPLE
 
 _YEARS = "created_at >= '0001-01-02' AND created_at < '9999-12-30'"
 """The times that Python supports."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tracker.database.connect import Connection, execute
+from tracker.database.sample_ids import IS_SAMPLE_ID
 from tracker.database.schema import Table, read_table
 from tracker.errors import SetupError
 from tracker.otlp.storing import stored_reports
@@ -26,7 +27,6 @@ from tracker.otlp.storing.stored_reports import (
     table_name,
 )
 from tracker.reports.engine import current_reader
-from tracker.sample_ids import IS_SAMPLE_ID
 
 STATE = "token_tracker_span_state"
 MAX_ROWS = 10_000

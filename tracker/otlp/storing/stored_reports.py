@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from tracker.database.connect import Connection, execute
+from tracker.database.sample_ids import IS_SAMPLE_ID
 from tracker.database.schema import COLUMN_NAMES, DEFAULT_SCHEMA, Table, literal, quote
 from tracker.otlp.storing.call_report import CallReport
-from tracker.sample_ids import IS_SAMPLE_ID
 from tracker.usage import TOKEN_COLUMNS
 
 SPAN_CALLS = "token_tracker_span_calls"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pandas as pd
 
 from tracker.property_names import key_of, value_from_text, value_to_text
+from tracker.reports.engine.local_costs import with_local_costs
 from tracker.reports.engine.query_properties import indexed_key, query_property
 from tracker.reports.engine.query_rollups import query_frame, query_rollups_by_segment
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS, divide_range, intervals_of
 from tracker.reports.filters import Filters, interval_array
-from tracker.rollups.range_plan import EPOCH, plan_range
+from tracker.rollups.range_plan import EPOCH, Segment, plan_range
 
 COLUMNS = ("model", "provider", "operation", "user", "environment", "platform", "deployment")
 DIMENSIONS = (*COLUMNS, *TIME_DIMENSIONS)
@@ -54,12 +55,10 @@ def explore(
     several rows, and `is_cut` if there are more than `MAX_GROUPS`. Raises `DatabaseError`.
     """
     usage = _query(reader, "usage", filters, rows, columns)
-    max_groups = MAX_GROUPS if needs_row_scan(rows, columns) else len(usage)
     attributes = {
-        "overlaps": bool("overlaps" in usage and usage["overlaps"].any()),
-        "is_cut": len(usage) > max_groups,
+        name: bool(name in usage and usage[name].fillna(False).astype(bool).any()) for name in ("overlaps", "is_cut")
     }
-    sums = _explore(reader, usage.head(max_groups).copy(), filters, rows, columns, latency=latency)
+    sums = _explore(reader, usage, filters, rows, columns, latency=latency)
     sums.attrs.update(attributes)
     return sums
 
@@ -99,7 +98,7 @@ def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str
         frame = query_rollups_by_segment(reader, query, filters, divided.segments, by=dimensions)
         labels = {name: frame[source] for name, source in zip(names, by, strict=True)}
     elif query == "usage" and (key := indexed_key(reader, filters, dimensions)) is not None:
-        frame = query_property(reader, filters, key, divided.segments, dimensions, MAX_GROUPS + 1)
+        frame = _limited(_from_property_rollup(reader, filters, key, divided.segments, dimensions))
         sources = ["value" if key_of(name) is not None else name for name in by]
         labels = {name: _texts(name, frame[source]) for name, source in zip(names, sources, strict=True)}
     else:
@@ -109,7 +108,7 @@ def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str
         has_properties = any(key_of(name) is not None for name in names)
         frame = query_frame(reader, (_PROPERTY_QUERIES if has_properties else _ROW_QUERIES)[query], parameters)
         if query == "usage":
-            frame = frame.head(MAX_GROUPS).assign(is_cut=len(frame) > MAX_GROUPS)
+            frame = _limited(frame)
         labels = {name: _texts(name, frame[source]) for name, source in zip(names, _NAMES, strict=False)}
     for position, name in enumerate(name for name in names if name in TIME_DIMENSIONS):
         values = [divided.values[int(step)][position] for step in labels[name]]
@@ -118,6 +117,22 @@ def _query(reader: Reader, query: str, filters: Filters, rows: str, columns: str
         row_name=labels[rows].fillna(UNKNOWN).astype(str),
         column_name=labels[columns].fillna(UNKNOWN).astype(str) if columns else "",
     )
+
+
+def _limited(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.head(MAX_GROUPS).assign(is_cut=len(frame) > MAX_GROUPS)
+
+
+def _from_property_rollup(
+    reader: Reader, filters: Filters, key: str, segments: Sequence[Segment], by: Sequence[str]
+) -> pd.DataFrame:
+    # Each rate of the display currency has rows of its own until they are added up.
+    max_rows = (MAX_GROUPS + 1) * max(1, len(filters.rates))
+
+    def load(parts: Sequence[Segment], columns: Sequence[str]) -> pd.DataFrame:
+        return query_property(reader, filters, key, parts, columns, max_rows)
+
+    return with_local_costs(filters, segments, by, load)
 
 
 def _texts(dimension: str, values: pd.Series[str]) -> pd.Series[str]:

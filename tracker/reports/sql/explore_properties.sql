@@ -25,6 +25,7 @@ SELECT row_name, column_name,
        sum(cache_read_input_tokens)::bigint AS cache_read_input_tokens,
        sum(reasoning_output_tokens)::bigint AS reasoning_output_tokens,
        sum(cost_usd) AS cost_usd,
+       sum(cost_local) AS cost_local,
        sum(unpriced_calls)::bigint AS unpriced_calls,
        bool_or(is_repeated) AS overlaps
 FROM :named_groups

@@ -16,7 +16,7 @@
 \set item_texts '(CASE jsonb_typeof(part.item) WHEN ''array'' THEN ARRAY(SELECT DISTINCT tag FROM jsonb_array_elements_text(part.item) AS tags (tag) WHERE tag IS NOT NULL AND NOT EXISTS (SELECT FROM jsonb_array_elements(part.item) AS nested (item) WHERE jsonb_typeof(nested.item) IN (''array'', ''object''))) WHEN ''object'' THEN ''{}'' ELSE array_remove(ARRAY[part.item #>> ''{}''], NULL) END)'
 -- Whether a call lacks the value of the pair (property.key, property.value); the value NULL means not set.
 \set property_differs '((CASE WHEN property.value IS NULL THEN :property_texts = ''{}'' ELSE property.value = ANY (:property_texts) END) IS NOT TRUE)'
--- A sample row: its id is in the range of tracker/sample_ids.py, or an earlier version created it.
+-- A sample row: its id is in the range of tracker/database/sample_ids.py, or an earlier version created it.
 \set id_is_sample '(id >= ''f3a90917-f800-87fc-8000-000000000000'' AND id <= ''f3a90917-f800-87fc-bfff-ffffffffffff'')'
 \set call_is_sample '(:id_is_sample OR (deployment = ''sample'' AND platform = ''vercel'' AND instance_id IS NULL AND delivery IS NULL AND substr(id::text, 15, 1) = ''7'' AND metadata::text = ''{"sample": true}'') IS TRUE)'
 -- The rows of the dirty buckets. OFFSET 0 keeps the subquery per bucket. For a range join, the planner reads the whole

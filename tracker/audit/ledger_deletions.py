@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.sample_ids import IS_SAMPLE_ID
+from tracker.database.sample_ids import IS_SAMPLE_ID
 
 LEDGER = "token_tracker_ledger"
 RETURNED = "id, instance_id, sequence, environment, deployment"
