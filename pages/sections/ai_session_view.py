@@ -107,7 +107,7 @@ def _outside_note(outside: CallsOutside | None, totals: SessionTotals | None, fi
             parts.append(text.format(n=exact(outside.calls_after)))
         parts.append(_("All figures count the range only."))
         st.markdown(f":material/info: {' '.join(parts)}", width="stretch")
-        if st.button(_("Show the whole session"), key="whole_session"):
+        if st.button(_("Show the whole AI session"), key="whole_session"):
             span = format_instants(clamp_time(first_at), clamp_time(last_at) + _MINUTE)
             query_params.set_and_rerun(range=span)
 

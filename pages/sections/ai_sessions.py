@@ -86,13 +86,13 @@ def list_notes(reader: Reader, page: SessionPage, filters: Filters) -> None:
     if None in began:
         st.caption(f":material/info: {index_note()}")
     elif any(began):
-        st.caption(_("“began earlier”: the session has calls before the range, which are not counted."))
+        st.caption(_("“began earlier”: the AI session has calls before the range, which are not counted."))
 
 
 def index_note() -> str:
     """The note that the table has no index for sessions."""
     return _(
-        "Whether a session began before the range is unknown, because the index of sessions is missing. Create it:"
+        "Whether an AI session began before the range is unknown, because the index of AI sessions is missing. Create it:"
         " `token-tracker migrate`"
     )
 

@@ -30,7 +30,7 @@ def test_every_page_takes_any_property(database_url: str, call: Execute, open_pa
         text = "\\(not set)" if item == "(not set)" else item
         name = "metadata.k\"e'y.%"
         app = open_page(database_url, "calls.py", **{name: text, "range": "all"})
-        assert "1 call. No older call matches." in texts(app), value
+        assert "1 call. No older call matches." in texts(app), item
         assert app.dataframe[0].value.shape[0] == 1
         app = open_page(database_url, "explorer.py", rows=name, columns="metadata.model", row=text, range="all")
         assert "1 call" in [caption.value for caption in app.caption]

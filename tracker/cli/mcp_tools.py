@@ -14,6 +14,7 @@ from typing import Any
 from tracker.cli.command_setup import check_time_zone
 from tracker.diagnostics.report import build_report
 from tracker.errors import SettingError
+from tracker.property_names import value_from_text
 from tracker.redaction import redact
 from tracker.reports import Filters, Reader, usage_totals
 from tracker.reports.anomalies import find_anomaly
@@ -64,7 +65,7 @@ class UsageTools:
             operation=operation,
             user=user,
             environment=environment,
-            properties=tuple((properties or {}).items()),
+            properties=tuple((key, value_from_text(value)) for key, value in (properties or {}).items()),
         )
         names = _NO_DIMENSIONS if dimensions is None else dimensions
         with self._reader.pin_rollup_state():

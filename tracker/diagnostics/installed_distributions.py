@@ -1,6 +1,6 @@
 """Installed distributions that conflict with this project's name or command.
 
-The name token-tracker on PyPI belongs to another project. Until version 0.2, it was also this project's own name.
+The name token-tracker on PyPI belongs to another project. Earlier versions of this project had this name, too.
 """
 
 from __future__ import annotations

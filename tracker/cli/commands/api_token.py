@@ -8,7 +8,9 @@ import sys
 from typing import Any
 
 from tracker.auth.api_tokens import Binding, create_token
+from tracker.budgets.property_pairs import parse_pair
 from tracker.errors import SettingError
+from tracker.property_names import dimension_of
 
 _NAME = re.compile(r"[\w.-]{1,60}")
 
@@ -39,7 +41,9 @@ def _binding(arguments: argparse.Namespace) -> Binding | None:
         return Binding("user", arguments.user)
     if arguments.property is None:
         return None
-    key, equals, value = arguments.property.partition("=")
-    if not key or not equals or re.search(r"[\s:]", key):
-        raise SettingError("The property is KEY=VALUE; its key has no white space and no colon.")
-    return Binding(f"metadata.{key}", value)
+    key, value = parse_pair(arguments.property)
+    if value is None:
+        raise SettingError("A token can't be limited to calls without a value of the property.")
+    if re.search(r"[\s:=]", key) or not key:
+        raise SettingError("The key of the property has no white space, colon or equals sign.")
+    return Binding(dimension_of(key), value)

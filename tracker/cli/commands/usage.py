@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from tracker.budgets.property_pairs import parse_pair
 from tracker.cli import command_setup
 from tracker.cli.terminal import print_error
 from tracker.cli.usage_table import UsageTable, draw, usd
@@ -96,7 +97,7 @@ def _filters(arguments: argparse.Namespace, default_timezone: str | None) -> Fil
     zone = command_setup.check_time_zone(arguments.timezone or default_timezone or "UTC")
     start, end = last_range(arguments.last, zone, datetime.now(UTC))
     columns = {name: getattr(arguments, name) for name in FILTERS}
-    pairs = tuple(_pair(text) for text in arguments.property)
+    pairs = tuple(map(parse_pair, arguments.property))
     return Filters(
         start=start,
         end=end,
@@ -106,15 +107,6 @@ def _filters(arguments: argparse.Namespace, default_timezone: str | None) -> Fil
         properties=pairs,
         **columns,
     )
-
-
-def _pair(text: str) -> tuple[str, str | None]:
-    from tracker.property_names import value_from_text
-
-    key, separator, value = text.removeprefix("metadata.").partition("=")
-    if not key or not separator:
-        raise SettingError(f"--property is {text[:60]!r}; use KEY=VALUE such as team=growth.")
-    return key, value_from_text(value)
 
 
 def _heading(reader: Reader, filters: Filters) -> list[str]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tracker import settings
+from tracker.budgets.property_pairs import parse_pair
 from tracker.cli import command_setup
-from tracker.cli.commands.import_file import parse_pairs
 from tracker.cli.terminal import terminal_text
 from tracker.errors import SettingError
 from tracker.messages import Message
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from tracker.reports.costs.what_if import Comparison, PricedCalls, WhatIfReport
 
 TIME_LIMIT_S = 60.0
-_LENGTH = re.compile(r"([0-9]{1,5})([hdw])\Z")
-_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
-_MAX_HOURS = 24 * 3660
 _FILTERS = ("provider", "operation", "user", "environment")
 
 
@@ -41,7 +37,15 @@ def add_parser(commands: Any) -> None:
         metavar="MODEL",
         help=f"a model to compare with, such as gpt-5-mini or groq/llama-3.3-70b-versatile; at most {MAX_MODELS} times",
     )
-    parser.add_argument("--last", default="30d", metavar="LENGTH", help="hours, days or weeks until now (default 30d)")
+    parser.add_argument(
+        "--last",
+        default="30d",
+        metavar="RANGE",
+        help="24h, 7d (today and the six days before), 2w, today or month (default: 30d)",
+    )
+    parser.add_argument(
+        "--timezone", metavar="ZONE", help="time zone of the days (default: TRACKER_TIMEZONE, else UTC)"
+    )
     parser.add_argument("--used-model", metavar="MODEL", help="only calls of this model (default: all calls)")
     for name in _FILTERS:
         parser.add_argument(f"--{name}", metavar=name[0].upper(), help=f"only calls of this {name}")
@@ -59,13 +63,12 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     now = datetime.now(UTC)
-    length = _length(arguments.last)
     names = list(dict.fromkeys(arguments.model))
     if len(names) > MAX_MODELS:
         raise SettingError(Message("prices.what_if.too_many_models", limit=MAX_MODELS))
     prices = settings.load().prices
     custom_prices.load(prices)  # an invalid file is reported before any connection
-    reader, filters = _open_reader(arguments, now - length, now)
+    reader, filters = _open_reader(arguments, now)
     with closing(reader):
         from tracker.reports.costs.what_if import what_if
 
@@ -80,32 +83,30 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _open_reader(arguments: argparse.Namespace, start: datetime, end: datetime) -> tuple[Reader, Filters]:
+def _open_reader(arguments: argparse.Namespace, now: datetime) -> tuple[Reader, Filters]:
     try:
         from tracker.reports import Filters, Reader
+        from tracker.reports.explorer.last_range import last_range
     except ImportError as error:
         raise SettingError(
             f"token-tracker what-if needs the extras dashboard and prices ({error.name} is not installed): pip install"
             ' "token-usage-tracker[dashboard,prices]".'
         ) from None
+    database = command_setup.locate_database()
+    zone = command_setup.check_time_zone(arguments.timezone or database.settings.timezone or "UTC")
+    start, end = last_range(arguments.last, zone, now)
     columns = {name: getattr(arguments, name) for name in _FILTERS}
     filters = Filters(
         start=start,
         end=end,
+        timezone=zone,
         model=arguments.used_model,
         include_tests=arguments.include_tests,
-        properties=tuple(parse_pairs("--property", arguments.property).items()),
+        include_samples=False,
+        properties=tuple(map(parse_pair, arguments.property)),
         **columns,
     )
-    return Reader(command_setup.locate_database()), filters
-
-
-def _length(text: str) -> timedelta:
-    match = _LENGTH.match(text)
-    hours = int(match[1]) * _HOURS[match[2]] if match else 0
-    if not 0 < hours <= _MAX_HOURS:
-        raise SettingError(f"--last is {text[:60]!r}; use hours, days or weeks, such as 24h, 30d or 12w.")
-    return timedelta(hours=hours)
+    return Reader(database), filters
 
 
 def _print(report: WhatIfReport, length: str) -> None:
