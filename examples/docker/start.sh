@@ -15,5 +15,7 @@ export_secret DATABASE_URL database_url
 export_secret PGPASSWORD database_password # for a DATABASE_URL without a password
 export_secret TRACKER_DASHBOARD_PASSWORD_HASH dashboard_password_hash
 export_secret TRACKER_DEBUG_TOKEN debug_token
+export_secret TRACKER_API_TOKENS api_tokens
+export_secret TRACKER_API_SIGNING_KEY api_signing_key
 
 exec "$@"

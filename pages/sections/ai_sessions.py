@@ -92,8 +92,8 @@ def list_notes(reader: Reader, page: SessionPage, filters: Filters) -> None:
 def index_note() -> str:
     """The note that the table has no index for sessions."""
     return _(
-        "Whether an AI session began before the range is unknown, because the index of AI sessions is missing. Create it:"
-        " `token-tracker migrate`"
+        "Whether an AI session began before the range is unknown, because the index of AI sessions is missing."
+        " Create it: `token-tracker migrate`"
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from zoneinfo import ZoneInfo
 
 import psycopg2.extensions
 import pytest
@@ -59,6 +60,10 @@ def test_the_days_are_local_and_complete() -> None:
     assert (week.first_day.isoformat(), week.last_day.isoformat()) == ("2026-10-26", "2026-11-01")
     assert week.end - week.start == timedelta(days=7, hours=1)
     assert week.start - week.previous_start == timedelta(days=7)
+    zone = ZoneInfo("America/New_York")
+    assert [end.astimezone(zone).strftime("%d %H:%M:%S") for end in week.day_ends] == [
+        f"{day} 23:59:59" for day in ("26", "27", "28", "29", "30", "31", "01")
+    ]
 
 
 @pytest.mark.parametrize("text", ["daily", "daily 9:00", "daily 24:00", "monthly 09:00", "daily 09:00 fr", "09:00"])

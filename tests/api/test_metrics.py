@@ -121,6 +121,29 @@ def test_dashboards_that_scrape_at_once_export_the_same(
     assert max(highest) <= 21.0
 
 
+def test_a_role_that_sees_few_calls_does_not_count_into_the_stored_totals(
+    collector: MetricsCollector,
+    recorder: Tracker,
+    database_url: str,
+    new_role: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record(recorder, 1.0, count=3)
+    assert main(["rollup"]) == 0
+    role = new_role()
+    run(
+        database_url,
+        f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}",
+        "ALTER TABLE token_usage ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY none ON token_usage FOR SELECT TO {role} USING (false)",
+    )
+    for _ in range(2):
+        monkeypatch.setenv("DATABASE_URL", database_url)
+        assert scrape(collector)[CALLS] == 3.0
+        monkeypatch.setenv("DATABASE_URL", with_role(database_url, role))
+        assert scrape(MetricsCollector(current_reader.reader))["token_tracker_totals_stored"] == 0.0
+
+
 def test_calls_that_a_scrape_cannot_count_in_time_are_counted_by_the_minute_job(
     collector: MetricsCollector, recorder: Tracker, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

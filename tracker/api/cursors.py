@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from tracker.api.parameters import FIRST_TIME, LAST_TIME
 from tracker.api.problems import ProblemError
 from tracker.auth.api_tokens import Binding
 from tracker.reports.ai_calls.call_log import Position
@@ -50,6 +51,8 @@ def decode_cursor(text: str, parameters: Mapping[str, str], binding: Binding | N
         position = Position(times[0], str(UUID(id_)))
     except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ProblemError(400, "invalid cursor", _INVALID) from None
+    if not FIRST_TIME <= times[1] <= times[0] <= times[2] <= LAST_TIME:
+        raise ProblemError(400, "invalid cursor", _INVALID)
     if digest != _digest(parameters, binding):
         raise ProblemError(400, "invalid cursor", _OTHER_REQUEST)
     return PageCursor(position, times[1], times[2])

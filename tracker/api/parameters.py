@@ -20,7 +20,8 @@ RANGE_PARAMETERS = ("start", "end", "timezone")
 _DEFAULT_RANGE = "30d"
 _DEFAULT_LENGTH = timedelta(days=30)
 _MAX_QUERY_CHARS = 8_000
-_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+FIRST_TIME, LAST_TIME = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""The times that a range can have, in every time zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _range(start_text: str | None, end_text: str | None, timezone: str, now: dat
         return last_range(_DEFAULT_RANGE, timezone, now)
     # Includes calls of the current second.
     end = now + timedelta(seconds=1) if end_text is None else _time("end", end_text, timezone)
-    start = max(end - _DEFAULT_LENGTH, _FIRST) if start_text is None else _time("start", start_text, timezone)
+    start = max(end - _DEFAULT_LENGTH, FIRST_TIME) if start_text is None else _time("start", start_text, timezone)
     if start > end:
         raise ProblemError(400, "invalid range", "end is before start.")
     return start, end
@@ -137,7 +138,7 @@ def _time(name: str, text: str, timezone: str) -> datetime:
         else:
             parsed = datetime.fromisoformat(text.replace(" ", "+"))  # an unencoded + arrives as a space
         aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo(timezone))
-        return min(max(aware.astimezone(UTC), _FIRST), _LAST)
+        return min(max(aware.astimezone(UTC), FIRST_TIME), LAST_TIME)
     except (ValueError, OverflowError):
         detail = f"{name} is {text[:40]!r}; use a date such as 2026-11-27, or a time such as 2026-11-27T09:00:00Z."
         raise ProblemError(400, "invalid value", detail) from None

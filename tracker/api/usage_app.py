@@ -134,8 +134,7 @@ class UsageApi:
                 f"The answer has more than {MAX_ROWS:,} rows. Choose a shorter range, filters, or fewer dimensions."
             )
             raise ProblemError(400, "too many rows", detail)
-        remarks = ("A call whose property is a list counts in several rows.",) if usage.overlaps else ()
-        return Answer((*usage.dimensions, *usage.measures), usage.as_json(), remarks=remarks)
+        return Answer((*usage.dimensions, *usage.measures), usage.as_json(), remarks=usage.remarks)
 
     def _read_records(self, parameters: Parameters, access: ApiAccess, now: datetime) -> Answer:
         limit = parameters.get_integer("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
@@ -200,8 +199,9 @@ async def _send_answer(send: Send, answer: Answer, scope: Mapping[str, Any], *, 
     if _prefers_csv(request_headers(scope).get("accept", "")):
         cells = [[row[name] for name in answer.columns] for row in answer.rows]
         body, content_type = csv_bytes([answer.columns, *cells]), "text/csv; charset=utf-8"
-        link = (("x-next-cursor", answer.next_cursor),) if answer.next_cursor else ()
-        await send_body(send, 200, body, content_type, head=head, headers=link)
+        headers = [("x-next-cursor", answer.next_cursor)] if answer.next_cursor else []
+        headers += [("x-remarks", " ".join(answer.remarks))] if answer.remarks else []
+        await send_body(send, 200, body, content_type, head=head, headers=headers)
         return
     content: dict[str, Any] = {"data": answer.rows, "next_cursor": answer.next_cursor}
     if answer.remarks:

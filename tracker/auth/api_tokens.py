@@ -83,7 +83,7 @@ def _check_signed(key: str | None, token: str, now_s: float) -> ApiAccess | None
     except jwt.PyJWTError:
         return None
     # An app that forgets to limit its tokens must not make eternal ones.
-    if claims["exp"] - now_s > MAX_SIGNED_LIFETIME_S or not claims["sub"]:
+    if not isinstance(claims["exp"], int | float) or claims["exp"] - now_s > MAX_SIGNED_LIFETIME_S or not claims["sub"]:
         return None
     return ApiAccess(f"user {claims['sub']}", Binding("user", claims["sub"]))
 

@@ -14,7 +14,7 @@ from typing import Any
 from tracker.cli.command_setup import check_time_zone
 from tracker.diagnostics.report import build_report
 from tracker.errors import SettingError
-from tracker.property_names import value_from_text
+from tracker.property_names import key_of, value_from_text
 from tracker.redaction import redact
 from tracker.reports import Filters, Reader, usage_totals
 from tracker.reports.anomalies import find_anomaly
@@ -65,7 +65,7 @@ class UsageTools:
             operation=operation,
             user=user,
             environment=environment,
-            properties=tuple((key, value_from_text(value)) for key, value in (properties or {}).items()),
+            properties=tuple((key_of(key) or key, value_from_text(value)) for key, value in (properties or {}).items()),
         )
         names = _NO_DIMENSIONS if dimensions is None else dimensions
         with self._reader.pin_rollup_state():
@@ -79,6 +79,7 @@ class UsageTools:
             "data": rows.as_json(),
             "has_more_rows": rows.is_cut,
             "rows_overlap": rows.overlaps,
+            "remarks": rows.remarks,
         }
 
     def last_records(

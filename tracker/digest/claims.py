@@ -18,17 +18,22 @@ LEASE = timedelta(minutes=5)
 _NEEDED = ("SELECT", "INSERT", "UPDATE")
 
 
-def claim(connection: Connection, schema: str, days: DigestDays, channel_url: str) -> bool:
-    """Whether this process sends the digest to this channel now: nobody sent it, and nobody else has a valid claim.
+def is_sent(connection: Connection, schema: str, days: DigestDays, channel_url: str) -> bool:
+    """Whether the digest was sent to this channel.
 
     Raises `DatabaseError`, `SetupError` if the table is missing or this role may not write it.
     """
-    rights = read_rights(connection, schema, [DIGESTS])
-    if not rights.exists(DIGESTS):
-        raise SetupError("digests_missing", Message("digest.table_missing"), Message("digest.table_missing.remedy"))
-    rights.require_writes()
-    if not rights.allows(DIGESTS, _NEEDED):
-        raise SetupError("right_missing", Message("digest.not_writable"), rights.grant(DIGESTS, _NEEDED), "42501")
+    _require_writable(connection, schema)
+    query = f"SELECT 1 FROM {quote(schema)}.{DIGESTS} WHERE (period, first_day, channel) = (%s, %s, %s)"  # noqa: S608
+    _, rows = execute(connection, f"{query} AND sent_at IS NOT NULL", _key(days, channel_url))
+    return bool(rows)
+
+
+def claim(connection: Connection, schema: str, days: DigestDays, channel_url: str) -> bool:
+    """Whether this process sends the digest to this channel now: nobody sent it, and nobody else has a valid claim.
+
+    Raises `DatabaseError`.
+    """
     table = f"{quote(schema)}.{DIGESTS}"
     _, rows = execute(
         connection,
@@ -38,6 +43,15 @@ def claim(connection: Connection, schema: str, days: DigestDays, channel_url: st
         (*_key(days, channel_url), LEASE),
     )
     return bool(rows)
+
+
+def _require_writable(connection: Connection, schema: str) -> None:
+    rights = read_rights(connection, schema, [DIGESTS])
+    if not rights.exists(DIGESTS):
+        raise SetupError("digests_missing", Message("digest.table_missing"), Message("digest.table_missing.remedy"))
+    rights.require_writes()
+    if not rights.allows(DIGESTS, _NEEDED):
+        raise SetupError("right_missing", Message("digest.not_writable"), rights.grant(DIGESTS, _NEEDED), "42501")
 
 
 def mark_sent(connection: Connection, schema: str, days: DigestDays, channel_url: str) -> None:
@@ -51,5 +65,6 @@ def mark_sent(connection: Connection, schema: str, days: DigestDays, channel_url
 
 
 def _key(days: DigestDays, channel_url: str) -> tuple[str, object, str]:
-    # The URL contains a secret, so a hash identifies the channel.
-    return days.period, days.first_day, hashlib.sha256(channel_url.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    # The URL contains a secret, so a hash identifies the channel. The days of two time zones are two digests.
+    text = f"{days.timezone}\n{channel_url}".encode("utf-8", "surrogateescape")
+    return days.period, days.first_day, hashlib.sha256(text).hexdigest()[:32]

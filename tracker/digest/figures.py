@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -97,8 +96,8 @@ def _top_properties(reader: Reader, period: Filters) -> tuple[tuple[str, tuple[T
     tops = []
     for key in state.properties if state else ():
         name = dimension_of(key)
-        rows = usage_rows(reader, period, (name,), measures).rows[:TOP_COUNT]
-        tops.append((key, tuple(_entry(row[name], row) for row in rows if row[name] is not None)))
+        rows = [row for row in usage_rows(reader, period, (name,), measures).rows if row[name] is not None]
+        tops.append((key, tuple(_entry(row[name], row) for row in rows[:TOP_COUNT])))
     return tuple(tops)
 
 
@@ -112,9 +111,7 @@ def _entry(name: object, row: Mapping[Any, Any]) -> TopEntry:
 
 def _anomalies(reader: Reader, period: Filters, days: DigestDays) -> Sequence[Anomaly]:
     """The largest anomaly of each day."""
-    count = (days.last_day - days.first_day).days + 1
-    ends = [days.end - timedelta(days=number, seconds=1) for number in reversed(range(count))]
-    found = (find_anomaly(reader, period, end) for end in ends)
+    found = (find_anomaly(reader, period, end) for end in days.day_ends)
     return [anomaly for anomaly in found if anomaly]
 
 

@@ -40,6 +40,13 @@ class DigestDays:
     def previous_start(self) -> datetime:
         return self._midnight(self.first_day - timedelta(days=_DAYS[self.period]))
 
+    @property
+    def day_ends(self) -> tuple[datetime, ...]:
+        """The last second of each local day."""
+        days = (self.last_day - self.first_day).days + 1
+        midnights = (self._midnight(self.first_day + timedelta(days=number + 1)) for number in range(days))
+        return tuple(midnight - timedelta(seconds=1) for midnight in midnights)
+
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time(), ZoneInfo(self.timezone)).astimezone(UTC)
 

@@ -44,15 +44,23 @@ def send_digest(reader: Reader, days: DigestDays, urls: tuple[str, ...], languag
     """
     with reader.borrow() as connection:
         schema = read_table(connection, reader.database.url.schema).schema
-        claimed = [url for url in dict.fromkeys(urls) if claims.claim(connection, schema, days, url)]
-    if not claimed:
+        pending = [url for url in dict.fromkeys(urls) if not claims.is_sent(connection, schema, days, url)]
+    if not pending:
         return 0
+    # The figures can take longer than a claim is valid, so they are read before it.
     alert = build_alert(read_figures(reader, days, with_users=with_users), language)
-    sent = [url for url in claimed if send(url, alert)]
+    return sum(_send_once(reader, schema, days, url, alert) for url in pending)
+
+
+def _send_once(reader: Reader, schema: str, days: DigestDays, url: str, alert: dict[str, str]) -> bool:
     with reader.borrow() as connection:
-        for url in sent:
-            claims.mark_sent(connection, schema, days, url)
-    return len(sent)
+        if not claims.claim(connection, schema, days, url):
+            return False
+    if not send(url, alert):
+        return False
+    with reader.borrow() as connection:
+        claims.mark_sent(connection, schema, days, url)
+    return True
 
 
 def build_alert(figures: DigestFigures, language: str) -> dict[str, str]:

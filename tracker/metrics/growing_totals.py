@@ -54,6 +54,12 @@ class GrowingTotal:
         increases = {name: max(sums[name] - self.counted[name], Decimal(0)) for name in MEASURES}
         return replace(self, exported=_add(self.exported, increases), counted=sums)
 
+    def at_least(self, other: GrowingTotal | None) -> GrowingTotal:
+        """The same with the larger exported totals, so that no series falls when a process begins to store them."""
+        if other is None:
+            return self
+        return replace(self, exported={name: max(self.exported[name], other.exported[name]) for name in MEASURES})
+
 
 Totals = Mapping[LabelSet, GrowingTotal]
 
@@ -64,7 +70,8 @@ def count_sums(totals: Totals, sums: Mapping[LabelSet, Sums]) -> dict[LabelSet, 
     A label set without calls now has sums of 0.
     """
     own = [label_set for label_set in totals if not label_set.is_remainder]
-    own += [label_set for label_set in sums if label_set not in totals][: MAX_LABEL_SETS - len(own)]
+    new = [label_set for label_set in sums if label_set not in totals and not label_set.is_remainder]
+    own += new[: MAX_LABEL_SETS - len(own)]
     counted = {label_set: sums.get(label_set, NO_CALLS) for label_set in own}
     others = [sums[label_set] for label_set in sums if label_set not in counted]
     if others or REMAINDER in totals:

@@ -13,7 +13,7 @@ from tracker.database.connect import Connection, execute
 from tracker.database.schema import Table, quote
 from tracker.database.sql_file import load
 from tracker.database.transactions import transaction
-from tracker.metrics.growing_totals import MEASURES, GrowingTotal, LabelSet, Sums, Totals, count_sums
+from tracker.metrics.growing_totals import MEASURES, REMAINDER, GrowingTotal, LabelSet, Sums, Totals, count_sums
 from tracker.rollups.range_plan import Segment, epoch_us, plan_range
 from tracker.rollups.rollup_state import RollupState, read_access, read_state
 
@@ -26,22 +26,23 @@ _LAST_TIME = datetime(9999, 12, 30, tzinfo=UTC)
 def count_calls(connection: Connection, table: Table, in_memory: Totals, timeout_s: int) -> tuple[Totals, bool]:
     """The totals of all calls until now, and whether they are stored.
 
-    Raises `DatabaseError`, also after `timeout_s` of a query or of waiting for another process that counts.
-
-    A role that may not write the table, and a server that takes no writes, counts on from `in_memory`: such totals are
-    those of this process, and start from the current sums after a restart.
+    Only a process that sees all calls, pruned ones included, counts into the table: a smaller sum of another process
+    would make the next one look like new calls. Others, such as a role under row-level security, count on from
+    `in_memory`: such totals are those of this process. Raises `DatabaseError`, also after
+    `timeout_s` of a query or of waiting for another process that counts.
     """
     limits = f"SET LOCAL statement_timeout = '{timeout_s}s'; SET LOCAL jit = off"
     state = read_state(connection, table) if read_access(connection, table).reads else None
-    if not read_rights(connection, table.schema, [TOTALS_TABLE]).allows(TOTALS_TABLE, _NEEDED):
+    may_store = read_rights(connection, table.schema, [TOTALS_TABLE]).allows(TOTALS_TABLE, _NEEDED)
+    if state is None or not may_store:
         with transaction(connection, "READ ONLY", limits, commits=False):
             return count_sums(in_memory, _read_sums(connection, table, state)), False
     with transaction(connection, "", limits):
         # The sums are read after the lock: a process that added older sums later would count an increase twice.
         execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_lock_key(table.schema),))
-        state = None if state is None else read_state(connection, table)
         before = _read_totals(connection, table.schema)
-        after = count_sums(before, _read_sums(connection, table, state))
+        after = count_sums(before, _read_sums(connection, table, read_state(connection, table)))
+        after = {key: total.at_least(in_memory.get(key)) for key, total in after.items()}
         _store(connection, table.schema, {key: total for key, total in after.items() if before.get(key) != total})
     return after, True
 
@@ -51,7 +52,12 @@ def _read_sums(connection: Connection, table: Table, state: RollupState | None) 
     query = load("tracker.metrics.sql", "call_sums")
     text = (query if state else query.rows_only).for_driver(table)
     _, rows = execute(connection, text, {**plan.parameters(), "created_at_zone": table.created_at_zone})
-    return {LabelSet(*row[:4]): dict(zip(MEASURES, map(Decimal, row[4:]), strict=True)) for row in rows}
+    sums: dict[LabelSet, Sums] = {}
+    for row in rows:
+        # A call whose four labels are `other` counts as one of the label sets without a series of their own.
+        label_set = REMAINDER if tuple(row[:4]) == tuple(REMAINDER[:4]) else LabelSet(*row[:4])
+        sums[label_set] = dict(zip(MEASURES, map(Decimal, row[4:]), strict=True))
+    return sums
 
 
 def _read_totals(connection: Connection, schema: str) -> dict[LabelSet, GrowingTotal]:

@@ -19,7 +19,6 @@ export async function usageByDay(userId: string, timezone = 'UTC'): Promise<Usag
     headers: { authorization: `Bearer ${signToken(userId, process.env.TRACKER_API_SIGNING_KEY!)}` },
     cache: 'no-store',
   });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(`The usage can't be read: ${answer.detail}`);
-  return answer.data;
+  if (!response.ok) throw new Error(`The usage can't be read: ${response.status} ${await response.text()}`);
+  return (await response.json()).data;
 }

@@ -42,7 +42,7 @@ def _binding(arguments: argparse.Namespace) -> Binding | None:
     if arguments.property is None:
         return None
     key, value = parse_pair(arguments.property)
-    if value is None:
+    if not value:
         raise SettingError("A token can't be limited to calls without a value of the property.")
     if re.search(r"[\s:=]", key) or not key:
         raise SettingError("The key of the property has no white space, colon or equals sign.")

@@ -75,8 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps({"data": usage.as_json()}, ensure_ascii=False))
             return 0
         heading = _heading(reader, filters)
-    if usage.overlaps:
-        heading.append("A call with several values of a property counts in several rows.")
+    heading += usage.remarks
     _print(UsageTable(usage.dimensions, usage.rows, heading))
     return 0
 

@@ -1,5 +1,5 @@
 -- How many calls, tokens and USD are there in all, by provider, model, operation and environment?
--- Test and sample calls are excluded.
+-- Test and sample calls are excluded. Longer names would not fit into the key of the stored totals.
 \ir ../../reports/sql/defaults.sql
 WITH used (provider, model, operation, environment, calls, failed_calls, unpriced_calls, input_tokens, output_tokens,
            cache_read_input_tokens, cache_write_input_tokens, reasoning_output_tokens, cost) AS (
@@ -25,8 +25,8 @@ WITH used (provider, model, operation, environment, calls, failed_calls, unprice
     FROM token_usage AS calls
     WHERE created_at >= :rows_start AND created_at < :rows_until AND is_test IS NOT TRUE AND NOT :call_is_sample
 )
-SELECT coalesce(provider, 'unknown'), coalesce(model, 'unknown'), coalesce(operation, 'unknown'),
-       coalesce(environment, 'unknown'),
+SELECT left(coalesce(provider, 'unknown'), 200), left(coalesce(model, 'unknown'), 200),
+       left(coalesce(operation, 'unknown'), 200), left(coalesce(environment, 'unknown'), 200),
        sum(calls)::numeric, sum(failed_calls)::numeric, sum(unpriced_calls)::numeric, sum(input_tokens)::numeric,
        sum(output_tokens)::numeric, sum(cache_read_input_tokens)::numeric, sum(cache_write_input_tokens)::numeric,
        sum(reasoning_output_tokens)::numeric, coalesce(sum(cost) FILTER (WHERE abs(cost) <= 1e15), 0)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from tracker.errors import SettingError
 from tracker.messages import Message
 from tracker.property_names import key_of
-from tracker.reports.engine.query_properties import indexed_key
+from tracker.reports.engine.query_properties import indexed_key, unavailable_calls
 from tracker.reports.engine.query_rollups import query_rollups_by_segment, query_user_rollups
 from tracker.reports.engine.reader import Reader
 from tracker.reports.explorer.time_dimensions import TIME_DIMENSIONS, divide_range, sort_key
@@ -55,7 +56,8 @@ class UsageRows:
 
     Times are in chronological order, other values by their tokens, the largest first. `cost_usd` is None if no call of
     the row has a price. `is_cut`: only the `MAX_ROWS` rows with the most tokens. `overlaps`: a call whose property is a
-    list counts in several rows, so the rows add up to more than the total.
+    list counts in several rows, so the rows add up to more than the total. `pruned_until`: calls of the range before
+    this time were pruned, and no rollup has them by these dimensions, so that they are not in the rows.
     """
 
     dimensions: tuple[str, ...]
@@ -63,6 +65,17 @@ class UsageRows:
     rows: list[UsageRow]
     is_cut: bool = False
     overlaps: bool = False
+    pruned_until: datetime | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader must know about the sums."""
+        remarks = []
+        if self.overlaps:
+            remarks.append("A call with several values of a property counts in several rows.")
+        if self.pruned_until is not None:
+            remarks.append(f"Calls before {self.pruned_until:%Y-%m-%d} were pruned; they are not in these rows.")
+        return tuple(remarks)
 
     def as_json(self) -> list[dict[str, str | int | None]]:
         """The rows as JSON values; an amount is a decimal string, which loses no digit."""
@@ -91,12 +104,14 @@ def usage_rows(
     columns = [name for name in names if name in COLUMNS]
     divided = divide_range(filters, times)
     by = [*columns, *([_STEP] if times else [])]
+    from_rows = False
     is_indexed = len(properties) == 1 and indexed_key(reader, filters, [*properties, *columns]) is not None
     if is_indexed or (not properties and set(columns) <= _ROLLUP_COLUMNS):
         found = _records(query_rollups_by_segment(reader, "usage", filters, divided.segments, by=[*properties, *by]))
     elif list(names) == ["user"] and set(chosen) <= _USER_ROLLUP_MEASURES:
         found = _from_user_rollups(reader, filters, max_rows + 1)
     else:
+        from_rows = True
         found = _from_rows(reader, filters, divided.segments, by, properties, max_rows + 1)
     found = [record for record in found if record["calls"]]
     found.sort(key=lambda record: -record["total_tokens"])
@@ -113,7 +128,20 @@ def usage_rows(
     ]
     tokens = [int(record["total_tokens"]) for record in found]
     overlaps = any(record.get("overlaps") for record in found)
-    return UsageRows(names, chosen, _sorted(rows, tokens, names), is_cut, overlaps)
+    pruned_until = _pruned_until(reader, filters, properties[0] if is_indexed else None, from_rows=from_rows)
+    return UsageRows(names, chosen, _sorted(rows, tokens, names), is_cut, overlaps, pruned_until)
+
+
+def _pruned_until(
+    reader: Reader, filters: Filters, indexed_property: str | None, *, from_rows: bool
+) -> datetime | None:
+    """The end of the pruned part of the range, if the rows lack its calls."""
+    detail_from = reader.freshness().detail_from
+    if detail_from is None or filters.start >= detail_from:
+        return None
+    key = key_of(indexed_property)
+    lacks_calls = from_rows or (key is not None and unavailable_calls(reader, filters, key) > 0)
+    return detail_from if lacks_calls else None
 
 
 def check_dimensions(dimensions: Sequence[str]) -> tuple[str, ...]:
