@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -140,7 +141,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def short_garbage_collections() -> None:
     """Exclude the modules and collected tests from garbage collections: Streamlit runs a full one after each rerun."""
-    gc.collect()
+    # Clients of providers leave connections open, which are no fault of the next module.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     gc.freeze()
 
 
