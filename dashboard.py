@@ -126,7 +126,7 @@ _MINUTE_JOBS: dict[str, Callable[[], object]] = {
     "price_new_calls": price_new_calls.price_new_calls,
     "check_budgets": check_budgets.check_budgets,
     "send_digest": send_due_digest,
-    "read_metrics": _metrics.read_slow_figures,
+    "read_metrics": _metrics.read_slow_values,
 }
 
 

@@ -1,4 +1,4 @@
-"""The digest: its days, its figures, its text in two languages, and that it is sent once."""
+"""The digest: its days, its content, its text in two languages, and that it is sent once."""
 
 from __future__ import annotations
 
@@ -239,12 +239,12 @@ def test_a_digest_that_cannot_be_claimed_is_not_sent(
 
 
 def test_the_figures_equal_those_of_the_pages(database: str, recorder: Tracker) -> None:
-    from tracker.digest.figures import read_figures
+    from tracker.digest.content import read_content
     from tracker.reports import Filters, usage_totals
 
     fill(database, recorder)
     days = last_complete_days("day", "UTC", datetime.now(UTC))
     reader = current_reader.reader()
-    figures = read_figures(reader, days, with_users=True)
+    content = read_content(reader, days, with_users=True)
     page = usage_totals.totals(reader, Filters(start=days.start, end=days.end))
-    assert (figures.totals, figures.totals.cost_usd) == (page, Decimal(3))
+    assert (content.totals, content.totals.cost_usd) == (page, Decimal(3))

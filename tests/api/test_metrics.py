@@ -155,10 +155,10 @@ def test_calls_that_a_scrape_cannot_count_in_time_are_counted_by_the_minute_job(
         seen = scrape(collector)
         assert (seen["token_tracker_database_up"], CALLS in seen) == (1.0, False)
         other.rollback()
-    collector.read_slow_figures()
+    collector.read_slow_values()
     seen = scrape(collector)
     assert seen[CALLS] == 1.0
-    assert 0 <= seen["token_tracker_figures_age_seconds:calls"] < 60
+    assert 0 <= seen["token_tracker_values_age_seconds:calls"] < 60
     assert seen["token_tracker_records_24h:stored"] == 1.0
 
 
@@ -205,7 +205,7 @@ def test_the_grafana_example_uses_exported_names_only(collector: MetricsCollecto
     record(recorder, 1.0)
     main(["rollup"])
     scrape(collector)
-    collector.read_slow_figures()
+    collector.read_slow_values()
     exported = {name.partition(":")[0] for name in scrape(collector)}
     families = {family.name for family in collector.collect()}
     known = exported | {f"{name}_total" for name in families} | families

@@ -1,4 +1,4 @@
-"""GET /metrics: the figures in OpenMetrics 1.0 text, for Prometheus and what understands its format."""
+"""GET /metrics: the values in OpenMetrics 1.0 text, for Prometheus and what understands its format."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tracker.single_flight import SingleFlight, wait_for
 log = logging.getLogger("tracker.dashboard")
 CACHE_S = 5.0
 TIMEOUT_S = 9.8
-_NOT_READY = Problem(503, "not ready", "The figures take longer than 9.8 s. Try again.")
-_FAILED = Problem(500, "internal error", "The figures can't be read. The dashboard's log has the cause.")
-_UNBOUND_ONLY = Problem(403, "token is bound", "A token for one user or property can't read the figures of all calls.")
+_NOT_READY = Problem(503, "not ready", "The values take longer than 9.8 s. Try again.")
+_FAILED = Problem(500, "internal error", "The values can't be read. The dashboard's log has the cause.")
+_UNBOUND_ONLY = Problem(403, "token is bound", "A token for one user or property can't read the values of all calls.")
 
 
 class _Families:
@@ -51,13 +51,13 @@ class MetricsApp:
         elif access.binding is not None:
             await send_problem(send, _UNBOUND_ONLY, head=head)
         else:
-            await self._send_figures(send, head=head)
+            await self._send_values(send, head=head)
 
-    async def _send_figures(self, send: Send, *, head: bool) -> None:
+    async def _send_values(self, send: Send, *, head: bool) -> None:
         try:
             text = await wait_for(self._text.request(), TIMEOUT_S)
         except Exception as error:
-            log.exception("The figures of /metrics can't be read: %s.", type(error).__name__)
+            log.exception("The values of /metrics can't be read: %s.", type(error).__name__)
             await send_problem(send, _FAILED, head=head)
             return
         if text is None:

@@ -59,13 +59,13 @@ def check_token(settings: Settings, token: str, now_s: float) -> ApiAccess | Non
     """What a token may read; None for a wrong or expired one, and for all of them if a variable can't be read."""
     if any(map(settings.is_unreadable, _VARIABLES)):
         return None
-    digest, found = _digest(token), None
+    digest, matching = _digest(token), None
     # All entries are compared, so that the time doesn't show which one matches.
     for entry in settings.api_tokens:
         name, stored, *bound = entry.split(":", 2)
         if hmac.compare_digest(digest, stored):
-            found = ApiAccess(name, _binding(bound[0]) if bound else None)
-    return found or _check_signed(settings.api_signing_key, token, now_s)
+            matching = ApiAccess(name, _binding(bound[0]) if bound else None)
+    return matching or _check_signed(settings.api_signing_key, token, now_s)
 
 
 def _binding(text: str) -> Binding:

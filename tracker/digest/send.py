@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from tracker.database.schema import read_table
 from tracker.digest import claims
-from tracker.digest.figures import DigestFigures, read_figures
+from tracker.digest.content import DigestContent, read_content
 from tracker.digest.schedule import DigestDays, due_days
 from tracker.digest.text import digest_text, digest_title
 from tracker.recording.alerts.channels import send
@@ -47,8 +47,8 @@ def send_digest(reader: Reader, days: DigestDays, urls: tuple[str, ...], languag
         pending = [url for url in dict.fromkeys(urls) if not claims.is_sent(connection, schema, days, url)]
     if not pending:
         return 0
-    # The figures can take longer than a claim is valid, so they are read before it.
-    alert = build_alert(read_figures(reader, days, with_users=with_users), language)
+    # The content can take longer than a claim is valid, so they are read before it.
+    alert = build_alert(read_content(reader, days, with_users=with_users), language)
     return sum(_send_once(reader, schema, days, url, alert) for url in pending)
 
 
@@ -63,13 +63,13 @@ def _send_once(reader: Reader, schema: str, days: DigestDays, url: str, alert: d
     return True
 
 
-def build_alert(figures: DigestFigures, language: str) -> dict[str, str]:
+def build_alert(content: DigestContent, language: str) -> dict[str, str]:
     """The document that a channel gets: title and text, and the days for programs."""
-    days = figures.days
+    days = content.days
     return {
         "type": TYPE,
-        "title": digest_title(figures, language),
-        "text": digest_text(figures, language),
+        "title": digest_title(content, language),
+        "text": digest_text(content, language),
         "period": days.period,
         "first_day": days.first_day.isoformat(),
         "last_day": days.last_day.isoformat(),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from tracker.budgets.progress import BudgetState, format_amount, format_percent
-from tracker.digest.figures import DigestFigures, TopEntry
+from tracker.digest.content import DigestContent, TopEntry
 from tracker.messages import Message
 from tracker.messages.translation import translate
 from tracker.reports.anomalies import Anomaly
@@ -14,9 +14,9 @@ from tracker.reports.anomalies import Anomaly
 _MAX_NAME_CHARS = 80
 
 
-def digest_title(figures: DigestFigures, language: str = "en") -> str:
+def digest_title(content: DigestContent, language: str = "en") -> str:
     """The first line: the days and their time zone."""
-    days = figures.days
+    days = content.days
     title = Message(
         f"digest.title.{days.period}",
         first_day=days.first_day.isoformat(),
@@ -26,15 +26,15 @@ def digest_title(figures: DigestFigures, language: str = "en") -> str:
     return translate(title, language)
 
 
-def digest_text(figures: DigestFigures, language: str = "en") -> str:
+def digest_text(content: DigestContent, language: str = "en") -> str:
     """The lines after the title. A section without content is left out."""
-    sections = (_totals(figures), _anomalies(figures.anomalies), _top(figures), _budgets(figures), _attention(figures))
+    sections = (_totals(content), _anomalies(content.anomalies), _top(content), _budgets(content), _attention(content))
     written = ("\n".join(translate(line, language) for line in section) for section in sections)
     return "\n\n".join(text for text in written if text)
 
 
-def _totals(figures: DigestFigures) -> Iterator[str]:
-    now, before = figures.totals, figures.previous
+def _totals(content: DigestContent) -> Iterator[str]:
+    now, before = content.totals, content.previous
     if not now.calls:
         yield Message("digest.no_calls")
     yield _total("calls", now.calls, before.calls)
@@ -46,7 +46,7 @@ def _totals(figures: DigestFigures) -> Iterator[str]:
         yield Message("digest.cost", value=format_amount(now.cost_usd, "usd"), change=change)
     elif now.calls:
         yield Message("digest.cost_unknown")
-    yield _total("users", figures.user_count, figures.previous_user_count)
+    yield _total("users", content.user_count, content.previous_user_count)
 
 
 def _total(name: str, now: int, before: int) -> Message:
@@ -82,11 +82,11 @@ def _anomalies(anomalies: Sequence[Anomaly]) -> Iterator[str]:
         )
 
 
-def _top(figures: DigestFigures) -> Iterator[str]:
+def _top(content: DigestContent) -> Iterator[str]:
     lists: list[tuple[Message, Sequence[TopEntry]]] = [
-        (Message("digest.top.models"), figures.models),
-        (Message("digest.top.users"), figures.users or ()),
-        *((Message("digest.top.property", key=_name(key)), entries) for key, entries in figures.properties),
+        (Message("digest.top.models"), content.models),
+        (Message("digest.top.users"), content.users or ()),
+        *((Message("digest.top.property", key=_name(key)), entries) for key, entries in content.properties),
     ]
     for number, (heading, entries) in enumerate(entry for entry in lists if entry[1]):
         if number:
@@ -101,10 +101,10 @@ def _top_entry(entry: TopEntry) -> Message:
     return _entry(Message("digest.top.entry", name=_name(entry.name), cost=cost, **numbers))
 
 
-def _budgets(figures: DigestFigures) -> Iterator[str]:
-    if figures.budgets:
+def _budgets(content: DigestContent) -> Iterator[str]:
+    if content.budgets:
         yield Message("digest.budgets")
-    yield from map(_budget, figures.budgets)
+    yield from map(_budget, content.budgets)
 
 
 def _budget(state: BudgetState) -> Message:
@@ -120,12 +120,12 @@ def _budget(state: BudgetState) -> Message:
     )
 
 
-def _attention(figures: DigestFigures) -> Iterator[str]:
+def _attention(content: DigestContent) -> Iterator[str]:
     numbers = {
-        "unpriced": ("calls", figures.totals.unpriced_calls),
-        "inconsistent": ("calls", figures.inconsistent_calls),
-        "missing": ("records", figures.missing_records),
-        "late": ("records", figures.late_records),
+        "unpriced": ("calls", content.totals.unpriced_calls),
+        "inconsistent": ("calls", content.inconsistent_calls),
+        "missing": ("records", content.missing_records),
+        "late": ("records", content.late_records),
     }
     lines = [Message(f"digest.{name}", **{unit: f"{n:,}"}) for name, (unit, n) in numbers.items() if n]
     if lines:

@@ -1,1 +1,1 @@
-"""The figures of GET /metrics: counters that never fall, gauges of the database, and their OpenMetrics text."""
+"""The values of GET /metrics: counters that never fall, gauges of the database, and their OpenMetrics text."""

@@ -1,4 +1,4 @@
-"""Collects the figures of GET /metrics: at each scrape what rollups and catalogs answer, and once a minute the rest."""
+"""Collects the values of GET /metrics: at each scrape what rollups and catalogs answer, and once a minute the rest."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _JOB_TIMEOUT_S = 15
 
 
 @dataclass(frozen=True, slots=True)
-class SlowFigures:
-    """The figures that need the calls' rows, and the time (`time.monotonic`) at which they were read."""
+class SlowValues:
+    """The values that need the calls' rows, and the time (`time.monotonic`) at which they were read."""
 
     at_s: float
     records: Mapping[str, int] = field(default_factory=dict)
@@ -40,9 +40,9 @@ class SlowFigures:
 
 
 class MetricsCollector:
-    """The figures of one dashboard process; `reader` is called for each scrape.
+    """The values of one dashboard process; `reader` is called for each scrape.
 
-    A scrape uses at most one connection at a time. The slow figures are read by `read_slow_figures`, which the minute
+    A scrape uses at most one connection at a time. The slow values are read by `read_slow_values`, which the minute
     jobs call, while somebody scrapes.
     """
 
@@ -54,23 +54,23 @@ class MetricsCollector:
         self._totals_at_s: float | None = None
         self._stored = False
         self._is_quick = True
-        self._slow: SlowFigures | None = None
+        self._slow: SlowValues | None = None
 
     def collect(self) -> Iterator[Metric]:
         """All families that can be read now; without the database those of this machine."""
         self._scraped_at_s = self._clock()
-        found: list[Metric] = []
+        collected: list[Metric] = []
         try:
-            found += self._database_families(self._reader())
+            collected += self._database_families(self._reader())
             is_up = True
         except TrackerError as error:
             log.debug("%s", error)
             is_up = False
         yield families.up_family("token_tracker_database_up", "Whether the database answers the scrape.", is_up=is_up)
-        yield from found
+        yield from collected
         yield from self._outbox_families()
 
-    def read_slow_figures(self) -> None:
+    def read_slow_values(self) -> None:
         """Read what needs the calls' rows, if somebody scraped in the last hour. Raises `TrackerError`."""
         if self._clock() - self._scraped_at_s > _WATCHED_S:
             return
@@ -79,7 +79,7 @@ class MetricsCollector:
         last_day = Filters(start=now - _DAY, end=now)
         totals = recording_quality.totals(recording_quality.by_environment(reader, last_day))
         ledger = ledger_report.ledger(reader, last_day)
-        self._slow = SlowFigures(
+        self._slow = SlowValues(
             at_s=self._clock(),
             records={
                 "stored": totals.records,

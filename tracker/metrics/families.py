@@ -143,12 +143,12 @@ def up_family(name: str, description: str, *, is_up: bool) -> Metric:
 
 
 def age_family(ages_s: Mapping[str, float]) -> Metric:
-    """The age of the figures that are not read at each scrape."""
+    """The age of the values that are not read at each scrape."""
     return _gauge(
-        "token_tracker_figures_age_seconds",
-        "The age of figures that a scrape does not read itself.",
+        "token_tracker_values_age_seconds",
+        "The age of values that a scrape does not read itself.",
         {(name,): age_s for name, age_s in ages_s.items()},
-        ("figures",),
+        ("values",),
     )
 
 

@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     # These modules need the dashboard extra.
-    from tracker.digest.figures import read_figures
+    from tracker.digest.content import read_content
     from tracker.digest.schedule import last_complete_days
     from tracker.digest.send import send_digest
     from tracker.digest.text import digest_text, digest_title
@@ -50,10 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
             sent = send_digest(reader, days, urls, language, with_users=current.digest_users)
             print(f"Channels that got the digest: {sent} of {len(set(urls))}; the others got it before, or failed.")
             return 0
-        figures = read_figures(reader, days, with_users=current.digest_users)
+        content = read_content(reader, days, with_users=current.digest_users)
     finally:
         reader.close()
-    print(terminal_text(digest_title(figures, arguments.language)) + "\n")
-    for line in digest_text(figures, arguments.language).splitlines():
+    print(terminal_text(digest_title(content, arguments.language)) + "\n")
+    for line in digest_text(content, arguments.language).splitlines():
         print(terminal_text(line))
     return 0

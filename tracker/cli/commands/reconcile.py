@@ -66,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(database.connect()) as connection:
         table = command_setup.read_usage_table(connection, database.url.schema)
         provider = arguments.provider or profile.constants.get("provider")
-        figures = compare_bill(connection, table, bill, profile.timezone, provider)
-    differing = [figure for figure in figures if not figure.agrees(arguments.tolerance / 100)]
+        totals = compare_bill(connection, table, bill, profile.timezone, provider)
+    differing = [total for total in totals if not total.agrees(arguments.tolerance / 100)]
     if arguments.json:
-        _print_json(arguments, profile, bill, figures, differing)
+        _print_json(arguments, profile, bill, totals, differing)
     else:
-        _print(arguments, bill, figures, differing)
+        _print(arguments, bill, totals, differing)
     for line, reason in bill.rejected[:_MAX_PRINTED]:
         print_error(f"line {line}: {reason}")
     return 1 if differing or bill.rejected else 0
@@ -88,31 +88,31 @@ def _profile(arguments: argparse.Namespace) -> Profile:
 
 
 def _print(
-    arguments: argparse.Namespace, bill: Bill, figures: list[ComparedTotal], differing: list[ComparedTotal]
+    arguments: argparse.Namespace, bill: Bill, totals: list[ComparedTotal], differing: list[ComparedTotal]
 ) -> None:
     if differing:
         print(f"{'day':<10} {'model':<34} {'figure':<13} {'bill':>18} {'ours':>18} {'ours − bill':>18} {'':>7}")
-    for figure in differing[:_MAX_PRINTED]:
-        note = "".join(f"  {key}={terminal_text(value)}" for key, value in figure.properties.items())
-        note += f"  {figure.unpriced_calls:,} calls without a price" if figure.unpriced_calls else ""
+    for total in differing[:_MAX_PRINTED]:
+        note = "".join(f"  {key}={terminal_text(value)}" for key, value in total.properties.items())
+        note += f"  {total.unpriced_calls:,} calls without a price" if total.unpriced_calls else ""
         print(
-            f"{figure.day} {terminal_text(figure.model)[:34]:<34} {figure.measure:<13} {_number(figure.billed):>18}"
-            f" {_number(figure.recorded):>18} {_number(figure.difference):>18} {figure.share:>7.1%}{note}"
+            f"{total.day} {terminal_text(total.model)[:34]:<34} {total.measure:<13} {_number(total.billed):>18}"
+            f" {_number(total.recorded):>18} {_number(total.difference):>18} {total.share:>7.1%}{note}"
         )
     if len(differing) > _MAX_PRINTED:
         print(f"… and {len(differing) - _MAX_PRINTED} more (--json has all)")
     for name in bill.measures:
-        theirs, ours = _total(figures, name)
+        theirs, ours = _total(totals, name)
         print(f"{name}: {_number(theirs)} on the bill, {_number(ours)} here.")
-    agreeing = len(figures) - len(differing)
-    print(f"{agreeing} of {len(figures)} figures agree within {arguments.tolerance:g} %.")
+    agreeing = len(totals) - len(differing)
+    print(f"{agreeing} of {len(totals)} figures agree within {arguments.tolerance:g} %.")
 
 
 def _print_json(
     arguments: argparse.Namespace,
     profile: Profile,
     bill: Bill,
-    figures: list[ComparedTotal],
+    totals: list[ComparedTotal],
     differing: list[ComparedTotal],
 ) -> None:
     days = bill.days
@@ -123,21 +123,21 @@ def _print_json(
         "tolerance_percent": arguments.tolerance,
         "differences": [
             {
-                "day": str(figure.day),
-                "model": figure.model,
-                **({"properties": dict(figure.properties)} if figure.properties else {}),
-                "figure": figure.measure,
-                "bill": format(figure.billed, "f"),
-                "ours": format(figure.recorded, "f"),
-                "difference": format(figure.difference, "f"),
-                "share": round(figure.share, 6),
-                "unpriced_calls": figure.unpriced_calls,
+                "day": str(total.day),
+                "model": total.model,
+                **({"properties": dict(total.properties)} if total.properties else {}),
+                "figure": total.measure,
+                "bill": format(total.billed, "f"),
+                "ours": format(total.recorded, "f"),
+                "difference": format(total.difference, "f"),
+                "share": round(total.share, 6),
+                "unpriced_calls": total.unpriced_calls,
             }
-            for figure in differing
+            for total in differing
         ],
-        "agreeing": len(figures) - len(differing),
+        "agreeing": len(totals) - len(differing),
         "totals": {
-            name: dict(zip(("bill", "ours"), (format(total, "f") for total in _total(figures, name)), strict=True))
+            name: dict(zip(("bill", "ours"), (format(total, "f") for total in _total(totals, name)), strict=True))
             for name in bill.measures
         },
         "rejected": [{"line": line, "reason": reason} for line, reason in bill.rejected],
@@ -145,8 +145,8 @@ def _print_json(
     print(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-def _total(figures: list[ComparedTotal], name: str) -> tuple[Decimal, Decimal]:
-    selected = [figure for figure in figures if figure.measure == name]
+def _total(totals: list[ComparedTotal], name: str) -> tuple[Decimal, Decimal]:
+    selected = [total for total in totals if total.measure == name]
     return sum((one.billed for one in selected), Decimal(0)), sum((one.recorded for one in selected), Decimal(0))
 
 

@@ -107,15 +107,15 @@ def usage_rows(
     from_rows = False
     is_indexed = len(properties) == 1 and indexed_key(reader, filters, [*properties, *columns]) is not None
     if is_indexed or (not properties and set(columns) <= _ROLLUP_COLUMNS):
-        found = _records(query_rollups_by_segment(reader, "usage", filters, divided.segments, by=[*properties, *by]))
+        records = _records(query_rollups_by_segment(reader, "usage", filters, divided.segments, by=[*properties, *by]))
     elif list(names) == ["user"] and set(chosen) <= _USER_ROLLUP_MEASURES:
-        found = _from_user_rollups(reader, filters, max_rows + 1)
+        records = _from_user_rollups(reader, filters, max_rows + 1)
     else:
         from_rows = True
-        found = _from_rows(reader, filters, divided.segments, by, properties, max_rows + 1)
-    found = [record for record in found if record["calls"]]
-    found.sort(key=lambda record: -record["total_tokens"])
-    is_cut, found = len(found) > max_rows, found[:max_rows]
+        records = _from_rows(reader, filters, divided.segments, by, properties, max_rows + 1)
+    records = [record for record in records if record["calls"]]
+    records.sort(key=lambda record: -record["total_tokens"])
+    is_cut, records = len(records) > max_rows, records[:max_rows]
     property_columns = dict(zip(properties, ("value",) if is_indexed else _PROPERTY_COLUMNS, strict=False))
 
     def value(record: Mapping[str, Any], name: str) -> Any:
@@ -124,10 +124,11 @@ def usage_rows(
         return record[property_columns.get(name, name)]
 
     rows: list[UsageRow] = [
-        {**{name: value(record, name) for name in names}, **{name: record[name] for name in chosen}} for record in found
+        {**{name: value(record, name) for name in names}, **{name: record[name] for name in chosen}}
+        for record in records
     ]
-    tokens = [int(record["total_tokens"]) for record in found]
-    overlaps = any(record.get("overlaps") for record in found)
+    tokens = [int(record["total_tokens"]) for record in records]
+    overlaps = any(record.get("overlaps") for record in records)
     pruned_until = _pruned_until(reader, filters, properties[0] if is_indexed else None, from_rows=from_rows)
     return UsageRows(names, chosen, _sorted(rows, tokens, names), is_cut, overlaps, pruned_until)
 

@@ -1,4 +1,4 @@
-"""Reads the figures of a digest through the reports, so that they equal the pages'. Sample calls are not counted."""
+"""Reads the content of a digest through the reports, so that they equal the pages'. Sample calls are not counted."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class TopEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class DigestFigures:
-    """The figures of a digest and of the period before it.
+class DigestContent:
+    """The content of a digest and of the period before it.
 
     `users` is None if user ids are not to be shown; `properties` are the indexed keys with their values.
     """
@@ -54,14 +54,14 @@ class DigestFigures:
     late_records: int
 
 
-def read_figures(reader: Reader, days: DigestDays, *, with_users: bool) -> DigestFigures:
-    """The figures of these days. Raises `DatabaseError`."""
+def read_content(reader: Reader, days: DigestDays, *, with_users: bool) -> DigestContent:
+    """The content of these days. Raises `DatabaseError`."""
     period = Filters(start=days.start, end=days.end, timezone=days.timezone, include_samples=False)
     previous = replace(period, start=days.previous_start, end=days.start)
     with reader.pin_rollup_state():
         budgets = read_budget_states(reader).states
         quality = recording_quality.totals(recording_quality.by_environment(reader, period))
-        return DigestFigures(
+        return DigestContent(
             days=days,
             totals=usage_totals.totals(reader, period),
             previous=usage_totals.totals(reader, previous),
@@ -111,8 +111,8 @@ def _entry(name: object, row: Mapping[Any, Any]) -> TopEntry:
 
 def _anomalies(reader: Reader, period: Filters, days: DigestDays) -> Sequence[Anomaly]:
     """The largest anomaly of each day."""
-    found = (find_anomaly(reader, period, end) for end in days.day_ends)
-    return [anomaly for anomaly in found if anomaly]
+    largest = (find_anomaly(reader, period, end) for end in days.day_ends)
+    return [anomaly for anomaly in largest if anomaly]
 
 
 def _inconsistent_calls(reader: Reader, period: Filters) -> int:
