@@ -17,9 +17,11 @@ from support import rows, run, with_role
 
 from tracker import TokenUsage, Tracker
 from tracker.cli import main
+from tracker.database.connect import execute
 from tracker.digest import send as sending
 from tracker.digest.schedule import due_days, last_complete_days
 from tracker.maintenance import sample_data
+from tracker.reports import Reader, ledger_report
 from tracker.reports.engine import current_reader
 from tracker.setting_parsers import DigestTime, parse_digest_time
 
@@ -238,7 +240,23 @@ def test_a_digest_that_cannot_be_claimed_is_not_sent(
     assert channel.received == []
 
 
-def test_the_figures_equal_those_of_the_pages(database: str, recorder: Tracker) -> None:
+def test_a_part_that_takes_too_long_is_left_out_with_a_line(
+    database: str, recorder: Tracker, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database, recorder)
+
+    def read_slowly(reader: Reader, _: object) -> object:
+        with reader.borrow() as connection:
+            return execute(connection, "SET statement_timeout = 20; SELECT pg_sleep(1)")
+
+    monkeypatch.setattr(ledger_report, "ledger", read_slowly)
+    assert main(["digest"]) == 0
+    text = capsys.readouterr().out
+    assert "Missing or late records are not included, because their query took too long." in text
+    assert "Calls: 3" in text
+
+
+def test_the_totals_equal_those_of_the_pages(database: str, recorder: Tracker) -> None:
     from tracker.digest.content import read_content
     from tracker.reports import Filters, usage_totals
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from tracker.budgets.progress import BudgetState
 from tracker.digest.schedule import DigestDays
+from tracker.errors import DatabaseError
 from tracker.maintenance.check_budgets import read_budget_states
 from tracker.property_names import dimension_of
 from tracker.reports import ledger_report, recording_quality, usage_totals
@@ -19,6 +20,7 @@ from tracker.reports.explorer.usage_rows import usage_rows
 from tracker.reports.filters import Filters
 from tracker.reports.unpriced_usage import unpriced_calls
 
+T = TypeVar("T")
 TOP_COUNT = 5
 
 
@@ -36,7 +38,8 @@ class TopEntry:
 class DigestContent:
     """The content of a digest and of the period before it.
 
-    `users` is None if user ids are not to be shown; `properties` are the indexed keys with their values.
+    `users` is None if user ids are excluded; `properties` are the indexed keys with their values. `unavailable` are the
+    parts whose query took too long.
     """
 
     days: DigestDays
@@ -52,30 +55,49 @@ class DigestContent:
     inconsistent_calls: int
     missing_records: int
     late_records: int
+    unavailable: tuple[str, ...] = ()
+
+
+class _OptionalParts:
+    """Reads the parts without which a digest is still useful; a part whose query takes too long is left out."""
+
+    def __init__(self) -> None:
+        self.unavailable: list[str] = []
+
+    def read(self, name: str, read: Callable[[], T], default: T) -> T:
+        try:
+            return read()
+        except DatabaseError as error:
+            if error.code != "statement_timeout":
+                raise
+            self.unavailable.append(name)
+            return default
 
 
 def read_content(reader: Reader, days: DigestDays, *, with_users: bool) -> DigestContent:
     """The content of these days. Raises `DatabaseError`."""
     period = Filters(start=days.start, end=days.end, timezone=days.timezone, include_samples=False)
     previous = replace(period, start=days.previous_start, end=days.start)
+    parts = _OptionalParts()
     with reader.pin_rollup_state():
-        budgets = read_budget_states(reader).states
-        quality = recording_quality.totals(recording_quality.by_environment(reader, period))
-        return DigestContent(
+        totals, before = usage_totals.totals(reader, period), usage_totals.totals(reader, previous)
+        budgets: list[BudgetState] = parts.read("budgets", lambda: read_budget_states(reader).states, [])
+        content = DigestContent(
             days=days,
-            totals=usage_totals.totals(reader, period),
-            previous=usage_totals.totals(reader, previous),
+            totals=totals,
+            previous=before,
             user_count=usage_totals.users(reader, period),
             previous_user_count=usage_totals.users(reader, previous),
             models=_top_models(reader, period),
             users=_top_users(reader, period) if with_users else None,
-            properties=_top_properties(reader, period),
-            anomalies=tuple(_anomalies(reader, period, days)),
+            properties=parts.read("properties", lambda: _top_properties(reader, period), ()),
+            anomalies=parts.read("anomalies", lambda: _anomalies(reader, period, days), ()),
             budgets=tuple(b for b in budgets if not b.budget.is_sample and (with_users or b.budget.scope != "user")),
-            inconsistent_calls=_inconsistent_calls(reader, period),
-            missing_records=ledger_report.ledger(reader, period).missing,
-            late_records=quality.late_records,
+            inconsistent_calls=parts.read("counts", lambda: _inconsistent_calls(reader, period), 0),
+            missing_records=parts.read("records", lambda: ledger_report.ledger(reader, period).missing, 0),
+            late_records=parts.read("records", lambda: _late_records(reader, period), 0),
         )
+    return replace(content, unavailable=tuple(dict.fromkeys(parts.unavailable)))
 
 
 def _top_models(reader: Reader, period: Filters) -> tuple[TopEntry, ...]:
@@ -109,10 +131,14 @@ def _entry(name: object, row: Mapping[Any, Any]) -> TopEntry:
     )
 
 
-def _anomalies(reader: Reader, period: Filters, days: DigestDays) -> Sequence[Anomaly]:
+def _anomalies(reader: Reader, period: Filters, days: DigestDays) -> tuple[Anomaly, ...]:
     """The largest anomaly of each day."""
     largest = (find_anomaly(reader, period, end) for end in days.day_ends)
-    return [anomaly for anomaly in largest if anomaly]
+    return tuple(anomaly for anomaly in largest if anomaly)
+
+
+def _late_records(reader: Reader, period: Filters) -> int:
+    return recording_quality.totals(recording_quality.by_environment(reader, period)).late_records
 
 
 def _inconsistent_calls(reader: Reader, period: Filters) -> int:

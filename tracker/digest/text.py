@@ -128,6 +128,7 @@ def _attention(content: DigestContent) -> Iterator[str]:
         "late": ("records", content.late_records),
     }
     lines = [Message(f"digest.{name}", **{unit: f"{n:,}"}) for name, (unit, n) in numbers.items() if n]
+    lines += [Message(f"digest.unavailable.{part}") for part in content.unavailable]
     if lines:
         yield Message("digest.attention")
     yield from map(_entry, lines)
